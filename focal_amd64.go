@@ -264,6 +264,56 @@ func weighAVX512(losses *float32, scales *float32, n int)
 //go:noescape
 func weighAVX2(losses *float32, scales *float32, n int)
 
+// rowSmoothAVX512 is rowSmoothGeneric on n > 0 elements.
+//
+//go:noescape
+func rowSmoothAVX512(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+
+// rowSmoothAVX2 is rowSmoothGeneric on n > 0 elements.
+//
+//go:noescape
+func rowSmoothAVX2(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+
+// smoothSpreadAVX512 is smoothSpreadGeneric on n > 0 elements.
+//
+//go:noescape
+func smoothSpreadAVX512(grad *float32, terms *float32, logits *float32, n int, even *float32)
+
+// smoothSpreadAVX2 is smoothSpreadGeneric on n > 0 elements.
+//
+//go:noescape
+func smoothSpreadAVX2(grad *float32, terms *float32, logits *float32, n int, even *float32)
+
+// addLogsAVX512 is addLogsGeneric on n > 0 elements.
+//
+//go:noescape
+func addLogsAVX512(total *[32]float64, x *float32, n int)
+
+// addLogsAVX2 is addLogsGeneric on n > 0 elements.
+//
+//go:noescape
+func addLogsAVX2(total *[32]float64, x *float32, n int)
+
+// softTermsAVX512 is softTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func softTermsAVX512(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+
+// softTermsAVX2 is softTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func softTermsAVX2(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+
+// softGradAVX512 is softGradGeneric on n > 0 elements.
+//
+//go:noescape
+func softGradAVX512(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+
+// softGradAVX2 is softGradGeneric on n > 0 elements.
+//
+//go:noescape
+func softGradAVX2(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+
 // widenBFloat16AVX512 is widenBFloat16Generic on n > 0 elements.
 //
 //go:noescape
@@ -535,6 +585,51 @@ func weighAsm(losses, scales *float32, n int) {
 		weighAVX512(losses, scales, n)
 	default:
 		weighAVX2(losses, scales, n)
+	}
+}
+
+func rowSmoothAsm(losses, sums, more *float32, n int, p *lossParams, scale *float32) {
+	switch active {
+	case avx512:
+		rowSmoothAVX512(losses, sums, more, n, p, scale)
+	default:
+		rowSmoothAVX2(losses, sums, more, n, p, scale)
+	}
+}
+
+func smoothSpreadAsm(grad, terms, logits *float32, n int, even *float32) {
+	switch active {
+	case avx512:
+		smoothSpreadAVX512(grad, terms, logits, n, even)
+	default:
+		smoothSpreadAVX2(grad, terms, logits, n, even)
+	}
+}
+
+func addLogsAsm(total *[32]float64, x *float32, n int) {
+	switch active {
+	case avx512:
+		addLogsAVX512(total, x, n)
+	default:
+		addLogsAVX2(total, x, n)
+	}
+}
+
+func softTermsAsm(losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams) {
+	switch active {
+	case avx512:
+		softTermsAVX512(losses, slopes, logs, probs, targets, weights, n, p)
+	default:
+		softTermsAVX2(losses, slopes, logs, probs, targets, weights, n, p)
+	}
+}
+
+func softGradAsm(grad, probs, complements, slopes *float32, n int, sum *float32) {
+	switch active {
+	case avx512:
+		softGradAVX512(grad, probs, complements, slopes, n, sum)
+	default:
+		softGradAVX2(grad, probs, complements, slopes, n, sum)
 	}
 }
 

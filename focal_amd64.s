@@ -348,11 +348,15 @@ DATA consts<>+2720(SB)/8, $0x0000001000000010
 DATA consts<>+2728(SB)/8, $0x0000001000000010
 DATA consts<>+2736(SB)/8, $0x0000001000000010
 DATA consts<>+2744(SB)/8, $0x0000001000000010
-DATA consts<>+2752(SB)/8, $0x00007fff00007fff
-DATA consts<>+2760(SB)/8, $0x00007fff00007fff
-DATA consts<>+2768(SB)/8, $0x00007fff00007fff
-DATA consts<>+2776(SB)/8, $0x00007fff00007fff
-GLOBL consts<>(SB), RODATA|NOPTR, $2784
+DATA consts<>+2752(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+2760(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+2768(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+2776(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+2784(SB)/8, $0x00007fff00007fff
+DATA consts<>+2792(SB)/8, $0x00007fff00007fff
+DATA consts<>+2800(SB)/8, $0x00007fff00007fff
+DATA consts<>+2808(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $2816
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -14478,15 +14482,14 @@ block:
 	VMOVUPS (DX), Z18
 	VMOVUPS 256(DX), Z19
 	VMOVUPS 384(DX), Z20
-	VMOVUPS 512(DX), Z21
-	VPXORD  Z22, Z22, Z22
+	VPXORD  Z21, Z21, Z21
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z12, Z19, Z23
-	VCMPPS    $0x11, Z23, Z3, K1
-	VCMPPS    $0x11, Z1, Z23, K2
+	VPANDD    Z12, Z19, Z22
+	VCMPPS    $0x11, Z22, Z3, K1
+	VCMPPS    $0x11, Z1, Z22, K2
 	KANDW     K1, K2, K1
-	VMOVAPS.Z Z19, K1, Z23
+	VMOVAPS.Z Z19, K1, Z22
 	VCMPPS    $0x12, Z13, Z20, K1
 	VBLENDMPS Z18, Z2, K1, Z18
 	VMAXPS    Z19, Z20, Z19
@@ -14494,131 +14497,132 @@ block:
 	VBLENDMPS Z2, Z18, K1, Z18
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z23, Z20, Z19
+	VSUBPS            Z22, Z20, Z19
 	VMINPS            Z19, Z4, Z20
 	VMAXPS            Z20, Z5, Z20
-	VMOVAPS           Z9, Z23
-	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z23
-	VSUBPS            Z9, Z23, Z24
-	VMOVAPS           Z20, Z25
-	VFNMADD231PS      Z10, Z24, Z25
-	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
+	VMOVAPS           Z9, Z22
+	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z22
+	VSUBPS            Z9, Z22, Z23
+	VMOVAPS           Z20, Z24
+	VFNMADD231PS      Z10, Z23, Z24
+	VFNMADD231PS.BCST consts<>+192(SB), Z23, Z24
 	VCMPPS            $0x11, Z20, Z19, K1
-	VCMPPS            $0x11, Z18, Z22, K2
+	VCMPPS            $0x11, Z18, Z21, K2
 	KANDW             K1, K2, K1
 	VSUBPS            Z19, Z20, Z19
 	VMOVAPS.Z         Z19, K1, Z19
 	VBROADCASTSS      consts<>+2400(SB), Z20
-	VFMADD213PS.BCST  consts<>+2432(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2464(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z20
-	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z20
-	VFMADD213PS       Z0, Z25, Z20
-	VMOVAPS           Z0, Z24
-	VFMADD231PS       Z20, Z25, Z24
-	VSUBPS            Z24, Z0, Z26
-	VFMADD231PS       Z20, Z25, Z26
+	VFMADD213PS.BCST  consts<>+2432(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2464(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2496(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2528(SB), Z24, Z20
+	VFMADD213PS       Z0, Z24, Z20
+	VMOVAPS           Z0, Z23
+	VFMADD231PS       Z20, Z24, Z23
+	VSUBPS            Z23, Z0, Z25
+	VFMADD231PS       Z20, Z24, Z25
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z24, Z0, Z20
-	VMULPS       Z20, Z18, Z25
-	VFNMADD231PS Z24, Z25, Z18
-	VMULPS       Z26, Z25, Z24
-	VSUBPS       Z24, Z18, Z18
+	VDIVPS       Z23, Z0, Z20
+	VMULPS       Z20, Z18, Z24
+	VFNMADD231PS Z23, Z24, Z18
+	VMULPS       Z25, Z24, Z23
+	VSUBPS       Z23, Z18, Z18
 	VMULPS       Z20, Z18, Z18
 	VMOVUPS      128(DX), Z20
-	VPSUBD       Z9, Z23, Z23
-	VPSUBD       Z23, Z20, Z20
-	VPSRLD       $0x17, Z25, Z23
-	VPSUBD.BCST  consts<>+2560(SB), Z23, Z23
-	VPADDD       Z23, Z20, Z23
-	VPMAXSD      Z22, Z23, Z23
-	VPSUBD       Z23, Z20, Z20
+	VPSUBD       Z9, Z22, Z22
+	VPSUBD       Z22, Z20, Z20
+	VPSRLD       $0x17, Z24, Z22
+	VPSUBD.BCST  consts<>+2560(SB), Z22, Z22
+	VPADDD       Z22, Z20, Z22
+	VPMAXSD      Z21, Z22, Z22
+	VPSUBD       Z22, Z20, Z20
 	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
-	VPSRAD       $0x01, Z20, Z24
-	VPADDD       Z15, Z24, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VPSUBD       Z24, Z20, Z20
+	VPSRAD       $0x01, Z20, Z23
+	VPADDD       Z15, Z23, Z25
+	VPSLLD       $0x17, Z25, Z25
+	VPSUBD       Z23, Z20, Z20
 	VPADDD       Z15, Z20, Z20
 	VPSLLD       $0x17, Z20, Z20
-	VMULPS       Z26, Z25, Z24
-	VMULPS       Z20, Z24, Z24
-	VMULPS       Z26, Z18, Z18
+	VMULPS       Z25, Z24, Z23
+	VMULPS       Z20, Z23, Z23
+	VMULPS       Z25, Z18, Z18
 	VMULPS       Z20, Z18, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z24, Z0, Z20
-	VMINPS       Z24, Z0, Z25
-	VADDPS       Z25, Z20, Z26
-	VSUBPS       Z20, Z26, Z20
+	VMAXPS       Z23, Z0, Z20
+	VMINPS       Z23, Z0, Z24
+	VADDPS       Z24, Z20, Z25
 	VSUBPS       Z20, Z25, Z20
-	VDIVPS       Z26, Z0, Z25
-	VMULPS       Z25, Z24, Z27
-	VFNMADD213PS Z24, Z27, Z26
-	VADDPS       Z18, Z26, Z26
+	VSUBPS       Z20, Z24, Z20
+	VDIVPS       Z25, Z0, Z24
+	VMULPS       Z24, Z23, Z26
+	VFNMADD213PS Z23, Z26, Z25
+	VADDPS       Z18, Z25, Z25
 	VADDPS       Z18, Z20, Z20
-	VMULPS       Z20, Z27, Z20
-	VSUBPS       Z20, Z26, Z20
-	VMULPS       Z25, Z20, Z20
-	VADDPS       Z20, Z27, Z20
-	VMINPS       Z20, Z0, Z26
+	VMULPS       Z20, Z26, Z20
+	VSUBPS       Z20, Z25, Z20
+	VMULPS       Z24, Z20, Z20
+	VADDPS       Z20, Z26, Z20
+	VMINPS       Z20, Z0, Z25
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z24, Z20
+	VADDPS      Z0, Z23, Z20
 	VPSUBD.BCST consts<>+1888(SB), Z20, Z20
-	VPANDD      Z14, Z20, Z27
+	VPANDD      Z14, Z20, Z26
 	VPSRLD      $0x15, Z20, Z20
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z27, Z0, Z28
-	VPERMPS     log_r<>+0(SB), Z20, Z29
-	VMULPS      Z29, Z28, Z28
-	VADDPS      Z16, Z28, Z29
-	VFMADD231PS Z28, Z24, Z29
-	VCVTDQ2PS   Z27, Z24
-	VPERMPS     log_th<>+0(SB), Z20, Z27
+	VPSUBD      Z26, Z0, Z27
+	VPERMPS     log_r<>+0(SB), Z20, Z28
+	VMULPS      Z28, Z27, Z27
+	VADDPS      Z16, Z27, Z28
+	VFMADD231PS Z27, Z23, Z28
+	VCVTDQ2PS   Z26, Z23
+	VPERMPS     log_th<>+0(SB), Z20, Z26
 	VPERMPS     log_tl<>+0(SB), Z20, Z20
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+1952(SB), Z30
-	VFMADD213PS.BCST consts<>+1984(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+1920(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2016(SB), Z31
-	VFMADD213PS.BCST consts<>+2048(SB), Z29, Z31
-	VFMADD231PS      Z30, Z28, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z20
-	VFMADD231PS      Z31, Z28, Z20
+	VMULPS           Z28, Z28, Z27
+	VBROADCASTSS     consts<>+1952(SB), Z29
+	VFMADD213PS.BCST consts<>+1984(SB), Z28, Z29
+	VFMADD231PS.BCST consts<>+1920(SB), Z27, Z29
+	VBROADCASTSS     consts<>+2016(SB), Z30
+	VFMADD213PS.BCST consts<>+2048(SB), Z28, Z30
+	VFMADD231PS      Z29, Z27, Z30
+	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z20
+	VFMADD231PS      Z30, Z27, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
-	VADDPS           Z29, Z27, Z24
-	VSUBPS           Z24, Z27, Z27
-	VADDPS           Z29, Z27, Z27
-	VADDPS           Z27, Z20, Z20
-	VADDPS           Z20, Z24, Z20
-	VMULPS           Z25, Z18, Z18
+	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
+	VADDPS           Z28, Z26, Z23
+	VSUBPS           Z23, Z26, Z26
+	VADDPS           Z28, Z26, Z26
+	VADDPS           Z26, Z20, Z20
+	VADDPS           Z20, Z23, Z20
+	VMULPS           Z24, Z18, Z18
 	VADDPS           Z18, Z20, Z18
-	VCVTDQ2PS        Z23, Z20
+	VCVTDQ2PS        Z22, Z20
 	VFMADD231PS      Z10, Z20, Z18
 	VADDPS           Z19, Z18, Z18
-	VMULPS           Z18, Z21, Z19
-	VCMPPS           $0x00, Z22, Z21, K1
+	VMOVUPS          512(DX), Z19
+	VMULPS           Z18, Z19, Z20
+	VCMPPS           $0x00, Z21, Z19, K1
 	VCMPPS           $0x00, Z18, Z18, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z22, Z19, K1, Z18
+	VBLENDMPS        Z21, Z20, K1, Z18
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_275
-	VMULPS Z26, Z26, Z26
+	VMULPS Z25, Z25, Z25
 	JMP    focusdone275
 
 focusnot0_275:
 	CMPQ    SI, $+2
 	JGE     focusnot1_275
-	VMOVAPS Z0, Z26
+	VMOVAPS Z0, Z25
 	JMP     focusdone275
 
 focusnot1_275:
@@ -14629,70 +14633,70 @@ focusnot1_275:
 focusnot2_275:
 	CMPQ    SI, $+4
 	JGE     focusnot3_275
-	VSQRTPS Z26, Z26
+	VSQRTPS Z25, Z25
 	JMP     focusdone275
 
 focusnot3_275:
 	CMPQ         SI, $+5
 	JGE          focusnot4_275
-	VSQRTPS      Z26, Z19
-	VMOVAPS      Z26, Z20
+	VSQRTPS      Z25, Z19
+	VMOVAPS      Z25, Z20
 	VFNMADD231PS Z19, Z19, Z20
 	VMULPS       Z17, Z19, Z21
 	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z26, Z20
-	VMOVAPS      Z20, Z26
+	VFMADD231PS  Z19, Z25, Z20
+	VMOVAPS      Z20, Z25
 	JMP          focusdone275
 
 focusnot4_275:
 	CMPQ         SI, $+6
 	JGE          focusnot5_275
-	VSQRTPS      Z26, Z19
-	VMULPS       Z26, Z26, Z20
+	VSQRTPS      Z25, Z19
+	VMULPS       Z25, Z25, Z20
 	VMOVAPS      Z20, Z21
-	VFMSUB231PS  Z26, Z26, Z21
-	VMOVAPS      Z26, Z22
+	VFMSUB231PS  Z25, Z25, Z21
+	VMOVAPS      Z25, Z22
 	VFNMADD231PS Z19, Z19, Z22
-	VMULPS       Z22, Z26, Z22
+	VMULPS       Z22, Z25, Z22
 	VFMADD231PS  Z17, Z22, Z21
-	VMULPS       Z19, Z21, Z26
-	VFMADD231PS  Z19, Z20, Z26
+	VMULPS       Z19, Z21, Z25
+	VFMADD231PS  Z19, Z20, Z25
 	JMP          focusdone275
 
 focusnot5_275:
 	CMPQ        SI, $+7
 	JGE         focusnot6_275
-	VMULPS      Z26, Z26, Z19
+	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z26, Z26, Z20
-	VMULPS      Z26, Z20, Z20
-	VFMADD231PS Z26, Z19, Z20
-	VMOVAPS     Z20, Z26
+	VFMSUB231PS Z25, Z25, Z20
+	VMULPS      Z25, Z20, Z20
+	VFMADD231PS Z25, Z19, Z20
+	VMOVAPS     Z20, Z25
 	JMP         focusdone275
 
 focusnot6_275:
 	CMPQ        SI, $+8
 	JGE         focusnot7_275
-	VMULPS      Z26, Z26, Z19
-	VFMSUB213PS Z19, Z26, Z26
+	VMULPS      Z25, Z25, Z19
+	VFMSUB213PS Z19, Z25, Z25
 	VADDPS      Z19, Z19, Z20
-	VMULPS      Z26, Z20, Z26
-	VFMADD231PS Z19, Z19, Z26
+	VMULPS      Z25, Z20, Z25
+	VFMADD231PS Z19, Z19, Z25
 	JMP         focusdone275
 
 focusnot7_275:
 	CMPQ        SI, $+9
 	JGE         focusnot8_275
-	VMULPS      Z26, Z26, Z19
+	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z26, Z26, Z20
+	VFMSUB231PS Z25, Z25, Z20
 	VMULPS      Z19, Z19, Z21
 	VADDPS      Z19, Z19, Z22
 	VFMSUB213PS Z21, Z19, Z19
 	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z26, Z19, Z19
-	VFMADD231PS Z26, Z21, Z19
-	VMOVAPS     Z19, Z26
+	VMULPS      Z25, Z19, Z19
+	VFMADD231PS Z25, Z21, Z19
+	VMOVAPS     Z19, Z25
 	JMP         focusdone275
 
 focusnot8_275:
@@ -14702,20 +14706,20 @@ focusnot8_275:
 	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z12, Z26, Z22
+	VPANDD      Z12, Z25, Z22
 	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
 	VCVTDQ2PS   Z22, Z24
 	VPSUBD.BCST consts<>+1760(SB), Z24, Z24
 	VPCMPD      $0x06, Z22, Z6, K1
 	VBLENDMPS   Z24, Z23, K1, Z23
 	VPSRAD      $0x17, Z23, Z24
-	VPSRLD      $0x14, Z23, Z25
+	VPSRLD      $0x14, Z23, Z26
 	VPANDD.BCST consts<>+1280(SB), Z23, Z23
 	VPADDD.BCST consts<>+1312(SB), Z23, Z23
 	VCVTDQ2PS   Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
 	VFMADD213PS      Z16, Z27, Z23
 	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
 	VMOVAPS          Z23, Z28
@@ -14733,7 +14737,7 @@ focusnot8_275:
 	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z25, Z27
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
 	VADDPS      Z27, Z24, Z24
 	VMULPS      Z24, Z19, Z27
 	VFMSUB213PS Z27, Z19, Z24
@@ -14744,8 +14748,8 @@ focusnot8_275:
 	VSUBPS      Z11, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z25, Z25
-	VFMADD231PS Z25, Z19, Z24
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z24
 	VFMADD231PS Z28, Z21, Z24
 	VFMADD231PS Z29, Z20, Z24
 	VADDPS      Z24, Z27, Z20
@@ -14764,9 +14768,9 @@ focusnot8_275:
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  Z11, Z30, Z21
 	VPSRAD  $0x03, Z21, Z21
-	VADDPS  Z24, Z20, Z25
+	VADDPS  Z24, Z20, Z26
 	VPSLLD  $0x17, Z21, Z27
-	VPADDD  Z27, Z25, Z27
+	VPADDD  Z27, Z26, Z27
 	VPMINUD Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
@@ -14779,7 +14783,7 @@ focusnot8_275:
 	VSUBPS    Z29, Z20, Z20
 	VADDPS    Z24, Z20, Z20
 	VADDPS    Z20, Z28, Z20
-	VCMPPS    $0x11, Z21, Z25, K1
+	VCMPPS    $0x11, Z21, Z26, K1
 	VPSUBD    Z21, Z20, Z20
 	VBLENDMPS Z20, Z27, K1, Z20
 
@@ -14803,25 +14807,25 @@ focusnot8_275:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z26, Z20
+	VPANDD       Z20, Z25, Z20
 	VPORD        Z20, Z19, Z19
 	VPXORD       Z20, Z20, Z20
 	VPCMPD       $0x06, Z20, Z22, K1
 	VPCMPD       $0x06, Z22, Z1, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z26, Z20
+	VPANDD       Z20, Z25, Z20
 	VPXORD       Z21, Z21, Z21
 	VPCMPD       $0x06, Z20, Z21, K2
 	KANDW        K1, K2, K1
 	VPCMPD       $0x06, Z1, Z22, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z2, Z19, K1, Z26
+	VBLENDMPS    Z2, Z19, K1, Z25
 
 focusdone275:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z13, Z18, K1
-	VMULPS    Z26, Z18, Z19
+	VMULPS    Z25, Z18, Z19
 	VBLENDMPS Z19, Z18, K1, Z18
 	VPMINUD   Z2, Z18, Z18
 	VMOVUPS   Z18, (CX)
@@ -15221,154 +15225,154 @@ block:
 	VMOVUPS (DX), Y2
 	VMOVUPS 256(DX), Y3
 	VMOVUPS 384(DX), Y4
-	VMOVUPS 512(DX), Y5
-	VPXOR   Y6, Y6, Y6
+	VPXOR   Y5, Y5, Y5
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y3, Y7
-	VBROADCASTSS consts<>+2208(SB), Y8
-	VCMPPS       $0x11, Y7, Y8, Y8
-	VCMPPS       $0x11, Y1, Y7, Y7
-	VPAND        Y8, Y7, Y7
-	VPAND        Y3, Y7, Y7
-	VCMPPS       $0x12, consts<>+2112(SB), Y4, Y8
-	VBROADCASTSS consts<>+608(SB), Y9
-	VBLENDVPS    Y8, Y2, Y9, Y2
+	VPAND        consts<>+0(SB), Y3, Y6
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VCMPPS       $0x11, Y6, Y7, Y7
+	VCMPPS       $0x11, Y1, Y6, Y6
+	VPAND        Y7, Y6, Y6
+	VPAND        Y3, Y6, Y6
+	VCMPPS       $0x12, consts<>+2112(SB), Y4, Y7
+	VBROADCASTSS consts<>+608(SB), Y8
+	VBLENDVPS    Y7, Y2, Y8, Y2
 	VMAXPS       Y3, Y4, Y3
 	VCMPPS       $0x00, consts<>+640(SB), Y3, Y3
 	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y7, Y4, Y3
+	VSUBPS       Y6, Y4, Y3
 	VBROADCASTSS consts<>+2272(SB), Y4
 	VMINPS       Y3, Y4, Y4
-	VBROADCASTSS consts<>+2240(SB), Y7
-	VMAXPS       Y4, Y7, Y4
-	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2304(SB), Y4, Y7
-	VSUBPS       consts<>+2304(SB), Y7, Y8
-	VMOVAPS      Y4, Y9
-	VFNMADD231PS consts<>+160(SB), Y8, Y9
-	VFNMADD231PS consts<>+192(SB), Y8, Y9
-	VCMPPS       $0x11, Y4, Y3, Y8
-	VCMPPS       $0x11, Y2, Y6, Y10
-	VPAND        Y8, Y10, Y8
+	VBROADCASTSS consts<>+2240(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+2304(SB), Y4, Y6
+	VSUBPS       consts<>+2304(SB), Y6, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS consts<>+160(SB), Y7, Y8
+	VFNMADD231PS consts<>+192(SB), Y7, Y8
+	VCMPPS       $0x11, Y4, Y3, Y7
+	VCMPPS       $0x11, Y2, Y5, Y9
+	VPAND        Y7, Y9, Y7
 	VSUBPS       Y3, Y4, Y3
-	VPAND        Y3, Y8, Y3
+	VPAND        Y3, Y7, Y3
 	VBROADCASTSS consts<>+2400(SB), Y4
-	VFMADD213PS  consts<>+2432(SB), Y9, Y4
-	VFMADD213PS  consts<>+2464(SB), Y9, Y4
-	VFMADD213PS  consts<>+2496(SB), Y9, Y4
-	VFMADD213PS  consts<>+2528(SB), Y9, Y4
-	VFMADD213PS  Y0, Y9, Y4
-	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y4, Y9, Y8
-	VSUBPS       Y8, Y0, Y10
-	VFMADD231PS  Y4, Y9, Y10
+	VFMADD213PS  consts<>+2432(SB), Y8, Y4
+	VFMADD213PS  consts<>+2464(SB), Y8, Y4
+	VFMADD213PS  consts<>+2496(SB), Y8, Y4
+	VFMADD213PS  consts<>+2528(SB), Y8, Y4
+	VFMADD213PS  Y0, Y8, Y4
+	VMOVAPS      Y0, Y7
+	VFMADD231PS  Y4, Y8, Y7
+	VSUBPS       Y7, Y0, Y9
+	VFMADD231PS  Y4, Y8, Y9
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y8, Y0, Y4
-	VMULPS       Y4, Y2, Y9
-	VFNMADD231PS Y8, Y9, Y2
-	VMULPS       Y10, Y9, Y8
-	VSUBPS       Y8, Y2, Y2
+	VDIVPS       Y7, Y0, Y4
+	VMULPS       Y4, Y2, Y8
+	VFNMADD231PS Y7, Y8, Y2
+	VMULPS       Y9, Y8, Y7
+	VSUBPS       Y7, Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VMOVUPS      128(DX), Y4
-	VPSUBD       consts<>+2304(SB), Y7, Y7
-	VPSUBD       Y7, Y4, Y4
-	VPSRLD       $0x17, Y9, Y7
-	VPSUBD       consts<>+2560(SB), Y7, Y7
-	VPADDD       Y7, Y4, Y7
-	VPMAXSD      Y6, Y7, Y7
-	VPSUBD       Y7, Y4, Y4
+	VPSUBD       consts<>+2304(SB), Y6, Y6
+	VPSUBD       Y6, Y4, Y4
+	VPSRLD       $0x17, Y8, Y6
+	VPSUBD       consts<>+2560(SB), Y6, Y6
+	VPADDD       Y6, Y4, Y6
+	VPMAXSD      Y5, Y6, Y6
+	VPSUBD       Y6, Y4, Y4
 	VPMAXSD      consts<>+2592(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y8
-	VPADDD       consts<>+1664(SB), Y8, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VPSUBD       Y8, Y4, Y4
+	VPSRAD       $0x01, Y4, Y7
+	VPADDD       consts<>+1664(SB), Y7, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPSUBD       Y7, Y4, Y4
 	VPADDD       consts<>+1664(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y10, Y9, Y8
-	VMULPS       Y4, Y8, Y8
-	VMULPS       Y10, Y2, Y2
+	VMULPS       Y9, Y8, Y7
+	VMULPS       Y4, Y7, Y7
+	VMULPS       Y9, Y2, Y2
 	VMULPS       Y4, Y2, Y2
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y4
-	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y4, Y10
-	VSUBPS       Y4, Y10, Y4
+	VMAXPS       Y7, Y0, Y4
+	VMINPS       Y7, Y0, Y8
+	VADDPS       Y8, Y4, Y9
 	VSUBPS       Y4, Y9, Y4
-	VDIVPS       Y10, Y0, Y9
-	VMULPS       Y9, Y8, Y11
-	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y2, Y10, Y10
+	VSUBPS       Y4, Y8, Y4
+	VDIVPS       Y9, Y0, Y8
+	VMULPS       Y8, Y7, Y10
+	VFNMADD213PS Y7, Y10, Y9
+	VADDPS       Y2, Y9, Y9
 	VADDPS       Y2, Y4, Y4
-	VMULPS       Y4, Y11, Y4
-	VSUBPS       Y4, Y10, Y4
-	VMULPS       Y9, Y4, Y4
-	VADDPS       Y4, Y11, Y4
-	VMINPS       Y4, Y0, Y10
+	VMULPS       Y4, Y10, Y4
+	VSUBPS       Y4, Y9, Y4
+	VMULPS       Y8, Y4, Y4
+	VADDPS       Y4, Y10, Y4
+	VMINPS       Y4, Y0, Y9
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y4
+	VADDPS Y0, Y7, Y4
 	VPSUBD consts<>+1888(SB), Y4, Y4
-	VPAND  consts<>+640(SB), Y4, Y11
+	VPAND  consts<>+640(SB), Y4, Y10
 	VPSRLD $0x15, Y4, Y4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y0, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y4, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y8, Y13
-	VCVTDQ2PS   Y11, Y8
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y4, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y4, Y12, Y4
+	VPSUBD      Y10, Y0, Y11
+	VMOVUPS     log_r<>+0(SB), Y12
+	VPERMILPS   Y4, Y12, Y12
+	VMULPS      Y12, Y11, Y11
+	VADDPS      consts<>+672(SB), Y11, Y12
+	VFMADD231PS Y11, Y7, Y12
+	VCVTDQ2PS   Y10, Y7
+	VMOVUPS     log_th<>+0(SB), Y10
+	VPERMILPS   Y4, Y10, Y10
+	VMOVUPS     log_tl<>+0(SB), Y11
+	VPERMILPS   Y4, Y11, Y4
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y4
-	VFMADD231PS  Y15, Y12, Y4
+	VMULPS       Y12, Y12, Y11
+	VBROADCASTSS consts<>+1952(SB), Y13
+	VFMADD213PS  consts<>+1984(SB), Y12, Y13
+	VFMADD231PS  consts<>+1920(SB), Y11, Y13
+	VBROADCASTSS consts<>+2016(SB), Y14
+	VFMADD213PS  consts<>+2048(SB), Y12, Y14
+	VFMADD231PS  Y13, Y11, Y14
+	VFMADD231PS  consts<>+1056(SB), Y7, Y4
+	VFMADD231PS  Y14, Y11, Y4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y8, Y11
-	VADDPS      Y13, Y11, Y8
-	VSUBPS      Y8, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y4, Y4
-	VADDPS      Y4, Y8, Y4
-	VMULPS      Y9, Y2, Y2
+	VFMADD231PS consts<>+1088(SB), Y7, Y10
+	VADDPS      Y12, Y10, Y7
+	VSUBPS      Y7, Y10, Y10
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y10, Y4, Y4
+	VADDPS      Y4, Y7, Y4
+	VMULPS      Y8, Y2, Y2
 	VADDPS      Y2, Y4, Y2
-	VCVTDQ2PS   Y7, Y4
+	VCVTDQ2PS   Y6, Y4
 	VFMADD231PS consts<>+160(SB), Y4, Y2
 	VADDPS      Y3, Y2, Y2
-	VMULPS      Y2, Y5, Y3
-	VCMPPS      $0x00, Y6, Y5, Y4
+	VMOVUPS     512(DX), Y3
+	VMULPS      Y2, Y3, Y4
+	VCMPPS      $0x00, Y5, Y3, Y3
 	VCMPPS      $0x00, Y2, Y2, Y2
-	VPAND       Y4, Y2, Y2
-	VBLENDVPS   Y2, Y6, Y3, Y2
+	VPAND       Y3, Y2, Y2
+	VBLENDVPS   Y2, Y5, Y4, Y2
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_303
-	VMULPS Y10, Y10, Y10
+	VMULPS Y9, Y9, Y9
 	JMP    focusdone303
 
 focusnot0_303:
 	CMPQ    SI, $+2
 	JGE     focusnot1_303
-	VMOVAPS Y0, Y10
+	VMOVAPS Y0, Y9
 	JMP     focusdone303
 
 focusnot1_303:
@@ -15379,70 +15383,70 @@ focusnot1_303:
 focusnot2_303:
 	CMPQ    SI, $+4
 	JGE     focusnot3_303
-	VSQRTPS Y10, Y10
+	VSQRTPS Y9, Y9
 	JMP     focusdone303
 
 focusnot3_303:
 	CMPQ         SI, $+5
 	JGE          focusnot4_303
-	VSQRTPS      Y10, Y3
-	VMOVAPS      Y10, Y4
+	VSQRTPS      Y9, Y3
+	VMOVAPS      Y9, Y4
 	VFNMADD231PS Y3, Y3, Y4
 	VMULPS       consts<>+2080(SB), Y3, Y5
 	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y10, Y4
-	VMOVAPS      Y4, Y10
+	VFMADD231PS  Y3, Y9, Y4
+	VMOVAPS      Y4, Y9
 	JMP          focusdone303
 
 focusnot4_303:
 	CMPQ         SI, $+6
 	JGE          focusnot5_303
-	VSQRTPS      Y10, Y3
-	VMULPS       Y10, Y10, Y4
+	VSQRTPS      Y9, Y3
+	VMULPS       Y9, Y9, Y4
 	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y10, Y10, Y5
-	VMOVAPS      Y10, Y6
+	VFMSUB231PS  Y9, Y9, Y5
+	VMOVAPS      Y9, Y6
 	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y10, Y6
+	VMULPS       Y6, Y9, Y6
 	VFMADD231PS  consts<>+2080(SB), Y6, Y5
-	VMULPS       Y3, Y5, Y10
-	VFMADD231PS  Y3, Y4, Y10
+	VMULPS       Y3, Y5, Y9
+	VFMADD231PS  Y3, Y4, Y9
 	JMP          focusdone303
 
 focusnot5_303:
 	CMPQ        SI, $+7
 	JGE         focusnot6_303
-	VMULPS      Y10, Y10, Y3
+	VMULPS      Y9, Y9, Y3
 	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y10, Y10, Y4
-	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y3, Y4
-	VMOVAPS     Y4, Y10
+	VFMSUB231PS Y9, Y9, Y4
+	VMULPS      Y9, Y4, Y4
+	VFMADD231PS Y9, Y3, Y4
+	VMOVAPS     Y4, Y9
 	JMP         focusdone303
 
 focusnot6_303:
 	CMPQ        SI, $+8
 	JGE         focusnot7_303
-	VMULPS      Y10, Y10, Y3
-	VFMSUB213PS Y3, Y10, Y10
+	VMULPS      Y9, Y9, Y3
+	VFMSUB213PS Y3, Y9, Y9
 	VADDPS      Y3, Y3, Y4
-	VMULPS      Y10, Y4, Y10
-	VFMADD231PS Y3, Y3, Y10
+	VMULPS      Y9, Y4, Y9
+	VFMADD231PS Y3, Y3, Y9
 	JMP         focusdone303
 
 focusnot7_303:
 	CMPQ        SI, $+9
 	JGE         focusnot8_303
-	VMULPS      Y10, Y10, Y3
+	VMULPS      Y9, Y9, Y3
 	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y10, Y10, Y4
+	VFMSUB231PS Y9, Y9, Y4
 	VMULPS      Y3, Y3, Y5
 	VADDPS      Y3, Y3, Y6
 	VFMSUB213PS Y5, Y3, Y3
 	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y10, Y3, Y3
-	VFMADD231PS Y10, Y5, Y3
-	VMOVAPS     Y3, Y10
+	VMULPS      Y9, Y3, Y3
+	VFMADD231PS Y9, Y5, Y3
+	VMOVAPS     Y3, Y9
 	JMP         focusdone303
 
 focusnot8_303:
@@ -15453,7 +15457,7 @@ focusnot8_303:
 	VBROADCASTSS 8(DI), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y10, Y5
+	VPAND        consts<>+0(SB), Y9, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -15467,40 +15471,40 @@ focusnot8_303:
 	VCVTDQ2PS    Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y8, Y9
-	VFMADD213PS  consts<>+672(SB), Y9, Y6
-	VMULPS       consts<>+1344(SB), Y6, Y9
+	VPERMPS      pow_r<>+0(SB), Y8, Y10
+	VFMADD213PS  consts<>+672(SB), Y10, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
 	VMOVAPS      Y6, Y11
-	VFMADD231PS  Y9, Y6, Y11
+	VFMADD231PS  Y10, Y6, Y11
 	VSUBPS       Y11, Y6, Y12
-	VFMADD231PS  Y9, Y6, Y12
-	VMULPS       Y6, Y6, Y9
+	VFMADD231PS  Y10, Y6, Y12
+	VMULPS       Y6, Y6, Y10
 	VBROADCASTSS consts<>+1376(SB), Y13
 	VFMADD213PS  consts<>+1408(SB), Y6, Y13
 	VFMADD213PS  consts<>+1440(SB), Y6, Y13
 	VFMADD213PS  consts<>+1472(SB), Y6, Y13
 	VFMADD213PS  consts<>+1504(SB), Y6, Y13
-	VMULPS       Y6, Y9, Y6
+	VMULPS       Y6, Y10, Y6
 	VFMADD231PS  Y13, Y6, Y12
 	VADDPS       Y12, Y11, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y8, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y7, Y2, Y9
-	VFMSUB213PS Y9, Y2, Y7
-	VFMADD213PS Y9, Y3, Y6
+	VPERMPS     pow_th<>+0(SB), Y8, Y10
+	VADDPS      Y10, Y7, Y7
+	VMULPS      Y7, Y2, Y10
+	VFMSUB213PS Y10, Y2, Y7
+	VFMADD213PS Y10, Y3, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y6, Y13
 	VSUBPS      consts<>+1536(SB), Y13, Y14
-	VSUBPS      Y14, Y9, Y9
-	VFMADD231PS Y11, Y3, Y9
+	VSUBPS      Y14, Y10, Y10
+	VFMADD231PS Y11, Y3, Y10
 	VPERMPS     pow_tl<>+0(SB), Y8, Y8
 	VFMADD231PS Y8, Y2, Y7
 	VFMADD231PS Y11, Y4, Y7
 	VFMADD231PS Y12, Y3, Y7
-	VADDPS      Y7, Y9, Y3
+	VADDPS      Y7, Y10, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS consts<>+1568(SB), Y4
@@ -15517,9 +15521,9 @@ focusnot8_303:
 	VPSUBD  consts<>+1536(SB), Y13, Y4
 	VPSRAD  $0x03, Y4, Y4
 	VADDPS  Y7, Y3, Y8
-	VPSLLD  $0x17, Y4, Y9
-	VPADDD  Y9, Y8, Y9
-	VPMINUD Y1, Y9, Y9
+	VPSLLD  $0x17, Y4, Y10
+	VPADDD  Y10, Y8, Y10
+	VPMINUD Y1, Y10, Y10
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR        Y11, Y11, Y11
@@ -15534,7 +15538,7 @@ focusnot8_303:
 	VADDPS       Y3, Y11, Y3
 	VCMPPS       $0x11, Y4, Y8, Y7
 	VPSUBD       Y4, Y3, Y3
-	VBLENDVPS    Y7, Y3, Y9, Y3
+	VBLENDVPS    Y7, Y3, Y10, Y3
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y4
@@ -15555,26 +15559,26 @@ focusnot8_303:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Y3
-	VPAND        Y3, Y10, Y3
+	VPAND        Y3, Y9, Y3
 	VPOR         Y3, Y2, Y2
 	VPXOR        Y3, Y3, Y3
 	VPCMPGTD     Y3, Y5, Y3
 	VPCMPGTD     Y5, Y1, Y4
 	VPAND        Y3, Y4, Y3
 	VBROADCASTSS 16(DI), Y4
-	VPAND        Y4, Y10, Y4
+	VPAND        Y4, Y9, Y4
 	VPXOR        Y6, Y6, Y6
 	VPCMPGTD     Y4, Y6, Y4
 	VPAND        Y3, Y4, Y3
 	VPCMPGTD     Y1, Y5, Y4
 	VPOR         Y3, Y4, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y9
 	VMOVUPS      (SP), Y2
 
 focusdone303:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2112(SB), Y2, Y3
-	VMULPS    Y10, Y2, Y4
+	VMULPS    Y9, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VPMINUD   consts<>+608(SB), Y2, Y2
 	VMOVUPS   Y2, (CX)
@@ -16029,15 +16033,14 @@ block:
 	VMOVUPS (DX), Z14
 	VMOVUPS 256(DX), Z15
 	VMOVUPS 384(DX), Z16
-	VMOVUPS 512(DX), Z17
-	VPXORD  Z18, Z18, Z18
+	VPXORD  Z17, Z17, Z17
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z11, Z15, Z19
-	VCMPPS      $0x11, Z19, Z3, K1
-	VCMPPS      $0x11, Z1, Z19, K2
+	VPANDD      Z11, Z15, Z18
+	VCMPPS      $0x11, Z18, Z3, K1
+	VCMPPS      $0x11, Z1, Z18, K2
 	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z15, K1, Z19
+	VMOVAPS.Z   Z15, K1, Z18
 	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
 	VBLENDMPS   Z14, Z2, K1, Z14
 	VMAXPS      Z15, Z16, Z15
@@ -16045,144 +16048,145 @@ block:
 	VBLENDMPS   Z2, Z14, K1, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z19, Z16, Z15
+	VSUBPS            Z18, Z16, Z15
 	VMINPS            Z15, Z4, Z16
 	VMAXPS            Z16, Z5, Z16
-	VMOVAPS           Z12, Z19
-	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z19
-	VSUBPS            Z12, Z19, Z20
-	VMOVAPS           Z16, Z21
-	VFNMADD231PS      Z13, Z20, Z21
-	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
+	VMOVAPS           Z12, Z18
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z18
+	VSUBPS            Z12, Z18, Z19
+	VMOVAPS           Z16, Z20
+	VFNMADD231PS      Z13, Z19, Z20
+	VFNMADD231PS.BCST consts<>+192(SB), Z19, Z20
 	VCMPPS            $0x11, Z16, Z15, K1
-	VCMPPS            $0x11, Z14, Z18, K2
+	VCMPPS            $0x11, Z14, Z17, K2
 	KANDW             K1, K2, K1
 	VSUBPS            Z15, Z16, Z15
 	VMOVAPS.Z         Z15, K1, Z15
 	VBROADCASTSS      consts<>+2400(SB), Z16
-	VFMADD213PS.BCST  consts<>+2432(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2464(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2496(SB), Z21, Z16
-	VFMADD213PS.BCST  consts<>+2528(SB), Z21, Z16
-	VFMADD213PS       Z0, Z21, Z16
-	VMOVAPS           Z0, Z20
-	VFMADD231PS       Z16, Z21, Z20
-	VSUBPS            Z20, Z0, Z22
-	VFMADD231PS       Z16, Z21, Z22
+	VFMADD213PS.BCST  consts<>+2432(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2464(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2528(SB), Z20, Z16
+	VFMADD213PS       Z0, Z20, Z16
+	VMOVAPS           Z0, Z19
+	VFMADD231PS       Z16, Z20, Z19
+	VSUBPS            Z19, Z0, Z21
+	VFMADD231PS       Z16, Z20, Z21
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z20, Z0, Z16
-	VMULPS       Z16, Z14, Z21
-	VFNMADD213PS Z14, Z21, Z20
-	VMULPS       Z22, Z21, Z22
-	VSUBPS       Z22, Z20, Z20
-	VMULPS       Z16, Z20, Z16
-	VMOVUPS      128(DX), Z20
-	VPSUBD       Z12, Z19, Z19
-	VPSUBD       Z19, Z20, Z19
-	VPSRLD       $0x17, Z21, Z20
-	VPSUBD.BCST  consts<>+2560(SB), Z20, Z20
-	VPADDD       Z20, Z19, Z20
-	VPMAXSD      Z18, Z20, Z20
-	VPSUBD       Z20, Z19, Z19
-	VPMAXSD.BCST consts<>+2592(SB), Z19, Z19
-	VPSRAD       $0x01, Z19, Z22
-	VPADDD.BCST  consts<>+1664(SB), Z22, Z23
-	VPSLLD       $0x17, Z23, Z23
-	VPSUBD       Z22, Z19, Z19
-	VPADDD.BCST  consts<>+1664(SB), Z19, Z19
-	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z23, Z21, Z21
-	VMULPS       Z19, Z21, Z21
-	VMULPS       Z23, Z16, Z16
-	VMULPS       Z19, Z16, Z16
+	VDIVPS       Z19, Z0, Z16
+	VMULPS       Z16, Z14, Z20
+	VFNMADD213PS Z14, Z20, Z19
+	VMULPS       Z21, Z20, Z21
+	VSUBPS       Z21, Z19, Z19
+	VMULPS       Z16, Z19, Z16
+	VMOVUPS      128(DX), Z19
+	VPSUBD       Z12, Z18, Z18
+	VPSUBD       Z18, Z19, Z18
+	VPSRLD       $0x17, Z20, Z19
+	VPSUBD.BCST  consts<>+2560(SB), Z19, Z19
+	VPADDD       Z19, Z18, Z19
+	VPMAXSD      Z17, Z19, Z19
+	VPSUBD       Z19, Z18, Z18
+	VPMAXSD.BCST consts<>+2592(SB), Z18, Z18
+	VPSRAD       $0x01, Z18, Z21
+	VPADDD.BCST  consts<>+1664(SB), Z21, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VPSUBD       Z21, Z18, Z18
+	VPADDD.BCST  consts<>+1664(SB), Z18, Z18
+	VPSLLD       $0x17, Z18, Z18
+	VMULPS       Z22, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z22, Z16, Z16
+	VMULPS       Z18, Z16, Z16
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z21, Z0, Z19
-	VMINPS       Z21, Z0, Z22
-	VADDPS       Z22, Z19, Z23
-	VSUBPS       Z19, Z23, Z19
-	VSUBPS       Z19, Z22, Z19
-	VDIVPS       Z23, Z0, Z22
-	VMULPS       Z22, Z21, Z24
-	VFNMADD213PS Z21, Z24, Z23
-	VADDPS       Z16, Z23, Z23
-	VADDPS       Z16, Z19, Z19
-	VMULPS       Z19, Z24, Z19
-	VSUBPS       Z19, Z23, Z19
-	VMULPS       Z22, Z19, Z19
-	VADDPS       Z19, Z24, Z19
-	VMINPS       Z19, Z0, Z19
+	VMAXPS       Z20, Z0, Z18
+	VMINPS       Z20, Z0, Z21
+	VADDPS       Z21, Z18, Z22
+	VSUBPS       Z18, Z22, Z18
+	VSUBPS       Z18, Z21, Z18
+	VDIVPS       Z22, Z0, Z21
+	VMULPS       Z21, Z20, Z23
+	VFNMADD213PS Z20, Z23, Z22
+	VADDPS       Z16, Z22, Z22
+	VADDPS       Z16, Z18, Z18
+	VMULPS       Z18, Z23, Z18
+	VSUBPS       Z18, Z22, Z18
+	VMULPS       Z21, Z18, Z18
+	VADDPS       Z18, Z23, Z18
+	VMINPS       Z18, Z0, Z18
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
-	VPANDD.BCST consts<>+640(SB), Z23, Z24
-	VPSRLD      $0x15, Z23, Z23
+	VADDPS      Z0, Z20, Z22
+	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z23
+	VPSRLD      $0x15, Z22, Z22
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z0, Z25
-	VPERMPS     log_r<>+0(SB), Z23, Z26
-	VMULPS      Z26, Z25, Z25
-	VADDPS.BCST consts<>+672(SB), Z25, Z26
-	VFMADD231PS Z25, Z21, Z26
-	VCVTDQ2PS   Z24, Z21
-	VPERMPS     log_th<>+0(SB), Z23, Z24
-	VPERMPS     log_tl<>+0(SB), Z23, Z23
+	VPSUBD      Z23, Z0, Z24
+	VPERMPS     log_r<>+0(SB), Z22, Z25
+	VMULPS      Z25, Z24, Z24
+	VADDPS.BCST consts<>+672(SB), Z24, Z25
+	VFMADD231PS Z24, Z20, Z25
+	VCVTDQ2PS   Z23, Z20
+	VPERMPS     log_th<>+0(SB), Z22, Z23
+	VPERMPS     log_tl<>+0(SB), Z22, Z22
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+1952(SB), Z27
-	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2016(SB), Z28
-	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
-	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
-	VFMADD231PS      Z28, Z25, Z23
+	VMULPS           Z25, Z25, Z24
+	VBROADCASTSS     consts<>+1952(SB), Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
+	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
+	VBROADCASTSS     consts<>+2016(SB), Z27
+	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
+	VFMADD231PS      Z26, Z24, Z27
+	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
+	VFMADD231PS      Z27, Z24, Z22
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
-	VADDPS           Z26, Z24, Z21
-	VSUBPS           Z21, Z24, Z24
-	VADDPS           Z26, Z24, Z24
-	VADDPS           Z24, Z23, Z23
-	VADDPS           Z23, Z21, Z21
-	VMULPS           Z22, Z16, Z16
-	VADDPS           Z16, Z21, Z16
-	VCVTDQ2PS        Z20, Z21
-	VFMADD231PS      Z13, Z21, Z16
+	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
+	VADDPS           Z25, Z23, Z20
+	VSUBPS           Z20, Z23, Z23
+	VADDPS           Z25, Z23, Z23
+	VADDPS           Z23, Z22, Z22
+	VADDPS           Z22, Z20, Z20
+	VMULPS           Z21, Z16, Z16
+	VADDPS           Z16, Z20, Z16
+	VCVTDQ2PS        Z19, Z20
+	VFMADD231PS      Z13, Z20, Z16
 	VADDPS           Z15, Z16, Z15
-	VMULPS           Z15, Z17, Z16
-	VCMPPS           $0x00, Z18, Z17, K1
+	VMOVUPS          512(DX), Z16
+	VMULPS           Z15, Z16, Z20
+	VCMPPS           $0x00, Z17, Z16, K1
 	VCMPPS           $0x00, Z15, Z15, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z18, Z16, K1, Z16
+	VBLENDMPS        Z17, Z20, K1, Z20
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z18, Z20, K1
-	VBLENDMPS    Z18, Z22, K1, Z20
-	VCMPPS       $0x00, Z18, Z19, K1
-	VDIVPS       Z19, Z15, Z15
+	VPCMPD       $0x06, Z17, Z19, K1
+	VBLENDMPS    Z17, Z21, K1, Z19
+	VCMPPS       $0x00, Z17, Z18, K1
+	VDIVPS       Z18, Z15, Z15
 	VBLENDMPS    Z0, Z15, K1, Z15
-	VCMPPS       $0x00, Z18, Z20, K1
-	VMULPS       Z15, Z20, Z15
-	VBLENDMPS    Z18, Z15, K1, Z15
-	VBROADCASTSS 8(BX), Z18
-	VFMADD213PS  Z0, Z15, Z18
-	VMOVAPS      Z19, Z20
+	VCMPPS       $0x00, Z17, Z19, K1
+	VMULPS       Z15, Z19, Z15
+	VBLENDMPS    Z17, Z15, K1, Z15
+	VBROADCASTSS 8(BX), Z17
+	VFMADD213PS  Z0, Z15, Z17
+	VMOVAPS      Z18, Z19
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_339
-	VMULPS Z19, Z19, Z20
+	VMULPS Z18, Z18, Z19
 	JMP    focusdone339
 
 focusnot0_339:
 	CMPQ    SI, $+2
 	JGE     focusnot1_339
-	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z19
 	JMP     focusdone339
 
 focusnot1_339:
@@ -16193,68 +16197,68 @@ focusnot1_339:
 focusnot2_339:
 	CMPQ    SI, $+4
 	JGE     focusnot3_339
-	VSQRTPS Z19, Z20
+	VSQRTPS Z18, Z19
 	JMP     focusdone339
 
 focusnot3_339:
 	CMPQ         SI, $+5
 	JGE          focusnot4_339
-	VSQRTPS      Z19, Z15
-	VMOVAPS      Z19, Z20
-	VFNMADD231PS Z15, Z15, Z20
+	VSQRTPS      Z18, Z15
+	VMOVAPS      Z18, Z19
+	VFNMADD231PS Z15, Z15, Z19
 	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z19, Z20
+	VMULPS       Z21, Z19, Z19
+	VFMADD231PS  Z15, Z18, Z19
 	JMP          focusdone339
 
 focusnot4_339:
 	CMPQ             SI, $+6
 	JGE              focusnot5_339
-	VSQRTPS          Z19, Z15
-	VMULPS           Z19, Z19, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z19, Z19, Z20
-	VMOVAPS          Z19, Z22
+	VSQRTPS          Z18, Z15
+	VMULPS           Z18, Z18, Z21
+	VMOVAPS          Z21, Z19
+	VFMSUB231PS      Z18, Z18, Z19
+	VMOVAPS          Z18, Z22
 	VFNMADD231PS     Z15, Z15, Z22
-	VMULPS           Z22, Z19, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z15, Z20, Z20
-	VFMADD231PS      Z15, Z21, Z20
+	VMULPS           Z22, Z18, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z19
+	VMULPS           Z15, Z19, Z19
+	VFMADD231PS      Z15, Z21, Z19
 	JMP              focusdone339
 
 focusnot5_339:
 	CMPQ        SI, $+7
 	JGE         focusnot6_339
-	VMULPS      Z19, Z19, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z19, Z19, Z20
-	VMULPS      Z19, Z20, Z20
-	VFMADD231PS Z19, Z15, Z20
+	VMULPS      Z18, Z18, Z15
+	VMOVAPS     Z15, Z19
+	VFMSUB231PS Z18, Z18, Z19
+	VMULPS      Z18, Z19, Z19
+	VFMADD231PS Z18, Z15, Z19
 	JMP         focusdone339
 
 focusnot6_339:
 	CMPQ        SI, $+8
 	JGE         focusnot7_339
-	VMULPS      Z19, Z19, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z19, Z19, Z20
+	VMULPS      Z18, Z18, Z15
+	VMOVAPS     Z15, Z19
+	VFMSUB231PS Z18, Z18, Z19
 	VADDPS      Z15, Z15, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z15, Z15, Z20
+	VMULPS      Z19, Z21, Z19
+	VFMADD231PS Z15, Z15, Z19
 	JMP         focusdone339
 
 focusnot7_339:
 	CMPQ        SI, $+9
 	JGE         focusnot8_339
-	VMULPS      Z19, Z19, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z19, Z19, Z21
-	VMULPS      Z20, Z20, Z15
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z15, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z19, Z20, Z20
-	VFMADD231PS Z19, Z15, Z20
+	VMULPS      Z18, Z18, Z19
+	VMOVAPS     Z19, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z19, Z19, Z15
+	VADDPS      Z19, Z19, Z22
+	VFMSUB213PS Z15, Z19, Z19
+	VFMADD231PS Z21, Z22, Z19
+	VMULPS      Z18, Z19, Z19
+	VFMADD231PS Z18, Z15, Z19
 	JMP         focusdone339
 
 focusnot8_339:
@@ -16264,7 +16268,7 @@ focusnot8_339:
 	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z20, Z23
+	VPANDD      Z11, Z19, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
@@ -16365,34 +16369,34 @@ focusnot8_339:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Z21
-	VPANDD       Z21, Z20, Z21
+	VPANDD       Z21, Z19, Z21
 	VPORD        Z21, Z15, Z15
 	VPXORD       Z21, Z21, Z21
 	VPCMPD       $0x06, Z21, Z23, K1
 	VPCMPD       $0x06, Z23, Z1, K2
 	KANDW        K1, K2, K1
 	VBROADCASTSS 16(R8), Z21
-	VPANDD       Z21, Z20, Z20
+	VPANDD       Z21, Z19, Z19
 	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
+	VPCMPD       $0x06, Z19, Z21, K2
 	KANDW        K1, K2, K1
 	VPCMPD       $0x06, Z1, Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z2, Z15, K1, Z20
+	VBLENDMPS    Z2, Z15, K1, Z19
 
 focusdone339:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
-	VMULPS      Z20, Z16, Z15
-	VBLENDMPS   Z15, Z16, K1, Z15
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z20, K1
+	VMULPS      Z19, Z20, Z15
+	VBLENDMPS   Z15, Z20, K1, Z15
 	VPMINUD     Z2, Z15, Z15
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z16
-	VMULPS         Z20, Z17, Z17
-	VMULPS         Z18, Z17, Z17
-	VMULPS         Z17, Z16, Z16
+	VBROADCASTSS   (DI), Z20
 	VMULPS         Z19, Z16, Z16
+	VMULPS         Z17, Z16, Z16
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z18, Z16, Z16
 	VPANDD         Z11, Z16, Z17
 	VCMPPS         $0x12, Z17, Z9, K1
 	VCMPPS         $0x11, Z0, Z14, K2
@@ -16404,11 +16408,11 @@ focusdone339:
 	VCMPPS         $0x00, Z19, Z14, K1
 	VPXORD         Z14, Z14, Z14
 	VBLENDMPS      Z14, Z18, K1, Z14
+	VCMPPS         $0x03, Z14, Z14, K1
+	VBLENDMPS      Z2, Z14, K1, Z14
 	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
 	VCMPPS         $0x03, Z16, Z16, K1
 	VBLENDMPS      Z2, Z16, K1, Z16
-	VCMPPS         $0x03, Z14, Z14, K1
-	VBLENDMPS      Z2, Z14, K1, Z14
 	VMOVUPS        Z15, (CX)
 	VMOVUPS        Z16, 384(DX)
 	VMOVUPS        Z17, 512(DX)
@@ -16810,11 +16814,11 @@ focusdone340:
 	VCMPPS         $0x00, Z19, Z14, K2
 	VPXORD         Z14, Z14, Z14
 	VBLENDMPS      Z14, Z18, K2, Z14
+	VCMPPS         $0x03, Z14, Z14, K2
+	VBLENDMPS      Z2, Z14, K2, Z14
 	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
 	VCMPPS         $0x03, Z16, Z16, K2
 	VBLENDMPS      Z2, Z16, K2, Z16
-	VCMPPS         $0x03, Z14, Z14, K2
-	VBLENDMPS      Z2, Z14, K2, Z14
 	VMOVUPS        Z15, K1, (CX)
 	VMOVUPS        Z16, K1, 384(DX)
 	VMOVUPS        Z17, K1, 512(DX)
@@ -16846,161 +16850,161 @@ block:
 	VMOVUPS (DX), Y1
 	VMOVUPS 256(DX), Y2
 	VMOVUPS 384(DX), Y3
-	VMOVUPS 512(DX), Y4
-	VPXOR   Y5, Y5, Y5
+	VPXOR   Y4, Y4, Y4
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y2, Y6
-	VBROADCASTSS consts<>+2208(SB), Y7
-	VCMPPS       $0x11, Y6, Y7, Y7
-	VCMPPS       $0x11, consts<>+928(SB), Y6, Y6
-	VPAND        Y7, Y6, Y6
-	VPAND        Y2, Y6, Y6
-	VCMPPS       $0x12, consts<>+2112(SB), Y3, Y7
-	VBROADCASTSS consts<>+608(SB), Y8
-	VBLENDVPS    Y7, Y1, Y8, Y1
+	VPAND        consts<>+0(SB), Y2, Y5
+	VBROADCASTSS consts<>+2208(SB), Y6
+	VCMPPS       $0x11, Y5, Y6, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VPAND        Y2, Y5, Y5
+	VCMPPS       $0x12, consts<>+2112(SB), Y3, Y6
+	VBROADCASTSS consts<>+608(SB), Y7
+	VBLENDVPS    Y6, Y1, Y7, Y1
 	VMAXPS       Y2, Y3, Y2
 	VCMPPS       $0x00, consts<>+640(SB), Y2, Y2
 	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y6, Y3, Y2
+	VSUBPS       Y5, Y3, Y2
 	VBROADCASTSS consts<>+2272(SB), Y3
 	VMINPS       Y2, Y3, Y3
-	VBROADCASTSS consts<>+2240(SB), Y6
-	VMAXPS       Y3, Y6, Y3
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2304(SB), Y3, Y6
-	VSUBPS       consts<>+2304(SB), Y6, Y7
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
-	VCMPPS       $0x11, Y3, Y2, Y7
-	VCMPPS       $0x11, Y1, Y5, Y9
-	VPAND        Y7, Y9, Y7
+	VBROADCASTSS consts<>+2240(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+2304(SB), Y3, Y5
+	VSUBPS       consts<>+2304(SB), Y5, Y6
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS consts<>+160(SB), Y6, Y7
+	VFNMADD231PS consts<>+192(SB), Y6, Y7
+	VCMPPS       $0x11, Y3, Y2, Y6
+	VCMPPS       $0x11, Y1, Y4, Y8
+	VPAND        Y6, Y8, Y6
 	VSUBPS       Y2, Y3, Y2
-	VPAND        Y2, Y7, Y2
+	VPAND        Y2, Y6, Y2
 	VBROADCASTSS consts<>+2400(SB), Y3
-	VFMADD213PS  consts<>+2432(SB), Y8, Y3
-	VFMADD213PS  consts<>+2464(SB), Y8, Y3
-	VFMADD213PS  consts<>+2496(SB), Y8, Y3
-	VFMADD213PS  consts<>+2528(SB), Y8, Y3
-	VFMADD213PS  Y0, Y8, Y3
-	VMOVAPS      Y0, Y7
-	VFMADD231PS  Y3, Y8, Y7
-	VSUBPS       Y7, Y0, Y9
-	VFMADD231PS  Y3, Y8, Y9
+	VFMADD213PS  consts<>+2432(SB), Y7, Y3
+	VFMADD213PS  consts<>+2464(SB), Y7, Y3
+	VFMADD213PS  consts<>+2496(SB), Y7, Y3
+	VFMADD213PS  consts<>+2528(SB), Y7, Y3
+	VFMADD213PS  Y0, Y7, Y3
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y3, Y7, Y6
+	VSUBPS       Y6, Y0, Y8
+	VFMADD231PS  Y3, Y7, Y8
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y7, Y0, Y3
-	VMULPS       Y3, Y1, Y8
-	VFNMADD213PS Y1, Y8, Y7
-	VMULPS       Y9, Y8, Y9
-	VSUBPS       Y9, Y7, Y7
-	VMULPS       Y3, Y7, Y3
-	VMOVUPS      128(DX), Y7
-	VPSUBD       consts<>+2304(SB), Y6, Y6
-	VPSUBD       Y6, Y7, Y6
-	VPSRLD       $0x17, Y8, Y7
-	VPSUBD       consts<>+2560(SB), Y7, Y7
-	VPADDD       Y7, Y6, Y7
-	VPMAXSD      Y5, Y7, Y7
-	VPSUBD       Y7, Y6, Y6
-	VPMAXSD      consts<>+2592(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y9
-	VPADDD       consts<>+1664(SB), Y9, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VPSUBD       Y9, Y6, Y6
-	VPADDD       consts<>+1664(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VMULPS       Y10, Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y10, Y3, Y3
-	VMULPS       Y6, Y3, Y3
+	VDIVPS       Y6, Y0, Y3
+	VMULPS       Y3, Y1, Y7
+	VFNMADD213PS Y1, Y7, Y6
+	VMULPS       Y8, Y7, Y8
+	VSUBPS       Y8, Y6, Y6
+	VMULPS       Y3, Y6, Y3
+	VMOVUPS      128(DX), Y6
+	VPSUBD       consts<>+2304(SB), Y5, Y5
+	VPSUBD       Y5, Y6, Y5
+	VPSRLD       $0x17, Y7, Y6
+	VPSUBD       consts<>+2560(SB), Y6, Y6
+	VPADDD       Y6, Y5, Y6
+	VPMAXSD      Y4, Y6, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPMAXSD      consts<>+2592(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y8
+	VPADDD       consts<>+1664(SB), Y8, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPSUBD       Y8, Y5, Y5
+	VPADDD       consts<>+1664(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y9, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VMULPS       Y9, Y3, Y3
+	VMULPS       Y5, Y3, Y3
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y6
-	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y6, Y10
-	VSUBPS       Y6, Y10, Y6
-	VSUBPS       Y6, Y9, Y6
-	VDIVPS       Y10, Y0, Y9
-	VMULPS       Y9, Y8, Y11
-	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y3, Y10, Y10
-	VADDPS       Y3, Y6, Y6
-	VMULPS       Y6, Y11, Y6
-	VSUBPS       Y6, Y10, Y6
-	VMULPS       Y9, Y6, Y6
-	VADDPS       Y6, Y11, Y6
-	VMINPS       Y6, Y0, Y6
+	VMAXPS       Y7, Y0, Y5
+	VMINPS       Y7, Y0, Y8
+	VADDPS       Y8, Y5, Y9
+	VSUBPS       Y5, Y9, Y5
+	VSUBPS       Y5, Y8, Y5
+	VDIVPS       Y9, Y0, Y8
+	VMULPS       Y8, Y7, Y10
+	VFNMADD213PS Y7, Y10, Y9
+	VADDPS       Y3, Y9, Y9
+	VADDPS       Y3, Y5, Y5
+	VMULPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
+	VMULPS       Y8, Y5, Y5
+	VADDPS       Y5, Y10, Y5
+	VMINPS       Y5, Y0, Y5
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+640(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
+	VADDPS Y0, Y7, Y9
+	VPSUBD consts<>+1888(SB), Y9, Y9
+	VPAND  consts<>+640(SB), Y9, Y10
+	VPSRLD $0x15, Y9, Y9
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y0, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y8, Y13
-	VCVTDQ2PS   Y11, Y8
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
+	VPSUBD      Y10, Y0, Y11
+	VMOVUPS     log_r<>+0(SB), Y12
+	VPERMILPS   Y9, Y12, Y12
+	VMULPS      Y12, Y11, Y11
+	VADDPS      consts<>+672(SB), Y11, Y12
+	VFMADD231PS Y11, Y7, Y12
+	VCVTDQ2PS   Y10, Y7
+	VMOVUPS     log_th<>+0(SB), Y10
+	VPERMILPS   Y9, Y10, Y10
+	VMOVUPS     log_tl<>+0(SB), Y11
+	VPERMILPS   Y9, Y11, Y9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y8, Y10
-	VFMADD231PS  Y15, Y12, Y10
+	VMULPS       Y12, Y12, Y11
+	VBROADCASTSS consts<>+1952(SB), Y13
+	VFMADD213PS  consts<>+1984(SB), Y12, Y13
+	VFMADD231PS  consts<>+1920(SB), Y11, Y13
+	VBROADCASTSS consts<>+2016(SB), Y14
+	VFMADD213PS  consts<>+2048(SB), Y12, Y14
+	VFMADD231PS  Y13, Y11, Y14
+	VFMADD231PS  consts<>+1056(SB), Y7, Y9
+	VFMADD231PS  Y14, Y11, Y9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y8, Y11
-	VADDPS      Y13, Y11, Y8
-	VSUBPS      Y8, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y8, Y8
-	VMULPS      Y9, Y3, Y3
-	VADDPS      Y3, Y8, Y3
-	VCVTDQ2PS   Y7, Y8
-	VFMADD231PS consts<>+160(SB), Y8, Y3
+	VFMADD231PS consts<>+1088(SB), Y7, Y10
+	VADDPS      Y12, Y10, Y7
+	VSUBPS      Y7, Y10, Y10
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y10, Y9, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y8, Y3, Y3
+	VADDPS      Y3, Y7, Y3
+	VCVTDQ2PS   Y6, Y7
+	VFMADD231PS consts<>+160(SB), Y7, Y3
 	VADDPS      Y2, Y3, Y2
-	VMULPS      Y2, Y4, Y3
-	VCMPPS      $0x00, Y5, Y4, Y8
+	VMOVUPS     512(DX), Y3
+	VMULPS      Y2, Y3, Y7
+	VCMPPS      $0x00, Y4, Y3, Y9
 	VCMPPS      $0x00, Y2, Y2, Y10
-	VPAND       Y8, Y10, Y8
-	VBLENDVPS   Y8, Y5, Y3, Y3
+	VPAND       Y9, Y10, Y9
+	VBLENDVPS   Y9, Y4, Y7, Y7
 
 	// 1 + gamma p_t l / q
-	VPCMPGTD     Y5, Y7, Y7
-	VBLENDVPS    Y7, Y5, Y9, Y7
-	VCMPPS       $0x00, Y5, Y6, Y8
-	VDIVPS       Y6, Y2, Y2
+	VPCMPGTD     Y4, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y8, Y6
+	VCMPPS       $0x00, Y4, Y5, Y8
+	VDIVPS       Y5, Y2, Y2
 	VBLENDVPS    Y8, Y0, Y2, Y2
-	VCMPPS       $0x00, Y5, Y7, Y8
-	VMULPS       Y2, Y7, Y2
-	VBLENDVPS    Y8, Y5, Y2, Y2
-	VBROADCASTSS 8(BX), Y7
-	VFMADD213PS  Y0, Y2, Y7
-	VMOVAPS      Y6, Y2
+	VCMPPS       $0x00, Y4, Y6, Y8
+	VMULPS       Y2, Y6, Y2
+	VBLENDVPS    Y8, Y4, Y2, Y2
+	VBROADCASTSS 8(BX), Y6
+	VFMADD213PS  Y0, Y2, Y6
+	VMOVAPS      Y5, Y2
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_369
-	VMULPS Y6, Y6, Y2
+	VMULPS Y5, Y5, Y2
 	JMP    focusdone369
 
 focusnot0_369:
@@ -17017,78 +17021,78 @@ focusnot1_369:
 focusnot2_369:
 	CMPQ    SI, $+4
 	JGE     focusnot3_369
-	VSQRTPS Y6, Y2
+	VSQRTPS Y5, Y2
 	JMP     focusdone369
 
 focusnot3_369:
 	CMPQ         SI, $+5
 	JGE          focusnot4_369
-	VSQRTPS      Y6, Y5
-	VMOVAPS      Y6, Y2
-	VFNMADD231PS Y5, Y5, Y2
-	VMULPS       consts<>+2080(SB), Y5, Y8
+	VSQRTPS      Y5, Y4
+	VMOVAPS      Y5, Y2
+	VFNMADD231PS Y4, Y4, Y2
+	VMULPS       consts<>+2080(SB), Y4, Y8
 	VMULPS       Y8, Y2, Y2
-	VFMADD231PS  Y5, Y6, Y2
+	VFMADD231PS  Y4, Y5, Y2
 	JMP          focusdone369
 
 focusnot4_369:
 	CMPQ         SI, $+6
 	JGE          focusnot5_369
-	VSQRTPS      Y6, Y5
-	VMULPS       Y6, Y6, Y8
+	VSQRTPS      Y5, Y4
+	VMULPS       Y5, Y5, Y8
 	VMOVAPS      Y8, Y2
-	VFMSUB231PS  Y6, Y6, Y2
-	VMOVAPS      Y6, Y9
-	VFNMADD231PS Y5, Y5, Y9
-	VMULPS       Y9, Y6, Y9
+	VFMSUB231PS  Y5, Y5, Y2
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS Y4, Y4, Y9
+	VMULPS       Y9, Y5, Y9
 	VFMADD231PS  consts<>+2080(SB), Y9, Y2
-	VMULPS       Y5, Y2, Y2
-	VFMADD231PS  Y5, Y8, Y2
+	VMULPS       Y4, Y2, Y2
+	VFMADD231PS  Y4, Y8, Y2
 	JMP          focusdone369
 
 focusnot5_369:
 	CMPQ        SI, $+7
 	JGE         focusnot6_369
-	VMULPS      Y6, Y6, Y5
-	VMOVAPS     Y5, Y2
-	VFMSUB231PS Y6, Y6, Y2
-	VMULPS      Y6, Y2, Y2
-	VFMADD231PS Y6, Y5, Y2
+	VMULPS      Y5, Y5, Y4
+	VMOVAPS     Y4, Y2
+	VFMSUB231PS Y5, Y5, Y2
+	VMULPS      Y5, Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
 	JMP         focusdone369
 
 focusnot6_369:
 	CMPQ        SI, $+8
 	JGE         focusnot7_369
-	VMULPS      Y6, Y6, Y5
-	VMOVAPS     Y5, Y2
-	VFMSUB231PS Y6, Y6, Y2
-	VADDPS      Y5, Y5, Y8
+	VMULPS      Y5, Y5, Y4
+	VMOVAPS     Y4, Y2
+	VFMSUB231PS Y5, Y5, Y2
+	VADDPS      Y4, Y4, Y8
 	VMULPS      Y2, Y8, Y2
-	VFMADD231PS Y5, Y5, Y2
+	VFMADD231PS Y4, Y4, Y2
 	JMP         focusdone369
 
 focusnot7_369:
 	CMPQ        SI, $+9
 	JGE         focusnot8_369
-	VMULPS      Y6, Y6, Y2
+	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y8
-	VFMSUB231PS Y6, Y6, Y8
-	VMULPS      Y2, Y2, Y5
+	VFMSUB231PS Y5, Y5, Y8
+	VMULPS      Y2, Y2, Y4
 	VADDPS      Y2, Y2, Y9
-	VFMSUB213PS Y5, Y2, Y2
+	VFMSUB213PS Y4, Y2, Y2
 	VFMADD231PS Y8, Y9, Y2
-	VMULPS      Y6, Y2, Y2
-	VFMADD231PS Y6, Y5, Y2
+	VMULPS      Y5, Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
 	JMP         focusdone369
 
 focusnot8_369:
 	LEAQ         20(BX), R8
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y5, 64(SP)
 	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y5, 160(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y4, 160(SP)
 	VBROADCASTSS (R8), Y1
 	VBROADCASTSS 4(R8), Y3
 	VBROADCASTSS 8(R8), Y4
@@ -17212,47 +17216,47 @@ focusnot8_369:
 	VPCMPGTD     consts<>+928(SB), Y5, Y3
 	VPOR         Y2, Y3, Y2
 	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y2
-	VMOVUPS      (SP), Y3
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y6
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y5
 	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y5
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y4
 
 focusdone369:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
-	VMULPS    Y2, Y3, Y8
-	VBLENDVPS Y5, Y8, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
+	VCMPPS    $0x12, consts<>+2112(SB), Y7, Y4
+	VMULPS    Y2, Y7, Y8
+	VBLENDVPS Y4, Y8, Y7, Y4
+	VPMINUD   consts<>+608(SB), Y4, Y4
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Y5
-	VMULPS       Y2, Y4, Y2
-	VMULPS       Y7, Y2, Y2
-	VMULPS       Y2, Y5, Y2
+	VBROADCASTSS (DI), Y7
+	VMULPS       Y2, Y3, Y2
 	VMULPS       Y6, Y2, Y2
-	VBROADCASTSS consts<>+2624(SB), Y4
+	VMULPS       Y2, Y7, Y2
+	VMULPS       Y5, Y2, Y2
+	VBROADCASTSS consts<>+2624(SB), Y3
 	VPAND        consts<>+0(SB), Y2, Y5
-	VCMPPS       $0x12, Y5, Y4, Y4
+	VCMPPS       $0x12, Y5, Y3, Y3
 	VCMPPS       $0x11, Y0, Y1, Y5
 	VBLENDVPS    Y5, consts<>+2656(SB), Y0, Y5
 	VBROADCASTSS consts<>+2688(SB), Y6
-	VBLENDVPS    Y4, Y5, Y6, Y4
-	VMULPS       Y4, Y1, Y5
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	VMULPS       Y3, Y1, Y5
 	VDIVPS       Y5, Y2, Y5
 	VPXOR        Y6, Y6, Y6
 	VCMPPS       $0x00, Y6, Y1, Y1
 	VPXOR        Y6, Y6, Y6
 	VBLENDVPS    Y1, Y6, Y5, Y1
+	VCMPPS       $0x03, Y1, Y1, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y1, Y1
 	VPXOR        consts<>+1184(SB), Y2, Y2
 	VCMPPS       $0x03, Y2, Y2, Y5
 	VBLENDVPS    Y5, consts<>+608(SB), Y2, Y2
-	VCMPPS       $0x03, Y1, Y1, Y5
-	VBLENDVPS    Y5, consts<>+608(SB), Y1, Y1
-	VMOVUPS      Y3, (CX)
+	VMOVUPS      Y4, (CX)
 	VMOVUPS      Y2, 384(DX)
-	VMOVUPS      Y4, 512(DX)
+	VMOVUPS      Y3, 512(DX)
 	VMOVUPS      Y1, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
@@ -17682,11 +17686,11 @@ focusdone370:
 	VCMPPS       $0x00, Y5, Y2, Y2
 	VPXOR        Y5, Y5, Y5
 	VBLENDVPS    Y2, Y5, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
 	VPXOR        consts<>+1184(SB), Y1, Y1
 	VCMPPS       $0x03, Y1, Y1, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y1, Y3
-	VCMPPS       $0x03, Y2, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y1
+	VBLENDVPS    Y3, consts<>+608(SB), Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless1
 	VMOVUPS      Y6, (CX)
@@ -17715,28 +17719,28 @@ parttwo1:
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y3, 384(DX)
+	VMOVUPS Y1, 384(DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X3, 384(R8)
+	VMOVUPS      X1, 384(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X3, 384(R8)
+	VMOVLPS X1, 384(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X3, 384(R8)
+	VMOVSS X1, 384(R8)
 
 partdone2:
 	CMPQ    AX, $+8
@@ -17767,28 +17771,28 @@ parttwo3:
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y1, (DX)
+	VMOVUPS Y2, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X1, (R8)
+	VMOVUPS      X2, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X1, (R8)
+	VMOVLPS X2, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X2, X2
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X1, (R8)
+	VMOVSS X2, (R8)
 
 partdone4:
 	ADDQ $+32, CX
@@ -23797,6 +23801,3905 @@ done:
 	VZEROUPPER
 	RET
 
+// func rowSmoothAVX512(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·rowSmoothAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+928(SB), Z1
+	VBROADCASTSS consts<>+608(SB), Z2
+	VBROADCASTSS consts<>+640(SB), Z3
+	VBROADCASTSS consts<>+2208(SB), Z4
+	VBROADCASTSS consts<>+2272(SB), Z5
+	VBROADCASTSS consts<>+2240(SB), Z6
+	VBROADCASTSS consts<>+1120(SB), Z7
+	VBROADCASTSS consts<>+1792(SB), Z8
+	VBROADCASTSS consts<>+1824(SB), Z9
+	VBROADCASTSS consts<>+2624(SB), Z10
+	VBROADCASTSS consts<>+2688(SB), Z11
+	MOVQ         n+24(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	MOVQ         more+16(FP), BX
+	MOVQ         p+32(FP), SI
+	MOVQ         (SI), DI
+	MOVQ         scale+40(FP), R8
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VMOVUPS 384(DX), Z12
+	VMOVUPS 512(DX), Z13
+	VMOVUPS (BX), Z14
+	VMOVUPS 128(BX), Z15
+	VMOVUPS (DX), Z16
+	VMOVUPS 256(DX), Z17
+	VPXORD  Z18, Z18, Z18
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD.BCST consts<>+0(SB), Z17, Z19
+	VCMPPS      $0x11, Z19, Z4, K1
+	VCMPPS      $0x11, Z1, Z19, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z17, K1, Z19
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z12, K1
+	VBLENDMPS   Z16, Z2, K1, Z16
+	VMAXPS      Z17, Z12, Z17
+	VCMPPS      $0x00, Z3, Z17, K1
+	VBLENDMPS   Z2, Z16, K1, Z16
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z19, Z12, Z17
+	VMINPS            Z17, Z5, Z19
+	VMAXPS            Z19, Z6, Z19
+	VBROADCASTSS      consts<>+96(SB), Z20
+	VFMADD213PS.BCST  consts<>+2304(SB), Z19, Z20
+	VSUBPS.BCST       consts<>+2304(SB), Z20, Z21
+	VMOVAPS           Z19, Z22
+	VFNMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
+	VCMPPS            $0x11, Z19, Z17, K1
+	VCMPPS            $0x11, Z16, Z18, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z17, Z19, Z17
+	VMOVAPS.Z         Z17, K1, Z17
+	VBROADCASTSS      consts<>+2400(SB), Z19
+	VFMADD213PS.BCST  consts<>+2432(SB), Z22, Z19
+	VFMADD213PS.BCST  consts<>+2464(SB), Z22, Z19
+	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z19
+	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z19
+	VFMADD213PS       Z0, Z22, Z19
+	VMOVAPS           Z0, Z21
+	VFMADD231PS       Z19, Z22, Z21
+	VSUBPS            Z21, Z0, Z23
+	VFMADD231PS       Z19, Z22, Z23
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z21, Z0, Z19
+	VMULPS       Z19, Z16, Z22
+	VFNMADD213PS Z16, Z22, Z21
+	VMULPS       Z23, Z22, Z23
+	VSUBPS       Z23, Z21, Z21
+	VMULPS       Z19, Z21, Z19
+	VMOVUPS      128(DX), Z21
+	VPSUBD.BCST  consts<>+2304(SB), Z20, Z20
+	VPSUBD       Z20, Z21, Z20
+	VPSRLD       $0x17, Z22, Z21
+	VPSUBD.BCST  consts<>+2560(SB), Z21, Z21
+	VPADDD       Z21, Z20, Z21
+	VPMAXSD      Z18, Z21, Z21
+	VPSUBD       Z21, Z20, Z20
+	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
+	VPSRAD       $0x01, Z20, Z23
+	VPADDD.BCST  consts<>+1664(SB), Z23, Z24
+	VPSLLD       $0x17, Z24, Z24
+	VPSUBD       Z23, Z20, Z20
+	VPADDD.BCST  consts<>+1664(SB), Z20, Z20
+	VPSLLD       $0x17, Z20, Z20
+	VMULPS       Z24, Z22, Z22
+	VMULPS       Z20, Z22, Z22
+	VMULPS       Z24, Z19, Z19
+	VMULPS       Z20, Z19, Z19
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z22, Z0, Z20
+	VMINPS       Z22, Z0, Z23
+	VADDPS       Z23, Z20, Z24
+	VSUBPS       Z20, Z24, Z20
+	VSUBPS       Z20, Z23, Z20
+	VDIVPS       Z24, Z0, Z23
+	VMULPS       Z23, Z22, Z25
+	VFNMADD213PS Z22, Z25, Z24
+	VADDPS       Z19, Z24, Z24
+	VADDPS       Z19, Z20, Z20
+	VMULPS       Z20, Z25, Z20
+	VSUBPS       Z20, Z24, Z20
+	VMULPS       Z23, Z20, Z20
+	VADDPS       Z20, Z25, Z20
+	VMINPS       Z20, Z0, Z24
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z22, Z20
+	VPSUBD.BCST consts<>+1888(SB), Z20, Z20
+	VPANDD      Z3, Z20, Z25
+	VPSRLD      $0x15, Z20, Z20
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z25, Z0, Z26
+	VPERMPS     log_r<>+0(SB), Z20, Z27
+	VMULPS      Z27, Z26, Z26
+	VADDPS.BCST consts<>+672(SB), Z26, Z27
+	VFMADD231PS Z26, Z22, Z27
+	VCVTDQ2PS   Z25, Z22
+	VPERMPS     log_th<>+0(SB), Z20, Z25
+	VPERMPS     log_tl<>+0(SB), Z20, Z20
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z27, Z27, Z26
+	VBROADCASTSS     consts<>+1952(SB), Z28
+	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2016(SB), Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
+	VFMADD231PS      Z28, Z26, Z29
+	VFMADD231PS.BCST consts<>+1056(SB), Z22, Z20
+	VFMADD231PS      Z29, Z26, Z20
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z22, Z25
+	VADDPS           Z27, Z25, Z22
+	VSUBPS           Z22, Z25, Z25
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z25, Z20, Z20
+	VADDPS           Z20, Z22, Z20
+	VMULPS           Z23, Z19, Z19
+	VADDPS           Z19, Z20, Z19
+	VCVTDQ2PS        Z21, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z20, Z19
+	VADDPS           Z17, Z19, Z17
+	VCMPPS           $0x11, Z12, Z3, K1
+	VBROADCASTSS     44(SI), Z12
+
+	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
+	VSUBPS      Z12, Z0, Z19
+	VMULPS      Z17, Z19, Z17
+	VFMADD231PS Z14, Z12, Z17
+	VMULPS      Z17, Z13, Z14
+	VCMPPS      $0x00, Z18, Z13, K2
+	VCMPPS      $0x00, Z17, Z17, K3
+	KANDW       K2, K3, K2
+	VBLENDMPS   Z18, Z14, K2, Z14
+
+	// q + gamma p_t ce; eps/C and what the target has of eps besides
+	VBROADCASTSS 8(SI), Z19
+	VPCMPD       $0x06, Z18, Z21, K2
+	VBLENDMPS    Z18, Z23, K2, Z20
+	VCMPPS       $0x00, Z18, Z20, K2
+	VCMPPS       $0x00, Z18, Z19, K3
+	KORW         K2, K3, K2
+	VMULPS       Z17, Z20, Z17
+	VBLENDMPS    Z18, Z17, K2, Z17
+	VFMADD213PS  Z24, Z17, Z19
+	VDIVPS       Z15, Z12, Z15
+	VMOVAPS.Z    Z15, K1, Z17
+	VSUBPS       Z17, Z12, Z12
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_561
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone561
+
+focusnot0_561:
+	CMPQ    DI, $+2
+	JGE     focusnot1_561
+	VMOVAPS Z0, Z24
+	JMP     focusdone561
+
+focusnot1_561:
+	CMPQ DI, $+3
+	JGE  focusnot2_561
+	JMP  focusdone561
+
+focusnot2_561:
+	CMPQ    DI, $+4
+	JGE     focusnot3_561
+	VSQRTPS Z24, Z24
+	JMP     focusdone561
+
+focusnot3_561:
+	CMPQ         DI, $+5
+	JGE          focusnot4_561
+	VSQRTPS      Z24, Z17
+	VMOVAPS      Z24, Z20
+	VFNMADD231PS Z17, Z17, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z17, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z17, Z24, Z20
+	VMOVAPS      Z20, Z24
+	JMP          focusdone561
+
+focusnot4_561:
+	CMPQ             DI, $+6
+	JGE              focusnot5_561
+	VSQRTPS          Z24, Z17
+	VMULPS           Z24, Z24, Z20
+	VMOVAPS          Z20, Z21
+	VFMSUB231PS      Z24, Z24, Z21
+	VMOVAPS          Z24, Z22
+	VFNMADD231PS     Z17, Z17, Z22
+	VMULPS           Z22, Z24, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
+	VMULPS           Z17, Z21, Z24
+	VFMADD231PS      Z17, Z20, Z24
+	JMP              focusdone561
+
+focusnot5_561:
+	CMPQ        DI, $+7
+	JGE         focusnot6_561
+	VMULPS      Z24, Z24, Z17
+	VMOVAPS     Z17, Z20
+	VFMSUB231PS Z24, Z24, Z20
+	VMULPS      Z24, Z20, Z20
+	VFMADD231PS Z24, Z17, Z20
+	VMOVAPS     Z20, Z24
+	JMP         focusdone561
+
+focusnot6_561:
+	CMPQ        DI, $+8
+	JGE         focusnot7_561
+	VMULPS      Z24, Z24, Z17
+	VFMSUB213PS Z17, Z24, Z24
+	VADDPS      Z17, Z17, Z20
+	VMULPS      Z24, Z20, Z24
+	VFMADD231PS Z17, Z17, Z24
+	JMP         focusdone561
+
+focusnot7_561:
+	CMPQ        DI, $+9
+	JGE         focusnot8_561
+	VMULPS      Z24, Z24, Z17
+	VMOVAPS     Z17, Z20
+	VFMSUB231PS Z24, Z24, Z20
+	VMULPS      Z17, Z17, Z21
+	VADDPS      Z17, Z17, Z22
+	VFMSUB213PS Z21, Z17, Z17
+	VFMADD231PS Z20, Z22, Z17
+	VMULPS      Z24, Z17, Z17
+	VFMADD231PS Z24, Z21, Z17
+	VMOVAPS     Z17, Z24
+	JMP         focusdone561
+
+focusnot8_561:
+	LEAQ         20(SI), R9
+	VBROADCASTSS (R9), Z17
+	VBROADCASTSS 4(R9), Z20
+	VBROADCASTSS 8(R9), Z21
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z24, Z22
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS   Z22, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z22, Z7, K1
+	VBLENDMPS   Z25, Z23, K1, Z23
+	VPSRAD      $0x17, Z23, Z25
+	VPSRLD      $0x14, Z23, Z26
+	VPANDD.BCST consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z17, Z27
+	VFMSUB213PS Z27, Z17, Z25
+	VFMADD213PS Z27, Z20, Z23
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z17, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS.BCST consts<>+160(SB), Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z21, Z20, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
+	VPSRAD      $0x03, Z21, Z21
+	VADDPS      Z25, Z20, Z26
+	VPSLLD      $0x17, Z21, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z1, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z8, Z21
+	VPSLLD    $0x17, Z21, Z21
+	VADDPS    Z20, Z21, Z28
+	VSUBPS    Z21, Z28, Z29
+	VSUBPS    Z29, Z20, Z20
+	VADDPS    Z25, Z20, Z20
+	VADDPS    Z20, Z28, Z20
+	VCMPPS    $0x11, Z21, Z26, K1
+	VPSUBD    Z21, Z20, Z20
+	VBLENDMPS Z20, Z27, K1, Z20
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z23, Z9, K1
+	VBLENDMPS   Z1, Z20, K1, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K1
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z22, K1
+	VPMOVD2M    Z17, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VBLENDMPS   Z21, Z20, K1, Z20
+	VPCMPD      $0x00, Z1, Z22, K1
+	VPMOVD2M    Z17, K2
+	VPXORD      Z17, Z17, Z17
+	VBLENDMPS   Z17, Z1, K2, Z17
+	VBLENDMPS   Z17, Z20, K1, Z17
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Z20
+	VPANDD       Z20, Z24, Z20
+	VPORD        Z20, Z17, Z17
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K1
+	VPCMPD       $0x06, Z22, Z1, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R9), Z20
+	VPANDD       Z20, Z24, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z1, Z22, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z2, Z17, K1, Z24
+
+focusdone561:
+	// loss = (alpha ce) q^gamma, 0 where q^gamma is
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z14, K1
+	VMULPS      Z24, Z14, Z17
+	VBLENDMPS   Z17, Z14, K1, Z14
+	VCMPPS      $0x00, Z18, Z24, K1
+	VBLENDMPS   Z18, Z14, K1, Z14
+	VPMINUD     Z2, Z14, Z14
+
+	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
+	VBROADCASTSS   (R8), Z17
+	VMULPS         Z24, Z13, Z13
+	VMULPS         Z13, Z17, Z13
+	VCMPPS         $0x00, Z18, Z13, K1
+	VMULPS         Z19, Z13, Z17
+	VBLENDMPS      Z18, Z17, K1, Z17
+	VFMSUB213PS    Z17, Z13, Z12
+	VCMPPS         $0x03, Z12, Z12, K1
+	VBLENDMPS      Z2, Z12, K1, Z12
+	VMULPS         Z15, Z13, Z13
+	VPANDD.BCST    consts<>+0(SB), Z17, Z15
+	VCMPPS         $0x12, Z15, Z10, K1
+	VCMPPS         $0x11, Z0, Z16, K2
+	VBLENDMPS.BCST consts<>+2656(SB), Z0, K2, Z15
+	VBLENDMPS      Z15, Z11, K1, Z15
+	VMULPS         Z15, Z16, Z18
+	VDIVPS         Z18, Z17, Z17
+	VPXORD         Z18, Z18, Z18
+	VCMPPS         $0x00, Z18, Z16, K1
+	VPXORD         Z16, Z16, Z16
+	VBLENDMPS      Z16, Z17, K1, Z16
+	VCMPPS         $0x03, Z16, Z16, K1
+	VBLENDMPS      Z2, Z16, K1, Z16
+	VMOVUPS        Z14, (CX)
+	VMOVUPS        Z12, 384(DX)
+	VMOVUPS        Z15, 512(DX)
+	VMOVUPS        Z16, (DX)
+	VMOVUPS        Z13, (BX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $+64, BX
+	ADDQ           $-16, AX
+	CMPQ           AX, $+16
+	JGE            block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, R9
+	BZHIL   AX, R9, R9
+	KMOVW   R9, K1
+	VMOVAPS Z0, Z12
+	VMOVUPS (DX), K1, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS 128(DX), K1, Z13
+	VPXORD  Z14, Z14, Z14
+	VMOVUPS 256(DX), K1, Z14
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS 384(DX), K1, Z15
+	VMOVAPS Z0, Z16
+	VMOVUPS 512(DX), K1, Z16
+	VMOVAPS Z0, Z17
+	VMOVUPS (BX), K1, Z17
+	VMOVAPS Z0, Z18
+	VMOVUPS 128(BX), K1, Z18
+	VPXORD  Z19, Z19, Z19
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD.BCST consts<>+0(SB), Z14, Z20
+	VCMPPS      $0x11, Z20, Z4, K2
+	VCMPPS      $0x11, Z1, Z20, K3
+	KANDW       K2, K3, K2
+	VMOVAPS.Z   Z14, K2, Z20
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z15, K2
+	VBLENDMPS   Z12, Z2, K2, Z12
+	VMAXPS      Z14, Z15, Z14
+	VCMPPS      $0x00, Z3, Z14, K2
+	VBLENDMPS   Z2, Z12, K2, Z12
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z20, Z15, Z14
+	VMINPS            Z14, Z5, Z20
+	VMAXPS            Z20, Z6, Z20
+	VBROADCASTSS      consts<>+96(SB), Z21
+	VFMADD213PS.BCST  consts<>+2304(SB), Z20, Z21
+	VSUBPS.BCST       consts<>+2304(SB), Z21, Z22
+	VMOVAPS           Z20, Z23
+	VFNMADD231PS.BCST consts<>+160(SB), Z22, Z23
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
+	VCMPPS            $0x11, Z20, Z14, K2
+	VCMPPS            $0x11, Z12, Z19, K3
+	KANDW             K2, K3, K2
+	VSUBPS            Z14, Z20, Z14
+	VMOVAPS.Z         Z14, K2, Z14
+	VBROADCASTSS      consts<>+2400(SB), Z20
+	VFMADD213PS.BCST  consts<>+2432(SB), Z23, Z20
+	VFMADD213PS.BCST  consts<>+2464(SB), Z23, Z20
+	VFMADD213PS.BCST  consts<>+2496(SB), Z23, Z20
+	VFMADD213PS.BCST  consts<>+2528(SB), Z23, Z20
+	VFMADD213PS       Z0, Z23, Z20
+	VMOVAPS           Z0, Z22
+	VFMADD231PS       Z20, Z23, Z22
+	VSUBPS            Z22, Z0, Z24
+	VFMADD231PS       Z20, Z23, Z24
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z22, Z0, Z20
+	VMULPS       Z20, Z12, Z23
+	VFNMADD213PS Z12, Z23, Z22
+	VMULPS       Z24, Z23, Z24
+	VSUBPS       Z24, Z22, Z22
+	VMULPS       Z20, Z22, Z20
+	VPSUBD.BCST  consts<>+2304(SB), Z21, Z21
+	VPSUBD       Z21, Z13, Z13
+	VPSRLD       $0x17, Z23, Z21
+	VPSUBD.BCST  consts<>+2560(SB), Z21, Z21
+	VPADDD       Z21, Z13, Z21
+	VPMAXSD      Z19, Z21, Z21
+	VPSUBD       Z21, Z13, Z13
+	VPMAXSD.BCST consts<>+2592(SB), Z13, Z13
+	VPSRAD       $0x01, Z13, Z22
+	VPADDD.BCST  consts<>+1664(SB), Z22, Z24
+	VPSLLD       $0x17, Z24, Z24
+	VPSUBD       Z22, Z13, Z13
+	VPADDD.BCST  consts<>+1664(SB), Z13, Z13
+	VPSLLD       $0x17, Z13, Z13
+	VMULPS       Z24, Z23, Z22
+	VMULPS       Z13, Z22, Z22
+	VMULPS       Z24, Z20, Z20
+	VMULPS       Z13, Z20, Z13
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z22, Z0, Z20
+	VMINPS       Z22, Z0, Z23
+	VADDPS       Z23, Z20, Z24
+	VSUBPS       Z20, Z24, Z20
+	VSUBPS       Z20, Z23, Z20
+	VDIVPS       Z24, Z0, Z23
+	VMULPS       Z23, Z22, Z25
+	VFNMADD213PS Z22, Z25, Z24
+	VADDPS       Z13, Z24, Z24
+	VADDPS       Z13, Z20, Z20
+	VMULPS       Z20, Z25, Z20
+	VSUBPS       Z20, Z24, Z20
+	VMULPS       Z23, Z20, Z20
+	VADDPS       Z20, Z25, Z20
+	VMINPS       Z20, Z0, Z24
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z22, Z20
+	VPSUBD.BCST consts<>+1888(SB), Z20, Z20
+	VPANDD      Z3, Z20, Z25
+	VPSRLD      $0x15, Z20, Z20
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z25, Z0, Z26
+	VPERMPS     log_r<>+0(SB), Z20, Z27
+	VMULPS      Z27, Z26, Z26
+	VADDPS.BCST consts<>+672(SB), Z26, Z27
+	VFMADD231PS Z26, Z22, Z27
+	VCVTDQ2PS   Z25, Z22
+	VPERMPS     log_th<>+0(SB), Z20, Z25
+	VPERMPS     log_tl<>+0(SB), Z20, Z20
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z27, Z27, Z26
+	VBROADCASTSS     consts<>+1952(SB), Z28
+	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2016(SB), Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
+	VFMADD231PS      Z28, Z26, Z29
+	VFMADD231PS.BCST consts<>+1056(SB), Z22, Z20
+	VFMADD231PS      Z29, Z26, Z20
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z22, Z25
+	VADDPS           Z27, Z25, Z22
+	VSUBPS           Z22, Z25, Z25
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z25, Z20, Z20
+	VADDPS           Z20, Z22, Z20
+	VMULPS           Z23, Z13, Z13
+	VADDPS           Z13, Z20, Z13
+	VCVTDQ2PS        Z21, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z20, Z13
+	VADDPS           Z14, Z13, Z13
+	VCMPPS           $0x11, Z15, Z3, K2
+	VBROADCASTSS     44(SI), Z14
+
+	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
+	VSUBPS      Z14, Z0, Z15
+	VMULPS      Z13, Z15, Z13
+	VFMADD231PS Z17, Z14, Z13
+	VMULPS      Z13, Z16, Z15
+	VCMPPS      $0x00, Z19, Z16, K3
+	VCMPPS      $0x00, Z13, Z13, K4
+	KANDW       K3, K4, K3
+	VBLENDMPS   Z19, Z15, K3, Z15
+
+	// q + gamma p_t ce; eps/C and what the target has of eps besides
+	VBROADCASTSS 8(SI), Z17
+	VPCMPD       $0x06, Z19, Z21, K3
+	VBLENDMPS    Z19, Z23, K3, Z20
+	VCMPPS       $0x00, Z19, Z20, K3
+	VCMPPS       $0x00, Z19, Z17, K4
+	KORW         K3, K4, K3
+	VMULPS       Z13, Z20, Z13
+	VBLENDMPS    Z19, Z13, K3, Z13
+	VFMADD213PS  Z24, Z13, Z17
+	VDIVPS       Z18, Z14, Z13
+	VMOVAPS.Z    Z13, K2, Z18
+	VSUBPS       Z18, Z14, Z14
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_562
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone562
+
+focusnot0_562:
+	CMPQ    DI, $+2
+	JGE     focusnot1_562
+	VMOVAPS Z0, Z24
+	JMP     focusdone562
+
+focusnot1_562:
+	CMPQ DI, $+3
+	JGE  focusnot2_562
+	JMP  focusdone562
+
+focusnot2_562:
+	CMPQ    DI, $+4
+	JGE     focusnot3_562
+	VSQRTPS Z24, Z24
+	JMP     focusdone562
+
+focusnot3_562:
+	CMPQ         DI, $+5
+	JGE          focusnot4_562
+	VSQRTPS      Z24, Z18
+	VMOVAPS      Z24, Z20
+	VFNMADD231PS Z18, Z18, Z20
+	VMULPS.BCST  consts<>+2080(SB), Z18, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z18, Z24, Z20
+	VMOVAPS      Z20, Z24
+	JMP          focusdone562
+
+focusnot4_562:
+	CMPQ             DI, $+6
+	JGE              focusnot5_562
+	VSQRTPS          Z24, Z18
+	VMULPS           Z24, Z24, Z20
+	VMOVAPS          Z20, Z21
+	VFMSUB231PS      Z24, Z24, Z21
+	VMOVAPS          Z24, Z22
+	VFNMADD231PS     Z18, Z18, Z22
+	VMULPS           Z22, Z24, Z22
+	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
+	VMULPS           Z18, Z21, Z24
+	VFMADD231PS      Z18, Z20, Z24
+	JMP              focusdone562
+
+focusnot5_562:
+	CMPQ        DI, $+7
+	JGE         focusnot6_562
+	VMULPS      Z24, Z24, Z18
+	VMOVAPS     Z18, Z20
+	VFMSUB231PS Z24, Z24, Z20
+	VMULPS      Z24, Z20, Z20
+	VFMADD231PS Z24, Z18, Z20
+	VMOVAPS     Z20, Z24
+	JMP         focusdone562
+
+focusnot6_562:
+	CMPQ        DI, $+8
+	JGE         focusnot7_562
+	VMULPS      Z24, Z24, Z18
+	VFMSUB213PS Z18, Z24, Z24
+	VADDPS      Z18, Z18, Z20
+	VMULPS      Z24, Z20, Z24
+	VFMADD231PS Z18, Z18, Z24
+	JMP         focusdone562
+
+focusnot7_562:
+	CMPQ        DI, $+9
+	JGE         focusnot8_562
+	VMULPS      Z24, Z24, Z18
+	VMOVAPS     Z18, Z20
+	VFMSUB231PS Z24, Z24, Z20
+	VMULPS      Z18, Z18, Z21
+	VADDPS      Z18, Z18, Z22
+	VFMSUB213PS Z21, Z18, Z18
+	VFMADD231PS Z20, Z22, Z18
+	VMULPS      Z24, Z18, Z18
+	VFMADD231PS Z24, Z21, Z18
+	VMOVAPS     Z18, Z24
+	JMP         focusdone562
+
+focusnot8_562:
+	LEAQ         20(SI), R9
+	VBROADCASTSS (R9), Z18
+	VBROADCASTSS 4(R9), Z20
+	VBROADCASTSS 8(R9), Z21
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST consts<>+0(SB), Z24, Z22
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS   Z22, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z22, Z7, K2
+	VBLENDMPS   Z25, Z23, K2, Z23
+	VPSRAD      $0x17, Z23, Z25
+	VPSRLD      $0x14, Z23, Z26
+	VPANDD.BCST consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z18, Z27
+	VFMSUB213PS Z27, Z18, Z25
+	VFMADD213PS Z27, Z20, Z23
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z18, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS.BCST consts<>+160(SB), Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z21, Z20, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
+	VPSRAD      $0x03, Z21, Z21
+	VADDPS      Z25, Z20, Z26
+	VPSLLD      $0x17, Z21, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z1, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z8, Z21
+	VPSLLD    $0x17, Z21, Z21
+	VADDPS    Z20, Z21, Z28
+	VSUBPS    Z21, Z28, Z29
+	VSUBPS    Z29, Z20, Z20
+	VADDPS    Z25, Z20, Z20
+	VADDPS    Z20, Z28, Z20
+	VCMPPS    $0x11, Z21, Z26, K2
+	VPSUBD    Z21, Z20, Z20
+	VBLENDMPS Z20, Z27, K2, Z20
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z23, Z9, K2
+	VBLENDMPS   Z1, Z20, K2, Z20
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z23, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z22, K2
+	VPMOVD2M    Z18, K3
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K3, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
+	VPCMPD      $0x00, Z1, Z22, K2
+	VPMOVD2M    Z18, K3
+	VPXORD      Z18, Z18, Z18
+	VBLENDMPS   Z18, Z1, K3, Z18
+	VBLENDMPS   Z18, Z20, K2, Z18
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Z20
+	VPANDD       Z20, Z24, Z20
+	VPORD        Z20, Z18, Z18
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K2
+	VPCMPD       $0x06, Z22, Z1, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R9), Z20
+	VPANDD       Z20, Z24, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z1, Z22, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z2, Z18, K2, Z24
+
+focusdone562:
+	// loss = (alpha ce) q^gamma, 0 where q^gamma is
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z15, K2
+	VMULPS      Z24, Z15, Z18
+	VBLENDMPS   Z18, Z15, K2, Z15
+	VCMPPS      $0x00, Z19, Z24, K2
+	VBLENDMPS   Z19, Z15, K2, Z15
+	VPMINUD     Z2, Z15, Z15
+
+	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
+	VBROADCASTSS   (R8), Z18
+	VMULPS         Z24, Z16, Z16
+	VMULPS         Z16, Z18, Z16
+	VCMPPS         $0x00, Z19, Z16, K2
+	VMULPS         Z17, Z16, Z17
+	VBLENDMPS      Z19, Z17, K2, Z17
+	VFMSUB213PS    Z17, Z16, Z14
+	VCMPPS         $0x03, Z14, Z14, K2
+	VBLENDMPS      Z2, Z14, K2, Z14
+	VMULPS         Z13, Z16, Z13
+	VPANDD.BCST    consts<>+0(SB), Z17, Z16
+	VCMPPS         $0x12, Z16, Z10, K2
+	VCMPPS         $0x11, Z0, Z12, K3
+	VBLENDMPS.BCST consts<>+2656(SB), Z0, K3, Z16
+	VBLENDMPS      Z16, Z11, K2, Z16
+	VMULPS         Z16, Z12, Z18
+	VDIVPS         Z18, Z17, Z17
+	VPXORD         Z18, Z18, Z18
+	VCMPPS         $0x00, Z18, Z12, K2
+	VPXORD         Z12, Z12, Z12
+	VBLENDMPS      Z12, Z17, K2, Z12
+	VCMPPS         $0x03, Z12, Z12, K2
+	VBLENDMPS      Z2, Z12, K2, Z12
+	VMOVUPS        Z15, K1, (CX)
+	VMOVUPS        Z14, K1, 384(DX)
+	VMOVUPS        Z16, K1, 512(DX)
+	VMOVUPS        Z12, K1, (DX)
+	VMOVUPS        Z13, K1, (BX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $+64, BX
+	ADDQ           $-16, AX
+	CMPQ           AX, $+1
+	JGE            vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func rowSmoothAVX2(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowSmoothAVX2(SB), NOSPLIT, $224-48
+	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+928(SB), Y1
+	MOVQ         n+24(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         sums+8(FP), DX
+	MOVQ         more+16(FP), BX
+	MOVQ         p+32(FP), SI
+	MOVQ         (SI), DI
+	MOVQ         scale+40(FP), R8
+	CMPQ         AX, $+8
+	JLT          rest
+
+block:
+	VMOVUPS 384(DX), Y2
+	VMOVUPS 512(DX), Y3
+	VMOVUPS (BX), Y4
+	VMOVUPS 128(BX), Y5
+	VMOVUPS Y2, (SP)
+	VMOVUPS Y3, 32(SP)
+	VMOVUPS Y4, 64(SP)
+	VMOVUPS Y5, 96(SP)
+	VMOVUPS (DX), Y4
+	VMOVUPS 256(DX), Y5
+	VPXOR   Y6, Y6, Y6
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND        consts<>+0(SB), Y5, Y3
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VCMPPS       $0x11, Y3, Y7, Y7
+	VCMPPS       $0x11, Y1, Y3, Y3
+	VPAND        Y7, Y3, Y3
+	VPAND        Y5, Y3, Y3
+	VCMPPS       $0x12, consts<>+2112(SB), Y2, Y7
+	VBROADCASTSS consts<>+608(SB), Y8
+	VBLENDVPS    Y7, Y4, Y8, Y4
+	VMAXPS       Y5, Y2, Y5
+	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y4, Y7
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS consts<>+2272(SB), Y3
+	VMINPS       Y2, Y3, Y3
+	VBROADCASTSS consts<>+2240(SB), Y4
+	VMAXPS       Y3, Y4, Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+2304(SB), Y4, Y5
+	VSUBPS       consts<>+2304(SB), Y5, Y8
+	VMOVAPS      Y4, Y3
+	VFNMADD231PS consts<>+160(SB), Y8, Y3
+	VFNMADD231PS consts<>+192(SB), Y8, Y3
+	VCMPPS       $0x11, Y4, Y2, Y8
+	VCMPPS       $0x11, Y7, Y6, Y9
+	VPAND        Y8, Y9, Y8
+	VSUBPS       Y2, Y4, Y2
+	VPAND        Y2, Y8, Y2
+	VBROADCASTSS consts<>+2400(SB), Y9
+	VFMADD213PS  consts<>+2432(SB), Y3, Y9
+	VFMADD213PS  consts<>+2464(SB), Y3, Y9
+	VFMADD213PS  consts<>+2496(SB), Y3, Y9
+	VFMADD213PS  consts<>+2528(SB), Y3, Y9
+	VFMADD213PS  Y0, Y3, Y9
+	VMOVAPS      Y0, Y4
+	VFMADD231PS  Y9, Y3, Y4
+	VSUBPS       Y4, Y0, Y8
+	VFMADD231PS  Y9, Y3, Y8
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y4, Y0, Y9
+	VMULPS       Y9, Y7, Y3
+	VFNMADD213PS Y7, Y3, Y4
+	VMULPS       Y8, Y3, Y8
+	VSUBPS       Y8, Y4, Y4
+	VMULPS       Y9, Y4, Y4
+	VMOVUPS      128(DX), Y8
+	VPSUBD       consts<>+2304(SB), Y5, Y5
+	VPSUBD       Y5, Y8, Y5
+	VPSRLD       $0x17, Y3, Y8
+	VPSUBD       consts<>+2560(SB), Y8, Y8
+	VPADDD       Y8, Y5, Y8
+	VPMAXSD      Y6, Y8, Y8
+	VPSUBD       Y8, Y5, Y5
+	VPMAXSD      consts<>+2592(SB), Y5, Y9
+	VPSRAD       $0x01, Y9, Y10
+	VPADDD       consts<>+1664(SB), Y10, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPSUBD       Y10, Y9, Y9
+	VPADDD       consts<>+1664(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y9, Y3, Y3
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y9, Y4, Y4
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y3, Y0, Y9
+	VMINPS       Y3, Y0, Y10
+	VADDPS       Y10, Y9, Y5
+	VSUBPS       Y9, Y5, Y9
+	VSUBPS       Y9, Y10, Y10
+	VDIVPS       Y5, Y0, Y9
+	VMULPS       Y9, Y3, Y11
+	VFNMADD213PS Y3, Y11, Y5
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y10, Y10
+	VMULPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y5, Y5
+	VMULPS       Y9, Y5, Y5
+	VADDPS       Y5, Y11, Y5
+	VMINPS       Y5, Y0, Y12
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y3, Y5
+	VPSUBD consts<>+1888(SB), Y5, Y5
+	VPAND  consts<>+640(SB), Y5, Y10
+	VPSRLD $0x15, Y5, Y5
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y10, Y0, Y11
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y5, Y13, Y13
+	VMULPS      Y13, Y11, Y11
+	VADDPS      consts<>+672(SB), Y11, Y13
+	VFMADD231PS Y11, Y3, Y13
+	VCVTDQ2PS   Y10, Y3
+	VMOVUPS     log_th<>+0(SB), Y10
+	VPERMILPS   Y5, Y10, Y10
+	VMOVUPS     log_tl<>+0(SB), Y11
+	VPERMILPS   Y5, Y11, Y5
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y11
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y11, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y11, Y15
+	VFMADD231PS  consts<>+1056(SB), Y3, Y5
+	VFMADD231PS  Y15, Y11, Y5
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS  consts<>+1088(SB), Y3, Y10
+	VADDPS       Y13, Y10, Y3
+	VSUBPS       Y3, Y10, Y10
+	VADDPS       Y13, Y10, Y10
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y5, Y3, Y3
+	VMULPS       Y9, Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	VCVTDQ2PS    Y8, Y4
+	VFMADD231PS  consts<>+160(SB), Y4, Y3
+	VADDPS       Y2, Y3, Y10
+	VMOVUPS      (SP), Y2
+	VMOVUPS      32(SP), Y3
+	VMOVUPS      64(SP), Y4
+	VMOVUPS      96(SP), Y5
+	VBROADCASTSS consts<>+640(SB), Y11
+	VCMPPS       $0x11, Y2, Y11, Y2
+	VBROADCASTSS 44(SI), Y11
+
+	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
+	VSUBPS      Y11, Y0, Y13
+	VMULPS      Y10, Y13, Y10
+	VFMADD231PS Y4, Y11, Y10
+	VMULPS      Y10, Y3, Y4
+	VCMPPS      $0x00, Y6, Y3, Y13
+	VCMPPS      $0x00, Y10, Y10, Y14
+	VPAND       Y13, Y14, Y13
+	VBLENDVPS   Y13, Y6, Y4, Y4
+
+	// q + gamma p_t ce; eps/C and what the target has of eps besides
+	VBROADCASTSS 8(SI), Y13
+	VPCMPGTD     Y6, Y8, Y8
+	VBLENDVPS    Y8, Y6, Y9, Y8
+	VCMPPS       $0x00, Y6, Y8, Y9
+	VCMPPS       $0x00, Y6, Y13, Y14
+	VPOR         Y9, Y14, Y9
+	VMULPS       Y10, Y8, Y8
+	VBLENDVPS    Y9, Y6, Y8, Y8
+	VFMADD213PS  Y12, Y8, Y13
+	VDIVPS       Y5, Y11, Y5
+	VPAND        Y5, Y2, Y2
+	VSUBPS       Y2, Y11, Y2
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_589
+	VMULPS Y12, Y12, Y12
+	JMP    focusdone589
+
+focusnot0_589:
+	CMPQ    DI, $+2
+	JGE     focusnot1_589
+	VMOVAPS Y0, Y12
+	JMP     focusdone589
+
+focusnot1_589:
+	CMPQ DI, $+3
+	JGE  focusnot2_589
+	JMP  focusdone589
+
+focusnot2_589:
+	CMPQ    DI, $+4
+	JGE     focusnot3_589
+	VSQRTPS Y12, Y12
+	JMP     focusdone589
+
+focusnot3_589:
+	CMPQ         DI, $+5
+	JGE          focusnot4_589
+	VSQRTPS      Y12, Y8
+	VMOVAPS      Y12, Y9
+	VFNMADD231PS Y8, Y8, Y9
+	VMULPS       consts<>+2080(SB), Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  Y8, Y12, Y9
+	VMOVAPS      Y9, Y12
+	JMP          focusdone589
+
+focusnot4_589:
+	CMPQ         DI, $+6
+	JGE          focusnot5_589
+	VSQRTPS      Y12, Y8
+	VMULPS       Y12, Y12, Y9
+	VMOVAPS      Y9, Y10
+	VFMSUB231PS  Y12, Y12, Y10
+	VMOVAPS      Y12, Y11
+	VFNMADD231PS Y8, Y8, Y11
+	VMULPS       Y11, Y12, Y11
+	VFMADD231PS  consts<>+2080(SB), Y11, Y10
+	VMULPS       Y8, Y10, Y12
+	VFMADD231PS  Y8, Y9, Y12
+	JMP          focusdone589
+
+focusnot5_589:
+	CMPQ        DI, $+7
+	JGE         focusnot6_589
+	VMULPS      Y12, Y12, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y12, Y12, Y9
+	VMULPS      Y12, Y9, Y9
+	VFMADD231PS Y12, Y8, Y9
+	VMOVAPS     Y9, Y12
+	JMP         focusdone589
+
+focusnot6_589:
+	CMPQ        DI, $+8
+	JGE         focusnot7_589
+	VMULPS      Y12, Y12, Y8
+	VFMSUB213PS Y8, Y12, Y12
+	VADDPS      Y8, Y8, Y9
+	VMULPS      Y12, Y9, Y12
+	VFMADD231PS Y8, Y8, Y12
+	JMP         focusdone589
+
+focusnot7_589:
+	CMPQ        DI, $+9
+	JGE         focusnot8_589
+	VMULPS      Y12, Y12, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y12, Y12, Y9
+	VMULPS      Y8, Y8, Y10
+	VADDPS      Y8, Y8, Y11
+	VFMSUB213PS Y10, Y8, Y8
+	VFMADD231PS Y9, Y11, Y8
+	VMULPS      Y12, Y8, Y8
+	VFMADD231PS Y12, Y10, Y8
+	VMOVAPS     Y8, Y12
+	JMP         focusdone589
+
+focusnot8_589:
+	LEAQ         20(SI), R9
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y13, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y2, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y3, 160(SP)
+	VMOVUPS      Y6, 192(SP)
+	VBROADCASTSS (R9), Y2
+	VBROADCASTSS 4(R9), Y3
+	VBROADCASTSS 8(R9), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y12, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y13, Y6, Y11
+	VADDPS       Y11, Y10, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      consts<>+1536(SB), Y13, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD Y1, Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y1, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     Y1, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y6, Y1, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Y3
+	VPAND        Y3, Y12, Y3
+	VPOR         Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
+	VPCMPGTD     Y5, Y1, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VPAND        Y4, Y12, Y4
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y4, Y6, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     Y1, Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y12
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y13
+	VMOVUPS      64(SP), Y5
+	VMOVUPS      96(SP), Y2
+	VMOVUPS      128(SP), Y7
+	VMOVUPS      160(SP), Y3
+	VMOVUPS      192(SP), Y6
+
+focusdone589:
+	// loss = (alpha ce) q^gamma, 0 where q^gamma is
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y8
+	VMULPS    Y12, Y4, Y9
+	VBLENDVPS Y8, Y9, Y4, Y4
+	VCMPPS    $0x00, Y6, Y12, Y8
+	VBLENDVPS Y8, Y6, Y4, Y4
+	VPMINUD   consts<>+608(SB), Y4, Y4
+
+	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
+	VBROADCASTSS (R8), Y8
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y3, Y8, Y3
+	VCMPPS       $0x00, Y6, Y3, Y8
+	VMULPS       Y13, Y3, Y9
+	VBLENDVPS    Y8, Y6, Y9, Y6
+	VFMSUB213PS  Y6, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y8
+	VBLENDVPS    Y8, consts<>+608(SB), Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VBROADCASTSS consts<>+2624(SB), Y5
+	VPAND        consts<>+0(SB), Y6, Y8
+	VCMPPS       $0x12, Y8, Y5, Y5
+	VCMPPS       $0x11, Y0, Y7, Y8
+	VBLENDVPS    Y8, consts<>+2656(SB), Y0, Y8
+	VBROADCASTSS consts<>+2688(SB), Y9
+	VBLENDVPS    Y5, Y8, Y9, Y5
+	VMULPS       Y5, Y7, Y8
+	VDIVPS       Y8, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VCMPPS       $0x00, Y8, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VCMPPS       $0x03, Y6, Y6, Y7
+	VBLENDVPS    Y7, consts<>+608(SB), Y6, Y6
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y2, 384(DX)
+	VMOVUPS      Y5, 512(DX)
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      Y3, (BX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $-8, AX
+	CMPQ         AX, $+8
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, R9
+	MOVQ       AX, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y2
+	VMASKMOVPS (DX), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y0, Y3
+	VMASKMOVPS 128(DX), Y2, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y2, Y4, Y5, Y4
+	VMASKMOVPS 256(DX), Y2, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y2, Y5, Y6, Y5
+	VMASKMOVPS 384(DX), Y2, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y2, Y6, Y7, Y6
+	VMASKMOVPS 512(DX), Y2, Y7
+	VBLENDVPS  Y2, Y7, Y0, Y7
+	VMASKMOVPS (BX), Y2, Y8
+	VBLENDVPS  Y2, Y8, Y0, Y8
+	VMASKMOVPS 128(BX), Y2, Y9
+	VBLENDVPS  Y2, Y9, Y0, Y2
+	VMOVUPS    Y6, (SP)
+	VMOVUPS    Y7, 32(SP)
+	VMOVUPS    Y8, 64(SP)
+	VMOVUPS    Y2, 96(SP)
+	VPXOR      Y9, Y9, Y9
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND        consts<>+0(SB), Y5, Y2
+	VBROADCASTSS consts<>+2208(SB), Y7
+	VCMPPS       $0x11, Y2, Y7, Y7
+	VCMPPS       $0x11, Y1, Y2, Y2
+	VPAND        Y7, Y2, Y2
+	VPAND        Y5, Y2, Y2
+	VCMPPS       $0x12, consts<>+2112(SB), Y6, Y7
+	VBROADCASTSS consts<>+608(SB), Y8
+	VBLENDVPS    Y7, Y3, Y8, Y3
+	VMAXPS       Y5, Y6, Y5
+	VCMPPS       $0x00, consts<>+640(SB), Y5, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y2, Y6, Y2
+	VBROADCASTSS consts<>+2272(SB), Y5
+	VMINPS       Y2, Y5, Y5
+	VBROADCASTSS consts<>+2240(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+2304(SB), Y5, Y7
+	VSUBPS       consts<>+2304(SB), Y7, Y8
+	VMOVAPS      Y5, Y6
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VCMPPS       $0x11, Y5, Y2, Y8
+	VCMPPS       $0x11, Y3, Y9, Y10
+	VPAND        Y8, Y10, Y8
+	VSUBPS       Y2, Y5, Y2
+	VPAND        Y2, Y8, Y2
+	VBROADCASTSS consts<>+2400(SB), Y10
+	VFMADD213PS  consts<>+2432(SB), Y6, Y10
+	VFMADD213PS  consts<>+2464(SB), Y6, Y10
+	VFMADD213PS  consts<>+2496(SB), Y6, Y10
+	VFMADD213PS  consts<>+2528(SB), Y6, Y10
+	VFMADD213PS  Y0, Y6, Y10
+	VMOVAPS      Y0, Y5
+	VFMADD231PS  Y10, Y6, Y5
+	VSUBPS       Y5, Y0, Y8
+	VFMADD231PS  Y10, Y6, Y8
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y5, Y0, Y10
+	VMULPS       Y10, Y3, Y6
+	VFNMADD213PS Y3, Y6, Y5
+	VMULPS       Y8, Y6, Y8
+	VSUBPS       Y8, Y5, Y5
+	VMULPS       Y10, Y5, Y5
+	VPSUBD       consts<>+2304(SB), Y7, Y7
+	VPSUBD       Y7, Y4, Y7
+	VPSRLD       $0x17, Y6, Y4
+	VPSUBD       consts<>+2560(SB), Y4, Y4
+	VPADDD       Y4, Y7, Y4
+	VPMAXSD      Y9, Y4, Y4
+	VPSUBD       Y4, Y7, Y7
+	VPMAXSD      consts<>+2592(SB), Y7, Y8
+	VPSRAD       $0x01, Y8, Y10
+	VPADDD       consts<>+1664(SB), Y10, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSUBD       Y10, Y8, Y8
+	VPADDD       consts<>+1664(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y8, Y5, Y7
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y6, Y0, Y5
+	VMINPS       Y6, Y0, Y10
+	VADDPS       Y10, Y5, Y8
+	VSUBPS       Y5, Y8, Y5
+	VSUBPS       Y5, Y10, Y10
+	VDIVPS       Y8, Y0, Y5
+	VMULPS       Y5, Y6, Y11
+	VFNMADD213PS Y6, Y11, Y8
+	VADDPS       Y7, Y8, Y8
+	VADDPS       Y7, Y10, Y10
+	VMULPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y8, Y8
+	VMULPS       Y5, Y8, Y8
+	VADDPS       Y8, Y11, Y8
+	VMINPS       Y8, Y0, Y12
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y6, Y8
+	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPAND  consts<>+640(SB), Y8, Y10
+	VPSRLD $0x15, Y8, Y8
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y10, Y0, Y11
+	VMOVUPS     log_r<>+0(SB), Y13
+	VPERMILPS   Y8, Y13, Y13
+	VMULPS      Y13, Y11, Y11
+	VADDPS      consts<>+672(SB), Y11, Y13
+	VFMADD231PS Y11, Y6, Y13
+	VCVTDQ2PS   Y10, Y6
+	VMOVUPS     log_th<>+0(SB), Y10
+	VPERMILPS   Y8, Y10, Y10
+	VMOVUPS     log_tl<>+0(SB), Y11
+	VPERMILPS   Y8, Y11, Y8
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS       Y13, Y13, Y11
+	VBROADCASTSS consts<>+1952(SB), Y14
+	VFMADD213PS  consts<>+1984(SB), Y13, Y14
+	VFMADD231PS  consts<>+1920(SB), Y11, Y14
+	VBROADCASTSS consts<>+2016(SB), Y15
+	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VFMADD231PS  Y14, Y11, Y15
+	VFMADD231PS  consts<>+1056(SB), Y6, Y8
+	VFMADD231PS  Y15, Y11, Y8
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS  consts<>+1088(SB), Y6, Y10
+	VADDPS       Y13, Y10, Y6
+	VSUBPS       Y6, Y10, Y10
+	VADDPS       Y13, Y10, Y10
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y8, Y6, Y6
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VCVTDQ2PS    Y4, Y7
+	VFMADD231PS  consts<>+160(SB), Y7, Y6
+	VADDPS       Y2, Y6, Y10
+	VMOVUPS      (SP), Y6
+	VMOVUPS      32(SP), Y7
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y2
+	VBROADCASTSS consts<>+640(SB), Y11
+	VCMPPS       $0x11, Y6, Y11, Y6
+	VBROADCASTSS 44(SI), Y11
+
+	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
+	VSUBPS      Y11, Y0, Y13
+	VMULPS      Y10, Y13, Y10
+	VFMADD231PS Y8, Y11, Y10
+	VMULPS      Y10, Y7, Y8
+	VCMPPS      $0x00, Y9, Y7, Y13
+	VCMPPS      $0x00, Y10, Y10, Y14
+	VPAND       Y13, Y14, Y13
+	VBLENDVPS   Y13, Y9, Y8, Y8
+
+	// q + gamma p_t ce; eps/C and what the target has of eps besides
+	VBROADCASTSS 8(SI), Y13
+	VPCMPGTD     Y9, Y4, Y4
+	VBLENDVPS    Y4, Y9, Y5, Y4
+	VCMPPS       $0x00, Y9, Y4, Y5
+	VCMPPS       $0x00, Y9, Y13, Y14
+	VPOR         Y5, Y14, Y5
+	VMULPS       Y10, Y4, Y4
+	VBLENDVPS    Y5, Y9, Y4, Y4
+	VFMADD213PS  Y12, Y4, Y13
+	VDIVPS       Y2, Y11, Y2
+	VPAND        Y2, Y6, Y4
+	VSUBPS       Y4, Y11, Y4
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_590
+	VMULPS Y12, Y12, Y12
+	JMP    focusdone590
+
+focusnot0_590:
+	CMPQ    DI, $+2
+	JGE     focusnot1_590
+	VMOVAPS Y0, Y12
+	JMP     focusdone590
+
+focusnot1_590:
+	CMPQ DI, $+3
+	JGE  focusnot2_590
+	JMP  focusdone590
+
+focusnot2_590:
+	CMPQ    DI, $+4
+	JGE     focusnot3_590
+	VSQRTPS Y12, Y12
+	JMP     focusdone590
+
+focusnot3_590:
+	CMPQ         DI, $+5
+	JGE          focusnot4_590
+	VSQRTPS      Y12, Y5
+	VMOVAPS      Y12, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2080(SB), Y5, Y10
+	VMULPS       Y10, Y6, Y6
+	VFMADD231PS  Y5, Y12, Y6
+	VMOVAPS      Y6, Y12
+	JMP          focusdone590
+
+focusnot4_590:
+	CMPQ         DI, $+6
+	JGE          focusnot5_590
+	VSQRTPS      Y12, Y5
+	VMULPS       Y12, Y12, Y6
+	VMOVAPS      Y6, Y10
+	VFMSUB231PS  Y12, Y12, Y10
+	VMOVAPS      Y12, Y11
+	VFNMADD231PS Y5, Y5, Y11
+	VMULPS       Y11, Y12, Y11
+	VFMADD231PS  consts<>+2080(SB), Y11, Y10
+	VMULPS       Y5, Y10, Y12
+	VFMADD231PS  Y5, Y6, Y12
+	JMP          focusdone590
+
+focusnot5_590:
+	CMPQ        DI, $+7
+	JGE         focusnot6_590
+	VMULPS      Y12, Y12, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y12, Y12, Y6
+	VMULPS      Y12, Y6, Y6
+	VFMADD231PS Y12, Y5, Y6
+	VMOVAPS     Y6, Y12
+	JMP         focusdone590
+
+focusnot6_590:
+	CMPQ        DI, $+8
+	JGE         focusnot7_590
+	VMULPS      Y12, Y12, Y5
+	VFMSUB213PS Y5, Y12, Y12
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y12, Y6, Y12
+	VFMADD231PS Y5, Y5, Y12
+	JMP         focusdone590
+
+focusnot7_590:
+	CMPQ        DI, $+9
+	JGE         focusnot8_590
+	VMULPS      Y12, Y12, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y12, Y12, Y6
+	VMULPS      Y5, Y5, Y10
+	VADDPS      Y5, Y5, Y11
+	VFMSUB213PS Y10, Y5, Y5
+	VFMADD231PS Y6, Y11, Y5
+	VMULPS      Y12, Y5, Y5
+	VFMADD231PS Y12, Y10, Y5
+	VMOVAPS     Y5, Y12
+	JMP         focusdone590
+
+focusnot8_590:
+	LEAQ         20(SI), R9
+	VMOVUPS      Y8, (SP)
+	VMOVUPS      Y13, 32(SP)
+	VMOVUPS      Y2, 64(SP)
+	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y7, 160(SP)
+	VMOVUPS      Y9, 192(SP)
+	VBROADCASTSS (R9), Y2
+	VBROADCASTSS 4(R9), Y3
+	VBROADCASTSS 8(R9), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+0(SB), Y12, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y6, Y13
+	VFMADD213PS  consts<>+1440(SB), Y6, Y13
+	VFMADD213PS  consts<>+1472(SB), Y6, Y13
+	VFMADD213PS  consts<>+1504(SB), Y6, Y13
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y13, Y6, Y11
+	VADDPS       Y11, Y10, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y13
+	VSUBPS      consts<>+1536(SB), Y13, Y14
+	VSUBPS      Y14, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y13, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y13, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y13, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD Y1, Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y1, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     Y1, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y6, Y1, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Y3
+	VPAND        Y3, Y12, Y3
+	VPOR         Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
+	VPCMPGTD     Y5, Y1, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VPAND        Y4, Y12, Y4
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y4, Y6, Y4
+	VPAND        Y3, Y4, Y3
+	VPCMPGTD     Y1, Y5, Y4
+	VPOR         Y3, Y4, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y12
+	VMOVUPS      (SP), Y8
+	VMOVUPS      32(SP), Y13
+	VMOVUPS      64(SP), Y2
+	VMOVUPS      96(SP), Y4
+	VMOVUPS      128(SP), Y3
+	VMOVUPS      160(SP), Y7
+	VMOVUPS      192(SP), Y9
+
+focusdone590:
+	// loss = (alpha ce) q^gamma, 0 where q^gamma is
+	VCMPPS    $0x12, consts<>+2112(SB), Y8, Y5
+	VMULPS    Y12, Y8, Y6
+	VBLENDVPS Y5, Y6, Y8, Y5
+	VCMPPS    $0x00, Y9, Y12, Y6
+	VBLENDVPS Y6, Y9, Y5, Y5
+	VPMINUD   consts<>+608(SB), Y5, Y6
+
+	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
+	VBROADCASTSS (R8), Y5
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y7, Y5, Y5
+	VCMPPS       $0x00, Y9, Y5, Y7
+	VMULPS       Y13, Y5, Y8
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VFMSUB213PS  Y7, Y5, Y4
+	VCMPPS       $0x03, Y4, Y4, Y8
+	VBLENDVPS    Y8, consts<>+608(SB), Y4, Y4
+	VMULPS       Y2, Y5, Y8
+	VBROADCASTSS consts<>+2624(SB), Y2
+	VPAND        consts<>+0(SB), Y7, Y5
+	VCMPPS       $0x12, Y5, Y2, Y2
+	VCMPPS       $0x11, Y0, Y3, Y5
+	VBLENDVPS    Y5, consts<>+2656(SB), Y0, Y5
+	VBROADCASTSS consts<>+2688(SB), Y9
+	VBLENDVPS    Y2, Y5, Y9, Y5
+	VMULPS       Y5, Y3, Y2
+	VDIVPS       Y2, Y7, Y2
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x00, Y7, Y3, Y3
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y7, Y2, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y6, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X6, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y6, X6
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X6, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X6, X6
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X6, (R9)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y4, 384(DX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         DX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X4, 384(R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y4, X4
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X4, 384(R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X4, X4
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X4, 384(R9)
+
+partdone2:
+	CMPQ    AX, $+8
+	JLT     partless3
+	VMOVUPS Y5, 512(DX)
+	JMP     partdone3
+
+partless3:
+	MOVQ         DX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X5, 512(R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y5, X5
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X5, 512(R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X5, X5
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X5, 512(R9)
+
+partdone3:
+	CMPQ    AX, $+8
+	JLT     partless4
+	VMOVUPS Y2, (DX)
+	JMP     partdone4
+
+partless4:
+	MOVQ         DX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour4
+	VMOVUPS      X2, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y2, X2
+
+partfour4:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo4
+	VMOVLPS X2, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X2, X2
+
+parttwo4:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone4
+	VMOVSS X2, (R9)
+
+partdone4:
+	CMPQ    AX, $+8
+	JLT     partless5
+	VMOVUPS Y8, (BX)
+	JMP     partdone5
+
+partless5:
+	MOVQ         BX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour5
+	VMOVUPS      X8, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour5:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo5
+	VMOVLPS X8, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X8, X8
+
+parttwo5:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone5
+	VMOVSS X8, (R9)
+
+partdone5:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func smoothSpreadAVX512(grad *float32, terms *float32, logits *float32, n int, even *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·smoothSpreadAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+640(SB), Z0
+	VBROADCASTSS consts<>+608(SB), Z1
+	MOVQ         n+24(FP), AX
+	MOVQ         grad+0(FP), CX
+	MOVQ         terms+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         even+32(FP), SI
+	CMPQ         AX, $+32
+	JLT          rest
+
+block:
+	VCMPPS       $0x11, (BX), Z0, K1
+	VMOVUPS      (DX), Z2
+	VBROADCASTSS (SI), Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VSUBPS       Z3, Z2, Z2
+	VCMPPS       $0x03, Z2, Z2, K1
+	VBLENDMPS    Z1, Z2, K1, Z2
+	VMOVUPS      Z2, (CX)
+	VCMPPS       $0x11, 64(BX), Z0, K1
+	VMOVUPS      64(DX), Z2
+	VBROADCASTSS (SI), Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VSUBPS       Z3, Z2, Z2
+	VCMPPS       $0x03, Z2, Z2, K1
+	VBLENDMPS    Z1, Z2, K1, Z2
+	VMOVUPS      Z2, 64(CX)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, DI
+	BZHIL        AX, DI, DI
+	KMOVW        DI, K1
+	VPXORD       Z2, Z2, Z2
+	VMOVUPS      (DX), K1, Z2
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (BX), K1, Z3
+	VCMPPS       $0x11, Z3, Z0, K2
+	VBROADCASTSS (SI), Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VSUBPS       Z3, Z2, Z2
+	VCMPPS       $0x03, Z2, Z2, K2
+	VBLENDMPS    Z1, Z2, K2, Z2
+	VMOVUPS      Z2, K1, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func smoothSpreadAVX2(grad *float32, terms *float32, logits *float32, n int, even *float32)
+// Requires: AVX, AVX2, CMOV
+TEXT ·smoothSpreadAVX2(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+640(SB), Y0
+	VBROADCASTSS consts<>+608(SB), Y1
+	MOVQ         n+24(FP), AX
+	MOVQ         grad+0(FP), CX
+	MOVQ         terms+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         even+32(FP), SI
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VCMPPS       $0x11, (BX), Y0, Y2
+	VMOVUPS      (DX), Y3
+	VBROADCASTSS (SI), Y4
+	VPAND        Y4, Y2, Y2
+	VSUBPS       Y2, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y1, Y2, Y2
+	VMOVUPS      Y2, (CX)
+	VCMPPS       $0x11, 32(BX), Y0, Y2
+	VMOVUPS      32(DX), Y3
+	VBROADCASTSS (SI), Y4
+	VPAND        Y4, Y2, Y2
+	VSUBPS       Y2, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y1, Y2, Y2
+	VMOVUPS      Y2, 32(CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, DI
+	MOVQ         AX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y2
+	VMASKMOVPS   (DX), Y2, Y3
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMASKMOVPS   (BX), Y2, Y4
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y2, Y4, Y5, Y2
+	VCMPPS       $0x11, Y2, Y0, Y2
+	VBROADCASTSS (SI), Y4
+	VPAND        Y4, Y2, Y2
+	VSUBPS       Y2, Y3, Y2
+	VCMPPS       $0x03, Y2, Y2, Y3
+	VBLENDVPS    Y3, Y1, Y2, Y2
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y2, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, DI
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X2, (DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y2, X2
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X2, (DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X2, X2
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X2, (DI)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func addLogsAVX512(total *[32]float64, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addLogsAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+640(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z1
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         total+0(FP), DX
+	LEAQ         128(DX), BX
+	CMPQ         CX, $+64
+	JLT          add_few
+
+add_round:
+	VMOVUPS       (AX), Z2
+	VCMPPS        $0x00, Z0, Z2, K1
+	VPXORD        Z3, Z3, Z3
+	VBLENDMPS     Z3, Z2, K1, Z2
+	VSUBPS        Z2, Z3, Z2
+	VBLENDMPS     Z3, Z1, K1, Z3
+	VCVTPS2PD     Y2, Z4
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (DX), Z4, Z4
+	VMOVUPS       Z4, (DX)
+	VADDPD        64(DX), Z2, Z2
+	VMOVUPS       Z2, 64(DX)
+	VCVTPS2PD     Y3, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        (BX), Z2, Z2
+	VMOVUPS       Z2, (BX)
+	VADDPD        64(BX), Z3, Z3
+	VMOVUPS       Z3, 64(BX)
+	VMOVUPS       64(AX), Z2
+	VCMPPS        $0x00, Z0, Z2, K1
+	VPXORD        Z3, Z3, Z3
+	VBLENDMPS     Z3, Z2, K1, Z2
+	VSUBPS        Z2, Z3, Z2
+	VBLENDMPS     Z3, Z1, K1, Z3
+	VCVTPS2PD     Y2, Z4
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (DX), Z4, Z4
+	VMOVUPS       Z4, (DX)
+	VADDPD        64(DX), Z2, Z2
+	VMOVUPS       Z2, 64(DX)
+	VCVTPS2PD     Y3, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        (BX), Z2, Z2
+	VMOVUPS       Z2, (BX)
+	VADDPD        64(BX), Z3, Z3
+	VMOVUPS       Z3, 64(BX)
+	VMOVUPS       128(AX), Z2
+	VCMPPS        $0x00, Z0, Z2, K1
+	VPXORD        Z3, Z3, Z3
+	VBLENDMPS     Z3, Z2, K1, Z2
+	VSUBPS        Z2, Z3, Z2
+	VBLENDMPS     Z3, Z1, K1, Z3
+	VCVTPS2PD     Y2, Z4
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (DX), Z4, Z4
+	VMOVUPS       Z4, (DX)
+	VADDPD        64(DX), Z2, Z2
+	VMOVUPS       Z2, 64(DX)
+	VCVTPS2PD     Y3, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        (BX), Z2, Z2
+	VMOVUPS       Z2, (BX)
+	VADDPD        64(BX), Z3, Z3
+	VMOVUPS       Z3, 64(BX)
+	VMOVUPS       192(AX), Z2
+	VCMPPS        $0x00, Z0, Z2, K1
+	VPXORD        Z3, Z3, Z3
+	VBLENDMPS     Z3, Z2, K1, Z2
+	VSUBPS        Z2, Z3, Z2
+	VBLENDMPS     Z3, Z1, K1, Z3
+	VCVTPS2PD     Y2, Z4
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (DX), Z4, Z4
+	VMOVUPS       Z4, (DX)
+	VADDPD        64(DX), Z2, Z2
+	VMOVUPS       Z2, 64(DX)
+	VCVTPS2PD     Y3, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        (BX), Z2, Z2
+	VMOVUPS       Z2, (BX)
+	VADDPD        64(BX), Z3, Z3
+	VMOVUPS       Z3, 64(BX)
+	ADDQ          $+256, AX
+	ADDQ          $-64, CX
+	CMPQ          CX, $+64
+	JGE           add_round
+
+add_few:
+	CMPQ CX, $+16
+	JLT  add_part
+
+add_tile:
+	VMOVUPS       (AX), Z2
+	VCMPPS        $0x00, Z0, Z2, K1
+	VPXORD        Z3, Z3, Z3
+	VBLENDMPS     Z3, Z2, K1, Z2
+	VSUBPS        Z2, Z3, Z2
+	VBLENDMPS     Z3, Z1, K1, Z3
+	VCVTPS2PD     Y2, Z4
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (DX), Z4, Z4
+	VMOVUPS       Z4, (DX)
+	VADDPD        64(DX), Z2, Z2
+	VMOVUPS       Z2, 64(DX)
+	VCVTPS2PD     Y3, Z2
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        (BX), Z2, Z2
+	VMOVUPS       Z2, (BX)
+	VADDPD        64(BX), Z3, Z3
+	VMOVUPS       Z3, 64(BX)
+	ADDQ          $+64, AX
+	ADDQ          $-16, CX
+	CMPQ          CX, $+16
+	JGE           add_tile
+
+add_part:
+	CMPQ          CX, $+1
+	JLT           add_done
+	MOVL          $0x0000ffff, SI
+	BZHIL         CX, SI, SI
+	KMOVW         SI, K1
+	VMOVAPS       Z0, Z2
+	VMOVUPS       (AX), K1, Z2
+	VCMPPS        $0x00, Z0, Z2, K1
+	VPXORD        Z0, Z0, Z0
+	VBLENDMPS     Z0, Z2, K1, Z2
+	VSUBPS        Z2, Z0, Z2
+	VBLENDMPS     Z0, Z1, K1, Z0
+	VCVTPS2PD     Y2, Z1
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (DX), Z1, Z1
+	VMOVUPS       Z1, (DX)
+	VADDPD        64(DX), Z2, Z2
+	VMOVUPS       Z2, 64(DX)
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (BX), Z1, Z1
+	VMOVUPS       Z1, (BX)
+	VADDPD        64(BX), Z0, Z0
+	VMOVUPS       Z0, 64(BX)
+
+add_done:
+	VZEROUPPER
+	RET
+
+// func addLogsAVX2(total *[32]float64, x *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·addLogsAVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+640(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	MOVQ         total+0(FP), DX
+	LEAQ         128(DX), BX
+	CMPQ         CX, $+32
+	JLT          add_few
+
+add_round:
+	VMOVUPS      (AX), Y2
+	VCMPPS       $0x00, Y0, Y2, Y3
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+	VSUBPS       Y2, Y4, Y2
+	VBLENDVPS    Y3, Y4, Y1, Y3
+	VMOVUPS      32(AX), Y4
+	VCMPPS       $0x00, Y0, Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VSUBPS       Y4, Y6, Y4
+	VBLENDVPS    Y5, Y6, Y1, Y5
+	VCVTPS2PD    X2, Y6
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (DX), Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VADDPD       32(DX), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VCVTPS2PD    X4, Y2
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       64(DX), Y2, Y2
+	VMOVUPS      Y2, 64(DX)
+	VADDPD       96(DX), Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	VCVTPS2PD    X3, Y2
+	VEXTRACTF128 $0x01, Y3, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       (BX), Y2, Y2
+	VMOVUPS      Y2, (BX)
+	VADDPD       32(BX), Y3, Y3
+	VMOVUPS      Y3, 32(BX)
+	VCVTPS2PD    X5, Y2
+	VEXTRACTF128 $0x01, Y5, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       64(BX), Y2, Y2
+	VMOVUPS      Y2, 64(BX)
+	VADDPD       96(BX), Y3, Y3
+	VMOVUPS      Y3, 96(BX)
+	VMOVUPS      64(AX), Y2
+	VCMPPS       $0x00, Y0, Y2, Y3
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+	VSUBPS       Y2, Y4, Y2
+	VBLENDVPS    Y3, Y4, Y1, Y3
+	VMOVUPS      96(AX), Y4
+	VCMPPS       $0x00, Y0, Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VSUBPS       Y4, Y6, Y4
+	VBLENDVPS    Y5, Y6, Y1, Y5
+	VCVTPS2PD    X2, Y6
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (DX), Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VADDPD       32(DX), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VCVTPS2PD    X4, Y2
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       64(DX), Y2, Y2
+	VMOVUPS      Y2, 64(DX)
+	VADDPD       96(DX), Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	VCVTPS2PD    X3, Y2
+	VEXTRACTF128 $0x01, Y3, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       (BX), Y2, Y2
+	VMOVUPS      Y2, (BX)
+	VADDPD       32(BX), Y3, Y3
+	VMOVUPS      Y3, 32(BX)
+	VCVTPS2PD    X5, Y2
+	VEXTRACTF128 $0x01, Y5, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       64(BX), Y2, Y2
+	VMOVUPS      Y2, 64(BX)
+	VADDPD       96(BX), Y3, Y3
+	VMOVUPS      Y3, 96(BX)
+	ADDQ         $+128, AX
+	ADDQ         $-32, CX
+	CMPQ         CX, $+32
+	JGE          add_round
+
+add_few:
+	CMPQ CX, $+16
+	JLT  add_part
+
+add_tile:
+	VMOVUPS      (AX), Y2
+	VCMPPS       $0x00, Y0, Y2, Y3
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+	VSUBPS       Y2, Y4, Y2
+	VBLENDVPS    Y3, Y4, Y1, Y3
+	VMOVUPS      32(AX), Y4
+	VCMPPS       $0x00, Y0, Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VSUBPS       Y4, Y6, Y4
+	VBLENDVPS    Y5, Y6, Y1, Y5
+	VCVTPS2PD    X2, Y6
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (DX), Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VADDPD       32(DX), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VCVTPS2PD    X4, Y2
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       64(DX), Y2, Y2
+	VMOVUPS      Y2, 64(DX)
+	VADDPD       96(DX), Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	VCVTPS2PD    X3, Y2
+	VEXTRACTF128 $0x01, Y3, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       (BX), Y2, Y2
+	VMOVUPS      Y2, (BX)
+	VADDPD       32(BX), Y3, Y3
+	VMOVUPS      Y3, 32(BX)
+	VCVTPS2PD    X5, Y2
+	VEXTRACTF128 $0x01, Y5, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       64(BX), Y2, Y2
+	VMOVUPS      Y2, 64(BX)
+	VADDPD       96(BX), Y3, Y3
+	VMOVUPS      Y3, 96(BX)
+	ADDQ         $+64, AX
+	ADDQ         $-16, CX
+	CMPQ         CX, $+16
+	JGE          add_tile
+
+add_part:
+	CMPQ         CX, $+1
+	JLT          add_done
+	MOVQ         $0x00000008, SI
+	MOVQ         CX, DI
+	CMPQ         DI, SI
+	CMOVQGT      SI, DI
+	NEGQ         DI
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(DI*4), Y2
+	VMASKMOVPS   (AX), Y2, Y3
+	VBLENDVPS    Y2, Y3, Y0, Y2
+	MOVQ         $0x00000000, SI
+	MOVQ         CX, CX
+	SUBQ         $+8, CX
+	CMOVQLT      SI, CX
+	MOVQ         $0x00000008, SI
+	MOVQ         CX, CX
+	CMPQ         CX, SI
+	CMOVQGT      SI, CX
+	NEGQ         CX
+	LEAQ         lane_mask<>+32(SB), SI
+	VMOVUPS      (SI)(CX*4), Y3
+	VMASKMOVPS   32(AX), Y3, Y4
+	VBLENDVPS    Y3, Y4, Y0, Y3
+	VCMPPS       $0x00, Y0, Y2, Y4
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y4, Y5, Y2, Y2
+	VSUBPS       Y2, Y5, Y2
+	VBLENDVPS    Y4, Y5, Y1, Y4
+	VCMPPS       $0x00, Y0, Y3, Y0
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y0, Y5, Y3, Y3
+	VSUBPS       Y3, Y5, Y3
+	VBLENDVPS    Y0, Y5, Y1, Y0
+	VCVTPS2PD    X2, Y1
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (DX), Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VADDPD       32(DX), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VCVTPS2PD    X3, Y1
+	VEXTRACTF128 $0x01, Y3, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       64(DX), Y1, Y1
+	VMOVUPS      Y1, 64(DX)
+	VADDPD       96(DX), Y2, Y2
+	VMOVUPS      Y2, 96(DX)
+	VCVTPS2PD    X4, Y1
+	VEXTRACTF128 $0x01, Y4, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (BX), Y1, Y1
+	VMOVUPS      Y1, (BX)
+	VADDPD       32(BX), Y2, Y2
+	VMOVUPS      Y2, 32(BX)
+	VCVTPS2PD    X0, Y1
+	VEXTRACTF128 $0x01, Y0, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       64(BX), Y1, Y1
+	VMOVUPS      Y1, 64(BX)
+	VADDPD       96(BX), Y0, Y0
+	VMOVUPS      Y0, 96(BX)
+
+add_done:
+	VZEROUPPER
+	RET
+
+// func softTermsAVX512(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·softTermsAVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS consts<>+928(SB), Z0
+	VBROADCASTSS consts<>+384(SB), Z1
+	VBROADCASTSS consts<>+1120(SB), Z2
+	VBROADCASTSS consts<>+1792(SB), Z3
+	VBROADCASTSS consts<>+1824(SB), Z4
+	VBROADCASTSS consts<>+1536(SB), Z5
+	VBROADCASTSS consts<>+2080(SB), Z6
+	VBROADCASTSS consts<>+608(SB), Z7
+	VBROADCASTSS consts<>+2400(SB), Z8
+	VBROADCASTSS consts<>+2432(SB), Z9
+	VBROADCASTSS consts<>+2464(SB), Z10
+	VBROADCASTSS consts<>+2496(SB), Z11
+	VBROADCASTSS consts<>+2528(SB), Z12
+	VBROADCASTSS consts<>+2752(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
+	MOVQ         n+48(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         slopes+8(FP), DX
+	MOVQ         logs+16(FP), BX
+	MOVQ         probs+24(FP), SI
+	MOVQ         targets+32(FP), DI
+	MOVQ         weights+40(FP), R8
+	MOVQ         p+56(FP), R9
+	MOVQ         (R9), R10
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VMOVUPS (SI), Z15
+	VMOVUPS (BX), Z16
+	VPXORD  Z17, Z17, Z17
+	VMOVUPS (DI), Z18
+	VMULPS  (R8), Z18, Z18
+	VSUBPS  Z16, Z17, Z19
+
+	// q = 1 - e^-l
+	VMOVAPS     Z9, Z20
+	VFMADD231PS Z8, Z16, Z20
+	VFMADD213PS Z10, Z16, Z20
+	VFMADD213PS Z11, Z16, Z20
+	VFMADD213PS Z12, Z16, Z20
+	VFMADD213PS Z1, Z20, Z16
+	VCMPPS      $0x11, Z13, Z19, K1
+	VMULPS      Z16, Z19, Z16
+	VSUBPS      Z15, Z1, Z20
+	VBLENDMPS   Z16, Z20, K1, Z16
+
+	// 1 + gamma p l / q
+	VCMPPS       $0x00, Z17, Z16, K1
+	VDIVPS       Z16, Z19, Z20
+	VBLENDMPS    Z1, Z20, K1, Z20
+	VCMPPS       $0x00, Z17, Z15, K1
+	VMULPS       Z20, Z15, Z15
+	VBLENDMPS    Z17, Z15, K1, Z15
+	VBROADCASTSS 8(R9), Z20
+	VFMADD213PS  Z1, Z15, Z20
+	VMULPS       Z19, Z18, Z15
+	VCMPPS       $0x00, Z17, Z18, K1
+	VCMPPS       $0x00, Z19, Z19, K2
+	KANDW        K1, K2, K1
+	VBLENDMPS    Z17, Z15, K1, Z15
+	VMOVAPS      Z16, Z19
+
+	// q^gamma
+	CMPQ   R10, $+1
+	JGE    focusnot0_623
+	VMULPS Z16, Z16, Z19
+	JMP    focusdone623
+
+focusnot0_623:
+	CMPQ    R10, $+2
+	JGE     focusnot1_623
+	VMOVAPS Z1, Z19
+	JMP     focusdone623
+
+focusnot1_623:
+	CMPQ R10, $+3
+	JGE  focusnot2_623
+	JMP  focusdone623
+
+focusnot2_623:
+	CMPQ    R10, $+4
+	JGE     focusnot3_623
+	VSQRTPS Z16, Z19
+	JMP     focusdone623
+
+focusnot3_623:
+	CMPQ         R10, $+5
+	JGE          focusnot4_623
+	VSQRTPS      Z16, Z17
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VMULPS       Z6, Z17, Z21
+	VMULPS       Z21, Z19, Z19
+	VFMADD231PS  Z17, Z16, Z19
+	JMP          focusdone623
+
+focusnot4_623:
+	CMPQ         R10, $+6
+	JGE          focusnot5_623
+	VSQRTPS      Z16, Z17
+	VMULPS       Z16, Z16, Z21
+	VMOVAPS      Z21, Z19
+	VFMSUB231PS  Z16, Z16, Z19
+	VMOVAPS      Z16, Z22
+	VFNMADD231PS Z17, Z17, Z22
+	VMULPS       Z22, Z16, Z22
+	VFMADD231PS  Z6, Z22, Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z17, Z21, Z19
+	JMP          focusdone623
+
+focusnot5_623:
+	CMPQ        R10, $+7
+	JGE         focusnot6_623
+	VMULPS      Z16, Z16, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z16, Z16, Z19
+	VMULPS      Z16, Z19, Z19
+	VFMADD231PS Z16, Z17, Z19
+	JMP         focusdone623
+
+focusnot6_623:
+	CMPQ        R10, $+8
+	JGE         focusnot7_623
+	VMULPS      Z16, Z16, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z16, Z16, Z19
+	VADDPS      Z17, Z17, Z21
+	VMULPS      Z19, Z21, Z19
+	VFMADD231PS Z17, Z17, Z19
+	JMP         focusdone623
+
+focusnot7_623:
+	CMPQ        R10, $+9
+	JGE         focusnot8_623
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z19, Z19, Z17
+	VADDPS      Z19, Z19, Z22
+	VFMSUB213PS Z17, Z19, Z19
+	VFMADD231PS Z21, Z22, Z19
+	VMULPS      Z16, Z19, Z19
+	VFMADD231PS Z16, Z17, Z19
+	JMP         focusdone623
+
+focusnot8_623:
+	LEAQ         20(R9), R11
+	VBROADCASTSS (R11), Z17
+	VBROADCASTSS 4(R11), Z21
+	VBROADCASTSS 8(R11), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z14, Z19, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z2, K1
+	VBLENDMPS   Z25, Z24, K1, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z17, Z27
+	VFMSUB213PS Z27, Z17, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z5, Z24, Z30
+	VSUBPS      Z5, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z17, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z5, Z30, Z22
+	VPSRAD  $0x03, Z22, Z22
+	VADDPS  Z25, Z21, Z26
+	VPSLLD  $0x17, Z22, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z0, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K1
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z4, K1
+	VBLENDMPS   Z0, Z21, K1, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K1
+	VPMOVD2M    Z17, K2
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z0, Z22, K2, Z22
+	VBLENDMPS   Z22, Z21, K1, Z21
+	VPCMPD      $0x00, Z0, Z23, K1
+	VPMOVD2M    Z17, K2
+	VPXORD      Z17, Z17, Z17
+	VBLENDMPS   Z17, Z0, K2, Z17
+	VBLENDMPS   Z17, Z21, K1, Z17
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R11), Z21
+	VPANDD       Z21, Z19, Z21
+	VPORD        Z21, Z17, Z17
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K1
+	VPCMPD       $0x06, Z23, Z0, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R11), Z21
+	VPANDD       Z21, Z19, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z19, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z0, Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z7, Z17, K1, Z19
+
+focusdone623:
+	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z15, K1
+	VMULPS      Z19, Z15, Z17
+	VBLENDMPS   Z17, Z15, K1, Z15
+	VPMINUD     Z7, Z15, Z15
+	VMULPS      Z19, Z18, Z17
+	VMULPS      Z20, Z17, Z17
+	VMOVUPS     Z15, (CX)
+	VMOVUPS     Z17, (DX)
+	VMOVUPS     Z16, (BX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL    $0x0000ffff, R11
+	BZHIL   AX, R11, R11
+	KMOVW   R11, K1
+	VMOVAPS Z1, Z15
+	VMOVUPS (SI), K1, Z15
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (BX), K1, Z16
+	VPXORD  Z17, Z17, Z17
+	VMOVUPS (DI), K1, Z17
+	VPXORD  Z18, Z18, Z18
+	VMOVUPS (R8), K1, Z18
+	VPXORD  Z19, Z19, Z19
+	VMULPS  Z18, Z17, Z17
+	VSUBPS  Z16, Z19, Z18
+
+	// q = 1 - e^-l
+	VMOVAPS     Z9, Z20
+	VFMADD231PS Z8, Z16, Z20
+	VFMADD213PS Z10, Z16, Z20
+	VFMADD213PS Z11, Z16, Z20
+	VFMADD213PS Z12, Z16, Z20
+	VFMADD213PS Z1, Z20, Z16
+	VCMPPS      $0x11, Z13, Z18, K2
+	VMULPS      Z16, Z18, Z16
+	VSUBPS      Z15, Z1, Z20
+	VBLENDMPS   Z16, Z20, K2, Z16
+
+	// 1 + gamma p l / q
+	VCMPPS       $0x00, Z19, Z16, K2
+	VDIVPS       Z16, Z18, Z20
+	VBLENDMPS    Z1, Z20, K2, Z20
+	VCMPPS       $0x00, Z19, Z15, K2
+	VMULPS       Z20, Z15, Z15
+	VBLENDMPS    Z19, Z15, K2, Z15
+	VBROADCASTSS 8(R9), Z20
+	VFMADD213PS  Z1, Z15, Z20
+	VMULPS       Z18, Z17, Z15
+	VCMPPS       $0x00, Z19, Z17, K2
+	VCMPPS       $0x00, Z18, Z18, K3
+	KANDW        K2, K3, K2
+	VBLENDMPS    Z19, Z15, K2, Z15
+	VMOVAPS      Z16, Z19
+
+	// q^gamma
+	CMPQ   R10, $+1
+	JGE    focusnot0_624
+	VMULPS Z16, Z16, Z19
+	JMP    focusdone624
+
+focusnot0_624:
+	CMPQ    R10, $+2
+	JGE     focusnot1_624
+	VMOVAPS Z1, Z19
+	JMP     focusdone624
+
+focusnot1_624:
+	CMPQ R10, $+3
+	JGE  focusnot2_624
+	JMP  focusdone624
+
+focusnot2_624:
+	CMPQ    R10, $+4
+	JGE     focusnot3_624
+	VSQRTPS Z16, Z19
+	JMP     focusdone624
+
+focusnot3_624:
+	CMPQ         R10, $+5
+	JGE          focusnot4_624
+	VSQRTPS      Z16, Z18
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z18, Z18, Z19
+	VMULPS       Z6, Z18, Z21
+	VMULPS       Z21, Z19, Z19
+	VFMADD231PS  Z18, Z16, Z19
+	JMP          focusdone624
+
+focusnot4_624:
+	CMPQ         R10, $+6
+	JGE          focusnot5_624
+	VSQRTPS      Z16, Z18
+	VMULPS       Z16, Z16, Z21
+	VMOVAPS      Z21, Z19
+	VFMSUB231PS  Z16, Z16, Z19
+	VMOVAPS      Z16, Z22
+	VFNMADD231PS Z18, Z18, Z22
+	VMULPS       Z22, Z16, Z22
+	VFMADD231PS  Z6, Z22, Z19
+	VMULPS       Z18, Z19, Z19
+	VFMADD231PS  Z18, Z21, Z19
+	JMP          focusdone624
+
+focusnot5_624:
+	CMPQ        R10, $+7
+	JGE         focusnot6_624
+	VMULPS      Z16, Z16, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z16, Z16, Z19
+	VMULPS      Z16, Z19, Z19
+	VFMADD231PS Z16, Z18, Z19
+	JMP         focusdone624
+
+focusnot6_624:
+	CMPQ        R10, $+8
+	JGE         focusnot7_624
+	VMULPS      Z16, Z16, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z16, Z16, Z19
+	VADDPS      Z18, Z18, Z21
+	VMULPS      Z19, Z21, Z19
+	VFMADD231PS Z18, Z18, Z19
+	JMP         focusdone624
+
+focusnot7_624:
+	CMPQ        R10, $+9
+	JGE         focusnot8_624
+	VMULPS      Z16, Z16, Z19
+	VMOVAPS     Z19, Z21
+	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z19, Z19, Z18
+	VADDPS      Z19, Z19, Z22
+	VFMSUB213PS Z18, Z19, Z19
+	VFMADD231PS Z21, Z22, Z19
+	VMULPS      Z16, Z19, Z19
+	VFMADD231PS Z16, Z18, Z19
+	JMP         focusdone624
+
+focusnot8_624:
+	LEAQ         20(R9), R11
+	VBROADCASTSS (R11), Z18
+	VBROADCASTSS 4(R11), Z21
+	VBROADCASTSS 8(R11), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD      Z14, Z19, Z23
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS   Z23, Z25
+	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
+	VPCMPD      $0x06, Z23, Z2, K2
+	VBLENDMPS   Z25, Z24, K2, Z24
+	VPSRAD      $0x17, Z24, Z25
+	VPSRLD      $0x14, Z24, Z26
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z18, Z27
+	VFMSUB213PS Z27, Z18, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z5, Z24, Z30
+	VSUBPS      Z5, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z18, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  Z5, Z30, Z22
+	VPSRAD  $0x03, Z22, Z22
+	VADDPS  Z25, Z21, Z26
+	VPSLLD  $0x17, Z22, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z0, Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD    Z28, Z28, Z28
+	VPMINSD   Z28, Z22, Z22
+	VPSUBD    Z22, Z3, Z22
+	VPSLLD    $0x17, Z22, Z22
+	VADDPS    Z21, Z22, Z28
+	VSUBPS    Z22, Z28, Z29
+	VSUBPS    Z29, Z21, Z21
+	VADDPS    Z25, Z21, Z21
+	VADDPS    Z21, Z28, Z21
+	VCMPPS    $0x11, Z22, Z26, K2
+	VPSUBD    Z22, Z21, Z21
+	VBLENDMPS Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VCMPPS      $0x11, Z24, Z4, K2
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPXORD      Z22, Z22, Z22
+	VPCMPD      $0x00, Z22, Z23, K2
+	VPMOVD2M    Z18, K3
+	VPXORD      Z22, Z22, Z22
+	VBLENDMPS   Z0, Z22, K3, Z22
+	VBLENDMPS   Z22, Z21, K2, Z21
+	VPCMPD      $0x00, Z0, Z23, K2
+	VPMOVD2M    Z18, K3
+	VPXORD      Z18, Z18, Z18
+	VBLENDMPS   Z18, Z0, K3, Z18
+	VBLENDMPS   Z18, Z21, K2, Z18
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R11), Z21
+	VPANDD       Z21, Z19, Z21
+	VPORD        Z21, Z18, Z18
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z21, Z23, K2
+	VPCMPD       $0x06, Z23, Z0, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R11), Z21
+	VPANDD       Z21, Z19, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z19, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z0, Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z7, Z18, K2, Z19
+
+focusdone624:
+	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
+	VCMPPS.BCST $0x12, consts<>+2112(SB), Z15, K2
+	VMULPS      Z19, Z15, Z18
+	VBLENDMPS   Z18, Z15, K2, Z15
+	VPMINUD     Z7, Z15, Z15
+	VMULPS      Z19, Z17, Z17
+	VMULPS      Z20, Z17, Z17
+	VMOVUPS     Z15, K1, (CX)
+	VMOVUPS     Z17, K1, (DX)
+	VMOVUPS     Z16, K1, (BX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	ADDQ        $-16, AX
+	CMPQ        AX, $+1
+	JGE         vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func softTermsAVX2(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softTermsAVX2(SB), NOSPLIT, $128-64
+	VBROADCASTSS consts<>+928(SB), Y0
+	VBROADCASTSS consts<>+384(SB), Y1
+	VBROADCASTSS consts<>+1120(SB), Y2
+	MOVQ         n+48(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         slopes+8(FP), DX
+	MOVQ         logs+16(FP), BX
+	MOVQ         probs+24(FP), SI
+	MOVQ         targets+32(FP), DI
+	MOVQ         weights+40(FP), R8
+	MOVQ         p+56(FP), R9
+	MOVQ         (R9), R10
+	CMPQ         AX, $+8
+	JLT          rest
+
+block:
+	VMOVUPS (SI), Y3
+	VMOVUPS (BX), Y4
+	VPXOR   Y5, Y5, Y5
+	VMOVUPS (DI), Y6
+	VMULPS  (R8), Y6, Y6
+	VSUBPS  Y4, Y5, Y7
+
+	// q = 1 - e^-l
+	VBROADCASTSS consts<>+2400(SB), Y8
+	VFMADD213PS  consts<>+2432(SB), Y4, Y8
+	VFMADD213PS  consts<>+2464(SB), Y4, Y8
+	VFMADD213PS  consts<>+2496(SB), Y4, Y8
+	VFMADD213PS  consts<>+2528(SB), Y4, Y8
+	VFMADD213PS  Y1, Y8, Y4
+	VCMPPS       $0x11, consts<>+2752(SB), Y7, Y8
+	VMULPS       Y4, Y7, Y4
+	VSUBPS       Y3, Y1, Y9
+	VBLENDVPS    Y8, Y4, Y9, Y4
+
+	// 1 + gamma p l / q
+	VCMPPS       $0x00, Y5, Y4, Y8
+	VDIVPS       Y4, Y7, Y9
+	VBLENDVPS    Y8, Y1, Y9, Y8
+	VCMPPS       $0x00, Y5, Y3, Y9
+	VMULPS       Y8, Y3, Y3
+	VBLENDVPS    Y9, Y5, Y3, Y3
+	VBROADCASTSS 8(R9), Y8
+	VFMADD213PS  Y1, Y3, Y8
+	VMULPS       Y7, Y6, Y3
+	VCMPPS       $0x00, Y5, Y6, Y9
+	VCMPPS       $0x00, Y7, Y7, Y7
+	VPAND        Y9, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y3, Y3
+	VMOVAPS      Y4, Y7
+
+	// q^gamma
+	CMPQ   R10, $+1
+	JGE    focusnot0_649
+	VMULPS Y4, Y4, Y7
+	JMP    focusdone649
+
+focusnot0_649:
+	CMPQ    R10, $+2
+	JGE     focusnot1_649
+	VMOVAPS Y1, Y7
+	JMP     focusdone649
+
+focusnot1_649:
+	CMPQ R10, $+3
+	JGE  focusnot2_649
+	JMP  focusdone649
+
+focusnot2_649:
+	CMPQ    R10, $+4
+	JGE     focusnot3_649
+	VSQRTPS Y4, Y7
+	JMP     focusdone649
+
+focusnot3_649:
+	CMPQ         R10, $+5
+	JGE          focusnot4_649
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y7
+	VFNMADD231PS Y5, Y5, Y7
+	VMULPS       consts<>+2080(SB), Y5, Y9
+	VMULPS       Y9, Y7, Y7
+	VFMADD231PS  Y5, Y4, Y7
+	JMP          focusdone649
+
+focusnot4_649:
+	CMPQ         R10, $+6
+	JGE          focusnot5_649
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y9
+	VMOVAPS      Y9, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y10
+	VFNMADD231PS Y5, Y5, Y10
+	VMULPS       Y10, Y4, Y10
+	VFMADD231PS  consts<>+2080(SB), Y10, Y7
+	VMULPS       Y5, Y7, Y7
+	VFMADD231PS  Y5, Y9, Y7
+	JMP          focusdone649
+
+focusnot5_649:
+	CMPQ        R10, $+7
+	JGE         focusnot6_649
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y7
+	VFMSUB231PS Y4, Y4, Y7
+	VMULPS      Y4, Y7, Y7
+	VFMADD231PS Y4, Y5, Y7
+	JMP         focusdone649
+
+focusnot6_649:
+	CMPQ        R10, $+8
+	JGE         focusnot7_649
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y7
+	VFMSUB231PS Y4, Y4, Y7
+	VADDPS      Y5, Y5, Y9
+	VMULPS      Y7, Y9, Y7
+	VFMADD231PS Y5, Y5, Y7
+	JMP         focusdone649
+
+focusnot7_649:
+	CMPQ        R10, $+9
+	JGE         focusnot8_649
+	VMULPS      Y4, Y4, Y7
+	VMOVAPS     Y7, Y9
+	VFMSUB231PS Y4, Y4, Y9
+	VMULPS      Y7, Y7, Y5
+	VADDPS      Y7, Y7, Y10
+	VFMSUB213PS Y5, Y7, Y7
+	VFMADD231PS Y9, Y10, Y7
+	VMULPS      Y4, Y7, Y7
+	VFMADD231PS Y4, Y5, Y7
+	JMP         focusdone649
+
+focusnot8_649:
+	LEAQ         20(R9), R11
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y3, 96(SP)
+	VBROADCASTSS (R11), Y3
+	VBROADCASTSS 4(R11), Y4
+	VBROADCASTSS 8(R11), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+0(SB), Y7, Y6
+	VPSUBD    consts<>+1248(SB), Y6, Y8
+	VCVTDQ2PS Y6, Y9
+	VPSUBD    consts<>+1760(SB), Y9, Y9
+	VPCMPGTD  Y6, Y2, Y10
+	VBLENDVPS Y10, Y9, Y8, Y8
+	VPSRAD    $0x17, Y8, Y9
+	VPSRLD    $0x14, Y8, Y10
+	VPAND     consts<>+1280(SB), Y8, Y8
+	VPADDD    consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y4, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y5, Y9
+	VFMADD231PS Y13, Y4, Y9
+	VADDPS      Y9, Y11, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y9
+	VMULPS       Y5, Y9, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y5, Y4, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y9, Y4, Y10
+	VPSLLD  $0x17, Y5, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y0, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y5, Y12, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y12
+	VSUBPS       Y5, Y12, Y13
+	VSUBPS       Y13, Y4, Y4
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y12, Y4
+	VCMPPS       $0x11, Y5, Y10, Y9
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y9, Y4, Y11, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y8, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y5
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y6, Y5
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y0, Y8, Y8
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VPCMPEQD     Y0, Y6, Y5
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y8, Y0, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R11), Y4
+	VPAND        Y4, Y7, Y4
+	VPOR         Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y4, Y6, Y4
+	VPCMPGTD     Y6, Y0, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(R11), Y5
+	VPAND        Y5, Y7, Y5
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y5, Y7, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y0, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y7
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y3
+
+focusdone649:
+	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
+	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
+	VMULPS    Y7, Y3, Y9
+	VBLENDVPS Y5, Y9, Y3, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+	VMULPS    Y7, Y6, Y5
+	VMULPS    Y8, Y5, Y5
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   Y5, (DX)
+	VMOVUPS   Y4, (BX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $+32, BX
+	ADDQ      $+32, SI
+	ADDQ      $+32, DI
+	ADDQ      $+32, R8
+	ADDQ      $-8, AX
+	CMPQ      AX, $+8
+	JGE       block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ       $0x00000008, R11
+	MOVQ       AX, R12
+	CMPQ       R12, R11
+	CMOVQGT    R11, R12
+	NEGQ       R12
+	LEAQ       lane_mask<>+32(SB), R11
+	VMOVUPS    (R11)(R12*4), Y3
+	VMASKMOVPS (SI), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y1, Y4
+	VMASKMOVPS (BX), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y5
+	VMASKMOVPS (DI), Y3, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y3, Y6, Y7, Y6
+	VMASKMOVPS (R8), Y3, Y7
+	VPXOR      Y8, Y8, Y8
+	VBLENDVPS  Y3, Y7, Y8, Y3
+	VPXOR      Y7, Y7, Y7
+	VMULPS     Y3, Y6, Y3
+	VSUBPS     Y5, Y7, Y6
+
+	// q = 1 - e^-l
+	VBROADCASTSS consts<>+2400(SB), Y8
+	VFMADD213PS  consts<>+2432(SB), Y5, Y8
+	VFMADD213PS  consts<>+2464(SB), Y5, Y8
+	VFMADD213PS  consts<>+2496(SB), Y5, Y8
+	VFMADD213PS  consts<>+2528(SB), Y5, Y8
+	VFMADD213PS  Y1, Y8, Y5
+	VCMPPS       $0x11, consts<>+2752(SB), Y6, Y8
+	VMULPS       Y5, Y6, Y5
+	VSUBPS       Y4, Y1, Y9
+	VBLENDVPS    Y8, Y5, Y9, Y9
+
+	// 1 + gamma p l / q
+	VCMPPS       $0x00, Y7, Y9, Y5
+	VDIVPS       Y9, Y6, Y8
+	VBLENDVPS    Y5, Y1, Y8, Y5
+	VCMPPS       $0x00, Y7, Y4, Y8
+	VMULPS       Y5, Y4, Y4
+	VBLENDVPS    Y8, Y7, Y4, Y4
+	VBROADCASTSS 8(R9), Y5
+	VFMADD213PS  Y1, Y4, Y5
+	VMULPS       Y6, Y3, Y4
+	VCMPPS       $0x00, Y7, Y3, Y8
+	VCMPPS       $0x00, Y6, Y6, Y6
+	VPAND        Y8, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VMOVAPS      Y9, Y7
+
+	// q^gamma
+	CMPQ   R10, $+1
+	JGE    focusnot0_650
+	VMULPS Y9, Y9, Y7
+	JMP    focusdone650
+
+focusnot0_650:
+	CMPQ    R10, $+2
+	JGE     focusnot1_650
+	VMOVAPS Y1, Y7
+	JMP     focusdone650
+
+focusnot1_650:
+	CMPQ R10, $+3
+	JGE  focusnot2_650
+	JMP  focusdone650
+
+focusnot2_650:
+	CMPQ    R10, $+4
+	JGE     focusnot3_650
+	VSQRTPS Y9, Y7
+	JMP     focusdone650
+
+focusnot3_650:
+	CMPQ         R10, $+5
+	JGE          focusnot4_650
+	VSQRTPS      Y9, Y6
+	VMOVAPS      Y9, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2080(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y9, Y7
+	JMP          focusdone650
+
+focusnot4_650:
+	CMPQ         R10, $+6
+	JGE          focusnot5_650
+	VSQRTPS      Y9, Y6
+	VMULPS       Y9, Y9, Y8
+	VMOVAPS      Y8, Y7
+	VFMSUB231PS  Y9, Y9, Y7
+	VMOVAPS      Y9, Y10
+	VFNMADD231PS Y6, Y6, Y10
+	VMULPS       Y10, Y9, Y10
+	VFMADD231PS  consts<>+2080(SB), Y10, Y7
+	VMULPS       Y6, Y7, Y7
+	VFMADD231PS  Y6, Y8, Y7
+	JMP          focusdone650
+
+focusnot5_650:
+	CMPQ        R10, $+7
+	JGE         focusnot6_650
+	VMULPS      Y9, Y9, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y9, Y9, Y7
+	VMULPS      Y9, Y7, Y7
+	VFMADD231PS Y9, Y6, Y7
+	JMP         focusdone650
+
+focusnot6_650:
+	CMPQ        R10, $+8
+	JGE         focusnot7_650
+	VMULPS      Y9, Y9, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y9, Y9, Y7
+	VADDPS      Y6, Y6, Y8
+	VMULPS      Y7, Y8, Y7
+	VFMADD231PS Y6, Y6, Y7
+	JMP         focusdone650
+
+focusnot7_650:
+	CMPQ        R10, $+9
+	JGE         focusnot8_650
+	VMULPS      Y9, Y9, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y9, Y9, Y8
+	VMULPS      Y7, Y7, Y6
+	VADDPS      Y7, Y7, Y10
+	VFMSUB213PS Y6, Y7, Y7
+	VFMADD231PS Y8, Y10, Y7
+	VMULPS      Y9, Y7, Y7
+	VFMADD231PS Y9, Y6, Y7
+	JMP         focusdone650
+
+focusnot8_650:
+	LEAQ         20(R9), R11
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y3, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y4, 96(SP)
+	VBROADCASTSS (R11), Y3
+	VBROADCASTSS 4(R11), Y4
+	VBROADCASTSS 8(R11), Y5
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+0(SB), Y7, Y6
+	VPSUBD    consts<>+1248(SB), Y6, Y8
+	VCVTDQ2PS Y6, Y9
+	VPSUBD    consts<>+1760(SB), Y9, Y9
+	VPCMPGTD  Y6, Y2, Y10
+	VBLENDVPS Y10, Y9, Y8, Y8
+	VPSRAD    $0x17, Y8, Y9
+	VPSRLD    $0x14, Y8, Y10
+	VPAND     consts<>+1280(SB), Y8, Y8
+	VPADDD    consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS Y9, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y4, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y5, Y9
+	VFMADD231PS Y13, Y4, Y9
+	VADDPS      Y9, Y11, Y4
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y5
+	VFMADD213PS  consts<>+1600(SB), Y4, Y5
+	VFMADD213PS  consts<>+1632(SB), Y4, Y5
+	VMULPS       Y4, Y4, Y9
+	VMULPS       Y5, Y9, Y5
+	VFMADD231PS  consts<>+160(SB), Y4, Y5
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y5, Y4, Y9
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y14, Y5
+	VPSRAD  $0x03, Y5, Y5
+	VADDPS  Y9, Y4, Y10
+	VPSLLD  $0x17, Y5, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y0, Y11, Y11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y5, Y5
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y5, Y12, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VADDPS       Y4, Y5, Y12
+	VSUBPS       Y5, Y12, Y13
+	VSUBPS       Y13, Y4, Y4
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y12, Y4
+	VCMPPS       $0x11, Y5, Y10, Y9
+	VPSUBD       Y5, Y4, Y4
+	VBLENDVPS    Y9, Y4, Y11, Y4
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y5
+	VCMPPS       $0x11, Y8, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y5
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y6, Y5
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y0, Y8, Y8
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VPCMPEQD     Y0, Y6, Y5
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y8, Y0, Y3
+	VBLENDVPS    Y5, Y3, Y4, Y3
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R11), Y4
+	VPAND        Y4, Y7, Y4
+	VPOR         Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y4, Y6, Y4
+	VPCMPGTD     Y6, Y0, Y5
+	VPAND        Y4, Y5, Y4
+	VBROADCASTSS 16(R11), Y5
+	VPAND        Y5, Y7, Y5
+	VPXOR        Y7, Y7, Y7
+	VPCMPGTD     Y5, Y7, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y0, Y6, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y7
+	VMOVUPS      (SP), Y9
+	VMOVUPS      32(SP), Y3
+	VMOVUPS      64(SP), Y5
+	VMOVUPS      96(SP), Y4
+
+focusdone650:
+	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
+	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y6
+	VMULPS    Y7, Y4, Y8
+	VBLENDVPS Y6, Y8, Y4, Y4
+	VPMINUD   consts<>+608(SB), Y4, Y4
+	VMULPS    Y7, Y3, Y3
+	VMULPS    Y5, Y3, Y3
+	CMPQ      AX, $+8
+	JLT       partless1
+	VMOVUPS   Y4, (CX)
+	JMP       partdone1
+
+partless1:
+	MOVQ         CX, R11
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X4, (R11)
+	ADDQ         $+16, R11
+	VEXTRACTF128 $0x01, Y4, X4
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X4, (R11)
+	ADDQ    $+8, R11
+	VPSRLDQ $0x08, X4, X4
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X4, (R11)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y3, (DX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         DX, R11
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X3, (R11)
+	ADDQ         $+16, R11
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X3, (R11)
+	ADDQ    $+8, R11
+	VPSRLDQ $0x08, X3, X3
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X3, (R11)
+
+partdone2:
+	CMPQ    AX, $+8
+	JLT     partless3
+	VMOVUPS Y9, (BX)
+	JMP     partdone3
+
+partless3:
+	MOVQ         BX, R11
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X9, (R11)
+	ADDQ         $+16, R11
+	VEXTRACTF128 $0x01, Y9, X9
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X9, (R11)
+	ADDQ    $+8, R11
+	VPSRLDQ $0x08, X9, X9
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X9, (R11)
+
+partdone3:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $+32, SI
+	ADDQ $+32, DI
+	ADDQ $+32, R8
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func softGradAVX512(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softGradAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+608(SB), Z0
+	MOVQ         n+32(FP), AX
+	MOVQ         grad+0(FP), CX
+	MOVQ         probs+8(FP), DX
+	MOVQ         complements+16(FP), BX
+	MOVQ         slopes+24(FP), SI
+	MOVQ         sum+40(FP), DI
+	CMPQ         AX, $+32
+	JLT          rest
+
+block:
+	VMOVUPS      (SI), Z1
+	VBROADCASTSS (DI), Z2
+	VSUBPS       Z1, Z2, Z2
+	VBROADCASTSS 4(DI), Z3
+	VADDPS       Z3, Z2, Z2
+	VMOVUPS      (DX), Z3
+	VMULPS       (BX), Z1, Z1
+	VFMSUB231PS  Z2, Z3, Z1
+	VBROADCASTSS 8(DI), Z2
+	VMULPS       Z2, Z1, Z1
+	VCMPPS       $0x03, Z1, Z1, K1
+	VBLENDMPS    Z0, Z1, K1, Z1
+	VMOVUPS      Z1, (CX)
+	VMOVUPS      64(SI), Z1
+	VBROADCASTSS (DI), Z2
+	VSUBPS       Z1, Z2, Z2
+	VBROADCASTSS 4(DI), Z3
+	VADDPS       Z3, Z2, Z2
+	VMOVUPS      64(DX), Z3
+	VMULPS       64(BX), Z1, Z1
+	VFMSUB231PS  Z2, Z3, Z1
+	VBROADCASTSS 8(DI), Z2
+	VMULPS       Z2, Z1, Z1
+	VCMPPS       $0x03, Z1, Z1, K1
+	VBLENDMPS    Z0, Z1, K1, Z1
+	VMOVUPS      Z1, 64(CX)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	ADDQ         $+128, SI
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, R8
+	BZHIL        AX, R8, R8
+	KMOVW        R8, K1
+	VPXORD       Z1, Z1, Z1
+	VMOVUPS      (DX), K1, Z1
+	VPXORD       Z2, Z2, Z2
+	VMOVUPS      (BX), K1, Z2
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (SI), K1, Z3
+	VBROADCASTSS (DI), Z4
+	VSUBPS       Z3, Z4, Z4
+	VBROADCASTSS 4(DI), Z5
+	VADDPS       Z5, Z4, Z4
+	VMULPS       Z2, Z3, Z2
+	VFMSUB231PS  Z4, Z1, Z2
+	VBROADCASTSS 8(DI), Z1
+	VMULPS       Z1, Z2, Z1
+	VCMPPS       $0x03, Z1, Z1, K2
+	VBLENDMPS    Z0, Z1, K2, Z1
+	VMOVUPS      Z1, K1, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
+
+done:
+	VZEROUPPER
+	RET
+
+// func softGradAVX2(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·softGradAVX2(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+608(SB), Y0
+	MOVQ         n+32(FP), AX
+	MOVQ         grad+0(FP), CX
+	MOVQ         probs+8(FP), DX
+	MOVQ         complements+16(FP), BX
+	MOVQ         slopes+24(FP), SI
+	MOVQ         sum+40(FP), DI
+	CMPQ         AX, $+16
+	JLT          rest
+
+block:
+	VMOVUPS      (SI), Y1
+	VBROADCASTSS (DI), Y2
+	VSUBPS       Y1, Y2, Y2
+	VBROADCASTSS 4(DI), Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      (DX), Y3
+	VMULPS       (BX), Y1, Y1
+	VFMSUB231PS  Y2, Y3, Y1
+	VBROADCASTSS 8(DI), Y2
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, Y0, Y1, Y1
+	VMOVUPS      Y1, (CX)
+	VMOVUPS      32(SI), Y1
+	VBROADCASTSS (DI), Y2
+	VSUBPS       Y1, Y2, Y2
+	VBROADCASTSS 4(DI), Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVUPS      32(DX), Y3
+	VMULPS       32(BX), Y1, Y1
+	VFMSUB231PS  Y2, Y3, Y1
+	VBROADCASTSS 8(DI), Y2
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, Y0, Y1, Y1
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, R8
+	MOVQ         AX, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y1
+	VMASKMOVPS   (DX), Y1, Y2
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	VMASKMOVPS   (BX), Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y1, Y3, Y4, Y3
+	VMASKMOVPS   (SI), Y1, Y4
+	VPXOR        Y5, Y5, Y5
+	VBLENDVPS    Y1, Y4, Y5, Y1
+	VBROADCASTSS (DI), Y4
+	VSUBPS       Y1, Y4, Y4
+	VBROADCASTSS 4(DI), Y5
+	VADDPS       Y5, Y4, Y4
+	VMULPS       Y3, Y1, Y1
+	VFMSUB231PS  Y4, Y2, Y1
+	VBROADCASTSS 8(DI), Y2
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, Y0, Y1, Y1
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y1, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X1, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y1, X1
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X1, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X1, X1
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X1, (R8)
+
+partdone1:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $+32, SI
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
 // func widenBFloat16AVX512(dst *float32, src *uint16, n int)
 // Requires: AVX, AVX512F
 TEXT ·widenBFloat16AVX512(SB), NOSPLIT, $0-24
@@ -23953,7 +27856,7 @@ done:
 TEXT ·narrowBFloat16AVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+608(SB), Z0
 	VBROADCASTSS consts<>+1792(SB), Z1
-	VBROADCASTSS consts<>+2752(SB), Z2
+	VBROADCASTSS consts<>+2784(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -23997,7 +27900,7 @@ done:
 TEXT ·narrowBFloat16AVX2(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+608(SB), Y0
 	VBROADCASTSS consts<>+1792(SB), Y1
-	VBROADCASTSS consts<>+2752(SB), Y2
+	VBROADCASTSS consts<>+2784(SB), Y2
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX

@@ -70,6 +70,20 @@ func sigmoidGradScaledAsm(losses, grad, logits, targets, scales *float32, n int,
 
 func weighAsm(losses, scales *float32, n int) { panic(noAssembly) }
 
+func rowSmoothAsm(losses, sums, more *float32, n int, p *lossParams, scale *float32) {
+	panic(noAssembly)
+}
+
+func smoothSpreadAsm(grad, terms, logits *float32, n int, even *float32) { panic(noAssembly) }
+
+func addLogsAsm(total *[32]float64, x *float32, n int) { panic(noAssembly) }
+
+func softTermsAsm(losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams) {
+	panic(noAssembly)
+}
+
+func softGradAsm(grad, probs, complements, slopes *float32, n int, sum *float32) { panic(noAssembly) }
+
 func widenBFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }
 
 func widenFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }

@@ -421,22 +421,28 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
-	var first [rowsAtOnce]float32
-	var labels [rowsAtOnce]int32
 	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
 		n := min(rows, len(logits)/classes)
 		z := logits[:n*classes]
-		firstMaxima(&first, &labels, z, n, classes)
-		sumRows(&sums, nil, z, labels[:n], classes)
-		logParams.weights(&sums, labels[:n])
-		rowLossAsm(&sums.sum[0], &sums.sum[0], n, &logParams)
-		sums.most = first
+		logSums(&sums, z, n, classes)
 		for start := 0; start < len(z); start += max(rowChunk, len(z)) {
 			logSoftmaxRowsAsm(&dst[start], &sums.sum[0], &z[start], n, classes)
 		}
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
+}
+
+// logSums leaves in sums what log-softmax subtracts from the logits of some rows: the maximum in most, and minus the
+// logarithm of its probability in sum.
+func logSums(sums *rowSums, logits []float32, rows, classes int) {
+	var first [rowsAtOnce]float32
+	var labels [rowsAtOnce]int32
+	firstMaxima(&first, &labels, logits, rows, classes)
+	sumRows(sums, nil, logits, labels[:rows], classes)
+	logParams.weights(sums, labels[:rows])
+	rowLossAsm(&sums.sum[0], &sums.sum[0], rows, &logParams)
+	sums.most = first
 }
 
 // firstMaxima gives the first maximum of each row, and its place.

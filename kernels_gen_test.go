@@ -5,7 +5,7 @@ package focal
 import "unsafe"
 
 // generatedKernels names every kernel with assembly, generatedVariants what it is emitted for.
-var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "partShifted", "rowLoss", "rowGrad", "addLosses", "addBlocks", "reciprocals", "softmaxScale", "softmaxRows", "gradScale", "gradRows", "rowFirst", "logSoftmaxRows", "sigmoidGradScaled", "weigh", "widenBFloat16", "widenFloat16", "narrowBFloat16", "narrowFloat16"}
+var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "partShifted", "rowLoss", "rowGrad", "addLosses", "addBlocks", "reciprocals", "softmaxScale", "softmaxRows", "gradScale", "gradRows", "rowFirst", "logSoftmaxRows", "sigmoidGradScaled", "weigh", "rowSmooth", "smoothSpread", "addLogs", "softTerms", "softGrad", "widenBFloat16", "widenFloat16", "narrowBFloat16", "narrowFloat16"}
 
 var generatedVariants = []string{"avx512", "avx2"}
 

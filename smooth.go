@@ -103,8 +103,88 @@ func smoothGeneric(losses, grad, logits []float32, labels []int32, p *lossParams
 	}
 }
 
+// smoothSums is what smoothing needs of some rows besides rowSums. Assembly knows the order of the fields.
+type smoothSums struct {
+	mean    [rowsAtOnce]float32 // then s eps/C
+	classes [rowsAtOnce]float32
+}
+
+// smoothKernel writes the gradients too, unless grad is nil; grad may be logits.
 func smoothKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
-	smoothGeneric(losses, grad, logits, labels, p, scale)
+	switch {
+	case active == generic:
+		smoothGeneric(losses, grad, logits, labels, p, scale)
+	case scale == 0 || grad == nil:
+		smoothRows(losses, nil, logits, labels, p, 1)
+		clear(grad)
+	default:
+		smoothRows(losses, grad, logits, labels, p, scale)
+	}
+}
+
+func smoothRows(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	var sums rowSums
+	var more smoothSums
+	var buffer [lossChunk]float32
+	c := p.classes
+	rows := rowsPerCall(c, lossChunk)
+	for len(labels) > 0 {
+		n := min(rows, len(labels))
+		z, t := logits[:n*c], labels[:n]
+		logMeans(&more, &buffer, z, n, c)
+		var terms []float32
+		if grad != nil && c <= lossChunk {
+			terms = buffer[:n*c]
+		}
+		plain := sumRows(&sums, terms, z, t, c)
+		p.weights(&sums, t)
+		rowSmoothAsm(&losses[0], &sums.sum[0], &more.mean[0], n, p, &scale)
+		if grad != nil {
+			if c <= lossChunk {
+				gradients.write(&sums, terms, z, t[0], n, c, plain)
+				for i := range n {
+					smoothSpreadAsm(&grad[i*c], &terms[i*c], &z[i*c], c, &more.mean[i])
+				}
+			} else {
+				for start := 0; start < c; start += lossChunk {
+					end := min(start+lossChunk, c)
+					gradients.writePart(&sums, buffer[:end-start], z[start:end], int(t[0])-start, plain)
+					smoothSpreadAsm(&grad[start], &buffer[0], &z[start], end-start, &more.mean[0])
+				}
+			}
+		}
+		for i, label := range t {
+			switch {
+			case label == noLabel:
+				losses[i] = 0
+				if grad != nil {
+					clear(grad[i*c:][:c])
+				}
+			case grad != nil:
+				grad[i*c+int(label)] = sums.target[i]
+			}
+		}
+		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
+		if grad != nil {
+			grad = grad[n*c:]
+		}
+	}
+}
+
+// logMeans is logMean for some rows.
+func logMeans(more *smoothSums, buffer *[lossChunk]float32, logits []float32, rows, classes int) {
+	var sums rowSums
+	logSums(&sums, logits, rows, classes)
+	for i := range rows {
+		z := logits[i*classes:][:classes]
+		var total [2 * lanes]float64
+		for start := 0; start < classes; start += lossChunk {
+			end := min(start+lossChunk, classes)
+			logSoftmaxRowsAsm(&buffer[0], &sums.sum[i], &z[start], 1, end-start)
+			addLogsAsm(&total, &buffer[0], end-start)
+		}
+		more.mean[i], more.classes[i] = meanAndCount((*[lanes]float64)(total[:]), (*[lanes]float64)(total[lanes:]))
+	}
 }
 
 // smoothTerms computes a piece of smoothed rows of the one-vs-rest form, with a kernel that always writes gradients; grad

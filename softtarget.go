@@ -218,6 +218,108 @@ func split(x float64) (high, low float32) {
 	return high, float32(x - float64(high))
 }
 
+// softTargetKernel writes the gradients too, unless grad is nil; grad may be logits or targets.
 func softTargetKernel(losses, grad, logits, targets []float32, params *lossParams, scale float32) {
-	softTargetGeneric(losses, grad, logits, targets, params, scale)
+	switch {
+	case active == generic:
+		softTargetGeneric(losses, grad, logits, targets, params, scale)
+	case scale == 0 || grad == nil:
+		softTargetRows(losses, nil, logits, targets, params, 0)
+		clear(grad)
+	default:
+		softTargetRows(losses, grad, logits, targets, params, scale)
+	}
+}
+
+// softBuffers are what the passes over a piece hand on: some rows, or a part of a long one.
+type softBuffers struct {
+	probs, logs [lossChunk]float32 // logs becomes q
+	losses      [lossChunk]float32
+	slopes      [lossChunk]float32 // H
+	weights     [lossChunk]float32
+}
+
+func softTargetRows(losses, grad, logits, targets []float32, params *lossParams, scale float32) {
+	var b softBuffers
+	c := params.classes
+	rows := max(1, lossChunk/c)
+	if c <= lossChunk {
+		for i := range min(rows*c, len(logits)) {
+			b.weights[i] = params.weight(int32(i % c))
+		}
+	}
+	for len(losses) > 0 {
+		n := min(rows, len(losses))
+		z, y := logits[:n*c], targets[:n*c]
+		var g []float32
+		if grad != nil {
+			g, grad = grad[:n*c], grad[n*c:]
+		}
+		if c <= lossChunk {
+			softmaxKernel(b.probs[:n*c], z, c)
+			logSoftmaxKernel(b.logs[:n*c], z, c)
+			b.terms(y, params)
+			for i := range n {
+				var total, slopes [lanes]float64
+				b.add(&total, &slopes, i*c, c)
+				losses[i] = canonical(float32(fold(&total)))
+				if g != nil {
+					b.write(g[i*c:][:c], i*c, fold(&slopes), scale)
+				}
+			}
+		} else {
+			losses[0] = b.longRow(g, z, y, params, scale)
+		}
+		losses, logits, targets = losses[n:], logits[n*c:], targets[n*c:]
+	}
+}
+
+// longRow is a row of more than lossChunk classes, in pieces: for a gradient it goes through them twice.
+func (b *softBuffers) longRow(grad, z, y []float32, params *lossParams, scale float32) float32 {
+	var sums, logs rowSums
+	plain := sumRows(&sums, nil, z, noLabels[:1], len(z))
+	reciprocalsAsm(&sums.sum[0], 1)
+	logSums(&logs, z, 1, len(z))
+	piece := func(start int) int {
+		n := min(lossChunk, len(z)-start)
+		probabilities.writePart(&sums, b.probs[:n], z[start:start+n], noLabel, plain)
+		logSoftmaxRowsAsm(&b.logs[0], &logs.sum[0], &z[start], 1, n)
+		for i := range n {
+			b.weights[i] = params.weight(int32(start + i))
+		}
+		b.terms(y[start:start+n], params)
+		return n
+	}
+	var total, slopes [lanes]float64
+	for start := 0; start < len(z); start += lossChunk {
+		n := piece(start)
+		b.add(&total, &slopes, 0, n)
+	}
+	if grad != nil {
+		a := fold(&slopes)
+		for start := 0; start < len(z); start += lossChunk {
+			n := piece(start)
+			b.write(grad[start:start+n], 0, a, scale)
+		}
+	}
+	return canonical(float32(fold(&total)))
+}
+
+// terms computes a piece's losses, H and q.
+func (b *softBuffers) terms(y []float32, params *lossParams) {
+	softTermsAsm(&b.losses[0], &b.slopes[0], &b.logs[0], &b.probs[0], &y[0], &b.weights[0], len(y), params)
+}
+
+// add adds n terms from start on.
+func (b *softBuffers) add(total, slopes *[lanes]float64, start, n int) {
+	addLossesAsm(total, &b.losses[start], n)
+	addLossesAsm(slopes, &b.slopes[start], n)
+}
+
+// write writes a gradient whose terms begin at start; a is the sum of its H.
+func (b *softBuffers) write(grad []float32, start int, a float64, scale float32) {
+	var sum [3]float32
+	sum[0], sum[1] = split(a)
+	sum[2] = scale
+	softGradAsm(&grad[0], &b.probs[start], &b.logs[start], &b.slopes[start], len(grad), &sum[0])
 }
