@@ -10,6 +10,9 @@ func TestNoAllocation(t *testing.T) {
 	softmax := must(NewSoftmaxLoss(SoftmaxConfig{Classes: classes, Gamma: 2.2, Alpha: []float32{1, 2, 3}}))
 	ignoring := must(NewSoftmaxLoss(SoftmaxConfig{Classes: classes, Gamma: 2, IgnoreLabels: []int32{-100, 0}}))
 	oneVsRest := must(NewOneVsRestLoss(OneVsRestConfig{Classes: classes, Gamma: 2, IgnoreLabels: []int32{-100}}))
+	smooth := must(NewSoftmaxLoss(SoftmaxConfig{Classes: classes, Gamma: 2, Smoothing: 0.1}))
+	smoothOVR := must(NewOneVsRestLoss(OneVsRestConfig{Classes: classes, Gamma: 2, Smoothing: 0.1}))
+	soft := must(NewSoftTargetLoss(SoftTargetConfig{Classes: classes, Gamma: 2, Alpha: []float32{1, 2, 3}}))
 	sigmoid := must(NewSigmoidLoss(SigmoidConfig{Gamma: 2, Alpha: 0.25}))
 	check := func(_ float64, err error) {
 		if err != nil {
@@ -32,6 +35,31 @@ func TestNoAllocation(t *testing.T) {
 			WidenBFloat16(x[:], h[:])
 			NarrowFloat16(h[:], x[:])
 			WidenFloat16(x[:], h[:])
+		},
+		"LogProbs": func() {
+			var x [rows * classes]float32
+			var labels [rows]int32
+			var wide [rows]int64
+			var dst [rows]float32
+			check(0, CheckedLabels(labels[:], wide[:]))
+			check(0, LogProbs(dst[:], x[:], labels[:], classes))
+			check(Total(dst[:]), nil)
+		},
+		"SoftTargetLoss": func() {
+			var x, y, grad [rows * classes]float32
+			var dst [rows]float32
+			check(soft.Sum(x[:], y[:]))
+			check(soft.Mean(x[:], y[:]))
+			check(0, soft.Each(dst[:], x[:], y[:]))
+			check(soft.Grad(grad[:], x[:], y[:], 1))
+		},
+		"smoothing": func() {
+			var x, grad [rows * classes]float32
+			var labels [rows]int32
+			check(smooth.Sum(x[:], labels[:]))
+			check(smooth.Grad(grad[:], x[:], labels[:], 1))
+			check(smoothOVR.Sum(x[:], labels[:]))
+			check(smoothOVR.Grad(grad[:], x[:], labels[:], 1))
 		},
 		"Variant": func() { _ = Variant() },
 		"SigmoidLoss": func() {

@@ -287,12 +287,12 @@ func smoothSpreadAVX2(grad *float32, terms *float32, logits *float32, n int, eve
 // addLogsAVX512 is addLogsGeneric on n > 0 elements.
 //
 //go:noescape
-func addLogsAVX512(total *[32]float64, x *float32, n int)
+func addLogsAVX512(total *[32]float64, logits *float32, logs *float32, n int)
 
 // addLogsAVX2 is addLogsGeneric on n > 0 elements.
 //
 //go:noescape
-func addLogsAVX2(total *[32]float64, x *float32, n int)
+func addLogsAVX2(total *[32]float64, logits *float32, logs *float32, n int)
 
 // softTermsAVX512 is softTermsGeneric on n > 0 elements.
 //
@@ -606,12 +606,12 @@ func smoothSpreadAsm(grad, terms, logits *float32, n int, even *float32) {
 	}
 }
 
-func addLogsAsm(total *[32]float64, x *float32, n int) {
+func addLogsAsm(total *[32]float64, logits, logs *float32, n int) {
 	switch active {
 	case avx512:
-		addLogsAVX512(total, x, n)
+		addLogsAVX512(total, logits, logs, n)
 	default:
-		addLogsAVX2(total, x, n)
+		addLogsAVX2(total, logits, logs, n)
 	}
 }
 

@@ -24207,6 +24207,8 @@ focusdone561:
 	VMULPS         Z24, Z13, Z13
 	VMULPS         Z13, Z17, Z13
 	VCMPPS         $0x00, Z18, Z13, K1
+	VCMPPS         $0x00, Z16, Z16, K2
+	KANDW          K1, K2, K1
 	VMULPS         Z19, Z13, Z17
 	VBLENDMPS      Z18, Z17, K1, Z17
 	VFMSUB213PS    Z17, Z13, Z12
@@ -24633,6 +24635,8 @@ focusdone562:
 	VMULPS         Z24, Z16, Z16
 	VMULPS         Z16, Z18, Z16
 	VCMPPS         $0x00, Z19, Z16, K2
+	VCMPPS         $0x00, Z12, Z12, K3
+	KANDW          K2, K3, K2
 	VMULPS         Z17, Z16, Z17
 	VBLENDMPS      Z19, Z17, K2, Z17
 	VFMSUB213PS    Z17, Z16, Z14
@@ -25095,6 +25099,8 @@ focusdone589:
 	VMULPS       Y12, Y3, Y3
 	VMULPS       Y3, Y8, Y3
 	VCMPPS       $0x00, Y6, Y3, Y8
+	VCMPPS       $0x00, Y7, Y7, Y9
+	VPAND        Y8, Y9, Y8
 	VMULPS       Y13, Y3, Y9
 	VBLENDVPS    Y8, Y6, Y9, Y6
 	VFMSUB213PS  Y6, Y3, Y2
@@ -25561,6 +25567,8 @@ focusdone590:
 	VMULPS       Y12, Y7, Y7
 	VMULPS       Y7, Y5, Y5
 	VCMPPS       $0x00, Y9, Y5, Y7
+	VCMPPS       $0x00, Y3, Y3, Y8
+	VPAND        Y7, Y8, Y7
 	VMULPS       Y13, Y5, Y8
 	VBLENDVPS    Y7, Y9, Y8, Y7
 	VFMSUB213PS  Y7, Y5, Y4
@@ -25888,377 +25896,397 @@ done:
 	VZEROUPPER
 	RET
 
-// func addLogsAVX512(total *[32]float64, x *float32, n int)
+// func addLogsAVX512(total *[32]float64, logits *float32, logs *float32, n int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·addLogsAVX512(SB), NOSPLIT, $0-24
+TEXT ·addLogsAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+640(SB), Z0
 	VBROADCASTSS consts<>+384(SB), Z1
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	LEAQ         128(DX), BX
-	CMPQ         CX, $+64
+	MOVQ         logits+8(FP), AX
+	MOVQ         logs+16(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVQ         total+0(FP), BX
+	LEAQ         128(BX), SI
+	CMPQ         DX, $+64
 	JLT          add_few
 
 add_round:
 	VMOVUPS       (AX), Z2
 	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z3, Z3, Z3
-	VBLENDMPS     Z3, Z2, K1, Z2
-	VSUBPS        Z2, Z3, Z2
-	VBLENDMPS     Z3, Z1, K1, Z3
-	VCVTPS2PD     Y2, Z4
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (DX), Z4, Z4
-	VMOVUPS       Z4, (DX)
-	VADDPD        64(DX), Z2, Z2
-	VMOVUPS       Z2, 64(DX)
-	VCVTPS2PD     Y3, Z2
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       (CX), Z3
+	VBLENDMPS     Z2, Z3, K1, Z3
+	VSUBPS        Z3, Z2, Z3
+	VBLENDMPS     Z2, Z1, K1, Z2
+	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z2, Z2
-	VMOVUPS       Z2, (BX)
+	VADDPD        (BX), Z4, Z4
+	VMOVUPS       Z4, (BX)
 	VADDPD        64(BX), Z3, Z3
 	VMOVUPS       Z3, 64(BX)
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (SI), Z3, Z3
+	VMOVUPS       Z3, (SI)
+	VADDPD        64(SI), Z2, Z2
+	VMOVUPS       Z2, 64(SI)
 	VMOVUPS       64(AX), Z2
 	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z3, Z3, Z3
-	VBLENDMPS     Z3, Z2, K1, Z2
-	VSUBPS        Z2, Z3, Z2
-	VBLENDMPS     Z3, Z1, K1, Z3
-	VCVTPS2PD     Y2, Z4
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (DX), Z4, Z4
-	VMOVUPS       Z4, (DX)
-	VADDPD        64(DX), Z2, Z2
-	VMOVUPS       Z2, 64(DX)
-	VCVTPS2PD     Y3, Z2
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       64(CX), Z3
+	VBLENDMPS     Z2, Z3, K1, Z3
+	VSUBPS        Z3, Z2, Z3
+	VBLENDMPS     Z2, Z1, K1, Z2
+	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z2, Z2
-	VMOVUPS       Z2, (BX)
+	VADDPD        (BX), Z4, Z4
+	VMOVUPS       Z4, (BX)
 	VADDPD        64(BX), Z3, Z3
 	VMOVUPS       Z3, 64(BX)
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (SI), Z3, Z3
+	VMOVUPS       Z3, (SI)
+	VADDPD        64(SI), Z2, Z2
+	VMOVUPS       Z2, 64(SI)
 	VMOVUPS       128(AX), Z2
 	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z3, Z3, Z3
-	VBLENDMPS     Z3, Z2, K1, Z2
-	VSUBPS        Z2, Z3, Z2
-	VBLENDMPS     Z3, Z1, K1, Z3
-	VCVTPS2PD     Y2, Z4
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (DX), Z4, Z4
-	VMOVUPS       Z4, (DX)
-	VADDPD        64(DX), Z2, Z2
-	VMOVUPS       Z2, 64(DX)
-	VCVTPS2PD     Y3, Z2
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       128(CX), Z3
+	VBLENDMPS     Z2, Z3, K1, Z3
+	VSUBPS        Z3, Z2, Z3
+	VBLENDMPS     Z2, Z1, K1, Z2
+	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z2, Z2
-	VMOVUPS       Z2, (BX)
+	VADDPD        (BX), Z4, Z4
+	VMOVUPS       Z4, (BX)
 	VADDPD        64(BX), Z3, Z3
 	VMOVUPS       Z3, 64(BX)
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (SI), Z3, Z3
+	VMOVUPS       Z3, (SI)
+	VADDPD        64(SI), Z2, Z2
+	VMOVUPS       Z2, 64(SI)
 	VMOVUPS       192(AX), Z2
 	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z3, Z3, Z3
-	VBLENDMPS     Z3, Z2, K1, Z2
-	VSUBPS        Z2, Z3, Z2
-	VBLENDMPS     Z3, Z1, K1, Z3
-	VCVTPS2PD     Y2, Z4
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (DX), Z4, Z4
-	VMOVUPS       Z4, (DX)
-	VADDPD        64(DX), Z2, Z2
-	VMOVUPS       Z2, 64(DX)
-	VCVTPS2PD     Y3, Z2
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       192(CX), Z3
+	VBLENDMPS     Z2, Z3, K1, Z3
+	VSUBPS        Z3, Z2, Z3
+	VBLENDMPS     Z2, Z1, K1, Z2
+	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z2, Z2
-	VMOVUPS       Z2, (BX)
+	VADDPD        (BX), Z4, Z4
+	VMOVUPS       Z4, (BX)
 	VADDPD        64(BX), Z3, Z3
 	VMOVUPS       Z3, 64(BX)
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (SI), Z3, Z3
+	VMOVUPS       Z3, (SI)
+	VADDPD        64(SI), Z2, Z2
+	VMOVUPS       Z2, 64(SI)
 	ADDQ          $+256, AX
-	ADDQ          $-64, CX
-	CMPQ          CX, $+64
+	ADDQ          $+256, CX
+	ADDQ          $-64, DX
+	CMPQ          DX, $+64
 	JGE           add_round
 
 add_few:
-	CMPQ CX, $+16
+	CMPQ DX, $+16
 	JLT  add_part
 
 add_tile:
 	VMOVUPS       (AX), Z2
 	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z3, Z3, Z3
-	VBLENDMPS     Z3, Z2, K1, Z2
-	VSUBPS        Z2, Z3, Z2
-	VBLENDMPS     Z3, Z1, K1, Z3
-	VCVTPS2PD     Y2, Z4
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (DX), Z4, Z4
-	VMOVUPS       Z4, (DX)
-	VADDPD        64(DX), Z2, Z2
-	VMOVUPS       Z2, 64(DX)
-	VCVTPS2PD     Y3, Z2
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       (CX), Z3
+	VBLENDMPS     Z2, Z3, K1, Z3
+	VSUBPS        Z3, Z2, Z3
+	VBLENDMPS     Z2, Z1, K1, Z2
+	VCVTPS2PD     Y3, Z4
 	VEXTRACTF64X4 $0x01, Z3, Y3
 	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z2, Z2
-	VMOVUPS       Z2, (BX)
+	VADDPD        (BX), Z4, Z4
+	VMOVUPS       Z4, (BX)
 	VADDPD        64(BX), Z3, Z3
 	VMOVUPS       Z3, 64(BX)
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        (SI), Z3, Z3
+	VMOVUPS       Z3, (SI)
+	VADDPD        64(SI), Z2, Z2
+	VMOVUPS       Z2, 64(SI)
 	ADDQ          $+64, AX
-	ADDQ          $-16, CX
-	CMPQ          CX, $+16
+	ADDQ          $+64, CX
+	ADDQ          $-16, DX
+	CMPQ          DX, $+16
 	JGE           add_tile
 
 add_part:
-	CMPQ          CX, $+1
+	CMPQ          DX, $+1
 	JLT           add_done
-	MOVL          $0x0000ffff, SI
-	BZHIL         CX, SI, SI
-	KMOVW         SI, K1
+	MOVL          $0x0000ffff, DI
+	BZHIL         DX, DI, DI
+	KMOVW         DI, K1
 	VMOVAPS       Z0, Z2
 	VMOVUPS       (AX), K1, Z2
 	VCMPPS        $0x00, Z0, Z2, K1
 	VPXORD        Z0, Z0, Z0
+	VMOVUPS       (CX), Z2
 	VBLENDMPS     Z0, Z2, K1, Z2
 	VSUBPS        Z2, Z0, Z2
 	VBLENDMPS     Z0, Z1, K1, Z0
 	VCVTPS2PD     Y2, Z1
 	VEXTRACTF64X4 $0x01, Z2, Y2
 	VCVTPS2PD     Y2, Z2
-	VADDPD        (DX), Z1, Z1
-	VMOVUPS       Z1, (DX)
-	VADDPD        64(DX), Z2, Z2
-	VMOVUPS       Z2, 64(DX)
+	VADDPD        (BX), Z1, Z1
+	VMOVUPS       Z1, (BX)
+	VADDPD        64(BX), Z2, Z2
+	VMOVUPS       Z2, 64(BX)
 	VCVTPS2PD     Y0, Z1
 	VEXTRACTF64X4 $0x01, Z0, Y0
 	VCVTPS2PD     Y0, Z0
-	VADDPD        (BX), Z1, Z1
-	VMOVUPS       Z1, (BX)
-	VADDPD        64(BX), Z0, Z0
-	VMOVUPS       Z0, 64(BX)
+	VADDPD        (SI), Z1, Z1
+	VMOVUPS       Z1, (SI)
+	VADDPD        64(SI), Z0, Z0
+	VMOVUPS       Z0, 64(SI)
 
 add_done:
 	VZEROUPPER
 	RET
 
-// func addLogsAVX2(total *[32]float64, x *float32, n int)
+// func addLogsAVX2(total *[32]float64, logits *float32, logs *float32, n int)
 // Requires: AVX, AVX2, CMOV
-TEXT ·addLogsAVX2(SB), NOSPLIT, $0-24
+TEXT ·addLogsAVX2(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+640(SB), Y0
 	VBROADCASTSS consts<>+384(SB), Y1
-	MOVQ         x+8(FP), AX
-	MOVQ         n+16(FP), CX
-	MOVQ         total+0(FP), DX
-	LEAQ         128(DX), BX
-	CMPQ         CX, $+32
+	MOVQ         logits+8(FP), AX
+	MOVQ         logs+16(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVQ         total+0(FP), BX
+	LEAQ         128(BX), SI
+	CMPQ         DX, $+32
 	JLT          add_few
 
 add_round:
 	VMOVUPS      (AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y3
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y3, Y4, Y2, Y2
-	VSUBPS       Y2, Y4, Y2
-	VBLENDVPS    Y3, Y4, Y1, Y3
-	VMOVUPS      32(AX), Y4
-	VCMPPS       $0x00, Y0, Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y5, Y6, Y4, Y4
-	VSUBPS       Y4, Y6, Y4
-	VBLENDVPS    Y5, Y6, Y1, Y5
-	VCVTPS2PD    X2, Y6
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (DX), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VADDPD       32(DX), Y2, Y2
-	VMOVUPS      Y2, 32(DX)
-	VCVTPS2PD    X4, Y2
+	VCMPPS       $0x00, Y0, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (CX), Y4
+	VBLENDVPS    Y2, Y3, Y4, Y4
+	VSUBPS       Y4, Y3, Y4
+	VBLENDVPS    Y2, Y3, Y1, Y2
+	VMOVUPS      32(AX), Y3
+	VCMPPS       $0x00, Y0, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VMOVUPS      32(CX), Y6
+	VBLENDVPS    Y3, Y5, Y6, Y6
+	VSUBPS       Y6, Y5, Y6
+	VBLENDVPS    Y3, Y5, Y1, Y3
+	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y4
-	VADDPD       64(DX), Y2, Y2
-	VMOVUPS      Y2, 64(DX)
-	VADDPD       96(DX), Y4, Y4
-	VMOVUPS      Y4, 96(DX)
+	VADDPD       (BX), Y5, Y5
+	VMOVUPS      Y5, (BX)
+	VADDPD       32(BX), Y4, Y4
+	VMOVUPS      Y4, 32(BX)
+	VCVTPS2PD    X6, Y4
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       64(BX), Y4, Y4
+	VMOVUPS      Y4, 64(BX)
+	VADDPD       96(BX), Y5, Y5
+	VMOVUPS      Y5, 96(BX)
+	VCVTPS2PD    X2, Y4
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (SI), Y4, Y4
+	VMOVUPS      Y4, (SI)
+	VADDPD       32(SI), Y2, Y2
+	VMOVUPS      Y2, 32(SI)
 	VCVTPS2PD    X3, Y2
 	VEXTRACTF128 $0x01, Y3, X3
 	VCVTPS2PD    X3, Y3
-	VADDPD       (BX), Y2, Y2
-	VMOVUPS      Y2, (BX)
-	VADDPD       32(BX), Y3, Y3
-	VMOVUPS      Y3, 32(BX)
-	VCVTPS2PD    X5, Y2
-	VEXTRACTF128 $0x01, Y5, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(BX), Y2, Y2
-	VMOVUPS      Y2, 64(BX)
-	VADDPD       96(BX), Y3, Y3
-	VMOVUPS      Y3, 96(BX)
+	VADDPD       64(SI), Y2, Y2
+	VMOVUPS      Y2, 64(SI)
+	VADDPD       96(SI), Y3, Y3
+	VMOVUPS      Y3, 96(SI)
 	VMOVUPS      64(AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y3
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y3, Y4, Y2, Y2
-	VSUBPS       Y2, Y4, Y2
-	VBLENDVPS    Y3, Y4, Y1, Y3
-	VMOVUPS      96(AX), Y4
-	VCMPPS       $0x00, Y0, Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y5, Y6, Y4, Y4
-	VSUBPS       Y4, Y6, Y4
-	VBLENDVPS    Y5, Y6, Y1, Y5
-	VCVTPS2PD    X2, Y6
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (DX), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VADDPD       32(DX), Y2, Y2
-	VMOVUPS      Y2, 32(DX)
-	VCVTPS2PD    X4, Y2
+	VCMPPS       $0x00, Y0, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      64(CX), Y4
+	VBLENDVPS    Y2, Y3, Y4, Y4
+	VSUBPS       Y4, Y3, Y4
+	VBLENDVPS    Y2, Y3, Y1, Y2
+	VMOVUPS      96(AX), Y3
+	VCMPPS       $0x00, Y0, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VMOVUPS      96(CX), Y6
+	VBLENDVPS    Y3, Y5, Y6, Y6
+	VSUBPS       Y6, Y5, Y6
+	VBLENDVPS    Y3, Y5, Y1, Y3
+	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y4
-	VADDPD       64(DX), Y2, Y2
-	VMOVUPS      Y2, 64(DX)
-	VADDPD       96(DX), Y4, Y4
-	VMOVUPS      Y4, 96(DX)
+	VADDPD       (BX), Y5, Y5
+	VMOVUPS      Y5, (BX)
+	VADDPD       32(BX), Y4, Y4
+	VMOVUPS      Y4, 32(BX)
+	VCVTPS2PD    X6, Y4
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       64(BX), Y4, Y4
+	VMOVUPS      Y4, 64(BX)
+	VADDPD       96(BX), Y5, Y5
+	VMOVUPS      Y5, 96(BX)
+	VCVTPS2PD    X2, Y4
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (SI), Y4, Y4
+	VMOVUPS      Y4, (SI)
+	VADDPD       32(SI), Y2, Y2
+	VMOVUPS      Y2, 32(SI)
 	VCVTPS2PD    X3, Y2
 	VEXTRACTF128 $0x01, Y3, X3
 	VCVTPS2PD    X3, Y3
-	VADDPD       (BX), Y2, Y2
-	VMOVUPS      Y2, (BX)
-	VADDPD       32(BX), Y3, Y3
-	VMOVUPS      Y3, 32(BX)
-	VCVTPS2PD    X5, Y2
-	VEXTRACTF128 $0x01, Y5, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(BX), Y2, Y2
-	VMOVUPS      Y2, 64(BX)
-	VADDPD       96(BX), Y3, Y3
-	VMOVUPS      Y3, 96(BX)
+	VADDPD       64(SI), Y2, Y2
+	VMOVUPS      Y2, 64(SI)
+	VADDPD       96(SI), Y3, Y3
+	VMOVUPS      Y3, 96(SI)
 	ADDQ         $+128, AX
-	ADDQ         $-32, CX
-	CMPQ         CX, $+32
+	ADDQ         $+128, CX
+	ADDQ         $-32, DX
+	CMPQ         DX, $+32
 	JGE          add_round
 
 add_few:
-	CMPQ CX, $+16
+	CMPQ DX, $+16
 	JLT  add_part
 
 add_tile:
 	VMOVUPS      (AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y3
-	VPXOR        Y4, Y4, Y4
-	VBLENDVPS    Y3, Y4, Y2, Y2
-	VSUBPS       Y2, Y4, Y2
-	VBLENDVPS    Y3, Y4, Y1, Y3
-	VMOVUPS      32(AX), Y4
-	VCMPPS       $0x00, Y0, Y4, Y5
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y5, Y6, Y4, Y4
-	VSUBPS       Y4, Y6, Y4
-	VBLENDVPS    Y5, Y6, Y1, Y5
-	VCVTPS2PD    X2, Y6
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (DX), Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VADDPD       32(DX), Y2, Y2
-	VMOVUPS      Y2, 32(DX)
-	VCVTPS2PD    X4, Y2
+	VCMPPS       $0x00, Y0, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (CX), Y4
+	VBLENDVPS    Y2, Y3, Y4, Y4
+	VSUBPS       Y4, Y3, Y4
+	VBLENDVPS    Y2, Y3, Y1, Y2
+	VMOVUPS      32(AX), Y3
+	VCMPPS       $0x00, Y0, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VMOVUPS      32(CX), Y6
+	VBLENDVPS    Y3, Y5, Y6, Y6
+	VSUBPS       Y6, Y5, Y6
+	VBLENDVPS    Y3, Y5, Y1, Y3
+	VCVTPS2PD    X4, Y5
 	VEXTRACTF128 $0x01, Y4, X4
 	VCVTPS2PD    X4, Y4
-	VADDPD       64(DX), Y2, Y2
-	VMOVUPS      Y2, 64(DX)
-	VADDPD       96(DX), Y4, Y4
-	VMOVUPS      Y4, 96(DX)
+	VADDPD       (BX), Y5, Y5
+	VMOVUPS      Y5, (BX)
+	VADDPD       32(BX), Y4, Y4
+	VMOVUPS      Y4, 32(BX)
+	VCVTPS2PD    X6, Y4
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       64(BX), Y4, Y4
+	VMOVUPS      Y4, 64(BX)
+	VADDPD       96(BX), Y5, Y5
+	VMOVUPS      Y5, 96(BX)
+	VCVTPS2PD    X2, Y4
+	VEXTRACTF128 $0x01, Y2, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (SI), Y4, Y4
+	VMOVUPS      Y4, (SI)
+	VADDPD       32(SI), Y2, Y2
+	VMOVUPS      Y2, 32(SI)
 	VCVTPS2PD    X3, Y2
 	VEXTRACTF128 $0x01, Y3, X3
 	VCVTPS2PD    X3, Y3
-	VADDPD       (BX), Y2, Y2
-	VMOVUPS      Y2, (BX)
-	VADDPD       32(BX), Y3, Y3
-	VMOVUPS      Y3, 32(BX)
-	VCVTPS2PD    X5, Y2
-	VEXTRACTF128 $0x01, Y5, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(BX), Y2, Y2
-	VMOVUPS      Y2, 64(BX)
-	VADDPD       96(BX), Y3, Y3
-	VMOVUPS      Y3, 96(BX)
+	VADDPD       64(SI), Y2, Y2
+	VMOVUPS      Y2, 64(SI)
+	VADDPD       96(SI), Y3, Y3
+	VMOVUPS      Y3, 96(SI)
 	ADDQ         $+64, AX
-	ADDQ         $-16, CX
-	CMPQ         CX, $+16
+	ADDQ         $+64, CX
+	ADDQ         $-16, DX
+	CMPQ         DX, $+16
 	JGE          add_tile
 
 add_part:
-	CMPQ         CX, $+1
+	CMPQ         DX, $+1
 	JLT          add_done
-	MOVQ         $0x00000008, SI
-	MOVQ         CX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y2
+	MOVQ         $0x00000008, DI
+	MOVQ         DX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y2
 	VMASKMOVPS   (AX), Y2, Y3
 	VBLENDVPS    Y2, Y3, Y0, Y2
-	MOVQ         $0x00000000, SI
-	MOVQ         CX, CX
-	SUBQ         $+8, CX
-	CMOVQLT      SI, CX
-	MOVQ         $0x00000008, SI
-	MOVQ         CX, CX
-	CMPQ         CX, SI
-	CMOVQGT      SI, CX
-	NEGQ         CX
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(CX*4), Y3
+	MOVQ         $0x00000000, DI
+	MOVQ         DX, DX
+	SUBQ         $+8, DX
+	CMOVQLT      DI, DX
+	MOVQ         $0x00000008, DI
+	MOVQ         DX, DX
+	CMPQ         DX, DI
+	CMOVQGT      DI, DX
+	NEGQ         DX
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(DX*4), Y3
 	VMASKMOVPS   32(AX), Y3, Y4
 	VBLENDVPS    Y3, Y4, Y0, Y3
-	VCMPPS       $0x00, Y0, Y2, Y4
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y4, Y5, Y2, Y2
-	VSUBPS       Y2, Y5, Y2
-	VBLENDVPS    Y4, Y5, Y1, Y4
+	VCMPPS       $0x00, Y0, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VMOVUPS      (CX), Y5
+	VBLENDVPS    Y2, Y4, Y5, Y5
+	VSUBPS       Y5, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y1, Y2
 	VCMPPS       $0x00, Y0, Y3, Y0
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VSUBPS       Y3, Y5, Y3
-	VBLENDVPS    Y0, Y5, Y1, Y0
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(CX), Y4
+	VBLENDVPS    Y0, Y3, Y4, Y4
+	VSUBPS       Y4, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y1, Y0
+	VCVTPS2PD    X5, Y1
+	VEXTRACTF128 $0x01, Y5, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       (BX), Y1, Y1
+	VMOVUPS      Y1, (BX)
+	VADDPD       32(BX), Y3, Y3
+	VMOVUPS      Y3, 32(BX)
+	VCVTPS2PD    X4, Y1
+	VEXTRACTF128 $0x01, Y4, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       64(BX), Y1, Y1
+	VMOVUPS      Y1, 64(BX)
+	VADDPD       96(BX), Y3, Y3
+	VMOVUPS      Y3, 96(BX)
 	VCVTPS2PD    X2, Y1
 	VEXTRACTF128 $0x01, Y2, X2
 	VCVTPS2PD    X2, Y2
-	VADDPD       (DX), Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VADDPD       32(DX), Y2, Y2
-	VMOVUPS      Y2, 32(DX)
-	VCVTPS2PD    X3, Y1
-	VEXTRACTF128 $0x01, Y3, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       64(DX), Y1, Y1
-	VMOVUPS      Y1, 64(DX)
-	VADDPD       96(DX), Y2, Y2
-	VMOVUPS      Y2, 96(DX)
-	VCVTPS2PD    X4, Y1
-	VEXTRACTF128 $0x01, Y4, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (BX), Y1, Y1
-	VMOVUPS      Y1, (BX)
-	VADDPD       32(BX), Y2, Y2
-	VMOVUPS      Y2, 32(BX)
+	VADDPD       (SI), Y1, Y1
+	VMOVUPS      Y1, (SI)
+	VADDPD       32(SI), Y2, Y2
+	VMOVUPS      Y2, 32(SI)
 	VCVTPS2PD    X0, Y1
 	VEXTRACTF128 $0x01, Y0, X0
 	VCVTPS2PD    X0, Y0
-	VADDPD       64(BX), Y1, Y1
-	VMOVUPS      Y1, 64(BX)
-	VADDPD       96(BX), Y0, Y0
-	VMOVUPS      Y0, 96(BX)
+	VADDPD       64(SI), Y1, Y1
+	VMOVUPS      Y1, 64(SI)
+	VADDPD       96(SI), Y0, Y0
+	VMOVUPS      Y0, 96(SI)
 
 add_done:
 	VZEROUPPER

@@ -76,7 +76,7 @@ func rowSmoothAsm(losses, sums, more *float32, n int, p *lossParams, scale *floa
 
 func smoothSpreadAsm(grad, terms, logits *float32, n int, even *float32) { panic(noAssembly) }
 
-func addLogsAsm(total *[32]float64, x *float32, n int) { panic(noAssembly) }
+func addLogsAsm(total *[32]float64, logits, logs *float32, n int) { panic(noAssembly) }
 
 func softTermsAsm(losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams) {
 	panic(noAssembly)

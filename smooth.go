@@ -52,7 +52,7 @@ func (p *lossParams) smoothGradient(end *tail, zt, ce, alpha, focus, scale, clas
 		x = 0
 	}
 	k := s * fma32(p.factor, x, end.q)
-	if s == 0 { // whatever overflows beside it
+	if s == 0 && end.sum == end.sum { // whatever overflows beside it
 		k = 0
 	}
 	share := p.smooth / classes
@@ -125,7 +125,7 @@ func smoothKernel(losses, grad, logits []float32, labels []int32, p *lossParams,
 func smoothRows(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	var sums rowSums
 	var more smoothSums
-	var buffer [lossChunk]float32
+	var buffer [lossChunk + lanes]float32 // addLogs reads whole tiles of it
 	c := p.classes
 	rows := rowsPerCall(c, lossChunk)
 	for len(labels) > 0 {
@@ -172,7 +172,7 @@ func smoothRows(losses, grad, logits []float32, labels []int32, p *lossParams, s
 }
 
 // logMeans is logMean for some rows.
-func logMeans(more *smoothSums, buffer *[lossChunk]float32, logits []float32, rows, classes int) {
+func logMeans(more *smoothSums, buffer *[lossChunk + lanes]float32, logits []float32, rows, classes int) {
 	var sums rowSums
 	logSums(&sums, logits, rows, classes)
 	for i := range rows {
@@ -181,7 +181,7 @@ func logMeans(more *smoothSums, buffer *[lossChunk]float32, logits []float32, ro
 		for start := 0; start < classes; start += lossChunk {
 			end := min(start+lossChunk, classes)
 			logSoftmaxRowsAsm(&buffer[0], &sums.sum[i], &z[start], 1, end-start)
-			addLogsAsm(&total, &buffer[0], end-start)
+			addLogsAsm(&total, &z[start], &buffer[0], end-start)
 		}
 		more.mean[i], more.classes[i] = meanAndCount((*[lanes]float64)(total[:]), (*[lanes]float64)(total[lanes:]))
 	}

@@ -125,7 +125,7 @@ var kernels = []kernel{
 	{name: "weigh", args: "losses, scales *float32, n int", body: weigh},
 	{name: "rowSmooth", args: "losses, sums, more *float32, n int, p *lossParams, scale *float32", body: rowSmooth},
 	{name: "smoothSpread", args: "grad, terms, logits *float32, n int, even *float32", body: smoothSpread},
-	{name: "addLogs", args: "total *[32]float64, x *float32, n int", body: addLogs},
+	{name: "addLogs", args: "total *[32]float64, logits, logs *float32, n int", body: addLogs},
 	{name: "softTerms", args: "losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams", body: softTerms},
 	{name: "softGrad", args: "grad, probs, complements, slopes *float32, n int, sum *float32", body: softGrad},
 	{name: "widenBFloat16", args: "dst *float32, src *uint16, n int", body: widenBFloat16},

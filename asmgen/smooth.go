@@ -42,7 +42,7 @@ func rowSmooth(m machine) {
 			loss = m.umin(m.pick(m.eq(f, zero), zero, loss), m.u32(nanBits))
 			m.comment("s = scale alpha q^gamma, k = s (q + gamma p_t ce)")
 			s := m.mul(m.broadcast(args.scale, 0), m.mul(alpha, f))
-			k = m.pick(m.eq(s, zero), zero, m.mul(s, k))
+			k = m.pick(m.both(m.eq(s, zero), m.eq(end.sum, end.sum)), zero, m.mul(s, k))
 			target := canonical(m, m.fms(s, rest, k))
 			even := m.mul(s, share)
 			pre, part := end.share(m, k)
@@ -64,20 +64,20 @@ func smoothSpread(m machine) {
 	}.emit(m)
 }
 
-// addLogs subtracts logarithms from total, and counts them behind it; those of masked classes are left out.
+// addLogs subtracts the logarithms of the classes' probabilities from total, and counts them behind it; masked classes are
+// left out. logs is read in whole tiles.
 func addLogs(m machine) {
-	x, left, total := m.param("x"), m.param("n"), m.param("total")
+	z, logs, left, total := m.param("logits"), m.param("logs"), m.param("n"), m.param("total")
 	count := m.offset(total, 8*rowTile)
-	tiles(m, "add", left, x, nil, m.u32(0xff800000), func(t tile) {
-		var logs, ones []vec
-		for _, v := range t.x {
-			v = m.hold(v)
-			masked := m.eq(v, m.u32(0xff800000))
+	tiles(m, "add", left, z, []gp{logs}, m.u32(0xff800000), func(t tile) {
+		var terms, ones []vec
+		for u, v := range t.x {
+			masked := m.eq(m.hold(v), m.u32(0xff800000))
 			zero := m.hold(m.f32(0))
-			logs = append(logs, m.sub(zero, m.pick(masked, zero, v)))
+			terms = append(terms, m.sub(zero, m.pick(masked, zero, m.hold(t.vector(m, logs, u)))))
 			ones = append(ones, m.pick(masked, zero, m.hold(m.f32(1))))
 		}
-		m.doublesAdd(total, logs)
+		m.doublesAdd(total, terms)
 		m.doublesAdd(count, ones)
 	})
 	m.ret()
