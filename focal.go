@@ -556,25 +556,24 @@ func (l *rowLoss) checkLabels(labels []int32) error {
 }
 
 // firstBeyond returns the index of the first word that is greater than top and none of except, or -1. It costs a loss
-// next to nothing: a compare and a branch for a word, eight at a time.
+// next to nothing: the largest word tells whether to look for one.
 func firstBeyond(words []uint32, top uint32, except []uint32) int {
-	for i := 0; i < len(words); {
-		if i+8 <= len(words) {
-			w := words[i : i+8 : i+8]
-			if w[0] <= top && w[1] <= top && w[2] <= top && w[3] <= top &&
-				w[4] <= top && w[5] <= top && w[6] <= top && w[7] <= top {
-				i += 8
-				continue
-			}
+	for start := 0; start < len(words); start += checkBlock {
+		block := words[start:min(start+checkBlock, len(words))]
+		if maxWordKernel(block) <= top {
+			continue
 		}
-		for end := min(i+8, len(words)); i < end; i++ {
-			if words[i] > top && !slices.Contains(except, words[i]) {
-				return i
+		for i, w := range block {
+			if w > top && !slices.Contains(except, w) {
+				return start + i
 			}
 		}
 	}
 	return -1
 }
+
+// checkBlock is how many labels or targets are looked at together; a block with an ignored label is looked at one by one.
+const checkBlock = 512
 
 // gradScale is what gradients are multiplied by: all, or rows[i] in row i.
 type gradScale struct {

@@ -124,6 +124,16 @@ func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, c
 //go:noescape
 func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 
+// rowShiftedExpAVX512 is rowShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+
+// rowShiftedExpAVX2 is rowShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+
 // partShiftedAVX512 is partShiftedGeneric on n > 0 elements.
 //
 //go:noescape
@@ -133,6 +143,56 @@ func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int
 //
 //go:noescape
 func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// partShiftedExpAVX512 is partShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func partShiftedExpAVX512(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// partShiftedExpAVX2 is partShiftedExpGeneric on n > 0 elements.
+//
+//go:noescape
+func partShiftedExpAVX2(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+
+// narrowSumAVX512 is narrowSumGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+
+// narrowSumAVX2 is narrowSumGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+
+// narrowShiftedAVX512 is narrowShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowShiftedAVX2 is narrowShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowSoftmaxAVX512 is narrowSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowSoftmaxAVX2 is narrowSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowGradAVX512 is narrowGradGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+
+// narrowGradAVX2 is narrowGradGeneric on n > 0 elements.
+//
+//go:noescape
+func narrowGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
 
 // rowLossAVX512 is rowLossGeneric on n > 0 elements.
 //
@@ -154,15 +214,35 @@ func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *
 //go:noescape
 func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
-// addLossesAVX512 is addLossesGeneric on n > 0 elements.
+// maxWordAVX512 is maxWordGeneric on n > 0 elements.
 //
 //go:noescape
-func addLossesAVX512(total *[16]float64, x *float32, n int)
+func maxWordAVX512(most *uint32, x *uint32, n int)
 
-// addLossesAVX2 is addLossesGeneric on n > 0 elements.
+// maxWordAVX2 is maxWordGeneric on n > 0 elements.
 //
 //go:noescape
-func addLossesAVX2(total *[16]float64, x *float32, n int)
+func maxWordAVX2(most *uint32, x *uint32, n int)
+
+// foldRowsAVX512 is foldRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
+
+// foldRowsAVX2 is foldRowsGeneric on n > 0 elements.
+//
+//go:noescape
+func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
+
+// sumLossesAVX512 is sumLossesGeneric on n > 0 elements.
+//
+//go:noescape
+func sumLossesAVX512(sum *float64, x *float32, n int)
+
+// sumLossesAVX2 is sumLossesGeneric on n > 0 elements.
+//
+//go:noescape
+func sumLossesAVX2(sum *float64, x *float32, n int)
 
 // addBlocksAVX512 is addBlocksGeneric on n > 0 elements.
 //
@@ -194,16 +274,6 @@ func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 //go:noescape
 func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 
-// softmaxRowsAVX512 is softmaxRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-
-// softmaxRowsAVX2 is softmaxRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-
 // gradScaleAVX512 is gradScaleGeneric on n > 0 elements.
 //
 //go:noescape
@@ -213,16 +283,6 @@ func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 //
 //go:noescape
 func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
-
-// gradRowsAVX512 is gradRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func gradRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-
-// gradRowsAVX2 is gradRowsGeneric on n > 0 elements.
-//
-//go:noescape
-func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
 // rowFirstAVX512 is rowFirstGeneric on n > 0 elements.
 //
@@ -303,6 +363,16 @@ func softTermsAVX512(losses *float32, slopes *float32, logs *float32, probs *flo
 //
 //go:noescape
 func softTermsAVX2(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+
+// addTermsAVX512 is addTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func addTermsAVX512(total *[16]float64, x *float32, n int)
+
+// addTermsAVX2 is addTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func addTermsAVX2(total *[16]float64, x *float32, n int)
 
 // softGradAVX512 is softGradGeneric on n > 0 elements.
 //
@@ -462,12 +532,66 @@ func rowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int) {
 	}
 }
 
+func rowShiftedExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
+	switch active {
+	case avx512:
+		rowShiftedExpAVX512(dst, sums, logits, labels, rows, classes)
+	default:
+		rowShiftedExpAVX2(dst, sums, logits, labels, rows, classes)
+	}
+}
+
 func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
 	switch active {
 	case avx512:
 		partShiftedAVX512(sums, total, logits, n, label)
 	default:
 		partShiftedAVX2(sums, total, logits, n, label)
+	}
+}
+
+func partShiftedExpAsm(dst, sums *float32, total *[16]float64, logits *float32, n, label int) {
+	switch active {
+	case avx512:
+		partShiftedExpAVX512(dst, sums, total, logits, n, label)
+	default:
+		partShiftedExpAVX2(dst, sums, total, logits, n, label)
+	}
+}
+
+func narrowSumAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int) {
+	switch active {
+	case avx512:
+		narrowSumAVX512(sums, logits, labels, rows, classes, e, step, slow)
+	default:
+		narrowSumAVX2(sums, logits, labels, rows, classes, e, step, slow)
+	}
+}
+
+func narrowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int) {
+	switch active {
+	case avx512:
+		narrowShiftedAVX512(sums, logits, labels, rows, classes, e, step)
+	default:
+		narrowShiftedAVX2(sums, logits, labels, rows, classes, e, step)
+	}
+}
+
+func narrowSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
+	switch active {
+	case avx512:
+		narrowSoftmaxAVX512(dst, sums, labels, rows, classes, e, step)
+	default:
+		narrowSoftmaxAVX2(dst, sums, labels, rows, classes, e, step)
+	}
+}
+
+func narrowGradAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
+	switch active {
+	case avx512:
+		narrowGradAVX512(dst, sums, labels, rows, classes, e, step)
+	default:
+		narrowGradAVX2(dst, sums, labels, rows, classes, e, step)
 	}
 }
 
@@ -489,12 +613,30 @@ func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *flo
 	}
 }
 
-func addLossesAsm(total *[16]float64, x *float32, n int) {
+func maxWordAsm(most, x *uint32, n int) {
 	switch active {
 	case avx512:
-		addLossesAVX512(total, x, n)
+		maxWordAVX512(most, x, n)
 	default:
-		addLossesAVX2(total, x, n)
+		maxWordAVX2(most, x, n)
+	}
+}
+
+func foldRowsAsm(losses, terms *float32, rows, classes int) {
+	switch active {
+	case avx512:
+		foldRowsAVX512(losses, terms, rows, classes)
+	default:
+		foldRowsAVX2(losses, terms, rows, classes)
+	}
+}
+
+func sumLossesAsm(sum *float64, x *float32, n int) {
+	switch active {
+	case avx512:
+		sumLossesAVX512(sum, x, n)
+	default:
+		sumLossesAVX2(sum, x, n)
 	}
 }
 
@@ -525,30 +667,12 @@ func softmaxScaleAsm(dst, sums *float32, rows, classes int) {
 	}
 }
 
-func softmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
-	switch active {
-	case avx512:
-		softmaxRowsAVX512(dst, sums, logits, rows, classes)
-	default:
-		softmaxRowsAVX2(dst, sums, logits, rows, classes)
-	}
-}
-
 func gradScaleAsm(dst, sums *float32, rows, classes int) {
 	switch active {
 	case avx512:
 		gradScaleAVX512(dst, sums, rows, classes)
 	default:
 		gradScaleAVX2(dst, sums, rows, classes)
-	}
-}
-
-func gradRowsAsm(dst, sums, logits *float32, rows, classes int) {
-	switch active {
-	case avx512:
-		gradRowsAVX512(dst, sums, logits, rows, classes)
-	default:
-		gradRowsAVX2(dst, sums, logits, rows, classes)
 	}
 }
 
@@ -621,6 +745,15 @@ func softTermsAsm(losses, slopes, logs, probs, targets, weights *float32, n int,
 		softTermsAVX512(losses, slopes, logs, probs, targets, weights, n, p)
 	default:
 		softTermsAVX2(losses, slopes, logs, probs, targets, weights, n, p)
+	}
+}
+
+func addTermsAsm(total *[16]float64, x *float32, n int) {
+	switch active {
+	case avx512:
+		addTermsAVX512(total, x, n)
+	default:
+		addTermsAVX2(total, x, n)
 	}
 }
 

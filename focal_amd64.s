@@ -4,14 +4,14 @@
 
 #include "textflag.h"
 
-DATA consts<>+0(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+8(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+16(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+24(SB)/8, $0x7fffffff7fffffff
-DATA consts<>+32(SB)/8, $0x42ae000042ae0000
-DATA consts<>+40(SB)/8, $0x42ae000042ae0000
-DATA consts<>+48(SB)/8, $0x42ae000042ae0000
-DATA consts<>+56(SB)/8, $0x42ae000042ae0000
+DATA consts<>+0(SB)/8, $0x42ae000042ae0000
+DATA consts<>+8(SB)/8, $0x42ae000042ae0000
+DATA consts<>+16(SB)/8, $0x42ae000042ae0000
+DATA consts<>+24(SB)/8, $0x42ae000042ae0000
+DATA consts<>+32(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+40(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+48(SB)/8, $0x7fffffff7fffffff
+DATA consts<>+56(SB)/8, $0x7fffffff7fffffff
 DATA consts<>+64(SB)/8, $0x0d8000000d800000
 DATA consts<>+72(SB)/8, $0x0d8000000d800000
 DATA consts<>+80(SB)/8, $0x0d8000000d800000
@@ -240,123 +240,167 @@ DATA consts<>+1856(SB)/8, $0xc3180000c3180000
 DATA consts<>+1864(SB)/8, $0xc3180000c3180000
 DATA consts<>+1872(SB)/8, $0xc3180000c3180000
 DATA consts<>+1880(SB)/8, $0xc3180000c3180000
-DATA consts<>+1888(SB)/8, $0x3f7300003f730000
-DATA consts<>+1896(SB)/8, $0x3f7300003f730000
-DATA consts<>+1904(SB)/8, $0x3f7300003f730000
-DATA consts<>+1912(SB)/8, $0x3f7300003f730000
-DATA consts<>+1920(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+1928(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+1936(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+1944(SB)/8, $0xbe0fb5e1be0fb5e1
-DATA consts<>+1952(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+1960(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+1968(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+1976(SB)/8, $0x3e4cb9db3e4cb9db
-DATA consts<>+1984(SB)/8, $0xbe801964be801964
-DATA consts<>+1992(SB)/8, $0xbe801964be801964
-DATA consts<>+2000(SB)/8, $0xbe801964be801964
-DATA consts<>+2008(SB)/8, $0xbe801964be801964
-DATA consts<>+2016(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2024(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2032(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2040(SB)/8, $0x3eaaab1a3eaaab1a
-DATA consts<>+2048(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2056(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2064(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2072(SB)/8, $0xbefffff6befffff6
-DATA consts<>+2080(SB)/8, $0x3f0000003f000000
-DATA consts<>+2088(SB)/8, $0x3f0000003f000000
-DATA consts<>+2096(SB)/8, $0x3f0000003f000000
-DATA consts<>+2104(SB)/8, $0x3f0000003f000000
-DATA consts<>+2112(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+2120(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+2128(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+2136(SB)/8, $0x7f7fffff7f7fffff
-DATA consts<>+2144(SB)/8, $0x4000000040000000
-DATA consts<>+2152(SB)/8, $0x4000000040000000
-DATA consts<>+2160(SB)/8, $0x4000000040000000
-DATA consts<>+2168(SB)/8, $0x4000000040000000
-DATA consts<>+2176(SB)/8, $0x4220000042200000
-DATA consts<>+2184(SB)/8, $0x4220000042200000
-DATA consts<>+2192(SB)/8, $0x4220000042200000
-DATA consts<>+2200(SB)/8, $0x4220000042200000
-DATA consts<>+2208(SB)/8, $0x4980000049800000
-DATA consts<>+2216(SB)/8, $0x4980000049800000
-DATA consts<>+2224(SB)/8, $0x4980000049800000
-DATA consts<>+2232(SB)/8, $0x4980000049800000
-DATA consts<>+2240(SB)/8, $0xca000000ca000000
-DATA consts<>+2248(SB)/8, $0xca000000ca000000
-DATA consts<>+2256(SB)/8, $0xca000000ca000000
-DATA consts<>+2264(SB)/8, $0xca000000ca000000
-DATA consts<>+2272(SB)/8, $0x4a0000004a000000
-DATA consts<>+2280(SB)/8, $0x4a0000004a000000
-DATA consts<>+2288(SB)/8, $0x4a0000004a000000
-DATA consts<>+2296(SB)/8, $0x4a0000004a000000
-DATA consts<>+2304(SB)/8, $0x4b4000004b400000
-DATA consts<>+2312(SB)/8, $0x4b4000004b400000
-DATA consts<>+2320(SB)/8, $0x4b4000004b400000
-DATA consts<>+2328(SB)/8, $0x4b4000004b400000
-DATA consts<>+2336(SB)/8, $0x4b4000404b400040
-DATA consts<>+2344(SB)/8, $0x4b4000404b400040
-DATA consts<>+2352(SB)/8, $0x4b4000404b400040
-DATA consts<>+2360(SB)/8, $0x4b4000404b400040
-DATA consts<>+2368(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2376(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2384(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2392(SB)/8, $0x42fe000042fe0000
-DATA consts<>+2400(SB)/8, $0x3ab51c333ab51c33
-DATA consts<>+2408(SB)/8, $0x3ab51c333ab51c33
-DATA consts<>+2416(SB)/8, $0x3ab51c333ab51c33
-DATA consts<>+2424(SB)/8, $0x3ab51c333ab51c33
-DATA consts<>+2432(SB)/8, $0x3c091c2a3c091c2a
-DATA consts<>+2440(SB)/8, $0x3c091c2a3c091c2a
-DATA consts<>+2448(SB)/8, $0x3c091c2a3c091c2a
-DATA consts<>+2456(SB)/8, $0x3c091c2a3c091c2a
-DATA consts<>+2464(SB)/8, $0x3d2aac613d2aac61
-DATA consts<>+2472(SB)/8, $0x3d2aac613d2aac61
-DATA consts<>+2480(SB)/8, $0x3d2aac613d2aac61
-DATA consts<>+2488(SB)/8, $0x3d2aac613d2aac61
-DATA consts<>+2496(SB)/8, $0x3e2aaa4a3e2aaa4a
-DATA consts<>+2504(SB)/8, $0x3e2aaa4a3e2aaa4a
-DATA consts<>+2512(SB)/8, $0x3e2aaa4a3e2aaa4a
-DATA consts<>+2520(SB)/8, $0x3e2aaa4a3e2aaa4a
-DATA consts<>+2528(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2536(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2544(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2552(SB)/8, $0x3efffffe3efffffe
-DATA consts<>+2560(SB)/8, $0x000000e3000000e3
-DATA consts<>+2568(SB)/8, $0x000000e3000000e3
-DATA consts<>+2576(SB)/8, $0x000000e3000000e3
-DATA consts<>+2584(SB)/8, $0x000000e3000000e3
-DATA consts<>+2592(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2600(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2608(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2616(SB)/8, $0xffffff04ffffff04
-DATA consts<>+2624(SB)/8, $0x3080000030800000
-DATA consts<>+2632(SB)/8, $0x3080000030800000
-DATA consts<>+2640(SB)/8, $0x3080000030800000
-DATA consts<>+2648(SB)/8, $0x3080000030800000
-DATA consts<>+2656(SB)/8, $0x5f8000005f800000
-DATA consts<>+2664(SB)/8, $0x5f8000005f800000
-DATA consts<>+2672(SB)/8, $0x5f8000005f800000
-DATA consts<>+2680(SB)/8, $0x5f8000005f800000
-DATA consts<>+2688(SB)/8, $0x1f8000001f800000
-DATA consts<>+2696(SB)/8, $0x1f8000001f800000
-DATA consts<>+2704(SB)/8, $0x1f8000001f800000
-DATA consts<>+2712(SB)/8, $0x1f8000001f800000
-DATA consts<>+2720(SB)/8, $0x0000001000000010
-DATA consts<>+2728(SB)/8, $0x0000001000000010
-DATA consts<>+2736(SB)/8, $0x0000001000000010
-DATA consts<>+2744(SB)/8, $0x0000001000000010
-DATA consts<>+2752(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+2760(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+2768(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+2776(SB)/8, $0x3eae147b3eae147b
-DATA consts<>+2784(SB)/8, $0x00007fff00007fff
-DATA consts<>+2792(SB)/8, $0x00007fff00007fff
-DATA consts<>+2800(SB)/8, $0x00007fff00007fff
-DATA consts<>+2808(SB)/8, $0x00007fff00007fff
-GLOBL consts<>(SB), RODATA|NOPTR, $2816
+DATA consts<>+1888(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1896(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1904(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1912(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1920(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1928(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1936(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1944(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1952(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1960(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1968(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1976(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1984(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1992(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+2000(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+2008(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+2016(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2024(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2032(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2040(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2048(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2056(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2064(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2072(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2080(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2088(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2096(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2104(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2112(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2120(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2128(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2136(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2144(SB)/8, $0x3f0000003f000000
+DATA consts<>+2152(SB)/8, $0x3f0000003f000000
+DATA consts<>+2160(SB)/8, $0x3f0000003f000000
+DATA consts<>+2168(SB)/8, $0x3f0000003f000000
+DATA consts<>+2176(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2184(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2192(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2200(SB)/8, $0x7f7fffff7f7fffff
+DATA consts<>+2208(SB)/8, $0x4000000040000000
+DATA consts<>+2216(SB)/8, $0x4000000040000000
+DATA consts<>+2224(SB)/8, $0x4000000040000000
+DATA consts<>+2232(SB)/8, $0x4000000040000000
+DATA consts<>+2240(SB)/8, $0x4220000042200000
+DATA consts<>+2248(SB)/8, $0x4220000042200000
+DATA consts<>+2256(SB)/8, $0x4220000042200000
+DATA consts<>+2264(SB)/8, $0x4220000042200000
+DATA consts<>+2272(SB)/8, $0x4980000049800000
+DATA consts<>+2280(SB)/8, $0x4980000049800000
+DATA consts<>+2288(SB)/8, $0x4980000049800000
+DATA consts<>+2296(SB)/8, $0x4980000049800000
+DATA consts<>+2304(SB)/8, $0xca000000ca000000
+DATA consts<>+2312(SB)/8, $0xca000000ca000000
+DATA consts<>+2320(SB)/8, $0xca000000ca000000
+DATA consts<>+2328(SB)/8, $0xca000000ca000000
+DATA consts<>+2336(SB)/8, $0x4a0000004a000000
+DATA consts<>+2344(SB)/8, $0x4a0000004a000000
+DATA consts<>+2352(SB)/8, $0x4a0000004a000000
+DATA consts<>+2360(SB)/8, $0x4a0000004a000000
+DATA consts<>+2368(SB)/8, $0x4b4000004b400000
+DATA consts<>+2376(SB)/8, $0x4b4000004b400000
+DATA consts<>+2384(SB)/8, $0x4b4000004b400000
+DATA consts<>+2392(SB)/8, $0x4b4000004b400000
+DATA consts<>+2400(SB)/8, $0x4b4000404b400040
+DATA consts<>+2408(SB)/8, $0x4b4000404b400040
+DATA consts<>+2416(SB)/8, $0x4b4000404b400040
+DATA consts<>+2424(SB)/8, $0x4b4000404b400040
+DATA consts<>+2432(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2440(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2448(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2456(SB)/8, $0x42fe000042fe0000
+DATA consts<>+2464(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2472(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2480(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2488(SB)/8, $0x3ab51c333ab51c33
+DATA consts<>+2496(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2504(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2512(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2520(SB)/8, $0x3c091c2a3c091c2a
+DATA consts<>+2528(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2536(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2544(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2552(SB)/8, $0x3d2aac613d2aac61
+DATA consts<>+2560(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2568(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2576(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2584(SB)/8, $0x3e2aaa4a3e2aaa4a
+DATA consts<>+2592(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2600(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2608(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2616(SB)/8, $0x3efffffe3efffffe
+DATA consts<>+2624(SB)/8, $0x0000000200000002
+DATA consts<>+2632(SB)/8, $0x0000000200000002
+DATA consts<>+2640(SB)/8, $0x0000000200000002
+DATA consts<>+2648(SB)/8, $0x0000000200000002
+DATA consts<>+2656(SB)/8, $0x0000000300000003
+DATA consts<>+2664(SB)/8, $0x0000000300000003
+DATA consts<>+2672(SB)/8, $0x0000000300000003
+DATA consts<>+2680(SB)/8, $0x0000000300000003
+DATA consts<>+2688(SB)/8, $0xffffffffffffffff
+DATA consts<>+2696(SB)/8, $0xffffffffffffffff
+DATA consts<>+2704(SB)/8, $0xffffffffffffffff
+DATA consts<>+2712(SB)/8, $0xffffffffffffffff
+DATA consts<>+2720(SB)/8, $0x000000e3000000e3
+DATA consts<>+2728(SB)/8, $0x000000e3000000e3
+DATA consts<>+2736(SB)/8, $0x000000e3000000e3
+DATA consts<>+2744(SB)/8, $0x000000e3000000e3
+DATA consts<>+2752(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2760(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2768(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2776(SB)/8, $0xffffff04ffffff04
+DATA consts<>+2784(SB)/8, $0x3f7300003f730000
+DATA consts<>+2792(SB)/8, $0x3f7300003f730000
+DATA consts<>+2800(SB)/8, $0x3f7300003f730000
+DATA consts<>+2808(SB)/8, $0x3f7300003f730000
+DATA consts<>+2816(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+2824(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+2832(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+2840(SB)/8, $0xbe0fb5e1be0fb5e1
+DATA consts<>+2848(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+2856(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+2864(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+2872(SB)/8, $0x3e4cb9db3e4cb9db
+DATA consts<>+2880(SB)/8, $0xbe801964be801964
+DATA consts<>+2888(SB)/8, $0xbe801964be801964
+DATA consts<>+2896(SB)/8, $0xbe801964be801964
+DATA consts<>+2904(SB)/8, $0xbe801964be801964
+DATA consts<>+2912(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2920(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2928(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2936(SB)/8, $0x3eaaab1a3eaaab1a
+DATA consts<>+2944(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2952(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2960(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2968(SB)/8, $0xbefffff6befffff6
+DATA consts<>+2976(SB)/8, $0x3080000030800000
+DATA consts<>+2984(SB)/8, $0x3080000030800000
+DATA consts<>+2992(SB)/8, $0x3080000030800000
+DATA consts<>+3000(SB)/8, $0x3080000030800000
+DATA consts<>+3008(SB)/8, $0x5f8000005f800000
+DATA consts<>+3016(SB)/8, $0x5f8000005f800000
+DATA consts<>+3024(SB)/8, $0x5f8000005f800000
+DATA consts<>+3032(SB)/8, $0x5f8000005f800000
+DATA consts<>+3040(SB)/8, $0x1f8000001f800000
+DATA consts<>+3048(SB)/8, $0x1f8000001f800000
+DATA consts<>+3056(SB)/8, $0x1f8000001f800000
+DATA consts<>+3064(SB)/8, $0x1f8000001f800000
+DATA consts<>+3072(SB)/8, $0x0000001000000010
+DATA consts<>+3080(SB)/8, $0x0000001000000010
+DATA consts<>+3088(SB)/8, $0x0000001000000010
+DATA consts<>+3096(SB)/8, $0x0000001000000010
+DATA consts<>+3104(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+3112(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+3120(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+3128(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+3136(SB)/8, $0x00007fff00007fff
+DATA consts<>+3144(SB)/8, $0x00007fff00007fff
+DATA consts<>+3152(SB)/8, $0x00007fff00007fff
+DATA consts<>+3160(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $3168
 
 DATA exp_one<>+0(SB)/8, $0xc078a904c0805f16
 DATA exp_one<>+8(SB)/8, $0xc077e4e7c0758b6c
@@ -689,27 +733,19 @@ GLOBL lane_numbers<>(SB), RODATA|NOPTR, $64
 // Requires: AVX, AVX512F, BMI2
 TEXT ·expAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+416(SB), Z1
-	VBROADCASTSS consts<>+448(SB), Z2
-	VBROADCASTSS consts<>+512(SB), Z3
-	VBROADCASTSS consts<>+544(SB), Z4
-	VBROADCASTSS consts<>+128(SB), Z5
-	VBROADCASTSS consts<>+64(SB), Z6
-	VBROADCASTSS consts<>+96(SB), Z7
-	VBROADCASTSS consts<>+160(SB), Z8
-	VBROADCASTSS consts<>+192(SB), Z9
-	VBROADCASTSS consts<>+224(SB), Z10
-	VBROADCASTSS consts<>+256(SB), Z11
-	VBROADCASTSS consts<>+288(SB), Z12
-	VBROADCASTSS consts<>+320(SB), Z13
-	VBROADCASTSS consts<>+352(SB), Z14
-	VBROADCASTSS consts<>+0(SB), Z15
-	VMOVUPS      exp_one<>+0(SB), Z16
-	VBROADCASTSS consts<>+576(SB), Z17
-	VBROADCASTSS consts<>+32(SB), Z18
-	VBROADCASTSS consts<>+480(SB), Z19
-	VMOVUPS      exp_t<>+0(SB), Z20
-	VBROADCASTSS consts<>+608(SB), Z21
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+64(SB), Z3
+	VBROADCASTSS consts<>+96(SB), Z4
+	VBROADCASTSS consts<>+160(SB), Z5
+	VBROADCASTSS consts<>+192(SB), Z6
+	VBROADCASTSS consts<>+224(SB), Z7
+	VBROADCASTSS consts<>+256(SB), Z8
+	VBROADCASTSS consts<>+288(SB), Z9
+	VBROADCASTSS consts<>+320(SB), Z10
+	VBROADCASTSS consts<>+352(SB), Z11
+	VMOVUPS      exp_one<>+0(SB), Z12
+	VBROADCASTSS consts<>+0(SB), Z13
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -719,113 +755,113 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87, or NaN?
-	VPANDD   (DX), Z15, Z22
-	VPANDD   64(DX), Z15, Z23
-	VPMAXSD  Z23, Z22, Z22
-	VPANDD   128(DX), Z15, Z23
-	VPMAXSD  Z23, Z22, Z22
-	VPANDD   192(DX), Z15, Z23
-	VPMAXSD  Z23, Z22, Z22
-	VPCMPD   $0x06, Z18, Z22, K1
+	// any |x| > limit, or NaN?
+	VPANDD   (DX), Z2, Z14
+	VPANDD   64(DX), Z2, Z15
+	VPMAXSD  Z15, Z14, Z14
+	VPANDD   128(DX), Z2, Z15
+	VPMAXSD  Z15, Z14, Z14
+	VPANDD   192(DX), Z2, Z15
+	VPMAXSD  Z15, Z14, Z14
+	VPCMPD   $0x06, Z13, Z14, K1
 	KORTESTW K1, K1
 	JNE      slowblock
-	VADDPS   (DX), Z6, Z22
+	VADDPS   (DX), Z3, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z23
-	VFMADD231PS Z7, Z22, Z23
-	VSUBPS      Z5, Z23, Z24
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z8, Z24, Z22
-	VFNMADD231PS Z9, Z24, Z22
+	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z6, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z24
-	VFMADD231PS Z10, Z22, Z24
-	VFMADD213PS Z12, Z22, Z24
-	VFMADD213PS Z13, Z22, Z24
-	VFMADD213PS Z14, Z24, Z22
+	VMOVAPS     Z8, Z16
+	VFMADD231PS Z7, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z11, Z16, Z14
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z23, Z24
-	VPSLLD      $0x15, Z23, Z23
-	VPADDD      Z23, Z24, Z23
-	VFMADD231PS Z22, Z23, Z23
-	VMOVUPS     Z23, (CX)
-	VADDPS      64(DX), Z6, Z22
+	VPERMPS     Z12, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VMOVUPS     Z15, (CX)
+	VADDPS      64(DX), Z3, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z23
-	VFMADD231PS Z7, Z22, Z23
-	VSUBPS      Z5, Z23, Z24
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z8, Z24, Z22
-	VFNMADD231PS Z9, Z24, Z22
+	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z6, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z24
-	VFMADD231PS Z10, Z22, Z24
-	VFMADD213PS Z12, Z22, Z24
-	VFMADD213PS Z13, Z22, Z24
-	VFMADD213PS Z14, Z24, Z22
+	VMOVAPS     Z8, Z16
+	VFMADD231PS Z7, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z11, Z16, Z14
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z23, Z24
-	VPSLLD      $0x15, Z23, Z23
-	VPADDD      Z23, Z24, Z23
-	VFMADD231PS Z22, Z23, Z23
-	VMOVUPS     Z23, 64(CX)
-	VADDPS      128(DX), Z6, Z22
+	VPERMPS     Z12, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VMOVUPS     Z15, 64(CX)
+	VADDPS      128(DX), Z3, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z23
-	VFMADD231PS Z7, Z22, Z23
-	VSUBPS      Z5, Z23, Z24
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z8, Z24, Z22
-	VFNMADD231PS Z9, Z24, Z22
+	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z6, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z24
-	VFMADD231PS Z10, Z22, Z24
-	VFMADD213PS Z12, Z22, Z24
-	VFMADD213PS Z13, Z22, Z24
-	VFMADD213PS Z14, Z24, Z22
+	VMOVAPS     Z8, Z16
+	VFMADD231PS Z7, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z11, Z16, Z14
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z23, Z24
-	VPSLLD      $0x15, Z23, Z23
-	VPADDD      Z23, Z24, Z23
-	VFMADD231PS Z22, Z23, Z23
-	VMOVUPS     Z23, 128(CX)
-	VADDPS      192(DX), Z6, Z22
+	VPERMPS     Z12, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VMOVUPS     Z15, 128(CX)
+	VADDPS      192(DX), Z3, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z23
-	VFMADD231PS Z7, Z22, Z23
-	VSUBPS      Z5, Z23, Z24
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z8, Z24, Z22
-	VFNMADD231PS Z9, Z24, Z22
+	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z6, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z24
-	VFMADD231PS Z10, Z22, Z24
-	VFMADD213PS Z12, Z22, Z24
-	VFMADD213PS Z13, Z22, Z24
-	VFMADD213PS Z14, Z24, Z22
+	VMOVAPS     Z8, Z16
+	VFMADD231PS Z7, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z11, Z16, Z14
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z23, Z24
-	VPSLLD      $0x15, Z23, Z23
-	VPADDD      Z23, Z24, Z23
-	VFMADD231PS Z22, Z23, Z23
-	VMOVUPS     Z23, 192(CX)
+	VPERMPS     Z12, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VMOVUPS     Z15, 192(CX)
 	ADDQ        $+256, CX
 	ADDQ        $+256, DX
 	ADDQ        $-64, AX
@@ -840,38 +876,38 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z22
-	VMOVUPS (DX), K1, Z22
+	VMOVAPS Z0, Z14
+	VMOVUPS (DX), K1, Z14
 
-	// any |x| > 87, or NaN?
-	VPANDD   Z15, Z22, Z23
-	VPCMPD   $0x06, Z18, Z23, K2
+	// any |x| > limit, or NaN?
+	VPANDD   Z2, Z14, Z15
+	VPCMPD   $0x06, Z13, Z15, K2
 	KORTESTW K2, K2
 	JNE      slowvector
-	VADDPS   Z6, Z22, Z22
+	VADDPS   Z3, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z23
-	VFMADD231PS Z7, Z22, Z23
-	VSUBPS      Z5, Z23, Z24
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z8, Z24, Z22
-	VFNMADD231PS Z9, Z24, Z22
+	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z6, Z16, Z14
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z24
-	VFMADD231PS Z10, Z22, Z24
-	VFMADD213PS Z12, Z22, Z24
-	VFMADD213PS Z13, Z22, Z24
-	VFMADD213PS Z14, Z24, Z22
+	VMOVAPS     Z8, Z16
+	VFMADD231PS Z7, Z14, Z16
+	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z11, Z16, Z14
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z16, Z23, Z24
-	VPSLLD      $0x15, Z23, Z23
-	VPADDD      Z23, Z24, Z23
-	VFMADD231PS Z22, Z23, Z23
-	VMOVUPS     Z23, K1, (CX)
+	VPERMPS     Z12, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VMOVUPS     Z15, K1, (CX)
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $-16, AX
@@ -887,103 +923,111 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS (DX), Z6, Z22
-	VMAXPS Z22, Z1, Z22
-	VMINPS Z22, Z2, Z22
+	VADDPS       (DX), Z3, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
+	VBROADCASTSS consts<>+448(SB), Z15
+	VMINPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z23
-	VFMADD231PS Z7, Z22, Z23
-	VSUBPS      Z5, Z23, Z24
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS      Z22, Z25
-	VFNMADD231PS Z8, Z24, Z25
-	VFNMADD231PS Z9, Z24, Z25
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z26
-	VFMADD231PS Z10, Z25, Z26
-	VFMADD213PS Z12, Z25, Z26
-	VFMADD213PS Z13, Z25, Z26
-	VFMADD213PS Z14, Z26, Z25
-	VCMPPS      $0x11, Z19, Z22, K1
-	VMOVAPS.Z   Z3, K1, Z22
+	VMOVAPS      Z8, Z18
+	VFMADD231PS  Z7, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z18, Z17
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K1
+	VBROADCASTSS consts<>+512(SB), Z14
+	VMOVAPS.Z    Z14, K1, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS     Z20, Z23, Z23
-	VFMADD231PS Z25, Z23, Z23
-	VMOVAPS.Z   Z4, K1, Z25
-	VADDPS      Z25, Z24, Z24
-	VSCALEFPS   Z24, Z23, Z23
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K1, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Z22, Z23, Z22
-	VADDPS  Z17, Z23, Z23
-	VPSUBD  Z17, Z23, Z23
-	VPMAXSD Z23, Z22, Z22
-	VPMINUD Z21, Z22, Z22
-	VMOVUPS Z22, (CX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $-16, AX
-	ADDQ    $-16, BX
-	CMPQ    BX, $+1
-	JGE     slow
-	JMP     loop
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+	VMOVUPS      Z14, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	ADDQ         $-16, BX
+	CMPQ         BX, $+1
+	JGE          slow
+	JMP          loop
 
 slowvector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z22
-	VMOVUPS (DX), K1, Z22
+	VMOVAPS Z0, Z14
+	VMOVUPS (DX), K1, Z14
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS Z6, Z22, Z22
-	VMAXPS Z22, Z1, Z22
-	VMINPS Z22, Z2, Z22
+	VADDPS       Z3, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
+	VBROADCASTSS consts<>+448(SB), Z15
+	VMINPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z23
-	VFMADD231PS Z7, Z22, Z23
-	VSUBPS      Z5, Z23, Z24
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS      Z22, Z25
-	VFNMADD231PS Z8, Z24, Z25
-	VFNMADD231PS Z9, Z24, Z25
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z11, Z26
-	VFMADD231PS Z10, Z25, Z26
-	VFMADD213PS Z12, Z25, Z26
-	VFMADD213PS Z13, Z25, Z26
-	VFMADD213PS Z14, Z26, Z25
-	VCMPPS      $0x11, Z19, Z22, K2
-	VMOVAPS.Z   Z3, K2, Z22
+	VMOVAPS      Z8, Z18
+	VFMADD231PS  Z7, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z18, Z17
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K2
+	VBROADCASTSS consts<>+512(SB), Z14
+	VMOVAPS.Z    Z14, K2, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS     Z20, Z23, Z23
-	VFMADD231PS Z25, Z23, Z23
-	VMOVAPS.Z   Z4, K2, Z25
-	VADDPS      Z25, Z24, Z24
-	VSCALEFPS   Z24, Z23, Z23
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K2, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Z22, Z23, Z22
-	VADDPS  Z17, Z23, Z23
-	VPSUBD  Z17, Z23, Z23
-	VPMAXSD Z23, Z22, Z22
-	VPMINUD Z21, Z22, Z22
-	VMOVUPS Z22, K1, (CX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $-16, AX
-	CMPQ    AX, $+1
-	JGE     vector
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+	VMOVUPS      Z14, K1, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
 	VZEROUPPER
 	RET
 
@@ -992,16 +1036,16 @@ slowvector:
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS      exp_one<>+0(SB), Y0
 	VBROADCASTSS consts<>+384(SB), Y1
-	VBROADCASTSS consts<>+416(SB), Y2
-	VBROADCASTSS consts<>+448(SB), Y3
-	VBROADCASTSS consts<>+128(SB), Y4
-	VBROADCASTSS consts<>+64(SB), Y5
-	VBROADCASTSS consts<>+96(SB), Y6
-	VBROADCASTSS consts<>+160(SB), Y7
-	VBROADCASTSS consts<>+192(SB), Y8
-	VBROADCASTSS consts<>+224(SB), Y9
-	VBROADCASTSS consts<>+256(SB), Y10
-	VBROADCASTSS consts<>+288(SB), Y11
+	VBROADCASTSS consts<>+128(SB), Y2
+	VBROADCASTSS consts<>+32(SB), Y3
+	VBROADCASTSS consts<>+64(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+160(SB), Y6
+	VBROADCASTSS consts<>+192(SB), Y7
+	VBROADCASTSS consts<>+224(SB), Y8
+	VBROADCASTSS consts<>+256(SB), Y9
+	VBROADCASTSS consts<>+288(SB), Y10
+	VBROADCASTSS consts<>+320(SB), Y11
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1011,38 +1055,34 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87, or NaN?
-	VMOVUPS   (DX), Y12
-	VPAND     consts<>+0(SB), Y12, Y12
-	VMOVUPS   32(DX), Y13
-	VPAND     consts<>+0(SB), Y13, Y13
+	// any |x| > limit, or NaN?
+	VPAND     (DX), Y3, Y12
+	VPAND     32(DX), Y3, Y13
 	VPMAXSD   Y13, Y12, Y12
-	VMOVUPS   64(DX), Y13
-	VPAND     consts<>+0(SB), Y13, Y13
+	VPAND     64(DX), Y3, Y13
 	VPMAXSD   Y13, Y12, Y12
-	VMOVUPS   96(DX), Y13
-	VPAND     consts<>+0(SB), Y13, Y13
+	VPAND     96(DX), Y3, Y13
 	VPMAXSD   Y13, Y12, Y12
-	VPCMPGTD  consts<>+32(SB), Y12, Y12
+	VPCMPGTD  consts<>+0(SB), Y12, Y12
 	VMOVMSKPS Y12, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VADDPS    (DX), Y5, Y12
+	VADDPS    (DX), Y4, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y5, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y14, Y12
 	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
+	VMOVAPS     Y9, Y14
+	VFMADD231PS Y8, Y12, Y14
+	VFMADD213PS Y10, Y12, Y14
 	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
 
 	// 2^n T[j] (1 + p)
@@ -1051,22 +1091,22 @@ block:
 	VPADDD      Y13, Y14, Y13
 	VFMADD231PS Y12, Y13, Y13
 	VMOVUPS     Y13, (CX)
-	VADDPS      32(DX), Y5, Y12
+	VADDPS      32(DX), Y4, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y5, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y14, Y12
 	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
+	VMOVAPS     Y9, Y14
+	VFMADD231PS Y8, Y12, Y14
+	VFMADD213PS Y10, Y12, Y14
 	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
 
 	// 2^n T[j] (1 + p)
@@ -1075,22 +1115,22 @@ block:
 	VPADDD      Y13, Y14, Y13
 	VFMADD231PS Y12, Y13, Y13
 	VMOVUPS     Y13, 32(CX)
-	VADDPS      64(DX), Y5, Y12
+	VADDPS      64(DX), Y4, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y5, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y14, Y12
 	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
+	VMOVAPS     Y9, Y14
+	VFMADD231PS Y8, Y12, Y14
+	VFMADD213PS Y10, Y12, Y14
 	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
 
 	// 2^n T[j] (1 + p)
@@ -1099,22 +1139,22 @@ block:
 	VPADDD      Y13, Y14, Y13
 	VFMADD231PS Y12, Y13, Y13
 	VMOVUPS     Y13, 64(CX)
-	VADDPS      96(DX), Y5, Y12
+	VADDPS      96(DX), Y4, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y5, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y14, Y12
 	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
+	VMOVAPS     Y9, Y14
+	VFMADD231PS Y8, Y12, Y14
+	VFMADD213PS Y10, Y12, Y14
 	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
 
 	// 2^n T[j] (1 + p)
@@ -1144,28 +1184,28 @@ vector:
 	VMASKMOVPS (DX), Y12, Y13
 	VBLENDVPS  Y12, Y13, Y1, Y12
 
-	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y12, Y13
-	VPCMPGTD  consts<>+32(SB), Y13, Y13
+	// any |x| > limit, or NaN?
+	VPAND     Y3, Y12, Y13
+	VPCMPGTD  consts<>+0(SB), Y13, Y13
 	VMOVMSKPS Y13, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VADDPS    Y5, Y12, Y12
+	VADDPS    Y4, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y5, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y14, Y12
 	VFNMADD231PS Y7, Y14, Y12
-	VFNMADD231PS Y8, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y12, Y14
+	VMOVAPS     Y9, Y14
+	VFMADD231PS Y8, Y12, Y14
+	VFMADD213PS Y10, Y12, Y14
 	VFMADD213PS Y11, Y12, Y14
-	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
 
 	// 2^n T[j] (1 + p)
@@ -1214,25 +1254,27 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS (DX), Y5, Y12
-	VMAXPS Y12, Y2, Y12
-	VMINPS Y12, Y3, Y12
+	VADDPS       (DX), Y4, Y12
+	VBROADCASTSS consts<>+416(SB), Y13
+	VMAXPS       Y12, Y13, Y12
+	VBROADCASTSS consts<>+448(SB), Y13
+	VMINPS       Y12, Y13, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y5, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
 	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y6, Y14, Y15
 	VFNMADD231PS Y7, Y14, Y15
-	VFNMADD231PS Y8, Y14, Y15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y15, Y14
+	VMOVAPS     Y9, Y14
+	VFMADD231PS Y8, Y15, Y14
+	VFMADD213PS Y10, Y15, Y14
 	VFMADD213PS Y11, Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y15
 	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
 	VPAND       consts<>+512(SB), Y12, Y12
@@ -1274,25 +1316,27 @@ slowvector:
 	VBLENDVPS  Y12, Y13, Y1, Y12
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS Y5, Y12, Y12
-	VMAXPS Y12, Y2, Y12
-	VMINPS Y12, Y3, Y12
+	VADDPS       Y4, Y12, Y12
+	VBROADCASTSS consts<>+416(SB), Y13
+	VMAXPS       Y12, Y13, Y12
+	VBROADCASTSS consts<>+448(SB), Y13
+	VMINPS       Y12, Y13, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y6, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y5, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
 	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y6, Y14, Y15
 	VFNMADD231PS Y7, Y14, Y15
-	VFNMADD231PS Y8, Y14, Y15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y14
-	VFMADD231PS Y9, Y15, Y14
+	VMOVAPS     Y9, Y14
+	VFMADD231PS Y8, Y15, Y14
+	VFMADD213PS Y10, Y15, Y14
 	VFMADD213PS Y11, Y15, Y14
-	VFMADD213PS consts<>+320(SB), Y15, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y15
 	VCMPPS      $0x11, consts<>+480(SB), Y12, Y12
 	VPAND       consts<>+512(SB), Y12, Y12
@@ -1351,20 +1395,17 @@ partdone2:
 // Requires: AVX, AVX512F, BMI2
 TEXT ·logAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+928(SB), Z1
-	VMOVUPS      log_r16<>+0(SB), Z2
-	VBROADCASTSS consts<>+672(SB), Z3
-	VMOVUPS      log_th16<>+0(SB), Z4
-	VMOVUPS      log_tl16<>+0(SB), Z5
-	VBROADCASTSS consts<>+736(SB), Z6
-	VBROADCASTSS consts<>+768(SB), Z7
-	VBROADCASTSS consts<>+704(SB), Z8
-	VBROADCASTSS consts<>+800(SB), Z9
-	VBROADCASTSS consts<>+832(SB), Z10
-	VBROADCASTSS consts<>+864(SB), Z11
-	VBROADCASTSS consts<>+896(SB), Z12
-	VBROADCASTSS consts<>+608(SB), Z13
-	VBROADCASTSS consts<>+640(SB), Z14
+	VMOVUPS      log_r16<>+0(SB), Z1
+	VBROADCASTSS consts<>+672(SB), Z2
+	VMOVUPS      log_th16<>+0(SB), Z3
+	VMOVUPS      log_tl16<>+0(SB), Z4
+	VBROADCASTSS consts<>+736(SB), Z5
+	VBROADCASTSS consts<>+768(SB), Z6
+	VBROADCASTSS consts<>+704(SB), Z7
+	VBROADCASTSS consts<>+800(SB), Z8
+	VBROADCASTSS consts<>+832(SB), Z9
+	VBROADCASTSS consts<>+864(SB), Z10
+	VBROADCASTSS consts<>+896(SB), Z11
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1372,7 +1413,100 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-24
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z15
+	VMOVUPS (DX), Z12
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z12, Z13
+	VGETMANTPS $0x08, Z12, Z12
+	VPSRLD     $0x13, Z12, Z14
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z1, Z14, Z15
+	VFMADD213PS Z2, Z15, Z12
+	VPERMPS     Z3, Z14, Z15
+	VPERMPS     Z4, Z14, Z14
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z12, Z12, Z16
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z12, Z17
+	VFMADD231PS Z7, Z16, Z17
+	VMOVAPS     Z9, Z18
+	VFMADD231PS Z8, Z12, Z18
+	VFMADD231PS Z17, Z16, Z18
+	VFMADD231PS Z10, Z13, Z14
+	VFMADD231PS Z18, Z16, Z14
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z11, Z13, Z15
+	VADDPS      Z12, Z15, Z13
+	VSUBPS      Z13, Z15, Z15
+	VADDPS      Z12, Z15, Z12
+	VADDPS      Z12, Z14, Z12
+	VADDPS      Z12, Z13, Z12
+	VMOVUPS     64(DX), Z13
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z13, Z14
+	VGETMANTPS $0x08, Z13, Z13
+	VPSRLD     $0x13, Z13, Z15
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z1, Z15, Z16
+	VFMADD213PS Z2, Z16, Z13
+	VPERMPS     Z3, Z15, Z16
+	VPERMPS     Z4, Z15, Z15
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z13, Z13, Z17
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z13, Z18
+	VFMADD231PS Z7, Z17, Z18
+	VMOVAPS     Z9, Z19
+	VFMADD231PS Z8, Z13, Z19
+	VFMADD231PS Z18, Z17, Z19
+	VFMADD231PS Z10, Z14, Z15
+	VFMADD231PS Z19, Z17, Z15
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z11, Z14, Z16
+	VADDPS      Z13, Z16, Z14
+	VSUBPS      Z14, Z16, Z16
+	VADDPS      Z13, Z16, Z13
+	VADDPS      Z13, Z15, Z13
+	VADDPS      Z13, Z14, Z13
+	VMOVUPS     128(DX), Z14
+
+	// x = 2^k z; j is z's table cell
+	VGETEXPPS  Z14, Z15
+	VGETMANTPS $0x08, Z14, Z14
+	VPSRLD     $0x13, Z14, Z16
+
+	// f = z R[j] - 1, exact
+	VPERMPS     Z1, Z16, Z17
+	VFMADD213PS Z2, Z17, Z14
+	VPERMPS     Z3, Z16, Z17
+	VPERMPS     Z4, Z16, Z16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Z14, Z14, Z18
+	VMOVAPS     Z6, Z19
+	VFMADD231PS Z5, Z14, Z19
+	VFMADD231PS Z7, Z18, Z19
+	VMOVAPS     Z9, Z20
+	VFMADD231PS Z8, Z14, Z20
+	VFMADD231PS Z19, Z18, Z20
+	VFMADD231PS Z10, Z15, Z16
+	VFMADD231PS Z20, Z18, Z16
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS Z11, Z15, Z17
+	VADDPS      Z14, Z17, Z15
+	VSUBPS      Z15, Z17, Z17
+	VADDPS      Z14, Z17, Z14
+	VADDPS      Z14, Z16, Z14
+	VADDPS      Z14, Z15, Z14
+	VMOVUPS     192(DX), Z15
 
 	// x = 2^k z; j is z's table cell
 	VGETEXPPS  Z15, Z16
@@ -1380,133 +1514,40 @@ block:
 	VPSRLD     $0x13, Z15, Z17
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z17, Z18
-	VFMADD213PS Z3, Z18, Z15
-	VPERMPS     Z4, Z17, Z18
-	VPERMPS     Z5, Z17, Z17
+	VPERMPS     Z1, Z17, Z18
+	VFMADD213PS Z2, Z18, Z15
+	VPERMPS     Z3, Z17, Z18
+	VPERMPS     Z4, Z17, Z17
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS      Z15, Z15, Z19
-	VMOVAPS     Z7, Z20
-	VFMADD231PS Z6, Z15, Z20
-	VFMADD231PS Z8, Z19, Z20
-	VMOVAPS     Z10, Z21
-	VFMADD231PS Z9, Z15, Z21
+	VMOVAPS     Z6, Z20
+	VFMADD231PS Z5, Z15, Z20
+	VFMADD231PS Z7, Z19, Z20
+	VMOVAPS     Z9, Z21
+	VFMADD231PS Z8, Z15, Z21
 	VFMADD231PS Z20, Z19, Z21
-	VFMADD231PS Z11, Z16, Z17
+	VFMADD231PS Z10, Z16, Z17
 	VFMADD231PS Z21, Z19, Z17
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z16, Z18
+	VFMADD231PS Z11, Z16, Z18
 	VADDPS      Z15, Z18, Z16
 	VSUBPS      Z16, Z18, Z18
 	VADDPS      Z15, Z18, Z15
 	VADDPS      Z15, Z17, Z15
 	VADDPS      Z15, Z16, Z15
-	VMOVUPS     64(DX), Z16
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z16, Z17
-	VGETMANTPS $0x08, Z16, Z16
-	VPSRLD     $0x13, Z16, Z18
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z18, Z19
-	VFMADD213PS Z3, Z19, Z16
-	VPERMPS     Z4, Z18, Z19
-	VPERMPS     Z5, Z18, Z18
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z7, Z21
-	VFMADD231PS Z6, Z16, Z21
-	VFMADD231PS Z8, Z20, Z21
-	VMOVAPS     Z10, Z22
-	VFMADD231PS Z9, Z16, Z22
-	VFMADD231PS Z21, Z20, Z22
-	VFMADD231PS Z11, Z17, Z18
-	VFMADD231PS Z22, Z20, Z18
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z17, Z19
-	VADDPS      Z16, Z19, Z17
-	VSUBPS      Z17, Z19, Z19
-	VADDPS      Z16, Z19, Z16
-	VADDPS      Z16, Z18, Z16
-	VADDPS      Z16, Z17, Z16
-	VMOVUPS     128(DX), Z17
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z17, Z18
-	VGETMANTPS $0x08, Z17, Z17
-	VPSRLD     $0x13, Z17, Z19
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z19, Z20
-	VFMADD213PS Z3, Z20, Z17
-	VPERMPS     Z4, Z19, Z20
-	VPERMPS     Z5, Z19, Z19
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z17, Z17, Z21
-	VMOVAPS     Z7, Z22
-	VFMADD231PS Z6, Z17, Z22
-	VFMADD231PS Z8, Z21, Z22
-	VMOVAPS     Z10, Z23
-	VFMADD231PS Z9, Z17, Z23
-	VFMADD231PS Z22, Z21, Z23
-	VFMADD231PS Z11, Z18, Z19
-	VFMADD231PS Z23, Z21, Z19
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z18, Z20
-	VADDPS      Z17, Z20, Z18
-	VSUBPS      Z18, Z20, Z20
-	VADDPS      Z17, Z20, Z17
-	VADDPS      Z17, Z19, Z17
-	VADDPS      Z17, Z18, Z17
-	VMOVUPS     192(DX), Z18
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z18, Z19
-	VGETMANTPS $0x08, Z18, Z18
-	VPSRLD     $0x13, Z18, Z20
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z20, Z21
-	VFMADD213PS Z3, Z21, Z18
-	VPERMPS     Z4, Z20, Z21
-	VPERMPS     Z5, Z20, Z20
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z18, Z18, Z22
-	VMOVAPS     Z7, Z23
-	VFMADD231PS Z6, Z18, Z23
-	VFMADD231PS Z8, Z22, Z23
-	VMOVAPS     Z10, Z24
-	VFMADD231PS Z9, Z18, Z24
-	VFMADD231PS Z23, Z22, Z24
-	VFMADD231PS Z11, Z19, Z20
-	VFMADD231PS Z24, Z22, Z20
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z19, Z21
-	VADDPS      Z18, Z21, Z19
-	VSUBPS      Z19, Z21, Z21
-	VADDPS      Z18, Z21, Z18
-	VADDPS      Z18, Z20, Z18
-	VADDPS      Z18, Z19, Z18
 
 	// any NaN?
-	VCMPPS   $0x03, Z16, Z15, K1
-	VCMPPS   $0x03, Z18, Z17, K2
+	VCMPPS   $0x03, Z13, Z12, K1
+	VCMPPS   $0x03, Z15, Z14, K2
 	KORW     K1, K2, K1
 	KORTESTW K1, K1
 	JNE      slowblock
-	VMOVUPS  Z15, (CX)
-	VMOVUPS  Z16, 64(CX)
-	VMOVUPS  Z17, 128(CX)
-	VMOVUPS  Z18, 192(CX)
+	VMOVUPS  Z12, (CX)
+	VMOVUPS  Z13, 64(CX)
+	VMOVUPS  Z14, 128(CX)
+	VMOVUPS  Z15, 192(CX)
 
 nextblock:
 	ADDQ $+256, CX
@@ -1523,44 +1564,44 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z15
-	VMOVUPS (DX), K1, Z15
+	VMOVAPS Z0, Z12
+	VMOVUPS (DX), K1, Z12
 
 	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z15, Z16
-	VGETMANTPS $0x08, Z15, Z17
-	VPSRLD     $0x13, Z17, Z18
+	VGETEXPPS  Z12, Z13
+	VGETMANTPS $0x08, Z12, Z14
+	VPSRLD     $0x13, Z14, Z15
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z2, Z18, Z19
-	VFMADD213PS Z3, Z19, Z17
-	VPERMPS     Z4, Z18, Z19
-	VPERMPS     Z5, Z18, Z18
+	VPERMPS     Z1, Z15, Z16
+	VFMADD213PS Z2, Z16, Z14
+	VPERMPS     Z3, Z15, Z16
+	VPERMPS     Z4, Z15, Z15
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z17, Z17, Z20
-	VMOVAPS     Z7, Z21
-	VFMADD231PS Z6, Z17, Z21
-	VFMADD231PS Z8, Z20, Z21
-	VMOVAPS     Z10, Z22
-	VFMADD231PS Z9, Z17, Z22
-	VFMADD231PS Z21, Z20, Z22
-	VFMADD231PS Z11, Z16, Z18
-	VFMADD231PS Z22, Z20, Z18
+	VMULPS      Z14, Z14, Z17
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z14, Z18
+	VFMADD231PS Z7, Z17, Z18
+	VMOVAPS     Z9, Z19
+	VFMADD231PS Z8, Z14, Z19
+	VFMADD231PS Z18, Z17, Z19
+	VFMADD231PS Z10, Z13, Z15
+	VFMADD231PS Z19, Z17, Z15
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z12, Z16, Z19
-	VADDPS      Z17, Z19, Z16
-	VSUBPS      Z16, Z19, Z19
-	VADDPS      Z17, Z19, Z17
-	VADDPS      Z17, Z18, Z17
-	VADDPS      Z17, Z16, Z16
+	VFMADD231PS Z11, Z13, Z16
+	VADDPS      Z14, Z16, Z13
+	VSUBPS      Z13, Z16, Z16
+	VADDPS      Z14, Z16, Z14
+	VADDPS      Z14, Z15, Z14
+	VADDPS      Z14, Z13, Z13
 
 	// any NaN?
-	VCMPPS   $0x03, Z16, Z16, K2
+	VCMPPS   $0x03, Z13, Z13, K2
 	KORTESTW K2, K2
 	JNE      slowvector
-	VMOVUPS  Z16, K1, (CX)
+	VMOVUPS  Z13, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -1575,81 +1616,81 @@ done:
 
 slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS   (DX), Z19
-	VPXORD    Z20, Z20, Z20
-	VPCMPD    $0x06, Z19, Z20, K1
-	VPCMPD    $0x06, Z1, Z19, K2
-	KORW      K1, K2, K1
-	VBLENDMPS Z13, Z15, K1, Z15
-	VPADDD    Z19, Z19, Z20
-	VPXORD    Z21, Z21, Z21
-	VPCMPD    $0x00, Z21, Z20, K1
-	VBLENDMPS Z14, Z15, K1, Z15
-	VPCMPD    $0x00, Z1, Z19, K1
-	VBLENDMPS Z1, Z15, K1, Z15
-	VMOVUPS   Z15, (CX)
+	VMOVUPS        (DX), Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x06, Z16, Z17, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
+	VPADDD         Z16, Z16, Z17
+	VPXORD         Z18, Z18, Z18
+	VPCMPD         $0x00, Z18, Z17, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z12, K1, Z12
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z12, K1, Z12
+	VMOVUPS        Z12, (CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS   64(DX), Z15
-	VPXORD    Z19, Z19, Z19
-	VPCMPD    $0x06, Z15, Z19, K1
-	VPCMPD    $0x06, Z1, Z15, K2
-	KORW      K1, K2, K1
-	VBLENDMPS Z13, Z16, K1, Z16
-	VPADDD    Z15, Z15, Z19
-	VPXORD    Z20, Z20, Z20
-	VPCMPD    $0x00, Z20, Z19, K1
-	VBLENDMPS Z14, Z16, K1, Z16
-	VPCMPD    $0x00, Z1, Z15, K1
-	VBLENDMPS Z1, Z16, K1, Z15
-	VMOVUPS   Z15, 64(CX)
+	VMOVUPS        64(DX), Z12
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x06, Z12, Z16, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z13
+	VPADDD         Z12, Z12, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x00, Z17, Z16, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 64(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS   128(DX), Z15
-	VPXORD    Z16, Z16, Z16
-	VPCMPD    $0x06, Z15, Z16, K1
-	VPCMPD    $0x06, Z1, Z15, K2
-	KORW      K1, K2, K1
-	VBLENDMPS Z13, Z17, K1, Z16
-	VPADDD    Z15, Z15, Z17
-	VPXORD    Z19, Z19, Z19
-	VPCMPD    $0x00, Z19, Z17, K1
-	VBLENDMPS Z14, Z16, K1, Z16
-	VPCMPD    $0x00, Z1, Z15, K1
-	VBLENDMPS Z1, Z16, K1, Z15
-	VMOVUPS   Z15, 128(CX)
+	VMOVUPS        128(DX), Z12
+	VPXORD         Z13, Z13, Z13
+	VPCMPD         $0x06, Z12, Z13, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x00, Z16, Z14, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 128(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS   192(DX), Z15
-	VPXORD    Z16, Z16, Z16
-	VPCMPD    $0x06, Z15, Z16, K1
-	VPCMPD    $0x06, Z1, Z15, K2
-	KORW      K1, K2, K1
-	VBLENDMPS Z13, Z18, K1, Z16
-	VPADDD    Z15, Z15, Z17
-	VPXORD    Z18, Z18, Z18
-	VPCMPD    $0x00, Z18, Z17, K1
-	VBLENDMPS Z14, Z16, K1, Z16
-	VPCMPD    $0x00, Z1, Z15, K1
-	VBLENDMPS Z1, Z16, K1, Z15
-	VMOVUPS   Z15, 192(CX)
-	JMP       nextblock
+	VMOVUPS        192(DX), Z12
+	VPXORD         Z13, Z13, Z13
+	VPCMPD         $0x06, Z12, Z13, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z14, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 192(CX)
+	JMP            nextblock
 
 slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXORD    Z17, Z17, Z17
-	VPCMPD    $0x06, Z15, Z17, K2
-	VPCMPD    $0x06, Z1, Z15, K3
-	KORW      K2, K3, K2
-	VBLENDMPS Z13, Z16, K2, Z16
-	VPADDD    Z15, Z15, Z17
-	VPXORD    Z18, Z18, Z18
-	VPCMPD    $0x00, Z18, Z17, K2
-	VBLENDMPS Z14, Z16, K2, Z16
-	VPCMPD    $0x00, Z1, Z15, K2
-	VBLENDMPS Z1, Z16, K2, Z15
-	VMOVUPS   Z15, K1, (CX)
-	JMP       nextvector
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z12, Z14, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z14, K2
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K2, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K2, Z12
+	VMOVUPS        Z12, K1, (CX)
+	JMP            nextvector
 
 // func logAVX2(dst *float32, x *float32, n int)
 // Requires: AVX, AVX2, CMOV, FMA3
@@ -1658,10 +1699,10 @@ TEXT ·logAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS      log_th<>+0(SB), Y1
 	VMOVUPS      log_tl<>+0(SB), Y2
 	VBROADCASTSS consts<>+384(SB), Y3
-	VBROADCASTSS consts<>+1120(SB), Y4
-	VBROADCASTSS consts<>+928(SB), Y5
+	VBROADCASTSS consts<>+928(SB), Y4
+	VBROADCASTSS consts<>+1024(SB), Y5
 	VBROADCASTSS consts<>+640(SB), Y6
-	VBROADCASTSS consts<>+1024(SB), Y7
+	VBROADCASTSS consts<>+672(SB), Y7
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -1672,12 +1713,12 @@ loop:
 
 block:
 	// any x not in [2^-126, Inf)?
-	VPADDD    (DX), Y5, Y8
-	VPADDD    32(DX), Y5, Y9
+	VPADDD    (DX), Y4, Y8
+	VPADDD    32(DX), Y4, Y9
 	VPMAXSD   Y9, Y8, Y8
-	VPADDD    64(DX), Y5, Y9
+	VPADDD    64(DX), Y4, Y9
 	VPMAXSD   Y9, Y8, Y8
-	VPADDD    96(DX), Y5, Y9
+	VPADDD    96(DX), Y4, Y9
 	VPMAXSD   Y9, Y8, Y8
 	VPCMPGTD  consts<>+992(SB), Y8, Y8
 	VMOVMSKPS Y8, BX
@@ -1686,14 +1727,14 @@ block:
 	VMOVUPS   (DX), Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y7, Y8, Y9
+	VPSUBD Y5, Y8, Y9
 	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
 	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VFMADD213PS Y7, Y11, Y8
 	VCVTDQ2PS   Y10, Y10
 	VPERMILPS   Y9, Y1, Y11
 	VPERMILPS   Y9, Y2, Y9
@@ -1720,14 +1761,14 @@ block:
 	VMOVUPS     32(DX), Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y7, Y8, Y9
+	VPSUBD Y5, Y8, Y9
 	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
 	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VFMADD213PS Y7, Y11, Y8
 	VCVTDQ2PS   Y10, Y10
 	VPERMILPS   Y9, Y1, Y11
 	VPERMILPS   Y9, Y2, Y9
@@ -1754,14 +1795,14 @@ block:
 	VMOVUPS     64(DX), Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y7, Y8, Y9
+	VPSUBD Y5, Y8, Y9
 	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
 	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VFMADD213PS Y7, Y11, Y8
 	VCVTDQ2PS   Y10, Y10
 	VPERMILPS   Y9, Y1, Y11
 	VPERMILPS   Y9, Y2, Y9
@@ -1788,14 +1829,14 @@ block:
 	VMOVUPS     96(DX), Y8
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y7, Y8, Y9
+	VPSUBD Y5, Y8, Y9
 	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
 	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VFMADD213PS Y7, Y11, Y8
 	VCVTDQ2PS   Y10, Y10
 	VPERMILPS   Y9, Y1, Y11
 	VPERMILPS   Y9, Y2, Y9
@@ -1841,21 +1882,21 @@ vector:
 	VBLENDVPS  Y8, Y9, Y3, Y8
 
 	// any x not in [2^-126, Inf)?
-	VPADDD    Y5, Y8, Y9
+	VPADDD    Y4, Y8, Y9
 	VPCMPGTD  consts<>+992(SB), Y9, Y9
 	VMOVMSKPS Y9, BX
 	TESTL     BX, BX
 	JNE       slowvector
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y7, Y8, Y9
+	VPSUBD Y5, Y8, Y9
 	VPAND  Y6, Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 	VPSUBD Y10, Y8, Y8
 
 	// f = z R[j] - 1, exact
 	VPERMILPS   Y9, Y0, Y11
-	VFMADD213PS consts<>+672(SB), Y11, Y8
+	VFMADD213PS Y7, Y11, Y8
 	VCVTDQ2PS   Y10, Y10
 	VPERMILPS   Y9, Y1, Y11
 	VPERMILPS   Y9, Y2, Y9
@@ -1921,13 +1962,14 @@ slow:
 	VMOVUPS (DX), Y8
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VPCMPGTD  Y8, Y4, Y9
-	VCVTDQ2PS Y8, Y10
-	VBLENDVPS Y9, Y10, Y8, Y10
-	VPAND     consts<>+1152(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y9
+	VPCMPGTD     Y8, Y9, Y9
+	VCVTDQ2PS    Y8, Y10
+	VBLENDVPS    Y9, Y10, Y8, Y10
+	VPAND        consts<>+1152(SB), Y9, Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y7, Y10, Y11
+	VPSUBD Y5, Y10, Y11
 	VPAND  Y6, Y11, Y12
 	VPSRLD $0x15, Y11, Y11
 	VPSUBD Y12, Y10, Y10
@@ -1935,7 +1977,7 @@ slow:
 
 	// f = z R[j] - 1, exact
 	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS consts<>+672(SB), Y12, Y10
+	VFMADD213PS Y7, Y12, Y10
 	VCVTDQ2PS   Y9, Y9
 	VPERMILPS   Y11, Y1, Y12
 	VPERMILPS   Y11, Y2, Y11
@@ -1962,15 +2004,15 @@ slow:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
 	VPXOR     Y10, Y10, Y10
 	VPCMPGTD  Y8, Y10, Y10
-	VPCMPGTD  Y5, Y8, Y11
+	VPCMPGTD  Y4, Y8, Y11
 	VPOR      Y10, Y11, Y10
 	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
 	VPADDD    Y8, Y8, Y10
 	VPXOR     Y11, Y11, Y11
 	VPCMPEQD  Y11, Y10, Y10
 	VBLENDVPS Y10, Y6, Y9, Y9
-	VPCMPEQD  Y5, Y8, Y8
-	VBLENDVPS Y8, Y5, Y9, Y8
+	VPCMPEQD  Y4, Y8, Y8
+	VBLENDVPS Y8, Y4, Y9, Y8
 	VMOVUPS   Y8, (CX)
 	ADDQ      $+32, CX
 	ADDQ      $+32, DX
@@ -1992,13 +2034,14 @@ slowvector:
 	VBLENDVPS  Y8, Y9, Y3, Y8
 
 	// a subnormal x is the integer bits(x), times 2^-149
-	VPCMPGTD  Y8, Y4, Y9
-	VCVTDQ2PS Y8, Y10
-	VBLENDVPS Y9, Y10, Y8, Y10
-	VPAND     consts<>+1152(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y9
+	VPCMPGTD     Y8, Y9, Y9
+	VCVTDQ2PS    Y8, Y10
+	VBLENDVPS    Y9, Y10, Y8, Y10
+	VPAND        consts<>+1152(SB), Y9, Y9
 
 	// x = 2^k z; e = k << 23, j is z's table cell
-	VPSUBD Y7, Y10, Y11
+	VPSUBD Y5, Y10, Y11
 	VPAND  Y6, Y11, Y12
 	VPSRLD $0x15, Y11, Y11
 	VPSUBD Y12, Y10, Y10
@@ -2006,7 +2049,7 @@ slowvector:
 
 	// f = z R[j] - 1, exact
 	VPERMILPS   Y11, Y0, Y12
-	VFMADD213PS consts<>+672(SB), Y12, Y10
+	VFMADD213PS Y7, Y12, Y10
 	VCVTDQ2PS   Y9, Y9
 	VPERMILPS   Y11, Y1, Y12
 	VPERMILPS   Y11, Y2, Y11
@@ -2033,15 +2076,15 @@ slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
 	VPXOR     Y10, Y10, Y10
 	VPCMPGTD  Y8, Y10, Y10
-	VPCMPGTD  Y5, Y8, Y11
+	VPCMPGTD  Y4, Y8, Y11
 	VPOR      Y10, Y11, Y10
 	VBLENDVPS Y10, consts<>+608(SB), Y9, Y9
 	VPADDD    Y8, Y8, Y10
 	VPXOR     Y11, Y11, Y11
 	VPCMPEQD  Y11, Y10, Y10
 	VBLENDVPS Y10, Y6, Y9, Y9
-	VPCMPEQD  Y5, Y8, Y8
-	VBLENDVPS Y8, Y5, Y9, Y8
+	VPCMPEQD  Y4, Y8, Y8
+	VBLENDVPS Y8, Y4, Y9, Y8
 	CMPQ      AX, $+8
 	JLT       partless2
 	VMOVUPS   Y8, (CX)
@@ -2080,28 +2123,20 @@ partdone2:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidAVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1216(SB), Z1
-	VBROADCASTSS consts<>+416(SB), Z2
-	VBROADCASTSS consts<>+512(SB), Z3
-	VBROADCASTSS consts<>+544(SB), Z4
-	VBROADCASTSS consts<>+128(SB), Z5
-	VBROADCASTSS consts<>+1184(SB), Z6
-	VBROADCASTSS consts<>+64(SB), Z7
-	VBROADCASTSS consts<>+96(SB), Z8
-	VBROADCASTSS consts<>+160(SB), Z9
-	VBROADCASTSS consts<>+192(SB), Z10
-	VBROADCASTSS consts<>+224(SB), Z11
-	VBROADCASTSS consts<>+256(SB), Z12
-	VBROADCASTSS consts<>+288(SB), Z13
-	VBROADCASTSS consts<>+320(SB), Z14
-	VBROADCASTSS consts<>+352(SB), Z15
-	VBROADCASTSS consts<>+0(SB), Z16
-	VMOVUPS      exp_one<>+0(SB), Z17
-	VBROADCASTSS consts<>+576(SB), Z18
-	VBROADCASTSS consts<>+32(SB), Z19
-	VBROADCASTSS consts<>+480(SB), Z20
-	VMOVUPS      exp_t<>+0(SB), Z21
-	VBROADCASTSS consts<>+608(SB), Z22
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+64(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+224(SB), Z8
+	VBROADCASTSS consts<>+256(SB), Z9
+	VBROADCASTSS consts<>+288(SB), Z10
+	VBROADCASTSS consts<>+320(SB), Z11
+	VBROADCASTSS consts<>+352(SB), Z12
+	VMOVUPS      exp_one<>+0(SB), Z13
+	VBROADCASTSS consts<>+0(SB), Z14
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2111,149 +2146,149 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87, or NaN?
-	VPANDD   (DX), Z16, Z23
-	VPANDD   64(DX), Z16, Z24
-	VPMAXSD  Z24, Z23, Z23
-	VPANDD   128(DX), Z16, Z24
-	VPMAXSD  Z24, Z23, Z23
-	VPANDD   192(DX), Z16, Z24
-	VPMAXSD  Z24, Z23, Z23
-	VPCMPD   $0x06, Z19, Z23, K1
+	// any |x| > limit, or NaN?
+	VPANDD   (DX), Z2, Z15
+	VPANDD   64(DX), Z2, Z16
+	VPMAXSD  Z16, Z15, Z15
+	VPANDD   128(DX), Z2, Z16
+	VPMAXSD  Z16, Z15, Z15
+	VPANDD   192(DX), Z2, Z16
+	VPMAXSD  Z16, Z15, Z15
+	VPCMPD   $0x06, Z14, Z15, K1
 	KORTESTW K1, K1
 	JNE      slowblock
-	VMOVUPS  (DX), Z23
-	VPORD    Z6, Z23, Z24
-	VSUBPS   Z7, Z24, Z24
+	VMOVUPS  (DX), Z15
+	VPORD    Z3, Z15, Z16
+	VSUBPS   Z4, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z25
-	VFMADD231PS Z8, Z24, Z25
-	VSUBPS      Z5, Z25, Z26
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z26, Z24
-	VFNMADD231PS Z10, Z26, Z24
+	VFNMADD231PS Z6, Z18, Z16
+	VFNMADD231PS Z7, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z24, Z26
-	VFMADD213PS Z13, Z24, Z26
-	VFMADD213PS Z14, Z24, Z26
-	VFMADD213PS Z15, Z26, Z24
+	VMOVAPS     Z9, Z18
+	VFMADD231PS Z8, Z16, Z18
+	VFMADD213PS Z10, Z16, Z18
+	VFMADD213PS Z11, Z16, Z18
+	VFMADD213PS Z12, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z25, Z26
-	VPSLLD      $0x15, Z25, Z25
-	VPADDD      Z25, Z26, Z25
-	VFMADD231PS Z24, Z25, Z25
-	VPMOVD2M    Z23, K1
-	VBLENDMPS   Z25, Z0, K1, Z23
+	VPERMPS     Z13, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPMOVD2M    Z15, K1
+	VBLENDMPS   Z17, Z0, K1, Z15
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z25, Z24
-	VDIVPS       Z24, Z25, Z24
-	VFNMADD231PS Z24, Z23, Z23
-	VMOVUPS      Z23, (CX)
-	VMOVUPS      64(DX), Z23
-	VPORD        Z6, Z23, Z24
-	VSUBPS       Z7, Z24, Z24
+	VADDPS       Z0, Z17, Z16
+	VDIVPS       Z16, Z17, Z16
+	VFNMADD231PS Z16, Z15, Z15
+	VMOVUPS      Z15, (CX)
+	VMOVUPS      64(DX), Z15
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z25
-	VFMADD231PS Z8, Z24, Z25
-	VSUBPS      Z5, Z25, Z26
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z26, Z24
-	VFNMADD231PS Z10, Z26, Z24
+	VFNMADD231PS Z6, Z18, Z16
+	VFNMADD231PS Z7, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z24, Z26
-	VFMADD213PS Z13, Z24, Z26
-	VFMADD213PS Z14, Z24, Z26
-	VFMADD213PS Z15, Z26, Z24
+	VMOVAPS     Z9, Z18
+	VFMADD231PS Z8, Z16, Z18
+	VFMADD213PS Z10, Z16, Z18
+	VFMADD213PS Z11, Z16, Z18
+	VFMADD213PS Z12, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z25, Z26
-	VPSLLD      $0x15, Z25, Z25
-	VPADDD      Z25, Z26, Z25
-	VFMADD231PS Z24, Z25, Z25
-	VPMOVD2M    Z23, K1
-	VBLENDMPS   Z25, Z0, K1, Z23
+	VPERMPS     Z13, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPMOVD2M    Z15, K1
+	VBLENDMPS   Z17, Z0, K1, Z15
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z25, Z24
-	VDIVPS       Z24, Z25, Z24
-	VFNMADD231PS Z24, Z23, Z23
-	VMOVUPS      Z23, 64(CX)
-	VMOVUPS      128(DX), Z23
-	VPORD        Z6, Z23, Z24
-	VSUBPS       Z7, Z24, Z24
+	VADDPS       Z0, Z17, Z16
+	VDIVPS       Z16, Z17, Z16
+	VFNMADD231PS Z16, Z15, Z15
+	VMOVUPS      Z15, 64(CX)
+	VMOVUPS      128(DX), Z15
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z25
-	VFMADD231PS Z8, Z24, Z25
-	VSUBPS      Z5, Z25, Z26
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z26, Z24
-	VFNMADD231PS Z10, Z26, Z24
+	VFNMADD231PS Z6, Z18, Z16
+	VFNMADD231PS Z7, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z24, Z26
-	VFMADD213PS Z13, Z24, Z26
-	VFMADD213PS Z14, Z24, Z26
-	VFMADD213PS Z15, Z26, Z24
+	VMOVAPS     Z9, Z18
+	VFMADD231PS Z8, Z16, Z18
+	VFMADD213PS Z10, Z16, Z18
+	VFMADD213PS Z11, Z16, Z18
+	VFMADD213PS Z12, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z25, Z26
-	VPSLLD      $0x15, Z25, Z25
-	VPADDD      Z25, Z26, Z25
-	VFMADD231PS Z24, Z25, Z25
-	VPMOVD2M    Z23, K1
-	VBLENDMPS   Z25, Z0, K1, Z23
+	VPERMPS     Z13, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPMOVD2M    Z15, K1
+	VBLENDMPS   Z17, Z0, K1, Z15
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z25, Z24
-	VDIVPS       Z24, Z25, Z24
-	VFNMADD231PS Z24, Z23, Z23
-	VMOVUPS      Z23, 128(CX)
-	VMOVUPS      192(DX), Z23
-	VPORD        Z6, Z23, Z24
-	VSUBPS       Z7, Z24, Z24
+	VADDPS       Z0, Z17, Z16
+	VDIVPS       Z16, Z17, Z16
+	VFNMADD231PS Z16, Z15, Z15
+	VMOVUPS      Z15, 128(CX)
+	VMOVUPS      192(DX), Z15
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z25
-	VFMADD231PS Z8, Z24, Z25
-	VSUBPS      Z5, Z25, Z26
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z26, Z24
-	VFNMADD231PS Z10, Z26, Z24
+	VFNMADD231PS Z6, Z18, Z16
+	VFNMADD231PS Z7, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z24, Z26
-	VFMADD213PS Z13, Z24, Z26
-	VFMADD213PS Z14, Z24, Z26
-	VFMADD213PS Z15, Z26, Z24
+	VMOVAPS     Z9, Z18
+	VFMADD231PS Z8, Z16, Z18
+	VFMADD213PS Z10, Z16, Z18
+	VFMADD213PS Z11, Z16, Z18
+	VFMADD213PS Z12, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z25, Z26
-	VPSLLD      $0x15, Z25, Z25
-	VPADDD      Z25, Z26, Z25
-	VFMADD231PS Z24, Z25, Z25
-	VPMOVD2M    Z23, K1
-	VBLENDMPS   Z25, Z0, K1, Z23
+	VPERMPS     Z13, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPMOVD2M    Z15, K1
+	VBLENDMPS   Z17, Z0, K1, Z15
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z25, Z24
-	VDIVPS       Z24, Z25, Z24
-	VFNMADD231PS Z24, Z23, Z23
-	VMOVUPS      Z23, 192(CX)
+	VADDPS       Z0, Z17, Z16
+	VDIVPS       Z16, Z17, Z16
+	VFNMADD231PS Z16, Z15, Z15
+	VMOVUPS      Z15, 192(CX)
 	ADDQ         $+256, CX
 	ADDQ         $+256, DX
 	ADDQ         $-64, AX
@@ -2268,46 +2303,46 @@ vector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z23
-	VMOVUPS (DX), K1, Z23
+	VMOVAPS Z0, Z15
+	VMOVUPS (DX), K1, Z15
 
-	// any |x| > 87, or NaN?
-	VPANDD   Z16, Z23, Z24
-	VPCMPD   $0x06, Z19, Z24, K2
+	// any |x| > limit, or NaN?
+	VPANDD   Z2, Z15, Z16
+	VPCMPD   $0x06, Z14, Z16, K2
 	KORTESTW K2, K2
 	JNE      slowvector
-	VPORD    Z6, Z23, Z24
-	VSUBPS   Z7, Z24, Z24
+	VPORD    Z3, Z15, Z16
+	VSUBPS   Z4, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z25
-	VFMADD231PS Z8, Z24, Z25
-	VSUBPS      Z5, Z25, Z26
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z9, Z26, Z24
-	VFNMADD231PS Z10, Z26, Z24
+	VFNMADD231PS Z6, Z18, Z16
+	VFNMADD231PS Z7, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z26
-	VFMADD231PS Z11, Z24, Z26
-	VFMADD213PS Z13, Z24, Z26
-	VFMADD213PS Z14, Z24, Z26
-	VFMADD213PS Z15, Z26, Z24
+	VMOVAPS     Z9, Z18
+	VFMADD231PS Z8, Z16, Z18
+	VFMADD213PS Z10, Z16, Z18
+	VFMADD213PS Z11, Z16, Z18
+	VFMADD213PS Z12, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z17, Z25, Z26
-	VPSLLD      $0x15, Z25, Z25
-	VPADDD      Z25, Z26, Z25
-	VFMADD231PS Z24, Z25, Z25
-	VPMOVD2M    Z23, K2
-	VBLENDMPS   Z25, Z0, K2, Z23
+	VPERMPS     Z13, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VPMOVD2M    Z15, K2
+	VBLENDMPS   Z17, Z0, K2, Z15
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z25, Z24
-	VDIVPS       Z24, Z25, Z24
-	VFNMADD231PS Z24, Z23, Z23
-	VMOVUPS      Z23, K1, (CX)
+	VADDPS       Z0, Z17, Z16
+	VDIVPS       Z16, Z17, Z16
+	VFNMADD231PS Z16, Z15, Z15
+	VMOVUPS      Z15, K1, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
@@ -2322,59 +2357,64 @@ slowblock:
 	MOVQ $0x00000040, BX
 
 slow:
-	VMOVUPS (DX), Z23
+	VMOVUPS (DX), Z15
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z23, Z24
-	VSUBPS Z7, Z24, Z24
-	VMAXPS Z24, Z2, Z24
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z25
-	VFMADD231PS Z8, Z24, Z25
-	VSUBPS      Z5, Z25, Z26
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VMOVAPS      Z24, Z27
-	VFNMADD231PS Z9, Z26, Z27
-	VFNMADD231PS Z10, Z26, Z27
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z6, Z18, Z19
+	VFNMADD231PS Z7, Z18, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z28
-	VFMADD231PS Z11, Z27, Z28
-	VFMADD213PS Z13, Z27, Z28
-	VFMADD213PS Z14, Z27, Z28
-	VFMADD213PS Z15, Z28, Z27
-	VCMPPS      $0x11, Z20, Z24, K1
-	VMOVAPS.Z   Z3, K1, Z24
+	VMOVAPS      Z9, Z20
+	VFMADD231PS  Z8, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K1
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K1, Z16
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS     Z21, Z25, Z25
-	VFMADD231PS Z27, Z25, Z25
-	VMOVAPS.Z   Z4, K1, Z27
-	VADDPS      Z27, Z26, Z26
-	VSCALEFPS   Z26, Z25, Z25
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K1, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Z24, Z25, Z24
-	VADDPS  Z18, Z25, Z25
-	VPSUBD  Z18, Z25, Z25
-	VPMAXSD Z25, Z24, Z24
+	VPSUBD      Z16, Z17, Z16
+	VADDPS.BCST consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST consts<>+576(SB), Z17, Z17
+	VPMAXSD     Z17, Z16, Z16
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M  Z23, K1
-	VBLENDMPS Z24, Z0, K1, Z23
-	VMAXPS    Z23, Z1, Z25
-	VMAXPS    Z24, Z1, Z24
+	VPMOVD2M     Z15, K1
+	VBLENDMPS    Z16, Z0, K1, Z15
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z15, Z17, Z17
+	VBROADCASTSS consts<>+1216(SB), Z18
+	VMAXPS       Z16, Z18, Z16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z24, Z26
-	VDIVPS       Z26, Z24, Z24
-	VFNMADD231PS Z24, Z25, Z25
-	VMINPS       Z25, Z23, Z23
-	VPMINUD      Z22, Z23, Z23
-	VMOVUPS      Z23, (CX)
+	VADDPS       Z0, Z16, Z18
+	VDIVPS       Z18, Z16, Z16
+	VFNMADD231PS Z16, Z17, Z17
+	VMINPS       Z17, Z15, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+	VMOVUPS      Z15, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
@@ -2387,60 +2427,65 @@ slowvector:
 	MOVL    $0x0000ffff, BX
 	BZHIL   AX, BX, BX
 	KMOVW   BX, K1
-	VMOVAPS Z0, Z23
-	VMOVUPS (DX), K1, Z23
+	VMOVAPS Z0, Z15
+	VMOVUPS (DX), K1, Z15
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD  Z6, Z23, Z24
-	VSUBPS Z7, Z24, Z24
-	VMAXPS Z24, Z2, Z24
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z5, Z25
-	VFMADD231PS Z8, Z24, Z25
-	VSUBPS      Z5, Z25, Z26
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VMOVAPS      Z24, Z27
-	VFNMADD231PS Z9, Z26, Z27
-	VFNMADD231PS Z10, Z26, Z27
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z6, Z18, Z19
+	VFNMADD231PS Z7, Z18, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z12, Z28
-	VFMADD231PS Z11, Z27, Z28
-	VFMADD213PS Z13, Z27, Z28
-	VFMADD213PS Z14, Z27, Z28
-	VFMADD213PS Z15, Z28, Z27
-	VCMPPS      $0x11, Z20, Z24, K2
-	VMOVAPS.Z   Z3, K2, Z24
+	VMOVAPS      Z9, Z20
+	VFMADD231PS  Z8, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K2
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K2, Z16
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS     Z21, Z25, Z25
-	VFMADD231PS Z27, Z25, Z25
-	VMOVAPS.Z   Z4, K2, Z27
-	VADDPS      Z27, Z26, Z26
-	VSCALEFPS   Z26, Z25, Z25
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K2, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Z24, Z25, Z24
-	VADDPS  Z18, Z25, Z25
-	VPSUBD  Z18, Z25, Z25
-	VPMAXSD Z25, Z24, Z24
+	VPSUBD      Z16, Z17, Z16
+	VADDPS.BCST consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST consts<>+576(SB), Z17, Z17
+	VPMAXSD     Z17, Z16, Z16
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M  Z23, K2
-	VBLENDMPS Z24, Z0, K2, Z23
-	VMAXPS    Z23, Z1, Z25
-	VMAXPS    Z24, Z1, Z24
+	VPMOVD2M     Z15, K2
+	VBLENDMPS    Z16, Z0, K2, Z15
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z15, Z17, Z17
+	VBROADCASTSS consts<>+1216(SB), Z18
+	VMAXPS       Z16, Z18, Z16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z24, Z26
-	VDIVPS       Z26, Z24, Z24
-	VFNMADD231PS Z24, Z25, Z25
-	VMINPS       Z25, Z23, Z23
-	VPMINUD      Z22, Z23, Z23
-	VMOVUPS      Z23, K1, (CX)
+	VADDPS       Z0, Z16, Z18
+	VDIVPS       Z18, Z16, Z16
+	VFNMADD231PS Z16, Z17, Z17
+	VMINPS       Z17, Z15, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+	VMOVUPS      Z15, K1, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
@@ -2454,15 +2499,15 @@ slowvector:
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+384(SB), Y0
 	VMOVUPS      exp_one<>+0(SB), Y1
-	VBROADCASTSS consts<>+1216(SB), Y2
-	VBROADCASTSS consts<>+416(SB), Y3
-	VBROADCASTSS consts<>+128(SB), Y4
-	VBROADCASTSS consts<>+1184(SB), Y5
-	VBROADCASTSS consts<>+64(SB), Y6
-	VBROADCASTSS consts<>+96(SB), Y7
-	VBROADCASTSS consts<>+160(SB), Y8
-	VBROADCASTSS consts<>+192(SB), Y9
-	VBROADCASTSS consts<>+224(SB), Y10
+	VBROADCASTSS consts<>+128(SB), Y2
+	VBROADCASTSS consts<>+32(SB), Y3
+	VBROADCASTSS consts<>+1184(SB), Y4
+	VBROADCASTSS consts<>+64(SB), Y5
+	VBROADCASTSS consts<>+96(SB), Y6
+	VBROADCASTSS consts<>+160(SB), Y7
+	VBROADCASTSS consts<>+192(SB), Y8
+	VBROADCASTSS consts<>+224(SB), Y9
+	VBROADCASTSS consts<>+256(SB), Y10
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2472,38 +2517,34 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87, or NaN?
-	VMOVUPS   (DX), Y11
-	VPAND     consts<>+0(SB), Y11, Y11
-	VMOVUPS   32(DX), Y12
-	VPAND     consts<>+0(SB), Y12, Y12
+	// any |x| > limit, or NaN?
+	VPAND     (DX), Y3, Y11
+	VPAND     32(DX), Y3, Y12
 	VPMAXSD   Y12, Y11, Y11
-	VMOVUPS   64(DX), Y12
-	VPAND     consts<>+0(SB), Y12, Y12
+	VPAND     64(DX), Y3, Y12
 	VPMAXSD   Y12, Y11, Y11
-	VMOVUPS   96(DX), Y12
-	VPAND     consts<>+0(SB), Y12, Y12
+	VPAND     96(DX), Y3, Y12
 	VPMAXSD   Y12, Y11, Y11
-	VPCMPGTD  consts<>+32(SB), Y11, Y11
+	VPCMPGTD  consts<>+0(SB), Y11, Y11
 	VMOVMSKPS Y11, BX
 	TESTL     BX, BX
 	JNE       slowblock
 	VMOVUPS   (DX), Y11
-	VPOR      Y5, Y11, Y12
-	VSUBPS    Y6, Y12, Y12
+	VPOR      Y4, Y11, Y12
+	VSUBPS    Y5, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
 	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
 	VFMADD213PS consts<>+288(SB), Y12, Y14
 	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
@@ -2521,21 +2562,21 @@ block:
 	VFNMADD231PS Y12, Y11, Y11
 	VMOVUPS      Y11, (CX)
 	VMOVUPS      32(DX), Y11
-	VPOR         Y5, Y11, Y12
-	VSUBPS       Y6, Y12, Y12
+	VPOR         Y4, Y11, Y12
+	VSUBPS       Y5, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
 	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
 	VFMADD213PS consts<>+288(SB), Y12, Y14
 	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
@@ -2553,21 +2594,21 @@ block:
 	VFNMADD231PS Y12, Y11, Y11
 	VMOVUPS      Y11, 32(CX)
 	VMOVUPS      64(DX), Y11
-	VPOR         Y5, Y11, Y12
-	VSUBPS       Y6, Y12, Y12
+	VPOR         Y4, Y11, Y12
+	VSUBPS       Y5, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
 	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
 	VFMADD213PS consts<>+288(SB), Y12, Y14
 	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
@@ -2585,21 +2626,21 @@ block:
 	VFNMADD231PS Y12, Y11, Y11
 	VMOVUPS      Y11, 64(CX)
 	VMOVUPS      96(DX), Y11
-	VPOR         Y5, Y11, Y12
-	VSUBPS       Y6, Y12, Y12
+	VPOR         Y4, Y11, Y12
+	VSUBPS       Y5, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
 	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
 	VFMADD213PS consts<>+288(SB), Y12, Y14
 	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
@@ -2637,27 +2678,27 @@ vector:
 	VMASKMOVPS (DX), Y11, Y12
 	VBLENDVPS  Y11, Y12, Y0, Y11
 
-	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y11, Y12
-	VPCMPGTD  consts<>+32(SB), Y12, Y12
+	// any |x| > limit, or NaN?
+	VPAND     Y3, Y11, Y12
+	VPCMPGTD  consts<>+0(SB), Y12, Y12
 	VMOVMSKPS Y12, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VPOR      Y5, Y11, Y12
-	VSUBPS    Y6, Y12, Y12
+	VPOR      Y4, Y11, Y12
+	VSUBPS    Y5, Y12, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y14, Y12
 	VFNMADD231PS Y8, Y14, Y12
-	VFNMADD231PS Y9, Y14, Y12
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y12, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y12, Y14
 	VFMADD213PS consts<>+288(SB), Y12, Y14
 	VFMADD213PS consts<>+320(SB), Y12, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y12
@@ -2716,23 +2757,24 @@ slow:
 	VMOVUPS (DX), Y11
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y11, Y12
-	VSUBPS Y6, Y12, Y12
-	VMAXPS Y12, Y3, Y12
+	VPOR         Y4, Y11, Y12
+	VSUBPS       Y5, Y12, Y12
+	VBROADCASTSS consts<>+416(SB), Y13
+	VMAXPS       Y12, Y13, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
 	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y7, Y14, Y15
 	VFNMADD231PS Y8, Y14, Y15
-	VFNMADD231PS Y9, Y14, Y15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y15, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y15, Y14
 	VFMADD213PS consts<>+288(SB), Y15, Y14
 	VFMADD213PS consts<>+320(SB), Y15, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y15
@@ -2756,9 +2798,11 @@ slow:
 	VPMAXSD Y13, Y12, Y12
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBLENDVPS Y11, Y12, Y0, Y11
-	VMAXPS    Y11, Y2, Y13
-	VMAXPS    Y12, Y2, Y12
+	VBLENDVPS    Y11, Y12, Y0, Y11
+	VBROADCASTSS consts<>+1216(SB), Y13
+	VMAXPS       Y11, Y13, Y13
+	VBROADCASTSS consts<>+1216(SB), Y14
+	VMAXPS       Y12, Y14, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
 	VADDPS       Y0, Y12, Y14
@@ -2787,23 +2831,24 @@ slowvector:
 	VBLENDVPS  Y11, Y12, Y0, Y11
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPOR   Y5, Y11, Y12
-	VSUBPS Y6, Y12, Y12
-	VMAXPS Y12, Y3, Y12
+	VPOR         Y4, Y11, Y12
+	VSUBPS       Y5, Y12, Y12
+	VBROADCASTSS consts<>+416(SB), Y13
+	VMAXPS       Y12, Y13, Y12
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y4, Y13
-	VFMADD231PS Y7, Y12, Y13
-	VSUBPS      Y4, Y13, Y14
+	VMOVAPS     Y2, Y13
+	VFMADD231PS Y6, Y12, Y13
+	VSUBPS      Y2, Y13, Y14
 
 	// r = c - n ln2
 	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y7, Y14, Y15
 	VFNMADD231PS Y8, Y14, Y15
-	VFNMADD231PS Y9, Y14, Y15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y15, Y14
-	VFMADD213PS consts<>+256(SB), Y10, Y14
+	VMOVAPS     Y10, Y14
+	VFMADD231PS Y9, Y15, Y14
 	VFMADD213PS consts<>+288(SB), Y15, Y14
 	VFMADD213PS consts<>+320(SB), Y15, Y14
 	VFMADD213PS consts<>+352(SB), Y14, Y15
@@ -2827,9 +2872,11 @@ slowvector:
 	VPMAXSD Y13, Y12, Y12
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VBLENDVPS Y11, Y12, Y0, Y11
-	VMAXPS    Y11, Y2, Y13
-	VMAXPS    Y12, Y2, Y12
+	VBLENDVPS    Y11, Y12, Y0, Y11
+	VBROADCASTSS consts<>+1216(SB), Y13
+	VMAXPS       Y11, Y13, Y13
+	VBROADCASTSS consts<>+1216(SB), Y14
+	VMAXPS       Y12, Y14, Y12
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
 	VADDPS       Y0, Y12, Y14
@@ -2874,25 +2921,25 @@ partdone2:
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·powAVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+928(SB), Z0
-	VBROADCASTSS consts<>+1664(SB), Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VBROADCASTSS consts<>+384(SB), Z3
-	VBROADCASTSS consts<>+1120(SB), Z4
-	VBROADCASTSS consts<>+1792(SB), Z5
-	VBROADCASTSS consts<>+1824(SB), Z6
-	VBROADCASTSS consts<>+1536(SB), Z7
-	VBROADCASTSS consts<>+1248(SB), Z8
-	VBROADCASTSS consts<>+1280(SB), Z9
-	VBROADCASTSS consts<>+1312(SB), Z10
-	VMOVUPS      pow_r<>+0(SB), Z11
-	VBROADCASTSS consts<>+672(SB), Z12
-	VBROADCASTSS consts<>+1344(SB), Z13
-	VBROADCASTSS consts<>+1376(SB), Z14
-	VBROADCASTSS consts<>+1408(SB), Z15
-	VBROADCASTSS consts<>+1440(SB), Z16
-	VBROADCASTSS consts<>+1472(SB), Z17
-	VBROADCASTSS consts<>+1504(SB), Z18
+	VBROADCASTSS consts<>+1664(SB), Z0
+	VBROADCASTSS consts<>+1696(SB), Z1
+	VBROADCASTSS consts<>+384(SB), Z2
+	VBROADCASTSS consts<>+1536(SB), Z3
+	VBROADCASTSS consts<>+1248(SB), Z4
+	VBROADCASTSS consts<>+1280(SB), Z5
+	VBROADCASTSS consts<>+1312(SB), Z6
+	VMOVUPS      pow_r<>+0(SB), Z7
+	VBROADCASTSS consts<>+672(SB), Z8
+	VBROADCASTSS consts<>+1344(SB), Z9
+	VBROADCASTSS consts<>+1376(SB), Z10
+	VBROADCASTSS consts<>+1408(SB), Z11
+	VBROADCASTSS consts<>+1440(SB), Z12
+	VBROADCASTSS consts<>+1472(SB), Z13
+	VBROADCASTSS consts<>+1504(SB), Z14
+	VMOVUPS      pow_th<>+0(SB), Z15
+	VMOVUPS      pow_tl<>+0(SB), Z16
+	VBROADCASTSS consts<>+1568(SB), Z17
+	VBROADCASTSS consts<>+1600(SB), Z18
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -2908,52 +2955,52 @@ loop:
 block:
 	// x = 2^(E-64) z; j is z's table cell
 	VMOVUPS   (DX), Z22
-	VPSUBD    Z8, Z22, Z22
+	VPSUBD    Z4, Z22, Z22
 	VPSRLD    $0x17, Z22, Z23
 	VPSRLD    $0x14, Z22, Z24
-	VPANDD    Z9, Z22, Z22
-	VPADDD    Z10, Z22, Z22
+	VPANDD    Z5, Z22, Z22
+	VPADDD    Z6, Z22, Z22
 	VCVTDQ2PS Z23, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z11, Z24, Z26
-	VFMADD213PS Z12, Z26, Z22
-	VMULPS      Z13, Z22, Z26
+	VPERMPS     Z7, Z24, Z26
+	VFMADD213PS Z8, Z26, Z22
+	VMULPS      Z9, Z22, Z26
 	VMOVAPS     Z22, Z27
 	VFMADD231PS Z26, Z22, Z27
 	VSUBPS      Z27, Z22, Z28
 	VFMADD231PS Z26, Z22, Z28
 	VMULPS      Z22, Z22, Z26
-	VMOVAPS     Z15, Z29
-	VFMADD231PS Z14, Z22, Z29
-	VFMADD213PS Z16, Z22, Z29
-	VFMADD213PS Z17, Z22, Z29
-	VFMADD213PS Z18, Z22, Z29
+	VMOVAPS     Z11, Z29
+	VFMADD231PS Z10, Z22, Z29
+	VFMADD213PS Z12, Z22, Z29
+	VFMADD213PS Z13, Z22, Z29
+	VFMADD213PS Z14, Z22, Z29
 	VMULPS      Z22, Z26, Z22
 	VFMADD231PS Z29, Z22, Z28
 	VADDPS      Z28, Z27, Z22
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z24, Z26
+	VPERMPS     Z15, Z24, Z26
 	VADDPS      Z26, Z25, Z25
 	VMULPS      Z25, Z19, Z26
 	VFMSUB213PS Z26, Z19, Z25
 	VFMADD213PS Z26, Z20, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z22, Z22
-	VSUBPS      Z7, Z22, Z29
+	VADDPS      Z3, Z22, Z22
+	VSUBPS      Z3, Z22, Z29
 	VSUBPS      Z29, Z26, Z26
 	VFMADD231PS Z27, Z20, Z26
-	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VPERMPS     Z16, Z24, Z24
 	VFMADD231PS Z24, Z19, Z25
 	VFMADD231PS Z27, Z21, Z25
 	VFMADD231PS Z28, Z20, Z25
 	VADDPS      Z25, Z26, Z24
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z25
-	VFMADD213PS.BCST consts<>+1600(SB), Z24, Z25
+	VMOVAPS          Z18, Z25
+	VFMADD231PS      Z17, Z24, Z25
 	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
 	VMULPS           Z24, Z24, Z26
 	VMULPS           Z25, Z26, Z25
@@ -2969,59 +3016,59 @@ block:
 	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
-	VPANDND     Z23, Z1, Z23
+	VPANDND     Z23, Z0, Z23
 	VPXORD.BCST consts<>+1728(SB), Z22, Z22
-	VPANDND     Z22, Z2, Z22
+	VPANDND     Z22, Z1, Z22
 	VPORD       Z22, Z23, Z22
 
 	// x = 2^(E-64) z; j is z's table cell
 	VMOVUPS   64(DX), Z23
-	VPSUBD    Z8, Z23, Z23
+	VPSUBD    Z4, Z23, Z23
 	VPSRLD    $0x17, Z23, Z25
 	VPSRLD    $0x14, Z23, Z26
-	VPANDD    Z9, Z23, Z23
-	VPADDD    Z10, Z23, Z23
+	VPANDD    Z5, Z23, Z23
+	VPADDD    Z6, Z23, Z23
 	VCVTDQ2PS Z25, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z11, Z26, Z28
-	VFMADD213PS Z12, Z28, Z23
-	VMULPS      Z13, Z23, Z28
+	VPERMPS     Z7, Z26, Z28
+	VFMADD213PS Z8, Z28, Z23
+	VMULPS      Z9, Z23, Z28
 	VMOVAPS     Z23, Z29
 	VFMADD231PS Z28, Z23, Z29
 	VSUBPS      Z29, Z23, Z30
 	VFMADD231PS Z28, Z23, Z30
 	VMULPS      Z23, Z23, Z28
-	VMOVAPS     Z15, Z31
-	VFMADD231PS Z14, Z23, Z31
-	VFMADD213PS Z16, Z23, Z31
-	VFMADD213PS Z17, Z23, Z31
-	VFMADD213PS Z18, Z23, Z31
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z23, Z31
+	VFMADD213PS Z12, Z23, Z31
+	VFMADD213PS Z13, Z23, Z31
+	VFMADD213PS Z14, Z23, Z31
 	VMULPS      Z23, Z28, Z23
 	VFMADD231PS Z31, Z23, Z30
 	VADDPS      Z30, Z29, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z28
+	VPERMPS     Z15, Z26, Z28
 	VADDPS      Z28, Z27, Z27
 	VMULPS      Z27, Z19, Z28
 	VFMSUB213PS Z28, Z19, Z27
 	VFMADD213PS Z28, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z23, Z23
-	VSUBPS      Z7, Z23, Z31
+	VADDPS      Z3, Z23, Z23
+	VSUBPS      Z3, Z23, Z31
 	VSUBPS      Z31, Z28, Z28
 	VFMADD231PS Z29, Z20, Z28
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VPERMPS     Z16, Z26, Z26
 	VFMADD231PS Z26, Z19, Z27
 	VFMADD231PS Z29, Z21, Z27
 	VFMADD231PS Z30, Z20, Z27
 	VADDPS      Z27, Z28, Z26
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z27
-	VFMADD213PS.BCST consts<>+1600(SB), Z26, Z27
+	VMOVAPS          Z18, Z27
+	VFMADD231PS      Z17, Z26, Z27
 	VFMADD213PS.BCST consts<>+1632(SB), Z26, Z27
 	VMULPS           Z26, Z26, Z28
 	VMULPS           Z27, Z28, Z27
@@ -3037,9 +3084,9 @@ block:
 	VPADDD      Z27, Z26, Z26
 
 	// x or result out of range?
-	VPANDND     Z25, Z1, Z25
+	VPANDND     Z25, Z0, Z25
 	VPXORD.BCST consts<>+1728(SB), Z23, Z23
-	VPANDND     Z23, Z2, Z23
+	VPANDND     Z23, Z1, Z23
 	VPORD       Z23, Z25, Z23
 	VPORD       Z23, Z22, Z22
 	VPTESTMD    Z22, Z22, K1
@@ -3061,56 +3108,56 @@ vector:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z3, Z22
+	VMOVAPS Z2, Z22
 	VMOVUPS (DX), K1, Z22
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    Z8, Z22, Z22
+	VPSUBD    Z4, Z22, Z22
 	VPSRLD    $0x17, Z22, Z23
 	VPSRLD    $0x14, Z22, Z24
-	VPANDD    Z9, Z22, Z22
-	VPADDD    Z10, Z22, Z22
+	VPANDD    Z5, Z22, Z22
+	VPADDD    Z6, Z22, Z22
 	VCVTDQ2PS Z23, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z11, Z24, Z26
-	VFMADD213PS Z12, Z26, Z22
-	VMULPS      Z13, Z22, Z26
+	VPERMPS     Z7, Z24, Z26
+	VFMADD213PS Z8, Z26, Z22
+	VMULPS      Z9, Z22, Z26
 	VMOVAPS     Z22, Z27
 	VFMADD231PS Z26, Z22, Z27
 	VSUBPS      Z27, Z22, Z28
 	VFMADD231PS Z26, Z22, Z28
 	VMULPS      Z22, Z22, Z26
-	VMOVAPS     Z15, Z29
-	VFMADD231PS Z14, Z22, Z29
-	VFMADD213PS Z16, Z22, Z29
-	VFMADD213PS Z17, Z22, Z29
-	VFMADD213PS Z18, Z22, Z29
+	VMOVAPS     Z11, Z29
+	VFMADD231PS Z10, Z22, Z29
+	VFMADD213PS Z12, Z22, Z29
+	VFMADD213PS Z13, Z22, Z29
+	VFMADD213PS Z14, Z22, Z29
 	VMULPS      Z22, Z26, Z22
 	VFMADD231PS Z29, Z22, Z28
 	VADDPS      Z28, Z27, Z22
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z24, Z26
+	VPERMPS     Z15, Z24, Z26
 	VADDPS      Z26, Z25, Z25
 	VMULPS      Z25, Z19, Z26
 	VFMSUB213PS Z26, Z19, Z25
 	VFMADD213PS Z26, Z20, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z22, Z22
-	VSUBPS      Z7, Z22, Z29
+	VADDPS      Z3, Z22, Z22
+	VSUBPS      Z3, Z22, Z29
 	VSUBPS      Z29, Z26, Z26
 	VFMADD231PS Z27, Z20, Z26
-	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VPERMPS     Z16, Z24, Z24
 	VFMADD231PS Z24, Z19, Z25
 	VFMADD231PS Z27, Z21, Z25
 	VFMADD231PS Z28, Z20, Z25
 	VADDPS      Z25, Z26, Z24
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z25
-	VFMADD213PS.BCST consts<>+1600(SB), Z24, Z25
+	VMOVAPS          Z18, Z25
+	VFMADD231PS      Z17, Z24, Z25
 	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
 	VMULPS           Z24, Z24, Z26
 	VMULPS           Z25, Z26, Z25
@@ -3126,9 +3173,9 @@ vector:
 	VPADDD      Z25, Z24, Z24
 
 	// x or result out of range?
-	VPANDND     Z23, Z1, Z23
+	VPANDND     Z23, Z0, Z23
 	VPXORD.BCST consts<>+1728(SB), Z22, Z22
-	VPANDND     Z22, Z2, Z22
+	VPANDND     Z22, Z1, Z22
 	VPORD       Z22, Z23, Z22
 	VPTESTMD    Z22, Z22, K2
 	KORTESTW    K2, K2
@@ -3149,58 +3196,59 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS     (DX), Z22
-	VPANDD.BCST consts<>+0(SB), Z22, Z23
-	VPSUBD      Z8, Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z4, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD      Z9, Z24, Z24
-	VPADDD      Z10, Z24, Z24
-	VCVTDQ2PS   Z25, Z25
+	VMOVUPS      (DX), Z22
+	VPANDD.BCST  consts<>+32(SB), Z22, Z23
+	VPSUBD       Z4, Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD       Z5, Z24, Z24
+	VPADDD       Z6, Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z11, Z26, Z27
-	VFMADD213PS Z12, Z27, Z24
-	VMULPS      Z13, Z24, Z27
+	VPERMPS     Z7, Z26, Z27
+	VFMADD213PS Z8, Z27, Z24
+	VMULPS      Z9, Z24, Z27
 	VMOVAPS     Z24, Z28
 	VFMADD231PS Z27, Z24, Z28
 	VSUBPS      Z28, Z24, Z29
 	VFMADD231PS Z27, Z24, Z29
 	VMULPS      Z24, Z24, Z27
-	VMOVAPS     Z15, Z30
-	VFMADD231PS Z14, Z24, Z30
-	VFMADD213PS Z16, Z24, Z30
-	VFMADD213PS Z17, Z24, Z30
-	VFMADD213PS Z18, Z24, Z30
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z24, Z30
+	VFMADD213PS Z12, Z24, Z30
+	VFMADD213PS Z13, Z24, Z30
+	VFMADD213PS Z14, Z24, Z30
 	VMULPS      Z24, Z27, Z24
 	VFMADD231PS Z30, Z24, Z29
 	VADDPS      Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VPERMPS     Z15, Z26, Z27
 	VADDPS      Z27, Z25, Z25
 	VMULPS      Z25, Z19, Z27
 	VFMSUB213PS Z27, Z19, Z25
 	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z30
-	VSUBPS      Z7, Z30, Z31
+	VADDPS      Z3, Z24, Z30
+	VSUBPS      Z3, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VPERMPS     Z16, Z26, Z26
 	VFMADD231PS Z26, Z19, Z25
 	VFMADD231PS Z28, Z21, Z25
 	VFMADD231PS Z29, Z20, Z25
 	VADDPS      Z25, Z27, Z25
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z26
-	VFMADD213PS.BCST consts<>+1600(SB), Z25, Z26
+	VMOVAPS          Z18, Z26
+	VFMADD231PS      Z17, Z25, Z26
 	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
 	VMULPS           Z25, Z25, Z27
 	VMULPS           Z26, Z27, Z26
@@ -3210,44 +3258,47 @@ slow:
 	VFMADD231PS      Z26, Z25, Z27
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z7, Z30, Z26
-	VPSRAD  $0x03, Z26, Z26
-	VADDPS  Z27, Z25, Z28
-	VPSLLD  $0x17, Z26, Z29
-	VPADDD  Z29, Z28, Z29
-	VPMINUD Z0, Z29, Z29
+	VPSUBD       Z3, Z30, Z26
+	VPSRAD       $0x03, Z26, Z26
+	VADDPS       Z27, Z25, Z28
+	VPSLLD       $0x17, Z26, Z29
+	VPADDD       Z29, Z28, Z29
+	VPMINUD.BCST consts<>+928(SB), Z29, Z29
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z30, Z30, Z30
-	VPMINSD   Z30, Z26, Z26
-	VPSUBD    Z26, Z5, Z26
-	VPSLLD    $0x17, Z26, Z26
-	VADDPS    Z25, Z26, Z30
-	VSUBPS    Z26, Z30, Z31
-	VSUBPS    Z31, Z25, Z25
-	VADDPS    Z27, Z25, Z25
-	VADDPS    Z25, Z30, Z25
-	VCMPPS    $0x11, Z26, Z28, K1
-	VPSUBD    Z26, Z25, Z25
-	VBLENDMPS Z25, Z29, K1, Z25
+	VPXORD       Z30, Z30, Z30
+	VPMINSD      Z30, Z26, Z26
+	VBROADCASTSS consts<>+1792(SB), Z30
+	VPSUBD       Z26, Z30, Z26
+	VPSLLD       $0x17, Z26, Z26
+	VADDPS       Z25, Z26, Z30
+	VSUBPS       Z26, Z30, Z31
+	VSUBPS       Z31, Z25, Z25
+	VADDPS       Z27, Z25, Z25
+	VADDPS       Z25, Z30, Z25
+	VCMPPS       $0x11, Z26, Z28, K1
+	VPSUBD       Z26, Z25, Z25
+	VBLENDMPS    Z25, Z29, K1, Z25
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z6, K1
-	VBLENDMPS   Z0, Z25, K1, Z25
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z24, Z24, Z24
-	VBLENDMPS   Z24, Z25, K1, Z24
-	VPXORD      Z25, Z25, Z25
-	VPCMPD      $0x00, Z25, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z25, Z25, Z25
-	VBLENDMPS   Z0, Z25, K2, Z25
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z25, Z25, Z25
-	VBLENDMPS   Z25, Z0, K2, Z25
-	VBLENDMPS   Z25, Z24, K1, Z24
+	VBROADCASTSS   consts<>+1824(SB), Z26
+	VCMPPS         $0x11, Z24, Z26, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z25, K1, Z25
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z24, Z24, Z24
+	VBLENDMPS      Z24, Z25, K1, Z24
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x00, Z25, Z23, K1
+	VPMOVD2M       Z19, K2
+	VPXORD         Z25, Z25, Z25
+	VBLENDMPS.BCST consts<>+928(SB), Z25, K2, Z25
+	VBLENDMPS      Z25, Z24, K1, Z24
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z19, K2
+	VPXORD         Z25, Z25, Z25
+	VBROADCASTSS   consts<>+928(SB), Z26
+	VBLENDMPS      Z25, Z26, K2, Z25
+	VBLENDMPS      Z25, Z24, K1, Z24
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(BX), Z25
@@ -3255,14 +3306,15 @@ slow:
 	VPORD          Z25, Z24, Z24
 	VPXORD         Z25, Z25, Z25
 	VPCMPD         $0x06, Z25, Z23, K1
-	VPCMPD         $0x06, Z23, Z0, K2
+	VBROADCASTSS   consts<>+928(SB), Z25
+	VPCMPD         $0x06, Z23, Z25, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(BX), Z25
 	VPANDD         Z25, Z22, Z22
 	VPXORD         Z25, Z25, Z25
 	VPCMPD         $0x06, Z22, Z25, K2
 	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z0, Z23, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z24, K1, Z22
 	VMOVUPS        Z22, (CX)
@@ -3278,61 +3330,62 @@ slowvector:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z3, Z22
+	VMOVAPS Z2, Z22
 	VMOVUPS (DX), K1, Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z22, Z23
-	VPSUBD      Z8, Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z4, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD      Z9, Z24, Z24
-	VPADDD      Z10, Z24, Z24
-	VCVTDQ2PS   Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z22, Z23
+	VPSUBD       Z4, Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD       Z5, Z24, Z24
+	VPADDD       Z6, Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z11, Z26, Z27
-	VFMADD213PS Z12, Z27, Z24
-	VMULPS      Z13, Z24, Z27
+	VPERMPS     Z7, Z26, Z27
+	VFMADD213PS Z8, Z27, Z24
+	VMULPS      Z9, Z24, Z27
 	VMOVAPS     Z24, Z28
 	VFMADD231PS Z27, Z24, Z28
 	VSUBPS      Z28, Z24, Z29
 	VFMADD231PS Z27, Z24, Z29
 	VMULPS      Z24, Z24, Z27
-	VMOVAPS     Z15, Z30
-	VFMADD231PS Z14, Z24, Z30
-	VFMADD213PS Z16, Z24, Z30
-	VFMADD213PS Z17, Z24, Z30
-	VFMADD213PS Z18, Z24, Z30
+	VMOVAPS     Z11, Z30
+	VFMADD231PS Z10, Z24, Z30
+	VFMADD213PS Z12, Z24, Z30
+	VFMADD213PS Z13, Z24, Z30
+	VFMADD213PS Z14, Z24, Z30
 	VMULPS      Z24, Z27, Z24
 	VFMADD231PS Z30, Z24, Z29
 	VADDPS      Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VPERMPS     Z15, Z26, Z27
 	VADDPS      Z27, Z25, Z25
 	VMULPS      Z25, Z19, Z27
 	VFMSUB213PS Z27, Z19, Z25
 	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z7, Z24, Z30
-	VSUBPS      Z7, Z30, Z31
+	VADDPS      Z3, Z24, Z30
+	VSUBPS      Z3, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
 	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VPERMPS     Z16, Z26, Z26
 	VFMADD231PS Z26, Z19, Z25
 	VFMADD231PS Z28, Z21, Z25
 	VFMADD231PS Z29, Z20, Z25
 	VADDPS      Z25, Z27, Z25
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z26
-	VFMADD213PS.BCST consts<>+1600(SB), Z25, Z26
+	VMOVAPS          Z18, Z26
+	VFMADD231PS      Z17, Z25, Z26
 	VFMADD213PS.BCST consts<>+1632(SB), Z25, Z26
 	VMULPS           Z25, Z25, Z27
 	VMULPS           Z26, Z27, Z26
@@ -3342,44 +3395,47 @@ slowvector:
 	VFMADD231PS      Z26, Z25, Z27
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z7, Z30, Z26
-	VPSRAD  $0x03, Z26, Z26
-	VADDPS  Z27, Z25, Z28
-	VPSLLD  $0x17, Z26, Z29
-	VPADDD  Z29, Z28, Z29
-	VPMINUD Z0, Z29, Z29
+	VPSUBD       Z3, Z30, Z26
+	VPSRAD       $0x03, Z26, Z26
+	VADDPS       Z27, Z25, Z28
+	VPSLLD       $0x17, Z26, Z29
+	VPADDD       Z29, Z28, Z29
+	VPMINUD.BCST consts<>+928(SB), Z29, Z29
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z30, Z30, Z30
-	VPMINSD   Z30, Z26, Z26
-	VPSUBD    Z26, Z5, Z26
-	VPSLLD    $0x17, Z26, Z26
-	VADDPS    Z25, Z26, Z30
-	VSUBPS    Z26, Z30, Z31
-	VSUBPS    Z31, Z25, Z25
-	VADDPS    Z27, Z25, Z25
-	VADDPS    Z25, Z30, Z25
-	VCMPPS    $0x11, Z26, Z28, K2
-	VPSUBD    Z26, Z25, Z25
-	VBLENDMPS Z25, Z29, K2, Z25
+	VPXORD       Z30, Z30, Z30
+	VPMINSD      Z30, Z26, Z26
+	VBROADCASTSS consts<>+1792(SB), Z30
+	VPSUBD       Z26, Z30, Z26
+	VPSLLD       $0x17, Z26, Z26
+	VADDPS       Z25, Z26, Z30
+	VSUBPS       Z26, Z30, Z31
+	VSUBPS       Z31, Z25, Z25
+	VADDPS       Z27, Z25, Z25
+	VADDPS       Z25, Z30, Z25
+	VCMPPS       $0x11, Z26, Z28, K2
+	VPSUBD       Z26, Z25, Z25
+	VBLENDMPS    Z25, Z29, K2, Z25
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z6, K2
-	VBLENDMPS   Z0, Z25, K2, Z25
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z24, Z24, Z24
-	VBLENDMPS   Z24, Z25, K2, Z24
-	VPXORD      Z25, Z25, Z25
-	VPCMPD      $0x00, Z25, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z25, Z25, Z25
-	VBLENDMPS   Z0, Z25, K3, Z25
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z25, Z25, Z25
-	VBLENDMPS   Z25, Z0, K3, Z25
-	VBLENDMPS   Z25, Z24, K2, Z24
+	VBROADCASTSS   consts<>+1824(SB), Z26
+	VCMPPS         $0x11, Z24, Z26, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z25, K2, Z25
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z24, Z24, Z24
+	VBLENDMPS      Z24, Z25, K2, Z24
+	VPXORD         Z25, Z25, Z25
+	VPCMPD         $0x00, Z25, Z23, K2
+	VPMOVD2M       Z19, K3
+	VPXORD         Z25, Z25, Z25
+	VBLENDMPS.BCST consts<>+928(SB), Z25, K3, Z25
+	VBLENDMPS      Z25, Z24, K2, Z24
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPMOVD2M       Z19, K3
+	VPXORD         Z25, Z25, Z25
+	VBROADCASTSS   consts<>+928(SB), Z26
+	VBLENDMPS      Z25, Z26, K3, Z25
+	VBLENDMPS      Z25, Z24, K2, Z24
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(BX), Z25
@@ -3387,14 +3443,15 @@ slowvector:
 	VPORD          Z25, Z24, Z24
 	VPXORD         Z25, Z25, Z25
 	VPCMPD         $0x06, Z25, Z23, K2
-	VPCMPD         $0x06, Z23, Z0, K3
+	VBROADCASTSS   consts<>+928(SB), Z25
+	VPCMPD         $0x06, Z23, Z25, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(BX), Z25
 	VPANDD         Z25, Z22, Z22
 	VPXORD         Z25, Z25, Z25
 	VPCMPD         $0x06, Z22, Z25, K3
 	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z0, Z23, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z24, K2, Z22
 	VMOVUPS        Z22, K1, (CX)
@@ -3409,9 +3466,9 @@ slowvector:
 // func powAVX2(dst *float32, x *float32, n int, p *powParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·powAVX2(SB), NOSPLIT, $0-32
-	VBROADCASTSS consts<>+928(SB), Y0
-	VBROADCASTSS consts<>+1664(SB), Y1
-	VBROADCASTSS consts<>+1696(SB), Y2
+	VBROADCASTSS consts<>+1664(SB), Y0
+	VBROADCASTSS consts<>+1696(SB), Y1
+	VBROADCASTSS consts<>+384(SB), Y2
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
@@ -3488,9 +3545,9 @@ block:
 	VPADDD Y9, Y8, Y8
 
 	// x or result out of range?
-	VPANDN Y7, Y1, Y7
+	VPANDN Y7, Y0, Y7
 	VPXOR  consts<>+1728(SB), Y6, Y6
-	VPANDN Y6, Y2, Y6
+	VPANDN Y6, Y1, Y6
 	VPOR   Y6, Y7, Y6
 
 	// x = 2^(E-64) z; j is z's table cell
@@ -3556,9 +3613,9 @@ block:
 	VPADDD Y11, Y10, Y10
 
 	// x or result out of range?
-	VPANDN  Y9, Y1, Y9
+	VPANDN  Y9, Y0, Y9
 	VPXOR   consts<>+1728(SB), Y7, Y7
-	VPANDN  Y7, Y2, Y7
+	VPANDN  Y7, Y1, Y7
 	VPOR    Y7, Y9, Y7
 	VPOR    Y7, Y6, Y6
 	VPTEST  Y6, Y6
@@ -3576,16 +3633,15 @@ rest:
 	JLT  done
 
 vector:
-	MOVQ         $0x00000008, SI
-	MOVQ         AX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y6
-	VMASKMOVPS   (DX), Y6, Y7
-	VBROADCASTSS consts<>+384(SB), Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ       $0x00000008, SI
+	MOVQ       AX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y6
+	VMASKMOVPS (DX), Y6, Y7
+	VBLENDVPS  Y6, Y7, Y2, Y6
 
 	// x = 2^(E-64) z; j is z's table cell
 	VPSUBD    consts<>+1248(SB), Y6, Y6
@@ -3649,9 +3705,9 @@ vector:
 	VPADDD Y9, Y8, Y8
 
 	// x or result out of range?
-	VPANDN  Y7, Y1, Y7
+	VPANDN  Y7, Y0, Y7
 	VPXOR   consts<>+1728(SB), Y6, Y6
-	VPANDN  Y6, Y2, Y6
+	VPANDN  Y6, Y1, Y6
 	VPOR    Y6, Y7, Y6
 	VPTEST  Y6, Y6
 	JNE     slowvector
@@ -3697,7 +3753,7 @@ slowblock:
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VMOVUPS      (DX), Y6
-	VPAND        consts<>+0(SB), Y6, Y7
+	VPAND        consts<>+32(SB), Y6, Y7
 	VPSUBD       consts<>+1248(SB), Y7, Y8
 	VCVTDQ2PS    Y7, Y9
 	VPSUBD       consts<>+1760(SB), Y9, Y9
@@ -3763,7 +3819,7 @@ slow:
 	VADDPS  Y11, Y9, Y12
 	VPSLLD  $0x17, Y10, Y13
 	VPADDD  Y13, Y12, Y13
-	VPMINUD Y0, Y13, Y13
+	VPMINUD consts<>+928(SB), Y13, Y13
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR        Y14, Y14, Y14
@@ -3783,18 +3839,19 @@ slow:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y10
 	VCMPPS       $0x11, Y8, Y10, Y10
-	VBLENDVPS    Y10, Y0, Y9, Y9
+	VBLENDVPS    Y10, consts<>+928(SB), Y9, Y9
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
 	VPXOR        Y10, Y10, Y10
 	VBLENDVPS    Y8, Y10, Y9, Y8
 	VPXOR        Y9, Y9, Y9
 	VPCMPEQD     Y9, Y7, Y9
 	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y3, Y0, Y10, Y10
+	VBLENDVPS    Y3, consts<>+928(SB), Y10, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
-	VPCMPEQD     Y0, Y7, Y9
+	VPCMPEQD     consts<>+928(SB), Y7, Y9
 	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y3, Y10, Y0, Y10
+	VBROADCASTSS consts<>+928(SB), Y11
+	VBLENDVPS    Y3, Y10, Y11, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 
 	// negative x: the sign for odd y, NaN for fractions
@@ -3803,14 +3860,15 @@ slow:
 	VPOR         Y9, Y8, Y8
 	VPXOR        Y9, Y9, Y9
 	VPCMPGTD     Y9, Y7, Y9
-	VPCMPGTD     Y7, Y0, Y10
+	VBROADCASTSS consts<>+928(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
 	VPAND        Y9, Y10, Y9
 	VBROADCASTSS 16(BX), Y10
 	VPAND        Y10, Y6, Y6
 	VPXOR        Y10, Y10, Y10
 	VPCMPGTD     Y6, Y10, Y6
 	VPAND        Y9, Y6, Y6
-	VPCMPGTD     Y0, Y7, Y7
+	VPCMPGTD     consts<>+928(SB), Y7, Y7
 	VPOR         Y6, Y7, Y6
 	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
 	VMOVUPS      Y6, (CX)
@@ -3823,19 +3881,18 @@ slow:
 	JMP          loop
 
 slowvector:
-	MOVQ         $0x00000008, SI
-	MOVQ         AX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y6
-	VMASKMOVPS   (DX), Y6, Y7
-	VBROADCASTSS consts<>+384(SB), Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ       $0x00000008, SI
+	MOVQ       AX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y6
+	VMASKMOVPS (DX), Y6, Y7
+	VBLENDVPS  Y6, Y7, Y2, Y6
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y6, Y7
+	VPAND        consts<>+32(SB), Y6, Y7
 	VPSUBD       consts<>+1248(SB), Y7, Y8
 	VCVTDQ2PS    Y7, Y9
 	VPSUBD       consts<>+1760(SB), Y9, Y9
@@ -3901,7 +3958,7 @@ slowvector:
 	VADDPS  Y11, Y9, Y12
 	VPSLLD  $0x17, Y10, Y13
 	VPADDD  Y13, Y12, Y13
-	VPMINUD Y0, Y13, Y13
+	VPMINUD consts<>+928(SB), Y13, Y13
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR        Y14, Y14, Y14
@@ -3921,18 +3978,19 @@ slowvector:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y10
 	VCMPPS       $0x11, Y8, Y10, Y10
-	VBLENDVPS    Y10, Y0, Y9, Y9
+	VBLENDVPS    Y10, consts<>+928(SB), Y9, Y9
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y8
 	VPXOR        Y10, Y10, Y10
 	VBLENDVPS    Y8, Y10, Y9, Y8
 	VPXOR        Y9, Y9, Y9
 	VPCMPEQD     Y9, Y7, Y9
 	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y3, Y0, Y10, Y10
+	VBLENDVPS    Y3, consts<>+928(SB), Y10, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
-	VPCMPEQD     Y0, Y7, Y9
+	VPCMPEQD     consts<>+928(SB), Y7, Y9
 	VPXOR        Y10, Y10, Y10
-	VBLENDVPS    Y3, Y10, Y0, Y10
+	VBROADCASTSS consts<>+928(SB), Y11
+	VBLENDVPS    Y3, Y10, Y11, Y10
 	VBLENDVPS    Y9, Y10, Y8, Y8
 
 	// negative x: the sign for odd y, NaN for fractions
@@ -3941,14 +3999,15 @@ slowvector:
 	VPOR         Y9, Y8, Y8
 	VPXOR        Y9, Y9, Y9
 	VPCMPGTD     Y9, Y7, Y9
-	VPCMPGTD     Y7, Y0, Y10
+	VBROADCASTSS consts<>+928(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
 	VPAND        Y9, Y10, Y9
 	VBROADCASTSS 16(BX), Y10
 	VPAND        Y10, Y6, Y6
 	VPXOR        Y10, Y10, Y10
 	VPCMPGTD     Y6, Y10, Y6
 	VPAND        Y9, Y6, Y6
-	VPCMPGTD     Y0, Y7, Y7
+	VPCMPGTD     consts<>+928(SB), Y7, Y7
 	VPOR         Y6, Y7, Y6
 	VBLENDVPS    Y6, consts<>+608(SB), Y8, Y6
 	CMPQ         AX, $+8
@@ -3988,24 +4047,2004 @@ partdone2:
 // func sigmoidLossAVX512(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+928(SB), Z0
-	VBROADCASTSS consts<>+384(SB), Z1
-	VBROADCASTSS consts<>+1120(SB), Z2
-	VBROADCASTSS consts<>+1792(SB), Z3
-	VBROADCASTSS consts<>+1824(SB), Z4
-	VBROADCASTSS consts<>+1216(SB), Z5
-	VBROADCASTSS consts<>+416(SB), Z6
-	VBROADCASTSS consts<>+512(SB), Z7
-	VBROADCASTSS consts<>+544(SB), Z8
-	VBROADCASTSS consts<>+1536(SB), Z9
-	VBROADCASTSS consts<>+0(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+128(SB), Z12
-	VBROADCASTSS consts<>+160(SB), Z13
-	VBROADCASTSS consts<>+672(SB), Z14
-	VBROADCASTSS consts<>+2080(SB), Z15
-	VBROADCASTSS consts<>+1184(SB), Z16
-	VBROADCASTSS consts<>+64(SB), Z17
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+1664(SB), Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+2144(SB), Z5
+	VBROADCASTSS consts<>+1536(SB), Z6
+	VBROADCASTSS consts<>+1184(SB), Z7
+	VBROADCASTSS consts<>+32(SB), Z8
+	VBROADCASTSS consts<>+64(SB), Z9
+	VBROADCASTSS consts<>+96(SB), Z10
+	VBROADCASTSS consts<>+192(SB), Z11
+	VBROADCASTSS consts<>+224(SB), Z12
+	VBROADCASTSS consts<>+256(SB), Z13
+	VBROADCASTSS consts<>+288(SB), Z14
+	VBROADCASTSS consts<>+320(SB), Z15
+	VBROADCASTSS consts<>+352(SB), Z16
+	VMOVUPS      exp_one<>+0(SB), Z17
+	MOVQ         n+24(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         logits+8(FP), DX
+	MOVQ         targets+16(FP), BX
+	MOVQ         p+32(FP), SI
+	MOVQ         (SI), DI
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(SI), Z18
+
+	// any |x| > limit, or NaN?
+	VPANDD   (DX), Z8, Z19
+	VPANDD   64(DX), Z8, Z20
+	VPMAXSD  Z20, Z19, Z19
+	VPCMPD   $0x06, Z18, Z19, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVUPS      (BX), Z18
+	VFNMADD231PS Z18, Z18, Z18
+	VMOVUPS      64(BX), Z19
+	VFNMADD231PS Z19, Z19, Z19
+	VPORD        Z19, Z18, Z18
+	VPTESTMD     Z18, Z18, K1
+	KORTESTW     K1, K1
+	JNE          otherblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  (DX), Z7, Z18
+	VPORD  64(DX), Z7, Z19
+	VSUBPS Z9, Z18, Z18
+	VSUBPS Z9, Z19, Z21
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z3, Z19
+	VFMADD231PS Z10, Z18, Z19
+	VMOVAPS     Z3, Z22
+	VFMADD231PS Z10, Z21, Z22
+	VSUBPS      Z3, Z19, Z20
+	VSUBPS      Z3, Z22, Z23
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z20, Z18
+	VFNMADD231PS Z4, Z23, Z21
+	VFNMADD231PS Z11, Z20, Z18
+	VFNMADD231PS Z11, Z23, Z21
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z13, Z20
+	VFMADD231PS Z12, Z18, Z20
+	VMOVAPS     Z13, Z23
+	VFMADD231PS Z12, Z21, Z23
+	VFMADD213PS Z14, Z18, Z20
+	VFMADD213PS Z14, Z21, Z23
+	VFMADD213PS Z15, Z18, Z20
+	VFMADD213PS Z15, Z21, Z23
+	VFMADD213PS Z16, Z20, Z18
+	VFMADD213PS Z16, Z23, Z21
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z19, Z20
+	VPERMPS     Z17, Z22, Z23
+	VPSLLD      $0x15, Z19, Z19
+	VPSLLD      $0x15, Z22, Z22
+	VPADDD      Z19, Z20, Z19
+	VPADDD      Z22, Z23, Z20
+	VFMADD231PS Z18, Z19, Z19
+	VFMADD231PS Z21, Z20, Z20
+	VADDPS      Z0, Z19, Z18
+	VADDPS      Z0, Z20, Z21
+	VDIVPS      Z18, Z0, Z18
+	VDIVPS      Z21, Z0, Z23
+	VMULPS      Z18, Z19, Z21
+	VMULPS      Z23, Z20, Z24
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Z22
+	VMOVUPS   64(BX), Z25
+	VPSLLD    $0x02, Z22, Z22
+	VPSLLD    $0x02, Z25, Z25
+	VPANDD    Z7, Z22, Z22
+	VPANDD    Z7, Z25, Z25
+	VPXORD    (DX), Z22, Z22
+	VPXORD    64(DX), Z25, Z25
+	VPMOVD2M  Z22, K1
+	VPMOVD2M  Z25, K2
+	VBLENDMPS Z21, Z18, K1, Z18
+	VBLENDMPS Z24, Z23, K2, Z24
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z21
+	VBROADCASTSS     consts<>+1888(SB), Z23
+	VFMADD213PS.BCST consts<>+1920(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1920(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+1952(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1952(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z23
+	VMULPS           Z21, Z19, Z21
+	VMULPS           Z23, Z20, Z23
+	VFMADD231PS      Z21, Z19, Z19
+	VFMADD231PS      Z23, Z20, Z20
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD       Z21, Z21, Z21
+	VPXORD       Z23, Z23, Z23
+	VMAXPS       Z21, Z22, Z21
+	VMAXPS       Z23, Z25, Z22
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z22, Z20, Z21
+	VMOVUPS      (BX), Z20
+	VMOVUPS      64(BX), Z22
+	VPSLLD       $0x02, Z20, Z20
+	VPSLLD       $0x02, Z22, Z25
+	VBROADCASTSS 12(SI), Z22
+	VBROADCASTSS 12(SI), Z26
+	VBROADCASTSS 16(SI), Z23
+	VBROADCASTSS 16(SI), Z27
+	VPMOVD2M     Z20, K1
+	VPMOVD2M     Z25, K2
+	VBLENDMPS    Z22, Z23, K1, Z20
+	VBLENDMPS    Z26, Z27, K2, Z22
+	VMULPS       Z19, Z20, Z19
+	VMULPS       Z21, Z22, Z20
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_79
+	VMULPS Z18, Z18, Z18
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone79
+
+focusnot0_79:
+	CMPQ    DI, $+2
+	JGE     focusnot1_79
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z24
+	JMP     focusdone79
+
+focusnot1_79:
+	CMPQ DI, $+3
+	JGE  focusnot2_79
+	JMP  focusdone79
+
+focusnot2_79:
+	CMPQ    DI, $+4
+	JGE     focusnot3_79
+	VSQRTPS Z18, Z18
+	VSQRTPS Z24, Z24
+	JMP     focusdone79
+
+focusnot3_79:
+	CMPQ         DI, $+5
+	JGE          focusnot4_79
+	VSQRTPS      Z18, Z21
+	VMOVAPS      Z18, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z5, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z18, Z22
+	VMOVAPS      Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMOVAPS      Z24, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z5, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z24, Z22
+	VMOVAPS      Z22, Z24
+	JMP          focusdone79
+
+focusnot4_79:
+	CMPQ         DI, $+6
+	JGE          focusnot5_79
+	VSQRTPS      Z18, Z21
+	VMULPS       Z18, Z18, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z18, Z18, Z23
+	VMOVAPS      Z18, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z18, Z18
+	VFMADD231PS  Z5, Z18, Z23
+	VMULPS       Z21, Z23, Z18
+	VFMADD231PS  Z21, Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMULPS       Z24, Z24, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z24, Z24, Z23
+	VMOVAPS      Z24, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z24, Z24
+	VFMADD231PS  Z5, Z24, Z23
+	VMULPS       Z21, Z23, Z24
+	VFMADD231PS  Z21, Z22, Z24
+	JMP          focusdone79
+
+focusnot5_79:
+	CMPQ        DI, $+7
+	JGE         focusnot6_79
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z18, Z22, Z22
+	VFMADD231PS Z18, Z21, Z22
+	VMOVAPS     Z22, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z24, Z22, Z22
+	VFMADD231PS Z24, Z21, Z22
+	VMOVAPS     Z22, Z24
+	JMP         focusdone79
+
+focusnot6_79:
+	CMPQ        DI, $+8
+	JGE         focusnot7_79
+	VMULPS      Z18, Z18, Z21
+	VFMSUB213PS Z21, Z18, Z18
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z18, Z22, Z18
+	VFMADD231PS Z21, Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VFMSUB213PS Z21, Z24, Z24
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z24, Z22, Z24
+	VFMADD231PS Z21, Z21, Z24
+	JMP         focusdone79
+
+focusnot7_79:
+	CMPQ        DI, $+9
+	JGE         focusnot8_79
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z23, Z21
+	VMOVAPS     Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z24, Z21, Z21
+	VFMADD231PS Z24, Z23, Z21
+	VMOVAPS     Z21, Z24
+	JMP         focusdone79
+
+focusnot8_79:
+	LEAQ         24(SI), R8
+	VBROADCASTSS (R8), Z21
+	VBROADCASTSS 4(R8), Z22
+	VBROADCASTSS 8(R8), Z23
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z18
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z6, Z26, Z26
+	VSUBPS      Z6, Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z18
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
+	VMULPS           Z18, Z18, Z22
+	VMULPS           Z21, Z22, Z21
+	VFMADD231PS      Z4, Z18, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
+	VFMADD231PS      Z21, Z18, Z22
+
+	// times 2^k
+	VADDPS      Z22, Z18, Z18
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z18, Z18
+
+	// x or result out of range?
+	VPANDND      Z25, Z1, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VPANDND      Z22, Z2, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R8), Z21
+	VBROADCASTSS 4(R8), Z22
+	VBROADCASTSS 8(R8), Z23
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z24, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z24
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z24, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z24, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z6, Z26, Z26
+	VSUBPS      Z6, Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z4, Z21, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z21, Z23
+
+	// times 2^k
+	VADDPS      Z23, Z21, Z21
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z21, Z24
+
+	// x or result out of range?
+	VPANDND     Z25, Z1, Z21
+	VPXORD.BCST consts<>+1728(SB), Z26, Z22
+	VPANDND     Z22, Z2, Z22
+	VPORD       Z22, Z21, Z21
+	VPTESTMD    Z21, Z21, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+
+focusdone79:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z18, Z19, Z18
+
+	// loss = (alpha ce) q^gamma
+	VMULPS  Z24, Z20, Z19
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+
+nextblock:
+	ADDQ $+128, CX
+	ADDQ $+128, DX
+	ADDQ $+128, BX
+	ADDQ $-32, AX
+	CMPQ AX, $+32
+	JGE  block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, R8
+	BZHIL        AX, R8, R8
+	KMOVW        R8, K1
+	VMOVAPS      Z0, Z18
+	VMOVUPS      (DX), K1, Z18
+	VPXORD       Z19, Z19, Z19
+	VMOVUPS      (BX), K1, Z19
+	VBROADCASTSS 20(SI), Z20
+
+	// any |x| > limit, or NaN?
+	VPANDD   Z8, Z18, Z21
+	VPCMPD   $0x06, Z20, Z21, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Z19, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VPTESTMD     Z20, Z20, K2
+	KORTESTW     K2, K2
+	JNE          othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z7, Z18, Z20
+	VSUBPS Z9, Z20, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z3, Z21
+	VFMADD231PS Z10, Z20, Z21
+	VSUBPS      Z3, Z21, Z22
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z22, Z20
+	VFNMADD231PS Z11, Z22, Z20
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z13, Z22
+	VFMADD231PS Z12, Z20, Z22
+	VFMADD213PS Z14, Z20, Z22
+	VFMADD213PS Z15, Z20, Z22
+	VFMADD213PS Z16, Z22, Z20
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z21, Z22
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z21, Z22, Z21
+	VFMADD231PS Z20, Z21, Z21
+	VADDPS      Z0, Z21, Z20
+	VDIVPS      Z20, Z0, Z20
+	VMULPS      Z20, Z21, Z22
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Z19, Z23
+	VPANDD    Z7, Z23, Z23
+	VPXORD    Z18, Z23, Z18
+	VPMOVD2M  Z18, K2
+	VBLENDMPS Z22, Z20, K2, Z22
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z20
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z20, Z21, Z21
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD       Z20, Z20, Z20
+	VMAXPS       Z20, Z18, Z18
+	VADDPS       Z18, Z21, Z18
+	VPSLLD       $0x02, Z19, Z19
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z21
+	VPMOVD2M     Z19, K2
+	VBLENDMPS    Z20, Z21, K2, Z19
+	VMULPS       Z18, Z19, Z18
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_80
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone80
+
+focusnot0_80:
+	CMPQ    DI, $+2
+	JGE     focusnot1_80
+	VMOVAPS Z0, Z22
+	JMP     focusdone80
+
+focusnot1_80:
+	CMPQ DI, $+3
+	JGE  focusnot2_80
+	JMP  focusdone80
+
+focusnot2_80:
+	CMPQ    DI, $+4
+	JGE     focusnot3_80
+	VSQRTPS Z22, Z22
+	JMP     focusdone80
+
+focusnot3_80:
+	CMPQ         DI, $+5
+	JGE          focusnot4_80
+	VSQRTPS      Z22, Z19
+	VMOVAPS      Z22, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS       Z5, Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z22, Z20
+	VMOVAPS      Z20, Z22
+	JMP          focusdone80
+
+focusnot4_80:
+	CMPQ         DI, $+6
+	JGE          focusnot5_80
+	VSQRTPS      Z22, Z19
+	VMULPS       Z22, Z22, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z22, Z22, Z21
+	VMOVAPS      Z22, Z23
+	VFNMADD231PS Z19, Z19, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z5, Z22, Z21
+	VMULPS       Z19, Z21, Z22
+	VFMADD231PS  Z19, Z20, Z22
+	JMP          focusdone80
+
+focusnot5_80:
+	CMPQ        DI, $+7
+	JGE         focusnot6_80
+	VMULPS      Z22, Z22, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z19, Z20
+	VMOVAPS     Z20, Z22
+	JMP         focusdone80
+
+focusnot6_80:
+	CMPQ        DI, $+8
+	JGE         focusnot7_80
+	VMULPS      Z22, Z22, Z19
+	VFMSUB213PS Z19, Z22, Z22
+	VADDPS      Z19, Z19, Z20
+	VMULPS      Z22, Z20, Z22
+	VFMADD231PS Z19, Z19, Z22
+	JMP         focusdone80
+
+focusnot7_80:
+	CMPQ        DI, $+9
+	JGE         focusnot8_80
+	VMULPS      Z22, Z22, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z19, Z19, Z21
+	VADDPS      Z19, Z19, Z23
+	VFMSUB213PS Z21, Z19, Z19
+	VFMADD231PS Z20, Z23, Z19
+	VMULPS      Z22, Z19, Z19
+	VFMADD231PS Z22, Z21, Z19
+	VMOVAPS     Z19, Z22
+	JMP         focusdone80
+
+focusnot8_80:
+	LEAQ         24(SI), R8
+	VBROADCASTSS (R8), Z19
+	VBROADCASTSS 4(R8), Z20
+	VBROADCASTSS 8(R8), Z21
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z22
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z22, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z22, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z19, Z28
+	VFMSUB213PS Z28, Z19, Z27
+	VFMADD213PS Z28, Z20, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z6, Z24, Z24
+	VSUBPS      Z6, Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z20, Z28
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z19, Z27
+	VFMADD231PS Z25, Z21, Z27
+	VFMADD231PS Z26, Z20, Z27
+	VADDPS      Z27, Z28, Z19
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z4, Z19, Z20
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
+
+	// times 2^k
+	VADDPS      Z21, Z19, Z19
+	VPSLLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+640(SB), Z20, Z20
+	VPADDD      Z20, Z19, Z22
+
+	// x or result out of range?
+	VPANDND     Z23, Z1, Z19
+	VPXORD.BCST consts<>+1728(SB), Z24, Z20
+	VPANDND     Z20, Z2, Z20
+	VPORD       Z20, Z19, Z19
+	VPTESTMD    Z19, Z19, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+focusdone80:
+	// loss = (alpha ce) q^gamma
+	VMULPS  Z22, Z18, Z18
+	VMOVUPS Z18, K1, (CX)
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+otherblock:
+	VMOVUPS (DX), Z18
+	VMOVUPS 64(DX), Z21
+	VMOVUPS (BX), Z19
+	VMOVUPS 64(BX), Z22
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z7, Z18, Z20
+	VPORD  Z7, Z21, Z23
+	VSUBPS Z9, Z20, Z20
+	VSUBPS Z9, Z23, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z3, Z23
+	VFMADD231PS Z10, Z20, Z23
+	VMOVAPS     Z3, Z26
+	VFMADD231PS Z10, Z25, Z26
+	VSUBPS      Z3, Z23, Z24
+	VSUBPS      Z3, Z26, Z27
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z24, Z20
+	VFNMADD231PS Z4, Z27, Z25
+	VFNMADD231PS Z11, Z24, Z20
+	VFNMADD231PS Z11, Z27, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z13, Z24
+	VFMADD231PS Z12, Z20, Z24
+	VMOVAPS     Z13, Z27
+	VFMADD231PS Z12, Z25, Z27
+	VFMADD213PS Z14, Z20, Z24
+	VFMADD213PS Z14, Z25, Z27
+	VFMADD213PS Z15, Z20, Z24
+	VFMADD213PS Z15, Z25, Z27
+	VFMADD213PS Z16, Z24, Z20
+	VFMADD213PS Z16, Z27, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z23, Z24
+	VPERMPS     Z17, Z26, Z27
+	VPSLLD      $0x15, Z23, Z23
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z23, Z24, Z23
+	VPADDD      Z26, Z27, Z24
+	VFMADD231PS Z20, Z23, Z23
+	VFMADD231PS Z25, Z24, Z24
+	VADDPS      Z0, Z23, Z20
+	VADDPS      Z0, Z24, Z25
+	VDIVPS      Z20, Z0, Z20
+	VDIVPS      Z25, Z0, Z27
+	VMULPS      Z20, Z23, Z25
+	VMULPS      Z27, Z24, Z28
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z26
+	VBROADCASTSS     consts<>+1888(SB), Z29
+	VFMADD213PS.BCST consts<>+1920(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+1920(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1952(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+1952(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1984(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2016(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2016(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2048(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2080(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2080(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2112(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2112(SB), Z24, Z29
+	VMULPS           Z26, Z23, Z26
+	VMULPS           Z29, Z24, Z29
+	VFMADD231PS      Z26, Z23, Z23
+	VFMADD231PS      Z29, Z24, Z24
+	VPMOVD2M         Z18, K1
+	VPMOVD2M         Z21, K2
+	VBLENDMPS        Z25, Z20, K1, Z26
+	VBLENDMPS        Z28, Z27, K2, Z29
+	VPMOVD2M         Z18, K1
+	VPMOVD2M         Z21, K2
+	VBLENDMPS        Z20, Z25, K1, Z20
+	VBLENDMPS        Z27, Z28, K2, Z28
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z0, Z25
+	VSUBPS      Z22, Z0, Z30
+	VPMOVD2M    Z18, K1
+	VPMOVD2M    Z21, K2
+	VBLENDMPS   Z19, Z25, K1, Z27
+	VBLENDMPS   Z22, Z30, K2, Z31
+	VPANDD      Z8, Z18, Z18
+	VPANDD      Z8, Z21, Z21
+	VFMADD231PS Z18, Z27, Z23
+	VFMADD231PS Z21, Z31, Z24
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z20, Z18
+	VMULPS       Z22, Z28, Z20
+	VFMADD231PS  Z25, Z26, Z18
+	VFMADD231PS  Z30, Z29, Z20
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 12(SI), Z27
+	VBROADCASTSS 16(SI), Z26
+	VBROADCASTSS 16(SI), Z28
+	VMULPS       Z25, Z26, Z25
+	VMULPS       Z30, Z28, Z26
+	VFMADD231PS  Z19, Z21, Z25
+	VFMADD231PS  Z22, Z27, Z26
+	VMULPS       Z23, Z25, Z19
+	VMULPS       Z24, Z26, Z21
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_81
+	VMULPS Z18, Z18, Z18
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone81
+
+focusnot0_81:
+	CMPQ    DI, $+2
+	JGE     focusnot1_81
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	JMP     focusdone81
+
+focusnot1_81:
+	CMPQ DI, $+3
+	JGE  focusnot2_81
+	JMP  focusdone81
+
+focusnot2_81:
+	CMPQ    DI, $+4
+	JGE     focusnot3_81
+	VSQRTPS Z18, Z18
+	VSQRTPS Z20, Z20
+	JMP     focusdone81
+
+focusnot3_81:
+	CMPQ         DI, $+5
+	JGE          focusnot4_81
+	VSQRTPS      Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z22, Z22, Z23
+	VMULPS       Z5, Z22, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z22, Z18, Z23
+	VMOVAPS      Z23, Z18
+	VSQRTPS      Z20, Z22
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z22, Z22, Z23
+	VMULPS       Z5, Z22, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z22, Z20, Z23
+	VMOVAPS      Z23, Z20
+	JMP          focusdone81
+
+focusnot4_81:
+	CMPQ         DI, $+6
+	JGE          focusnot5_81
+	VSQRTPS      Z18, Z22
+	VMULPS       Z18, Z18, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z18, Z18, Z24
+	VMOVAPS      Z18, Z25
+	VFNMADD231PS Z22, Z22, Z25
+	VMULPS       Z25, Z18, Z18
+	VFMADD231PS  Z5, Z18, Z24
+	VMULPS       Z22, Z24, Z18
+	VFMADD231PS  Z22, Z23, Z18
+	VSQRTPS      Z20, Z22
+	VMULPS       Z20, Z20, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z20, Z20, Z24
+	VMOVAPS      Z20, Z25
+	VFNMADD231PS Z22, Z22, Z25
+	VMULPS       Z25, Z20, Z20
+	VFMADD231PS  Z5, Z20, Z24
+	VMULPS       Z22, Z24, Z20
+	VFMADD231PS  Z22, Z23, Z20
+	JMP          focusdone81
+
+focusnot5_81:
+	CMPQ        DI, $+7
+	JGE         focusnot6_81
+	VMULPS      Z18, Z18, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z18, Z18, Z23
+	VMULPS      Z18, Z23, Z23
+	VFMADD231PS Z18, Z22, Z23
+	VMOVAPS     Z23, Z18
+	VMULPS      Z20, Z20, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z20, Z20, Z23
+	VMULPS      Z20, Z23, Z23
+	VFMADD231PS Z20, Z22, Z23
+	VMOVAPS     Z23, Z20
+	JMP         focusdone81
+
+focusnot6_81:
+	CMPQ        DI, $+8
+	JGE         focusnot7_81
+	VMULPS      Z18, Z18, Z22
+	VFMSUB213PS Z22, Z18, Z18
+	VADDPS      Z22, Z22, Z23
+	VMULPS      Z18, Z23, Z18
+	VFMADD231PS Z22, Z22, Z18
+	VMULPS      Z20, Z20, Z22
+	VFMSUB213PS Z22, Z20, Z20
+	VADDPS      Z22, Z22, Z23
+	VMULPS      Z20, Z23, Z20
+	VFMADD231PS Z22, Z22, Z20
+	JMP         focusdone81
+
+focusnot7_81:
+	CMPQ        DI, $+9
+	JGE         focusnot8_81
+	VMULPS      Z18, Z18, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z18, Z18, Z23
+	VMULPS      Z22, Z22, Z24
+	VADDPS      Z22, Z22, Z25
+	VFMSUB213PS Z24, Z22, Z22
+	VFMADD231PS Z23, Z25, Z22
+	VMULPS      Z18, Z22, Z22
+	VFMADD231PS Z18, Z24, Z22
+	VMOVAPS     Z22, Z18
+	VMULPS      Z20, Z20, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z20, Z20, Z23
+	VMULPS      Z22, Z22, Z24
+	VADDPS      Z22, Z22, Z25
+	VFMSUB213PS Z24, Z22, Z22
+	VFMADD231PS Z23, Z25, Z22
+	VMULPS      Z20, Z22, Z22
+	VFMADD231PS Z20, Z24, Z22
+	VMOVAPS     Z22, Z20
+	JMP         focusdone81
+
+focusnot8_81:
+	LEAQ         24(SI), R8
+	VBROADCASTSS (R8), Z22
+	VBROADCASTSS 4(R8), Z23
+	VBROADCASTSS 8(R8), Z24
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z18
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z22, Z30
+	VFMSUB213PS Z30, Z22, Z29
+	VFMADD213PS Z30, Z23, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z6, Z26, Z26
+	VSUBPS      Z6, Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z23, Z30
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z22, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z23, Z29
+	VADDPS      Z29, Z30, Z18
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z22
+	VMULPS           Z18, Z18, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z4, Z18, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z18, Z23
+
+	// times 2^k
+	VADDPS      Z23, Z18, Z18
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z18, Z18
+
+	// x or result out of range?
+	VPANDND      Z25, Z1, Z22
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z23
+	VPANDND      Z23, Z2, Z23
+	VPORD        Z23, Z22, Z22
+	VPTESTMD     Z22, Z22, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R8), Z22
+	VBROADCASTSS 4(R8), Z23
+	VBROADCASTSS 8(R8), Z24
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z20
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z20, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z20, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z22, Z30
+	VFMSUB213PS Z30, Z22, Z29
+	VFMADD213PS Z30, Z23, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z6, Z26, Z26
+	VSUBPS      Z6, Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z23, Z30
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z22, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z23, Z29
+	VADDPS      Z29, Z30, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z22
+	VMULPS           Z20, Z20, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z4, Z20, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z20, Z23
+
+	// times 2^k
+	VADDPS      Z23, Z20, Z20
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z20, Z20
+
+	// x or result out of range?
+	VPANDND     Z25, Z1, Z22
+	VPXORD.BCST consts<>+1728(SB), Z26, Z23
+	VPANDND     Z23, Z2, Z23
+	VPORD       Z23, Z22, Z22
+	VPTESTMD    Z22, Z22, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+
+focusdone81:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z18, Z19, Z18
+
+	// loss = (alpha ce) q^gamma
+	VMULPS  Z20, Z21, Z19
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	JMP     nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z7, Z18, Z20
+	VSUBPS Z9, Z20, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z3, Z21
+	VFMADD231PS Z10, Z20, Z21
+	VSUBPS      Z3, Z21, Z22
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z22, Z20
+	VFNMADD231PS Z11, Z22, Z20
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z13, Z22
+	VFMADD231PS Z12, Z20, Z22
+	VFMADD213PS Z14, Z20, Z22
+	VFMADD213PS Z15, Z20, Z22
+	VFMADD213PS Z16, Z22, Z20
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z17, Z21, Z22
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z21, Z22, Z21
+	VFMADD231PS Z20, Z21, Z21
+	VADDPS      Z0, Z21, Z20
+	VDIVPS      Z20, Z0, Z20
+	VMULPS      Z20, Z21, Z22
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z23
+	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z23
+	VMULPS           Z23, Z21, Z23
+	VFMADD231PS      Z23, Z21, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z20, K2, Z23
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z20, Z22, K2, Z20
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z0, Z22
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z22, K2, Z24
+	VPANDD      Z8, Z18, Z18
+	VFMADD231PS Z18, Z24, Z21
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z20, Z18
+	VFMADD231PS  Z22, Z23, Z18
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z23
+	VMULPS       Z22, Z23, Z22
+	VFMADD231PS  Z19, Z20, Z22
+	VMULPS       Z21, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_82
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone82
+
+focusnot0_82:
+	CMPQ    DI, $+2
+	JGE     focusnot1_82
+	VMOVAPS Z0, Z18
+	JMP     focusdone82
+
+focusnot1_82:
+	CMPQ DI, $+3
+	JGE  focusnot2_82
+	JMP  focusdone82
+
+focusnot2_82:
+	CMPQ    DI, $+4
+	JGE     focusnot3_82
+	VSQRTPS Z18, Z18
+	JMP     focusdone82
+
+focusnot3_82:
+	CMPQ         DI, $+5
+	JGE          focusnot4_82
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z5, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone82
+
+focusnot4_82:
+	CMPQ         DI, $+6
+	JGE          focusnot5_82
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z5, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone82
+
+focusnot5_82:
+	CMPQ        DI, $+7
+	JGE         focusnot6_82
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone82
+
+focusnot6_82:
+	CMPQ        DI, $+8
+	JGE         focusnot7_82
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone82
+
+focusnot7_82:
+	CMPQ        DI, $+9
+	JGE         focusnot8_82
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone82
+
+focusnot8_82:
+	LEAQ         24(SI), R8
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z18
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z18, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z18, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z20, Z28
+	VFMSUB213PS Z28, Z20, Z27
+	VFMADD213PS Z28, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z6, Z24, Z24
+	VSUBPS      Z6, Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z21, Z28
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z20, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z21, Z27
+	VADDPS      Z27, Z28, Z18
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z20
+	VMULPS           Z18, Z18, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z4, Z18, Z20
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z18, Z21
+
+	// times 2^k
+	VADDPS      Z21, Z18, Z18
+	VPSLLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+640(SB), Z20, Z20
+	VPADDD      Z20, Z18, Z18
+
+	// x or result out of range?
+	VPANDND     Z23, Z1, Z20
+	VPXORD.BCST consts<>+1728(SB), Z24, Z21
+	VPANDND     Z21, Z2, Z21
+	VPORD       Z21, Z20, Z20
+	VPTESTMD    Z20, Z20, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+focusdone82:
+	// loss = (alpha ce) q^gamma
+	VMULPS  Z18, Z19, Z18
+	VMOVUPS Z18, K1, (CX)
+	JMP     nextvector
+
+slowblock:
+	MOVQ $0x00000020, R8
+
+slow:
+	VMOVUPS (DX), Z18
+	VMOVUPS (BX), Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z7, Z18, Z20
+	VSUBPS       Z9, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z3, Z21
+	VFMADD231PS Z10, Z20, Z21
+	VSUBPS      Z3, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z4, Z22, Z23
+	VFNMADD231PS Z11, Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z13, Z24
+	VFMADD231PS  Z12, Z23, Z24
+	VFMADD213PS  Z14, Z23, Z24
+	VFMADD213PS  Z15, Z23, Z24
+	VFMADD213PS  Z16, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K1
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K1, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K1
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K1, Z23
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z24
+	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K1, Z20
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z23, Z22, K1, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z23, K1, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z23, K1, Z24
+	VPANDD      Z8, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K1
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_83
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone83
+
+focusnot0_83:
+	CMPQ    DI, $+2
+	JGE     focusnot1_83
+	VMOVAPS Z0, Z18
+	JMP     focusdone83
+
+focusnot1_83:
+	CMPQ DI, $+3
+	JGE  focusnot2_83
+	JMP  focusdone83
+
+focusnot2_83:
+	CMPQ    DI, $+4
+	JGE     focusnot3_83
+	VSQRTPS Z18, Z18
+	JMP     focusdone83
+
+focusnot3_83:
+	CMPQ         DI, $+5
+	JGE          focusnot4_83
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z5, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone83
+
+focusnot4_83:
+	CMPQ         DI, $+6
+	JGE          focusnot5_83
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z5, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone83
+
+focusnot5_83:
+	CMPQ        DI, $+7
+	JGE         focusnot6_83
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone83
+
+focusnot6_83:
+	CMPQ        DI, $+8
+	JGE         focusnot7_83
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone83
+
+focusnot7_83:
+	CMPQ        DI, $+9
+	JGE         focusnot8_83
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone83
+
+focusnot8_83:
+	LEAQ         24(SI), R9
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z8, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z6, Z24, Z30
+	VSUBPS      Z6, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z4, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD       Z6, Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K1
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K2, Z20
+	VBLENDMPS      Z20, Z21, K1, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R9), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K1
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R9), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
+
+focusdone83:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
+	VBLENDMPS    Z18, Z19, K1, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $-16, AX
+	ADDQ         $-16, R8
+	CMPQ         R8, $+1
+	JGE          slow
+	JMP          loop
+
+slowvector:
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z0, Z18
+	VMOVUPS (DX), K1, Z18
+	VPXORD  Z19, Z19, Z19
+	VMOVUPS (BX), K1, Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z7, Z18, Z20
+	VSUBPS       Z9, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z3, Z21
+	VFMADD231PS Z10, Z20, Z21
+	VSUBPS      Z3, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z4, Z22, Z23
+	VFNMADD231PS Z11, Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z13, Z24
+	VFMADD231PS  Z12, Z23, Z24
+	VFMADD213PS  Z14, Z23, Z24
+	VFMADD213PS  Z15, Z23, Z24
+	VFMADD213PS  Z16, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K2
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K2, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K2, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K2
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K2, Z23
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z24
+	VFMADD213PS.BCST consts<>+1920(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+1952(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K2, Z20
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z23, Z22, K2, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z23, K2, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z23, K2, Z24
+	VPANDD      Z8, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K2
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_84
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone84
+
+focusnot0_84:
+	CMPQ    DI, $+2
+	JGE     focusnot1_84
+	VMOVAPS Z0, Z18
+	JMP     focusdone84
+
+focusnot1_84:
+	CMPQ DI, $+3
+	JGE  focusnot2_84
+	JMP  focusdone84
+
+focusnot2_84:
+	CMPQ    DI, $+4
+	JGE     focusnot3_84
+	VSQRTPS Z18, Z18
+	JMP     focusdone84
+
+focusnot3_84:
+	CMPQ         DI, $+5
+	JGE          focusnot4_84
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z5, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone84
+
+focusnot4_84:
+	CMPQ         DI, $+6
+	JGE          focusnot5_84
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z5, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone84
+
+focusnot5_84:
+	CMPQ        DI, $+7
+	JGE         focusnot6_84
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone84
+
+focusnot6_84:
+	CMPQ        DI, $+8
+	JGE         focusnot7_84
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone84
+
+focusnot7_84:
+	CMPQ        DI, $+9
+	JGE         focusnot8_84
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone84
+
+focusnot8_84:
+	LEAQ         24(SI), R8
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z8, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z6, Z24, Z30
+	VSUBPS      Z6, Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z4, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD       Z6, Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K2
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K3, Z20
+	VBLENDMPS      Z20, Z21, K2, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R8), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K2
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R8), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
+
+focusdone84:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
+	VBLENDMPS    Z18, Z19, K2, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, K1, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
+	VZEROUPPER
+	RET
+
+// func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $96-40
+	VBROADCASTSS consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VBROADCASTSS consts<>+1664(SB), Y2
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -4018,1700 +6057,468 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87, or NaN?
-	VPANDD      (DX), Z10, Z18
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z18, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
-	VMOVUPS     (DX), Z18
-	VMOVUPS     (BX), Z19
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z16, Z18, Z20
-	VSUBPS Z17, Z20, Z20
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS          Z12, Z21
-	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
-	VSUBPS           Z12, Z21, Z22
-
-	// r = c - n ln2
-	VFNMADD231PS      Z13, Z22, Z20
-	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z20
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z22
-	VFMADD213PS.BCST consts<>+256(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+288(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+320(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+352(SB), Z22, Z20
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z21, Z22
-	VPSLLD      $0x15, Z21, Z21
-	VPADDD      Z21, Z22, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z1, Z21, Z20
-	VDIVPS      Z20, Z1, Z20
-	VMULPS      Z20, Z21, Z22
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z21, Z23
-	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
-	VPANDD.BCST consts<>+640(SB), Z23, Z24
-	VPSRLD      $0x15, Z23, Z23
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z1, Z25
-	VPERMPS     log_r<>+0(SB), Z23, Z26
-	VMULPS      Z26, Z25, Z25
-	VADDPS      Z14, Z25, Z26
-	VFMADD231PS Z25, Z21, Z26
-	VCVTDQ2PS   Z24, Z21
-	VPERMPS     log_th<>+0(SB), Z23, Z24
-	VPERMPS     log_tl<>+0(SB), Z23, Z23
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+1952(SB), Z27
-	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2016(SB), Z28
-	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
-	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
-	VFMADD231PS      Z28, Z25, Z23
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
-	VADDPS           Z26, Z24, Z21
-	VSUBPS           Z21, Z24, Z24
-	VADDPS           Z26, Z24, Z24
-	VADDPS           Z24, Z23, Z23
-	VADDPS           Z23, Z21, Z21
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z22, Z20, K1, Z23
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z20, Z22, K1, Z20
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z1, Z22
-	VPMOVD2M    Z18, K1
-	VBLENDMPS   Z19, Z22, K1, Z24
-	VPXORD      Z25, Z25, Z25
-	VCMPPS      $0x11, Z24, Z25, K1
-	VPANDD      Z10, Z18, Z18
-	VMOVAPS.Z   Z18, K1, Z18
-	VFMADD231PS Z18, Z24, Z21
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z20, Z18
-	VFMADD231PS  Z22, Z23, Z18
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 16(SI), Z23
-	VMULPS       Z22, Z23, Z22
-	VFMADD231PS  Z19, Z20, Z22
-	VMULPS       Z21, Z22, Z19
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_53
-	VMULPS Z18, Z18, Z18
-	JMP    focusdone53
-
-focusnot0_53:
-	CMPQ    DI, $+2
-	JGE     focusnot1_53
-	VMOVAPS Z1, Z18
-	JMP     focusdone53
-
-focusnot1_53:
-	CMPQ DI, $+3
-	JGE  focusnot2_53
-	JMP  focusdone53
-
-focusnot2_53:
-	CMPQ    DI, $+4
-	JGE     focusnot3_53
-	VSQRTPS Z18, Z18
-	JMP     focusdone53
-
-focusnot3_53:
-	CMPQ         DI, $+5
-	JGE          focusnot4_53
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z15, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
-	JMP          focusdone53
-
-focusnot4_53:
-	CMPQ         DI, $+6
-	JGE          focusnot5_53
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z15, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone53
-
-focusnot5_53:
-	CMPQ        DI, $+7
-	JGE         focusnot6_53
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
-	JMP         focusdone53
-
-focusnot6_53:
-	CMPQ        DI, $+8
-	JGE         focusnot7_53
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone53
-
-focusnot7_53:
-	CMPQ        DI, $+9
-	JGE         focusnot8_53
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
-	JMP         focusdone53
-
-focusnot8_53:
-	LEAQ         20(SI), R8
-	VBROADCASTSS (R8), Z20
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z10, Z18, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z14, Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z20, Z27
-	VFMSUB213PS Z27, Z20, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z9, Z24, Z30
-	VSUBPS      Z9, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z20, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z13, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z9, Z30, Z22
-	VPSRAD  $0x03, Z22, Z22
-	VADDPS  Z25, Z21, Z26
-	VPSLLD  $0x17, Z22, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z0, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K1
-	VPMOVD2M    Z20, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z0, Z22, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z20, K2
-	VPXORD      Z20, Z20, Z20
-	VBLENDMPS   Z20, Z0, K2, Z20
-	VBLENDMPS   Z20, Z21, K1, Z20
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z21
-	VPANDD       Z21, Z18, Z21
-	VPORD        Z21, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K1
-	VPCMPD       $0x06, Z23, Z0, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R8), Z21
-	VPANDD       Z21, Z18, Z18
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z18, Z21, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z0, Z23, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z11, Z20, K1, Z18
-
-focusdone53:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
-	VMULPS      Z18, Z19, Z18
-	VBLENDMPS   Z18, Z19, K1, Z18
-	VPMINUD     Z11, Z18, Z18
-	VMOVUPS     Z18, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+64, BX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVL    $0x0000ffff, R8
-	BZHIL   AX, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z1, Z18
-	VMOVUPS (DX), K1, Z18
-	VPXORD  Z19, Z19, Z19
-	VMOVUPS (BX), K1, Z19
-
-	// any |x| > 87, or NaN?
-	VPANDD      Z10, Z18, Z20
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z20, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z16, Z18, Z20
-	VSUBPS Z17, Z20, Z20
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS          Z12, Z21
-	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
-	VSUBPS           Z12, Z21, Z22
-
-	// r = c - n ln2
-	VFNMADD231PS      Z13, Z22, Z20
-	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z20
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z22
-	VFMADD213PS.BCST consts<>+256(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+288(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+320(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+352(SB), Z22, Z20
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z21, Z22
-	VPSLLD      $0x15, Z21, Z21
-	VPADDD      Z21, Z22, Z21
-	VFMADD231PS Z20, Z21, Z21
-	VADDPS      Z1, Z21, Z20
-	VDIVPS      Z20, Z1, Z20
-	VMULPS      Z20, Z21, Z22
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z21, Z23
-	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
-	VPANDD.BCST consts<>+640(SB), Z23, Z24
-	VPSRLD      $0x15, Z23, Z23
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z1, Z25
-	VPERMPS     log_r<>+0(SB), Z23, Z26
-	VMULPS      Z26, Z25, Z25
-	VADDPS      Z14, Z25, Z26
-	VFMADD231PS Z25, Z21, Z26
-	VCVTDQ2PS   Z24, Z21
-	VPERMPS     log_th<>+0(SB), Z23, Z24
-	VPERMPS     log_tl<>+0(SB), Z23, Z23
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+1952(SB), Z27
-	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2016(SB), Z28
-	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
-	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
-	VFMADD231PS      Z28, Z25, Z23
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
-	VADDPS           Z26, Z24, Z21
-	VSUBPS           Z21, Z24, Z24
-	VADDPS           Z26, Z24, Z24
-	VADDPS           Z24, Z23, Z23
-	VADDPS           Z23, Z21, Z21
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z22, Z20, K2, Z23
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z20, Z22, K2, Z20
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z1, Z22
-	VPMOVD2M    Z18, K2
-	VBLENDMPS   Z19, Z22, K2, Z24
-	VPXORD      Z25, Z25, Z25
-	VCMPPS      $0x11, Z24, Z25, K2
-	VPANDD      Z10, Z18, Z18
-	VMOVAPS.Z   Z18, K2, Z18
-	VFMADD231PS Z18, Z24, Z21
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z20, Z18
-	VFMADD231PS  Z22, Z23, Z18
-	VBROADCASTSS 12(SI), Z20
-	VBROADCASTSS 16(SI), Z23
-	VMULPS       Z22, Z23, Z22
-	VFMADD231PS  Z19, Z20, Z22
-	VMULPS       Z21, Z22, Z19
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_54
-	VMULPS Z18, Z18, Z18
-	JMP    focusdone54
-
-focusnot0_54:
-	CMPQ    DI, $+2
-	JGE     focusnot1_54
-	VMOVAPS Z1, Z18
-	JMP     focusdone54
-
-focusnot1_54:
-	CMPQ DI, $+3
-	JGE  focusnot2_54
-	JMP  focusdone54
-
-focusnot2_54:
-	CMPQ    DI, $+4
-	JGE     focusnot3_54
-	VSQRTPS Z18, Z18
-	JMP     focusdone54
-
-focusnot3_54:
-	CMPQ         DI, $+5
-	JGE          focusnot4_54
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z15, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
-	JMP          focusdone54
-
-focusnot4_54:
-	CMPQ         DI, $+6
-	JGE          focusnot5_54
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z15, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone54
-
-focusnot5_54:
-	CMPQ        DI, $+7
-	JGE         focusnot6_54
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
-	JMP         focusdone54
-
-focusnot6_54:
-	CMPQ        DI, $+8
-	JGE         focusnot7_54
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone54
-
-focusnot7_54:
-	CMPQ        DI, $+9
-	JGE         focusnot8_54
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
-	JMP         focusdone54
-
-focusnot8_54:
-	LEAQ         20(SI), R8
-	VBROADCASTSS (R8), Z20
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z10, Z18, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z14, Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z20, Z27
-	VFMSUB213PS Z27, Z20, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z9, Z24, Z30
-	VSUBPS      Z9, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z20, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z13, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z9, Z30, Z22
-	VPSRAD  $0x03, Z22, Z22
-	VADDPS  Z25, Z21, Z26
-	VPSLLD  $0x17, Z22, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z0, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K2
-	VPMOVD2M    Z20, K3
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z0, Z22, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z20, K3
-	VPXORD      Z20, Z20, Z20
-	VBLENDMPS   Z20, Z0, K3, Z20
-	VBLENDMPS   Z20, Z21, K2, Z20
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z21
-	VPANDD       Z21, Z18, Z21
-	VPORD        Z21, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K2
-	VPCMPD       $0x06, Z23, Z0, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R8), Z21
-	VPANDD       Z21, Z18, Z18
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z18, Z21, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z0, Z23, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z11, Z20, K2, Z18
-
-focusdone54:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
-	VMULPS      Z18, Z19, Z18
-	VBLENDMPS   Z18, Z19, K2, Z18
-	VPMINUD     Z11, Z18, Z18
-	VMOVUPS     Z18, K1, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+64, BX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+1
-	JGE         vector
-
-done:
-	VZEROUPPER
-	RET
-
-slowblock:
-	MOVQ $0x00000010, R8
-
-slow:
-	VMOVUPS (DX), Z18
-	VMOVUPS (BX), Z19
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z16, Z18, Z20
-	VSUBPS Z17, Z20, Z20
-	VMAXPS Z20, Z6, Z20
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS          Z12, Z21
-	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
-	VSUBPS           Z12, Z21, Z22
-
-	// r = c - n ln2
-	VMOVAPS           Z20, Z23
-	VFNMADD231PS      Z13, Z22, Z23
-	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z24
-	VFMADD213PS.BCST consts<>+256(SB), Z23, Z24
-	VFMADD213PS.BCST consts<>+288(SB), Z23, Z24
-	VFMADD213PS.BCST consts<>+320(SB), Z23, Z24
-	VFMADD213PS.BCST consts<>+352(SB), Z24, Z23
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z20, K1
-	VMOVAPS.Z        Z7, K1, Z20
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z21, Z21
-	VFMADD231PS Z23, Z21, Z21
-	VMOVAPS.Z   Z8, K1, Z23
-	VADDPS      Z23, Z22, Z22
-	VSCALEFPS   Z22, Z21, Z21
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z20, Z21, Z20
-	VADDPS.BCST consts<>+576(SB), Z21, Z21
-	VPSUBD.BCST consts<>+576(SB), Z21, Z21
-	VPMAXSD     Z21, Z20, Z20
-	VPMINUD     Z11, Z20, Z20
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z5, Z20, K1
-	VMAXPS Z20, Z5, Z21
-	VADDPS Z1, Z21, Z22
-	VDIVPS Z22, Z1, Z22
-	VMULPS Z22, Z21, Z23
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z21, Z24
-	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
-	VPANDD.BCST consts<>+640(SB), Z24, Z25
-	VPSRLD      $0x15, Z24, Z24
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z25, Z1, Z26
-	VPERMPS     log_r<>+0(SB), Z24, Z27
-	VMULPS      Z27, Z26, Z26
-	VADDPS      Z14, Z26, Z27
-	VFMADD231PS Z26, Z21, Z27
-	VCVTDQ2PS   Z25, Z21
-	VPERMPS     log_th<>+0(SB), Z24, Z25
-	VPERMPS     log_tl<>+0(SB), Z24, Z24
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z27, Z27, Z26
-	VBROADCASTSS     consts<>+1952(SB), Z28
-	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
-	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
-	VBROADCASTSS     consts<>+2016(SB), Z29
-	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
-	VFMADD231PS      Z28, Z26, Z29
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z24
-	VFMADD231PS      Z29, Z26, Z24
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z25
-	VADDPS           Z27, Z25, Z21
-	VSUBPS           Z21, Z25, Z25
-	VADDPS           Z27, Z25, Z25
-	VADDPS           Z25, Z24, Z24
-	VADDPS           Z24, Z21, Z21
-	VBLENDMPS        Z20, Z23, K1, Z23
-	VBLENDMPS        Z20, Z21, K1, Z20
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z23, Z22, K1, Z21
-	VPMOVD2M         Z18, K1
-	VBLENDMPS        Z22, Z23, K1, Z22
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z1, Z23
-	VPMOVD2M    Z18, K1
-	VBLENDMPS   Z19, Z23, K1, Z24
-	VPXORD      Z25, Z25, Z25
-	VCMPPS      $0x11, Z24, Z25, K1
-	VPANDD      Z10, Z18, Z18
-	VMOVAPS.Z   Z18, K1, Z18
-	VFMADD231PS Z18, Z24, Z20
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z22, Z18
-	VFMADD231PS  Z23, Z21, Z18
-	VBROADCASTSS 12(SI), Z21
-	VBROADCASTSS 16(SI), Z22
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VMULPS       Z20, Z22, Z19
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_55
-	VMULPS Z18, Z18, Z18
-	JMP    focusdone55
-
-focusnot0_55:
-	CMPQ    DI, $+2
-	JGE     focusnot1_55
-	VMOVAPS Z1, Z18
-	JMP     focusdone55
-
-focusnot1_55:
-	CMPQ DI, $+3
-	JGE  focusnot2_55
-	JMP  focusdone55
-
-focusnot2_55:
-	CMPQ    DI, $+4
-	JGE     focusnot3_55
-	VSQRTPS Z18, Z18
-	JMP     focusdone55
-
-focusnot3_55:
-	CMPQ         DI, $+5
-	JGE          focusnot4_55
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z15, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
-	JMP          focusdone55
-
-focusnot4_55:
-	CMPQ         DI, $+6
-	JGE          focusnot5_55
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z15, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone55
-
-focusnot5_55:
-	CMPQ        DI, $+7
-	JGE         focusnot6_55
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
-	JMP         focusdone55
-
-focusnot6_55:
-	CMPQ        DI, $+8
-	JGE         focusnot7_55
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone55
-
-focusnot7_55:
-	CMPQ        DI, $+9
-	JGE         focusnot8_55
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
-	JMP         focusdone55
-
-focusnot8_55:
-	LEAQ         20(SI), R9
-	VBROADCASTSS (R9), Z20
-	VBROADCASTSS 4(R9), Z21
-	VBROADCASTSS 8(R9), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z10, Z18, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z14, Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z20, Z27
-	VFMSUB213PS Z27, Z20, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z9, Z24, Z30
-	VSUBPS      Z9, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z20, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z13, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z9, Z30, Z22
-	VPSRAD  $0x03, Z22, Z22
-	VADDPS  Z25, Z21, Z26
-	VPSLLD  $0x17, Z22, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z0, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K1
-	VPMOVD2M    Z20, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z0, Z22, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z0, Z23, K1
-	VPMOVD2M    Z20, K2
-	VPXORD      Z20, Z20, Z20
-	VBLENDMPS   Z20, Z0, K2, Z20
-	VBLENDMPS   Z20, Z21, K1, Z20
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R9), Z21
-	VPANDD       Z21, Z18, Z21
-	VPORD        Z21, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K1
-	VPCMPD       $0x06, Z23, Z0, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R9), Z21
-	VPANDD       Z21, Z18, Z18
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z18, Z21, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z0, Z23, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z11, Z20, K1, Z18
-
-focusdone55:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K1
-	VMULPS      Z18, Z19, Z18
-	VBLENDMPS   Z18, Z19, K1, Z18
-	VPMINUD     Z11, Z18, Z18
-	VMOVUPS     Z18, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+64, BX
-	ADDQ        $-16, AX
-	ADDQ        $-16, R8
-	CMPQ        R8, $+1
-	JGE         slow
-	JMP         loop
-
-slowvector:
-	MOVL    $0x0000ffff, R8
-	BZHIL   AX, R8, R8
-	KMOVW   R8, K1
-	VMOVAPS Z1, Z18
-	VMOVUPS (DX), K1, Z18
-	VPXORD  Z19, Z19, Z19
-	VMOVUPS (BX), K1, Z19
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z16, Z18, Z20
-	VSUBPS Z17, Z20, Z20
-	VMAXPS Z20, Z6, Z20
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS          Z12, Z21
-	VFMADD231PS.BCST consts<>+96(SB), Z20, Z21
-	VSUBPS           Z12, Z21, Z22
-
-	// r = c - n ln2
-	VMOVAPS           Z20, Z23
-	VFNMADD231PS      Z13, Z22, Z23
-	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z24
-	VFMADD213PS.BCST consts<>+256(SB), Z23, Z24
-	VFMADD213PS.BCST consts<>+288(SB), Z23, Z24
-	VFMADD213PS.BCST consts<>+320(SB), Z23, Z24
-	VFMADD213PS.BCST consts<>+352(SB), Z24, Z23
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z20, K2
-	VMOVAPS.Z        Z7, K2, Z20
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z21, Z21
-	VFMADD231PS Z23, Z21, Z21
-	VMOVAPS.Z   Z8, K2, Z23
-	VADDPS      Z23, Z22, Z22
-	VSCALEFPS   Z22, Z21, Z21
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z20, Z21, Z20
-	VADDPS.BCST consts<>+576(SB), Z21, Z21
-	VPSUBD.BCST consts<>+576(SB), Z21, Z21
-	VPMAXSD     Z21, Z20, Z20
-	VPMINUD     Z11, Z20, Z20
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z5, Z20, K2
-	VMAXPS Z20, Z5, Z21
-	VADDPS Z1, Z21, Z22
-	VDIVPS Z22, Z1, Z22
-	VMULPS Z22, Z21, Z23
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z1, Z21, Z24
-	VPSUBD.BCST consts<>+1888(SB), Z24, Z24
-	VPANDD.BCST consts<>+640(SB), Z24, Z25
-	VPSRLD      $0x15, Z24, Z24
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z25, Z1, Z26
-	VPERMPS     log_r<>+0(SB), Z24, Z27
-	VMULPS      Z27, Z26, Z26
-	VADDPS      Z14, Z26, Z27
-	VFMADD231PS Z26, Z21, Z27
-	VCVTDQ2PS   Z25, Z21
-	VPERMPS     log_th<>+0(SB), Z24, Z25
-	VPERMPS     log_tl<>+0(SB), Z24, Z24
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z27, Z27, Z26
-	VBROADCASTSS     consts<>+1952(SB), Z28
-	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
-	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
-	VBROADCASTSS     consts<>+2016(SB), Z29
-	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
-	VFMADD231PS      Z28, Z26, Z29
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z24
-	VFMADD231PS      Z29, Z26, Z24
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z25
-	VADDPS           Z27, Z25, Z21
-	VSUBPS           Z21, Z25, Z25
-	VADDPS           Z27, Z25, Z25
-	VADDPS           Z25, Z24, Z24
-	VADDPS           Z24, Z21, Z21
-	VBLENDMPS        Z20, Z23, K2, Z23
-	VBLENDMPS        Z20, Z21, K2, Z20
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z23, Z22, K2, Z21
-	VPMOVD2M         Z18, K2
-	VBLENDMPS        Z22, Z23, K2, Z22
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z19, Z1, Z23
-	VPMOVD2M    Z18, K2
-	VBLENDMPS   Z19, Z23, K2, Z24
-	VPXORD      Z25, Z25, Z25
-	VCMPPS      $0x11, Z24, Z25, K2
-	VPANDD      Z10, Z18, Z18
-	VMOVAPS.Z   Z18, K2, Z18
-	VFMADD231PS Z18, Z24, Z20
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z19, Z22, Z18
-	VFMADD231PS  Z23, Z21, Z18
-	VBROADCASTSS 12(SI), Z21
-	VBROADCASTSS 16(SI), Z22
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z19, Z21, Z22
-	VMULPS       Z20, Z22, Z19
-
-	// q^gamma
-	CMPQ   DI, $+1
-	JGE    focusnot0_56
-	VMULPS Z18, Z18, Z18
-	JMP    focusdone56
-
-focusnot0_56:
-	CMPQ    DI, $+2
-	JGE     focusnot1_56
-	VMOVAPS Z1, Z18
-	JMP     focusdone56
-
-focusnot1_56:
-	CMPQ DI, $+3
-	JGE  focusnot2_56
-	JMP  focusdone56
-
-focusnot2_56:
-	CMPQ    DI, $+4
-	JGE     focusnot3_56
-	VSQRTPS Z18, Z18
-	JMP     focusdone56
-
-focusnot3_56:
-	CMPQ         DI, $+5
-	JGE          focusnot4_56
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z15, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
-	JMP          focusdone56
-
-focusnot4_56:
-	CMPQ         DI, $+6
-	JGE          focusnot5_56
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z15, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone56
-
-focusnot5_56:
-	CMPQ        DI, $+7
-	JGE         focusnot6_56
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
-	JMP         focusdone56
-
-focusnot6_56:
-	CMPQ        DI, $+8
-	JGE         focusnot7_56
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone56
-
-focusnot7_56:
-	CMPQ        DI, $+9
-	JGE         focusnot8_56
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
-	JMP         focusdone56
-
-focusnot8_56:
-	LEAQ         20(SI), R8
-	VBROADCASTSS (R8), Z20
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z10, Z18, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS      Z14, Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z20, Z27
-	VFMSUB213PS Z27, Z20, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z9, Z24, Z30
-	VSUBPS      Z9, Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z20, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z13, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z9, Z30, Z22
-	VPSRAD  $0x03, Z22, Z22
-	VADDPS  Z25, Z21, Z26
-	VPSLLD  $0x17, Z22, Z27
-	VPADDD  Z27, Z26, Z27
-	VPMINUD Z0, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K2
-	VPMOVD2M    Z20, K3
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z0, Z22, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z0, Z23, K2
-	VPMOVD2M    Z20, K3
-	VPXORD      Z20, Z20, Z20
-	VBLENDMPS   Z20, Z0, K3, Z20
-	VBLENDMPS   Z20, Z21, K2, Z20
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z21
-	VPANDD       Z21, Z18, Z21
-	VPORD        Z21, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K2
-	VPCMPD       $0x06, Z23, Z0, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R8), Z21
-	VPANDD       Z21, Z18, Z18
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z18, Z21, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z0, Z23, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z11, Z20, K2, Z18
-
-focusdone56:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z19, K2
-	VMULPS      Z18, Z19, Z18
-	VBLENDMPS   Z18, Z19, K2, Z18
-	VPMINUD     Z11, Z18, Z18
-	VMOVUPS     Z18, K1, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $+64, BX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+1
-	JGE         vector
-	VZEROUPPER
-	RET
-
-// func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $32-40
-	VBROADCASTSS consts<>+928(SB), Y0
-	VBROADCASTSS consts<>+384(SB), Y1
-	VMOVUPS      log_r<>+0(SB), Y2
-	MOVQ         n+24(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         logits+8(FP), DX
-	MOVQ         targets+16(FP), BX
-	MOVQ         p+32(FP), SI
-	MOVQ         (SI), DI
-
-loop:
-	CMPQ AX, $+8
-	JLT  rest
-
-block:
-	// any |x| > 87, or NaN?
-	VMOVUPS   (DX), Y3
-	VPAND     consts<>+0(SB), Y3, Y3
-	VPCMPGTD  consts<>+32(SB), Y3, Y3
+	VBROADCASTSS 20(SI), Y3
+
+	// any |x| > limit, or NaN?
+	VMOVUPS   (DX), Y4
+	VPAND     consts<>+32(SB), Y4, Y4
+	VMOVUPS   32(DX), Y5
+	VPAND     consts<>+32(SB), Y5, Y5
+	VPMAXSD   Y5, Y4, Y4
+	VPCMPGTD  Y3, Y4, Y3
 	VMOVMSKPS Y3, R8
 	TESTL     R8, R8
 	JNE       slowblock
-	VMOVUPS   (DX), Y3
-	VMOVUPS   (BX), Y4
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVUPS      (BX), Y3
+	VFNMADD231PS Y3, Y3, Y3
+	VMOVUPS      32(BX), Y4
+	VFNMADD231PS Y4, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPTEST       Y3, Y3
+	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VMOVUPS (DX), Y3
+	VMOVUPS 32(DX), Y4
+	VPOR    consts<>+1184(SB), Y3, Y3
+	VPOR    consts<>+1184(SB), Y4, Y4
+	VSUBPS  consts<>+64(SB), Y3, Y3
+	VSUBPS  consts<>+64(SB), Y4, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y3, Y4
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y4, Y5
+	VSUBPS       consts<>+128(SB), Y7, Y8
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y5, Y3
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y5, Y3
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VBROADCASTSS consts<>+224(SB), Y5
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y3, Y5
+	VFMADD213PS  consts<>+256(SB), Y6, Y8
+	VFMADD213PS  consts<>+288(SB), Y3, Y5
+	VFMADD213PS  consts<>+288(SB), Y6, Y8
+	VFMADD213PS  consts<>+320(SB), Y3, Y5
+	VFMADD213PS  consts<>+320(SB), Y6, Y8
+	VFMADD213PS  consts<>+352(SB), Y5, Y3
+	VFMADD213PS  consts<>+352(SB), Y8, Y6
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y7
-	VPERMILPS   Y6, Y7, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y1, Y6, Y5
-	VDIVPS      Y5, Y1, Y5
-	VMULPS      Y5, Y6, Y7
+	VPERMILPS   Y4, Y1, Y5
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y4, Y4
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y4, Y5, Y4
+	VPADDD      Y7, Y8, Y5
+	VFMADD231PS Y3, Y4, Y4
+	VFMADD231PS Y6, Y5, Y5
+	VADDPS      Y0, Y4, Y3
+	VADDPS      Y0, Y5, Y6
+	VDIVPS      Y3, Y0, Y3
+	VDIVPS      Y6, Y0, Y8
+	VMULPS      Y3, Y4, Y6
+	VMULPS      Y8, Y5, Y9
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+640(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y8
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Y7
+	VMOVUPS   32(BX), Y10
+	VPSLLD    $0x02, Y7, Y7
+	VPSLLD    $0x02, Y10, Y10
+	VPAND     consts<>+1184(SB), Y7, Y7
+	VPAND     consts<>+1184(SB), Y10, Y10
+	VPXOR     (DX), Y7, Y7
+	VPXOR     32(DX), Y10, Y10
+	VBLENDVPS Y7, Y6, Y3, Y3
+	VBLENDVPS Y10, Y9, Y8, Y9
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y1, Y10
-	VPERMILPS   Y8, Y2, Y11
-	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+672(SB), Y10, Y11
-	VFMADD231PS Y10, Y6, Y11
-	VCVTDQ2PS   Y9, Y6
-	VMOVUPS     log_th<>+0(SB), Y9
-	VPERMILPS   Y8, Y9, Y9
-	VMOVUPS     log_tl<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y8
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y6
+	VBROADCASTSS consts<>+1888(SB), Y8
+	VFMADD213PS  consts<>+1920(SB), Y4, Y6
+	VFMADD213PS  consts<>+1920(SB), Y5, Y8
+	VFMADD213PS  consts<>+1952(SB), Y4, Y6
+	VFMADD213PS  consts<>+1952(SB), Y5, Y8
+	VFMADD213PS  consts<>+1984(SB), Y4, Y6
+	VFMADD213PS  consts<>+1984(SB), Y5, Y8
+	VFMADD213PS  consts<>+2016(SB), Y4, Y6
+	VFMADD213PS  consts<>+2016(SB), Y5, Y8
+	VFMADD213PS  consts<>+2048(SB), Y4, Y6
+	VFMADD213PS  consts<>+2048(SB), Y5, Y8
+	VFMADD213PS  consts<>+2080(SB), Y4, Y6
+	VFMADD213PS  consts<>+2080(SB), Y5, Y8
+	VFMADD213PS  consts<>+2112(SB), Y4, Y6
+	VFMADD213PS  consts<>+2112(SB), Y5, Y8
+	VMULPS       Y6, Y4, Y6
+	VMULPS       Y8, Y5, Y8
+	VFMADD231PS  Y6, Y4, Y4
+	VFMADD231PS  Y8, Y5, Y5
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y11, Y11, Y10
-	VBROADCASTSS consts<>+1952(SB), Y12
-	VFMADD213PS  consts<>+1984(SB), Y11, Y12
-	VFMADD231PS  consts<>+1920(SB), Y10, Y12
-	VBROADCASTSS consts<>+2016(SB), Y13
-	VFMADD213PS  consts<>+2048(SB), Y11, Y13
-	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+1056(SB), Y6, Y8
-	VFMADD231PS  Y13, Y10, Y8
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y6, Y9
-	VADDPS      Y11, Y9, Y6
-	VSUBPS      Y6, Y9, Y9
-	VADDPS      Y11, Y9, Y9
-	VADDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y6, Y6
-	VBLENDVPS   Y3, Y7, Y5, Y8
-	VBLENDVPS   Y3, Y5, Y7, Y5
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y1, Y7
-	VBLENDVPS   Y3, Y4, Y7, Y9
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y6
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y5, Y3
-	VFMADD231PS  Y7, Y8, Y3
-	VBROADCASTSS 12(SI), Y5
+	// ce = log1p(e) + max(v, 0)
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y8, Y8, Y8
+	VMAXPS       Y6, Y7, Y6
+	VMAXPS       Y8, Y10, Y7
+	VADDPS       Y6, Y4, Y4
+	VADDPS       Y7, Y5, Y6
+	VMOVUPS      (BX), Y5
+	VMOVUPS      32(BX), Y7
+	VPSLLD       $0x02, Y5, Y5
+	VPSLLD       $0x02, Y7, Y10
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 12(SI), Y11
 	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y4, Y5, Y7
-	VMULPS       Y6, Y7, Y4
+	VBROADCASTSS 16(SI), Y12
+	VBLENDVPS    Y5, Y7, Y8, Y5
+	VBLENDVPS    Y10, Y11, Y12, Y7
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y6, Y7, Y5
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_105
+	JGE    focusnot0_157
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone105
+	VMULPS Y9, Y9, Y9
+	JMP    focusdone157
 
-focusnot0_105:
+focusnot0_157:
 	CMPQ    DI, $+2
-	JGE     focusnot1_105
-	VMOVAPS Y1, Y3
-	JMP     focusdone105
+	JGE     focusnot1_157
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y9
+	JMP     focusdone157
 
-focusnot1_105:
+focusnot1_157:
 	CMPQ DI, $+3
-	JGE  focusnot2_105
-	JMP  focusdone105
+	JGE  focusnot2_157
+	JMP  focusdone157
 
-focusnot2_105:
+focusnot2_157:
 	CMPQ    DI, $+4
-	JGE     focusnot3_105
+	JGE     focusnot3_157
 	VSQRTPS Y3, Y3
-	JMP     focusdone105
+	VSQRTPS Y9, Y9
+	JMP     focusdone157
 
-focusnot3_105:
+focusnot3_157:
 	CMPQ         DI, $+5
-	JGE          focusnot4_105
-	VSQRTPS      Y3, Y5
-	VMOVAPS      Y3, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VMOVAPS      Y6, Y3
-	JMP          focusdone105
+	JGE          focusnot4_157
+	VSQRTPS      Y3, Y6
+	VMOVAPS      Y3, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y3, Y7
+	VMOVAPS      Y7, Y3
+	VSQRTPS      Y9, Y6
+	VMOVAPS      Y9, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y9, Y7
+	VMOVAPS      Y7, Y9
+	JMP          focusdone157
 
-focusnot4_105:
+focusnot4_157:
 	CMPQ         DI, $+6
-	JGE          focusnot5_105
-	VSQRTPS      Y3, Y5
-	VMULPS       Y3, Y3, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y3, Y3, Y7
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y3, Y3
-	VFMADD231PS  consts<>+2080(SB), Y3, Y7
-	VMULPS       Y5, Y7, Y3
-	VFMADD231PS  Y5, Y6, Y3
-	JMP          focusdone105
+	JGE          focusnot5_157
+	VSQRTPS      Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y3, Y3, Y8
+	VMOVAPS      Y3, Y10
+	VFNMADD231PS Y6, Y6, Y10
+	VMULPS       Y10, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y8
+	VMULPS       Y6, Y8, Y3
+	VFMADD231PS  Y6, Y7, Y3
+	VSQRTPS      Y9, Y6
+	VMULPS       Y9, Y9, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y9, Y9, Y8
+	VMOVAPS      Y9, Y10
+	VFNMADD231PS Y6, Y6, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  consts<>+2144(SB), Y9, Y8
+	VMULPS       Y6, Y8, Y9
+	VFMADD231PS  Y6, Y7, Y9
+	JMP          focusdone157
 
-focusnot5_105:
+focusnot5_157:
 	CMPQ        DI, $+7
-	JGE         focusnot6_105
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y5, Y6
-	VMOVAPS     Y6, Y3
-	JMP         focusdone105
+	JGE         focusnot6_157
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y3, Y3, Y7
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y3, Y6, Y7
+	VMOVAPS     Y7, Y3
+	VMULPS      Y9, Y9, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y9, Y9, Y7
+	VMULPS      Y9, Y7, Y7
+	VFMADD231PS Y9, Y6, Y7
+	VMOVAPS     Y7, Y9
+	JMP         focusdone157
 
-focusnot6_105:
+focusnot6_157:
 	CMPQ        DI, $+8
-	JGE         focusnot7_105
-	VMULPS      Y3, Y3, Y5
-	VFMSUB213PS Y5, Y3, Y3
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS Y5, Y5, Y3
-	JMP         focusdone105
+	JGE         focusnot7_157
+	VMULPS      Y3, Y3, Y6
+	VFMSUB213PS Y6, Y3, Y3
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y3, Y7, Y3
+	VFMADD231PS Y6, Y6, Y3
+	VMULPS      Y9, Y9, Y6
+	VFMSUB213PS Y6, Y9, Y9
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y9, Y7, Y9
+	VFMADD231PS Y6, Y6, Y9
+	JMP         focusdone157
 
-focusnot7_105:
+focusnot7_157:
 	CMPQ        DI, $+9
-	JGE         focusnot8_105
-	VMULPS      Y3, Y3, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y3, Y3, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y3, Y5, Y5
-	VFMADD231PS Y3, Y7, Y5
-	VMOVAPS     Y5, Y3
-	JMP         focusdone105
+	JGE         focusnot8_157
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y3, Y3, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y10
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y10, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y8, Y6
+	VMOVAPS     Y6, Y3
+	VMULPS      Y9, Y9, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y9, Y9, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y10
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y10, Y6
+	VMULPS      Y9, Y6, Y6
+	VFMADD231PS Y9, Y8, Y6
+	VMOVAPS     Y6, Y9
+	JMP         focusdone157
 
-focusnot8_105:
-	LEAQ         20(SI), R8
+focusnot8_157:
+	LEAQ         24(SI), R8
 	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VMOVUPS      Y9, 64(SP)
 	VBROADCASTSS (R8), Y4
 	VBROADCASTSS 4(R8), Y5
 	VBROADCASTSS 8(R8), Y6
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y3, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y3, Y8
+	VPSRLD    $0x17, Y8, Y7
+	VPSRLD    $0x14, Y8, Y3
+	VPAND     consts<>+1280(SB), Y8, Y8
+	VPADDD    consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS Y7, Y11
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS      pow_r<>+0(SB), Y3, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y12
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  Y12, Y8, Y9
+	VSUBPS       Y9, Y8, Y10
+	VFMADD231PS  Y12, Y8, Y10
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y8, Y13
+	VFMADD213PS  consts<>+1440(SB), Y8, Y13
+	VFMADD213PS  consts<>+1472(SB), Y8, Y13
+	VFMADD213PS  consts<>+1504(SB), Y8, Y13
+	VMULPS       Y8, Y12, Y8
+	VFMADD231PS  Y13, Y8, Y10
+	VADDPS       Y10, Y9, Y8
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y4, Y11
-	VFMSUB213PS Y11, Y4, Y9
-	VFMADD213PS Y11, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y3, Y12
+	VADDPS      Y12, Y11, Y11
+	VMULPS      Y11, Y4, Y12
+	VFMSUB213PS Y12, Y4, Y11
+	VFMADD213PS Y12, Y5, Y8
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y4, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
+	VADDPS      consts<>+1536(SB), Y8, Y8
+	VSUBPS      consts<>+1536(SB), Y8, Y13
+	VSUBPS      Y13, Y12, Y12
+	VFMADD231PS Y9, Y5, Y12
+	VPERMPS     pow_tl<>+0(SB), Y3, Y3
+	VFMADD231PS Y3, Y4, Y11
+	VFMADD231PS Y9, Y6, Y11
+	VFMADD231PS Y10, Y5, Y11
+	VADDPS      Y11, Y12, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
+	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
+	VFMADD231PS  Y4, Y3, Y5
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD Y0, Y11, Y11
+	// times 2^k
+	VADDPS Y5, Y3, Y3
+	VPSLLD $0x14, Y8, Y4
+	VPAND  consts<>+640(SB), Y4, Y4
+	VPADDD Y4, Y3, Y3
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y12, Y12, Y12
-	VPMINSD      Y12, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y0, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPCMPEQD     Y6, Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y4, Y0, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y4, Y8, Y0, Y4
-	VBLENDVPS    Y6, Y4, Y5, Y4
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y5
-	VPAND        Y5, Y3, Y5
+	// x or result out of range?
+	VPANDN       Y7, Y2, Y4
+	VPXOR        consts<>+1728(SB), Y8, Y5
+	VBROADCASTSS consts<>+1696(SB), Y6
+	VPANDN       Y5, Y6, Y5
 	VPOR         Y5, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y5, Y7, Y5
-	VPCMPGTD     Y7, Y0, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R8), Y6
-	VPAND        Y6, Y3, Y3
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y3, Y6, Y3
-	VPAND        Y5, Y3, Y3
-	VPCMPGTD     Y0, Y7, Y5
-	VPOR         Y3, Y5, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
+	VPTEST       Y4, Y4
+	JNE          slowblock
 	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y5
+	VMOVUPS      64(SP), Y9
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VMOVUPS      Y3, 64(SP)
+	VBROADCASTSS (R8), Y3
+	VBROADCASTSS 4(R8), Y4
+	VBROADCASTSS 8(R8), Y5
 
-focusdone105:
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y9, Y7
+	VPSRLD    $0x17, Y7, Y6
+	VPSRLD    $0x14, Y7, Y8
+	VPAND     consts<>+1280(SB), Y7, Y7
+	VPADDD    consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS Y6, Y11
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y12
+	VMOVAPS      Y7, Y9
+	VFMADD231PS  Y12, Y7, Y9
+	VSUBPS       Y9, Y7, Y10
+	VFMADD231PS  Y12, Y7, Y10
+	VMULPS       Y7, Y7, Y12
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y7, Y13
+	VFMADD213PS  consts<>+1440(SB), Y7, Y13
+	VFMADD213PS  consts<>+1472(SB), Y7, Y13
+	VFMADD213PS  consts<>+1504(SB), Y7, Y13
+	VMULPS       Y7, Y12, Y7
+	VFMADD231PS  Y13, Y7, Y10
+	VADDPS       Y10, Y9, Y7
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y12
+	VADDPS      Y12, Y11, Y11
+	VMULPS      Y11, Y3, Y12
+	VFMSUB213PS Y12, Y3, Y11
+	VFMADD213PS Y12, Y4, Y7
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y7, Y7
+	VSUBPS      consts<>+1536(SB), Y7, Y13
+	VSUBPS      Y13, Y12, Y12
+	VFMADD231PS Y9, Y4, Y12
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y3, Y11
+	VFMADD231PS Y9, Y5, Y11
+	VFMADD231PS Y10, Y4, Y11
+	VADDPS      Y11, Y12, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_exp_hi<>+0(SB), Y7, Y3
+	VPERMPS      pow_exp_lo<>+0(SB), Y7, Y5
+	VFMADD231PS  Y4, Y3, Y5
+
+	// times 2^k
+	VADDPS Y5, Y3, Y3
+	VPSLLD $0x14, Y7, Y4
+	VPAND  consts<>+640(SB), Y4, Y4
+	VPADDD Y4, Y3, Y9
+
+	// x or result out of range?
+	VPANDN       Y6, Y2, Y3
+	VPXOR        consts<>+1728(SB), Y7, Y4
+	VBROADCASTSS consts<>+1696(SB), Y5
+	VPANDN       Y4, Y5, Y4
+	VPOR         Y4, Y3, Y3
+	VPTEST       Y3, Y3
+	JNE          slowblock
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y5
+	VMOVUPS      64(SP), Y3
+
+focusdone157:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
-	VMULPS    Y3, Y4, Y3
-	VBLENDVPS Y5, Y3, Y4, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMOVUPS   Y3, (CX)
-	ADDQ      $+32, CX
-	ADDQ      $+32, DX
-	ADDQ      $+32, BX
-	ADDQ      $-8, AX
-	CMPQ      AX, $+8
-	JGE       block
+	VMULPS Y3, Y4, Y3
+
+	// loss = (alpha ce) q^gamma
+	VMULPS  Y9, Y5, Y4
+	VMOVUPS Y3, (CX)
+	VMOVUPS Y4, 32(CX)
+
+nextblock:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $-16, AX
+	CMPQ AX, $+16
+	JGE  block
 
 rest:
 	CMPQ AX, $+1
 	JLT  done
 
 vector:
-	MOVQ       $0x00000008, R8
-	MOVQ       AX, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y1, Y4
-	VMASKMOVPS (BX), Y3, Y5
-	VPXOR      Y6, Y6, Y6
-	VBLENDVPS  Y3, Y5, Y6, Y3
+	MOVQ         $0x00000008, R8
+	MOVQ         AX, R9
+	CMPQ         R9, R8
+	CMOVQGT      R8, R9
+	NEGQ         R9
+	LEAQ         lane_mask<>+32(SB), R8
+	VMOVUPS      (R8)(R9*4), Y3
+	VMASKMOVPS   (DX), Y3, Y4
+	VBLENDVPS    Y3, Y4, Y0, Y4
+	VMASKMOVPS   (BX), Y3, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	VBROADCASTSS 20(SI), Y5
 
-	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y4, Y5
-	VPCMPGTD  consts<>+32(SB), Y5, Y5
+	// any |x| > limit, or NaN?
+	VPAND     consts<>+32(SB), Y4, Y6
+	VPCMPGTD  Y5, Y6, Y5
 	VMOVMSKPS Y5, R8
 	TESTL     R8, R8
 	JNE       slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Y3, Y5
+	VFNMADD231PS Y3, Y3, Y5
+	VPTEST       Y5, Y5
+	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR   consts<>+1184(SB), Y4, Y5
@@ -5734,294 +6541,213 @@ vector:
 	VFMADD213PS  consts<>+352(SB), Y7, Y5
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y7
-	VPERMILPS   Y6, Y7, Y7
+	VPERMILPS   Y6, Y1, Y7
 	VPSLLD      $0x15, Y6, Y6
 	VPADDD      Y6, Y7, Y6
 	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y1, Y6, Y5
-	VDIVPS      Y5, Y1, Y5
+	VADDPS      Y0, Y6, Y5
+	VDIVPS      Y5, Y0, Y5
 	VMULPS      Y5, Y6, Y7
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+640(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y8
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Y3, Y8
+	VPAND     consts<>+1184(SB), Y8, Y8
+	VPXOR     Y4, Y8, Y4
+	VBLENDVPS Y4, Y7, Y5, Y7
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y1, Y10
-	VPERMILPS   Y8, Y2, Y11
-	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+672(SB), Y10, Y11
-	VFMADD231PS Y10, Y6, Y11
-	VCVTDQ2PS   Y9, Y6
-	VMOVUPS     log_th<>+0(SB), Y9
-	VPERMILPS   Y8, Y9, Y9
-	VMOVUPS     log_tl<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y8
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y5
+	VFMADD213PS  consts<>+1920(SB), Y6, Y5
+	VFMADD213PS  consts<>+1952(SB), Y6, Y5
+	VFMADD213PS  consts<>+1984(SB), Y6, Y5
+	VFMADD213PS  consts<>+2016(SB), Y6, Y5
+	VFMADD213PS  consts<>+2048(SB), Y6, Y5
+	VFMADD213PS  consts<>+2080(SB), Y6, Y5
+	VFMADD213PS  consts<>+2112(SB), Y6, Y5
+	VMULPS       Y5, Y6, Y5
+	VFMADD231PS  Y5, Y6, Y6
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y11, Y11, Y10
-	VBROADCASTSS consts<>+1952(SB), Y12
-	VFMADD213PS  consts<>+1984(SB), Y11, Y12
-	VFMADD231PS  consts<>+1920(SB), Y10, Y12
-	VBROADCASTSS consts<>+2016(SB), Y13
-	VFMADD213PS  consts<>+2048(SB), Y11, Y13
-	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+1056(SB), Y6, Y8
-	VFMADD231PS  Y13, Y10, Y8
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y6, Y9
-	VADDPS      Y11, Y9, Y6
-	VSUBPS      Y6, Y9, Y9
-	VADDPS      Y11, Y9, Y9
-	VADDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y6, Y6
-	VBLENDVPS   Y4, Y7, Y5, Y8
-	VBLENDVPS   Y4, Y5, Y7, Y5
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y1, Y7
-	VBLENDVPS   Y4, Y3, Y7, Y9
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       consts<>+0(SB), Y4, Y4
-	VPAND       Y4, Y10, Y4
-	VFMADD231PS Y4, Y9, Y6
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y5, Y4
-	VFMADD231PS  Y7, Y8, Y4
+	// ce = log1p(e) + max(v, 0)
+	VPXOR        Y5, Y5, Y5
+	VMAXPS       Y5, Y4, Y4
+	VADDPS       Y4, Y6, Y4
+	VPSLLD       $0x02, Y3, Y3
 	VBROADCASTSS 12(SI), Y5
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y7, Y8, Y7
-	VFMADD231PS  Y3, Y5, Y7
-	VMULPS       Y6, Y7, Y3
+	VBROADCASTSS 16(SI), Y6
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	VMULPS       Y4, Y3, Y3
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_106
-	VMULPS Y4, Y4, Y4
-	JMP    focusdone106
+	JGE    focusnot0_158
+	VMULPS Y7, Y7, Y7
+	JMP    focusdone158
 
-focusnot0_106:
+focusnot0_158:
 	CMPQ    DI, $+2
-	JGE     focusnot1_106
-	VMOVAPS Y1, Y4
-	JMP     focusdone106
+	JGE     focusnot1_158
+	VMOVAPS Y0, Y7
+	JMP     focusdone158
 
-focusnot1_106:
+focusnot1_158:
 	CMPQ DI, $+3
-	JGE  focusnot2_106
-	JMP  focusdone106
+	JGE  focusnot2_158
+	JMP  focusdone158
 
-focusnot2_106:
+focusnot2_158:
 	CMPQ    DI, $+4
-	JGE     focusnot3_106
-	VSQRTPS Y4, Y4
-	JMP     focusdone106
+	JGE     focusnot3_158
+	VSQRTPS Y7, Y7
+	JMP     focusdone158
 
-focusnot3_106:
+focusnot3_158:
 	CMPQ         DI, $+5
-	JGE          focusnot4_106
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y4, Y6
-	VMOVAPS      Y6, Y4
-	JMP          focusdone106
+	JGE          focusnot4_158
+	VSQRTPS      Y7, Y4
+	VMOVAPS      Y7, Y5
+	VFNMADD231PS Y4, Y4, Y5
+	VMULPS       consts<>+2144(SB), Y4, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  Y4, Y7, Y5
+	VMOVAPS      Y5, Y7
+	JMP          focusdone158
 
-focusnot4_106:
+focusnot4_158:
 	CMPQ         DI, $+6
-	JGE          focusnot5_106
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2080(SB), Y4, Y7
-	VMULPS       Y5, Y7, Y4
-	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone106
+	JGE          focusnot5_158
+	VSQRTPS      Y7, Y4
+	VMULPS       Y7, Y7, Y5
+	VMOVAPS      Y5, Y6
+	VFMSUB231PS  Y7, Y7, Y6
+	VMOVAPS      Y7, Y8
+	VFNMADD231PS Y4, Y4, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  consts<>+2144(SB), Y7, Y6
+	VMULPS       Y4, Y6, Y7
+	VFMADD231PS  Y4, Y5, Y7
+	JMP          focusdone158
 
-focusnot5_106:
+focusnot5_158:
 	CMPQ        DI, $+7
-	JGE         focusnot6_106
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y4, Y6, Y6
-	VFMADD231PS Y4, Y5, Y6
-	VMOVAPS     Y6, Y4
-	JMP         focusdone106
+	JGE         focusnot6_158
+	VMULPS      Y7, Y7, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y7, Y7, Y5
+	VMULPS      Y7, Y5, Y5
+	VFMADD231PS Y7, Y4, Y5
+	VMOVAPS     Y5, Y7
+	JMP         focusdone158
 
-focusnot6_106:
+focusnot6_158:
 	CMPQ        DI, $+8
-	JGE         focusnot7_106
-	VMULPS      Y4, Y4, Y5
-	VFMSUB213PS Y5, Y4, Y4
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y4, Y6, Y4
-	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone106
+	JGE         focusnot7_158
+	VMULPS      Y7, Y7, Y4
+	VFMSUB213PS Y4, Y7, Y7
+	VADDPS      Y4, Y4, Y5
+	VMULPS      Y7, Y5, Y7
+	VFMADD231PS Y4, Y4, Y7
+	JMP         focusdone158
 
-focusnot7_106:
+focusnot7_158:
 	CMPQ        DI, $+9
-	JGE         focusnot8_106
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y4, Y4, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y4, Y5, Y5
-	VFMADD231PS Y4, Y7, Y5
-	VMOVAPS     Y5, Y4
-	JMP         focusdone106
+	JGE         focusnot8_158
+	VMULPS      Y7, Y7, Y4
+	VMOVAPS     Y4, Y5
+	VFMSUB231PS Y7, Y7, Y5
+	VMULPS      Y4, Y4, Y6
+	VADDPS      Y4, Y4, Y8
+	VFMSUB213PS Y6, Y4, Y4
+	VFMADD231PS Y5, Y8, Y4
+	VMULPS      Y7, Y4, Y4
+	VFMADD231PS Y7, Y6, Y4
+	VMOVAPS     Y4, Y7
+	JMP         focusdone158
 
-focusnot8_106:
-	LEAQ         20(SI), R8
+focusnot8_158:
+	LEAQ         24(SI), R8
 	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (R8), Y3
-	VBROADCASTSS 4(R8), Y5
-	VBROADCASTSS 8(R8), Y6
+	VBROADCASTSS 4(R8), Y4
+	VBROADCASTSS 8(R8), Y5
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y4, Y7
-	VPSUBD       consts<>+1248(SB), Y7, Y8
-	VCVTDQ2PS    Y7, Y9
-	VPSUBD       consts<>+1760(SB), Y9, Y9
-	VBROADCASTSS consts<>+1120(SB), Y10
-	VPCMPGTD     Y7, Y10, Y10
-	VBLENDVPS    Y10, Y9, Y8, Y8
-	VPSRAD       $0x17, Y8, Y9
-	VPSRLD       $0x14, Y8, Y10
-	VPAND        consts<>+1280(SB), Y8, Y8
-	VPADDD       consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS    Y9, Y9
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y7, Y8
+	VPSRLD    $0x17, Y8, Y6
+	VPSRLD    $0x14, Y8, Y7
+	VPAND     consts<>+1280(SB), Y8, Y8
+	VPADDD    consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS Y6, Y11
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VPERMPS      pow_r<>+0(SB), Y7, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y12
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  Y12, Y8, Y9
+	VSUBPS       Y9, Y8, Y10
+	VFMADD231PS  Y12, Y8, Y10
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y8, Y13
+	VFMADD213PS  consts<>+1440(SB), Y8, Y13
+	VFMADD213PS  consts<>+1472(SB), Y8, Y13
+	VFMADD213PS  consts<>+1504(SB), Y8, Y13
+	VMULPS       Y8, Y12, Y8
+	VFMADD231PS  Y13, Y8, Y10
+	VADDPS       Y10, Y9, Y8
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y5, Y8
+	VPERMPS     pow_th<>+0(SB), Y7, Y12
+	VADDPS      Y12, Y11, Y11
+	VMULPS      Y11, Y3, Y12
+	VFMSUB213PS Y12, Y3, Y11
+	VFMADD213PS Y12, Y4, Y8
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y11, Y11
-	VFMADD231PS Y12, Y5, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y6, Y9
-	VFMADD231PS Y13, Y5, Y9
-	VADDPS      Y9, Y11, Y5
+	VADDPS      consts<>+1536(SB), Y8, Y8
+	VSUBPS      consts<>+1536(SB), Y8, Y13
+	VSUBPS      Y13, Y12, Y12
+	VFMADD231PS Y9, Y4, Y12
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y3, Y11
+	VFMADD231PS Y9, Y5, Y11
+	VFMADD231PS Y10, Y4, Y11
+	VADDPS      Y11, Y12, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y6
-	VFMADD213PS  consts<>+1600(SB), Y5, Y6
-	VFMADD213PS  consts<>+1632(SB), Y5, Y6
-	VMULPS       Y5, Y5, Y9
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+160(SB), Y5, Y6
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y5
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y6, Y5, Y9
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
+	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
+	VFMADD231PS  Y4, Y3, Y5
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y6
-	VPSRAD  $0x03, Y6, Y6
-	VADDPS  Y9, Y5, Y10
-	VPSLLD  $0x17, Y6, Y11
-	VPADDD  Y11, Y10, Y11
-	VPMINUD Y0, Y11, Y11
+	// times 2^k
+	VADDPS Y5, Y3, Y3
+	VPSLLD $0x14, Y8, Y4
+	VPAND  consts<>+640(SB), Y4, Y4
+	VPADDD Y4, Y3, Y7
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y12, Y12, Y12
-	VPMINSD      Y12, Y6, Y6
-	VBROADCASTSS consts<>+1792(SB), Y12
-	VPSUBD       Y6, Y12, Y6
-	VPSLLD       $0x17, Y6, Y6
-	VADDPS       Y5, Y6, Y12
-	VSUBPS       Y6, Y12, Y13
-	VSUBPS       Y13, Y5, Y5
-	VADDPS       Y9, Y5, Y5
-	VADDPS       Y5, Y12, Y5
-	VCMPPS       $0x11, Y6, Y10, Y9
-	VPSUBD       Y6, Y5, Y5
-	VBLENDVPS    Y9, Y5, Y11, Y5
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y6
-	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y0, Y5, Y5
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPXOR        Y6, Y6, Y6
-	VPCMPEQD     Y6, Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, Y0, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, Y8, Y0, Y3
-	VBLENDVPS    Y6, Y3, Y5, Y3
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y5
-	VPAND        Y5, Y4, Y5
-	VPOR         Y5, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y5, Y7, Y5
-	VPCMPGTD     Y7, Y0, Y6
-	VPAND        Y5, Y6, Y5
-	VBROADCASTSS 16(R8), Y6
-	VPAND        Y6, Y4, Y4
-	VPXOR        Y6, Y6, Y6
-	VPCMPGTD     Y4, Y6, Y4
-	VPAND        Y5, Y4, Y4
-	VPCMPGTD     Y0, Y7, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
+	// x or result out of range?
+	VPANDN       Y6, Y2, Y3
+	VPXOR        consts<>+1728(SB), Y8, Y4
+	VBROADCASTSS consts<>+1696(SB), Y5
+	VPANDN       Y4, Y5, Y4
+	VPOR         Y4, Y3, Y3
+	VPTEST       Y3, Y3
+	JNE          slowvector
 	VMOVUPS      (SP), Y3
 
-focusdone106:
+focusdone158:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
-	VMULPS    Y4, Y3, Y4
-	VBLENDVPS Y5, Y4, Y3, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y3
-	CMPQ      AX, $+8
-	JLT       partless1
-	VMOVUPS   Y3, (CX)
-	JMP       partdone1
+	VMULPS  Y7, Y3, Y3
+	CMPQ    AX, $+8
+	JLT     partless1
+	VMOVUPS Y3, (CX)
+	JMP     partdone1
 
 partless1:
 	MOVQ         CX, R8
@@ -6044,6 +6770,7 @@ parttwo1:
 	VMOVSS X3, (R8)
 
 partdone1:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $+32, BX
@@ -6055,8 +6782,682 @@ done:
 	VZEROUPPER
 	RET
 
+otherblock:
+	VMOVUPS (DX), Y3
+	VMOVUPS (BX), Y4
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y3, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y1, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y0, Y6, Y5
+	VDIVPS      Y5, Y0, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y8
+	VFMADD213PS  consts<>+1920(SB), Y6, Y8
+	VFMADD213PS  consts<>+1952(SB), Y6, Y8
+	VFMADD213PS  consts<>+1984(SB), Y6, Y8
+	VFMADD213PS  consts<>+2016(SB), Y6, Y8
+	VFMADD213PS  consts<>+2048(SB), Y6, Y8
+	VFMADD213PS  consts<>+2080(SB), Y6, Y8
+	VFMADD213PS  consts<>+2112(SB), Y6, Y8
+	VMULPS       Y8, Y6, Y8
+	VFMADD231PS  Y8, Y6, Y6
+	VBLENDVPS    Y3, Y7, Y5, Y8
+	VBLENDVPS    Y3, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y4, Y0, Y7
+	VBLENDVPS   Y3, Y4, Y7, Y9
+	VPAND       consts<>+32(SB), Y3, Y3
+	VFMADD231PS Y3, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y4, Y5, Y3
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y7, Y8, Y7
+	VFMADD231PS  Y4, Y5, Y7
+	VMULPS       Y6, Y7, Y4
+	VMOVUPS      32(DX), Y5
+	VMOVUPS      32(BX), Y6
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y5, Y7
+	VSUBPS consts<>+64(SB), Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y8
+	VFMADD213PS  consts<>+128(SB), Y7, Y8
+	VSUBPS       consts<>+128(SB), Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y9, Y7
+	VFNMADD231PS consts<>+192(SB), Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y9
+	VFMADD213PS  consts<>+256(SB), Y7, Y9
+	VFMADD213PS  consts<>+288(SB), Y7, Y9
+	VFMADD213PS  consts<>+320(SB), Y7, Y9
+	VFMADD213PS  consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y1, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VADDPS      Y0, Y8, Y7
+	VDIVPS      Y7, Y0, Y7
+	VMULPS      Y7, Y8, Y9
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y10
+	VFMADD213PS  consts<>+1920(SB), Y8, Y10
+	VFMADD213PS  consts<>+1952(SB), Y8, Y10
+	VFMADD213PS  consts<>+1984(SB), Y8, Y10
+	VFMADD213PS  consts<>+2016(SB), Y8, Y10
+	VFMADD213PS  consts<>+2048(SB), Y8, Y10
+	VFMADD213PS  consts<>+2080(SB), Y8, Y10
+	VFMADD213PS  consts<>+2112(SB), Y8, Y10
+	VMULPS       Y10, Y8, Y10
+	VFMADD231PS  Y10, Y8, Y8
+	VBLENDVPS    Y5, Y9, Y7, Y10
+	VBLENDVPS    Y5, Y7, Y9, Y7
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y6, Y0, Y9
+	VBLENDVPS   Y5, Y6, Y9, Y11
+	VPAND       consts<>+32(SB), Y5, Y5
+	VFMADD231PS Y5, Y11, Y8
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y6, Y7, Y5
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 16(SI), Y10
+	VMULPS       Y9, Y10, Y9
+	VFMADD231PS  Y6, Y7, Y9
+	VMULPS       Y8, Y9, Y6
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_159
+	VMULPS Y3, Y3, Y3
+	VMULPS Y5, Y5, Y5
+	JMP    focusdone159
+
+focusnot0_159:
+	CMPQ    DI, $+2
+	JGE     focusnot1_159
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y5
+	JMP     focusdone159
+
+focusnot1_159:
+	CMPQ DI, $+3
+	JGE  focusnot2_159
+	JMP  focusdone159
+
+focusnot2_159:
+	CMPQ    DI, $+4
+	JGE     focusnot3_159
+	VSQRTPS Y3, Y3
+	VSQRTPS Y5, Y5
+	JMP     focusdone159
+
+focusnot3_159:
+	CMPQ         DI, $+5
+	JGE          focusnot4_159
+	VSQRTPS      Y3, Y7
+	VMOVAPS      Y3, Y8
+	VFNMADD231PS Y7, Y7, Y8
+	VMULPS       consts<>+2144(SB), Y7, Y9
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  Y7, Y3, Y8
+	VMOVAPS      Y8, Y3
+	VSQRTPS      Y5, Y7
+	VMOVAPS      Y5, Y8
+	VFNMADD231PS Y7, Y7, Y8
+	VMULPS       consts<>+2144(SB), Y7, Y9
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVAPS      Y8, Y5
+	JMP          focusdone159
+
+focusnot4_159:
+	CMPQ         DI, $+6
+	JGE          focusnot5_159
+	VSQRTPS      Y3, Y7
+	VMULPS       Y3, Y3, Y8
+	VMOVAPS      Y8, Y9
+	VFMSUB231PS  Y3, Y3, Y9
+	VMOVAPS      Y3, Y10
+	VFNMADD231PS Y7, Y7, Y10
+	VMULPS       Y10, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y9
+	VMULPS       Y7, Y9, Y3
+	VFMADD231PS  Y7, Y8, Y3
+	VSQRTPS      Y5, Y7
+	VMULPS       Y5, Y5, Y8
+	VMOVAPS      Y8, Y9
+	VFMSUB231PS  Y5, Y5, Y9
+	VMOVAPS      Y5, Y10
+	VFNMADD231PS Y7, Y7, Y10
+	VMULPS       Y10, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y9
+	VMULPS       Y7, Y9, Y5
+	VFMADD231PS  Y7, Y8, Y5
+	JMP          focusdone159
+
+focusnot5_159:
+	CMPQ        DI, $+7
+	JGE         focusnot6_159
+	VMULPS      Y3, Y3, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y3, Y3, Y8
+	VMULPS      Y3, Y8, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VMOVAPS     Y8, Y3
+	VMULPS      Y5, Y5, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y5, Y5, Y8
+	VMULPS      Y5, Y8, Y8
+	VFMADD231PS Y5, Y7, Y8
+	VMOVAPS     Y8, Y5
+	JMP         focusdone159
+
+focusnot6_159:
+	CMPQ        DI, $+8
+	JGE         focusnot7_159
+	VMULPS      Y3, Y3, Y7
+	VFMSUB213PS Y7, Y3, Y3
+	VADDPS      Y7, Y7, Y8
+	VMULPS      Y3, Y8, Y3
+	VFMADD231PS Y7, Y7, Y3
+	VMULPS      Y5, Y5, Y7
+	VFMSUB213PS Y7, Y5, Y5
+	VADDPS      Y7, Y7, Y8
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y7, Y7, Y5
+	JMP         focusdone159
+
+focusnot7_159:
+	CMPQ        DI, $+9
+	JGE         focusnot8_159
+	VMULPS      Y3, Y3, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y3, Y3, Y8
+	VMULPS      Y7, Y7, Y9
+	VADDPS      Y7, Y7, Y10
+	VFMSUB213PS Y9, Y7, Y7
+	VFMADD231PS Y8, Y10, Y7
+	VMULPS      Y3, Y7, Y7
+	VFMADD231PS Y3, Y9, Y7
+	VMOVAPS     Y7, Y3
+	VMULPS      Y5, Y5, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y5, Y5, Y8
+	VMULPS      Y7, Y7, Y9
+	VADDPS      Y7, Y7, Y10
+	VFMSUB213PS Y9, Y7, Y7
+	VFMADD231PS Y8, Y10, Y7
+	VMULPS      Y5, Y7, Y7
+	VFMADD231PS Y5, Y9, Y7
+	VMOVAPS     Y7, Y5
+	JMP         focusdone159
+
+focusnot8_159:
+	LEAQ         24(SI), R8
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VBROADCASTSS (R8), Y4
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y3, Y8
+	VPSRLD    $0x17, Y8, Y7
+	VPSRLD    $0x14, Y8, Y3
+	VPAND     consts<>+1280(SB), Y8, Y8
+	VPADDD    consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS Y7, Y11
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y3, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y12
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  Y12, Y8, Y9
+	VSUBPS       Y9, Y8, Y10
+	VFMADD231PS  Y12, Y8, Y10
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y8, Y13
+	VFMADD213PS  consts<>+1440(SB), Y8, Y13
+	VFMADD213PS  consts<>+1472(SB), Y8, Y13
+	VFMADD213PS  consts<>+1504(SB), Y8, Y13
+	VMULPS       Y8, Y12, Y8
+	VFMADD231PS  Y13, Y8, Y10
+	VADDPS       Y10, Y9, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y3, Y12
+	VADDPS      Y12, Y11, Y11
+	VMULPS      Y11, Y4, Y12
+	VFMSUB213PS Y12, Y4, Y11
+	VFMADD213PS Y12, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y8
+	VSUBPS      consts<>+1536(SB), Y8, Y13
+	VSUBPS      Y13, Y12, Y12
+	VFMADD231PS Y9, Y5, Y12
+	VPERMPS     pow_tl<>+0(SB), Y3, Y3
+	VFMADD231PS Y3, Y4, Y11
+	VFMADD231PS Y9, Y6, Y11
+	VFMADD231PS Y10, Y5, Y11
+	VADDPS      Y11, Y12, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
+	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
+	VFMADD231PS  Y4, Y3, Y5
+
+	// times 2^k
+	VADDPS Y5, Y3, Y3
+	VPSLLD $0x14, Y8, Y4
+	VPAND  consts<>+640(SB), Y4, Y4
+	VPADDD Y4, Y3, Y3
+
+	// x or result out of range?
+	VPANDN       Y7, Y2, Y4
+	VPXOR        consts<>+1728(SB), Y8, Y5
+	VBROADCASTSS consts<>+1696(SB), Y6
+	VPANDN       Y5, Y6, Y5
+	VPOR         Y5, Y4, Y4
+	VPTEST       Y4, Y4
+	JNE          slowblock
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y5
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y3, 64(SP)
+	VBROADCASTSS (R8), Y3
+	VBROADCASTSS 4(R8), Y4
+	VBROADCASTSS 8(R8), Y6
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y5, Y8
+	VPSRLD    $0x17, Y8, Y7
+	VPSRLD    $0x14, Y8, Y5
+	VPAND     consts<>+1280(SB), Y8, Y8
+	VPADDD    consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS Y7, Y11
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y5, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y12
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  Y12, Y8, Y9
+	VSUBPS       Y9, Y8, Y10
+	VFMADD231PS  Y12, Y8, Y10
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y8, Y13
+	VFMADD213PS  consts<>+1440(SB), Y8, Y13
+	VFMADD213PS  consts<>+1472(SB), Y8, Y13
+	VFMADD213PS  consts<>+1504(SB), Y8, Y13
+	VMULPS       Y8, Y12, Y8
+	VFMADD231PS  Y13, Y8, Y10
+	VADDPS       Y10, Y9, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y12
+	VADDPS      Y12, Y11, Y11
+	VMULPS      Y11, Y3, Y12
+	VFMSUB213PS Y12, Y3, Y11
+	VFMADD213PS Y12, Y4, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y8
+	VSUBPS      consts<>+1536(SB), Y8, Y13
+	VSUBPS      Y13, Y12, Y12
+	VFMADD231PS Y9, Y4, Y12
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y3, Y11
+	VFMADD231PS Y9, Y6, Y11
+	VFMADD231PS Y10, Y4, Y11
+	VADDPS      Y11, Y12, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
+	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
+	VFMADD231PS  Y4, Y3, Y5
+
+	// times 2^k
+	VADDPS Y5, Y3, Y3
+	VPSLLD $0x14, Y8, Y4
+	VPAND  consts<>+640(SB), Y4, Y4
+	VPADDD Y4, Y3, Y5
+
+	// x or result out of range?
+	VPANDN       Y7, Y2, Y3
+	VPXOR        consts<>+1728(SB), Y8, Y4
+	VBROADCASTSS consts<>+1696(SB), Y6
+	VPANDN       Y4, Y6, Y4
+	VPOR         Y4, Y3, Y3
+	VPTEST       Y3, Y3
+	JNE          slowblock
+	VMOVUPS      (SP), Y4
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y3
+
+focusdone159:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y3, Y4, Y3
+
+	// loss = (alpha ce) q^gamma
+	VMULPS  Y5, Y6, Y4
+	VMOVUPS Y3, (CX)
+	VMOVUPS Y4, 32(CX)
+	JMP     nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+128(SB), Y5, Y6
+	VSUBPS       consts<>+128(SB), Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y7
+	VFMADD213PS  consts<>+256(SB), Y5, Y7
+	VFMADD213PS  consts<>+288(SB), Y5, Y7
+	VFMADD213PS  consts<>+320(SB), Y5, Y7
+	VFMADD213PS  consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y1, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y0, Y6, Y5
+	VDIVPS      Y5, Y0, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y8
+	VFMADD213PS  consts<>+1920(SB), Y6, Y8
+	VFMADD213PS  consts<>+1952(SB), Y6, Y8
+	VFMADD213PS  consts<>+1984(SB), Y6, Y8
+	VFMADD213PS  consts<>+2016(SB), Y6, Y8
+	VFMADD213PS  consts<>+2048(SB), Y6, Y8
+	VFMADD213PS  consts<>+2080(SB), Y6, Y8
+	VFMADD213PS  consts<>+2112(SB), Y6, Y8
+	VMULPS       Y8, Y6, Y8
+	VFMADD231PS  Y8, Y6, Y6
+	VBLENDVPS    Y4, Y7, Y5, Y8
+	VBLENDVPS    Y4, Y5, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y0, Y7
+	VBLENDVPS   Y4, Y3, Y7, Y9
+	VPAND       consts<>+32(SB), Y4, Y4
+	VFMADD231PS Y4, Y9, Y6
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y5, Y4
+	VFMADD231PS  Y7, Y8, Y4
+	VBROADCASTSS 12(SI), Y5
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y7, Y8, Y7
+	VFMADD231PS  Y3, Y5, Y7
+	VMULPS       Y6, Y7, Y3
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_160
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone160
+
+focusnot0_160:
+	CMPQ    DI, $+2
+	JGE     focusnot1_160
+	VMOVAPS Y0, Y4
+	JMP     focusdone160
+
+focusnot1_160:
+	CMPQ DI, $+3
+	JGE  focusnot2_160
+	JMP  focusdone160
+
+focusnot2_160:
+	CMPQ    DI, $+4
+	JGE     focusnot3_160
+	VSQRTPS Y4, Y4
+	JMP     focusdone160
+
+focusnot3_160:
+	CMPQ         DI, $+5
+	JGE          focusnot4_160
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone160
+
+focusnot4_160:
+	CMPQ         DI, $+6
+	JGE          focusnot5_160
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone160
+
+focusnot5_160:
+	CMPQ        DI, $+7
+	JGE         focusnot6_160
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone160
+
+focusnot6_160:
+	CMPQ        DI, $+8
+	JGE         focusnot7_160
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone160
+
+focusnot7_160:
+	CMPQ        DI, $+9
+	JGE         focusnot8_160
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone160
+
+focusnot8_160:
+	LEAQ         24(SI), R8
+	VMOVUPS      Y3, (SP)
+	VBROADCASTSS (R8), Y3
+	VBROADCASTSS 4(R8), Y5
+	VBROADCASTSS 8(R8), Y6
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y4, Y8
+	VPSRLD    $0x17, Y8, Y7
+	VPSRLD    $0x14, Y8, Y4
+	VPAND     consts<>+1280(SB), Y8, Y8
+	VPADDD    consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS Y7, Y11
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y4, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y12
+	VMOVAPS      Y8, Y9
+	VFMADD231PS  Y12, Y8, Y9
+	VSUBPS       Y9, Y8, Y10
+	VFMADD231PS  Y12, Y8, Y10
+	VMULPS       Y8, Y8, Y12
+	VBROADCASTSS consts<>+1376(SB), Y13
+	VFMADD213PS  consts<>+1408(SB), Y8, Y13
+	VFMADD213PS  consts<>+1440(SB), Y8, Y13
+	VFMADD213PS  consts<>+1472(SB), Y8, Y13
+	VFMADD213PS  consts<>+1504(SB), Y8, Y13
+	VMULPS       Y8, Y12, Y8
+	VFMADD231PS  Y13, Y8, Y10
+	VADDPS       Y10, Y9, Y8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y4, Y12
+	VADDPS      Y12, Y11, Y11
+	VMULPS      Y11, Y3, Y12
+	VFMSUB213PS Y12, Y3, Y11
+	VFMADD213PS Y12, Y5, Y8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y8, Y8
+	VSUBPS      consts<>+1536(SB), Y8, Y13
+	VSUBPS      Y13, Y12, Y12
+	VFMADD231PS Y9, Y5, Y12
+	VPERMPS     pow_tl<>+0(SB), Y4, Y4
+	VFMADD231PS Y4, Y3, Y11
+	VFMADD231PS Y9, Y6, Y11
+	VFMADD231PS Y10, Y5, Y11
+	VADDPS      Y11, Y12, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y5
+	VMULPS       Y4, Y5, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_exp_hi<>+0(SB), Y8, Y3
+	VPERMPS      pow_exp_lo<>+0(SB), Y8, Y5
+	VFMADD231PS  Y4, Y3, Y5
+
+	// times 2^k
+	VADDPS Y5, Y3, Y3
+	VPSLLD $0x14, Y8, Y4
+	VPAND  consts<>+640(SB), Y4, Y4
+	VPADDD Y4, Y3, Y4
+
+	// x or result out of range?
+	VPANDN       Y7, Y2, Y3
+	VPXOR        consts<>+1728(SB), Y8, Y5
+	VBROADCASTSS consts<>+1696(SB), Y6
+	VPANDN       Y5, Y6, Y5
+	VPOR         Y5, Y3, Y3
+	VPTEST       Y3, Y3
+	JNE          slowvector
+	VMOVUPS      (SP), Y3
+
+focusdone160:
+	// loss = (alpha ce) q^gamma
+	VMULPS  Y4, Y3, Y3
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y3, (CX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         CX, R8
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X3, (R8)
+	ADDQ         $+16, R8
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X3, (R8)
+	ADDQ    $+8, R8
+	VPSRLDQ $0x08, X3, X3
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X3, (R8)
+
+partdone2:
+	JMP nextvector
+
 slowblock:
-	MOVQ $0x00000008, R8
+	MOVQ $0x00000010, R8
 
 slow:
 	VMOVUPS (DX), Y3
@@ -6108,57 +7509,32 @@ slow:
 	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
 	VBROADCASTSS consts<>+1216(SB), Y7
 	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y1, Y7, Y8
-	VDIVPS       Y8, Y1, Y8
+	VADDPS       Y0, Y7, Y8
+	VDIVPS       Y8, Y0, Y8
 	VMULPS       Y8, Y7, Y9
+	VBLENDVPS    Y6, Y5, Y9, Y9
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y7, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+640(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y1, Y12
-	VPERMILPS   Y10, Y2, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y7, Y13
-	VCVTDQ2PS   Y11, Y7
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y7, Y10
-	VFMADD231PS  Y15, Y12, Y10
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y7, Y11
-	VADDPS      Y13, Y11, Y7
-	VSUBPS      Y7, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y7, Y7
-	VBLENDVPS   Y6, Y5, Y9, Y9
-	VBLENDVPS   Y6, Y5, Y7, Y5
-	VBLENDVPS   Y3, Y9, Y8, Y6
-	VBLENDVPS   Y3, Y8, Y9, Y7
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y10
+	VFMADD213PS  consts<>+1920(SB), Y7, Y10
+	VFMADD213PS  consts<>+1952(SB), Y7, Y10
+	VFMADD213PS  consts<>+1984(SB), Y7, Y10
+	VFMADD213PS  consts<>+2016(SB), Y7, Y10
+	VFMADD213PS  consts<>+2048(SB), Y7, Y10
+	VFMADD213PS  consts<>+2080(SB), Y7, Y10
+	VFMADD213PS  consts<>+2112(SB), Y7, Y10
+	VMULPS       Y10, Y7, Y10
+	VFMADD231PS  Y10, Y7, Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VBLENDVPS    Y3, Y9, Y8, Y6
+	VBLENDVPS    Y3, Y8, Y9, Y7
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y1, Y8
+	VSUBPS      Y4, Y0, Y8
 	VBLENDVPS   Y3, Y4, Y8, Y9
+	VPAND       consts<>+32(SB), Y3, Y3
 	VPXOR       Y10, Y10, Y10
 	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
 	VPAND       Y3, Y10, Y3
 	VFMADD231PS Y3, Y9, Y5
 
@@ -6173,42 +7549,42 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_107
+	JGE    focusnot0_161
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone107
+	JMP    focusdone161
 
-focusnot0_107:
+focusnot0_161:
 	CMPQ    DI, $+2
-	JGE     focusnot1_107
-	VMOVAPS Y1, Y3
-	JMP     focusdone107
+	JGE     focusnot1_161
+	VMOVAPS Y0, Y3
+	JMP     focusdone161
 
-focusnot1_107:
+focusnot1_161:
 	CMPQ DI, $+3
-	JGE  focusnot2_107
-	JMP  focusdone107
+	JGE  focusnot2_161
+	JMP  focusdone161
 
-focusnot2_107:
+focusnot2_161:
 	CMPQ    DI, $+4
-	JGE     focusnot3_107
+	JGE     focusnot3_161
 	VSQRTPS Y3, Y3
-	JMP     focusdone107
+	JMP     focusdone161
 
-focusnot3_107:
+focusnot3_161:
 	CMPQ         DI, $+5
-	JGE          focusnot4_107
+	JGE          focusnot4_161
 	VSQRTPS      Y3, Y5
 	VMOVAPS      Y3, Y6
 	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       consts<>+2144(SB), Y5, Y7
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y3, Y6
 	VMOVAPS      Y6, Y3
-	JMP          focusdone107
+	JMP          focusdone161
 
-focusnot4_107:
+focusnot4_161:
 	CMPQ         DI, $+6
-	JGE          focusnot5_107
+	JGE          focusnot5_161
 	VSQRTPS      Y3, Y5
 	VMULPS       Y3, Y3, Y6
 	VMOVAPS      Y6, Y7
@@ -6216,35 +7592,35 @@ focusnot4_107:
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y5, Y5, Y8
 	VMULPS       Y8, Y3, Y3
-	VFMADD231PS  consts<>+2080(SB), Y3, Y7
+	VFMADD231PS  consts<>+2144(SB), Y3, Y7
 	VMULPS       Y5, Y7, Y3
 	VFMADD231PS  Y5, Y6, Y3
-	JMP          focusdone107
+	JMP          focusdone161
 
-focusnot5_107:
+focusnot5_161:
 	CMPQ        DI, $+7
-	JGE         focusnot6_107
+	JGE         focusnot6_161
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y5, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone107
+	JMP         focusdone161
 
-focusnot6_107:
+focusnot6_161:
 	CMPQ        DI, $+8
-	JGE         focusnot7_107
+	JGE         focusnot7_161
 	VMULPS      Y3, Y3, Y5
 	VFMSUB213PS Y5, Y3, Y3
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y3, Y6, Y3
 	VFMADD231PS Y5, Y5, Y3
-	JMP         focusdone107
+	JMP         focusdone161
 
-focusnot7_107:
+focusnot7_161:
 	CMPQ        DI, $+9
-	JGE         focusnot8_107
+	JGE         focusnot8_161
 	VMULPS      Y3, Y3, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y3, Y3, Y6
@@ -6255,17 +7631,17 @@ focusnot7_107:
 	VMULPS      Y3, Y5, Y5
 	VFMADD231PS Y3, Y7, Y5
 	VMOVAPS     Y5, Y3
-	JMP         focusdone107
+	JMP         focusdone161
 
-focusnot8_107:
-	LEAQ         20(SI), R9
+focusnot8_161:
+	LEAQ         24(SI), R9
 	VMOVUPS      Y4, (SP)
 	VBROADCASTSS (R9), Y4
 	VBROADCASTSS 4(R9), Y5
 	VBROADCASTSS 8(R9), Y6
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y3, Y7
+	VPAND        consts<>+32(SB), Y3, Y7
 	VPSUBD       consts<>+1248(SB), Y7, Y8
 	VCVTDQ2PS    Y7, Y9
 	VPSUBD       consts<>+1760(SB), Y9, Y9
@@ -6331,7 +7707,7 @@ focusnot8_107:
 	VADDPS  Y9, Y5, Y10
 	VPSLLD  $0x17, Y6, Y11
 	VPADDD  Y11, Y10, Y11
-	VPMINUD Y0, Y11, Y11
+	VPMINUD consts<>+928(SB), Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR        Y12, Y12, Y12
@@ -6351,18 +7727,19 @@ focusnot8_107:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y6
 	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y0, Y5, Y5
+	VBLENDVPS    Y6, consts<>+928(SB), Y5, Y5
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
 	VPXOR        Y8, Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPCMPEQD     Y6, Y7, Y6
 	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y4, Y0, Y8, Y8
+	VBLENDVPS    Y4, consts<>+928(SB), Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
+	VPCMPEQD     consts<>+928(SB), Y7, Y6
 	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y4, Y8, Y0, Y4
+	VBROADCASTSS consts<>+928(SB), Y9
+	VBLENDVPS    Y4, Y8, Y9, Y4
 	VBLENDVPS    Y6, Y4, Y5, Y4
 
 	// negative x: the sign for odd y, NaN for fractions
@@ -6371,22 +7748,23 @@ focusnot8_107:
 	VPOR         Y5, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPCMPGTD     Y5, Y7, Y5
-	VPCMPGTD     Y7, Y0, Y6
+	VBROADCASTSS consts<>+928(SB), Y6
+	VPCMPGTD     Y7, Y6, Y6
 	VPAND        Y5, Y6, Y5
 	VBROADCASTSS 16(R9), Y6
 	VPAND        Y6, Y3, Y3
 	VPXOR        Y6, Y6, Y6
 	VPCMPGTD     Y3, Y6, Y3
 	VPAND        Y5, Y3, Y3
-	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     consts<>+928(SB), Y7, Y5
 	VPOR         Y3, Y5, Y3
 	VBLENDVPS    Y3, consts<>+608(SB), Y4, Y3
 	VMOVUPS      (SP), Y4
 
-focusdone107:
+focusdone161:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y5
 	VMULPS    Y3, Y4, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y5
 	VBLENDVPS Y5, Y3, Y4, Y3
 	VPMINUD   consts<>+608(SB), Y3, Y3
 	VMOVUPS   Y3, (CX)
@@ -6408,7 +7786,7 @@ slowvector:
 	LEAQ       lane_mask<>+32(SB), R8
 	VMOVUPS    (R8)(R9*4), Y3
 	VMASKMOVPS (DX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y1, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y4
 	VMASKMOVPS (BX), Y3, Y5
 	VPXOR      Y6, Y6, Y6
 	VBLENDVPS  Y3, Y5, Y6, Y3
@@ -6459,57 +7837,32 @@ slowvector:
 	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
 	VBROADCASTSS consts<>+1216(SB), Y7
 	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y1, Y7, Y8
-	VDIVPS       Y8, Y1, Y8
+	VADDPS       Y0, Y7, Y8
+	VDIVPS       Y8, Y0, Y8
 	VMULPS       Y8, Y7, Y9
+	VBLENDVPS    Y6, Y5, Y9, Y9
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y1, Y7, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+640(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y1, Y12
-	VPERMILPS   Y10, Y2, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y7, Y13
-	VCVTDQ2PS   Y11, Y7
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y7, Y10
-	VFMADD231PS  Y15, Y12, Y10
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y7, Y11
-	VADDPS      Y13, Y11, Y7
-	VSUBPS      Y7, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y7, Y7
-	VBLENDVPS   Y6, Y5, Y9, Y9
-	VBLENDVPS   Y6, Y5, Y7, Y5
-	VBLENDVPS   Y4, Y9, Y8, Y6
-	VBLENDVPS   Y4, Y8, Y9, Y7
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y10
+	VFMADD213PS  consts<>+1920(SB), Y7, Y10
+	VFMADD213PS  consts<>+1952(SB), Y7, Y10
+	VFMADD213PS  consts<>+1984(SB), Y7, Y10
+	VFMADD213PS  consts<>+2016(SB), Y7, Y10
+	VFMADD213PS  consts<>+2048(SB), Y7, Y10
+	VFMADD213PS  consts<>+2080(SB), Y7, Y10
+	VFMADD213PS  consts<>+2112(SB), Y7, Y10
+	VMULPS       Y10, Y7, Y10
+	VFMADD231PS  Y10, Y7, Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VBLENDVPS    Y4, Y9, Y8, Y6
+	VBLENDVPS    Y4, Y8, Y9, Y7
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y1, Y8
+	VSUBPS      Y3, Y0, Y8
 	VBLENDVPS   Y4, Y3, Y8, Y9
+	VPAND       consts<>+32(SB), Y4, Y4
 	VPXOR       Y10, Y10, Y10
 	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       consts<>+0(SB), Y4, Y4
 	VPAND       Y4, Y10, Y4
 	VFMADD231PS Y4, Y9, Y5
 
@@ -6524,42 +7877,42 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_108
+	JGE    focusnot0_162
 	VMULPS Y4, Y4, Y4
-	JMP    focusdone108
+	JMP    focusdone162
 
-focusnot0_108:
+focusnot0_162:
 	CMPQ    DI, $+2
-	JGE     focusnot1_108
-	VMOVAPS Y1, Y4
-	JMP     focusdone108
+	JGE     focusnot1_162
+	VMOVAPS Y0, Y4
+	JMP     focusdone162
 
-focusnot1_108:
+focusnot1_162:
 	CMPQ DI, $+3
-	JGE  focusnot2_108
-	JMP  focusdone108
+	JGE  focusnot2_162
+	JMP  focusdone162
 
-focusnot2_108:
+focusnot2_162:
 	CMPQ    DI, $+4
-	JGE     focusnot3_108
+	JGE     focusnot3_162
 	VSQRTPS Y4, Y4
-	JMP     focusdone108
+	JMP     focusdone162
 
-focusnot3_108:
+focusnot3_162:
 	CMPQ         DI, $+5
-	JGE          focusnot4_108
+	JGE          focusnot4_162
 	VSQRTPS      Y4, Y5
 	VMOVAPS      Y4, Y6
 	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y7
+	VMULPS       consts<>+2144(SB), Y5, Y7
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y4, Y6
 	VMOVAPS      Y6, Y4
-	JMP          focusdone108
+	JMP          focusdone162
 
-focusnot4_108:
+focusnot4_162:
 	CMPQ         DI, $+6
-	JGE          focusnot5_108
+	JGE          focusnot5_162
 	VSQRTPS      Y4, Y5
 	VMULPS       Y4, Y4, Y6
 	VMOVAPS      Y6, Y7
@@ -6567,35 +7920,35 @@ focusnot4_108:
 	VMOVAPS      Y4, Y8
 	VFNMADD231PS Y5, Y5, Y8
 	VMULPS       Y8, Y4, Y4
-	VFMADD231PS  consts<>+2080(SB), Y4, Y7
+	VFMADD231PS  consts<>+2144(SB), Y4, Y7
 	VMULPS       Y5, Y7, Y4
 	VFMADD231PS  Y5, Y6, Y4
-	JMP          focusdone108
+	JMP          focusdone162
 
-focusnot5_108:
+focusnot5_162:
 	CMPQ        DI, $+7
-	JGE         focusnot6_108
+	JGE         focusnot6_162
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
 	VMULPS      Y4, Y6, Y6
 	VFMADD231PS Y4, Y5, Y6
 	VMOVAPS     Y6, Y4
-	JMP         focusdone108
+	JMP         focusdone162
 
-focusnot6_108:
+focusnot6_162:
 	CMPQ        DI, $+8
-	JGE         focusnot7_108
+	JGE         focusnot7_162
 	VMULPS      Y4, Y4, Y5
 	VFMSUB213PS Y5, Y4, Y4
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y4, Y6, Y4
 	VFMADD231PS Y5, Y5, Y4
-	JMP         focusdone108
+	JMP         focusdone162
 
-focusnot7_108:
+focusnot7_162:
 	CMPQ        DI, $+9
-	JGE         focusnot8_108
+	JGE         focusnot8_162
 	VMULPS      Y4, Y4, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y4, Y4, Y6
@@ -6606,17 +7959,17 @@ focusnot7_108:
 	VMULPS      Y4, Y5, Y5
 	VFMADD231PS Y4, Y7, Y5
 	VMOVAPS     Y5, Y4
-	JMP         focusdone108
+	JMP         focusdone162
 
-focusnot8_108:
-	LEAQ         20(SI), R8
+focusnot8_162:
+	LEAQ         24(SI), R8
 	VMOVUPS      Y3, (SP)
 	VBROADCASTSS (R8), Y3
 	VBROADCASTSS 4(R8), Y5
 	VBROADCASTSS 8(R8), Y6
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y4, Y7
+	VPAND        consts<>+32(SB), Y4, Y7
 	VPSUBD       consts<>+1248(SB), Y7, Y8
 	VCVTDQ2PS    Y7, Y9
 	VPSUBD       consts<>+1760(SB), Y9, Y9
@@ -6682,7 +8035,7 @@ focusnot8_108:
 	VADDPS  Y9, Y5, Y10
 	VPSLLD  $0x17, Y6, Y11
 	VPADDD  Y11, Y10, Y11
-	VPMINUD Y0, Y11, Y11
+	VPMINUD consts<>+928(SB), Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR        Y12, Y12, Y12
@@ -6702,18 +8055,19 @@ focusnot8_108:
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y6
 	VCMPPS       $0x11, Y8, Y6, Y6
-	VBLENDVPS    Y6, Y0, Y5, Y5
+	VBLENDVPS    Y6, consts<>+928(SB), Y5, Y5
 	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
 	VPXOR        Y8, Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
 	VPXOR        Y6, Y6, Y6
 	VPCMPEQD     Y6, Y7, Y6
 	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, Y0, Y8, Y8
+	VBLENDVPS    Y3, consts<>+928(SB), Y8, Y8
 	VBLENDVPS    Y6, Y8, Y5, Y5
-	VPCMPEQD     Y0, Y7, Y6
+	VPCMPEQD     consts<>+928(SB), Y7, Y6
 	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, Y8, Y0, Y3
+	VBROADCASTSS consts<>+928(SB), Y9
+	VBLENDVPS    Y3, Y8, Y9, Y3
 	VBLENDVPS    Y6, Y3, Y5, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
@@ -6722,50 +8076,51 @@ focusnot8_108:
 	VPOR         Y5, Y3, Y3
 	VPXOR        Y5, Y5, Y5
 	VPCMPGTD     Y5, Y7, Y5
-	VPCMPGTD     Y7, Y0, Y6
+	VBROADCASTSS consts<>+928(SB), Y6
+	VPCMPGTD     Y7, Y6, Y6
 	VPAND        Y5, Y6, Y5
 	VBROADCASTSS 16(R8), Y6
 	VPAND        Y6, Y4, Y4
 	VPXOR        Y6, Y6, Y6
 	VPCMPGTD     Y4, Y6, Y4
 	VPAND        Y5, Y4, Y4
-	VPCMPGTD     Y0, Y7, Y5
+	VPCMPGTD     consts<>+928(SB), Y7, Y5
 	VPOR         Y4, Y5, Y4
 	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y4
 	VMOVUPS      (SP), Y3
 
-focusdone108:
+focusdone162:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
 	VMULPS    Y4, Y3, Y4
+	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
 	VBLENDVPS Y5, Y4, Y3, Y3
 	VPMINUD   consts<>+608(SB), Y3, Y3
 	CMPQ      AX, $+8
-	JLT       partless2
+	JLT       partless3
 	VMOVUPS   Y3, (CX)
-	JMP       partdone2
+	JMP       partdone3
 
-partless2:
+partless3:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
-	JEQ          partfour2
+	JEQ          partfour3
 	VMOVUPS      X3, (R8)
 	ADDQ         $+16, R8
 	VEXTRACTF128 $0x01, Y3, X3
 
-partfour2:
+partfour3:
 	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
+	JEQ     parttwo3
 	VMOVLPS X3, (R8)
 	ADDQ    $+8, R8
 	VPSRLDQ $0x08, X3, X3
 
-parttwo2:
+parttwo3:
 	TESTQ  $0x00000001, AX
-	JEQ    partdone2
+	JEQ    partdone3
 	VMOVSS X3, (R8)
 
-partdone2:
+partdone3:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $+32, BX
@@ -6779,15 +8134,2179 @@ partdone2:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+928(SB), Z1
-	VBROADCASTSS consts<>+1120(SB), Z2
-	VBROADCASTSS consts<>+1792(SB), Z3
-	VBROADCASTSS consts<>+1824(SB), Z4
-	VBROADCASTSS consts<>+1216(SB), Z5
-	VBROADCASTSS consts<>+416(SB), Z6
-	VBROADCASTSS consts<>+512(SB), Z7
-	VBROADCASTSS consts<>+544(SB), Z8
-	VBROADCASTSS consts<>+608(SB), Z9
+	VBROADCASTSS consts<>+1664(SB), Z1
+	VBROADCASTSS consts<>+1696(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+1536(SB), Z7
+	VBROADCASTSS consts<>+32(SB), Z8
+	VBROADCASTSS consts<>+64(SB), Z9
+	VBROADCASTSS consts<>+96(SB), Z10
+	VBROADCASTSS consts<>+192(SB), Z11
+	MOVQ         n+32(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         targets+24(FP), SI
+	MOVQ         p+40(FP), DI
+	MOVQ         (DI), R8
+	MOVQ         scale+48(FP), R9
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(DI), Z12
+
+	// any |x| > limit, or NaN?
+	VPANDD   (BX), Z8, Z13
+	VPANDD   64(BX), Z8, Z14
+	VPMAXSD  Z14, Z13, Z13
+	VPCMPD   $0x06, Z12, Z13, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVUPS      (SI), Z12
+	VFNMADD231PS Z12, Z12, Z12
+	VMOVUPS      64(SI), Z13
+	VFNMADD231PS Z13, Z13, Z13
+	VPORD        Z13, Z12, Z12
+	VPTESTMD     Z12, Z12, K1
+	KORTESTW     K1, K1
+	JNE          otherblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  (BX), Z4, Z12
+	VPORD  64(BX), Z4, Z13
+	VSUBPS Z9, Z12, Z12
+	VSUBPS Z9, Z13, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z13
+	VFMADD231PS Z10, Z12, Z13
+	VMOVAPS     Z5, Z16
+	VFMADD231PS Z10, Z15, Z16
+	VSUBPS      Z5, Z13, Z14
+	VSUBPS      Z5, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z14, Z12
+	VFNMADD231PS Z6, Z17, Z15
+	VFNMADD231PS Z11, Z14, Z12
+	VFNMADD231PS Z11, Z17, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z14
+	VBROADCASTSS     consts<>+224(SB), Z17
+	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+256(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+288(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+320(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+	VFMADD213PS.BCST consts<>+352(SB), Z17, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z13, Z14
+	VPERMPS     exp_one<>+0(SB), Z16, Z17
+	VPSLLD      $0x15, Z13, Z13
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z13, Z14, Z13
+	VPADDD      Z16, Z17, Z14
+	VFMADD231PS Z12, Z13, Z13
+	VFMADD231PS Z15, Z14, Z14
+	VADDPS      Z0, Z13, Z12
+	VADDPS      Z0, Z14, Z15
+	VDIVPS      Z12, Z0, Z12
+	VDIVPS      Z15, Z0, Z17
+	VMULPS      Z12, Z13, Z15
+	VMULPS      Z17, Z14, Z18
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (SI), Z16
+	VMOVUPS   64(SI), Z19
+	VPSLLD    $0x02, Z16, Z16
+	VPSLLD    $0x02, Z19, Z19
+	VPANDD    Z4, Z16, Z16
+	VPANDD    Z4, Z19, Z19
+	VPXORD    (BX), Z16, Z16
+	VPXORD    64(BX), Z19, Z19
+	VPMOVD2M  Z16, K1
+	VPMOVD2M  Z19, K2
+	VBLENDMPS Z15, Z12, K1, Z20
+	VBLENDMPS Z18, Z17, K2, Z21
+	VPMOVD2M  Z16, K1
+	VPMOVD2M  Z19, K2
+	VBLENDMPS Z12, Z15, K1, Z12
+	VBLENDMPS Z17, Z18, K2, Z17
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z15
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1920(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1952(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1984(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2016(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2048(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2080(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2112(SB), Z14, Z18
+	VMULPS           Z15, Z13, Z15
+	VMULPS           Z18, Z14, Z18
+	VFMADD231PS      Z15, Z13, Z13
+	VFMADD231PS      Z18, Z14, Z14
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z15, Z15, Z15
+	VPXORD Z18, Z18, Z18
+	VMAXPS Z15, Z16, Z15
+	VMAXPS Z18, Z19, Z16
+	VADDPS Z15, Z13, Z13
+	VADDPS Z16, Z14, Z15
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Z14
+	VBROADCASTSS 8(DI), Z16
+	VMULPS       Z12, Z13, Z12
+	VMULPS       Z17, Z15, Z17
+	VFMADD213PS  Z20, Z12, Z14
+	VFMADD213PS  Z21, Z17, Z16
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z17
+	VPSLLD       $0x02, Z12, Z12
+	VPSLLD       $0x02, Z17, Z17
+	VPANDD       Z4, Z12, Z12
+	VPANDD       Z4, Z17, Z17
+	VPXORD       Z12, Z14, Z12
+	VPXORD       Z17, Z16, Z16
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z17
+	VPSLLD       $0x02, Z14, Z14
+	VPSLLD       $0x02, Z17, Z19
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 12(DI), Z22
+	VBROADCASTSS 16(DI), Z18
+	VBROADCASTSS 16(DI), Z23
+	VPMOVD2M     Z14, K1
+	VPMOVD2M     Z19, K2
+	VBLENDMPS    Z17, Z18, K1, Z14
+	VBLENDMPS    Z22, Z23, K2, Z17
+	VMULPS       Z13, Z14, Z13
+	VMULPS       Z15, Z17, Z15
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_277
+	VMULPS Z20, Z20, Z20
+	VMULPS Z21, Z21, Z21
+	JMP    focusdone277
+
+focusnot0_277:
+	CMPQ    R8, $+2
+	JGE     focusnot1_277
+	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z21
+	JMP     focusdone277
+
+focusnot1_277:
+	CMPQ R8, $+3
+	JGE  focusnot2_277
+	JMP  focusdone277
+
+focusnot2_277:
+	CMPQ    R8, $+4
+	JGE     focusnot3_277
+	VSQRTPS Z20, Z20
+	VSQRTPS Z21, Z21
+	JMP     focusdone277
+
+focusnot3_277:
+	CMPQ         R8, $+5
+	JGE          focusnot4_277
+	VSQRTPS      Z20, Z18
+	VMOVAPS      Z20, Z19
+	VFNMADD231PS Z18, Z18, Z19
+	VMULPS       Z3, Z18, Z22
+	VMULPS       Z22, Z19, Z19
+	VFMADD231PS  Z18, Z20, Z19
+	VMOVAPS      Z19, Z20
+	VSQRTPS      Z21, Z18
+	VMOVAPS      Z21, Z19
+	VFNMADD231PS Z18, Z18, Z19
+	VMULPS       Z3, Z18, Z22
+	VMULPS       Z22, Z19, Z19
+	VFMADD231PS  Z18, Z21, Z19
+	VMOVAPS      Z19, Z21
+	JMP          focusdone277
+
+focusnot4_277:
+	CMPQ         R8, $+6
+	JGE          focusnot5_277
+	VSQRTPS      Z20, Z18
+	VMULPS       Z20, Z20, Z19
+	VMOVAPS      Z19, Z22
+	VFMSUB231PS  Z20, Z20, Z22
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z23, Z20, Z20
+	VFMADD231PS  Z3, Z20, Z22
+	VMULPS       Z18, Z22, Z20
+	VFMADD231PS  Z18, Z19, Z20
+	VSQRTPS      Z21, Z18
+	VMULPS       Z21, Z21, Z19
+	VMOVAPS      Z19, Z22
+	VFMSUB231PS  Z21, Z21, Z22
+	VMOVAPS      Z21, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z23, Z21, Z21
+	VFMADD231PS  Z3, Z21, Z22
+	VMULPS       Z18, Z22, Z21
+	VFMADD231PS  Z18, Z19, Z21
+	JMP          focusdone277
+
+focusnot5_277:
+	CMPQ        R8, $+7
+	JGE         focusnot6_277
+	VMULPS      Z20, Z20, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z20, Z20, Z19
+	VMULPS      Z20, Z19, Z19
+	VFMADD231PS Z20, Z18, Z19
+	VMOVAPS     Z19, Z20
+	VMULPS      Z21, Z21, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z21, Z21, Z19
+	VMULPS      Z21, Z19, Z19
+	VFMADD231PS Z21, Z18, Z19
+	VMOVAPS     Z19, Z21
+	JMP         focusdone277
+
+focusnot6_277:
+	CMPQ        R8, $+8
+	JGE         focusnot7_277
+	VMULPS      Z20, Z20, Z18
+	VFMSUB213PS Z18, Z20, Z20
+	VADDPS      Z18, Z18, Z19
+	VMULPS      Z20, Z19, Z20
+	VFMADD231PS Z18, Z18, Z20
+	VMULPS      Z21, Z21, Z18
+	VFMSUB213PS Z18, Z21, Z21
+	VADDPS      Z18, Z18, Z19
+	VMULPS      Z21, Z19, Z21
+	VFMADD231PS Z18, Z18, Z21
+	JMP         focusdone277
+
+focusnot7_277:
+	CMPQ        R8, $+9
+	JGE         focusnot8_277
+	VMULPS      Z20, Z20, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z20, Z20, Z19
+	VMULPS      Z18, Z18, Z22
+	VADDPS      Z18, Z18, Z23
+	VFMSUB213PS Z22, Z18, Z18
+	VFMADD231PS Z19, Z23, Z18
+	VMULPS      Z20, Z18, Z18
+	VFMADD231PS Z20, Z22, Z18
+	VMOVAPS     Z18, Z20
+	VMULPS      Z21, Z21, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z21, Z21, Z19
+	VMULPS      Z18, Z18, Z22
+	VADDPS      Z18, Z18, Z23
+	VFMSUB213PS Z22, Z18, Z18
+	VFMADD231PS Z19, Z23, Z18
+	VMULPS      Z21, Z18, Z18
+	VFMADD231PS Z21, Z22, Z18
+	VMOVAPS     Z18, Z21
+	JMP         focusdone277
+
+focusnot8_277:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z18
+	VBROADCASTSS 4(R10), Z19
+	VBROADCASTSS 8(R10), Z22
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z20, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z18, Z28
+	VFMSUB213PS Z28, Z18, Z27
+	VFMADD213PS Z28, Z19, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z7, Z24, Z24
+	VSUBPS      Z7, Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z19, Z28
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z18, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VADDPS      Z27, Z28, Z18
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z20
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS      Z6, Z18, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
+	VFMADD231PS      Z19, Z18, Z20
+
+	// times 2^k
+	VADDPS      Z20, Z18, Z18
+	VPSLLD      $0x14, Z24, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z18, Z20
+
+	// x or result out of range?
+	VPANDND      Z23, Z1, Z18
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z19
+	VPANDND      Z19, Z2, Z19
+	VPORD        Z19, Z18, Z18
+	VPTESTMD     Z18, Z18, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R10), Z18
+	VBROADCASTSS 4(R10), Z19
+	VBROADCASTSS 8(R10), Z22
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z21, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z21
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z21, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z21, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z18, Z28
+	VFMSUB213PS Z28, Z18, Z27
+	VFMADD213PS Z28, Z19, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z7, Z24, Z24
+	VSUBPS      Z7, Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z19, Z28
+	VPERMPS     pow_tl<>+0(SB), Z21, Z21
+	VFMADD231PS Z21, Z18, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VADDPS      Z27, Z28, Z18
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z21
+	VMULPS           Z19, Z21, Z19
+	VFMADD231PS      Z6, Z18, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z19, Z18, Z21
+
+	// times 2^k
+	VADDPS      Z21, Z18, Z18
+	VPSLLD      $0x14, Z24, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z18, Z21
+
+	// x or result out of range?
+	VPANDND     Z23, Z1, Z18
+	VPXORD.BCST consts<>+1728(SB), Z24, Z19
+	VPANDND     Z19, Z2, Z19
+	VPORD       Z19, Z18, Z18
+	VPTESTMD    Z18, Z18, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+
+focusdone277:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z20, Z13, Z13
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z18
+	VMULPS       Z20, Z14, Z14
+	VMULPS       Z14, Z18, Z14
+	VMULPS       Z12, Z14, Z12
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Z21, Z15, Z14
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z15
+	VMULPS       Z21, Z17, Z17
+	VMULPS       Z17, Z15, Z15
+	VMULPS       Z16, Z15, Z15
+	VMOVUPS      Z13, (CX)
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z14, 64(CX)
+	VMOVUPS      Z15, 64(DX)
+
+nextblock:
+	ADDQ $+128, CX
+	ADDQ $+128, DX
+	ADDQ $+128, BX
+	ADDQ $+128, SI
+	ADDQ $-32, AX
+	CMPQ AX, $+32
+	JGE  block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, R10
+	BZHIL        AX, R10, R10
+	KMOVW        R10, K1
+	VMOVAPS      Z0, Z12
+	VMOVUPS      (BX), K1, Z12
+	VPXORD       Z13, Z13, Z13
+	VMOVUPS      (SI), K1, Z13
+	VBROADCASTSS 20(DI), Z14
+
+	// any |x| > limit, or NaN?
+	VPANDD   Z8, Z12, Z15
+	VPCMPD   $0x06, Z14, Z15, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Z13, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VPTESTMD     Z14, Z14, K2
+	KORTESTW     K2, K2
+	JNE          othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z4, Z12, Z14
+	VSUBPS Z9, Z14, Z14
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z15
+	VFMADD231PS Z10, Z14, Z15
+	VSUBPS      Z5, Z15, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z11, Z16, Z14
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z14
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VADDPS      Z0, Z15, Z14
+	VDIVPS      Z14, Z0, Z14
+	VMULPS      Z14, Z15, Z16
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Z13, Z17
+	VPANDD    Z4, Z17, Z17
+	VPXORD    Z12, Z17, Z12
+	VPMOVD2M  Z12, K2
+	VBLENDMPS Z16, Z14, K2, Z17
+	VPMOVD2M  Z12, K2
+	VBLENDMPS Z14, Z16, K2, Z14
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z16
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z16
+	VMULPS           Z16, Z15, Z16
+	VFMADD231PS      Z16, Z15, Z15
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z16, Z16, Z16
+	VMAXPS Z16, Z12, Z12
+	VADDPS Z12, Z15, Z12
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Z15
+	VMULPS       Z14, Z12, Z14
+	VFMADD213PS  Z17, Z14, Z15
+	VPSLLD       $0x02, Z13, Z14
+	VPANDD       Z4, Z14, Z14
+	VPXORD       Z14, Z15, Z14
+	VPSLLD       $0x02, Z13, Z13
+	VBROADCASTSS 12(DI), Z15
+	VBROADCASTSS 16(DI), Z16
+	VPMOVD2M     Z13, K2
+	VBLENDMPS    Z15, Z16, K2, Z13
+	VMULPS       Z12, Z13, Z12
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_278
+	VMULPS Z17, Z17, Z17
+	JMP    focusdone278
+
+focusnot0_278:
+	CMPQ    R8, $+2
+	JGE     focusnot1_278
+	VMOVAPS Z0, Z17
+	JMP     focusdone278
+
+focusnot1_278:
+	CMPQ R8, $+3
+	JGE  focusnot2_278
+	JMP  focusdone278
+
+focusnot2_278:
+	CMPQ    R8, $+4
+	JGE     focusnot3_278
+	VSQRTPS Z17, Z17
+	JMP     focusdone278
+
+focusnot3_278:
+	CMPQ         R8, $+5
+	JGE          focusnot4_278
+	VSQRTPS      Z17, Z15
+	VMOVAPS      Z17, Z16
+	VFNMADD231PS Z15, Z15, Z16
+	VMULPS       Z3, Z15, Z18
+	VMULPS       Z18, Z16, Z16
+	VFMADD231PS  Z15, Z17, Z16
+	VMOVAPS      Z16, Z17
+	JMP          focusdone278
+
+focusnot4_278:
+	CMPQ         R8, $+6
+	JGE          focusnot5_278
+	VSQRTPS      Z17, Z15
+	VMULPS       Z17, Z17, Z16
+	VMOVAPS      Z16, Z18
+	VFMSUB231PS  Z17, Z17, Z18
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z15, Z15, Z19
+	VMULPS       Z19, Z17, Z17
+	VFMADD231PS  Z3, Z17, Z18
+	VMULPS       Z15, Z18, Z17
+	VFMADD231PS  Z15, Z16, Z17
+	JMP          focusdone278
+
+focusnot5_278:
+	CMPQ        R8, $+7
+	JGE         focusnot6_278
+	VMULPS      Z17, Z17, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z17, Z17, Z16
+	VMULPS      Z17, Z16, Z16
+	VFMADD231PS Z17, Z15, Z16
+	VMOVAPS     Z16, Z17
+	JMP         focusdone278
+
+focusnot6_278:
+	CMPQ        R8, $+8
+	JGE         focusnot7_278
+	VMULPS      Z17, Z17, Z15
+	VFMSUB213PS Z15, Z17, Z17
+	VADDPS      Z15, Z15, Z16
+	VMULPS      Z17, Z16, Z17
+	VFMADD231PS Z15, Z15, Z17
+	JMP         focusdone278
+
+focusnot7_278:
+	CMPQ        R8, $+9
+	JGE         focusnot8_278
+	VMULPS      Z17, Z17, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z17, Z17, Z16
+	VMULPS      Z15, Z15, Z18
+	VADDPS      Z15, Z15, Z19
+	VFMSUB213PS Z18, Z15, Z15
+	VFMADD231PS Z16, Z19, Z15
+	VMULPS      Z17, Z15, Z15
+	VFMADD231PS Z17, Z18, Z15
+	VMOVAPS     Z15, Z17
+	JMP         focusdone278
+
+focusnot8_278:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z15
+	VBROADCASTSS 4(R10), Z16
+	VBROADCASTSS 8(R10), Z18
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z17, Z20
+	VPSRLD      $0x17, Z20, Z19
+	VPSRLD      $0x14, Z20, Z17
+	VPANDD.BCST consts<>+1280(SB), Z20, Z20
+	VPADDD.BCST consts<>+1312(SB), Z20, Z20
+	VCVTDQ2PS   Z19, Z23
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z17, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z20
+	VMULPS.BCST      consts<>+1344(SB), Z20, Z24
+	VMOVAPS          Z20, Z21
+	VFMADD231PS      Z24, Z20, Z21
+	VSUBPS           Z21, Z20, Z22
+	VFMADD231PS      Z24, Z20, Z22
+	VMULPS           Z20, Z20, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z25
+	VMULPS           Z20, Z24, Z20
+	VFMADD231PS      Z25, Z20, Z22
+	VADDPS           Z22, Z21, Z20
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z17, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z15, Z24
+	VFMSUB213PS Z24, Z15, Z23
+	VFMADD213PS Z24, Z16, Z20
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z7, Z20, Z20
+	VSUBPS      Z7, Z20, Z25
+	VSUBPS      Z25, Z24, Z24
+	VFMADD231PS Z21, Z16, Z24
+	VPERMPS     pow_tl<>+0(SB), Z17, Z17
+	VFMADD231PS Z17, Z15, Z23
+	VFMADD231PS Z21, Z18, Z23
+	VFMADD231PS Z22, Z16, Z23
+	VADDPS      Z23, Z24, Z15
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z16
+	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z16
+	VMULPS           Z15, Z15, Z17
+	VMULPS           Z16, Z17, Z16
+	VFMADD231PS      Z6, Z15, Z16
+	VPERMPS          pow_exp_hi<>+0(SB), Z20, Z15
+	VPERMPS          pow_exp_lo<>+0(SB), Z20, Z17
+	VFMADD231PS      Z16, Z15, Z17
+
+	// times 2^k
+	VADDPS      Z17, Z15, Z15
+	VPSLLD      $0x14, Z20, Z16
+	VPANDD.BCST consts<>+640(SB), Z16, Z16
+	VPADDD      Z16, Z15, Z17
+
+	// x or result out of range?
+	VPANDND     Z19, Z1, Z15
+	VPXORD.BCST consts<>+1728(SB), Z20, Z16
+	VPANDND     Z16, Z2, Z16
+	VPORD       Z16, Z15, Z15
+	VPTESTMD    Z15, Z15, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+focusdone278:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z17, Z12, Z12
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z15
+	VMULPS       Z17, Z13, Z13
+	VMULPS       Z13, Z15, Z13
+	VMULPS       Z14, Z13, Z13
+	VMOVUPS      Z12, K1, (CX)
+	VMOVUPS      Z13, K1, (DX)
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $+64, SI
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+otherblock:
+	VMOVUPS (BX), Z12
+	VMOVUPS 64(BX), Z15
+	VMOVUPS (SI), Z13
+	VMOVUPS 64(SI), Z16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z4, Z12, Z14
+	VPORD  Z4, Z15, Z17
+	VSUBPS Z9, Z14, Z14
+	VSUBPS Z9, Z17, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z17
+	VFMADD231PS Z10, Z14, Z17
+	VMOVAPS     Z5, Z20
+	VFMADD231PS Z10, Z19, Z20
+	VSUBPS      Z5, Z17, Z18
+	VSUBPS      Z5, Z20, Z21
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z18, Z14
+	VFNMADD231PS Z6, Z21, Z19
+	VFNMADD231PS Z11, Z18, Z14
+	VFNMADD231PS Z11, Z21, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z18
+	VBROADCASTSS     consts<>+224(SB), Z21
+	VFMADD213PS.BCST consts<>+256(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+256(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+288(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+288(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+320(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z14
+	VFMADD213PS.BCST consts<>+352(SB), Z21, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z17, Z18
+	VPERMPS     exp_one<>+0(SB), Z20, Z21
+	VPSLLD      $0x15, Z17, Z17
+	VPSLLD      $0x15, Z20, Z20
+	VPADDD      Z17, Z18, Z17
+	VPADDD      Z20, Z21, Z18
+	VFMADD231PS Z14, Z17, Z17
+	VFMADD231PS Z19, Z18, Z18
+	VADDPS      Z0, Z17, Z14
+	VADDPS      Z0, Z18, Z19
+	VDIVPS      Z14, Z0, Z14
+	VDIVPS      Z19, Z0, Z21
+	VMULPS      Z14, Z17, Z19
+	VMULPS      Z21, Z18, Z22
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VBROADCASTSS     consts<>+1888(SB), Z23
+	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z18, Z23
+	VMULPS           Z20, Z17, Z20
+	VMULPS           Z23, Z18, Z23
+	VFMADD231PS      Z20, Z17, Z17
+	VFMADD231PS      Z23, Z18, Z18
+	VPMOVD2M         Z12, K1
+	VPMOVD2M         Z15, K2
+	VBLENDMPS        Z19, Z14, K1, Z20
+	VBLENDMPS        Z22, Z21, K2, Z23
+	VPMOVD2M         Z12, K1
+	VPMOVD2M         Z15, K2
+	VBLENDMPS        Z14, Z19, K1, Z14
+	VBLENDMPS        Z21, Z22, K2, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z13, Z0, Z19
+	VSUBPS      Z16, Z0, Z24
+	VPMOVD2M    Z12, K1
+	VPMOVD2M    Z15, K2
+	VBLENDMPS   Z13, Z19, K1, Z21
+	VBLENDMPS   Z16, Z24, K2, Z25
+	VPANDD      Z8, Z12, Z12
+	VPANDD      Z8, Z15, Z15
+	VFMADD231PS Z12, Z21, Z17
+	VFMADD231PS Z15, Z25, Z18
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z13, Z14, Z12
+	VMULPS       Z16, Z22, Z25
+	VMOVAPS      Z12, Z28
+	VFMADD231PS  Z19, Z20, Z28
+	VMOVAPS      Z25, Z29
+	VFMADD231PS  Z24, Z23, Z29
+	VBROADCASTSS 12(DI), Z15
+	VBROADCASTSS 12(DI), Z26
+	VBROADCASTSS 16(DI), Z21
+	VBROADCASTSS 16(DI), Z27
+	VMULPS       Z19, Z21, Z21
+	VMULPS       Z24, Z27, Z27
+	VFMADD231PS  Z13, Z15, Z21
+	VFMADD231PS  Z16, Z26, Z27
+	VMULPS       Z17, Z21, Z15
+	VMULPS       Z18, Z27, Z30
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z3, Z13, K1
+	VCMPPS    $0x11, Z3, Z16, K2
+	VBLENDMPS Z20, Z14, K1, Z26
+	VBLENDMPS Z23, Z22, K2, Z31
+	VDIVPS    Z28, Z26, Z26
+	VDIVPS    Z29, Z31, Z31
+	VBLENDMPS Z14, Z20, K1, Z14
+	VBLENDMPS Z22, Z23, K2, Z22
+	VMULPS    Z26, Z14, Z14
+	VMULPS    Z31, Z22, Z22
+	VMULPS    Z14, Z17, Z14
+	VMULPS    Z22, Z18, Z17
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS       Z19, Z20, Z12
+	VFMSUB231PS       Z24, Z23, Z25
+	VBROADCASTSS      8(DI), Z18
+	VBROADCASTSS      8(DI), Z19
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z16
+	VMULPS            Z13, Z18, Z13
+	VMULPS            Z16, Z19, Z16
+	VFMADD231PS       Z14, Z13, Z12
+	VFMADD231PS       Z17, Z16, Z25
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_279
+	VMULPS Z28, Z28, Z28
+	VMULPS Z29, Z29, Z29
+	JMP    focusdone279
+
+focusnot0_279:
+	CMPQ    R8, $+2
+	JGE     focusnot1_279
+	VMOVAPS Z0, Z28
+	VMOVAPS Z0, Z29
+	JMP     focusdone279
+
+focusnot1_279:
+	CMPQ R8, $+3
+	JGE  focusnot2_279
+	JMP  focusdone279
+
+focusnot2_279:
+	CMPQ    R8, $+4
+	JGE     focusnot3_279
+	VSQRTPS Z28, Z28
+	VSQRTPS Z29, Z29
+	JMP     focusdone279
+
+focusnot3_279:
+	CMPQ         R8, $+5
+	JGE          focusnot4_279
+	VSQRTPS      Z28, Z13
+	VMOVAPS      Z28, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z16
+	VMULPS       Z16, Z14, Z14
+	VFMADD231PS  Z13, Z28, Z14
+	VMOVAPS      Z14, Z28
+	VSQRTPS      Z29, Z13
+	VMOVAPS      Z29, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z16
+	VMULPS       Z16, Z14, Z14
+	VFMADD231PS  Z13, Z29, Z14
+	VMOVAPS      Z14, Z29
+	JMP          focusdone279
+
+focusnot4_279:
+	CMPQ         R8, $+6
+	JGE          focusnot5_279
+	VSQRTPS      Z28, Z13
+	VMULPS       Z28, Z28, Z14
+	VMOVAPS      Z14, Z16
+	VFMSUB231PS  Z28, Z28, Z16
+	VMOVAPS      Z28, Z17
+	VFNMADD231PS Z13, Z13, Z17
+	VMULPS       Z17, Z28, Z17
+	VFMADD231PS  Z3, Z17, Z16
+	VMULPS       Z13, Z16, Z28
+	VFMADD231PS  Z13, Z14, Z28
+	VSQRTPS      Z29, Z13
+	VMULPS       Z29, Z29, Z14
+	VMOVAPS      Z14, Z16
+	VFMSUB231PS  Z29, Z29, Z16
+	VMOVAPS      Z29, Z17
+	VFNMADD231PS Z13, Z13, Z17
+	VMULPS       Z17, Z29, Z17
+	VFMADD231PS  Z3, Z17, Z16
+	VMULPS       Z13, Z16, Z29
+	VFMADD231PS  Z13, Z14, Z29
+	JMP          focusdone279
+
+focusnot5_279:
+	CMPQ        R8, $+7
+	JGE         focusnot6_279
+	VMULPS      Z28, Z28, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z28, Z28, Z14
+	VMULPS      Z28, Z14, Z14
+	VFMADD231PS Z28, Z13, Z14
+	VMOVAPS     Z14, Z28
+	VMULPS      Z29, Z29, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z29, Z29, Z14
+	VMULPS      Z29, Z14, Z14
+	VFMADD231PS Z29, Z13, Z14
+	VMOVAPS     Z14, Z29
+	JMP         focusdone279
+
+focusnot6_279:
+	CMPQ        R8, $+8
+	JGE         focusnot7_279
+	VMULPS      Z28, Z28, Z13
+	VFMSUB213PS Z13, Z28, Z28
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z28, Z14, Z28
+	VFMADD231PS Z13, Z13, Z28
+	VMULPS      Z29, Z29, Z13
+	VFMSUB213PS Z13, Z29, Z29
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z29, Z14, Z29
+	VFMADD231PS Z13, Z13, Z29
+	JMP         focusdone279
+
+focusnot7_279:
+	CMPQ        R8, $+9
+	JGE         focusnot8_279
+	VMULPS      Z28, Z28, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z28, Z28, Z14
+	VMULPS      Z13, Z13, Z16
+	VADDPS      Z13, Z13, Z17
+	VFMSUB213PS Z16, Z13, Z13
+	VFMADD231PS Z14, Z17, Z13
+	VMULPS      Z28, Z13, Z13
+	VFMADD231PS Z28, Z16, Z13
+	VMOVAPS     Z13, Z28
+	VMULPS      Z29, Z29, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z29, Z29, Z14
+	VMULPS      Z13, Z13, Z16
+	VADDPS      Z13, Z13, Z17
+	VFMSUB213PS Z16, Z13, Z13
+	VFMADD231PS Z14, Z17, Z13
+	VMULPS      Z29, Z13, Z13
+	VFMADD231PS Z29, Z16, Z13
+	VMOVAPS     Z13, Z29
+	JMP         focusdone279
+
+focusnot8_279:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z16
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z28, Z18
+	VPSRLD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z19
+	VPANDD.BCST consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS   Z17, Z23
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
+	VMOVAPS          Z18, Z20
+	VFMADD231PS      Z24, Z18, Z20
+	VSUBPS           Z20, Z18, Z22
+	VFMADD231PS      Z24, Z18, Z22
+	VMULPS           Z18, Z18, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z24, Z18
+	VFMADD231PS      Z26, Z18, Z22
+	VADDPS           Z22, Z20, Z18
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z19, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z18
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z7, Z18, Z18
+	VSUBPS      Z7, Z18, Z26
+	VSUBPS      Z26, Z24, Z24
+	VFMADD231PS Z20, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z19, Z19
+	VFMADD231PS Z19, Z13, Z23
+	VFMADD231PS Z20, Z16, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z16, Z14
+	VFMADD231PS      Z6, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
+	VFMADD231PS      Z14, Z13, Z16
+
+	// times 2^k
+	VADDPS      Z16, Z13, Z13
+	VPSLLD      $0x14, Z18, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z28
+
+	// x or result out of range?
+	VPANDND      Z17, Z1, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z18, Z14
+	VPANDND      Z14, Z2, Z14
+	VPORD        Z14, Z13, Z13
+	VPTESTMD     Z13, Z13, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z16
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z29, Z18
+	VPSRLD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z19
+	VPANDD.BCST consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS   Z17, Z23
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
+	VMOVAPS          Z18, Z20
+	VFMADD231PS      Z24, Z18, Z20
+	VSUBPS           Z20, Z18, Z22
+	VFMADD231PS      Z24, Z18, Z22
+	VMULPS           Z18, Z18, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z24, Z18
+	VFMADD231PS      Z26, Z18, Z22
+	VADDPS           Z22, Z20, Z18
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z19, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z18
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z7, Z18, Z18
+	VSUBPS      Z7, Z18, Z26
+	VSUBPS      Z26, Z24, Z24
+	VFMADD231PS Z20, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z19, Z19
+	VFMADD231PS Z19, Z13, Z23
+	VFMADD231PS Z20, Z16, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z16, Z14
+	VFMADD231PS      Z6, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
+	VFMADD231PS      Z14, Z13, Z16
+
+	// times 2^k
+	VADDPS      Z16, Z13, Z13
+	VPSLLD      $0x14, Z18, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z29
+
+	// x or result out of range?
+	VPANDND     Z17, Z1, Z13
+	VPXORD.BCST consts<>+1728(SB), Z18, Z14
+	VPANDND     Z14, Z2, Z14
+	VPORD       Z14, Z13, Z13
+	VPTESTMD    Z13, Z13, K1
+	KORTESTW    K1, K1
+	JNE         slowblock
+
+focusdone279:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z28, Z15, Z13
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z14
+	VMULPS       Z28, Z21, Z15
+	VMULPS       Z15, Z14, Z14
+	VMULPS       Z12, Z14, Z12
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Z29, Z30, Z14
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z15
+	VMULPS       Z29, Z27, Z16
+	VMULPS       Z16, Z15, Z15
+	VMULPS       Z25, Z15, Z15
+	VMOVUPS      Z13, (CX)
+	VMOVUPS      Z12, (DX)
+	VMOVUPS      Z14, 64(CX)
+	VMOVUPS      Z15, 64(DX)
+	JMP          nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z4, Z12, Z14
+	VSUBPS Z9, Z14, Z14
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z15
+	VFMADD231PS Z10, Z14, Z15
+	VSUBPS      Z5, Z15, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z11, Z16, Z14
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z16
+	VFMADD213PS.BCST consts<>+256(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+288(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+320(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+352(SB), Z16, Z14
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z14, Z15, Z15
+	VADDPS      Z0, Z15, Z14
+	VDIVPS      Z14, Z0, Z14
+	VMULPS      Z14, Z15, Z16
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z17
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z17
+	VMULPS           Z17, Z15, Z17
+	VFMADD231PS      Z17, Z15, Z15
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z16, Z14, K2, Z17
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z14, Z16, K2, Z14
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z13, Z0, Z16
+	VPMOVD2M    Z12, K2
+	VBLENDMPS   Z13, Z16, K2, Z18
+	VPANDD      Z8, Z12, Z12
+	VFMADD231PS Z12, Z18, Z15
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z13, Z14, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z16, Z17, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z16, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z15, Z19, Z18
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z3, Z13, K2
+	VBLENDMPS Z17, Z14, K2, Z21
+	VDIVPS    Z20, Z21, Z21
+	VBLENDMPS Z14, Z17, K2, Z14
+	VMULPS    Z21, Z14, Z14
+	VMULPS    Z14, Z15, Z14
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS       Z16, Z17, Z12
+	VBROADCASTSS      8(DI), Z15
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z15, Z13
+	VFMADD231PS       Z14, Z13, Z12
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_280
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone280
+
+focusnot0_280:
+	CMPQ    R8, $+2
+	JGE     focusnot1_280
+	VMOVAPS Z0, Z20
+	JMP     focusdone280
+
+focusnot1_280:
+	CMPQ R8, $+3
+	JGE  focusnot2_280
+	JMP  focusdone280
+
+focusnot2_280:
+	CMPQ    R8, $+4
+	JGE     focusnot3_280
+	VSQRTPS Z20, Z20
+	JMP     focusdone280
+
+focusnot3_280:
+	CMPQ         R8, $+5
+	JGE          focusnot4_280
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone280
+
+focusnot4_280:
+	CMPQ         R8, $+6
+	JGE          focusnot5_280
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z3, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone280
+
+focusnot5_280:
+	CMPQ        R8, $+7
+	JGE         focusnot6_280
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone280
+
+focusnot6_280:
+	CMPQ        R8, $+8
+	JGE         focusnot7_280
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone280
+
+focusnot7_280:
+	CMPQ        R8, $+9
+	JGE         focusnot8_280
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone280
+
+focusnot8_280:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z15
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z17
+	VPSRLD      $0x17, Z17, Z16
+	VPSRLD      $0x14, Z17, Z20
+	VPANDD.BCST consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS   Z16, Z23
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z24
+	VMOVAPS          Z17, Z21
+	VFMADD231PS      Z24, Z17, Z21
+	VSUBPS           Z21, Z17, Z22
+	VFMADD231PS      Z24, Z17, Z22
+	VMULPS           Z17, Z17, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z25
+	VMULPS           Z17, Z24, Z17
+	VFMADD231PS      Z25, Z17, Z22
+	VADDPS           Z22, Z21, Z17
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z20, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z17
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z7, Z17, Z17
+	VSUBPS      Z7, Z17, Z25
+	VSUBPS      Z25, Z24, Z24
+	VFMADD231PS Z21, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z23
+	VFMADD231PS Z21, Z15, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z15
+	VMULPS           Z14, Z15, Z14
+	VFMADD231PS      Z6, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z17, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z17, Z15
+	VFMADD231PS      Z14, Z13, Z15
+
+	// times 2^k
+	VADDPS      Z15, Z13, Z13
+	VPSLLD      $0x14, Z17, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z20
+
+	// x or result out of range?
+	VPANDND     Z16, Z1, Z13
+	VPXORD.BCST consts<>+1728(SB), Z17, Z14
+	VPANDND     Z14, Z2, Z14
+	VPORD       Z14, Z13, Z13
+	VPTESTMD    Z13, Z13, K2
+	KORTESTW    K2, K2
+	JNE         slowvector
+
+focusdone280:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z20, Z18, Z13
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Z14
+	VMULPS       Z20, Z19, Z15
+	VMULPS       Z15, Z14, Z14
+	VMULPS       Z12, Z14, Z12
+	VMOVUPS      Z13, K1, (CX)
+	VMOVUPS      Z12, K1, (DX)
+	JMP          nextvector
+
+slowblock:
+	MOVQ $0x00000020, R10
+
+slow:
+	VMOVUPS (BX), Z12
+	VMOVUPS (SI), Z13
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z12, Z14
+	VSUBPS       Z9, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z15
+	VFMADD231PS Z10, Z14, Z15
+	VSUBPS      Z5, Z15, Z16
+
+	// r = c - n ln2
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z6, Z16, Z17
+	VFNMADD231PS Z11, Z16, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z18
+	VFMADD213PS.BCST consts<>+256(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+288(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K1
+	VBROADCASTSS     consts<>+512(SB), Z14
+	VMOVAPS.Z        Z14, K1, Z14
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K1, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K1
+	VBROADCASTSS consts<>+1216(SB), Z15
+	VMAXPS       Z14, Z15, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z0, Z16
+	VMULPS       Z16, Z15, Z17
+	VBLENDMPS    Z14, Z17, K1, Z17
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VMULPS           Z18, Z15, Z18
+	VFMADD231PS      Z18, Z15, Z15
+	VBLENDMPS        Z14, Z15, K1, Z14
+	VPMOVD2M         Z12, K1
+	VBLENDMPS        Z17, Z16, K1, Z15
+	VPMOVD2M         Z12, K1
+	VBLENDMPS        Z16, Z17, K1, Z16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z13, Z0, Z17
+	VPMOVD2M    Z12, K1
+	VBLENDMPS   Z13, Z17, K1, Z18
+	VPANDD      Z8, Z12, Z12
+	VPXORD      Z19, Z19, Z19
+	VCMPPS      $0x11, Z18, Z19, K1
+	VMOVAPS.Z   Z12, K1, Z12
+	VFMADD231PS Z12, Z18, Z14
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z13, Z16, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z17, Z15, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z14, Z19, Z18
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z3, Z13, K1
+	VBLENDMPS Z15, Z16, K1, Z21
+	VDIVPS    Z20, Z21, Z21
+	VPXORD    Z22, Z22, Z22
+	VCMPPS    $0x00, Z22, Z20, K2
+	VBLENDMPS Z0, Z21, K2, Z21
+	VBLENDMPS Z16, Z15, K1, Z16
+	VMULPS    Z21, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VPXORD    Z21, Z21, Z21
+	VCMPPS    $0x11, Z16, Z21, K1
+	VMOVAPS.Z Z14, K1, Z14
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS       Z17, Z15, Z12
+	VBROADCASTSS      8(DI), Z15
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z15, Z13
+	VFMADD231PS       Z14, Z13, Z12
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_281
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone281
+
+focusnot0_281:
+	CMPQ    R8, $+2
+	JGE     focusnot1_281
+	VMOVAPS Z0, Z20
+	JMP     focusdone281
+
+focusnot1_281:
+	CMPQ R8, $+3
+	JGE  focusnot2_281
+	JMP  focusdone281
+
+focusnot2_281:
+	CMPQ    R8, $+4
+	JGE     focusnot3_281
+	VSQRTPS Z20, Z20
+	JMP     focusdone281
+
+focusnot3_281:
+	CMPQ         R8, $+5
+	JGE          focusnot4_281
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone281
+
+focusnot4_281:
+	CMPQ         R8, $+6
+	JGE          focusnot5_281
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z3, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone281
+
+focusnot5_281:
+	CMPQ        R8, $+7
+	JGE         focusnot6_281
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone281
+
+focusnot6_281:
+	CMPQ        R8, $+8
+	JGE         focusnot7_281
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone281
+
+focusnot7_281:
+	CMPQ        R8, $+9
+	JGE         focusnot8_281
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone281
+
+focusnot8_281:
+	LEAQ         24(DI), R11
+	VBROADCASTSS (R11), Z13
+	VBROADCASTSS 4(R11), Z14
+	VBROADCASTSS 8(R11), Z15
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z8, Z20, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
+	VCVTDQ2PS    Z16, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z16, Z22, K1
+	VBLENDMPS    Z21, Z17, K1, Z17
+	VPSRAD       $0x17, Z17, Z21
+	VPSRLD       $0x14, Z17, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS    Z21, Z21
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
+	VMOVAPS          Z17, Z24
+	VFMADD231PS      Z23, Z17, Z24
+	VSUBPS           Z24, Z17, Z25
+	VFMADD231PS      Z23, Z17, Z25
+	VMULPS           Z17, Z17, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z26, Z17, Z25
+	VADDPS           Z25, Z24, Z17
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z13, Z23
+	VFMSUB213PS Z23, Z13, Z21
+	VFMADD213PS Z23, Z14, Z17
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z7, Z17, Z26
+	VSUBPS      Z7, Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z13, Z21
+	VFMADD231PS Z24, Z15, Z21
+	VFMADD231PS Z25, Z14, Z21
+	VADDPS      Z21, Z23, Z14
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z21, Z15
+	VFMADD231PS      Z6, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z15, Z14, Z21
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD       Z7, Z26, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z21, Z14, Z22
+	VPSLLD       $0x17, Z15, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z15, Z24, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z24
+	VSUBPS       Z15, Z24, Z25
+	VSUBPS       Z25, Z14, Z14
+	VADDPS       Z21, Z14, Z14
+	VADDPS       Z14, Z24, Z14
+	VCMPPS       $0x11, Z15, Z22, K1
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z23, K1, Z14
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z17, Z15, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K2, Z13
+	VBLENDMPS      Z13, Z14, K1, Z13
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R11), Z14
+	VPANDD         Z14, Z20, Z14
+	VPORD          Z14, Z13, Z13
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z14, Z16, K1
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VPCMPD         $0x06, Z16, Z14, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R11), Z14
+	VPANDD         Z14, Z20, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x06, Z14, Z15, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
+
+focusdone281:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z20, Z18, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
+	VBLENDMPS    Z13, Z18, K1, Z13
+	VPMINUD.BCST consts<>+608(SB), Z13, Z13
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS   (R9), Z14
+	VMULPS         Z20, Z19, Z15
+	VMULPS         Z15, Z14, Z14
+	VMULPS         Z12, Z14, Z12
+	VCMPPS         $0x03, Z12, Z12, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
+	VMOVUPS        Z13, (CX)
+	VMOVUPS        Z12, (DX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $+64, BX
+	ADDQ           $+64, SI
+	ADDQ           $-16, AX
+	ADDQ           $-16, R10
+	CMPQ           R10, $+1
+	JGE            slow
+	JMP            loop
+
+slowvector:
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z0, Z12
+	VMOVUPS (BX), K1, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (SI), K1, Z13
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z12, Z14
+	VSUBPS       Z9, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z15
+	VFMADD231PS Z10, Z14, Z15
+	VSUBPS      Z5, Z15, Z16
+
+	// r = c - n ln2
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z6, Z16, Z17
+	VFNMADD231PS Z11, Z16, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS     consts<>+224(SB), Z18
+	VFMADD213PS.BCST consts<>+256(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+288(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K2
+	VBROADCASTSS     consts<>+512(SB), Z14
+	VMOVAPS.Z        Z14, K2, Z14
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K2, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K2
+	VBROADCASTSS consts<>+1216(SB), Z15
+	VMAXPS       Z14, Z15, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z0, Z16
+	VMULPS       Z16, Z15, Z17
+	VBLENDMPS    Z14, Z17, K2, Z17
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VMULPS           Z18, Z15, Z18
+	VFMADD231PS      Z18, Z15, Z15
+	VBLENDMPS        Z14, Z15, K2, Z14
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z17, Z16, K2, Z15
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z16, Z17, K2, Z16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z13, Z0, Z17
+	VPMOVD2M    Z12, K2
+	VBLENDMPS   Z13, Z17, K2, Z18
+	VPANDD      Z8, Z12, Z12
+	VPXORD      Z19, Z19, Z19
+	VCMPPS      $0x11, Z18, Z19, K2
+	VMOVAPS.Z   Z12, K2, Z12
+	VFMADD231PS Z12, Z18, Z14
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z13, Z16, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z17, Z15, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z14, Z19, Z18
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z3, Z13, K2
+	VBLENDMPS Z15, Z16, K2, Z21
+	VDIVPS    Z20, Z21, Z21
+	VPXORD    Z22, Z22, Z22
+	VCMPPS    $0x00, Z22, Z20, K3
+	VBLENDMPS Z0, Z21, K3, Z21
+	VBLENDMPS Z16, Z15, K2, Z16
+	VMULPS    Z21, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VPXORD    Z21, Z21, Z21
+	VCMPPS    $0x11, Z16, Z21, K2
+	VMOVAPS.Z Z14, K2, Z14
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS       Z17, Z15, Z12
+	VBROADCASTSS      8(DI), Z15
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z15, Z13
+	VFMADD231PS       Z14, Z13, Z12
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_282
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone282
+
+focusnot0_282:
+	CMPQ    R8, $+2
+	JGE     focusnot1_282
+	VMOVAPS Z0, Z20
+	JMP     focusdone282
+
+focusnot1_282:
+	CMPQ R8, $+3
+	JGE  focusnot2_282
+	JMP  focusdone282
+
+focusnot2_282:
+	CMPQ    R8, $+4
+	JGE     focusnot3_282
+	VSQRTPS Z20, Z20
+	JMP     focusdone282
+
+focusnot3_282:
+	CMPQ         R8, $+5
+	JGE          focusnot4_282
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone282
+
+focusnot4_282:
+	CMPQ         R8, $+6
+	JGE          focusnot5_282
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z3, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone282
+
+focusnot5_282:
+	CMPQ        R8, $+7
+	JGE         focusnot6_282
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone282
+
+focusnot6_282:
+	CMPQ        R8, $+8
+	JGE         focusnot7_282
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone282
+
+focusnot7_282:
+	CMPQ        R8, $+9
+	JGE         focusnot8_282
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone282
+
+focusnot8_282:
+	LEAQ         24(DI), R10
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z15
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z8, Z20, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
+	VCVTDQ2PS    Z16, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z16, Z22, K2
+	VBLENDMPS    Z21, Z17, K2, Z17
+	VPSRAD       $0x17, Z17, Z21
+	VPSRLD       $0x14, Z17, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS    Z21, Z21
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
+	VMOVAPS          Z17, Z24
+	VFMADD231PS      Z23, Z17, Z24
+	VSUBPS           Z24, Z17, Z25
+	VFMADD231PS      Z23, Z17, Z25
+	VMULPS           Z17, Z17, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z26, Z17, Z25
+	VADDPS           Z25, Z24, Z17
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z13, Z23
+	VFMSUB213PS Z23, Z13, Z21
+	VFMADD213PS Z23, Z14, Z17
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      Z7, Z17, Z26
+	VSUBPS      Z7, Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z13, Z21
+	VFMADD231PS Z24, Z15, Z21
+	VFMADD231PS Z25, Z14, Z21
+	VADDPS      Z21, Z23, Z14
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z21, Z15
+	VFMADD231PS      Z6, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z15, Z14, Z21
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD       Z7, Z26, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z21, Z14, Z22
+	VPSLLD       $0x17, Z15, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z15, Z24, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z24
+	VSUBPS       Z15, Z24, Z25
+	VSUBPS       Z25, Z14, Z14
+	VADDPS       Z21, Z14, Z14
+	VADDPS       Z14, Z24, Z14
+	VCMPPS       $0x11, Z15, Z22, K2
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z23, K2, Z14
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z17, Z15, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K2, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K3, Z15
+	VBLENDMPS      Z15, Z14, K2, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K3, Z13
+	VBLENDMPS      Z13, Z14, K2, Z13
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z14
+	VPANDD         Z14, Z20, Z14
+	VPORD          Z14, Z13, Z13
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z14, Z16, K2
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VPCMPD         $0x06, Z16, Z14, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R10), Z14
+	VPANDD         Z14, Z20, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x06, Z14, Z15, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
+
+focusdone282:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z20, Z18, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
+	VBLENDMPS    Z13, Z18, K2, Z13
+	VPMINUD.BCST consts<>+608(SB), Z13, Z13
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS   (R9), Z14
+	VMULPS         Z20, Z19, Z15
+	VMULPS         Z15, Z14, Z14
+	VMULPS         Z12, Z14, Z12
+	VCMPPS         $0x03, Z12, Z12, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K2, Z12
+	VMOVUPS        Z13, K1, (CX)
+	VMOVUPS        Z12, K1, (DX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $+64, BX
+	ADDQ           $+64, SI
+	ADDQ           $-16, AX
+	CMPQ           AX, $+1
+	JGE            vector
+	VZEROUPPER
+	RET
+
+// func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
+	VBROADCASTSS consts<>+384(SB), Y0
 	MOVQ         n+32(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -6802,2265 +10321,833 @@ loop:
 	JLT  rest
 
 block:
-	// any |x| > 87, or NaN?
-	VMOVUPS     (BX), Z10
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z10, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
-	VMOVUPS     (BX), Z10
-	VMOVUPS     (SI), Z11
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z14
-	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z0, Z13, Z12
-	VDIVPS      Z12, Z0, Z12
-	VMULPS      Z12, Z13, Z14
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z15
-	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
-	VPANDD.BCST consts<>+640(SB), Z15, Z16
-	VPSRLD      $0x15, Z15, Z15
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z0, Z17
-	VPERMPS     log_r<>+0(SB), Z15, Z18
-	VMULPS      Z18, Z17, Z17
-	VADDPS.BCST consts<>+672(SB), Z17, Z18
-	VFMADD231PS Z17, Z13, Z18
-	VCVTDQ2PS   Z16, Z13
-	VPERMPS     log_th<>+0(SB), Z15, Z16
-	VPERMPS     log_tl<>+0(SB), Z15, Z15
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z18, Z18, Z17
-	VBROADCASTSS     consts<>+1952(SB), Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
-	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
-	VBROADCASTSS     consts<>+2016(SB), Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
-	VFMADD231PS      Z19, Z17, Z20
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
-	VFMADD231PS      Z20, Z17, Z15
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z16
-	VADDPS           Z18, Z16, Z13
-	VSUBPS           Z13, Z16, Z16
-	VADDPS           Z18, Z16, Z16
-	VADDPS           Z16, Z15, Z15
-	VADDPS           Z15, Z13, Z13
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z14, Z12, K1, Z15
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z12, Z14, K1, Z12
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z0, Z14
-	VPMOVD2M    Z10, K1
-	VBLENDMPS   Z11, Z14, K1, Z16
-	VPXORD      Z17, Z17, Z17
-	VCMPPS      $0x11, Z16, Z17, K1
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K1, Z10
-	VFMADD231PS Z10, Z16, Z13
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z12, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z14, Z15, Z16
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 16(DI), Z18
-	VMULPS       Z14, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z13, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_193
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone193
-
-focusnot0_193:
-	CMPQ    R8, $+2
-	JGE     focusnot1_193
-	VMOVAPS Z0, Z20
-	JMP     focusdone193
-
-focusnot1_193:
-	CMPQ R8, $+3
-	JGE  focusnot2_193
-	JMP  focusdone193
-
-focusnot2_193:
-	CMPQ    R8, $+4
-	JGE     focusnot3_193
-	VSQRTPS Z16, Z20
-	JMP     focusdone193
-
-focusnot3_193:
-	CMPQ         R8, $+5
-	JGE          focusnot4_193
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone193
-
-focusnot4_193:
-	CMPQ             R8, $+6
-	JGE              focusnot5_193
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone193
-
-focusnot5_193:
-	CMPQ        R8, $+7
-	JGE         focusnot6_193
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone193
-
-focusnot6_193:
-	CMPQ        R8, $+8
-	JGE         focusnot7_193
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone193
-
-focusnot7_193:
-	CMPQ        R8, $+9
-	JGE         focusnot8_193
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone193
-
-focusnot8_193:
-	LEAQ         20(DI), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K1
-	VBLENDMPS   Z1, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K2, Z19
-	VBLENDMPS   Z19, Z21, K1, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z19, Z19
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K1
-	VPCMPD       $0x06, Z23, Z1, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R10), Z21
-	VPANDD       Z21, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z1, Z23, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z9, Z19, K1, Z20
-
-focusdone193:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K1, Z17
-	VPMINUD     Z9, Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
-	VBLENDMPS   Z15, Z12, K1, Z19
-	VDIVPS      Z16, Z19, Z19
-	VPXORD      Z21, Z21, Z21
-	VCMPPS      $0x00, Z21, Z16, K2
-	VBLENDMPS   Z0, Z19, K2, Z16
-	VBLENDMPS   Z12, Z15, K1, Z12
-	VMULPS      Z16, Z12, Z12
-	VPXORD      Z16, Z16, Z16
-	VCMPPS      $0x11, Z12, Z16, K1
-	VMULPS      Z12, Z13, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VFMSUB231PS Z14, Z15, Z10
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
-	VMULPS            Z11, Z13, Z11
-	VFMADD231PS       Z12, Z11, Z10
-	VBROADCASTSS      (R9), Z11
-	VMULPS            Z20, Z18, Z12
-	VMULPS            Z12, Z11, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS         Z9, Z10, K1, Z10
-	VMOVUPS           Z17, (CX)
-	VMOVUPS           Z10, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+16
-	JGE               block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVL    $0x0000ffff, R10
-	BZHIL   AX, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z0, Z10
-	VMOVUPS (BX), K1, Z10
-	VPXORD  Z11, Z11, Z11
-	VMOVUPS (SI), K1, Z11
-
-	// any |x| > 87, or NaN?
-	VPANDD.BCST consts<>+0(SB), Z10, Z12
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z12, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z14
-	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z0, Z13, Z12
-	VDIVPS      Z12, Z0, Z12
-	VMULPS      Z12, Z13, Z14
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z15
-	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
-	VPANDD.BCST consts<>+640(SB), Z15, Z16
-	VPSRLD      $0x15, Z15, Z15
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z0, Z17
-	VPERMPS     log_r<>+0(SB), Z15, Z18
-	VMULPS      Z18, Z17, Z17
-	VADDPS.BCST consts<>+672(SB), Z17, Z18
-	VFMADD231PS Z17, Z13, Z18
-	VCVTDQ2PS   Z16, Z13
-	VPERMPS     log_th<>+0(SB), Z15, Z16
-	VPERMPS     log_tl<>+0(SB), Z15, Z15
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z18, Z18, Z17
-	VBROADCASTSS     consts<>+1952(SB), Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
-	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
-	VBROADCASTSS     consts<>+2016(SB), Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
-	VFMADD231PS      Z19, Z17, Z20
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
-	VFMADD231PS      Z20, Z17, Z15
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z16
-	VADDPS           Z18, Z16, Z13
-	VSUBPS           Z13, Z16, Z16
-	VADDPS           Z18, Z16, Z16
-	VADDPS           Z16, Z15, Z15
-	VADDPS           Z15, Z13, Z13
-	VPMOVD2M         Z10, K2
-	VBLENDMPS        Z14, Z12, K2, Z15
-	VPMOVD2M         Z10, K2
-	VBLENDMPS        Z12, Z14, K2, Z12
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z0, Z14
-	VPMOVD2M    Z10, K2
-	VBLENDMPS   Z11, Z14, K2, Z16
-	VPXORD      Z17, Z17, Z17
-	VCMPPS      $0x11, Z16, Z17, K2
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K2, Z10
-	VFMADD231PS Z10, Z16, Z13
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z12, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z14, Z15, Z16
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 16(DI), Z18
-	VMULPS       Z14, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z13, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_194
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone194
-
-focusnot0_194:
-	CMPQ    R8, $+2
-	JGE     focusnot1_194
-	VMOVAPS Z0, Z20
-	JMP     focusdone194
-
-focusnot1_194:
-	CMPQ R8, $+3
-	JGE  focusnot2_194
-	JMP  focusdone194
-
-focusnot2_194:
-	CMPQ    R8, $+4
-	JGE     focusnot3_194
-	VSQRTPS Z16, Z20
-	JMP     focusdone194
-
-focusnot3_194:
-	CMPQ         R8, $+5
-	JGE          focusnot4_194
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone194
-
-focusnot4_194:
-	CMPQ             R8, $+6
-	JGE              focusnot5_194
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone194
-
-focusnot5_194:
-	CMPQ        R8, $+7
-	JGE         focusnot6_194
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone194
-
-focusnot6_194:
-	CMPQ        R8, $+8
-	JGE         focusnot7_194
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone194
-
-focusnot7_194:
-	CMPQ        R8, $+9
-	JGE         focusnot8_194
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone194
-
-focusnot8_194:
-	LEAQ         20(DI), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K2
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K3, Z19
-	VBLENDMPS   Z19, Z21, K2, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z19, Z19
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K2
-	VPCMPD       $0x06, Z23, Z1, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R10), Z21
-	VPANDD       Z21, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z1, Z23, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z9, Z19, K2, Z20
-
-focusdone194:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K2, Z17
-	VPMINUD     Z9, Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
-	VBLENDMPS   Z15, Z12, K2, Z19
-	VDIVPS      Z16, Z19, Z19
-	VPXORD      Z21, Z21, Z21
-	VCMPPS      $0x00, Z21, Z16, K3
-	VBLENDMPS   Z0, Z19, K3, Z16
-	VBLENDMPS   Z12, Z15, K2, Z12
-	VMULPS      Z16, Z12, Z12
-	VPXORD      Z16, Z16, Z16
-	VCMPPS      $0x11, Z12, Z16, K2
-	VMULPS      Z12, Z13, Z12
-	VMOVAPS.Z   Z12, K2, Z12
-	VFMSUB231PS Z14, Z15, Z10
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
-	VMULPS            Z11, Z13, Z11
-	VFMADD231PS       Z12, Z11, Z10
-	VBROADCASTSS      (R9), Z11
-	VMULPS            Z20, Z18, Z12
-	VMULPS            Z12, Z11, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K2
-	VBLENDMPS         Z9, Z10, K2, Z10
-	VMOVUPS           Z17, K1, (CX)
-	VMOVUPS           Z10, K1, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+1
-	JGE               vector
-
-done:
-	VZEROUPPER
-	RET
-
-slowblock:
-	MOVQ $0x00000010, R10
-
-slow:
-	VMOVUPS (BX), Z10
-	VMOVUPS (SI), Z11
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z6, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VMOVAPS           Z12, Z15
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
-	VMOVAPS.Z        Z7, K1, Z12
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z13, Z13
-	VFMADD231PS Z15, Z13, Z13
-	VMOVAPS.Z   Z8, K1, Z15
-	VADDPS      Z15, Z14, Z14
-	VSCALEFPS   Z14, Z13, Z13
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z12, Z13, Z12
-	VADDPS.BCST consts<>+576(SB), Z13, Z13
-	VPSUBD.BCST consts<>+576(SB), Z13, Z13
-	VPMAXSD     Z13, Z12, Z12
-	VPMINUD     Z9, Z12, Z12
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z5, Z12, K1
-	VMAXPS Z12, Z5, Z13
-	VADDPS Z0, Z13, Z14
-	VDIVPS Z14, Z0, Z14
-	VMULPS Z14, Z13, Z15
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z16
-	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
-	VPANDD.BCST consts<>+640(SB), Z16, Z17
-	VPSRLD      $0x15, Z16, Z16
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z0, Z18
-	VPERMPS     log_r<>+0(SB), Z16, Z19
-	VMULPS      Z19, Z18, Z18
-	VADDPS.BCST consts<>+672(SB), Z18, Z19
-	VFMADD231PS Z18, Z13, Z19
-	VCVTDQ2PS   Z17, Z13
-	VPERMPS     log_th<>+0(SB), Z16, Z17
-	VPERMPS     log_tl<>+0(SB), Z16, Z16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z19, Z19, Z18
-	VBROADCASTSS     consts<>+1952(SB), Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
-	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
-	VBROADCASTSS     consts<>+2016(SB), Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
-	VFMADD231PS      Z20, Z18, Z21
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z16
-	VFMADD231PS      Z21, Z18, Z16
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
-	VADDPS           Z19, Z17, Z13
-	VSUBPS           Z13, Z17, Z17
-	VADDPS           Z19, Z17, Z17
-	VADDPS           Z17, Z16, Z16
-	VADDPS           Z16, Z13, Z13
-	VBLENDMPS        Z12, Z15, K1, Z15
-	VBLENDMPS        Z12, Z13, K1, Z12
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z15, Z14, K1, Z13
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z14, Z15, K1, Z14
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z0, Z15
-	VPMOVD2M    Z10, K1
-	VBLENDMPS   Z11, Z15, K1, Z16
-	VPXORD      Z17, Z17, Z17
-	VCMPPS      $0x11, Z16, Z17, K1
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K1, Z10
-	VFMADD231PS Z10, Z16, Z12
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z14, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z15, Z13, Z16
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 16(DI), Z18
-	VMULPS       Z15, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z12, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_195
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone195
-
-focusnot0_195:
-	CMPQ    R8, $+2
-	JGE     focusnot1_195
-	VMOVAPS Z0, Z20
-	JMP     focusdone195
-
-focusnot1_195:
-	CMPQ R8, $+3
-	JGE  focusnot2_195
-	JMP  focusdone195
-
-focusnot2_195:
-	CMPQ    R8, $+4
-	JGE     focusnot3_195
-	VSQRTPS Z16, Z20
-	JMP     focusdone195
-
-focusnot3_195:
-	CMPQ         R8, $+5
-	JGE          focusnot4_195
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone195
-
-focusnot4_195:
-	CMPQ             R8, $+6
-	JGE              focusnot5_195
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone195
-
-focusnot5_195:
-	CMPQ        R8, $+7
-	JGE         focusnot6_195
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone195
-
-focusnot6_195:
-	CMPQ        R8, $+8
-	JGE         focusnot7_195
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone195
-
-focusnot7_195:
-	CMPQ        R8, $+9
-	JGE         focusnot8_195
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone195
-
-focusnot8_195:
-	LEAQ         20(DI), R11
-	VBROADCASTSS (R11), Z19
-	VBROADCASTSS 4(R11), Z21
-	VBROADCASTSS 8(R11), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K1
-	VBLENDMPS   Z1, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K2, Z19
-	VBLENDMPS   Z19, Z21, K1, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z19, Z19
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K1
-	VPCMPD       $0x06, Z23, Z1, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R11), Z21
-	VPANDD       Z21, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
-	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z1, Z23, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z9, Z19, K1, Z20
-
-focusdone195:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K1, Z17
-	VPMINUD     Z9, Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K1
-	VBLENDMPS   Z13, Z14, K1, Z19
-	VDIVPS      Z16, Z19, Z19
-	VPXORD      Z21, Z21, Z21
-	VCMPPS      $0x00, Z21, Z16, K2
-	VBLENDMPS   Z0, Z19, K2, Z16
-	VBLENDMPS   Z14, Z13, K1, Z14
-	VMULPS      Z16, Z14, Z14
-	VPXORD      Z16, Z16, Z16
-	VCMPPS      $0x11, Z14, Z16, K1
-	VMULPS      Z14, Z12, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VFMSUB231PS Z15, Z13, Z10
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
-	VMULPS            Z11, Z13, Z11
-	VFMADD231PS       Z12, Z11, Z10
-	VBROADCASTSS      (R9), Z11
-	VMULPS            Z20, Z18, Z12
-	VMULPS            Z12, Z11, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS         Z9, Z10, K1, Z10
-	VMOVUPS           Z17, (CX)
-	VMOVUPS           Z10, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $-16, AX
-	ADDQ              $-16, R10
-	CMPQ              R10, $+1
-	JGE               slow
-	JMP               loop
-
-slowvector:
-	MOVL    $0x0000ffff, R10
-	BZHIL   AX, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z0, Z10
-	VMOVUPS (BX), K1, Z10
-	VPXORD  Z11, Z11, Z11
-	VMOVUPS (SI), K1, Z11
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z6, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VMOVAPS           Z12, Z15
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
-	VMOVAPS.Z        Z7, K2, Z12
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z13, Z13
-	VFMADD231PS Z15, Z13, Z13
-	VMOVAPS.Z   Z8, K2, Z15
-	VADDPS      Z15, Z14, Z14
-	VSCALEFPS   Z14, Z13, Z13
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z12, Z13, Z12
-	VADDPS.BCST consts<>+576(SB), Z13, Z13
-	VPSUBD.BCST consts<>+576(SB), Z13, Z13
-	VPMAXSD     Z13, Z12, Z12
-	VPMINUD     Z9, Z12, Z12
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z5, Z12, K2
-	VMAXPS Z12, Z5, Z13
-	VADDPS Z0, Z13, Z14
-	VDIVPS Z14, Z0, Z14
-	VMULPS Z14, Z13, Z15
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z16
-	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
-	VPANDD.BCST consts<>+640(SB), Z16, Z17
-	VPSRLD      $0x15, Z16, Z16
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z0, Z18
-	VPERMPS     log_r<>+0(SB), Z16, Z19
-	VMULPS      Z19, Z18, Z18
-	VADDPS.BCST consts<>+672(SB), Z18, Z19
-	VFMADD231PS Z18, Z13, Z19
-	VCVTDQ2PS   Z17, Z13
-	VPERMPS     log_th<>+0(SB), Z16, Z17
-	VPERMPS     log_tl<>+0(SB), Z16, Z16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z19, Z19, Z18
-	VBROADCASTSS     consts<>+1952(SB), Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
-	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
-	VBROADCASTSS     consts<>+2016(SB), Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
-	VFMADD231PS      Z20, Z18, Z21
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z16
-	VFMADD231PS      Z21, Z18, Z16
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
-	VADDPS           Z19, Z17, Z13
-	VSUBPS           Z13, Z17, Z17
-	VADDPS           Z19, Z17, Z17
-	VADDPS           Z17, Z16, Z16
-	VADDPS           Z16, Z13, Z13
-	VBLENDMPS        Z12, Z15, K2, Z15
-	VBLENDMPS        Z12, Z13, K2, Z12
-	VPMOVD2M         Z10, K2
-	VBLENDMPS        Z15, Z14, K2, Z13
-	VPMOVD2M         Z10, K2
-	VBLENDMPS        Z14, Z15, K2, Z14
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z11, Z0, Z15
-	VPMOVD2M    Z10, K2
-	VBLENDMPS   Z11, Z15, K2, Z16
-	VPXORD      Z17, Z17, Z17
-	VCMPPS      $0x11, Z16, Z17, K2
-	VPANDD.BCST consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z   Z10, K2, Z10
-	VFMADD231PS Z10, Z16, Z12
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z14, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z15, Z13, Z16
-	VBROADCASTSS 12(DI), Z17
-	VBROADCASTSS 16(DI), Z18
-	VMULPS       Z15, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z12, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_196
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone196
-
-focusnot0_196:
-	CMPQ    R8, $+2
-	JGE     focusnot1_196
-	VMOVAPS Z0, Z20
-	JMP     focusdone196
-
-focusnot1_196:
-	CMPQ R8, $+3
-	JGE  focusnot2_196
-	JMP  focusdone196
-
-focusnot2_196:
-	CMPQ    R8, $+4
-	JGE     focusnot3_196
-	VSQRTPS Z16, Z20
-	JMP     focusdone196
-
-focusnot3_196:
-	CMPQ         R8, $+5
-	JGE          focusnot4_196
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone196
-
-focusnot4_196:
-	CMPQ             R8, $+6
-	JGE              focusnot5_196
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone196
-
-focusnot5_196:
-	CMPQ        R8, $+7
-	JGE         focusnot6_196
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone196
-
-focusnot6_196:
-	CMPQ        R8, $+8
-	JGE         focusnot7_196
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone196
-
-focusnot7_196:
-	CMPQ        R8, $+9
-	JGE         focusnot8_196
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone196
-
-focusnot8_196:
-	LEAQ         20(DI), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K2
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K3, Z19
-	VBLENDMPS   Z19, Z21, K2, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z19, Z19
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K2
-	VPCMPD       $0x06, Z23, Z1, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R10), Z21
-	VPANDD       Z21, Z20, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
-	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z1, Z23, K3
-	KORW         K2, K3, K2
-	VBLENDMPS    Z9, Z19, K2, Z20
-
-focusdone196:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K2, Z17
-	VPMINUD     Z9, Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST $0x11, consts<>+2080(SB), Z11, K2
-	VBLENDMPS   Z13, Z14, K2, Z19
-	VDIVPS      Z16, Z19, Z19
-	VPXORD      Z21, Z21, Z21
-	VCMPPS      $0x00, Z21, Z16, K3
-	VBLENDMPS   Z0, Z19, K3, Z16
-	VBLENDMPS   Z14, Z13, K2, Z14
-	VMULPS      Z16, Z14, Z14
-	VPXORD      Z16, Z16, Z16
-	VCMPPS      $0x11, Z14, Z16, K2
-	VMULPS      Z14, Z12, Z12
-	VMOVAPS.Z   Z12, K2, Z12
-	VFMSUB231PS Z15, Z13, Z10
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(DI), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
-	VMULPS            Z11, Z13, Z11
-	VFMADD231PS       Z12, Z11, Z10
-	VBROADCASTSS      (R9), Z11
-	VMULPS            Z20, Z18, Z12
-	VMULPS            Z12, Z11, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K2
-	VBLENDMPS         Z9, Z10, K2, Z10
-	VMOVUPS           Z17, K1, (CX)
-	VMOVUPS           Z10, K1, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+1
-	JGE               vector
-	VZEROUPPER
-	RET
-
-// func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
-	VBROADCASTSS consts<>+384(SB), Y0
-	VBROADCASTSS consts<>+928(SB), Y1
-	VMOVUPS      log_r<>+0(SB), Y2
-	MOVQ         n+32(FP), AX
-	MOVQ         losses+0(FP), CX
-	MOVQ         grad+8(FP), DX
-	MOVQ         logits+16(FP), BX
-	MOVQ         targets+24(FP), SI
-	MOVQ         p+40(FP), DI
-	MOVQ         (DI), R8
-	MOVQ         scale+48(FP), R9
-
-loop:
-	CMPQ AX, $+8
-	JLT  rest
-
-block:
-	// any |x| > 87, or NaN?
-	VMOVUPS   (BX), Y3
-	VPAND     consts<>+0(SB), Y3, Y3
-	VPCMPGTD  consts<>+32(SB), Y3, Y3
-	VMOVMSKPS Y3, R10
+	VBROADCASTSS 20(DI), Y1
+
+	// any |x| > limit, or NaN?
+	VMOVUPS   (BX), Y2
+	VPAND     consts<>+32(SB), Y2, Y2
+	VMOVUPS   32(BX), Y3
+	VPAND     consts<>+32(SB), Y3, Y3
+	VPMAXSD   Y3, Y2, Y2
+	VPCMPGTD  Y1, Y2, Y1
+	VMOVMSKPS Y1, R10
 	TESTL     R10, R10
 	JNE       slowblock
-	VMOVUPS   (BX), Y3
-	VMOVUPS   (SI), Y4
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVUPS      (SI), Y1
+	VFNMADD231PS Y1, Y1, Y1
+	VMOVUPS      32(SI), Y2
+	VFNMADD231PS Y2, Y2, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y2
+	VPOR    consts<>+1184(SB), Y1, Y1
+	VPOR    consts<>+1184(SB), Y2, Y2
+	VSUBPS  consts<>+64(SB), Y1, Y1
+	VSUBPS  consts<>+64(SB), Y2, Y4
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y2
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+128(SB), Y1, Y2
+	VFMADD213PS  consts<>+128(SB), Y4, Y5
+	VSUBPS       consts<>+128(SB), Y2, Y3
+	VSUBPS       consts<>+128(SB), Y5, Y6
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y3, Y1
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y3, Y1
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VBROADCASTSS consts<>+224(SB), Y3
+	VBROADCASTSS consts<>+224(SB), Y6
+	VFMADD213PS  consts<>+256(SB), Y1, Y3
+	VFMADD213PS  consts<>+256(SB), Y4, Y6
+	VFMADD213PS  consts<>+288(SB), Y1, Y3
+	VFMADD213PS  consts<>+288(SB), Y4, Y6
+	VFMADD213PS  consts<>+320(SB), Y1, Y3
+	VFMADD213PS  consts<>+320(SB), Y4, Y6
+	VFMADD213PS  consts<>+352(SB), Y3, Y1
+	VFMADD213PS  consts<>+352(SB), Y6, Y4
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y7
-	VPERMILPS   Y6, Y7, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y0, Y6, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y6, Y7
+	VMOVUPS     exp_one<>+0(SB), Y3
+	VMOVUPS     exp_one<>+0(SB), Y6
+	VPERMILPS   Y2, Y3, Y3
+	VPERMILPS   Y5, Y6, Y6
+	VPSLLD      $0x15, Y2, Y2
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y2, Y3, Y2
+	VPADDD      Y5, Y6, Y3
+	VFMADD231PS Y1, Y2, Y2
+	VFMADD231PS Y4, Y3, Y3
+	VADDPS      Y0, Y2, Y1
+	VADDPS      Y0, Y3, Y4
+	VDIVPS      Y1, Y0, Y1
+	VDIVPS      Y4, Y0, Y6
+	VMULPS      Y1, Y2, Y4
+	VMULPS      Y6, Y3, Y7
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+640(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y8
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (SI), Y5
+	VMOVUPS   32(SI), Y8
+	VPSLLD    $0x02, Y5, Y5
+	VPSLLD    $0x02, Y8, Y8
+	VPAND     consts<>+1184(SB), Y5, Y5
+	VPAND     consts<>+1184(SB), Y8, Y8
+	VPXOR     (BX), Y5, Y5
+	VPXOR     32(BX), Y8, Y9
+	VBLENDVPS Y5, Y4, Y1, Y8
+	VBLENDVPS Y9, Y7, Y6, Y10
+	VBLENDVPS Y5, Y1, Y4, Y1
+	VBLENDVPS Y9, Y6, Y7, Y6
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y0, Y10
-	VPERMILPS   Y8, Y2, Y11
-	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+672(SB), Y10, Y11
-	VFMADD231PS Y10, Y6, Y11
-	VCVTDQ2PS   Y9, Y6
-	VMOVUPS     log_th<>+0(SB), Y9
-	VPERMILPS   Y8, Y9, Y9
-	VMOVUPS     log_tl<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y8
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y4
+	VBROADCASTSS consts<>+1888(SB), Y7
+	VFMADD213PS  consts<>+1920(SB), Y2, Y4
+	VFMADD213PS  consts<>+1920(SB), Y3, Y7
+	VFMADD213PS  consts<>+1952(SB), Y2, Y4
+	VFMADD213PS  consts<>+1952(SB), Y3, Y7
+	VFMADD213PS  consts<>+1984(SB), Y2, Y4
+	VFMADD213PS  consts<>+1984(SB), Y3, Y7
+	VFMADD213PS  consts<>+2016(SB), Y2, Y4
+	VFMADD213PS  consts<>+2016(SB), Y3, Y7
+	VFMADD213PS  consts<>+2048(SB), Y2, Y4
+	VFMADD213PS  consts<>+2048(SB), Y3, Y7
+	VFMADD213PS  consts<>+2080(SB), Y2, Y4
+	VFMADD213PS  consts<>+2080(SB), Y3, Y7
+	VFMADD213PS  consts<>+2112(SB), Y2, Y4
+	VFMADD213PS  consts<>+2112(SB), Y3, Y7
+	VMULPS       Y4, Y2, Y4
+	VMULPS       Y7, Y3, Y7
+	VFMADD231PS  Y4, Y2, Y2
+	VFMADD231PS  Y7, Y3, Y3
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y11, Y11, Y10
-	VBROADCASTSS consts<>+1952(SB), Y12
-	VFMADD213PS  consts<>+1984(SB), Y11, Y12
-	VFMADD231PS  consts<>+1920(SB), Y10, Y12
-	VBROADCASTSS consts<>+2016(SB), Y13
-	VFMADD213PS  consts<>+2048(SB), Y11, Y13
-	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+1056(SB), Y6, Y8
-	VFMADD231PS  Y13, Y10, Y8
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y4, Y4, Y4
+	VPXOR  Y7, Y7, Y7
+	VMAXPS Y4, Y5, Y4
+	VMAXPS Y7, Y9, Y5
+	VADDPS Y4, Y2, Y2
+	VADDPS Y5, Y3, Y4
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y6, Y9
-	VADDPS      Y11, Y9, Y6
-	VSUBPS      Y6, Y9, Y9
-	VADDPS      Y11, Y9, Y9
-	VADDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y6, Y6
-	VBLENDVPS   Y3, Y7, Y5, Y8
-	VBLENDVPS   Y3, Y5, Y7, Y5
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y0, Y7
-	VBLENDVPS   Y3, Y4, Y7, Y9
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y6
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y5, Y3
-	VMOVAPS      Y3, Y9
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS 12(DI), Y10
-	VBROADCASTSS 16(DI), Y11
-	VMULPS       Y7, Y11, Y11
-	VFMADD231PS  Y4, Y10, Y11
-	VMULPS       Y6, Y11, Y10
-	VMOVAPS      Y9, Y13
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Y3
+	VBROADCASTSS 8(DI), Y5
+	VMULPS       Y1, Y2, Y1
+	VMULPS       Y6, Y4, Y6
+	VFMADD213PS  Y8, Y1, Y3
+	VFMADD213PS  Y10, Y6, Y5
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y6
+	VPSLLD       $0x02, Y1, Y1
+	VPSLLD       $0x02, Y6, Y6
+	VPAND        consts<>+1184(SB), Y1, Y1
+	VPAND        consts<>+1184(SB), Y6, Y6
+	VPXOR        Y1, Y3, Y1
+	VPXOR        Y6, Y5, Y5
+	VMOVUPS      (SI), Y3
+	VMOVUPS      32(SI), Y6
+	VPSLLD       $0x02, Y3, Y3
+	VPSLLD       $0x02, Y6, Y9
+	VBROADCASTSS 12(DI), Y6
+	VBROADCASTSS 12(DI), Y11
+	VBROADCASTSS 16(DI), Y7
+	VBROADCASTSS 16(DI), Y12
+	VBLENDVPS    Y3, Y6, Y7, Y3
+	VBLENDVPS    Y9, Y11, Y12, Y6
+	VMULPS       Y2, Y3, Y2
+	VMULPS       Y4, Y6, Y4
+	VMOVAPS      Y8, Y7
+	VMOVAPS      Y10, Y9
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_245
-	VMULPS Y9, Y9, Y13
-	JMP    focusdone245
+	JGE    focusnot0_367
+	VMULPS Y7, Y7, Y7
+	VMULPS Y9, Y9, Y9
+	JMP    focusdone367
 
-focusnot0_245:
+focusnot0_367:
 	CMPQ    R8, $+2
-	JGE     focusnot1_245
-	VMOVAPS Y0, Y13
-	JMP     focusdone245
+	JGE     focusnot1_367
+	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y9
+	JMP     focusdone367
 
-focusnot1_245:
+focusnot1_367:
 	CMPQ R8, $+3
-	JGE  focusnot2_245
-	JMP  focusdone245
+	JGE  focusnot2_367
+	JMP  focusdone367
 
-focusnot2_245:
+focusnot2_367:
 	CMPQ    R8, $+4
-	JGE     focusnot3_245
-	VSQRTPS Y9, Y13
-	JMP     focusdone245
+	JGE     focusnot3_367
+	VSQRTPS Y7, Y7
+	VSQRTPS Y9, Y9
+	JMP     focusdone367
 
-focusnot3_245:
+focusnot3_367:
 	CMPQ         R8, $+5
-	JGE          focusnot4_245
-	VSQRTPS      Y9, Y12
-	VMOVAPS      Y9, Y13
-	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2080(SB), Y12, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone245
+	JGE          focusnot4_367
+	VSQRTPS      Y7, Y8
+	VMOVAPS      Y7, Y10
+	VFNMADD231PS Y8, Y8, Y10
+	VMULPS       consts<>+2144(SB), Y8, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y7, Y10
+	VMOVAPS      Y10, Y7
+	VSQRTPS      Y9, Y8
+	VMOVAPS      Y9, Y10
+	VFNMADD231PS Y8, Y8, Y10
+	VMULPS       consts<>+2144(SB), Y8, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VMOVAPS      Y10, Y9
+	JMP          focusdone367
 
-focusnot4_245:
+focusnot4_367:
 	CMPQ         R8, $+6
-	JGE          focusnot5_245
-	VSQRTPS      Y9, Y12
-	VMULPS       Y9, Y9, Y14
-	VMOVAPS      Y14, Y13
-	VFMSUB231PS  Y9, Y9, Y13
-	VMOVAPS      Y9, Y15
-	VFNMADD231PS Y12, Y12, Y15
-	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2080(SB), Y15, Y13
-	VMULPS       Y12, Y13, Y13
-	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone245
+	JGE          focusnot5_367
+	VSQRTPS      Y7, Y8
+	VMULPS       Y7, Y7, Y10
+	VMOVAPS      Y10, Y11
+	VFMSUB231PS  Y7, Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFNMADD231PS Y8, Y8, Y12
+	VMULPS       Y12, Y7, Y7
+	VFMADD231PS  consts<>+2144(SB), Y7, Y11
+	VMULPS       Y8, Y11, Y7
+	VFMADD231PS  Y8, Y10, Y7
+	VSQRTPS      Y9, Y8
+	VMULPS       Y9, Y9, Y10
+	VMOVAPS      Y10, Y11
+	VFMSUB231PS  Y9, Y9, Y11
+	VMOVAPS      Y9, Y12
+	VFNMADD231PS Y8, Y8, Y12
+	VMULPS       Y12, Y9, Y9
+	VFMADD231PS  consts<>+2144(SB), Y9, Y11
+	VMULPS       Y8, Y11, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	JMP          focusdone367
 
-focusnot5_245:
+focusnot5_367:
 	CMPQ        R8, $+7
-	JGE         focusnot6_245
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone245
+	JGE         focusnot6_367
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y7, Y7, Y10
+	VMULPS      Y7, Y10, Y10
+	VFMADD231PS Y7, Y8, Y10
+	VMOVAPS     Y10, Y7
+	VMULPS      Y9, Y9, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y9, Y9, Y10
+	VMULPS      Y9, Y10, Y10
+	VFMADD231PS Y9, Y8, Y10
+	VMOVAPS     Y10, Y9
+	JMP         focusdone367
 
-focusnot6_245:
+focusnot6_367:
 	CMPQ        R8, $+8
-	JGE         focusnot7_245
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VADDPS      Y12, Y12, Y14
-	VMULPS      Y13, Y14, Y13
-	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone245
+	JGE         focusnot7_367
+	VMULPS      Y7, Y7, Y8
+	VFMSUB213PS Y8, Y7, Y7
+	VADDPS      Y8, Y8, Y10
+	VMULPS      Y7, Y10, Y7
+	VFMADD231PS Y8, Y8, Y7
+	VMULPS      Y9, Y9, Y8
+	VFMSUB213PS Y8, Y9, Y9
+	VADDPS      Y8, Y8, Y10
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS Y8, Y8, Y9
+	JMP         focusdone367
 
-focusnot7_245:
+focusnot7_367:
 	CMPQ        R8, $+9
-	JGE         focusnot8_245
-	VMULPS      Y9, Y9, Y13
-	VMOVAPS     Y13, Y14
-	VFMSUB231PS Y9, Y9, Y14
-	VMULPS      Y13, Y13, Y12
-	VADDPS      Y13, Y13, Y15
-	VFMSUB213PS Y12, Y13, Y13
-	VFMADD231PS Y14, Y15, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone245
+	JGE         focusnot8_367
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y7, Y7, Y10
+	VMULPS      Y8, Y8, Y11
+	VADDPS      Y8, Y8, Y12
+	VFMSUB213PS Y11, Y8, Y8
+	VFMADD231PS Y10, Y12, Y8
+	VMULPS      Y7, Y8, Y8
+	VFMADD231PS Y7, Y11, Y8
+	VMOVAPS     Y8, Y7
+	VMULPS      Y9, Y9, Y8
+	VMOVAPS     Y8, Y10
+	VFMSUB231PS Y9, Y9, Y10
+	VMULPS      Y8, Y8, Y11
+	VADDPS      Y8, Y8, Y12
+	VFMSUB213PS Y11, Y8, Y8
+	VFMADD231PS Y10, Y12, Y8
+	VMULPS      Y9, Y8, Y8
+	VFMADD231PS Y9, Y11, Y8
+	VMOVAPS     Y8, Y9
+	JMP         focusdone367
 
-focusnot8_245:
-	LEAQ         20(DI), R10
-	VMOVUPS      Y10, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y8, 64(SP)
-	VMOVUPS      Y5, 96(SP)
+focusnot8_367:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y3, 64(SP)
+	VMOVUPS      Y1, 96(SP)
 	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y7, 160(SP)
-	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y6, 224(SP)
-	VMOVUPS      Y11, 256(SP)
-	VBROADCASTSS (R10), Y3
-	VBROADCASTSS 4(R10), Y4
-	VBROADCASTSS 8(R10), Y5
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y6, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y9, 256(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y13, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y7, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y6
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y10
-	VMOVAPS      Y7, Y11
-	VFMADD231PS  Y10, Y7, Y11
-	VSUBPS       Y11, Y7, Y12
-	VFMADD231PS  Y10, Y7, Y12
-	VMULPS       Y7, Y7, Y10
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  Y14, Y7, Y12
-	VADDPS       Y12, Y11, Y7
+	VPERMPS      pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y10
+	VMOVAPS      Y5, Y7
+	VFMADD231PS  Y10, Y5, Y7
+	VSUBPS       Y7, Y5, Y8
+	VFMADD231PS  Y10, Y5, Y8
+	VMULPS       Y5, Y5, Y10
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y10, Y5
+	VFMADD231PS  Y11, Y5, Y8
+	VADDPS       Y8, Y7, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y10
-	VADDPS      Y10, Y8, Y8
-	VMULPS      Y8, Y3, Y10
-	VFMSUB213PS Y10, Y3, Y8
-	VFMADD213PS Y10, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y6, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y1, Y10
+	VFMSUB213PS Y10, Y1, Y9
+	VFMADD213PS Y10, Y2, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y10, Y10
-	VFMADD231PS Y11, Y4, Y10
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y11, Y5, Y8
-	VFMADD231PS Y12, Y4, Y8
-	VADDPS      Y8, Y10, Y4
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      Y11, Y10, Y10
+	VFMADD231PS Y7, Y2, Y10
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y1, Y9
+	VFMADD231PS Y7, Y3, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VADDPS      Y9, Y10, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y1
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y3
+	VFMADD231PS  Y2, Y1, Y3
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y10
-	VPADDD  Y10, Y9, Y10
-	VPMINUD Y1, Y10, Y10
+	// times 2^k
+	VADDPS Y3, Y1, Y1
+	VPSLLD $0x14, Y5, Y2
+	VPAND  consts<>+640(SB), Y2, Y2
+	VPADDD Y2, Y1, Y7
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y5, Y11, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y11
-	VSUBPS       Y5, Y11, Y12
-	VSUBPS       Y12, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y11, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y10, Y4
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPCMPEQD     Y5, Y6, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y1, Y7, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y7, Y1, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y4
-	VPAND        Y4, Y13, Y4
-	VPOR         Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y4, Y6, Y4
-	VPCMPGTD     Y6, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(R10), Y5
-	VPAND        Y5, Y13, Y5
-	VPXOR        Y7, Y7, Y7
-	VPCMPGTD     Y5, Y7, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y1, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
-	VMOVUPS      (SP), Y10
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y8
-	VMOVUPS      96(SP), Y5
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VPANDN       Y4, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y5, Y2
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          slowblock
+	VMOVUPS      (SP), Y2
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y3
+	VMOVUPS      96(SP), Y1
 	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y7
-	VMOVUPS      192(SP), Y3
-	VMOVUPS      224(SP), Y6
-	VMOVUPS      256(SP), Y11
+	VMOVUPS      160(SP), Y10
+	VMOVUPS      192(SP), Y6
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y9
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y3, 64(SP)
+	VMOVUPS      Y1, 96(SP)
+	VMOVUPS      Y4, 128(SP)
+	VMOVUPS      Y10, 160(SP)
+	VMOVUPS      Y6, 192(SP)
+	VMOVUPS      Y5, 224(SP)
+	VMOVUPS      Y7, 256(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
-focusdone245:
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y9, Y5
+	VPSRLD    $0x17, Y5, Y4
+	VPSRLD    $0x14, Y5, Y6
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y4, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y5
+	VMULPS       consts<>+1344(SB), Y5, Y10
+	VMOVAPS      Y5, Y7
+	VFMADD231PS  Y10, Y5, Y7
+	VSUBPS       Y7, Y5, Y8
+	VFMADD231PS  Y10, Y5, Y8
+	VMULPS       Y5, Y5, Y10
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y5, Y11
+	VFMADD213PS  consts<>+1440(SB), Y5, Y11
+	VFMADD213PS  consts<>+1472(SB), Y5, Y11
+	VFMADD213PS  consts<>+1504(SB), Y5, Y11
+	VMULPS       Y5, Y10, Y5
+	VFMADD231PS  Y11, Y5, Y8
+	VADDPS       Y8, Y7, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y6, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y1, Y10
+	VFMSUB213PS Y10, Y1, Y9
+	VFMADD213PS Y10, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y5
+	VSUBPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      Y11, Y10, Y10
+	VFMADD231PS Y7, Y2, Y10
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y1, Y9
+	VFMADD231PS Y7, Y3, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VADDPS      Y9, Y10, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_exp_hi<>+0(SB), Y5, Y1
+	VPERMPS      pow_exp_lo<>+0(SB), Y5, Y3
+	VFMADD231PS  Y2, Y1, Y3
+
+	// times 2^k
+	VADDPS Y3, Y1, Y1
+	VPSLLD $0x14, Y5, Y2
+	VPAND  consts<>+640(SB), Y2, Y2
+	VPADDD Y2, Y1, Y9
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VPANDN       Y4, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y5, Y2
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          slowblock
+	VMOVUPS      (SP), Y2
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y3
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y4
+	VMOVUPS      160(SP), Y10
+	VMOVUPS      192(SP), Y6
+	VMOVUPS      224(SP), Y5
+	VMOVUPS      256(SP), Y7
+
+focusdone367:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
-	VMULPS    Y13, Y10, Y14
-	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+608(SB), Y10, Y10
+	VMULPS Y7, Y2, Y2
 
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS      $0x11, consts<>+2080(SB), Y4, Y12
-	VBLENDVPS   Y12, Y8, Y5, Y14
-	VDIVPS      Y9, Y14, Y14
-	VPXOR       Y15, Y15, Y15
-	VCMPPS      $0x00, Y15, Y9, Y9
-	VBLENDVPS   Y9, Y0, Y14, Y9
-	VBLENDVPS   Y12, Y5, Y8, Y5
-	VMULPS      Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VCMPPS      $0x11, Y5, Y9, Y9
-	VMULPS      Y5, Y6, Y5
-	VPAND       Y5, Y9, Y5
-	VFMSUB231PS Y7, Y8, Y3
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y8
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y3, Y8, Y3
+	VMULPS       Y1, Y3, Y1
 
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(DI), Y6
-	VFNMADD132PS consts<>+2144(SB), Y0, Y4
-	VMULPS       Y4, Y6, Y4
-	VFMADD231PS  Y5, Y4, Y3
+	// loss = (alpha ce) q^gamma
+	VMULPS Y9, Y4, Y3
+
+	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Y4
-	VMULPS       Y13, Y11, Y5
+	VMULPS       Y9, Y6, Y6
+	VMULPS       Y6, Y4, Y4
 	VMULPS       Y5, Y4, Y4
-	VMULPS       Y3, Y4, Y3
-	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
-	VMOVUPS      Y10, (CX)
-	VMOVUPS      Y3, (DX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, DX
-	ADDQ         $+32, BX
-	ADDQ         $+32, SI
-	ADDQ         $-8, AX
-	CMPQ         AX, $+8
-	JGE          block
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      Y3, 32(CX)
+	VMOVUPS      Y4, 32(DX)
+
+nextblock:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $+64, SI
+	ADDQ $-16, AX
+	CMPQ AX, $+16
+	JGE  block
 
 rest:
 	CMPQ AX, $+1
 	JLT  done
 
 vector:
-	MOVQ       $0x00000008, R10
-	MOVQ       AX, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y3
-	VMASKMOVPS (BX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMASKMOVPS (SI), Y3, Y5
-	VPXOR      Y6, Y6, Y6
-	VBLENDVPS  Y3, Y5, Y6, Y3
+	MOVQ         $0x00000008, R10
+	MOVQ         AX, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y1
+	VMASKMOVPS   (BX), Y1, Y2
+	VBLENDVPS    Y1, Y2, Y0, Y2
+	VMASKMOVPS   (SI), Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VBLENDVPS    Y1, Y3, Y4, Y1
+	VBROADCASTSS 20(DI), Y3
 
-	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y4, Y5
-	VPCMPGTD  consts<>+32(SB), Y5, Y5
-	VMOVMSKPS Y5, R10
+	// any |x| > limit, or NaN?
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPCMPGTD  Y3, Y4, Y3
+	VMOVMSKPS Y3, R10
 	TESTL     R10, R10
 	JNE       slowvector
 
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPTEST       Y3, Y3
+	JNE          othervector
+
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y4, Y5
-	VSUBPS consts<>+64(SB), Y5, Y5
+	VPOR   consts<>+1184(SB), Y2, Y3
+	VSUBPS consts<>+64(SB), Y3, Y3
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y4
+	VFMADD213PS  consts<>+128(SB), Y3, Y4
+	VSUBPS       consts<>+128(SB), Y4, Y5
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y5, Y3
+	VFNMADD231PS consts<>+192(SB), Y5, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y5, Y7
-	VFMADD213PS  consts<>+288(SB), Y5, Y7
-	VFMADD213PS  consts<>+320(SB), Y5, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y5
+	VBROADCASTSS consts<>+224(SB), Y5
+	VFMADD213PS  consts<>+256(SB), Y3, Y5
+	VFMADD213PS  consts<>+288(SB), Y3, Y5
+	VFMADD213PS  consts<>+320(SB), Y3, Y5
+	VFMADD213PS  consts<>+352(SB), Y5, Y3
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y7
-	VPERMILPS   Y6, Y7, Y7
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y6, Y7, Y6
-	VFMADD231PS Y5, Y6, Y6
-	VADDPS      Y0, Y6, Y5
-	VDIVPS      Y5, Y0, Y5
-	VMULPS      Y5, Y6, Y7
+	VMOVUPS     exp_one<>+0(SB), Y5
+	VPERMILPS   Y4, Y5, Y5
+	VPSLLD      $0x15, Y4, Y4
+	VPADDD      Y4, Y5, Y4
+	VFMADD231PS Y3, Y4, Y4
+	VADDPS      Y0, Y4, Y3
+	VDIVPS      Y3, Y0, Y3
+	VMULPS      Y3, Y4, Y5
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
-	VPAND  consts<>+640(SB), Y8, Y9
-	VPSRLD $0x15, Y8, Y8
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Y1, Y6
+	VPAND     consts<>+1184(SB), Y6, Y6
+	VPXOR     Y2, Y6, Y2
+	VBLENDVPS Y2, Y5, Y3, Y6
+	VBLENDVPS Y2, Y3, Y5, Y3
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y9, Y0, Y10
-	VPERMILPS   Y8, Y2, Y11
-	VMULPS      Y11, Y10, Y10
-	VADDPS      consts<>+672(SB), Y10, Y11
-	VFMADD231PS Y10, Y6, Y11
-	VCVTDQ2PS   Y9, Y6
-	VMOVUPS     log_th<>+0(SB), Y9
-	VPERMILPS   Y8, Y9, Y9
-	VMOVUPS     log_tl<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y8
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y5
+	VFMADD213PS  consts<>+1920(SB), Y4, Y5
+	VFMADD213PS  consts<>+1952(SB), Y4, Y5
+	VFMADD213PS  consts<>+1984(SB), Y4, Y5
+	VFMADD213PS  consts<>+2016(SB), Y4, Y5
+	VFMADD213PS  consts<>+2048(SB), Y4, Y5
+	VFMADD213PS  consts<>+2080(SB), Y4, Y5
+	VFMADD213PS  consts<>+2112(SB), Y4, Y5
+	VMULPS       Y5, Y4, Y5
+	VFMADD231PS  Y5, Y4, Y4
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y11, Y11, Y10
-	VBROADCASTSS consts<>+1952(SB), Y12
-	VFMADD213PS  consts<>+1984(SB), Y11, Y12
-	VFMADD231PS  consts<>+1920(SB), Y10, Y12
-	VBROADCASTSS consts<>+2016(SB), Y13
-	VFMADD213PS  consts<>+2048(SB), Y11, Y13
-	VFMADD231PS  Y12, Y10, Y13
-	VFMADD231PS  consts<>+1056(SB), Y6, Y8
-	VFMADD231PS  Y13, Y10, Y8
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y5, Y5, Y5
+	VMAXPS Y5, Y2, Y2
+	VADDPS Y2, Y4, Y2
 
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y6, Y9
-	VADDPS      Y11, Y9, Y6
-	VSUBPS      Y6, Y9, Y9
-	VADDPS      Y11, Y9, Y9
-	VADDPS      Y9, Y8, Y8
-	VADDPS      Y8, Y6, Y6
-	VBLENDVPS   Y4, Y7, Y5, Y8
-	VBLENDVPS   Y4, Y5, Y7, Y5
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y0, Y7
-	VBLENDVPS   Y4, Y3, Y7, Y9
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       consts<>+0(SB), Y4, Y4
-	VPAND       Y4, Y10, Y4
-	VFMADD231PS Y4, Y9, Y6
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y5, Y4
-	VMOVAPS      Y4, Y9
-	VFMADD231PS  Y7, Y8, Y9
-	VBROADCASTSS 12(DI), Y10
-	VBROADCASTSS 16(DI), Y11
-	VMULPS       Y7, Y11, Y11
-	VFMADD231PS  Y3, Y10, Y11
-	VMULPS       Y6, Y11, Y10
-	VMOVAPS      Y9, Y13
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Y4
+	VMULPS       Y3, Y2, Y3
+	VFMADD213PS  Y6, Y3, Y4
+	VPSLLD       $0x02, Y1, Y3
+	VPAND        consts<>+1184(SB), Y3, Y3
+	VPXOR        Y3, Y4, Y3
+	VPSLLD       $0x02, Y1, Y1
+	VBROADCASTSS 12(DI), Y4
+	VBROADCASTSS 16(DI), Y5
+	VBLENDVPS    Y1, Y4, Y5, Y1
+	VMULPS       Y2, Y1, Y2
+	VMOVAPS      Y6, Y4
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_246
-	VMULPS Y9, Y9, Y13
-	JMP    focusdone246
+	JGE    focusnot0_368
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone368
 
-focusnot0_246:
+focusnot0_368:
 	CMPQ    R8, $+2
-	JGE     focusnot1_246
-	VMOVAPS Y0, Y13
-	JMP     focusdone246
+	JGE     focusnot1_368
+	VMOVAPS Y0, Y4
+	JMP     focusdone368
 
-focusnot1_246:
+focusnot1_368:
 	CMPQ R8, $+3
-	JGE  focusnot2_246
-	JMP  focusdone246
+	JGE  focusnot2_368
+	JMP  focusdone368
 
-focusnot2_246:
+focusnot2_368:
 	CMPQ    R8, $+4
-	JGE     focusnot3_246
-	VSQRTPS Y9, Y13
-	JMP     focusdone246
+	JGE     focusnot3_368
+	VSQRTPS Y4, Y4
+	JMP     focusdone368
 
-focusnot3_246:
+focusnot3_368:
 	CMPQ         R8, $+5
-	JGE          focusnot4_246
-	VSQRTPS      Y9, Y12
-	VMOVAPS      Y9, Y13
-	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2080(SB), Y12, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone246
+	JGE          focusnot4_368
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone368
 
-focusnot4_246:
+focusnot4_368:
 	CMPQ         R8, $+6
-	JGE          focusnot5_246
-	VSQRTPS      Y9, Y12
-	VMULPS       Y9, Y9, Y14
-	VMOVAPS      Y14, Y13
-	VFMSUB231PS  Y9, Y9, Y13
-	VMOVAPS      Y9, Y15
-	VFNMADD231PS Y12, Y12, Y15
-	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2080(SB), Y15, Y13
-	VMULPS       Y12, Y13, Y13
-	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone246
+	JGE          focusnot5_368
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone368
 
-focusnot5_246:
+focusnot5_368:
 	CMPQ        R8, $+7
-	JGE         focusnot6_246
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone246
+	JGE         focusnot6_368
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone368
 
-focusnot6_246:
+focusnot6_368:
 	CMPQ        R8, $+8
-	JGE         focusnot7_246
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VADDPS      Y12, Y12, Y14
-	VMULPS      Y13, Y14, Y13
-	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone246
+	JGE         focusnot7_368
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone368
 
-focusnot7_246:
+focusnot7_368:
 	CMPQ        R8, $+9
-	JGE         focusnot8_246
-	VMULPS      Y9, Y9, Y13
-	VMOVAPS     Y13, Y14
-	VFMSUB231PS Y9, Y9, Y14
-	VMULPS      Y13, Y13, Y12
-	VADDPS      Y13, Y13, Y15
-	VFMSUB213PS Y12, Y13, Y13
-	VFMADD231PS Y14, Y15, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone246
+	JGE         focusnot8_368
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone368
 
-focusnot8_246:
-	LEAQ         20(DI), R10
-	VMOVUPS      Y10, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y8, 64(SP)
-	VMOVUPS      Y5, 96(SP)
-	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y7, 160(SP)
-	VMOVUPS      Y4, 192(SP)
-	VMOVUPS      Y6, 224(SP)
-	VMOVUPS      Y11, 256(SP)
-	VBROADCASTSS (R10), Y3
-	VBROADCASTSS 4(R10), Y4
-	VBROADCASTSS 8(R10), Y5
+focusnot8_368:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y1, 64(SP)
+	VMOVUPS      Y3, 96(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y13, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y4, Y6
+	VPSRLD    $0x17, Y6, Y5
+	VPSRLD    $0x14, Y6, Y4
+	VPAND     consts<>+1280(SB), Y6, Y6
+	VPADDD    consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS Y5, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y10
-	VMOVAPS      Y7, Y11
-	VFMADD231PS  Y10, Y7, Y11
-	VSUBPS       Y11, Y7, Y12
-	VFMADD231PS  Y10, Y7, Y12
-	VMULPS       Y7, Y7, Y10
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  Y14, Y7, Y12
-	VADDPS       Y12, Y11, Y7
+	VPERMPS      pow_r<>+0(SB), Y4, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y7
+	VFMADD231PS  Y10, Y6, Y7
+	VSUBPS       Y7, Y6, Y8
+	VFMADD231PS  Y10, Y6, Y8
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y6, Y11
+	VFMADD213PS  consts<>+1440(SB), Y6, Y11
+	VFMADD213PS  consts<>+1472(SB), Y6, Y11
+	VFMADD213PS  consts<>+1504(SB), Y6, Y11
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y11, Y6, Y8
+	VADDPS       Y8, Y7, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y10
-	VADDPS      Y10, Y8, Y8
-	VMULPS      Y8, Y3, Y10
-	VFMSUB213PS Y10, Y3, Y8
-	VFMADD213PS Y10, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y4, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y1, Y10
+	VFMSUB213PS Y10, Y1, Y9
+	VFMADD213PS Y10, Y2, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y10, Y10
-	VFMADD231PS Y11, Y4, Y10
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y11, Y5, Y8
-	VFMADD231PS Y12, Y4, Y8
-	VADDPS      Y8, Y10, Y4
+	VADDPS      consts<>+1536(SB), Y6, Y6
+	VSUBPS      consts<>+1536(SB), Y6, Y11
+	VSUBPS      Y11, Y10, Y10
+	VFMADD231PS Y7, Y2, Y10
+	VPERMPS     pow_tl<>+0(SB), Y4, Y4
+	VFMADD231PS Y4, Y1, Y9
+	VFMADD231PS Y7, Y3, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VADDPS      Y9, Y10, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
+	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
+	VFMADD231PS  Y2, Y1, Y3
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y10
-	VPADDD  Y10, Y9, Y10
-	VPMINUD Y1, Y10, Y10
+	// times 2^k
+	VADDPS Y3, Y1, Y1
+	VPSLLD $0x14, Y6, Y2
+	VPAND  consts<>+640(SB), Y2, Y2
+	VPADDD Y2, Y1, Y4
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y5, Y11, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y11
-	VSUBPS       Y5, Y11, Y12
-	VSUBPS       Y12, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y11, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y10, Y4
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VPANDN       Y5, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y6, Y2
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          slowvector
+	VMOVUPS      (SP), Y2
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y1
+	VMOVUPS      96(SP), Y3
 
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPCMPEQD     Y5, Y6, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y1, Y7, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y7, Y1, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y4
-	VPAND        Y4, Y13, Y4
-	VPOR         Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y4, Y6, Y4
-	VPCMPGTD     Y6, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(R10), Y5
-	VPAND        Y5, Y13, Y5
-	VPXOR        Y7, Y7, Y7
-	VPCMPGTD     Y5, Y7, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y1, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
-	VMOVUPS      (SP), Y10
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y8
-	VMOVUPS      96(SP), Y5
-	VMOVUPS      128(SP), Y3
-	VMOVUPS      160(SP), Y7
-	VMOVUPS      192(SP), Y4
-	VMOVUPS      224(SP), Y6
-	VMOVUPS      256(SP), Y11
-
-focusdone246:
+focusdone368:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
-	VMULPS    Y13, Y10, Y14
-	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+608(SB), Y10, Y14
+	VMULPS Y4, Y2, Y5
 
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS      $0x11, consts<>+2080(SB), Y3, Y10
-	VBLENDVPS   Y10, Y8, Y5, Y12
-	VDIVPS      Y9, Y12, Y12
-	VPXOR       Y15, Y15, Y15
-	VCMPPS      $0x00, Y15, Y9, Y9
-	VBLENDVPS   Y9, Y0, Y12, Y9
-	VBLENDVPS   Y10, Y5, Y8, Y5
-	VMULPS      Y9, Y5, Y5
-	VPXOR       Y9, Y9, Y9
-	VCMPPS      $0x11, Y5, Y9, Y9
-	VMULPS      Y5, Y6, Y5
-	VPAND       Y5, Y9, Y5
-	VFMSUB231PS Y7, Y8, Y4
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(DI), Y6
-	VFNMADD132PS consts<>+2144(SB), Y0, Y3
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  Y5, Y3, Y4
-	VBROADCASTSS (R9), Y3
-	VMULPS       Y13, Y11, Y5
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y2
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y1, Y2, Y1
+	VMULPS       Y3, Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y14, (CX)
+	VMOVUPS      Y5, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X14, (R10)
+	VMOVUPS      X5, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y14, X14
+	VEXTRACTF128 $0x01, Y5, X5
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X14, (R10)
+	VMOVLPS X5, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X14, X14
+	VPSRLDQ $0x08, X5, X5
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X14, (R10)
+	VMOVSS X5, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y3, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X3, (R10)
+	VMOVUPS      X1, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X3, (R10)
+	VMOVLPS X1, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X3, (R10)
+	VMOVSS X1, (R10)
 
 partdone2:
+nextvector:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $+32, BX
@@ -9073,385 +11160,1163 @@ done:
 	VZEROUPPER
 	RET
 
-slowblock:
-	MOVQ $0x00000008, R10
-
-slow:
-	VMOVUPS (BX), Y3
-	VMOVUPS (SI), Y4
+otherblock:
+	VMOVUPS (BX), Y1
+	VMOVUPS (SI), Y2
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y3, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR   consts<>+1184(SB), Y1, Y3
+	VSUBPS consts<>+64(SB), Y3, Y3
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y4
+	VFMADD213PS  consts<>+128(SB), Y3, Y4
+	VSUBPS       consts<>+128(SB), Y4, Y5
 
 	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
+	VFNMADD231PS consts<>+160(SB), Y5, Y3
+	VFNMADD231PS consts<>+192(SB), Y5, Y3
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
+	VBROADCASTSS consts<>+224(SB), Y5
+	VFMADD213PS  consts<>+256(SB), Y3, Y5
+	VFMADD213PS  consts<>+288(SB), Y3, Y5
+	VFMADD213PS  consts<>+320(SB), Y3, Y5
+	VFMADD213PS  consts<>+352(SB), Y5, Y3
 
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+640(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y5
+	VPERMILPS   Y4, Y5, Y5
+	VPSLLD      $0x15, Y4, Y4
+	VPADDD      Y4, Y5, Y4
+	VFMADD231PS Y3, Y4, Y4
+	VADDPS      Y0, Y4, Y3
+	VDIVPS      Y3, Y0, Y3
+	VMULPS      Y3, Y4, Y5
 
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y0, Y7, Y8
-	VDIVPS       Y8, Y0, Y8
-	VMULPS       Y8, Y7, Y9
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y7, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+640(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y0, Y12
-	VPERMILPS   Y10, Y2, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y7, Y13
-	VCVTDQ2PS   Y11, Y7
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y7, Y10
-	VFMADD231PS  Y15, Y12, Y10
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y7, Y11
-	VADDPS      Y13, Y11, Y7
-	VSUBPS      Y7, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y7, Y7
-	VBLENDVPS   Y6, Y5, Y9, Y9
-	VBLENDVPS   Y6, Y5, Y7, Y5
-	VBLENDVPS   Y3, Y9, Y8, Y6
-	VBLENDVPS   Y3, Y8, Y9, Y7
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y6
+	VFMADD213PS  consts<>+1920(SB), Y4, Y6
+	VFMADD213PS  consts<>+1952(SB), Y4, Y6
+	VFMADD213PS  consts<>+1984(SB), Y4, Y6
+	VFMADD213PS  consts<>+2016(SB), Y4, Y6
+	VFMADD213PS  consts<>+2048(SB), Y4, Y6
+	VFMADD213PS  consts<>+2080(SB), Y4, Y6
+	VFMADD213PS  consts<>+2112(SB), Y4, Y6
+	VMULPS       Y6, Y4, Y6
+	VFMADD231PS  Y6, Y4, Y4
+	VBLENDVPS    Y1, Y5, Y3, Y6
+	VBLENDVPS    Y1, Y3, Y5, Y3
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y4, Y0, Y8
-	VBLENDVPS   Y3, Y4, Y8, Y9
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       consts<>+0(SB), Y3, Y3
-	VPAND       Y3, Y10, Y3
-	VFMADD231PS Y3, Y9, Y5
+	VSUBPS      Y2, Y0, Y5
+	VBLENDVPS   Y1, Y2, Y5, Y7
+	VPAND       consts<>+32(SB), Y1, Y1
+	VFMADD231PS Y1, Y7, Y4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y4, Y7, Y3
-	VMOVAPS      Y3, Y9
-	VFMADD231PS  Y8, Y6, Y9
-	VBROADCASTSS 12(DI), Y10
-	VBROADCASTSS 16(DI), Y11
-	VMULPS       Y8, Y11, Y11
-	VFMADD231PS  Y4, Y10, Y11
-	VMULPS       Y5, Y11, Y10
-	VMOVAPS      Y9, Y13
+	VMULPS       Y2, Y3, Y1
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VBROADCASTSS 12(DI), Y8
+	VBROADCASTSS 16(DI), Y9
+	VMULPS       Y5, Y9, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       Y4, Y9, Y8
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y10
+	VBLENDVPS Y10, Y6, Y3, Y11
+	VDIVPS    Y7, Y11, Y11
+	VBLENDVPS Y10, Y3, Y6, Y3
+	VMULPS    Y11, Y3, Y3
+	VMULPS    Y3, Y4, Y3
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DI), Y4
+	VFNMADD132PS consts<>+2208(SB), Y0, Y2
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVUPS      32(BX), Y2
+	VMOVUPS      32(SI), Y3
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y2, Y4
+	VSUBPS consts<>+64(SB), Y4, Y4
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+128(SB), Y4, Y5
+	VSUBPS       consts<>+128(SB), Y5, Y6
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y6
+	VFMADD213PS  consts<>+256(SB), Y4, Y6
+	VFMADD213PS  consts<>+288(SB), Y4, Y6
+	VFMADD213PS  consts<>+320(SB), Y4, Y6
+	VFMADD213PS  consts<>+352(SB), Y6, Y4
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y6
+	VPERMILPS   Y5, Y6, Y6
+	VPSLLD      $0x15, Y5, Y5
+	VPADDD      Y5, Y6, Y5
+	VFMADD231PS Y4, Y5, Y5
+	VADDPS      Y0, Y5, Y4
+	VDIVPS      Y4, Y0, Y4
+	VMULPS      Y4, Y5, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y10
+	VFMADD213PS  consts<>+1920(SB), Y5, Y10
+	VFMADD213PS  consts<>+1952(SB), Y5, Y10
+	VFMADD213PS  consts<>+1984(SB), Y5, Y10
+	VFMADD213PS  consts<>+2016(SB), Y5, Y10
+	VFMADD213PS  consts<>+2048(SB), Y5, Y10
+	VFMADD213PS  consts<>+2080(SB), Y5, Y10
+	VFMADD213PS  consts<>+2112(SB), Y5, Y10
+	VMULPS       Y10, Y5, Y10
+	VFMADD231PS  Y10, Y5, Y5
+	VBLENDVPS    Y2, Y6, Y4, Y10
+	VBLENDVPS    Y2, Y4, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y3, Y0, Y6
+	VBLENDVPS   Y2, Y3, Y6, Y11
+	VPAND       consts<>+32(SB), Y2, Y2
+	VFMADD231PS Y2, Y11, Y5
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y3, Y4, Y2
+	VMOVAPS      Y2, Y11
+	VFMADD231PS  Y6, Y10, Y11
+	VBROADCASTSS 12(DI), Y12
+	VBROADCASTSS 16(DI), Y13
+	VMULPS       Y6, Y13, Y13
+	VFMADD231PS  Y3, Y12, Y13
+	VMULPS       Y5, Y13, Y12
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y3, Y14
+	VBLENDVPS Y14, Y10, Y4, Y15
+	VDIVPS    Y11, Y15, Y15
+	VBLENDVPS Y14, Y4, Y10, Y4
+	VMULPS    Y15, Y4, Y4
+	VMULPS    Y4, Y5, Y4
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y6, Y10, Y2
+	VBROADCASTSS 8(DI), Y5
+	VFNMADD132PS consts<>+2208(SB), Y0, Y3
+	VMULPS       Y3, Y5, Y3
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVAPS      Y7, Y3
+	VMOVAPS      Y11, Y4
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_247
-	VMULPS Y9, Y9, Y13
-	JMP    focusdone247
+	JGE    focusnot0_369
+	VMULPS Y3, Y3, Y3
+	VMULPS Y4, Y4, Y4
+	JMP    focusdone369
 
-focusnot0_247:
+focusnot0_369:
 	CMPQ    R8, $+2
-	JGE     focusnot1_247
-	VMOVAPS Y0, Y13
-	JMP     focusdone247
+	JGE     focusnot1_369
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	JMP     focusdone369
 
-focusnot1_247:
+focusnot1_369:
 	CMPQ R8, $+3
-	JGE  focusnot2_247
-	JMP  focusdone247
+	JGE  focusnot2_369
+	JMP  focusdone369
 
-focusnot2_247:
+focusnot2_369:
 	CMPQ    R8, $+4
-	JGE     focusnot3_247
-	VSQRTPS Y9, Y13
-	JMP     focusdone247
+	JGE     focusnot3_369
+	VSQRTPS Y3, Y3
+	VSQRTPS Y4, Y4
+	JMP     focusdone369
 
-focusnot3_247:
+focusnot3_369:
 	CMPQ         R8, $+5
-	JGE          focusnot4_247
-	VSQRTPS      Y9, Y12
-	VMOVAPS      Y9, Y13
-	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2080(SB), Y12, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone247
+	JGE          focusnot4_369
+	VSQRTPS      Y3, Y5
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VMOVAPS      Y6, Y3
+	VSQRTPS      Y4, Y5
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y4, Y6
+	VMOVAPS      Y6, Y4
+	JMP          focusdone369
 
-focusnot4_247:
+focusnot4_369:
 	CMPQ         R8, $+6
-	JGE          focusnot5_247
-	VSQRTPS      Y9, Y12
-	VMULPS       Y9, Y9, Y14
-	VMOVAPS      Y14, Y13
-	VFMSUB231PS  Y9, Y9, Y13
-	VMOVAPS      Y9, Y15
-	VFNMADD231PS Y12, Y12, Y15
-	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2080(SB), Y15, Y13
-	VMULPS       Y12, Y13, Y13
-	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone247
+	JGE          focusnot5_369
+	VSQRTPS      Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y3, Y3, Y7
+	VMOVAPS      Y3, Y10
+	VFNMADD231PS Y5, Y5, Y10
+	VMULPS       Y10, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y7
+	VMULPS       Y5, Y7, Y3
+	VFMADD231PS  Y5, Y6, Y3
+	VSQRTPS      Y4, Y5
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVAPS      Y4, Y10
+	VFNMADD231PS Y5, Y5, Y10
+	VMULPS       Y10, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y7
+	VMULPS       Y5, Y7, Y4
+	VFMADD231PS  Y5, Y6, Y4
+	JMP          focusdone369
 
-focusnot5_247:
+focusnot5_369:
 	CMPQ        R8, $+7
-	JGE         focusnot6_247
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone247
+	JGE         focusnot6_369
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y5, Y6
+	VMOVAPS     Y6, Y3
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y4, Y6, Y6
+	VFMADD231PS Y4, Y5, Y6
+	VMOVAPS     Y6, Y4
+	JMP         focusdone369
 
-focusnot6_247:
+focusnot6_369:
 	CMPQ        R8, $+8
-	JGE         focusnot7_247
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VADDPS      Y12, Y12, Y14
-	VMULPS      Y13, Y14, Y13
-	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone247
+	JGE         focusnot7_369
+	VMULPS      Y3, Y3, Y5
+	VFMSUB213PS Y5, Y3, Y3
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS Y5, Y5, Y3
+	VMULPS      Y4, Y4, Y5
+	VFMSUB213PS Y5, Y4, Y4
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y4, Y6, Y4
+	VFMADD231PS Y5, Y5, Y4
+	JMP         focusdone369
 
-focusnot7_247:
+focusnot7_369:
 	CMPQ        R8, $+9
-	JGE         focusnot8_247
-	VMULPS      Y9, Y9, Y13
-	VMOVAPS     Y13, Y14
-	VFMSUB231PS Y9, Y9, Y14
-	VMULPS      Y13, Y13, Y12
-	VADDPS      Y13, Y13, Y15
-	VFMSUB213PS Y12, Y13, Y13
-	VFMADD231PS Y14, Y15, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone247
+	JGE         focusnot8_369
+	VMULPS      Y3, Y3, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y3, Y3, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y10
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y10, Y5
+	VMULPS      Y3, Y5, Y5
+	VFMADD231PS Y3, Y7, Y5
+	VMOVAPS     Y5, Y3
+	VMULPS      Y4, Y4, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y4, Y4, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y10
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y10, Y5
+	VMULPS      Y4, Y5, Y5
+	VFMADD231PS Y4, Y7, Y5
+	VMOVAPS     Y5, Y4
+	JMP         focusdone369
 
-focusnot8_247:
-	LEAQ         20(DI), R11
-	VMOVUPS      Y10, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y7, 96(SP)
-	VMOVUPS      Y4, 128(SP)
-	VMOVUPS      Y8, 160(SP)
-	VMOVUPS      Y3, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y11, 256(SP)
-	VBROADCASTSS (R11), Y3
-	VBROADCASTSS 4(R11), Y4
-	VBROADCASTSS 8(R11), Y5
+focusnot8_369:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y8, (SP)
+	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y9, 64(SP)
+	VMOVUPS      Y1, 96(SP)
+	VMOVUPS      Y12, 128(SP)
+	VMOVUPS      Y11, 160(SP)
+	VMOVUPS      Y13, 192(SP)
+	VMOVUPS      Y2, 224(SP)
+	VMOVUPS      Y4, 256(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y4
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y13, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y3, Y6
+	VPSRLD    $0x17, Y6, Y5
+	VPSRLD    $0x14, Y6, Y3
+	VPAND     consts<>+1280(SB), Y6, Y6
+	VPADDD    consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS Y5, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y10
-	VMOVAPS      Y7, Y11
-	VFMADD231PS  Y10, Y7, Y11
-	VSUBPS       Y11, Y7, Y12
-	VFMADD231PS  Y10, Y7, Y12
-	VMULPS       Y7, Y7, Y10
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  Y14, Y7, Y12
-	VADDPS       Y12, Y11, Y7
+	VPERMPS      pow_r<>+0(SB), Y3, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y7
+	VFMADD231PS  Y10, Y6, Y7
+	VSUBPS       Y7, Y6, Y8
+	VFMADD231PS  Y10, Y6, Y8
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y6, Y11
+	VFMADD213PS  consts<>+1440(SB), Y6, Y11
+	VFMADD213PS  consts<>+1472(SB), Y6, Y11
+	VFMADD213PS  consts<>+1504(SB), Y6, Y11
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y11, Y6, Y8
+	VADDPS       Y8, Y7, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y10
-	VADDPS      Y10, Y8, Y8
-	VMULPS      Y8, Y3, Y10
-	VFMSUB213PS Y10, Y3, Y8
-	VFMADD213PS Y10, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y3, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y1, Y10
+	VFMSUB213PS Y10, Y1, Y9
+	VFMADD213PS Y10, Y2, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y10, Y10
-	VFMADD231PS Y11, Y4, Y10
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y11, Y5, Y8
-	VFMADD231PS Y12, Y4, Y8
-	VADDPS      Y8, Y10, Y4
+	VADDPS      consts<>+1536(SB), Y6, Y6
+	VSUBPS      consts<>+1536(SB), Y6, Y11
+	VSUBPS      Y11, Y10, Y10
+	VFMADD231PS Y7, Y2, Y10
+	VPERMPS     pow_tl<>+0(SB), Y3, Y3
+	VFMADD231PS Y3, Y1, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VADDPS      Y9, Y10, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
+	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
+	VFMADD231PS  Y2, Y1, Y3
 
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y10
-	VPADDD  Y10, Y9, Y10
-	VPMINUD Y1, Y10, Y10
+	// times 2^k
+	VADDPS Y3, Y1, Y1
+	VPSLLD $0x14, Y6, Y2
+	VPAND  consts<>+640(SB), Y2, Y2
+	VPADDD Y2, Y1, Y3
 
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y5, Y11, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y11
-	VSUBPS       Y5, Y11, Y12
-	VSUBPS       Y12, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y11, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y10, Y4
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VPANDN       Y5, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y6, Y2
+	VBROADCASTSS consts<>+1696(SB), Y4
+	VPANDN       Y2, Y4, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          slowblock
+	VMOVUPS      (SP), Y8
+	VMOVUPS      32(SP), Y7
+	VMOVUPS      64(SP), Y9
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y12
+	VMOVUPS      160(SP), Y11
+	VMOVUPS      192(SP), Y13
+	VMOVUPS      224(SP), Y2
+	VMOVUPS      256(SP), Y4
+	VMOVUPS      Y8, (SP)
+	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y9, 64(SP)
+	VMOVUPS      Y1, 96(SP)
+	VMOVUPS      Y12, 128(SP)
+	VMOVUPS      Y11, 160(SP)
+	VMOVUPS      Y13, 192(SP)
+	VMOVUPS      Y2, 224(SP)
+	VMOVUPS      Y3, 256(SP)
+	VBROADCASTSS (R10), Y1
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
 
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPCMPEQD     Y5, Y6, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y1, Y7, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y7, Y1, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y4, Y6
+	VPSRLD    $0x17, Y6, Y5
+	VPSRLD    $0x14, Y6, Y4
+	VPAND     consts<>+1280(SB), Y6, Y6
+	VPADDD    consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS Y5, Y9
 
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Y4
-	VPAND        Y4, Y13, Y4
-	VPOR         Y4, Y3, Y3
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y4, Y6, Y4
-	VPCMPGTD     Y6, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(R11), Y5
-	VPAND        Y5, Y13, Y5
-	VPXOR        Y7, Y7, Y7
-	VPCMPGTD     Y5, Y7, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y1, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
-	VMOVUPS      (SP), Y10
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y7
-	VMOVUPS      128(SP), Y4
-	VMOVUPS      160(SP), Y8
-	VMOVUPS      192(SP), Y3
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y11
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y4, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y7
+	VFMADD231PS  Y10, Y6, Y7
+	VSUBPS       Y7, Y6, Y8
+	VFMADD231PS  Y10, Y6, Y8
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y6, Y11
+	VFMADD213PS  consts<>+1440(SB), Y6, Y11
+	VFMADD213PS  consts<>+1472(SB), Y6, Y11
+	VFMADD213PS  consts<>+1504(SB), Y6, Y11
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y11, Y6, Y8
+	VADDPS       Y8, Y7, Y6
 
-focusdone247:
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y4, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y1, Y10
+	VFMSUB213PS Y10, Y1, Y9
+	VFMADD213PS Y10, Y2, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y6
+	VSUBPS      consts<>+1536(SB), Y6, Y11
+	VSUBPS      Y11, Y10, Y10
+	VFMADD231PS Y7, Y2, Y10
+	VPERMPS     pow_tl<>+0(SB), Y4, Y4
+	VFMADD231PS Y4, Y1, Y9
+	VFMADD231PS Y7, Y3, Y9
+	VFMADD231PS Y8, Y2, Y9
+	VADDPS      Y9, Y10, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
+	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
+	VFMADD231PS  Y2, Y1, Y3
+
+	// times 2^k
+	VADDPS Y3, Y1, Y1
+	VPSLLD $0x14, Y6, Y2
+	VPAND  consts<>+640(SB), Y2, Y2
+	VPADDD Y2, Y1, Y4
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y1
+	VPANDN       Y5, Y1, Y1
+	VPXOR        consts<>+1728(SB), Y6, Y2
+	VBROADCASTSS consts<>+1696(SB), Y3
+	VPANDN       Y2, Y3, Y2
+	VPOR         Y2, Y1, Y1
+	VPTEST       Y1, Y1
+	JNE          slowblock
+	VMOVUPS      (SP), Y8
+	VMOVUPS      32(SP), Y7
+	VMOVUPS      64(SP), Y9
+	VMOVUPS      96(SP), Y1
+	VMOVUPS      128(SP), Y12
+	VMOVUPS      160(SP), Y11
+	VMOVUPS      192(SP), Y13
+	VMOVUPS      224(SP), Y2
+	VMOVUPS      256(SP), Y3
+
+focusdone369:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
-	VMULPS    Y13, Y10, Y14
-	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+608(SB), Y10, Y10
+	VMULPS Y3, Y8, Y5
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y6
+	VMULPS       Y3, Y9, Y3
+	VMULPS       Y3, Y6, Y3
+	VMULPS       Y1, Y3, Y1
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y4, Y12, Y3
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y6
+	VMULPS       Y4, Y13, Y4
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y2, Y4, Y2
+	VMOVUPS      Y5, (CX)
+	VMOVUPS      Y1, (DX)
+	VMOVUPS      Y3, 32(CX)
+	VMOVUPS      Y2, 32(DX)
+	JMP          nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y2, Y3
+	VSUBPS consts<>+64(SB), Y3, Y3
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y4
+	VFMADD213PS  consts<>+128(SB), Y3, Y4
+	VSUBPS       consts<>+128(SB), Y4, Y5
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y5, Y3
+	VFNMADD231PS consts<>+192(SB), Y5, Y3
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y5
+	VFMADD213PS  consts<>+256(SB), Y3, Y5
+	VFMADD213PS  consts<>+288(SB), Y3, Y5
+	VFMADD213PS  consts<>+320(SB), Y3, Y5
+	VFMADD213PS  consts<>+352(SB), Y5, Y3
+
+	// 2^n T[j] (1 + p)
+	VMOVUPS     exp_one<>+0(SB), Y5
+	VPERMILPS   Y4, Y5, Y5
+	VPSLLD      $0x15, Y4, Y4
+	VPADDD      Y4, Y5, Y4
+	VFMADD231PS Y3, Y4, Y4
+	VADDPS      Y0, Y4, Y3
+	VDIVPS      Y3, Y0, Y3
+	VMULPS      Y3, Y4, Y5
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y6
+	VFMADD213PS  consts<>+1920(SB), Y4, Y6
+	VFMADD213PS  consts<>+1952(SB), Y4, Y6
+	VFMADD213PS  consts<>+1984(SB), Y4, Y6
+	VFMADD213PS  consts<>+2016(SB), Y4, Y6
+	VFMADD213PS  consts<>+2048(SB), Y4, Y6
+	VFMADD213PS  consts<>+2080(SB), Y4, Y6
+	VFMADD213PS  consts<>+2112(SB), Y4, Y6
+	VMULPS       Y6, Y4, Y6
+	VFMADD231PS  Y6, Y4, Y4
+	VBLENDVPS    Y2, Y5, Y3, Y6
+	VBLENDVPS    Y2, Y3, Y5, Y3
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y1, Y0, Y5
+	VBLENDVPS   Y2, Y1, Y5, Y7
+	VPAND       consts<>+32(SB), Y2, Y2
+	VFMADD231PS Y2, Y7, Y4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y3, Y2
+	VMOVAPS      Y2, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VBROADCASTSS 12(DI), Y8
+	VBROADCASTSS 16(DI), Y9
+	VMULPS       Y5, Y9, Y9
+	VFMADD231PS  Y1, Y8, Y9
+	VMULPS       Y4, Y9, Y8
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS      $0x11, consts<>+2080(SB), Y4, Y12
-	VBLENDVPS   Y12, Y6, Y7, Y14
-	VDIVPS      Y9, Y14, Y14
-	VPXOR       Y15, Y15, Y15
-	VCMPPS      $0x00, Y15, Y9, Y9
-	VBLENDVPS   Y9, Y0, Y14, Y9
-	VBLENDVPS   Y12, Y7, Y6, Y7
-	VMULPS      Y9, Y7, Y7
-	VPXOR       Y9, Y9, Y9
-	VCMPPS      $0x11, Y7, Y9, Y9
-	VMULPS      Y7, Y5, Y5
-	VPAND       Y5, Y9, Y5
-	VFMSUB231PS Y8, Y6, Y3
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y10
+	VBLENDVPS Y10, Y6, Y3, Y11
+	VDIVPS    Y7, Y11, Y11
+	VBLENDVPS Y10, Y3, Y6, Y3
+	VMULPS    Y11, Y3, Y3
+	VMULPS    Y3, Y4, Y3
 
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(DI), Y6
-	VFNMADD132PS consts<>+2144(SB), Y0, Y4
-	VMULPS       Y4, Y6, Y4
-	VFMADD231PS  Y5, Y4, Y3
-	VBROADCASTSS (R9), Y4
-	VMULPS       Y13, Y11, Y5
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y5, Y6, Y2
+	VBROADCASTSS 8(DI), Y4
+	VFNMADD132PS consts<>+2208(SB), Y0, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVAPS      Y7, Y1
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_370
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone370
+
+focusnot0_370:
+	CMPQ    R8, $+2
+	JGE     focusnot1_370
+	VMOVAPS Y0, Y1
+	JMP     focusdone370
+
+focusnot1_370:
+	CMPQ R8, $+3
+	JGE  focusnot2_370
+	JMP  focusdone370
+
+focusnot2_370:
+	CMPQ    R8, $+4
+	JGE     focusnot3_370
+	VSQRTPS Y1, Y1
+	JMP     focusdone370
+
+focusnot3_370:
+	CMPQ         R8, $+5
+	JGE          focusnot4_370
+	VSQRTPS      Y1, Y3
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2144(SB), Y3, Y5
 	VMULPS       Y5, Y4, Y4
-	VMULPS       Y3, Y4, Y3
-	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
-	VMOVUPS      Y10, (CX)
-	VMOVUPS      Y3, (DX)
+	VFMADD231PS  Y3, Y1, Y4
+	VMOVAPS      Y4, Y1
+	JMP          focusdone370
+
+focusnot4_370:
+	CMPQ         R8, $+6
+	JGE          focusnot5_370
+	VSQRTPS      Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y1, Y1, Y5
+	VMOVAPS      Y1, Y6
+	VFNMADD231PS Y3, Y3, Y6
+	VMULPS       Y6, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y5
+	VMULPS       Y3, Y5, Y1
+	VFMADD231PS  Y3, Y4, Y1
+	JMP          focusdone370
+
+focusnot5_370:
+	CMPQ        R8, $+7
+	JGE         focusnot6_370
+	VMULPS      Y1, Y1, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y1, Y1, Y4
+	VMULPS      Y1, Y4, Y4
+	VFMADD231PS Y1, Y3, Y4
+	VMOVAPS     Y4, Y1
+	JMP         focusdone370
+
+focusnot6_370:
+	CMPQ        R8, $+8
+	JGE         focusnot7_370
+	VMULPS      Y1, Y1, Y3
+	VFMSUB213PS Y3, Y1, Y1
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y1, Y4, Y1
+	VFMADD231PS Y3, Y3, Y1
+	JMP         focusdone370
+
+focusnot7_370:
+	CMPQ        R8, $+9
+	JGE         focusnot8_370
+	VMULPS      Y1, Y1, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y1, Y1, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y6
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y5, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone370
+
+focusnot8_370:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y8, (SP)
+	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y9, 64(SP)
+	VMOVUPS      Y2, 96(SP)
+	VBROADCASTSS (R10), Y2
+	VBROADCASTSS 4(R10), Y3
+	VBROADCASTSS 8(R10), Y4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y1, Y6
+	VPSRLD    $0x17, Y6, Y5
+	VPSRLD    $0x14, Y6, Y1
+	VPAND     consts<>+1280(SB), Y6, Y6
+	VPADDD    consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS Y5, Y9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y1, Y7
+	VFMADD213PS  consts<>+672(SB), Y7, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y10
+	VMOVAPS      Y6, Y7
+	VFMADD231PS  Y10, Y6, Y7
+	VSUBPS       Y7, Y6, Y8
+	VFMADD231PS  Y10, Y6, Y8
+	VMULPS       Y6, Y6, Y10
+	VBROADCASTSS consts<>+1376(SB), Y11
+	VFMADD213PS  consts<>+1408(SB), Y6, Y11
+	VFMADD213PS  consts<>+1440(SB), Y6, Y11
+	VFMADD213PS  consts<>+1472(SB), Y6, Y11
+	VFMADD213PS  consts<>+1504(SB), Y6, Y11
+	VMULPS       Y6, Y10, Y6
+	VFMADD231PS  Y11, Y6, Y8
+	VADDPS       Y8, Y7, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y1, Y10
+	VADDPS      Y10, Y9, Y9
+	VMULPS      Y9, Y2, Y10
+	VFMSUB213PS Y10, Y2, Y9
+	VFMADD213PS Y10, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y6
+	VSUBPS      consts<>+1536(SB), Y6, Y11
+	VSUBPS      Y11, Y10, Y10
+	VFMADD231PS Y7, Y3, Y10
+	VPERMPS     pow_tl<>+0(SB), Y1, Y1
+	VFMADD231PS Y1, Y2, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VFMADD231PS Y8, Y3, Y9
+	VADDPS      Y9, Y10, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y2
+	VFMADD213PS  consts<>+1600(SB), Y1, Y2
+	VFMADD213PS  consts<>+1632(SB), Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       Y2, Y3, Y2
+	VFMADD231PS  consts<>+160(SB), Y1, Y2
+	VPERMPS      pow_exp_hi<>+0(SB), Y6, Y1
+	VPERMPS      pow_exp_lo<>+0(SB), Y6, Y3
+	VFMADD231PS  Y2, Y1, Y3
+
+	// times 2^k
+	VADDPS Y3, Y1, Y1
+	VPSLLD $0x14, Y6, Y2
+	VPAND  consts<>+640(SB), Y2, Y2
+	VPADDD Y2, Y1, Y1
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Y2
+	VPANDN       Y5, Y2, Y2
+	VPXOR        consts<>+1728(SB), Y6, Y3
+	VBROADCASTSS consts<>+1696(SB), Y4
+	VPANDN       Y3, Y4, Y3
+	VPOR         Y3, Y2, Y2
+	VPTEST       Y2, Y2
+	JNE          slowvector
+	VMOVUPS      (SP), Y8
+	VMOVUPS      32(SP), Y7
+	VMOVUPS      64(SP), Y9
+	VMOVUPS      96(SP), Y2
+
+focusdone370:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y1, Y8, Y4
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y3
+	VMULPS       Y1, Y9, Y1
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y2, Y1, Y1
+	CMPQ         AX, $+8
+	JLT          partless3
+	VMOVUPS      Y4, (CX)
+	JMP          partdone3
+
+partless3:
+	MOVQ         CX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X4, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y4, X4
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X4, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X4, X4
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X4, (R10)
+
+partdone3:
+	CMPQ    AX, $+8
+	JLT     partless4
+	VMOVUPS Y1, (DX)
+	JMP     partdone4
+
+partless4:
+	MOVQ         DX, R10
+	TESTQ        $0x00000004, AX
+	JEQ          partfour4
+	VMOVUPS      X1, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y1, X1
+
+partfour4:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo4
+	VMOVLPS X1, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X1, X1
+
+parttwo4:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone4
+	VMOVSS X1, (R10)
+
+partdone4:
+	JMP nextvector
+
+slowblock:
+	MOVQ $0x00000010, R10
+
+slow:
+	VMOVUPS (BX), Y1
+	VMOVUPS (SI), Y2
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR         consts<>+1184(SB), Y1, Y3
+	VSUBPS       consts<>+64(SB), Y3, Y3
+	VBROADCASTSS consts<>+416(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y4
+	VFMADD213PS  consts<>+128(SB), Y3, Y4
+	VSUBPS       consts<>+128(SB), Y4, Y5
+
+	// r = c - n ln2
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS consts<>+160(SB), Y5, Y6
+	VFNMADD231PS consts<>+192(SB), Y5, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y5
+	VFMADD213PS  consts<>+256(SB), Y6, Y5
+	VFMADD213PS  consts<>+288(SB), Y6, Y5
+	VFMADD213PS  consts<>+320(SB), Y6, Y5
+	VFMADD213PS  consts<>+352(SB), Y5, Y6
+	VCMPPS       $0x11, consts<>+480(SB), Y3, Y3
+	VPAND        consts<>+512(SB), Y3, Y3
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y4, Y5
+	VPERMPS     exp_half<>+0(SB), Y4, Y4
+	VPADDD      Y5, Y4, Y4
+	VPAND       consts<>+640(SB), Y5, Y5
+	VPADDD      Y3, Y5, Y5
+	VFMADD231PS Y6, Y4, Y4
+	VMULPS      Y5, Y4, Y4
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y3, Y4, Y3
+	VADDPS  consts<>+576(SB), Y4, Y4
+	VPSUBD  consts<>+576(SB), Y4, Y4
+	VPMAXSD Y4, Y3, Y3
+	VPMINUD consts<>+608(SB), Y3, Y3
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS       $0x11, consts<>+1216(SB), Y3, Y4
+	VBROADCASTSS consts<>+1216(SB), Y5
+	VMAXPS       Y3, Y5, Y5
+	VADDPS       Y0, Y5, Y6
+	VDIVPS       Y6, Y0, Y6
+	VMULPS       Y6, Y5, Y7
+	VBLENDVPS    Y4, Y3, Y7, Y7
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y8
+	VFMADD213PS  consts<>+1920(SB), Y5, Y8
+	VFMADD213PS  consts<>+1952(SB), Y5, Y8
+	VFMADD213PS  consts<>+1984(SB), Y5, Y8
+	VFMADD213PS  consts<>+2016(SB), Y5, Y8
+	VFMADD213PS  consts<>+2048(SB), Y5, Y8
+	VFMADD213PS  consts<>+2080(SB), Y5, Y8
+	VFMADD213PS  consts<>+2112(SB), Y5, Y8
+	VMULPS       Y8, Y5, Y8
+	VFMADD231PS  Y8, Y5, Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	VBLENDVPS    Y1, Y7, Y6, Y4
+	VBLENDVPS    Y1, Y6, Y7, Y5
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Y2, Y0, Y6
+	VBLENDVPS   Y1, Y2, Y6, Y7
+	VPAND       consts<>+32(SB), Y1, Y1
+	VPXOR       Y8, Y8, Y8
+	VCMPPS      $0x11, Y7, Y8, Y8
+	VPAND       Y1, Y8, Y1
+	VFMADD231PS Y1, Y7, Y3
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y2, Y5, Y1
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y6, Y4, Y7
+	VBROADCASTSS 12(DI), Y8
+	VBROADCASTSS 16(DI), Y9
+	VMULPS       Y6, Y9, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       Y3, Y9, Y8
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y10
+	VBLENDVPS Y10, Y4, Y5, Y11
+	VDIVPS    Y7, Y11, Y11
+	VPXOR     Y12, Y12, Y12
+	VCMPPS    $0x00, Y12, Y7, Y12
+	VBLENDVPS Y12, Y0, Y11, Y11
+	VBLENDVPS Y10, Y5, Y4, Y5
+	VMULPS    Y11, Y5, Y5
+	VMULPS    Y5, Y3, Y3
+	VPXOR     Y10, Y10, Y10
+	VCMPPS    $0x11, Y5, Y10, Y5
+	VPAND     Y3, Y5, Y3
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y6, Y4, Y1
+	VBROADCASTSS 8(DI), Y4
+	VFNMADD132PS consts<>+2208(SB), Y0, Y2
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y3, Y2, Y1
+	VMOVAPS      Y7, Y2
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_371
+	VMULPS Y2, Y2, Y2
+	JMP    focusdone371
+
+focusnot0_371:
+	CMPQ    R8, $+2
+	JGE     focusnot1_371
+	VMOVAPS Y0, Y2
+	JMP     focusdone371
+
+focusnot1_371:
+	CMPQ R8, $+3
+	JGE  focusnot2_371
+	JMP  focusdone371
+
+focusnot2_371:
+	CMPQ    R8, $+4
+	JGE     focusnot3_371
+	VSQRTPS Y2, Y2
+	JMP     focusdone371
+
+focusnot3_371:
+	CMPQ         R8, $+5
+	JGE          focusnot4_371
+	VSQRTPS      Y2, Y3
+	VMOVAPS      Y2, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2144(SB), Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVAPS      Y4, Y2
+	JMP          focusdone371
+
+focusnot4_371:
+	CMPQ         R8, $+6
+	JGE          focusnot5_371
+	VSQRTPS      Y2, Y3
+	VMULPS       Y2, Y2, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y2, Y2, Y5
+	VMOVAPS      Y2, Y6
+	VFNMADD231PS Y3, Y3, Y6
+	VMULPS       Y6, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y5
+	VMULPS       Y3, Y5, Y2
+	VFMADD231PS  Y3, Y4, Y2
+	JMP          focusdone371
+
+focusnot5_371:
+	CMPQ        R8, $+7
+	JGE         focusnot6_371
+	VMULPS      Y2, Y2, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y2, Y2, Y4
+	VMULPS      Y2, Y4, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VMOVAPS     Y4, Y2
+	JMP         focusdone371
+
+focusnot6_371:
+	CMPQ        R8, $+8
+	JGE         focusnot7_371
+	VMULPS      Y2, Y2, Y3
+	VFMSUB213PS Y3, Y2, Y2
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y2, Y4, Y2
+	VFMADD231PS Y3, Y3, Y2
+	JMP         focusdone371
+
+focusnot7_371:
+	CMPQ        R8, $+9
+	JGE         focusnot8_371
+	VMULPS      Y2, Y2, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y2, Y2, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y6
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y2, Y3, Y3
+	VFMADD231PS Y2, Y5, Y3
+	VMOVAPS     Y3, Y2
+	JMP         focusdone371
+
+focusnot8_371:
+	LEAQ         24(DI), R11
+	VMOVUPS      Y8, (SP)
+	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y9, 64(SP)
+	VMOVUPS      Y1, 96(SP)
+	VBROADCASTSS (R11), Y1
+	VBROADCASTSS 4(R11), Y3
+	VBROADCASTSS 8(R11), Y4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND        consts<>+32(SB), Y2, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y1, Y9
+	VFMSUB213PS Y9, Y1, Y7
+	VFMADD213PS Y9, Y3, Y6
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y1, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS  Y4, Y3, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y12, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y1, consts<>+928(SB), Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VBLENDVPS    Y1, Y6, Y7, Y1
+	VBLENDVPS    Y4, Y1, Y3, Y1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R11), Y3
+	VPAND        Y3, Y2, Y3
+	VPOR         Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
+	VBROADCASTSS consts<>+928(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R11), Y4
+	VPAND        Y4, Y2, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y3, Y2, Y2
+	VPCMPGTD     consts<>+928(SB), Y5, Y3
+	VPOR         Y2, Y3, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y2
+	VMOVUPS      (SP), Y8
+	VMOVUPS      32(SP), Y7
+	VMOVUPS      64(SP), Y9
+	VMOVUPS      96(SP), Y1
+
+focusdone371:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y2, Y8, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
+	VBLENDVPS Y4, Y3, Y8, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y3
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y2, Y9, Y2
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y1, Y2, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
+	VMOVUPS      Y3, (CX)
+	VMOVUPS      Y1, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $+32, BX
@@ -9469,435 +12334,406 @@ slowvector:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y3
-	VMASKMOVPS (BX), Y3, Y4
-	VBLENDVPS  Y3, Y4, Y0, Y4
-	VMASKMOVPS (SI), Y3, Y5
-	VPXOR      Y6, Y6, Y6
-	VBLENDVPS  Y3, Y5, Y6, Y3
+	VMOVUPS    (R10)(R11*4), Y1
+	VMASKMOVPS (BX), Y1, Y2
+	VBLENDVPS  Y1, Y2, Y0, Y2
+	VMASKMOVPS (SI), Y1, Y3
+	VPXOR      Y4, Y4, Y4
+	VBLENDVPS  Y1, Y3, Y4, Y1
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y4, Y5
-	VSUBPS       consts<>+64(SB), Y5, Y5
-	VBROADCASTSS consts<>+416(SB), Y6
-	VMAXPS       Y5, Y6, Y5
+	VPOR         consts<>+1184(SB), Y2, Y3
+	VSUBPS       consts<>+64(SB), Y3, Y3
+	VBROADCASTSS consts<>+416(SB), Y4
+	VMAXPS       Y3, Y4, Y3
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+128(SB), Y5, Y6
-	VSUBPS       consts<>+128(SB), Y6, Y7
+	VBROADCASTSS consts<>+96(SB), Y4
+	VFMADD213PS  consts<>+128(SB), Y3, Y4
+	VSUBPS       consts<>+128(SB), Y4, Y5
 
 	// r = c - n ln2
-	VMOVAPS      Y5, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
+	VMOVAPS      Y3, Y6
+	VFNMADD231PS consts<>+160(SB), Y5, Y6
+	VFNMADD231PS consts<>+192(SB), Y5, Y6
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y7
-	VFMADD213PS  consts<>+256(SB), Y8, Y7
-	VFMADD213PS  consts<>+288(SB), Y8, Y7
-	VFMADD213PS  consts<>+320(SB), Y8, Y7
-	VFMADD213PS  consts<>+352(SB), Y7, Y8
-	VCMPPS       $0x11, consts<>+480(SB), Y5, Y5
-	VPAND        consts<>+512(SB), Y5, Y5
+	VBROADCASTSS consts<>+224(SB), Y5
+	VFMADD213PS  consts<>+256(SB), Y6, Y5
+	VFMADD213PS  consts<>+288(SB), Y6, Y5
+	VFMADD213PS  consts<>+320(SB), Y6, Y5
+	VFMADD213PS  consts<>+352(SB), Y5, Y6
+	VCMPPS       $0x11, consts<>+480(SB), Y3, Y3
+	VPAND        consts<>+512(SB), Y3, Y3
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y6, Y7
-	VPERMPS     exp_half<>+0(SB), Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPAND       consts<>+640(SB), Y7, Y7
-	VPADDD      Y5, Y7, Y7
-	VFMADD231PS Y8, Y6, Y6
-	VMULPS      Y7, Y6, Y6
+	VPSLLD      $0x14, Y4, Y5
+	VPERMPS     exp_half<>+0(SB), Y4, Y4
+	VPADDD      Y5, Y4, Y4
+	VPAND       consts<>+640(SB), Y5, Y5
+	VPADDD      Y3, Y5, Y5
+	VFMADD231PS Y6, Y4, Y4
+	VMULPS      Y5, Y4, Y4
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y5, Y6, Y5
-	VADDPS  consts<>+576(SB), Y6, Y6
-	VPSUBD  consts<>+576(SB), Y6, Y6
-	VPMAXSD Y6, Y5, Y5
-	VPMINUD consts<>+608(SB), Y5, Y5
+	VPSUBD  Y3, Y4, Y3
+	VADDPS  consts<>+576(SB), Y4, Y4
+	VPSUBD  consts<>+576(SB), Y4, Y4
+	VPMAXSD Y4, Y3, Y3
+	VPMINUD consts<>+608(SB), Y3, Y3
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y5, Y6
-	VBROADCASTSS consts<>+1216(SB), Y7
-	VMAXPS       Y5, Y7, Y7
-	VADDPS       Y0, Y7, Y8
-	VDIVPS       Y8, Y0, Y8
-	VMULPS       Y8, Y7, Y9
+	VCMPPS       $0x11, consts<>+1216(SB), Y3, Y4
+	VBROADCASTSS consts<>+1216(SB), Y5
+	VMAXPS       Y3, Y5, Y5
+	VADDPS       Y0, Y5, Y6
+	VDIVPS       Y6, Y0, Y6
+	VMULPS       Y6, Y5, Y7
+	VBLENDVPS    Y4, Y3, Y7, Y7
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y7, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
-	VPAND  consts<>+640(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y0, Y12
-	VPERMILPS   Y10, Y2, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y7, Y13
-	VCVTDQ2PS   Y11, Y7
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
-	VFMADD231PS  Y14, Y12, Y15
-	VFMADD231PS  consts<>+1056(SB), Y7, Y10
-	VFMADD231PS  Y15, Y12, Y10
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y7, Y11
-	VADDPS      Y13, Y11, Y7
-	VSUBPS      Y7, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y7, Y7
-	VBLENDVPS   Y6, Y5, Y9, Y9
-	VBLENDVPS   Y6, Y5, Y7, Y5
-	VBLENDVPS   Y4, Y9, Y8, Y6
-	VBLENDVPS   Y4, Y8, Y9, Y7
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y8
+	VFMADD213PS  consts<>+1920(SB), Y5, Y8
+	VFMADD213PS  consts<>+1952(SB), Y5, Y8
+	VFMADD213PS  consts<>+1984(SB), Y5, Y8
+	VFMADD213PS  consts<>+2016(SB), Y5, Y8
+	VFMADD213PS  consts<>+2048(SB), Y5, Y8
+	VFMADD213PS  consts<>+2080(SB), Y5, Y8
+	VFMADD213PS  consts<>+2112(SB), Y5, Y8
+	VMULPS       Y8, Y5, Y8
+	VFMADD231PS  Y8, Y5, Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	VBLENDVPS    Y2, Y7, Y6, Y4
+	VBLENDVPS    Y2, Y6, Y7, Y5
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Y3, Y0, Y8
-	VBLENDVPS   Y4, Y3, Y8, Y9
-	VPXOR       Y10, Y10, Y10
-	VCMPPS      $0x11, Y9, Y10, Y10
-	VPAND       consts<>+0(SB), Y4, Y4
-	VPAND       Y4, Y10, Y4
-	VFMADD231PS Y4, Y9, Y5
+	VSUBPS      Y1, Y0, Y6
+	VBLENDVPS   Y2, Y1, Y6, Y7
+	VPAND       consts<>+32(SB), Y2, Y2
+	VPXOR       Y8, Y8, Y8
+	VCMPPS      $0x11, Y7, Y8, Y8
+	VPAND       Y2, Y8, Y2
+	VFMADD231PS Y2, Y7, Y3
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y7, Y4
-	VMOVAPS      Y4, Y9
-	VFMADD231PS  Y8, Y6, Y9
-	VBROADCASTSS 12(DI), Y10
-	VBROADCASTSS 16(DI), Y11
-	VMULPS       Y8, Y11, Y11
-	VFMADD231PS  Y3, Y10, Y11
-	VMULPS       Y5, Y11, Y10
-	VMOVAPS      Y9, Y13
+	VMULPS       Y1, Y5, Y2
+	VMOVAPS      Y2, Y7
+	VFMADD231PS  Y6, Y4, Y7
+	VBROADCASTSS 12(DI), Y8
+	VBROADCASTSS 16(DI), Y9
+	VMULPS       Y6, Y9, Y9
+	VFMADD231PS  Y1, Y8, Y9
+	VMULPS       Y3, Y9, Y8
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y10
+	VBLENDVPS Y10, Y4, Y5, Y11
+	VDIVPS    Y7, Y11, Y11
+	VPXOR     Y12, Y12, Y12
+	VCMPPS    $0x00, Y12, Y7, Y12
+	VBLENDVPS Y12, Y0, Y11, Y11
+	VBLENDVPS Y10, Y5, Y4, Y5
+	VMULPS    Y11, Y5, Y5
+	VMULPS    Y5, Y3, Y3
+	VPXOR     Y10, Y10, Y10
+	VCMPPS    $0x11, Y5, Y10, Y5
+	VPAND     Y3, Y5, Y3
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y6, Y4, Y2
+	VBROADCASTSS 8(DI), Y4
+	VFNMADD132PS consts<>+2208(SB), Y0, Y1
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVAPS      Y7, Y1
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_248
-	VMULPS Y9, Y9, Y13
-	JMP    focusdone248
+	JGE    focusnot0_372
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone372
 
-focusnot0_248:
+focusnot0_372:
 	CMPQ    R8, $+2
-	JGE     focusnot1_248
-	VMOVAPS Y0, Y13
-	JMP     focusdone248
+	JGE     focusnot1_372
+	VMOVAPS Y0, Y1
+	JMP     focusdone372
 
-focusnot1_248:
+focusnot1_372:
 	CMPQ R8, $+3
-	JGE  focusnot2_248
-	JMP  focusdone248
+	JGE  focusnot2_372
+	JMP  focusdone372
 
-focusnot2_248:
+focusnot2_372:
 	CMPQ    R8, $+4
-	JGE     focusnot3_248
-	VSQRTPS Y9, Y13
-	JMP     focusdone248
+	JGE     focusnot3_372
+	VSQRTPS Y1, Y1
+	JMP     focusdone372
 
-focusnot3_248:
+focusnot3_372:
 	CMPQ         R8, $+5
-	JGE          focusnot4_248
-	VSQRTPS      Y9, Y12
-	VMOVAPS      Y9, Y13
-	VFNMADD231PS Y12, Y12, Y13
-	VMULPS       consts<>+2080(SB), Y12, Y14
-	VMULPS       Y14, Y13, Y13
-	VFMADD231PS  Y12, Y9, Y13
-	JMP          focusdone248
+	JGE          focusnot4_372
+	VSQRTPS      Y1, Y3
+	VMOVAPS      Y1, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2144(SB), Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y3, Y1, Y4
+	VMOVAPS      Y4, Y1
+	JMP          focusdone372
 
-focusnot4_248:
+focusnot4_372:
 	CMPQ         R8, $+6
-	JGE          focusnot5_248
-	VSQRTPS      Y9, Y12
-	VMULPS       Y9, Y9, Y14
-	VMOVAPS      Y14, Y13
-	VFMSUB231PS  Y9, Y9, Y13
-	VMOVAPS      Y9, Y15
-	VFNMADD231PS Y12, Y12, Y15
-	VMULPS       Y15, Y9, Y15
-	VFMADD231PS  consts<>+2080(SB), Y15, Y13
-	VMULPS       Y12, Y13, Y13
-	VFMADD231PS  Y12, Y14, Y13
-	JMP          focusdone248
+	JGE          focusnot5_372
+	VSQRTPS      Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y1, Y1, Y5
+	VMOVAPS      Y1, Y6
+	VFNMADD231PS Y3, Y3, Y6
+	VMULPS       Y6, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y5
+	VMULPS       Y3, Y5, Y1
+	VFMADD231PS  Y3, Y4, Y1
+	JMP          focusdone372
 
-focusnot5_248:
+focusnot5_372:
 	CMPQ        R8, $+7
-	JGE         focusnot6_248
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone248
+	JGE         focusnot6_372
+	VMULPS      Y1, Y1, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y1, Y1, Y4
+	VMULPS      Y1, Y4, Y4
+	VFMADD231PS Y1, Y3, Y4
+	VMOVAPS     Y4, Y1
+	JMP         focusdone372
 
-focusnot6_248:
+focusnot6_372:
 	CMPQ        R8, $+8
-	JGE         focusnot7_248
-	VMULPS      Y9, Y9, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y9, Y9, Y13
-	VADDPS      Y12, Y12, Y14
-	VMULPS      Y13, Y14, Y13
-	VFMADD231PS Y12, Y12, Y13
-	JMP         focusdone248
+	JGE         focusnot7_372
+	VMULPS      Y1, Y1, Y3
+	VFMSUB213PS Y3, Y1, Y1
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y1, Y4, Y1
+	VFMADD231PS Y3, Y3, Y1
+	JMP         focusdone372
 
-focusnot7_248:
+focusnot7_372:
 	CMPQ        R8, $+9
-	JGE         focusnot8_248
-	VMULPS      Y9, Y9, Y13
-	VMOVAPS     Y13, Y14
-	VFMSUB231PS Y9, Y9, Y14
-	VMULPS      Y13, Y13, Y12
-	VADDPS      Y13, Y13, Y15
-	VFMSUB213PS Y12, Y13, Y13
-	VFMADD231PS Y14, Y15, Y13
-	VMULPS      Y9, Y13, Y13
-	VFMADD231PS Y9, Y12, Y13
-	JMP         focusdone248
+	JGE         focusnot8_372
+	VMULPS      Y1, Y1, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y1, Y1, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y6
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y6, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y5, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone372
 
-focusnot8_248:
-	LEAQ         20(DI), R10
-	VMOVUPS      Y10, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y6, 64(SP)
-	VMOVUPS      Y7, 96(SP)
-	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y8, 160(SP)
-	VMOVUPS      Y4, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y11, 256(SP)
-	VBROADCASTSS (R10), Y3
-	VBROADCASTSS 4(R10), Y4
-	VBROADCASTSS 8(R10), Y5
+focusnot8_372:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y8, (SP)
+	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y9, 64(SP)
+	VMOVUPS      Y2, 96(SP)
+	VBROADCASTSS (R10), Y2
+	VBROADCASTSS 4(R10), Y3
+	VBROADCASTSS 8(R10), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y13, Y6
-	VPSUBD       consts<>+1248(SB), Y6, Y7
-	VCVTDQ2PS    Y6, Y8
-	VPSUBD       consts<>+1760(SB), Y8, Y8
-	VBROADCASTSS consts<>+1120(SB), Y9
-	VPCMPGTD     Y6, Y9, Y9
-	VBLENDVPS    Y9, Y8, Y7, Y7
-	VPSRAD       $0x17, Y7, Y8
-	VPSRLD       $0x14, Y7, Y9
-	VPAND        consts<>+1280(SB), Y7, Y7
-	VPADDD       consts<>+1312(SB), Y7, Y7
-	VCVTDQ2PS    Y8, Y8
+	VPAND        consts<>+32(SB), Y1, Y5
+	VPSUBD       consts<>+1248(SB), Y5, Y6
+	VCVTDQ2PS    Y5, Y7
+	VPSUBD       consts<>+1760(SB), Y7, Y7
+	VBROADCASTSS consts<>+1120(SB), Y8
+	VPCMPGTD     Y5, Y8, Y8
+	VBLENDVPS    Y8, Y7, Y6, Y6
+	VPSRAD       $0x17, Y6, Y7
+	VPSRLD       $0x14, Y6, Y8
+	VPAND        consts<>+1280(SB), Y6, Y6
+	VPADDD       consts<>+1312(SB), Y6, Y6
+	VCVTDQ2PS    Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y9, Y10
-	VFMADD213PS  consts<>+672(SB), Y10, Y7
-	VMULPS       consts<>+1344(SB), Y7, Y10
-	VMOVAPS      Y7, Y11
-	VFMADD231PS  Y10, Y7, Y11
-	VSUBPS       Y11, Y7, Y12
-	VFMADD231PS  Y10, Y7, Y12
-	VMULPS       Y7, Y7, Y10
-	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y7, Y14
-	VFMADD213PS  consts<>+1440(SB), Y7, Y14
-	VFMADD213PS  consts<>+1472(SB), Y7, Y14
-	VFMADD213PS  consts<>+1504(SB), Y7, Y14
-	VMULPS       Y7, Y10, Y7
-	VFMADD231PS  Y14, Y7, Y12
-	VADDPS       Y12, Y11, Y7
+	VPERMPS      pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS  consts<>+672(SB), Y9, Y6
+	VMULPS       consts<>+1344(SB), Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VSUBPS       Y10, Y6, Y11
+	VFMADD231PS  Y9, Y6, Y11
+	VMULPS       Y6, Y6, Y9
+	VBROADCASTSS consts<>+1376(SB), Y12
+	VFMADD213PS  consts<>+1408(SB), Y6, Y12
+	VFMADD213PS  consts<>+1440(SB), Y6, Y12
+	VFMADD213PS  consts<>+1472(SB), Y6, Y12
+	VFMADD213PS  consts<>+1504(SB), Y6, Y12
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  Y12, Y6, Y11
+	VADDPS       Y11, Y10, Y6
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y9, Y10
-	VADDPS      Y10, Y8, Y8
-	VMULPS      Y8, Y3, Y10
-	VFMSUB213PS Y10, Y3, Y8
-	VFMADD213PS Y10, Y4, Y7
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y2, Y9
+	VFMSUB213PS Y9, Y2, Y7
+	VFMADD213PS Y9, Y3, Y6
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y7, Y14
-	VSUBPS      consts<>+1536(SB), Y14, Y15
-	VSUBPS      Y15, Y10, Y10
-	VFMADD231PS Y11, Y4, Y10
-	VPERMPS     pow_tl<>+0(SB), Y9, Y9
-	VFMADD231PS Y9, Y3, Y8
-	VFMADD231PS Y11, Y5, Y8
-	VFMADD231PS Y12, Y4, Y8
-	VADDPS      Y8, Y10, Y4
+	VADDPS      consts<>+1536(SB), Y6, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y3, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y2, Y7
+	VFMADD231PS Y10, Y4, Y7
+	VFMADD231PS Y11, Y3, Y7
+	VADDPS      Y7, Y9, Y3
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y5
-	VFMADD213PS  consts<>+1600(SB), Y4, Y5
-	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y8
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  consts<>+160(SB), Y4, Y5
-	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
-	VFMADD231PS  Y5, Y4, Y8
+	VBROADCASTSS consts<>+1568(SB), Y4
+	VFMADD213PS  consts<>+1600(SB), Y3, Y4
+	VFMADD213PS  consts<>+1632(SB), Y3, Y4
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y4, Y7, Y4
+	VFMADD231PS  consts<>+160(SB), Y3, Y4
+	VPERMPS      pow_full_hi<>+0(SB), Y12, Y3
+	VPERMPS      pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS  Y4, Y3, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y14, Y5
-	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y8, Y4, Y9
-	VPSLLD  $0x17, Y5, Y10
-	VPADDD  Y10, Y9, Y10
-	VPMINUD Y1, Y10, Y10
+	VPSUBD  consts<>+1536(SB), Y12, Y4
+	VPSRAD  $0x03, Y4, Y4
+	VADDPS  Y7, Y3, Y8
+	VPSLLD  $0x17, Y4, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y11, Y11, Y11
-	VPMINSD      Y11, Y5, Y5
-	VBROADCASTSS consts<>+1792(SB), Y11
-	VPSUBD       Y5, Y11, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VADDPS       Y4, Y5, Y11
-	VSUBPS       Y5, Y11, Y12
-	VSUBPS       Y12, Y4, Y4
-	VADDPS       Y8, Y4, Y4
-	VADDPS       Y4, Y11, Y4
-	VCMPPS       $0x11, Y5, Y9, Y8
-	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y8, Y4, Y10, Y4
+	VPXOR        Y10, Y10, Y10
+	VPMINSD      Y10, Y4, Y4
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPSUBD       Y4, Y10, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VADDPS       Y3, Y4, Y10
+	VSUBPS       Y4, Y10, Y11
+	VSUBPS       Y11, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y3, Y10, Y3
+	VCMPPS       $0x11, Y4, Y8, Y7
+	VPSUBD       Y4, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y9, Y3
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y7, Y5, Y5
-	VBLENDVPS    Y5, Y1, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPXOR        Y5, Y5, Y5
-	VPCMPEQD     Y5, Y6, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y1, Y7, Y7
-	VBLENDVPS    Y5, Y7, Y4, Y4
-	VPCMPEQD     Y1, Y6, Y5
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y7, Y1, Y3
-	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSS consts<>+1824(SB), Y4
+	VCMPPS       $0x11, Y6, Y4, Y4
+	VBLENDVPS    Y4, consts<>+928(SB), Y3, Y3
+	VCMPPS       $0x11, consts<>+1856(SB), Y6, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPEQD     Y4, Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, consts<>+928(SB), Y6, Y6
+	VBLENDVPS    Y4, Y6, Y3, Y3
+	VPCMPEQD     consts<>+928(SB), Y5, Y4
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS consts<>+928(SB), Y7
+	VBLENDVPS    Y2, Y6, Y7, Y2
+	VBLENDVPS    Y4, Y2, Y3, Y2
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y4
-	VPAND        Y4, Y13, Y4
-	VPOR         Y4, Y3, Y3
+	VBROADCASTSS 12(R10), Y3
+	VPAND        Y3, Y1, Y3
+	VPOR         Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y3, Y5, Y3
+	VBROADCASTSS consts<>+928(SB), Y4
+	VPCMPGTD     Y5, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 16(R10), Y4
+	VPAND        Y4, Y1, Y1
 	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y4, Y6, Y4
-	VPCMPGTD     Y6, Y1, Y5
-	VPAND        Y4, Y5, Y4
-	VBROADCASTSS 16(R10), Y5
-	VPAND        Y5, Y13, Y5
-	VPXOR        Y7, Y7, Y7
-	VPCMPGTD     Y5, Y7, Y5
-	VPAND        Y4, Y5, Y4
-	VPCMPGTD     Y1, Y6, Y5
-	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y13
-	VMOVUPS      (SP), Y10
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y6
-	VMOVUPS      96(SP), Y7
-	VMOVUPS      128(SP), Y3
-	VMOVUPS      160(SP), Y8
-	VMOVUPS      192(SP), Y4
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y11
+	VPCMPGTD     Y1, Y4, Y1
+	VPAND        Y3, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y5, Y3
+	VPOR         Y1, Y3, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y2, Y1
+	VMOVUPS      (SP), Y8
+	VMOVUPS      32(SP), Y7
+	VMOVUPS      64(SP), Y9
+	VMOVUPS      96(SP), Y2
 
-focusdone248:
+focusdone372:
 	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y10, Y12
-	VMULPS    Y13, Y10, Y14
-	VBLENDVPS Y12, Y14, Y10, Y10
-	VPMINUD   consts<>+608(SB), Y10, Y14
+	VMULPS    Y1, Y8, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y4
+	VBLENDVPS Y4, Y3, Y8, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y4
 
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS      $0x11, consts<>+2080(SB), Y3, Y10
-	VBLENDVPS   Y10, Y6, Y7, Y12
-	VDIVPS      Y9, Y12, Y12
-	VPXOR       Y15, Y15, Y15
-	VCMPPS      $0x00, Y15, Y9, Y9
-	VBLENDVPS   Y9, Y0, Y12, Y9
-	VBLENDVPS   Y10, Y7, Y6, Y7
-	VMULPS      Y9, Y7, Y7
-	VPXOR       Y9, Y9, Y9
-	VCMPPS      $0x11, Y7, Y9, Y9
-	VMULPS      Y7, Y5, Y5
-	VPAND       Y5, Y9, Y5
-	VFMSUB231PS Y8, Y6, Y4
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(DI), Y6
-	VFNMADD132PS consts<>+2144(SB), Y0, Y3
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  Y5, Y3, Y4
+	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Y3
-	VMULPS       Y13, Y11, Y5
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VCMPPS       $0x03, Y3, Y3, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y3
+	VMULPS       Y1, Y9, Y1
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
 	CMPQ         AX, $+8
-	JLT          partless3
-	VMOVUPS      Y14, (CX)
-	JMP          partdone3
+	JLT          partless5
+	VMOVUPS      Y4, (CX)
+	JMP          partdone5
 
-partless3:
+partless5:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
-	JEQ          partfour3
-	VMOVUPS      X14, (R10)
+	JEQ          partfour5
+	VMOVUPS      X4, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y14, X14
+	VEXTRACTF128 $0x01, Y4, X4
 
-partfour3:
+partfour5:
 	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X14, (R10)
+	JEQ     parttwo5
+	VMOVLPS X4, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X14, X14
+	VPSRLDQ $0x08, X4, X4
 
-parttwo3:
+parttwo5:
 	TESTQ  $0x00000001, AX
-	JEQ    partdone3
-	VMOVSS X14, (R10)
+	JEQ    partdone5
+	VMOVSS X4, (R10)
 
-partdone3:
+partdone5:
 	CMPQ    AX, $+8
-	JLT     partless4
-	VMOVUPS Y3, (DX)
-	JMP     partdone4
+	JLT     partless6
+	VMOVUPS Y1, (DX)
+	JMP     partdone6
 
-partless4:
+partless6:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
-	JEQ          partfour4
-	VMOVUPS      X3, (R10)
+	JEQ          partfour6
+	VMOVUPS      X1, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y1, X1
 
-partfour4:
+partfour6:
 	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X3, (R10)
+	JEQ     parttwo6
+	VMOVLPS X1, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X1, X1
 
-parttwo4:
+parttwo6:
 	TESTQ  $0x00000001, AX
-	JEQ    partdone4
-	VMOVSS X3, (R10)
+	JEQ    partdone6
+	VMOVSS X1, (R10)
 
-partdone4:
+partdone6:
 	ADDQ $+32, CX
 	ADDQ $+32, DX
 	ADDQ $+32, BX
@@ -9910,7 +12746,7 @@ partdone4:
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowSumAVX512(SB), NOSPLIT, $128-48
+TEXT ·rowSumAVX512(SB), NOSPLIT, $192-48
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
 	VBROADCASTSS consts<>+96(SB), Z2
@@ -9922,7 +12758,7 @@ TEXT ·rowSumAVX512(SB), NOSPLIT, $128-48
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2176(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z11
 
 row:
 	MOVQ    classes+32(FP), AX
@@ -9942,7 +12778,8 @@ row:
 	MOVL    SI, (BX)
 	VPXORD  Z13, Z13, Z13
 	VPXORD  Z14, Z14, Z14
-	LEAQ    (SP), BX
+	LEAQ    63(SP), BX
+	ANDQ    $-64, BX
 	CMPQ    AX, $+129
 	JLT     begin
 	VPXORD  Z12, Z12, Z12
@@ -10239,7 +13076,7 @@ slow:
 
 // func rowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowSumAVX2(SB), NOSPLIT, $128-48
+TEXT ·rowSumAVX2(SB), NOSPLIT, $192-48
 	VMOVUPS      exp_one<>+0(SB), Y0
 	VBROADCASTSS consts<>+128(SB), Y1
 	VBROADCASTSS consts<>+64(SB), Y2
@@ -10267,7 +13104,8 @@ row:
 	VPXOR   Y8, Y8, Y8
 	VPXOR   Y9, Y9, Y9
 	VPXOR   Y10, Y10, Y10
-	LEAQ    (SP), BX
+	LEAQ    63(SP), BX
+	ANDQ    $-64, BX
 	CMPQ    AX, $+129
 	JLT     begin
 	VPXOR   Y7, Y7, Y7
@@ -10565,7 +13403,7 @@ sum_part:
 
 sum_done:
 	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2176(SB), Y8, Y7
+	VPCMPGTD     consts<>+2240(SB), Y8, Y7
 	VMOVMSKPS    Y7, SI
 	TESTL        SI, SI
 	JNE          slow
@@ -10653,7 +13491,7 @@ slow:
 
 // func rowExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowExpAVX512(SB), NOSPLIT, $128-56
+TEXT ·rowExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
 	VBROADCASTSS consts<>+96(SB), Z2
@@ -10665,7 +13503,7 @@ TEXT ·rowExpAVX512(SB), NOSPLIT, $128-56
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2176(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z11
 
 row:
 	MOVQ    classes+40(FP), AX
@@ -10760,7 +13598,8 @@ look_done:
 	JNE      slow
 	MOVQ     dst+0(FP), BX
 	VPXORD   Z13, Z13, Z13
-	LEAQ     (SP), SI
+	LEAQ     63(SP), SI
+	ANDQ     $-64, SI
 	CMPQ     AX, $+129
 	JLT      begin
 	VPXORD   Z12, Z12, Z12
@@ -11050,7 +13889,7 @@ slow:
 
 // func rowExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowExpAVX2(SB), NOSPLIT, $128-56
+TEXT ·rowExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS      exp_one<>+0(SB), Y0
 	VBROADCASTSS consts<>+128(SB), Y1
 	VBROADCASTSS consts<>+64(SB), Y2
@@ -11172,14 +14011,15 @@ look_done:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2176(SB), Y9, Y8
+	VPCMPGTD  consts<>+2240(SB), Y9, Y8
 	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slow
 	MOVQ      dst+0(FP), BX
 	VPXOR     Y9, Y9, Y9
 	VPXOR     Y10, Y10, Y10
-	LEAQ      (SP), SI
+	LEAQ      63(SP), SI
+	ANDQ      $-64, SI
 	CMPQ      AX, $+129
 	JLT       begin
 	VPXOR     Y8, Y8, Y8
@@ -11619,7 +14459,7 @@ TEXT ·partSumAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2176(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z11
 	MOVQ         n+16(FP), AX
 	MOVQ         label+24(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -12170,7 +15010,7 @@ sum_part:
 
 sum_done:
 	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2176(SB), Y10, Y7
+	VPCMPGTD     consts<>+2240(SB), Y10, Y7
 	VMOVMSKPS    Y7, SI
 	TESTL        SI, SI
 	JNE          slow
@@ -12217,7 +15057,7 @@ TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2176(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z11
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
@@ -12639,7 +15479,7 @@ look_done:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2176(SB), Y9, Y8
+	VPCMPGTD  consts<>+2240(SB), Y9, Y8
 	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slow
@@ -13014,7 +15854,7 @@ slow:
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·rowMostAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+608(SB), Z0
-	VBROADCASTSS consts<>+0(SB), Z1
+	VBROADCASTSS consts<>+32(SB), Z1
 
 row:
 	MOVQ         sums+0(FP), AX
@@ -13126,7 +15966,7 @@ next:
 // Requires: AVX, AVX2, CMOV
 TEXT ·rowMostAVX2(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+608(SB), Y0
-	VBROADCASTSS consts<>+0(SB), Y1
+	VBROADCASTSS consts<>+32(SB), Y1
 
 row:
 	MOVQ         sums+0(FP), AX
@@ -13262,24 +16102,24 @@ next:
 
 // func rowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
-TEXT ·rowShiftedAVX512(SB), NOSPLIT, $128-40
-	VBROADCASTSS consts<>+2304(SB), Z0
-	VBROADCASTSS consts<>+2208(SB), Z1
-	VBROADCASTSS consts<>+2272(SB), Z2
-	VBROADCASTSS consts<>+2240(SB), Z3
+TEXT ·rowShiftedAVX512(SB), NOSPLIT, $192-40
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
 	VBROADCASTSS consts<>+384(SB), Z4
 	VBROADCASTSS consts<>+96(SB), Z5
 	VBROADCASTSS consts<>+160(SB), Z6
 	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+2400(SB), Z8
-	VBROADCASTSS consts<>+2432(SB), Z9
-	VBROADCASTSS consts<>+2464(SB), Z10
-	VBROADCASTSS consts<>+2496(SB), Z11
-	VBROADCASTSS consts<>+2528(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
 	VBROADCASTSS consts<>+928(SB), Z14
-	VBROADCASTSS consts<>+2336(SB), Z15
-	VBROADCASTSS consts<>+2368(SB), Z16
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
 
 row:
 	MOVQ    sums+0(FP), AX
@@ -13310,7 +16150,8 @@ row:
 	VSUBPS       Z17, Z0, Z19
 	VMULPS       Z6, Z17, Z17
 	VPXORD       Z21, Z21, Z21
-	LEAQ         (SP), BX
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
 	CMPQ         AX, $+129
 	JLT          begin
 	VPXORD       Z20, Z20, Z20
@@ -13554,11 +16395,11 @@ next:
 
 // func rowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowShiftedAVX2(SB), NOSPLIT, $128-40
-	VBROADCASTSS consts<>+2304(SB), Y0
-	VBROADCASTSS consts<>+2208(SB), Y1
-	VBROADCASTSS consts<>+2272(SB), Y2
-	VBROADCASTSS consts<>+2240(SB), Y3
+TEXT ·rowShiftedAVX2(SB), NOSPLIT, $192-40
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+2336(SB), Y2
+	VBROADCASTSS consts<>+2304(SB), Y3
 
 row:
 	MOVQ    sums+0(FP), AX
@@ -13572,7 +16413,7 @@ row:
 	// the shift and N
 	MOVQ         sums+0(FP), BX
 	VBROADCASTSS 256(BX), Y4
-	VPAND        consts<>+0(SB), Y4, Y5
+	VPAND        consts<>+32(SB), Y4, Y5
 	VCMPPS       $0x11, Y5, Y1, Y6
 	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
 	VPAND        Y6, Y5, Y5
@@ -13581,16 +16422,17 @@ row:
 	VMINPS       Y4, Y2, Y4
 	VMAXPS       Y4, Y3, Y4
 	VFMADD132PS  consts<>+96(SB), Y0, Y4
-	VPSUBD       consts<>+2336(SB), Y4, Y4
+	VPSUBD       consts<>+2400(SB), Y4, Y4
 	MOVQ         sums+0(FP), BX
 	VMOVSS       X4, 128(BX)
 	VCVTDQ2PS    Y4, Y4
-	VSUBPS       consts<>+2368(SB), Y4, Y4
+	VSUBPS       consts<>+2432(SB), Y4, Y4
 	VSUBPS       Y4, Y0, Y6
 	VMULPS       consts<>+160(SB), Y4, Y4
 	VPXOR        Y8, Y8, Y8
 	VPXOR        Y9, Y9, Y9
-	LEAQ         (SP), BX
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
 	CMPQ         AX, $+129
 	JLT          begin
 	VPXOR        Y7, Y7, Y7
@@ -13629,11 +16471,11 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y10, Y12
-	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
@@ -13651,11 +16493,11 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y10, Y12
-	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
@@ -13673,11 +16515,11 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y10, Y12
-	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
@@ -13695,11 +16537,11 @@ sum_round:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y10, Y12
-	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
@@ -13728,11 +16570,11 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y10, Y12
-	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
@@ -13750,11 +16592,11 @@ sum_tile:
 	VSUBPS       Y6, Y11, Y12
 	VFNMADD231PS consts<>+160(SB), Y12, Y10
 	VFNMADD231PS consts<>+192(SB), Y12, Y10
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y10, Y12
-	VFMADD213PS  consts<>+2464(SB), Y10, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y10, Y12
 	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y10, Y12
 	VFMADD213PS  consts<>+384(SB), Y12, Y10
 	VPSLLD       $0x17, Y11, Y11
@@ -13805,11 +16647,11 @@ sum_part:
 	VSUBPS       Y6, Y14, Y15
 	VFNMADD231PS consts<>+160(SB), Y15, Y10
 	VFNMADD231PS consts<>+192(SB), Y15, Y10
-	VBROADCASTSS consts<>+2400(SB), Y15
-	VFMADD213PS  consts<>+2432(SB), Y10, Y15
-	VFMADD213PS  consts<>+2464(SB), Y10, Y15
+	VBROADCASTSS consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y10, Y15
 	VFMADD213PS  consts<>+2528(SB), Y10, Y15
+	VFMADD213PS  consts<>+2560(SB), Y10, Y15
+	VFMADD213PS  consts<>+2592(SB), Y10, Y15
 	VFMADD213PS  consts<>+384(SB), Y10, Y15
 	VFMADD213PS  consts<>+384(SB), Y15, Y10
 	VPSLLD       $0x17, Y14, Y14
@@ -13828,11 +16670,11 @@ sum_part:
 	VSUBPS       Y6, Y12, Y13
 	VFNMADD231PS consts<>+160(SB), Y13, Y10
 	VFNMADD231PS consts<>+192(SB), Y13, Y10
-	VBROADCASTSS consts<>+2400(SB), Y13
-	VFMADD213PS  consts<>+2432(SB), Y10, Y13
-	VFMADD213PS  consts<>+2464(SB), Y10, Y13
+	VBROADCASTSS consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y10, Y13
 	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
 	VFMADD213PS  consts<>+384(SB), Y10, Y13
 	VFMADD213PS  consts<>+384(SB), Y13, Y10
 	VPSLLD       $0x17, Y12, Y12
@@ -13909,26 +16751,763 @@ next:
 	VZEROUPPER
 	RET
 
-// func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·partShiftedAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Z0
-	VBROADCASTSS consts<>+2208(SB), Z1
-	VBROADCASTSS consts<>+2272(SB), Z2
-	VBROADCASTSS consts<>+2240(SB), Z3
+// func rowShiftedExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rowShiftedExpAVX512(SB), NOSPLIT, $192-48
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
 	VBROADCASTSS consts<>+384(SB), Z4
 	VBROADCASTSS consts<>+96(SB), Z5
 	VBROADCASTSS consts<>+160(SB), Z6
 	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+2400(SB), Z8
-	VBROADCASTSS consts<>+2432(SB), Z9
-	VBROADCASTSS consts<>+2464(SB), Z10
-	VBROADCASTSS consts<>+2496(SB), Z11
-	VBROADCASTSS consts<>+2528(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
 	VBROADCASTSS consts<>+928(SB), Z14
-	VBROADCASTSS consts<>+2336(SB), Z15
-	VBROADCASTSS consts<>+2368(SB), Z16
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z18
+	VCMPPS       $0x11, Z18, Z1, K1
+	VCMPPS       $0x11, Z14, Z18, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z18
+	VSUBPS       Z18, Z17, Z17
+	VMINPS       Z17, Z2, Z17
+	VMAXPS       Z17, Z3, Z17
+	VFMADD213PS  Z0, Z5, Z17
+	VPSUBD       Z15, Z17, Z17
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X17, 128(BX)
+	VCVTDQ2PS    Z17, Z17
+	VSUBPS       Z16, Z17, Z17
+	VSUBPS       Z17, Z0, Z19
+	VMULPS       Z6, Z17, Z17
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z21, Z21, Z21
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      Z20, (SI)
+	VMOVUPS      Z20, 64(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      64(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      64(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 64(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      128(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      128(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 128(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      192(R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      192(DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, 192(BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+256, DX
+	ADDQ         $+256, R8
+	ADDQ         $+256, BX
+	ADDQ         $-64, DI
+	CMPQ         DI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (R8), Z22
+	VPCMPD       $0x06, Z20, Z22, K1
+	VMOVUPS      (DX), Z20
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VPXORD       Z20, Z20, Z20
+	VMOVUPS      (DX), K1, Z20
+	VPXORD       Z22, Z22, Z22
+	VMOVUPS      (R8), Z23
+	VPCMPD       $0x06, Z22, Z23, K2
+	VSUBPS       Z18, Z20, Z20
+	VMOVAPS.Z    Z20, K2, Z20
+	VMOVAPS.Z    Z20, K1, Z20
+	VMAXPS       Z20, Z17, Z20
+	VMOVAPS      Z19, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VSUBPS       Z19, Z22, Z23
+	VFNMADD231PS Z6, Z23, Z20
+	VFNMADD231PS Z7, Z23, Z20
+	VMOVAPS      Z9, Z23
+	VFMADD231PS  Z8, Z20, Z23
+	VFMADD213PS  Z10, Z20, Z23
+	VFMADD213PS  Z11, Z20, Z23
+	VFMADD213PS  Z12, Z20, Z23
+	VFMADD213PS  Z4, Z20, Z23
+	VFMADD213PS  Z4, Z23, Z20
+	VPSLLD       $0x17, Z22, Z22
+	VMOVAPS.Z    Z22, K2, Z22
+	VMOVAPS.Z    Z22, K1, Z22
+	VMULPS       Z22, Z20, Z23
+	VMOVUPS      Z23, K1, (BX)
+	VFMADD231PS  Z22, Z20, Z21
+
+sum_done:
+	MOVQ          classes+40(FP), DI
+	CMPQ          DI, $+129
+	JLT           only
+	VCVTPS2PD     Y21, Z20
+	VEXTRACTF64X4 $0x01, Z21, Y21
+	VCVTPS2PD     Y21, Z21
+	VADDPD        (SI), Z20, Z20
+	VMOVUPS       Z20, (SI)
+	VADDPD        64(SI), Z21, Z21
+	VMOVUPS       Z21, 64(SI)
+	VPXORD        Z21, Z21, Z21
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (SI), Z17
+	VMOVUPS       64(SI), Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+	JMP           summed
+
+only:
+	MOVQ          sums+8(FP), AX
+	VCVTPS2PD     Y21, Z17
+	VEXTRACTF64X4 $0x01, Z21, Y18
+	VCVTPS2PD     Y18, Z18
+	VADDPD        Z18, Z17, Z17
+	VEXTRACTF64X4 $0x01, Z17, Y18
+	VADDPD        Y18, Y17, Y17
+	VEXTRACTF32X4 $0x01, Y17, X18
+	VADDPD        X18, X17, X17
+	VPERMILPD     $0x01, X17, X18
+	VADDSD        X18, X17, X17
+	VCVTSD2SS     X17, X17, X17
+	VMOVSS        X17, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func rowShiftedExpAVX2(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·rowShiftedExpAVX2(SB), NOSPLIT, $192-48
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+2336(SB), Y2
+	VBROADCASTSS consts<>+2304(SB), Y3
+
+row:
+	MOVQ    sums+8(FP), AX
+	CMPL    640(AX), $0x00
+	JNE     next
+	MOVQ    classes+40(FP), AX
+	MOVQ    labels+24(FP), CX
+	MOVLQSX (CX), CX
+	MOVQ    logits+16(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Y4
+	VPAND        consts<>+32(SB), Y4, Y5
+	VCMPPS       $0x11, Y5, Y1, Y6
+	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
+	VPAND        Y6, Y5, Y5
+	VPAND        Y4, Y5, Y5
+	VSUBPS       Y5, Y4, Y4
+	VMINPS       Y4, Y2, Y4
+	VMAXPS       Y4, Y3, Y4
+	VFMADD132PS  consts<>+96(SB), Y0, Y4
+	VPSUBD       consts<>+2400(SB), Y4, Y4
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X4, 128(BX)
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       consts<>+2432(SB), Y4, Y4
+	VSUBPS       Y4, Y0, Y6
+	VMULPS       consts<>+160(SB), Y4, Y4
+	MOVQ         dst+0(FP), BX
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	LEAQ         63(SP), SI
+	ANDQ         $-64, SI
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y7, 64(SI)
+	VMOVUPS      Y7, 96(SI)
+
+begin:
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      64(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      64(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 64(BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      96(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      96(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 96(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+128, DX
+	ADDQ         $+128, R8
+	ADDQ         $+128, BX
+	ADDQ         $-32, DI
+	CMPQ         DI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      (R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      (DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y7, Y7
+	VMULPS       Y7, Y10, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y7, Y10, Y9
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R9
+	MOVQ         DI, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y7
+	VMASKMOVPS   (DX), Y7, Y10
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	MOVQ         $0x00000000, R10
+	MOVQ         DI, R9
+	SUBQ         $+8, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0x00000008, R10
+	MOVQ         R9, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y5, Y10, Y10
+	VPAND        Y10, Y13, Y10
+	VPAND        Y10, Y7, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y10, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y10
+	VFNMADD231PS consts<>+192(SB), Y15, Y10
+	VBROADCASTSS consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y10, Y15
+	VFMADD213PS  consts<>+2528(SB), Y10, Y15
+	VFMADD213PS  consts<>+2560(SB), Y10, Y15
+	VFMADD213PS  consts<>+2592(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y10, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y10
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y7, Y7
+	VMULPS       Y7, Y10, Y13
+	CMPQ         DI, $+8
+	JLT          partless1
+	VMOVUPS      Y13, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         BX, R10
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X13, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y13, X13
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X13, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X13, X13
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X13, (R10)
+
+partdone1:
+	VFMADD231PS  Y7, Y10, Y8
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      32(R8), Y10
+	VPCMPGTD     Y7, Y10, Y7
+	VSUBPS       Y5, Y12, Y10
+	VPAND        Y10, Y7, Y10
+	VPAND        Y10, Y11, Y10
+	VMAXPS       Y10, Y4, Y10
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y10, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y7, Y7
+	VPAND        Y7, Y11, Y7
+	VMULPS       Y7, Y10, Y11
+	CMPQ         R9, $+8
+	JLT          partless2
+	VMOVUPS      Y11, 32(BX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         BX, DI
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y11, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VFMADD231PS Y7, Y10, Y9
+
+sum_done:
+	MOVQ         classes+40(FP), DI
+	CMPQ         DI, $+129
+	JLT          only
+	VCVTPS2PD    X8, Y7
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VADDPD       32(SI), Y8, Y8
+	VMOVUPS      Y8, 32(SI)
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
+	VADDPD       96(SI), Y8, Y8
+	VMOVUPS      Y8, 96(SI)
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (SI), Y4
+	VADDPD       64(SI), Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VADDPD       96(SI), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	JMP          summed
+
+only:
+	MOVQ         sums+8(FP), AX
+	VCVTPS2PD    X8, Y4
+	VEXTRACTF128 $0x01, Y8, X5
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X9, Y6
+	VEXTRACTF128 $0x01, Y9, X7
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y6, Y4, Y4
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+
+summed:
+next:
+	ADDQ $+4, sums+8(FP)
+	ADDQ $+4, labels+24(FP)
+	MOVQ classes+40(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ AX, logits+16(FP)
+	ADDQ $-1, rows+32(FP)
+	CMPQ rows+32(FP), $0x00
+	JNE  row
+	VZEROUPPER
+	RET
+
+// func partShiftedAVX512(sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partShiftedAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
@@ -14150,10 +17729,10 @@ sum_done:
 // func partShiftedAVX2(sums *float32, total *[16]float64, logits *float32, n int, label int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Y0
-	VBROADCASTSS consts<>+2208(SB), Y1
-	VBROADCASTSS consts<>+2272(SB), Y2
-	VBROADCASTSS consts<>+2240(SB), Y3
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+2336(SB), Y2
+	VBROADCASTSS consts<>+2304(SB), Y3
 	VBROADCASTSS consts<>+384(SB), Y4
 	VBROADCASTSS consts<>+96(SB), Y5
 	VBROADCASTSS consts<>+160(SB), Y6
@@ -14165,7 +17744,7 @@ TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
 	// the shift and N
 	MOVQ         sums+0(FP), BX
 	VBROADCASTSS 256(BX), Y8
-	VPAND        consts<>+0(SB), Y8, Y9
+	VPAND        consts<>+32(SB), Y8, Y9
 	VCMPPS       $0x11, Y9, Y1, Y1
 	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
 	VPAND        Y1, Y9, Y1
@@ -14174,11 +17753,11 @@ TEXT ·partShiftedAVX2(SB), NOSPLIT, $0-40
 	VMINPS       Y8, Y2, Y2
 	VMAXPS       Y2, Y3, Y2
 	VFMADD213PS  Y0, Y5, Y2
-	VPSUBD       consts<>+2336(SB), Y2, Y2
+	VPSUBD       consts<>+2400(SB), Y2, Y2
 	MOVQ         sums+0(FP), BX
 	VMOVSS       X2, 128(BX)
 	VCVTDQ2PS    Y2, Y2
-	VSUBPS       consts<>+2368(SB), Y2, Y2
+	VSUBPS       consts<>+2432(SB), Y2, Y2
 	VSUBPS       Y2, Y0, Y0
 	VMULPS       Y6, Y2, Y2
 	VPXOR        Y9, Y9, Y9
@@ -14214,11 +17793,11 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
 	VFMADD213PS  Y4, Y8, Y12
 	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
@@ -14236,11 +17815,11 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
 	VFMADD213PS  Y4, Y8, Y12
 	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
@@ -14258,11 +17837,11 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
 	VFMADD213PS  Y4, Y8, Y12
 	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
@@ -14280,11 +17859,11 @@ sum_round:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
 	VFMADD213PS  Y4, Y8, Y12
 	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
@@ -14313,11 +17892,11 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
 	VFMADD213PS  Y4, Y8, Y12
 	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
@@ -14335,11 +17914,11 @@ sum_tile:
 	VSUBPS       Y0, Y11, Y12
 	VFNMADD231PS Y6, Y12, Y8
 	VFNMADD231PS Y7, Y12, Y8
-	VBROADCASTSS consts<>+2400(SB), Y12
-	VFMADD213PS  consts<>+2432(SB), Y8, Y12
-	VFMADD213PS  consts<>+2464(SB), Y8, Y12
+	VBROADCASTSS consts<>+2464(SB), Y12
 	VFMADD213PS  consts<>+2496(SB), Y8, Y12
 	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
 	VFMADD213PS  Y4, Y8, Y12
 	VFMADD213PS  Y4, Y12, Y8
 	VPSLLD       $0x17, Y11, Y11
@@ -14390,11 +17969,11 @@ sum_part:
 	VSUBPS       Y0, Y14, Y15
 	VFNMADD231PS Y6, Y15, Y8
 	VFNMADD231PS Y7, Y15, Y8
-	VBROADCASTSS consts<>+2400(SB), Y15
-	VFMADD213PS  consts<>+2432(SB), Y8, Y15
-	VFMADD213PS  consts<>+2464(SB), Y8, Y15
+	VBROADCASTSS consts<>+2464(SB), Y15
 	VFMADD213PS  consts<>+2496(SB), Y8, Y15
 	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+2560(SB), Y8, Y15
+	VFMADD213PS  consts<>+2592(SB), Y8, Y15
 	VFMADD213PS  Y4, Y8, Y15
 	VFMADD213PS  Y4, Y15, Y8
 	VPSLLD       $0x17, Y14, Y14
@@ -14413,11 +17992,11 @@ sum_part:
 	VSUBPS       Y0, Y12, Y13
 	VFNMADD231PS Y6, Y13, Y8
 	VFNMADD231PS Y7, Y13, Y8
-	VBROADCASTSS consts<>+2400(SB), Y13
-	VFMADD213PS  consts<>+2432(SB), Y8, Y13
-	VFMADD213PS  consts<>+2464(SB), Y8, Y13
+	VBROADCASTSS consts<>+2464(SB), Y13
 	VFMADD213PS  consts<>+2496(SB), Y8, Y13
 	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+2560(SB), Y8, Y13
+	VFMADD213PS  consts<>+2592(SB), Y8, Y13
 	VFMADD213PS  Y4, Y8, Y13
 	VFMADD213PS  Y4, Y13, Y8
 	VPSLLD       $0x17, Y12, Y12
@@ -14449,27 +18028,4475 @@ sum_done:
 	VZEROUPPER
 	RET
 
+// func partShiftedExpAVX512(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·partShiftedExpAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+2368(SB), Z0
+	VBROADCASTSS consts<>+2272(SB), Z1
+	VBROADCASTSS consts<>+2336(SB), Z2
+	VBROADCASTSS consts<>+2304(SB), Z3
+	VBROADCASTSS consts<>+384(SB), Z4
+	VBROADCASTSS consts<>+96(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+192(SB), Z7
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+32(SB), Z13
+	VBROADCASTSS consts<>+928(SB), Z14
+	VBROADCASTSS consts<>+2400(SB), Z15
+	VBROADCASTSS consts<>+2432(SB), Z16
+	MOVQ         n+32(FP), AX
+	MOVQ         label+40(FP), CX
+	MOVQ         logits+24(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Z17
+	VPANDD       Z13, Z17, Z13
+	VCMPPS       $0x11, Z13, Z1, K1
+	VCMPPS       $0x11, Z14, Z13, K2
+	KANDW        K1, K2, K1
+	VMOVAPS.Z    Z17, K1, Z1
+	VSUBPS       Z1, Z17, Z13
+	VMINPS       Z13, Z2, Z2
+	VMAXPS       Z2, Z3, Z2
+	VFMADD213PS  Z0, Z5, Z2
+	VPSUBD       Z15, Z2, Z2
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Z2, Z2
+	VSUBPS       Z16, Z2, Z2
+	VSUBPS       Z2, Z0, Z0
+	VMULPS       Z6, Z2, Z2
+	MOVQ         dst+0(FP), BX
+	VPXORD       Z14, Z14, Z14
+	MOVQ         total+16(FP), SI
+
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+64
+	JLT     sum_few
+
+sum_round:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      64(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      64(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 64(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      128(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      128(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 128(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      192(R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      192(DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, 192(BX)
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+256, DX
+	ADDQ         $+256, R8
+	ADDQ         $+256, BX
+	ADDQ         $-64, DI
+	CMPQ         DI, $+64
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (R8), Z13
+	VPCMPD       $0x06, Z3, Z13, K1
+	VMOVUPS      (DX), Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVL         $0x0000ffff, R9
+	BZHIL        DI, R9, R9
+	KMOVW        R9, K1
+	VPXORD       Z3, Z3, Z3
+	VMOVUPS      (DX), K1, Z3
+	VPXORD       Z13, Z13, Z13
+	VMOVUPS      (R8), Z15
+	VPCMPD       $0x06, Z13, Z15, K2
+	VSUBPS       Z1, Z3, Z3
+	VMOVAPS.Z    Z3, K2, Z3
+	VMOVAPS.Z    Z3, K1, Z3
+	VMAXPS       Z3, Z2, Z3
+	VMOVAPS      Z0, Z13
+	VFMADD231PS  Z5, Z3, Z13
+	VSUBPS       Z0, Z13, Z15
+	VFNMADD231PS Z6, Z15, Z3
+	VFNMADD231PS Z7, Z15, Z3
+	VMOVAPS      Z9, Z15
+	VFMADD231PS  Z8, Z3, Z15
+	VFMADD213PS  Z10, Z3, Z15
+	VFMADD213PS  Z11, Z3, Z15
+	VFMADD213PS  Z12, Z3, Z15
+	VFMADD213PS  Z4, Z3, Z15
+	VFMADD213PS  Z4, Z15, Z3
+	VPSLLD       $0x17, Z13, Z13
+	VMOVAPS.Z    Z13, K2, Z13
+	VMOVAPS.Z    Z13, K1, Z13
+	VMULPS       Z13, Z3, Z15
+	VMOVUPS      Z15, K1, (BX)
+	VFMADD231PS  Z13, Z3, Z14
+
+sum_done:
+	VCVTPS2PD     Y14, Z3
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VCVTPS2PD     Y13, Z13
+	VADDPD        (SI), Z3, Z3
+	VMOVUPS       Z3, (SI)
+	VADDPD        64(SI), Z13, Z13
+	VMOVUPS       Z13, 64(SI)
+	VPXORD        Z14, Z14, Z14
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	VZEROUPPER
+	RET
+
+// func partShiftedExpAVX2(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·partShiftedExpAVX2(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+2368(SB), Y0
+	VBROADCASTSS consts<>+2272(SB), Y1
+	VBROADCASTSS consts<>+2336(SB), Y2
+	VBROADCASTSS consts<>+2304(SB), Y3
+	VBROADCASTSS consts<>+384(SB), Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VBROADCASTSS consts<>+160(SB), Y6
+	VBROADCASTSS consts<>+192(SB), Y7
+	MOVQ         n+32(FP), AX
+	MOVQ         label+40(FP), CX
+	MOVQ         logits+24(FP), DX
+
+	// the shift and N
+	MOVQ         sums+8(FP), BX
+	VBROADCASTSS 256(BX), Y8
+	VPAND        consts<>+32(SB), Y8, Y9
+	VCMPPS       $0x11, Y9, Y1, Y1
+	VCMPPS       $0x11, consts<>+928(SB), Y9, Y9
+	VPAND        Y1, Y9, Y1
+	VPAND        Y8, Y1, Y1
+	VSUBPS       Y1, Y8, Y8
+	VMINPS       Y8, Y2, Y2
+	VMAXPS       Y2, Y3, Y2
+	VFMADD213PS  Y0, Y5, Y2
+	VPSUBD       consts<>+2400(SB), Y2, Y2
+	MOVQ         sums+8(FP), BX
+	VMOVSS       X2, 128(BX)
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       consts<>+2432(SB), Y2, Y2
+	VSUBPS       Y2, Y0, Y0
+	VMULPS       Y6, Y2, Y2
+	MOVQ         dst+0(FP), BX
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	MOVQ         total+16(FP), SI
+
+sum_block:
+	MOVQ    $0x00000090, R8
+	MOVQ    CX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	LEAQ    target<>+576(SB), R8
+	MOVQ    DI, DI
+	NEGQ    DI
+	LEAQ    (R8)(DI*4), R8
+	MOVQ    $0x00000080, R9
+	MOVQ    AX, DI
+	CMPQ    DI, R9
+	CMOVQHI R9, DI
+	CMPQ    DI, $+32
+	JLT     sum_few
+
+sum_round:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      64(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      64(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 64(BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      96(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      96(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 96(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+128, DX
+	ADDQ         $+128, R8
+	ADDQ         $+128, BX
+	ADDQ         $-32, DI
+	CMPQ         DI, $+32
+	JGE          sum_round
+
+sum_few:
+	CMPQ DI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      (R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      (DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, (BX)
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VMOVUPS      32(DX), Y8
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y11
+	VFMADD231PS  Y5, Y8, Y11
+	VSUBPS       Y0, Y11, Y12
+	VFNMADD231PS Y6, Y12, Y8
+	VFNMADD231PS Y7, Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  Y4, Y8, Y12
+	VFMADD213PS  Y4, Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPAND        Y11, Y3, Y3
+	VMULPS       Y3, Y8, Y11
+	VMOVUPS      Y11, 32(BX)
+	VFMADD231PS  Y3, Y8, Y10
+	ADDQ         $+64, DX
+	ADDQ         $+64, R8
+	ADDQ         $+64, BX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+16
+	JGE          sum_tile
+
+sum_part:
+	CMPQ         DI, $+1
+	JLT          sum_done
+	MOVQ         $0x00000008, R9
+	MOVQ         DI, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y3
+	VMASKMOVPS   (DX), Y3, Y8
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y3, Y8, Y11, Y8
+	MOVQ         $0x00000000, R10
+	MOVQ         DI, R9
+	SUBQ         $+8, R9
+	CMOVQLT      R10, R9
+	MOVQ         $0x00000008, R10
+	MOVQ         R9, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y11
+	VMASKMOVPS   32(DX), Y11, Y12
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y11, Y12, Y13, Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VSUBPS       Y1, Y8, Y8
+	VPAND        Y8, Y13, Y8
+	VPAND        Y8, Y3, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y14
+	VFMADD231PS  Y5, Y8, Y14
+	VSUBPS       Y0, Y14, Y15
+	VFNMADD231PS Y6, Y15, Y8
+	VFNMADD231PS Y7, Y15, Y8
+	VBROADCASTSS consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y8, Y15
+	VFMADD213PS  consts<>+2528(SB), Y8, Y15
+	VFMADD213PS  consts<>+2560(SB), Y8, Y15
+	VFMADD213PS  consts<>+2592(SB), Y8, Y15
+	VFMADD213PS  Y4, Y8, Y15
+	VFMADD213PS  Y4, Y15, Y8
+	VPSLLD       $0x17, Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VPAND        Y13, Y3, Y3
+	VMULPS       Y3, Y8, Y13
+	CMPQ         DI, $+8
+	JLT          partless1
+	VMOVUPS      Y13, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         BX, R10
+	TESTQ        $0x00000004, DI
+	JEQ          partfour1
+	VMOVUPS      X13, (R10)
+	ADDQ         $+16, R10
+	VEXTRACTF128 $0x01, Y13, X13
+
+partfour1:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo1
+	VMOVLPS X13, (R10)
+	ADDQ    $+8, R10
+	VPSRLDQ $0x08, X13, X13
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X13, (R10)
+
+partdone1:
+	VFMADD231PS  Y3, Y8, Y9
+	VPXOR        Y3, Y3, Y3
+	VMOVUPS      32(R8), Y8
+	VPCMPGTD     Y3, Y8, Y3
+	VSUBPS       Y1, Y12, Y8
+	VPAND        Y8, Y3, Y8
+	VPAND        Y8, Y11, Y8
+	VMAXPS       Y8, Y2, Y8
+	VMOVAPS      Y0, Y12
+	VFMADD231PS  Y5, Y8, Y12
+	VSUBPS       Y0, Y12, Y13
+	VFNMADD231PS Y6, Y13, Y8
+	VFNMADD231PS Y7, Y13, Y8
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+2560(SB), Y8, Y13
+	VFMADD213PS  consts<>+2592(SB), Y8, Y13
+	VFMADD213PS  Y4, Y8, Y13
+	VFMADD213PS  Y4, Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPAND        Y12, Y3, Y3
+	VPAND        Y3, Y11, Y3
+	VMULPS       Y3, Y8, Y11
+	CMPQ         R9, $+8
+	JLT          partless2
+	VMOVUPS      Y11, 32(BX)
+	JMP          partdone2
+
+partless2:
+	MOVQ         BX, DI
+	TESTQ        $0x00000004, R9
+	JEQ          partfour2
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y11, X11
+
+partfour2:
+	TESTQ   $0x00000002, R9
+	JEQ     parttwo2
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo2:
+	TESTQ  $0x00000001, R9
+	JEQ    partdone2
+	VMOVSS X11, 32(DI)
+
+partdone2:
+	VFMADD231PS Y3, Y8, Y10
+
+sum_done:
+	VCVTPS2PD    X9, Y3
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (SI), Y3, Y3
+	VMOVUPS      Y3, (SI)
+	VADDPD       32(SI), Y8, Y8
+	VMOVUPS      Y8, 32(SI)
+	VCVTPS2PD    X10, Y3
+	VEXTRACTF128 $0x01, Y10, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(SI), Y3, Y3
+	VMOVUPS      Y3, 64(SI)
+	VADDPD       96(SI), Y8, Y8
+	VMOVUPS      Y8, 96(SI)
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VZEROUPPER
+	RET
+
+// func narrowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·narrowSumAVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2624(SB), Z1
+	VBROADCASTSS consts<>+2656(SB), Z2
+	VBROADCASTSS consts<>+640(SB), Z3
+	VBROADCASTSS consts<>+2688(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+32(SB), Z6
+	VBROADCASTSS consts<>+64(SB), Z7
+	VBROADCASTSS consts<>+96(SB), Z8
+	VBROADCASTSS consts<>+160(SB), Z9
+	VBROADCASTSS consts<>+192(SB), Z10
+	VBROADCASTSS consts<>+224(SB), Z11
+	VBROADCASTSS consts<>+256(SB), Z12
+	VBROADCASTSS consts<>+288(SB), Z13
+	VBROADCASTSS consts<>+320(SB), Z14
+	VBROADCASTSS consts<>+352(SB), Z15
+	VMOVUPS      exp_one<>+0(SB), Z16
+	VBROADCASTSS consts<>+2240(SB), Z17
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z18
+	VPXORD  Z22, Z22, Z22
+	VPXORD  Z21, Z21, Z21
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     sum_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z19
+	VPSUBD       Z19, Z18, Z19
+	LEAQ         (DX)(DX*2), R8
+	LEAQ         (DI)(DX*4), R9
+	LEAQ         (R9)(DX*4), R10
+	LEAQ         (R10)(DX*4), R11
+	VMOVUPS      (DI), X20
+	VINSERTF32X4 $0x01, (R9), Z20, Z24
+	VINSERTF32X4 $0x02, (R10), Z24, Z24
+	VINSERTF32X4 $0x03, (R11), Z24, Z24
+	VMOVUPS      (DI)(DX*1), X20
+	VINSERTF32X4 $0x01, (R9)(DX*1), Z20, Z25
+	VINSERTF32X4 $0x02, (R10)(DX*1), Z25, Z25
+	VINSERTF32X4 $0x03, (R11)(DX*1), Z25, Z25
+	VMOVUPS      (DI)(DX*2), X20
+	VINSERTF32X4 $0x01, (R9)(DX*2), Z20, Z26
+	VINSERTF32X4 $0x02, (R10)(DX*2), Z26, Z26
+	VINSERTF32X4 $0x03, (R11)(DX*2), Z26, Z26
+	VMOVUPS      (DI)(R8*1), X20
+	VINSERTF32X4 $0x01, (R9)(R8*1), Z20, Z27
+	VINSERTF32X4 $0x02, (R10)(R8*1), Z27, Z27
+	VINSERTF32X4 $0x03, (R11)(R8*1), Z27, Z27
+	VUNPCKLPS    Z25, Z24, Z28
+	VUNPCKLPS    Z27, Z26, Z29
+	VUNPCKHPS    Z25, Z24, Z24
+	VUNPCKHPS    Z27, Z26, Z25
+	VUNPCKLPD    Z29, Z28, Z26
+	VUNPCKHPD    Z29, Z28, Z27
+	VUNPCKLPD    Z25, Z24, Z28
+	VUNPCKHPD    Z25, Z24, Z24
+	VPXORD       Z25, Z25, Z25
+	VPCMPD       $0x00, Z25, Z19, K1
+	VBLENDMPS    Z26, Z21, K1, Z21
+	VPANDD       Z6, Z26, Z25
+	VPXORD       Z29, Z29, Z29
+	VBLENDMPS    Z29, Z25, K1, Z25
+	VPMAXSD      Z25, Z22, Z22
+	VADDPS       Z7, Z26, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VSUBPS      Z5, Z26, Z29
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z29, Z25
+	VFNMADD231PS Z10, Z29, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z29
+	VFMADD231PS Z11, Z25, Z29
+	VFMADD213PS Z13, Z25, Z29
+	VFMADD213PS Z14, Z25, Z29
+	VFMADD213PS Z15, Z29, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z26, Z29
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z26, Z29, Z26
+	VFMADD231PS Z25, Z26, Z26
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z26, K1, Z25
+	VMOVUPS     Z25, (SI)
+	VPCMPD      $0x00, Z0, Z19, K1
+	VBLENDMPS   Z27, Z21, K1, Z21
+	VPANDD      Z6, Z27, Z25
+	VPXORD      Z26, Z26, Z26
+	VBLENDMPS   Z26, Z25, K1, Z25
+	VPMAXSD     Z25, Z22, Z22
+	VADDPS      Z7, Z27, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VSUBPS      Z5, Z26, Z27
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z27, Z25
+	VFNMADD231PS Z10, Z27, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z27
+	VFMADD231PS Z11, Z25, Z27
+	VFMADD213PS Z13, Z25, Z27
+	VFMADD213PS Z14, Z25, Z27
+	VFMADD213PS Z15, Z27, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z26, Z27
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z26, Z27, Z26
+	VFMADD231PS Z25, Z26, Z26
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z26, K1, Z25
+	VMOVUPS     Z25, 64(SI)
+	VPCMPD      $0x00, Z1, Z19, K1
+	VBLENDMPS   Z28, Z21, K1, Z21
+	VPANDD      Z6, Z28, Z25
+	VPXORD      Z26, Z26, Z26
+	VBLENDMPS   Z26, Z25, K1, Z25
+	VPMAXSD     Z25, Z22, Z22
+	VADDPS      Z7, Z28, Z25
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z26
+	VFMADD231PS Z8, Z25, Z26
+	VSUBPS      Z5, Z26, Z27
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z27, Z25
+	VFNMADD231PS Z10, Z27, Z25
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z27
+	VFMADD231PS Z11, Z25, Z27
+	VFMADD213PS Z13, Z25, Z27
+	VFMADD213PS Z14, Z25, Z27
+	VFMADD213PS Z15, Z27, Z25
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z26, Z27
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z26, Z27, Z26
+	VFMADD231PS Z25, Z26, Z26
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z26, K1, Z25
+	VMOVUPS     Z25, 128(SI)
+	VPCMPD      $0x00, Z2, Z19, K1
+	VBLENDMPS   Z24, Z21, K1, Z21
+	VPANDD      Z6, Z24, Z19
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z19, K1, Z19
+	VPMAXSD     Z19, Z22, Z22
+	VADDPS      Z7, Z24, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, 192(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ         CX, $+3
+	JLT          sum_two
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (AX)(DX*4), SI
+	LEAQ         (SI)(DX*4), DI
+	LEAQ         (DI)(DX*4), R8
+	VMOVSD       (AX), X19
+	VINSERTPS    $0x20, 8(AX), X19, X20
+	VMOVSD       (SI), X19
+	VINSERTPS    $0x20, 8(SI), X19, X19
+	VINSERTF32X4 $0x01, X19, Z20, Z19
+	VMOVSD       (DI), X20
+	VINSERTPS    $0x20, 8(DI), X20, X20
+	VINSERTF32X4 $0x02, X20, Z19, Z19
+	VMOVSD       (R8), X20
+	VINSERTPS    $0x20, 8(R8), X20, X20
+	VINSERTF32X4 $0x03, X20, Z19, Z19
+	VMOVSD       (AX)(DX*1), X20
+	VINSERTPS    $0x20, 8(AX)(DX*1), X20, X20
+	VMOVSD       (SI)(DX*1), X23
+	VINSERTPS    $0x20, 8(SI)(DX*1), X23, X23
+	VINSERTF32X4 $0x01, X23, Z20, Z24
+	VMOVSD       (DI)(DX*1), X20
+	VINSERTPS    $0x20, 8(DI)(DX*1), X20, X20
+	VINSERTF32X4 $0x02, X20, Z24, Z24
+	VMOVSD       (R8)(DX*1), X20
+	VINSERTPS    $0x20, 8(R8)(DX*1), X20, X20
+	VINSERTF32X4 $0x03, X20, Z24, Z24
+	VMOVSD       (AX)(DX*2), X20
+	VINSERTPS    $0x20, 8(AX)(DX*2), X20, X20
+	VMOVSD       (SI)(DX*2), X23
+	VINSERTPS    $0x20, 8(SI)(DX*2), X23, X23
+	VINSERTF32X4 $0x01, X23, Z20, Z25
+	VMOVSD       (DI)(DX*2), X20
+	VINSERTPS    $0x20, 8(DI)(DX*2), X20, X20
+	VINSERTF32X4 $0x02, X20, Z25, Z25
+	VMOVSD       (R8)(DX*2), X20
+	VINSERTPS    $0x20, 8(R8)(DX*2), X20, X20
+	VINSERTF32X4 $0x03, X20, Z25, Z25
+	VMOVSD       (AX)(BX*1), X20
+	VINSERTPS    $0x20, 8(AX)(BX*1), X20, X20
+	VMOVSD       (SI)(BX*1), X23
+	VINSERTPS    $0x20, 8(SI)(BX*1), X23, X23
+	VINSERTF32X4 $0x01, X23, Z20, Z26
+	VMOVSD       (DI)(BX*1), X20
+	VINSERTPS    $0x20, 8(DI)(BX*1), X20, X20
+	VINSERTF32X4 $0x02, X20, Z26, Z26
+	VMOVSD       (R8)(BX*1), X20
+	VINSERTPS    $0x20, 8(R8)(BX*1), X20, X20
+	VINSERTF32X4 $0x03, X20, Z26, Z26
+	VUNPCKLPS    Z24, Z19, Z27
+	VUNPCKLPS    Z26, Z25, Z28
+	VUNPCKHPS    Z24, Z19, Z19
+	VUNPCKHPS    Z26, Z25, Z24
+	VUNPCKLPD    Z28, Z27, Z25
+	VUNPCKHPD    Z28, Z27, Z26
+	VUNPCKLPD    Z24, Z19, Z27
+	VUNPCKHPD    Z24, Z19, Z19
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x00, Z19, Z18, K1
+	VBLENDMPS    Z25, Z21, K1, Z21
+	VPANDD       Z6, Z25, Z19
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z19, K1, Z19
+	VPMAXSD      Z19, Z22, Z22
+	VADDPS       Z7, Z25, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, (CX)
+	VPCMPD      $0x00, Z0, Z18, K1
+	VBLENDMPS   Z26, Z21, K1, Z21
+	VPANDD      Z6, Z26, Z19
+	VPXORD      Z24, Z24, Z24
+	VBLENDMPS   Z24, Z19, K1, Z19
+	VPMAXSD     Z19, Z22, Z22
+	VADDPS      Z7, Z26, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, 64(CX)
+	VPCMPD      $0x00, Z1, Z18, K1
+	VBLENDMPS   Z27, Z21, K1, Z21
+	VPANDD      Z6, Z27, Z18
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z18, K1, Z18
+	VPMAXSD     Z18, Z22, Z22
+	VADDPS      Z7, Z27, Z18
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z19
+	VFMADD231PS Z8, Z18, Z19
+	VSUBPS      Z5, Z19, Z24
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z24, Z18
+	VFNMADD231PS Z10, Z24, Z18
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z24
+	VFMADD231PS Z11, Z18, Z24
+	VFMADD213PS Z13, Z18, Z24
+	VFMADD213PS Z14, Z18, Z24
+	VFMADD213PS Z15, Z24, Z18
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z19, Z24
+	VPSLLD      $0x15, Z19, Z19
+	VPADDD      Z19, Z24, Z19
+	VFMADD231PS Z18, Z19, Z19
+	VPXORD      Z18, Z18, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VMOVUPS     Z18, 128(CX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (AX)(DX*4), SI
+	LEAQ         (SI)(DX*4), DI
+	LEAQ         (DI)(DX*4), R8
+	VMOVSD       (AX), X20
+	VMOVSD       (SI), X19
+	VINSERTF32X4 $0x01, X19, Z20, Z19
+	VMOVSD       (DI), X20
+	VINSERTF32X4 $0x02, X20, Z19, Z19
+	VMOVSD       (R8), X20
+	VINSERTF32X4 $0x03, X20, Z19, Z19
+	VMOVSD       (AX)(DX*1), X20
+	VMOVSD       (SI)(DX*1), X23
+	VINSERTF32X4 $0x01, X23, Z20, Z24
+	VMOVSD       (DI)(DX*1), X20
+	VINSERTF32X4 $0x02, X20, Z24, Z24
+	VMOVSD       (R8)(DX*1), X20
+	VINSERTF32X4 $0x03, X20, Z24, Z24
+	VMOVSD       (AX)(DX*2), X20
+	VMOVSD       (SI)(DX*2), X23
+	VINSERTF32X4 $0x01, X23, Z20, Z25
+	VMOVSD       (DI)(DX*2), X20
+	VINSERTF32X4 $0x02, X20, Z25, Z25
+	VMOVSD       (R8)(DX*2), X20
+	VINSERTF32X4 $0x03, X20, Z25, Z25
+	VMOVSD       (AX)(BX*1), X20
+	VMOVSD       (SI)(BX*1), X23
+	VINSERTF32X4 $0x01, X23, Z20, Z26
+	VMOVSD       (DI)(BX*1), X20
+	VINSERTF32X4 $0x02, X20, Z26, Z26
+	VMOVSD       (R8)(BX*1), X20
+	VINSERTF32X4 $0x03, X20, Z26, Z26
+	VUNPCKLPS    Z24, Z19, Z27
+	VUNPCKLPS    Z26, Z25, Z28
+	VUNPCKHPS    Z24, Z19, Z19
+	VUNPCKHPS    Z26, Z25, Z24
+	VUNPCKLPD    Z28, Z27, Z25
+	VUNPCKHPD    Z28, Z27, Z26
+	VUNPCKLPD    Z24, Z19, Z27
+	VUNPCKHPD    Z24, Z19, Z19
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x00, Z19, Z18, K1
+	VBLENDMPS    Z25, Z21, K1, Z21
+	VPANDD       Z6, Z25, Z19
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z19, K1, Z19
+	VPMAXSD      Z19, Z22, Z22
+	VADDPS       Z7, Z25, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, (CX)
+	VPCMPD      $0x00, Z0, Z18, K1
+	VBLENDMPS   Z26, Z21, K1, Z21
+	VPANDD      Z6, Z26, Z18
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z18, K1, Z18
+	VPMAXSD     Z18, Z22, Z22
+	VADDPS      Z7, Z26, Z18
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z19
+	VFMADD231PS Z8, Z18, Z19
+	VSUBPS      Z5, Z19, Z24
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z24, Z18
+	VFNMADD231PS Z10, Z24, Z18
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z24
+	VFMADD231PS Z11, Z18, Z24
+	VFMADD213PS Z13, Z18, Z24
+	VFMADD213PS Z14, Z18, Z24
+	VFMADD213PS Z15, Z24, Z18
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z19, Z24
+	VPSLLD      $0x15, Z19, Z19
+	VPADDD      Z19, Z24, Z19
+	VFMADD231PS Z18, Z19, Z19
+	VPXORD      Z18, Z18, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VMOVUPS     Z18, 64(CX)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VPXORD       Z18, Z18, Z18
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+5
+	JGE          more1
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    128(AX), Z24
+	VCVTPS2PD    192(AX), Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y23
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    160(AX), Z24
+	VCVTPS2PD    224(AX), Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	JMP          folded
+
+more1:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+9
+	JGE          more2
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    256(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    320(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    128(AX), Z24
+	VCVTPS2PD    384(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    192(AX), Z25
+	VCVTPS2PD    448(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y23
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    288(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    352(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    160(AX), Z24
+	VCVTPS2PD    416(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    224(AX), Z25
+	VCVTPS2PD    480(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	JMP          folded
+
+more2:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+13
+	JGE          more3
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    320(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    128(AX), Z24
+	VCVTPS2PD    640(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    384(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    192(AX), Z25
+	VCVTPS2PD    704(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VCVTPS2PD    448(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y23
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    352(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    160(AX), Z24
+	VCVTPS2PD    672(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    416(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    224(AX), Z25
+	VCVTPS2PD    736(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VCVTPS2PD    480(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z23, Z18
+	JMP          folded
+
+more3:
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VCVTPS2PD    768(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    320(AX), Z24
+	VCVTPS2PD    832(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    128(AX), Z24
+	VCVTPS2PD    640(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    384(AX), Z25
+	VCVTPS2PD    896(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    192(AX), Z25
+	VCVTPS2PD    704(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VCVTPS2PD    448(AX), Z26
+	VCVTPS2PD    960(AX), Z27
+	VADDPD       Z27, Z26, Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y23
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VCVTPS2PD    800(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    352(AX), Z24
+	VCVTPS2PD    864(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z19, Z19
+	VCVTPS2PD    160(AX), Z24
+	VCVTPS2PD    672(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    416(AX), Z25
+	VCVTPS2PD    928(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    224(AX), Z25
+	VCVTPS2PD    736(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VCVTPS2PD    480(AX), Z26
+	VCVTPS2PD    992(AX), Z27
+	VADDPD       Z27, Z26, Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z25, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z23, Z18
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VPCMPD    $0x06, Z17, Z22, K1
+	VMOVUPS   Z18, (AX)
+	VMOVUPS   Z21, 384(AX)
+	VPXORD    Z18, Z18, Z18
+	VMOVUPS   Z18, 128(AX)
+	VMOVAPS.Z Z3, K1, Z18
+	VMOVUPS   Z18, 256(AX)
+	VPXORD    Z18, Z18, Z18
+	VBLENDMPS Z18, Z4, K1, Z18
+	VMOVUPS   Z18, 640(AX)
+	KORTESTW  K1, K1
+	JNE       slow
+
+next:
+	ADDQ $+64, sums+0(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+56(FP), AX
+	INCQ (AX)
+	JMP  next
+
+// func narrowSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·narrowSumAVX2(SB), NOSPLIT, $0-64
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VBROADCASTSS consts<>+2624(SB), Y2
+	VBROADCASTSS consts<>+2656(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	VPXOR   Y8, Y8, Y8
+	VPXOR   Y7, Y7, Y7
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     sum_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Y5
+	VPSUBD       Y5, Y4, Y5
+	LEAQ         (DX)(DX*2), R8
+	LEAQ         (DI)(DX*4), R9
+	VMOVUPS      (DI), X6
+	VINSERTF128  $0x01, (R9), Y6, Y9
+	VMOVUPS      (DI)(DX*1), X6
+	VINSERTF128  $0x01, (R9)(DX*1), Y6, Y10
+	VMOVUPS      (DI)(DX*2), X6
+	VINSERTF128  $0x01, (R9)(DX*2), Y6, Y11
+	VMOVUPS      (DI)(R8*1), X6
+	VINSERTF128  $0x01, (R9)(R8*1), Y6, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKHPD    Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y5, Y10
+	VBLENDVPS    Y10, Y11, Y7, Y7
+	VPAND        consts<>+32(SB), Y11, Y14
+	VPANDN       Y14, Y10, Y14
+	VPMAXSD      Y14, Y8, Y8
+	VADDPS       consts<>+64(SB), Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y14
+	VFMADD213PS  consts<>+128(SB), Y11, Y14
+	VSUBPS       consts<>+128(SB), Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y15
+	VFMADD213PS  consts<>+256(SB), Y11, Y15
+	VFMADD213PS  consts<>+288(SB), Y11, Y15
+	VFMADD213PS  consts<>+320(SB), Y11, Y15
+	VFMADD213PS  consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPANDN      Y14, Y10, Y10
+	VMOVUPS     Y10, (SI)
+	VPCMPEQD    Y1, Y5, Y10
+	VBLENDVPS   Y10, Y12, Y7, Y7
+	VPAND       consts<>+32(SB), Y12, Y11
+	VPANDN      Y11, Y10, Y11
+	VPMAXSD     Y11, Y8, Y8
+	VADDPS      consts<>+64(SB), Y12, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y12
+	VFMADD213PS  consts<>+128(SB), Y11, Y12
+	VSUBPS       consts<>+128(SB), Y12, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y11
+	VFNMADD231PS consts<>+192(SB), Y14, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y14
+	VFMADD213PS  consts<>+256(SB), Y11, Y14
+	VFMADD213PS  consts<>+288(SB), Y11, Y14
+	VFMADD213PS  consts<>+320(SB), Y11, Y14
+	VFMADD213PS  consts<>+352(SB), Y14, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y14
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y14, Y12
+	VFMADD231PS Y11, Y12, Y12
+	VPANDN      Y12, Y10, Y10
+	VMOVUPS     Y10, 32(SI)
+	VPCMPEQD    Y2, Y5, Y10
+	VBLENDVPS   Y10, Y13, Y7, Y7
+	VPAND       consts<>+32(SB), Y13, Y11
+	VPANDN      Y11, Y10, Y11
+	VPMAXSD     Y11, Y8, Y8
+	VADDPS      consts<>+64(SB), Y13, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y12
+	VFMADD213PS  consts<>+128(SB), Y11, Y12
+	VSUBPS       consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y11, Y13
+	VFMADD213PS  consts<>+288(SB), Y11, Y13
+	VFMADD213PS  consts<>+320(SB), Y11, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y11, Y12, Y12
+	VPANDN      Y12, Y10, Y10
+	VMOVUPS     Y10, 64(SI)
+	VPCMPEQD    Y3, Y5, Y5
+	VBLENDVPS   Y5, Y9, Y7, Y7
+	VPAND       consts<>+32(SB), Y9, Y10
+	VPANDN      Y10, Y5, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VADDPS      consts<>+64(SB), Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y11
+	VFMADD213PS  consts<>+256(SB), Y9, Y11
+	VFMADD213PS  consts<>+288(SB), Y9, Y11
+	VFMADD213PS  consts<>+320(SB), Y9, Y11
+	VFMADD213PS  consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, 96(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ        CX, $+3
+	JLT         sum_two
+	MOVQ        e+40(FP), CX
+	LEAQ        (DX)(DX*2), BX
+	LEAQ        (AX)(DX*4), SI
+	VMOVSD      (AX), X5
+	VINSERTPS   $0x20, 8(AX), X5, X6
+	VMOVSD      (SI), X5
+	VINSERTPS   $0x20, 8(SI), X5, X5
+	VINSERTF128 $0x01, X5, Y6, Y5
+	VMOVSD      (AX)(DX*1), X6
+	VINSERTPS   $0x20, 8(AX)(DX*1), X6, X6
+	VMOVSD      (SI)(DX*1), X9
+	VINSERTPS   $0x20, 8(SI)(DX*1), X9, X9
+	VINSERTF128 $0x01, X9, Y6, Y9
+	VMOVSD      (AX)(DX*2), X6
+	VINSERTPS   $0x20, 8(AX)(DX*2), X6, X6
+	VMOVSD      (SI)(DX*2), X10
+	VINSERTPS   $0x20, 8(SI)(DX*2), X10, X10
+	VINSERTF128 $0x01, X10, Y6, Y10
+	VMOVSD      (AX)(BX*1), X6
+	VINSERTPS   $0x20, 8(AX)(BX*1), X6, X6
+	VMOVSD      (SI)(BX*1), X11
+	VINSERTPS   $0x20, 8(SI)(BX*1), X11, X11
+	VINSERTF128 $0x01, X11, Y6, Y11
+	VUNPCKLPS   Y9, Y5, Y12
+	VUNPCKLPS   Y11, Y10, Y13
+	VUNPCKHPS   Y9, Y5, Y5
+	VUNPCKHPS   Y11, Y10, Y9
+	VUNPCKLPD   Y13, Y12, Y10
+	VUNPCKHPD   Y13, Y12, Y11
+	VUNPCKLPD   Y9, Y5, Y12
+	VUNPCKHPD   Y9, Y5, Y5
+	VPXOR       Y5, Y5, Y5
+	VPCMPEQD    Y5, Y4, Y5
+	VBLENDVPS   Y5, Y10, Y7, Y7
+	VPAND       consts<>+32(SB), Y10, Y9
+	VPANDN      Y9, Y5, Y9
+	VPMAXSD     Y9, Y8, Y8
+	VADDPS      consts<>+64(SB), Y10, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y9
+	VFNMADD231PS consts<>+192(SB), Y13, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y9, Y13
+	VFMADD213PS  consts<>+288(SB), Y9, Y13
+	VFMADD213PS  consts<>+320(SB), Y9, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, (CX)
+	VPCMPEQD    Y1, Y4, Y5
+	VBLENDVPS   Y5, Y11, Y7, Y7
+	VPAND       consts<>+32(SB), Y11, Y9
+	VPANDN      Y9, Y5, Y9
+	VPMAXSD     Y9, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y11
+	VFMADD213PS  consts<>+256(SB), Y9, Y11
+	VFMADD213PS  consts<>+288(SB), Y9, Y11
+	VFMADD213PS  consts<>+320(SB), Y9, Y11
+	VFMADD213PS  consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, 32(CX)
+	VPCMPEQD    Y2, Y4, Y4
+	VBLENDVPS   Y4, Y12, Y7, Y7
+	VPAND       consts<>+32(SB), Y12, Y5
+	VPANDN      Y5, Y4, Y5
+	VPMAXSD     Y5, Y8, Y8
+	VADDPS      consts<>+64(SB), Y12, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y9
+	VFMADD213PS  consts<>+128(SB), Y5, Y9
+	VSUBPS       consts<>+128(SB), Y9, Y10
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y5
+	VFNMADD231PS consts<>+192(SB), Y10, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y10
+	VFMADD213PS  consts<>+256(SB), Y5, Y10
+	VFMADD213PS  consts<>+288(SB), Y5, Y10
+	VFMADD213PS  consts<>+320(SB), Y5, Y10
+	VFMADD213PS  consts<>+352(SB), Y10, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y10
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y5, Y9, Y9
+	VPANDN      Y9, Y4, Y4
+	VMOVUPS     Y4, 64(CX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ        e+40(FP), CX
+	LEAQ        (DX)(DX*2), BX
+	LEAQ        (AX)(DX*4), SI
+	VMOVSD      (AX), X6
+	VMOVSD      (SI), X5
+	VINSERTF128 $0x01, X5, Y6, Y5
+	VMOVSD      (AX)(DX*1), X6
+	VMOVSD      (SI)(DX*1), X9
+	VINSERTF128 $0x01, X9, Y6, Y9
+	VMOVSD      (AX)(DX*2), X6
+	VMOVSD      (SI)(DX*2), X10
+	VINSERTF128 $0x01, X10, Y6, Y10
+	VMOVSD      (AX)(BX*1), X6
+	VMOVSD      (SI)(BX*1), X11
+	VINSERTF128 $0x01, X11, Y6, Y11
+	VUNPCKLPS   Y9, Y5, Y12
+	VUNPCKLPS   Y11, Y10, Y13
+	VUNPCKHPS   Y9, Y5, Y5
+	VUNPCKHPS   Y11, Y10, Y9
+	VUNPCKLPD   Y13, Y12, Y10
+	VUNPCKHPD   Y13, Y12, Y11
+	VUNPCKLPD   Y9, Y5, Y12
+	VUNPCKHPD   Y9, Y5, Y5
+	VPXOR       Y5, Y5, Y5
+	VPCMPEQD    Y5, Y4, Y5
+	VBLENDVPS   Y5, Y10, Y7, Y7
+	VPAND       consts<>+32(SB), Y10, Y9
+	VPANDN      Y9, Y5, Y9
+	VPMAXSD     Y9, Y8, Y8
+	VADDPS      consts<>+64(SB), Y10, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y9, Y12
+	VFMADD213PS  consts<>+288(SB), Y9, Y12
+	VFMADD213PS  consts<>+320(SB), Y9, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y12
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y12, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, (CX)
+	VPCMPEQD    Y1, Y4, Y4
+	VBLENDVPS   Y4, Y11, Y7, Y7
+	VPAND       consts<>+32(SB), Y11, Y5
+	VPANDN      Y5, Y4, Y5
+	VPMAXSD     Y5, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y9
+	VFMADD213PS  consts<>+128(SB), Y5, Y9
+	VSUBPS       consts<>+128(SB), Y9, Y10
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y5
+	VFNMADD231PS consts<>+192(SB), Y10, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y10
+	VFMADD213PS  consts<>+256(SB), Y5, Y10
+	VFMADD213PS  consts<>+288(SB), Y5, Y10
+	VFMADD213PS  consts<>+320(SB), Y5, Y10
+	VFMADD213PS  consts<>+352(SB), Y10, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y10
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y5, Y9, Y9
+	VPANDN      Y9, Y4, Y4
+	VMOVUPS     Y4, 32(CX)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VPXOR       Y4, Y4, Y4
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+5
+	JGE         more1
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   96(AX), Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X6
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   112(AX), Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	JMP         folded
+
+more1:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+9
+	JGE         more2
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   128(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   160(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   192(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   224(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X6
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   144(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   176(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   208(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   240(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	JMP         folded
+
+more2:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+13
+	JGE         more3
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   256(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   128(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   288(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   160(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   320(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   192(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   352(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   224(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X6
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   272(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   144(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   304(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   176(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   336(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   208(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   368(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   240(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	JMP         folded
+
+more3:
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   256(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   128(AX), Y5
+	VCVTPS2PD   384(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   288(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   160(AX), Y9
+	VCVTPS2PD   416(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   320(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   192(AX), Y10
+	VCVTPS2PD   448(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   352(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   224(AX), Y11
+	VCVTPS2PD   480(AX), Y12
+	VADDPD      Y12, Y11, Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X6
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   272(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   144(AX), Y5
+	VCVTPS2PD   400(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   304(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   176(AX), Y9
+	VCVTPS2PD   432(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   336(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   208(AX), Y10
+	VCVTPS2PD   464(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   368(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   240(AX), Y11
+	VCVTPS2PD   496(AX), Y12
+	VADDPD      Y12, Y11, Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VPCMPGTD  consts<>+2240(SB), Y8, Y5
+	VMOVUPS   Y4, (AX)
+	VMOVUPS   Y7, 384(AX)
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   Y4, 128(AX)
+	VPAND     consts<>+640(SB), Y5, Y4
+	VMOVUPS   Y4, 256(AX)
+	VPANDN    consts<>+2688(SB), Y5, Y4
+	VMOVUPS   Y4, 640(AX)
+	VMOVMSKPS Y5, AX
+	TESTL     AX, AX
+	JNE       slow
+
+next:
+	ADDQ $+32, sums+0(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+56(FP), AX
+	INCQ (AX)
+	JMP  next
+
+// func narrowShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·narrowShiftedAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+608(SB), Z0
+	VBROADCASTSS consts<>+1792(SB), Z1
+	VBROADCASTSS consts<>+2624(SB), Z2
+	VBROADCASTSS consts<>+2656(SB), Z3
+	VBROADCASTSS consts<>+2368(SB), Z4
+	VBROADCASTSS consts<>+640(SB), Z5
+	VBROADCASTSS consts<>+2272(SB), Z6
+	VBROADCASTSS consts<>+2336(SB), Z7
+	VBROADCASTSS consts<>+2304(SB), Z8
+	VBROADCASTSS consts<>+384(SB), Z9
+	VBROADCASTSS consts<>+96(SB), Z10
+	VBROADCASTSS consts<>+160(SB), Z11
+	VBROADCASTSS consts<>+192(SB), Z12
+	VBROADCASTSS consts<>+2464(SB), Z13
+	VBROADCASTSS consts<>+2496(SB), Z14
+	VBROADCASTSS consts<>+2528(SB), Z15
+	VBROADCASTSS consts<>+2560(SB), Z16
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z17
+	VMOVAPS Z5, Z20
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     most_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+most_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z18
+	VPSUBD       Z18, Z17, Z18
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DI)(DX*4), R8
+	LEAQ         (R8)(DX*4), R9
+	LEAQ         (R9)(DX*4), R10
+	VMOVUPS      (DI), X19
+	VINSERTF32X4 $0x01, (R8), Z19, Z22
+	VINSERTF32X4 $0x02, (R9), Z22, Z22
+	VINSERTF32X4 $0x03, (R10), Z22, Z22
+	VMOVUPS      (DI)(DX*1), X19
+	VINSERTF32X4 $0x01, (R8)(DX*1), Z19, Z23
+	VINSERTF32X4 $0x02, (R9)(DX*1), Z23, Z23
+	VINSERTF32X4 $0x03, (R10)(DX*1), Z23, Z23
+	VMOVUPS      (DI)(DX*2), X19
+	VINSERTF32X4 $0x01, (R8)(DX*2), Z19, Z24
+	VINSERTF32X4 $0x02, (R9)(DX*2), Z24, Z24
+	VINSERTF32X4 $0x03, (R10)(DX*2), Z24, Z24
+	VMOVUPS      (DI)(SI*1), X19
+	VINSERTF32X4 $0x01, (R8)(SI*1), Z19, Z25
+	VINSERTF32X4 $0x02, (R9)(SI*1), Z25, Z25
+	VINSERTF32X4 $0x03, (R10)(SI*1), Z25, Z25
+	VUNPCKLPS    Z23, Z22, Z26
+	VUNPCKLPS    Z25, Z24, Z27
+	VUNPCKHPS    Z23, Z22, Z22
+	VUNPCKHPS    Z25, Z24, Z23
+	VUNPCKLPD    Z27, Z26, Z24
+	VUNPCKHPD    Z27, Z26, Z25
+	VUNPCKLPD    Z23, Z22, Z26
+	VUNPCKHPD    Z23, Z22, Z22
+	VPXORD       Z23, Z23, Z23
+	VPCMPD       $0x00, Z23, Z18, K1
+	VMOVAPS.Z    Z0, K1, Z23
+	VPORD        Z23, Z24, Z23
+	VMAXPS       Z20, Z23, Z20
+	VPCMPD       $0x00, Z1, Z18, K1
+	VMOVAPS.Z    Z0, K1, Z23
+	VPORD        Z23, Z25, Z23
+	VMAXPS       Z20, Z23, Z20
+	VPCMPD       $0x00, Z2, Z18, K1
+	VMOVAPS.Z    Z0, K1, Z23
+	VPORD        Z23, Z26, Z23
+	VMAXPS       Z20, Z23, Z20
+	VPCMPD       $0x00, Z3, Z18, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z22, Z18
+	VMAXPS       Z20, Z18, Z20
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     most_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     most_columns
+
+most_few:
+	CMPQ         CX, $+3
+	JLT          most_two
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	LEAQ         (BX)(DX*4), SI
+	LEAQ         (SI)(DX*4), DI
+	VMOVSD       (AX), X18
+	VINSERTPS    $0x20, 8(AX), X18, X19
+	VMOVSD       (BX), X18
+	VINSERTPS    $0x20, 8(BX), X18, X18
+	VINSERTF32X4 $0x01, X18, Z19, Z18
+	VMOVSD       (SI), X19
+	VINSERTPS    $0x20, 8(SI), X19, X19
+	VINSERTF32X4 $0x02, X19, Z18, Z18
+	VMOVSD       (DI), X19
+	VINSERTPS    $0x20, 8(DI), X19, X19
+	VINSERTF32X4 $0x03, X19, Z18, Z18
+	VMOVSD       (AX)(DX*1), X19
+	VINSERTPS    $0x20, 8(AX)(DX*1), X19, X19
+	VMOVSD       (BX)(DX*1), X21
+	VINSERTPS    $0x20, 8(BX)(DX*1), X21, X21
+	VINSERTF32X4 $0x01, X21, Z19, Z22
+	VMOVSD       (SI)(DX*1), X19
+	VINSERTPS    $0x20, 8(SI)(DX*1), X19, X19
+	VINSERTF32X4 $0x02, X19, Z22, Z22
+	VMOVSD       (DI)(DX*1), X19
+	VINSERTPS    $0x20, 8(DI)(DX*1), X19, X19
+	VINSERTF32X4 $0x03, X19, Z22, Z22
+	VMOVSD       (AX)(DX*2), X19
+	VINSERTPS    $0x20, 8(AX)(DX*2), X19, X19
+	VMOVSD       (BX)(DX*2), X21
+	VINSERTPS    $0x20, 8(BX)(DX*2), X21, X21
+	VINSERTF32X4 $0x01, X21, Z19, Z23
+	VMOVSD       (SI)(DX*2), X19
+	VINSERTPS    $0x20, 8(SI)(DX*2), X19, X19
+	VINSERTF32X4 $0x02, X19, Z23, Z23
+	VMOVSD       (DI)(DX*2), X19
+	VINSERTPS    $0x20, 8(DI)(DX*2), X19, X19
+	VINSERTF32X4 $0x03, X19, Z23, Z23
+	VMOVSD       (AX)(CX*1), X19
+	VINSERTPS    $0x20, 8(AX)(CX*1), X19, X19
+	VMOVSD       (BX)(CX*1), X21
+	VINSERTPS    $0x20, 8(BX)(CX*1), X21, X21
+	VINSERTF32X4 $0x01, X21, Z19, Z24
+	VMOVSD       (SI)(CX*1), X19
+	VINSERTPS    $0x20, 8(SI)(CX*1), X19, X19
+	VINSERTF32X4 $0x02, X19, Z24, Z24
+	VMOVSD       (DI)(CX*1), X19
+	VINSERTPS    $0x20, 8(DI)(CX*1), X19, X19
+	VINSERTF32X4 $0x03, X19, Z24, Z24
+	VUNPCKLPS    Z22, Z18, Z25
+	VUNPCKLPS    Z24, Z23, Z26
+	VUNPCKHPS    Z22, Z18, Z18
+	VUNPCKHPS    Z24, Z23, Z22
+	VUNPCKLPD    Z26, Z25, Z23
+	VUNPCKHPD    Z26, Z25, Z24
+	VUNPCKLPD    Z22, Z18, Z25
+	VUNPCKHPD    Z22, Z18, Z18
+	VPXORD       Z18, Z18, Z18
+	VPCMPD       $0x00, Z18, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z23, Z18
+	VMAXPS       Z20, Z18, Z20
+	VPCMPD       $0x00, Z1, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z24, Z18
+	VMAXPS       Z20, Z18, Z20
+	VPCMPD       $0x00, Z2, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z25, Z18
+	VMAXPS       Z20, Z18, Z20
+	JMP          most_done
+
+most_two:
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	LEAQ         (BX)(DX*4), SI
+	LEAQ         (SI)(DX*4), DI
+	VMOVSD       (AX), X19
+	VMOVSD       (BX), X18
+	VINSERTF32X4 $0x01, X18, Z19, Z18
+	VMOVSD       (SI), X19
+	VINSERTF32X4 $0x02, X19, Z18, Z18
+	VMOVSD       (DI), X19
+	VINSERTF32X4 $0x03, X19, Z18, Z18
+	VMOVSD       (AX)(DX*1), X19
+	VMOVSD       (BX)(DX*1), X21
+	VINSERTF32X4 $0x01, X21, Z19, Z22
+	VMOVSD       (SI)(DX*1), X19
+	VINSERTF32X4 $0x02, X19, Z22, Z22
+	VMOVSD       (DI)(DX*1), X19
+	VINSERTF32X4 $0x03, X19, Z22, Z22
+	VMOVSD       (AX)(DX*2), X19
+	VMOVSD       (BX)(DX*2), X21
+	VINSERTF32X4 $0x01, X21, Z19, Z23
+	VMOVSD       (SI)(DX*2), X19
+	VINSERTF32X4 $0x02, X19, Z23, Z23
+	VMOVSD       (DI)(DX*2), X19
+	VINSERTF32X4 $0x03, X19, Z23, Z23
+	VMOVSD       (AX)(CX*1), X19
+	VMOVSD       (BX)(CX*1), X21
+	VINSERTF32X4 $0x01, X21, Z19, Z24
+	VMOVSD       (SI)(CX*1), X19
+	VINSERTF32X4 $0x02, X19, Z24, Z24
+	VMOVSD       (DI)(CX*1), X19
+	VINSERTF32X4 $0x03, X19, Z24, Z24
+	VUNPCKLPS    Z22, Z18, Z25
+	VUNPCKLPS    Z24, Z23, Z26
+	VUNPCKHPS    Z22, Z18, Z18
+	VUNPCKHPS    Z24, Z23, Z22
+	VUNPCKLPD    Z26, Z25, Z23
+	VUNPCKHPD    Z26, Z25, Z24
+	VUNPCKLPD    Z22, Z18, Z25
+	VUNPCKHPD    Z22, Z18, Z18
+	VPXORD       Z18, Z18, Z18
+	VPCMPD       $0x00, Z18, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z23, Z18
+	VMAXPS       Z20, Z18, Z20
+	VPCMPD       $0x00, Z1, Z17, K1
+	VMOVAPS.Z    Z0, K1, Z18
+	VPORD        Z18, Z24, Z18
+	VMAXPS       Z20, Z18, Z20
+
+most_done:
+	// the shift and N
+	VPANDD.BCST consts<>+32(SB), Z20, Z18
+	VCMPPS      $0x11, Z18, Z6, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z18, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z20, K1, Z18
+	VSUBPS      Z18, Z20, Z22
+	VMINPS      Z22, Z7, Z22
+	VMAXPS      Z22, Z8, Z22
+	VFMADD213PS Z4, Z10, Z22
+	VPSUBD.BCST consts<>+2400(SB), Z22, Z22
+	VCVTDQ2PS   Z22, Z23
+	VSUBPS.BCST consts<>+2432(SB), Z23, Z23
+	VSUBPS      Z23, Z4, Z24
+	VMULPS      Z11, Z23, Z23
+	MOVQ        sums+0(FP), AX
+	VPXORD      Z25, Z25, Z25
+	VMOVUPS     640(AX), Z26
+	VPCMPD      $0x00, Z25, Z26, K1
+	MOVQ        logits+8(FP), AX
+	MOVQ        classes+32(FP), CX
+	MOVQ        classes+32(FP), DX
+	SHLQ        $0x02, DX
+	CMPQ        CX, $+4
+	JLT         sum_few
+	ADDQ        $-4, CX
+	MOVQ        $0x00000000, BX
+
+sum_columns:
+	MOVQ             BX, SI
+	SHLQ             $0x06, SI
+	MOVQ             BX, DI
+	SHLQ             $0x02, DI
+	LEAQ             (AX)(DI*1), DI
+	MOVQ             e+40(FP), R8
+	LEAQ             (R8)(SI*1), SI
+	VPBROADCASTD     BX, Z25
+	VPSUBD           Z25, Z17, Z25
+	LEAQ             (DX)(DX*2), R8
+	LEAQ             (DI)(DX*4), R9
+	LEAQ             (R9)(DX*4), R10
+	LEAQ             (R10)(DX*4), R11
+	VMOVUPS          (DI), X19
+	VINSERTF32X4     $0x01, (R9), Z19, Z26
+	VINSERTF32X4     $0x02, (R10), Z26, Z26
+	VINSERTF32X4     $0x03, (R11), Z26, Z26
+	VMOVUPS          (DI)(DX*1), X19
+	VINSERTF32X4     $0x01, (R9)(DX*1), Z19, Z27
+	VINSERTF32X4     $0x02, (R10)(DX*1), Z27, Z27
+	VINSERTF32X4     $0x03, (R11)(DX*1), Z27, Z27
+	VMOVUPS          (DI)(DX*2), X19
+	VINSERTF32X4     $0x01, (R9)(DX*2), Z19, Z28
+	VINSERTF32X4     $0x02, (R10)(DX*2), Z28, Z28
+	VINSERTF32X4     $0x03, (R11)(DX*2), Z28, Z28
+	VMOVUPS          (DI)(R8*1), X19
+	VINSERTF32X4     $0x01, (R9)(R8*1), Z19, Z29
+	VINSERTF32X4     $0x02, (R10)(R8*1), Z29, Z29
+	VINSERTF32X4     $0x03, (R11)(R8*1), Z29, Z29
+	VUNPCKLPS        Z27, Z26, Z30
+	VUNPCKLPS        Z29, Z28, Z31
+	VUNPCKHPS        Z27, Z26, Z26
+	VUNPCKHPS        Z29, Z28, Z27
+	VUNPCKLPD        Z31, Z30, Z28
+	VUNPCKHPD        Z31, Z30, Z29
+	VUNPCKLPD        Z27, Z26, Z30
+	VUNPCKHPD        Z27, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VPCMPD           $0x00, Z27, Z25, K2
+	VSUBPS           Z18, Z28, Z27
+	VPXORD           Z28, Z28, Z28
+	VBLENDMPS        Z28, Z27, K2, Z27
+	VMAXPS           Z27, Z23, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z24, Z28, Z31
+	VFNMADD231PS     Z11, Z31, Z27
+	VFNMADD231PS     Z12, Z31, Z27
+	VMOVAPS          Z14, Z31
+	VFMADD231PS      Z13, Z27, Z31
+	VFMADD213PS      Z15, Z27, Z31
+	VFMADD213PS      Z16, Z27, Z31
+	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z31
+	VFMADD213PS      Z9, Z27, Z31
+	VFMADD213PS      Z9, Z31, Z27
+	VPSLLD           $0x17, Z28, Z28
+	VPXORD           Z31, Z31, Z31
+	VBLENDMPS        Z31, Z28, K2, Z28
+	VMULPS           Z28, Z27, Z27
+	VMOVUPS          (SI), Z28
+	VBLENDMPS        Z27, Z28, K1, Z27
+	VMOVUPS          Z27, (SI)
+	VPCMPD           $0x00, Z1, Z25, K2
+	VSUBPS           Z18, Z29, Z27
+	VPXORD           Z28, Z28, Z28
+	VBLENDMPS        Z28, Z27, K2, Z27
+	VMAXPS           Z27, Z23, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z24, Z28, Z29
+	VFNMADD231PS     Z11, Z29, Z27
+	VFNMADD231PS     Z12, Z29, Z27
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z27, Z29
+	VFMADD213PS      Z15, Z27, Z29
+	VFMADD213PS      Z16, Z27, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z29
+	VFMADD213PS      Z9, Z27, Z29
+	VFMADD213PS      Z9, Z29, Z27
+	VPSLLD           $0x17, Z28, Z28
+	VPXORD           Z29, Z29, Z29
+	VBLENDMPS        Z29, Z28, K2, Z28
+	VMULPS           Z28, Z27, Z27
+	VMOVUPS          64(SI), Z28
+	VBLENDMPS        Z27, Z28, K1, Z27
+	VMOVUPS          Z27, 64(SI)
+	VPCMPD           $0x00, Z2, Z25, K2
+	VSUBPS           Z18, Z30, Z27
+	VPXORD           Z28, Z28, Z28
+	VBLENDMPS        Z28, Z27, K2, Z27
+	VMAXPS           Z27, Z23, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z10, Z27, Z28
+	VSUBPS           Z24, Z28, Z29
+	VFNMADD231PS     Z11, Z29, Z27
+	VFNMADD231PS     Z12, Z29, Z27
+	VMOVAPS          Z14, Z29
+	VFMADD231PS      Z13, Z27, Z29
+	VFMADD213PS      Z15, Z27, Z29
+	VFMADD213PS      Z16, Z27, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z27, Z29
+	VFMADD213PS      Z9, Z27, Z29
+	VFMADD213PS      Z9, Z29, Z27
+	VPSLLD           $0x17, Z28, Z28
+	VPXORD           Z29, Z29, Z29
+	VBLENDMPS        Z29, Z28, K2, Z28
+	VMULPS           Z28, Z27, Z27
+	VMOVUPS          128(SI), Z28
+	VBLENDMPS        Z27, Z28, K1, Z27
+	VMOVUPS          Z27, 128(SI)
+	VPCMPD           $0x00, Z3, Z25, K2
+	VSUBPS           Z18, Z26, Z25
+	VPXORD           Z26, Z26, Z26
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMAXPS           Z25, Z23, Z25
+	VMOVAPS          Z24, Z26
+	VFMADD231PS      Z10, Z25, Z26
+	VSUBPS           Z24, Z26, Z27
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z27, Z25
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS      Z15, Z25, Z27
+	VFMADD213PS      Z16, Z25, Z27
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMULPS           Z26, Z25, Z25
+	VMOVUPS          192(SI), Z26
+	VBLENDMPS        Z25, Z26, K1, Z25
+	VMOVUPS          Z25, 192(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ             CX, $+3
+	JLT              sum_two
+	MOVQ             e+40(FP), CX
+	LEAQ             (DX)(DX*2), BX
+	LEAQ             (AX)(DX*4), SI
+	LEAQ             (SI)(DX*4), DI
+	LEAQ             (DI)(DX*4), R8
+	VMOVSD           (AX), X19
+	VINSERTPS        $0x20, 8(AX), X19, X19
+	VMOVSD           (SI), X21
+	VINSERTPS        $0x20, 8(SI), X21, X21
+	VINSERTF32X4     $0x01, X21, Z19, Z25
+	VMOVSD           (DI), X19
+	VINSERTPS        $0x20, 8(DI), X19, X19
+	VINSERTF32X4     $0x02, X19, Z25, Z25
+	VMOVSD           (R8), X19
+	VINSERTPS        $0x20, 8(R8), X19, X19
+	VINSERTF32X4     $0x03, X19, Z25, Z25
+	VMOVSD           (AX)(DX*1), X19
+	VINSERTPS        $0x20, 8(AX)(DX*1), X19, X19
+	VMOVSD           (SI)(DX*1), X21
+	VINSERTPS        $0x20, 8(SI)(DX*1), X21, X21
+	VINSERTF32X4     $0x01, X21, Z19, Z26
+	VMOVSD           (DI)(DX*1), X19
+	VINSERTPS        $0x20, 8(DI)(DX*1), X19, X19
+	VINSERTF32X4     $0x02, X19, Z26, Z26
+	VMOVSD           (R8)(DX*1), X19
+	VINSERTPS        $0x20, 8(R8)(DX*1), X19, X19
+	VINSERTF32X4     $0x03, X19, Z26, Z26
+	VMOVSD           (AX)(DX*2), X19
+	VINSERTPS        $0x20, 8(AX)(DX*2), X19, X19
+	VMOVSD           (SI)(DX*2), X21
+	VINSERTPS        $0x20, 8(SI)(DX*2), X21, X21
+	VINSERTF32X4     $0x01, X21, Z19, Z27
+	VMOVSD           (DI)(DX*2), X19
+	VINSERTPS        $0x20, 8(DI)(DX*2), X19, X19
+	VINSERTF32X4     $0x02, X19, Z27, Z27
+	VMOVSD           (R8)(DX*2), X19
+	VINSERTPS        $0x20, 8(R8)(DX*2), X19, X19
+	VINSERTF32X4     $0x03, X19, Z27, Z27
+	VMOVSD           (AX)(BX*1), X19
+	VINSERTPS        $0x20, 8(AX)(BX*1), X19, X19
+	VMOVSD           (SI)(BX*1), X21
+	VINSERTPS        $0x20, 8(SI)(BX*1), X21, X21
+	VINSERTF32X4     $0x01, X21, Z19, Z28
+	VMOVSD           (DI)(BX*1), X19
+	VINSERTPS        $0x20, 8(DI)(BX*1), X19, X19
+	VINSERTF32X4     $0x02, X19, Z28, Z28
+	VMOVSD           (R8)(BX*1), X19
+	VINSERTPS        $0x20, 8(R8)(BX*1), X19, X19
+	VINSERTF32X4     $0x03, X19, Z28, Z28
+	VUNPCKLPS        Z26, Z25, Z29
+	VUNPCKLPS        Z28, Z27, Z30
+	VUNPCKHPS        Z26, Z25, Z25
+	VUNPCKHPS        Z28, Z27, Z26
+	VUNPCKLPD        Z30, Z29, Z27
+	VUNPCKHPD        Z30, Z29, Z28
+	VUNPCKLPD        Z26, Z25, Z29
+	VUNPCKHPD        Z26, Z25, Z25
+	VPXORD           Z25, Z25, Z25
+	VPCMPD           $0x00, Z25, Z17, K2
+	VSUBPS           Z18, Z27, Z25
+	VPXORD           Z26, Z26, Z26
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMAXPS           Z25, Z23, Z25
+	VMOVAPS          Z24, Z26
+	VFMADD231PS      Z10, Z25, Z26
+	VSUBPS           Z24, Z26, Z27
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z27, Z25
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS      Z15, Z25, Z27
+	VFMADD213PS      Z16, Z25, Z27
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMULPS           Z26, Z25, Z25
+	VMOVUPS          (CX), Z26
+	VBLENDMPS        Z25, Z26, K1, Z25
+	VMOVUPS          Z25, (CX)
+	VPCMPD           $0x00, Z1, Z17, K2
+	VSUBPS           Z18, Z28, Z25
+	VPXORD           Z26, Z26, Z26
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMAXPS           Z25, Z23, Z25
+	VMOVAPS          Z24, Z26
+	VFMADD231PS      Z10, Z25, Z26
+	VSUBPS           Z24, Z26, Z27
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z27, Z25
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS      Z15, Z25, Z27
+	VFMADD213PS      Z16, Z25, Z27
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMULPS           Z26, Z25, Z25
+	VMOVUPS          64(CX), Z26
+	VBLENDMPS        Z25, Z26, K1, Z25
+	VMOVUPS          Z25, 64(CX)
+	VPCMPD           $0x00, Z2, Z17, K2
+	VSUBPS           Z18, Z29, Z17
+	VPXORD           Z18, Z18, Z18
+	VBLENDMPS        Z18, Z17, K2, Z17
+	VMAXPS           Z17, Z23, Z17
+	VMOVAPS          Z24, Z18
+	VFMADD231PS      Z10, Z17, Z18
+	VSUBPS           Z24, Z18, Z23
+	VFNMADD231PS     Z11, Z23, Z17
+	VFNMADD231PS     Z12, Z23, Z17
+	VMOVAPS          Z14, Z23
+	VFMADD231PS      Z13, Z17, Z23
+	VFMADD213PS      Z15, Z17, Z23
+	VFMADD213PS      Z16, Z17, Z23
+	VFMADD213PS.BCST consts<>+2592(SB), Z17, Z23
+	VFMADD213PS      Z9, Z17, Z23
+	VFMADD213PS      Z9, Z23, Z17
+	VPSLLD           $0x17, Z18, Z18
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z18, K2, Z18
+	VMULPS           Z18, Z17, Z17
+	VMOVUPS          128(CX), Z18
+	VBLENDMPS        Z17, Z18, K1, Z17
+	VMOVUPS          Z17, 128(CX)
+	JMP              sum_done
+
+sum_two:
+	MOVQ             e+40(FP), CX
+	LEAQ             (DX)(DX*2), BX
+	LEAQ             (AX)(DX*4), SI
+	LEAQ             (SI)(DX*4), DI
+	LEAQ             (DI)(DX*4), R8
+	VMOVSD           (AX), X19
+	VMOVSD           (SI), X21
+	VINSERTF32X4     $0x01, X21, Z19, Z25
+	VMOVSD           (DI), X19
+	VINSERTF32X4     $0x02, X19, Z25, Z25
+	VMOVSD           (R8), X19
+	VINSERTF32X4     $0x03, X19, Z25, Z25
+	VMOVSD           (AX)(DX*1), X19
+	VMOVSD           (SI)(DX*1), X21
+	VINSERTF32X4     $0x01, X21, Z19, Z26
+	VMOVSD           (DI)(DX*1), X19
+	VINSERTF32X4     $0x02, X19, Z26, Z26
+	VMOVSD           (R8)(DX*1), X19
+	VINSERTF32X4     $0x03, X19, Z26, Z26
+	VMOVSD           (AX)(DX*2), X19
+	VMOVSD           (SI)(DX*2), X21
+	VINSERTF32X4     $0x01, X21, Z19, Z27
+	VMOVSD           (DI)(DX*2), X19
+	VINSERTF32X4     $0x02, X19, Z27, Z27
+	VMOVSD           (R8)(DX*2), X19
+	VINSERTF32X4     $0x03, X19, Z27, Z27
+	VMOVSD           (AX)(BX*1), X19
+	VMOVSD           (SI)(BX*1), X21
+	VINSERTF32X4     $0x01, X21, Z19, Z28
+	VMOVSD           (DI)(BX*1), X19
+	VINSERTF32X4     $0x02, X19, Z28, Z28
+	VMOVSD           (R8)(BX*1), X19
+	VINSERTF32X4     $0x03, X19, Z28, Z28
+	VUNPCKLPS        Z26, Z25, Z29
+	VUNPCKLPS        Z28, Z27, Z30
+	VUNPCKHPS        Z26, Z25, Z25
+	VUNPCKHPS        Z28, Z27, Z26
+	VUNPCKLPD        Z30, Z29, Z27
+	VUNPCKHPD        Z30, Z29, Z28
+	VUNPCKLPD        Z26, Z25, Z29
+	VUNPCKHPD        Z26, Z25, Z25
+	VPXORD           Z25, Z25, Z25
+	VPCMPD           $0x00, Z25, Z17, K2
+	VSUBPS           Z18, Z27, Z25
+	VPXORD           Z26, Z26, Z26
+	VBLENDMPS        Z26, Z25, K2, Z25
+	VMAXPS           Z25, Z23, Z25
+	VMOVAPS          Z24, Z26
+	VFMADD231PS      Z10, Z25, Z26
+	VSUBPS           Z24, Z26, Z27
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z27, Z25
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS      Z15, Z25, Z27
+	VFMADD213PS      Z16, Z25, Z27
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z26, Z26
+	VPXORD           Z27, Z27, Z27
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMULPS           Z26, Z25, Z25
+	VMOVUPS          (CX), Z26
+	VBLENDMPS        Z25, Z26, K1, Z25
+	VMOVUPS          Z25, (CX)
+	VPCMPD           $0x00, Z1, Z17, K2
+	VSUBPS           Z18, Z28, Z17
+	VPXORD           Z18, Z18, Z18
+	VBLENDMPS        Z18, Z17, K2, Z17
+	VMAXPS           Z17, Z23, Z17
+	VMOVAPS          Z24, Z18
+	VFMADD231PS      Z10, Z17, Z18
+	VSUBPS           Z24, Z18, Z23
+	VFNMADD231PS     Z11, Z23, Z17
+	VFNMADD231PS     Z12, Z23, Z17
+	VMOVAPS          Z14, Z23
+	VFMADD231PS      Z13, Z17, Z23
+	VFMADD213PS      Z15, Z17, Z23
+	VFMADD213PS      Z16, Z17, Z23
+	VFMADD213PS.BCST consts<>+2592(SB), Z17, Z23
+	VFMADD213PS      Z9, Z17, Z23
+	VFMADD213PS      Z9, Z23, Z17
+	VPSLLD           $0x17, Z18, Z18
+	VPXORD           Z23, Z23, Z23
+	VBLENDMPS        Z23, Z18, K2, Z18
+	VMULPS           Z18, Z17, Z17
+	VMOVUPS          64(CX), Z18
+	VBLENDMPS        Z17, Z18, K1, Z17
+	VMOVUPS          Z17, 64(CX)
+
+sum_done:
+	VPXORD       Z17, Z17, Z17
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+5
+	JGE          more1
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z17
+	VCVTPS2PD    64(AX), Z18
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    192(AX), Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y21
+	VCVTPS2PD    32(AX), Z17
+	VCVTPS2PD    96(AX), Z18
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    224(AX), Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y17
+	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	JMP          folded
+
+more1:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+9
+	JGE          more2
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z17
+	VCVTPS2PD    256(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    64(AX), Z18
+	VCVTPS2PD    320(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    384(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    448(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y21
+	VCVTPS2PD    32(AX), Z17
+	VCVTPS2PD    288(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    96(AX), Z18
+	VCVTPS2PD    352(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    416(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    480(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y17
+	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	JMP          folded
+
+more2:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+13
+	JGE          more3
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z17
+	VCVTPS2PD    512(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    256(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    64(AX), Z18
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    320(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y21
+	VCVTPS2PD    32(AX), Z17
+	VCVTPS2PD    544(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    288(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    96(AX), Z18
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    352(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y17
+	VINSERTF64X4 $0x01, Y17, Z21, Z17
+	JMP          folded
+
+more3:
+	MOVQ         e+40(FP), AX
+	VCVTPS2PD    (AX), Z17
+	VCVTPS2PD    512(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    256(AX), Z18
+	VCVTPS2PD    768(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    64(AX), Z18
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    320(AX), Z23
+	VCVTPS2PD    832(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VCVTPS2PD    896(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VCVTPS2PD    960(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y21
+	VCVTPS2PD    32(AX), Z17
+	VCVTPS2PD    544(AX), Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    288(AX), Z18
+	VCVTPS2PD    800(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPS2PD    96(AX), Z18
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    352(AX), Z23
+	VCVTPS2PD    864(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z18, Z18
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VCVTPS2PD    928(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VCVTPS2PD    992(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z17, Z17
+	VADDPD       Z24, Z18, Z18
+	VADDPD       Z18, Z17, Z17
+	VCVTPD2PS    Z17, Y17
+	VINSERTF64X4 $0x01, Y17, Z21, Z17
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VMOVUPS   (AX), Z18
+	VBLENDMPS Z17, Z18, K1, Z17
+	VMOVUPS   Z17, (AX)
+	VMOVUPS   128(AX), Z17
+	VBLENDMPS Z22, Z17, K1, Z17
+	VMOVUPS   Z17, 128(AX)
+	VMOVUPS   256(AX), Z17
+	VBLENDMPS Z20, Z17, K1, Z17
+	VMOVUPS   Z17, 256(AX)
+	ADDQ      $+64, sums+0(FP)
+	ADDQ      $+64, labels+16(FP)
+	MOVQ      step+48(FP), AX
+	ADDQ      AX, e+40(FP)
+	MOVQ      classes+32(FP), AX
+	SHLQ      $0x06, AX
+	ADDQ      AX, logits+8(FP)
+	ADDQ      $-16, rows+24(FP)
+	CMPQ      rows+24(FP), $0x00
+	JNE       group
+	VZEROUPPER
+	RET
+
+// func narrowShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·narrowShiftedAVX2(SB), NOSPLIT, $0-56
+group:
+	MOVQ         labels+16(FP), AX
+	VMOVUPS      (AX), Y0
+	VBROADCASTSS consts<>+640(SB), Y3
+	MOVQ         logits+8(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         classes+32(FP), DX
+	SHLQ         $0x02, DX
+	CMPQ         CX, $+4
+	JLT          most_few
+	ADDQ         $-4, CX
+	MOVQ         $0x00000000, BX
+
+most_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	VPSUBD       Y1, Y0, Y1
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DI)(DX*4), R8
+	VMOVUPS      (DI), X2
+	VINSERTF128  $0x01, (R8), Y2, Y4
+	VMOVUPS      (DI)(DX*1), X2
+	VINSERTF128  $0x01, (R8)(DX*1), Y2, Y5
+	VMOVUPS      (DI)(DX*2), X2
+	VINSERTF128  $0x01, (R8)(DX*2), Y2, Y6
+	VMOVUPS      (DI)(SI*1), X2
+	VINSERTF128  $0x01, (R8)(SI*1), Y2, Y7
+	VUNPCKLPS    Y5, Y4, Y8
+	VUNPCKLPS    Y7, Y6, Y9
+	VUNPCKHPS    Y5, Y4, Y4
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y9, Y8, Y6
+	VUNPCKHPD    Y9, Y8, Y7
+	VUNPCKLPD    Y5, Y4, Y8
+	VUNPCKHPD    Y5, Y4, Y4
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VPAND        consts<>+608(SB), Y5, Y5
+	VPOR         Y5, Y6, Y5
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS consts<>+1792(SB), Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VPAND        consts<>+608(SB), Y5, Y5
+	VPOR         Y5, Y7, Y5
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS consts<>+2624(SB), Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VPAND        consts<>+608(SB), Y5, Y5
+	VPOR         Y5, Y8, Y5
+	VMAXPS       Y3, Y5, Y3
+	VBROADCASTSS consts<>+2656(SB), Y5
+	VPCMPEQD     Y5, Y1, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y4, Y1
+	VMAXPS       Y3, Y1, Y3
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     most_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     most_columns
+
+most_few:
+	CMPQ         CX, $+3
+	JLT          most_two
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VMOVSD       (AX), X1
+	VINSERTPS    $0x20, 8(AX), X1, X2
+	VMOVSD       (BX), X1
+	VINSERTPS    $0x20, 8(BX), X1, X1
+	VINSERTF128  $0x01, X1, Y2, Y1
+	VMOVSD       (AX)(DX*1), X2
+	VINSERTPS    $0x20, 8(AX)(DX*1), X2, X2
+	VMOVSD       (BX)(DX*1), X4
+	VINSERTPS    $0x20, 8(BX)(DX*1), X4, X4
+	VINSERTF128  $0x01, X4, Y2, Y4
+	VMOVSD       (AX)(DX*2), X2
+	VINSERTPS    $0x20, 8(AX)(DX*2), X2, X2
+	VMOVSD       (BX)(DX*2), X5
+	VINSERTPS    $0x20, 8(BX)(DX*2), X5, X5
+	VINSERTF128  $0x01, X5, Y2, Y5
+	VMOVSD       (AX)(CX*1), X2
+	VINSERTPS    $0x20, 8(AX)(CX*1), X2, X2
+	VMOVSD       (BX)(CX*1), X6
+	VINSERTPS    $0x20, 8(BX)(CX*1), X6, X6
+	VINSERTF128  $0x01, X6, Y2, Y6
+	VUNPCKLPS    Y4, Y1, Y7
+	VUNPCKLPS    Y6, Y5, Y8
+	VUNPCKHPS    Y4, Y1, Y1
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y8, Y7, Y5
+	VUNPCKHPD    Y8, Y7, Y6
+	VUNPCKLPD    Y4, Y1, Y7
+	VUNPCKHPD    Y4, Y1, Y1
+	VPXOR        Y1, Y1, Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y5, Y1
+	VMAXPS       Y3, Y1, Y3
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y6, Y1
+	VMAXPS       Y3, Y1, Y3
+	VBROADCASTSS consts<>+2624(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y7, Y1
+	VMAXPS       Y3, Y1, Y3
+	JMP          most_done
+
+most_two:
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VMOVSD       (AX), X2
+	VMOVSD       (BX), X1
+	VINSERTF128  $0x01, X1, Y2, Y1
+	VMOVSD       (AX)(DX*1), X2
+	VMOVSD       (BX)(DX*1), X4
+	VINSERTF128  $0x01, X4, Y2, Y4
+	VMOVSD       (AX)(DX*2), X2
+	VMOVSD       (BX)(DX*2), X5
+	VINSERTF128  $0x01, X5, Y2, Y5
+	VMOVSD       (AX)(CX*1), X2
+	VMOVSD       (BX)(CX*1), X6
+	VINSERTF128  $0x01, X6, Y2, Y6
+	VUNPCKLPS    Y4, Y1, Y7
+	VUNPCKLPS    Y6, Y5, Y8
+	VUNPCKHPS    Y4, Y1, Y1
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y8, Y7, Y5
+	VUNPCKHPD    Y8, Y7, Y6
+	VUNPCKLPD    Y4, Y1, Y7
+	VUNPCKHPD    Y4, Y1, Y1
+	VPXOR        Y1, Y1, Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y5, Y1
+	VMAXPS       Y3, Y1, Y3
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y6, Y1
+	VMAXPS       Y3, Y1, Y3
+
+most_done:
+	// the shift and N
+	VPAND        consts<>+32(SB), Y3, Y1
+	VBROADCASTSS consts<>+2272(SB), Y4
+	VCMPPS       $0x11, Y1, Y4, Y4
+	VCMPPS       $0x11, consts<>+928(SB), Y1, Y1
+	VPAND        Y4, Y1, Y1
+	VPAND        Y3, Y1, Y1
+	VSUBPS       Y1, Y3, Y4
+	VBROADCASTSS consts<>+2336(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS consts<>+2304(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+2368(SB), Y5, Y4
+	VPSUBD       consts<>+2400(SB), Y4, Y4
+	VCVTDQ2PS    Y4, Y5
+	VSUBPS       consts<>+2432(SB), Y5, Y5
+	VBROADCASTSS consts<>+2368(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VMULPS       consts<>+160(SB), Y5, Y5
+	MOVQ         sums+0(FP), AX
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      640(AX), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	MOVQ         logits+8(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         classes+32(FP), DX
+	SHLQ         $0x02, DX
+	CMPQ         CX, $+4
+	JLT          sum_few
+	ADDQ         $-4, CX
+	MOVQ         $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y8
+	VPSUBD       Y8, Y0, Y8
+	LEAQ         (DX)(DX*2), R8
+	LEAQ         (DI)(DX*4), R9
+	VMOVUPS      (DI), X2
+	VINSERTF128  $0x01, (R9), Y2, Y9
+	VMOVUPS      (DI)(DX*1), X2
+	VINSERTF128  $0x01, (R9)(DX*1), Y2, Y10
+	VMOVUPS      (DI)(DX*2), X2
+	VINSERTF128  $0x01, (R9)(DX*2), Y2, Y11
+	VMOVUPS      (DI)(R8*1), X2
+	VINSERTF128  $0x01, (R9)(R8*1), Y2, Y12
+	VUNPCKLPS    Y10, Y9, Y13
+	VUNPCKLPS    Y12, Y11, Y14
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y12, Y11, Y10
+	VUNPCKLPD    Y14, Y13, Y11
+	VUNPCKHPD    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKHPD    Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y8, Y10
+	VSUBPS       Y1, Y11, Y11
+	VPANDN       Y11, Y10, Y11
+	VMAXPS       Y11, Y5, Y11
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y11, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
+	VBROADCASTSS consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y11, Y15
+	VFMADD213PS  consts<>+2528(SB), Y11, Y15
+	VFMADD213PS  consts<>+2560(SB), Y11, Y15
+	VFMADD213PS  consts<>+2592(SB), Y11, Y15
+	VFMADD213PS  consts<>+384(SB), Y11, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y11
+	VPSLLD       $0x17, Y14, Y14
+	VPANDN       Y14, Y10, Y10
+	VMULPS       Y10, Y11, Y10
+	VMOVUPS      (SI), Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	VMOVUPS      Y10, (SI)
+	VBROADCASTSS consts<>+1792(SB), Y10
+	VPCMPEQD     Y10, Y8, Y10
+	VSUBPS       Y1, Y12, Y11
+	VPANDN       Y11, Y10, Y11
+	VMAXPS       Y11, Y5, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y11
+	VFNMADD231PS consts<>+192(SB), Y14, Y11
+	VBROADCASTSS consts<>+2464(SB), Y14
+	VFMADD213PS  consts<>+2496(SB), Y11, Y14
+	VFMADD213PS  consts<>+2528(SB), Y11, Y14
+	VFMADD213PS  consts<>+2560(SB), Y11, Y14
+	VFMADD213PS  consts<>+2592(SB), Y11, Y14
+	VFMADD213PS  consts<>+384(SB), Y11, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VPANDN       Y12, Y10, Y10
+	VMULPS       Y10, Y11, Y10
+	VMOVUPS      32(SI), Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	VMOVUPS      Y10, 32(SI)
+	VBROADCASTSS consts<>+2624(SB), Y10
+	VPCMPEQD     Y10, Y8, Y10
+	VSUBPS       Y1, Y13, Y11
+	VPANDN       Y11, Y10, Y11
+	VMAXPS       Y11, Y5, Y11
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y11, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y11, Y13
+	VFMADD213PS  consts<>+2528(SB), Y11, Y13
+	VFMADD213PS  consts<>+2560(SB), Y11, Y13
+	VFMADD213PS  consts<>+2592(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y11, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y11
+	VPSLLD       $0x17, Y12, Y12
+	VPANDN       Y12, Y10, Y10
+	VMULPS       Y10, Y11, Y10
+	VMOVUPS      64(SI), Y11
+	VBLENDVPS    Y7, Y10, Y11, Y10
+	VMOVUPS      Y10, 64(SI)
+	VBROADCASTSS consts<>+2656(SB), Y10
+	VPCMPEQD     Y10, Y8, Y8
+	VSUBPS       Y1, Y9, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VBROADCASTSS consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      96(SI), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, 96(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ         CX, $+3
+	JLT          sum_two
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (AX)(DX*4), SI
+	VMOVSD       (AX), X2
+	VINSERTPS    $0x20, 8(AX), X2, X2
+	VMOVSD       (SI), X8
+	VINSERTPS    $0x20, 8(SI), X8, X8
+	VINSERTF128  $0x01, X8, Y2, Y8
+	VMOVSD       (AX)(DX*1), X2
+	VINSERTPS    $0x20, 8(AX)(DX*1), X2, X2
+	VMOVSD       (SI)(DX*1), X9
+	VINSERTPS    $0x20, 8(SI)(DX*1), X9, X9
+	VINSERTF128  $0x01, X9, Y2, Y9
+	VMOVSD       (AX)(DX*2), X2
+	VINSERTPS    $0x20, 8(AX)(DX*2), X2, X2
+	VMOVSD       (SI)(DX*2), X10
+	VINSERTPS    $0x20, 8(SI)(DX*2), X10, X10
+	VINSERTF128  $0x01, X10, Y2, Y10
+	VMOVSD       (AX)(BX*1), X2
+	VINSERTPS    $0x20, 8(AX)(BX*1), X2, X2
+	VMOVSD       (SI)(BX*1), X11
+	VINSERTPS    $0x20, 8(SI)(BX*1), X11, X11
+	VINSERTF128  $0x01, X11, Y2, Y11
+	VUNPCKLPS    Y9, Y8, Y12
+	VUNPCKLPS    Y11, Y10, Y13
+	VUNPCKHPS    Y9, Y8, Y8
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y13, Y12, Y10
+	VUNPCKHPD    Y13, Y12, Y11
+	VUNPCKLPD    Y9, Y8, Y12
+	VUNPCKHPD    Y9, Y8, Y8
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y0, Y8
+	VSUBPS       Y1, Y10, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y9
+	VFNMADD231PS consts<>+192(SB), Y13, Y9
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y9, Y13
+	VFMADD213PS  consts<>+2528(SB), Y9, Y13
+	VFMADD213PS  consts<>+2560(SB), Y9, Y13
+	VFMADD213PS  consts<>+2592(SB), Y9, Y13
+	VFMADD213PS  consts<>+384(SB), Y9, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      (CX), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, (CX)
+	VBROADCASTSS consts<>+1792(SB), Y8
+	VPCMPEQD     Y8, Y0, Y8
+	VSUBPS       Y1, Y11, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VBROADCASTSS consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      32(CX), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, 32(CX)
+	VBROADCASTSS consts<>+2624(SB), Y8
+	VPCMPEQD     Y8, Y0, Y0
+	VSUBPS       Y1, Y12, Y1
+	VPANDN       Y1, Y0, Y1
+	VMAXPS       Y1, Y5, Y1
+	VMOVAPS      Y6, Y5
+	VFMADD231PS  consts<>+96(SB), Y1, Y5
+	VSUBPS       Y6, Y5, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y1
+	VFNMADD231PS consts<>+192(SB), Y6, Y1
+	VBROADCASTSS consts<>+2464(SB), Y6
+	VFMADD213PS  consts<>+2496(SB), Y1, Y6
+	VFMADD213PS  consts<>+2528(SB), Y1, Y6
+	VFMADD213PS  consts<>+2560(SB), Y1, Y6
+	VFMADD213PS  consts<>+2592(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y1
+	VPSLLD       $0x17, Y5, Y5
+	VPANDN       Y5, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      64(CX), Y1
+	VBLENDVPS    Y7, Y0, Y1, Y0
+	VMOVUPS      Y0, 64(CX)
+	JMP          sum_done
+
+sum_two:
+	MOVQ         e+40(FP), CX
+	LEAQ         (DX)(DX*2), BX
+	LEAQ         (AX)(DX*4), SI
+	VMOVSD       (AX), X2
+	VMOVSD       (SI), X8
+	VINSERTF128  $0x01, X8, Y2, Y8
+	VMOVSD       (AX)(DX*1), X2
+	VMOVSD       (SI)(DX*1), X9
+	VINSERTF128  $0x01, X9, Y2, Y9
+	VMOVSD       (AX)(DX*2), X2
+	VMOVSD       (SI)(DX*2), X10
+	VINSERTF128  $0x01, X10, Y2, Y10
+	VMOVSD       (AX)(BX*1), X2
+	VMOVSD       (SI)(BX*1), X11
+	VINSERTF128  $0x01, X11, Y2, Y11
+	VUNPCKLPS    Y9, Y8, Y12
+	VUNPCKLPS    Y11, Y10, Y13
+	VUNPCKHPS    Y9, Y8, Y8
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y13, Y12, Y10
+	VUNPCKHPD    Y13, Y12, Y11
+	VUNPCKLPD    Y9, Y8, Y12
+	VUNPCKHPD    Y9, Y8, Y8
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y0, Y8
+	VSUBPS       Y1, Y10, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y9, Y12
+	VFMADD213PS  consts<>+2528(SB), Y9, Y12
+	VFMADD213PS  consts<>+2560(SB), Y9, Y12
+	VFMADD213PS  consts<>+2592(SB), Y9, Y12
+	VFMADD213PS  consts<>+384(SB), Y9, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      (CX), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, (CX)
+	VBROADCASTSS consts<>+1792(SB), Y8
+	VPCMPEQD     Y8, Y0, Y0
+	VSUBPS       Y1, Y11, Y1
+	VPANDN       Y1, Y0, Y1
+	VMAXPS       Y1, Y5, Y1
+	VMOVAPS      Y6, Y5
+	VFMADD231PS  consts<>+96(SB), Y1, Y5
+	VSUBPS       Y6, Y5, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y1
+	VFNMADD231PS consts<>+192(SB), Y6, Y1
+	VBROADCASTSS consts<>+2464(SB), Y6
+	VFMADD213PS  consts<>+2496(SB), Y1, Y6
+	VFMADD213PS  consts<>+2528(SB), Y1, Y6
+	VFMADD213PS  consts<>+2560(SB), Y1, Y6
+	VFMADD213PS  consts<>+2592(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y1
+	VPSLLD       $0x17, Y5, Y5
+	VPANDN       Y5, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      32(CX), Y1
+	VBLENDVPS    Y7, Y0, Y1, Y0
+	VMOVUPS      Y0, 32(CX)
+
+sum_done:
+	VPXOR       Y0, Y0, Y0
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+5
+	JGE         more1
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   96(AX), Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X2
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   112(AX), Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y2, Y0
+	JMP         folded
+
+more1:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+9
+	JGE         more2
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   128(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   160(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   192(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X2
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   144(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   176(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   208(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y2, Y0
+	JMP         folded
+
+more2:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+13
+	JGE         more3
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   256(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   128(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   288(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   160(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   320(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   192(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X2
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   272(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   144(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   304(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   176(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   336(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   208(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y2, Y0
+	JMP         folded
+
+more3:
+	MOVQ        e+40(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   256(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   128(AX), Y1
+	VCVTPS2PD   384(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   288(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   160(AX), Y5
+	VCVTPS2PD   416(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   320(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   192(AX), Y6
+	VCVTPS2PD   448(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   224(AX), Y8
+	VCVTPS2PD   480(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X2
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   272(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   144(AX), Y1
+	VCVTPS2PD   400(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   304(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   176(AX), Y5
+	VCVTPS2PD   432(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   336(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   208(AX), Y6
+	VCVTPS2PD   464(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   240(AX), Y8
+	VCVTPS2PD   496(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y2, Y0
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VMOVUPS   (AX), Y1
+	VBLENDVPS Y7, Y0, Y1, Y0
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   128(AX), Y0
+	VBLENDVPS Y7, Y4, Y0, Y0
+	VMOVUPS   Y0, 128(AX)
+	VMOVUPS   256(AX), Y0
+	VBLENDVPS Y7, Y3, Y0, Y0
+	VMOVUPS   Y0, 256(AX)
+	ADDQ      $+32, sums+0(FP)
+	ADDQ      $+32, labels+16(FP)
+	MOVQ      step+48(FP), AX
+	ADDQ      AX, e+40(FP)
+	MOVQ      classes+32(FP), AX
+	SHLQ      $0x05, AX
+	ADDQ      AX, logits+8(FP)
+	ADDQ      $-8, rows+24(FP)
+	CMPQ      rows+24(FP), $0x00
+	JNE       group
+	VZEROUPPER
+	RET
+
+// func narrowSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·narrowSoftmaxAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2624(SB), Z1
+	VBROADCASTSS consts<>+2656(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 384(AX), Z7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ          BX, SI
+	SHLQ          $0x06, SI
+	MOVQ          BX, DI
+	SHLQ          $0x02, DI
+	LEAQ          (AX)(DI*1), DI
+	MOVQ          e+40(FP), R8
+	LEAQ          (R8)(SI*1), SI
+	VPBROADCASTD  BX, Z7
+	VPSUBD        Z7, Z4, Z7
+	VPXORD        Z8, Z8, Z8
+	VPCMPD        $0x00, Z8, Z7, K1
+	VMOVUPS       (SI), Z8
+	VMULPS        Z5, Z8, Z9
+	VFMADD231PS   Z6, Z8, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z8
+	VPCMPD        $0x00, Z0, Z7, K1
+	VMOVUPS       64(SI), Z9
+	VMULPS        Z5, Z9, Z10
+	VFMADD231PS   Z6, Z9, Z10
+	VCMPPS        $0x03, Z10, Z10, K1
+	VBLENDMPS     Z3, Z10, K1, Z9
+	VPCMPD        $0x00, Z1, Z7, K1
+	VMOVUPS       128(SI), Z10
+	VMULPS        Z5, Z10, Z11
+	VFMADD231PS   Z6, Z10, Z11
+	VCMPPS        $0x03, Z11, Z11, K1
+	VBLENDMPS     Z3, Z11, K1, Z10
+	VPCMPD        $0x00, Z2, Z7, K1
+	VMOVUPS       192(SI), Z7
+	VMULPS        Z5, Z7, Z11
+	VFMADD231PS   Z6, Z7, Z11
+	VCMPPS        $0x03, Z11, Z11, K1
+	VBLENDMPS     Z3, Z11, K1, Z7
+	LEAQ          (DX)(DX*2), SI
+	LEAQ          (DI)(DX*4), R8
+	LEAQ          (R8)(DX*4), R9
+	LEAQ          (R9)(DX*4), R10
+	VUNPCKLPS     Z9, Z8, Z11
+	VUNPCKLPS     Z7, Z10, Z12
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKHPS     Z7, Z10, Z7
+	VUNPCKLPD     Z12, Z11, Z9
+	VUNPCKHPD     Z12, Z11, Z10
+	VUNPCKLPD     Z7, Z8, Z11
+	VUNPCKHPD     Z7, Z8, Z7
+	VMOVUPS       X9, (DI)
+	VEXTRACTF32X4 $0x01, Z9, X8
+	VMOVUPS       X8, (R8)
+	VEXTRACTF32X4 $0x02, Z9, X8
+	VMOVUPS       X8, (R9)
+	VEXTRACTF32X4 $0x03, Z9, X8
+	VMOVUPS       X8, (R10)
+	VMOVUPS       X10, (DI)(DX*1)
+	VEXTRACTF32X4 $0x01, Z10, X8
+	VMOVUPS       X8, (R8)(DX*1)
+	VEXTRACTF32X4 $0x02, Z10, X8
+	VMOVUPS       X8, (R9)(DX*1)
+	VEXTRACTF32X4 $0x03, Z10, X8
+	VMOVUPS       X8, (R10)(DX*1)
+	VMOVUPS       X11, (DI)(DX*2)
+	VEXTRACTF32X4 $0x01, Z11, X8
+	VMOVUPS       X8, (R8)(DX*2)
+	VEXTRACTF32X4 $0x02, Z11, X8
+	VMOVUPS       X8, (R9)(DX*2)
+	VEXTRACTF32X4 $0x03, Z11, X8
+	VMOVUPS       X8, (R10)(DX*2)
+	VMOVUPS       X7, (DI)(SI*1)
+	VEXTRACTF32X4 $0x01, Z7, X8
+	VMOVUPS       X8, (R8)(SI*1)
+	VEXTRACTF32X4 $0x02, Z7, X8
+	VMOVUPS       X8, (R9)(SI*1)
+	VEXTRACTF32X4 $0x03, Z7, X7
+	VMOVUPS       X7, (R10)(SI*1)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ          CX, $+3
+	JLT           all_two
+	MOVQ          e+40(FP), CX
+	VPXORD        Z7, Z7, Z7
+	VPCMPD        $0x00, Z7, Z4, K1
+	VMOVUPS       (CX), Z7
+	VMULPS        Z5, Z7, Z8
+	VFMADD231PS   Z6, Z7, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z7
+	VPCMPD        $0x00, Z0, Z4, K1
+	VMOVUPS       64(CX), Z8
+	VMULPS        Z5, Z8, Z9
+	VFMADD231PS   Z6, Z8, Z9
+	VCMPPS        $0x03, Z9, Z9, K1
+	VBLENDMPS     Z3, Z9, K1, Z8
+	VPCMPD        $0x00, Z1, Z4, K1
+	VMOVUPS       128(CX), Z4
+	VMULPS        Z5, Z4, Z5
+	VFMADD231PS   Z6, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z4
+	LEAQ          (DX)(DX*2), CX
+	LEAQ          (AX)(DX*4), BX
+	LEAQ          (BX)(DX*4), SI
+	LEAQ          (SI)(DX*4), DI
+	VUNPCKLPS     Z8, Z7, Z5
+	VUNPCKLPS     Z7, Z4, Z6
+	VUNPCKHPS     Z8, Z7, Z8
+	VUNPCKHPS     Z7, Z4, Z4
+	VUNPCKLPD     Z6, Z5, Z7
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z4, Z8, Z6
+	VUNPCKHPD     Z4, Z8, Z4
+	VMOVLPS       X7, (AX)
+	VEXTRACTPS    $0x02, X7, 8(AX)
+	VEXTRACTF32X4 $0x01, Z7, X8
+	VMOVLPS       X8, (BX)
+	VEXTRACTPS    $0x02, X8, 8(BX)
+	VEXTRACTF32X4 $0x02, Z7, X8
+	VMOVLPS       X8, (SI)
+	VEXTRACTPS    $0x02, X8, 8(SI)
+	VEXTRACTF32X4 $0x03, Z7, X7
+	VMOVLPS       X7, (DI)
+	VEXTRACTPS    $0x02, X7, 8(DI)
+	VMOVLPS       X5, (AX)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(DX*1)
+	VEXTRACTPS    $0x02, X7, 8(BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(DX*1)
+	VEXTRACTPS    $0x02, X7, 8(SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(DI)(DX*1)
+	VMOVLPS       X6, (AX)(DX*2)
+	VEXTRACTPS    $0x02, X6, 8(AX)(DX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(BX)(DX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(SI)(DX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(DI)(DX*2)
+	VMOVLPS       X4, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X4, 8(AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(CX*1)
+	VEXTRACTPS    $0x02, X4, 8(DI)(CX*1)
+	JMP           all_done
+
+all_two:
+	MOVQ          e+40(FP), CX
+	VPXORD        Z7, Z7, Z7
+	VPCMPD        $0x00, Z7, Z4, K1
+	VMOVUPS       (CX), Z7
+	VMULPS        Z5, Z7, Z8
+	VFMADD231PS   Z6, Z7, Z8
+	VCMPPS        $0x03, Z8, Z8, K1
+	VBLENDMPS     Z3, Z8, K1, Z7
+	VPCMPD        $0x00, Z0, Z4, K1
+	VMOVUPS       64(CX), Z4
+	VMULPS        Z5, Z4, Z5
+	VFMADD231PS   Z6, Z4, Z5
+	VCMPPS        $0x03, Z5, Z5, K1
+	VBLENDMPS     Z3, Z5, K1, Z4
+	LEAQ          (DX)(DX*2), CX
+	LEAQ          (AX)(DX*4), BX
+	LEAQ          (BX)(DX*4), SI
+	LEAQ          (SI)(DX*4), DI
+	VUNPCKLPS     Z4, Z7, Z5
+	VUNPCKLPS     Z7, Z7, Z6
+	VUNPCKHPS     Z4, Z7, Z4
+	VUNPCKHPS     Z7, Z7, Z7
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z7, Z4, Z6
+	VUNPCKHPD     Z7, Z4, Z4
+	VMOVLPS       X8, (AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVLPS       X7, (BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVLPS       X7, (SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVLPS       X7, (DI)
+	VMOVLPS       X5, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(DX*1)
+	VMOVLPS       X6, (AX)(DX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(DX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(DX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(DX*2)
+	VMOVLPS       X4, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(CX*1)
+
+all_done:
+	ADDQ $+64, sums+8(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·narrowSoftmaxAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Y0
+	VBROADCASTSS consts<>+2624(SB), Y1
+	VBROADCASTSS consts<>+2656(SB), Y2
+	VBROADCASTSS consts<>+608(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 384(AX), Y7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Y7
+	VPSUBD       Y7, Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y7, Y8
+	VMOVUPS      (SI), Y8
+	VMULPS       Y5, Y8, Y9
+	VFMADD231PS  Y6, Y8, Y9
+	VCMPPS       $0x03, Y9, Y9, Y8
+	VBLENDVPS    Y8, Y3, Y9, Y8
+	VPCMPEQD     Y0, Y7, Y9
+	VMOVUPS      32(SI), Y9
+	VMULPS       Y5, Y9, Y10
+	VFMADD231PS  Y6, Y9, Y10
+	VCMPPS       $0x03, Y10, Y10, Y9
+	VBLENDVPS    Y9, Y3, Y10, Y9
+	VPCMPEQD     Y1, Y7, Y10
+	VMOVUPS      64(SI), Y10
+	VMULPS       Y5, Y10, Y11
+	VFMADD231PS  Y6, Y10, Y11
+	VCMPPS       $0x03, Y11, Y11, Y10
+	VBLENDVPS    Y10, Y3, Y11, Y10
+	VPCMPEQD     Y2, Y7, Y7
+	VMOVUPS      96(SI), Y7
+	VMULPS       Y5, Y7, Y11
+	VFMADD231PS  Y6, Y7, Y11
+	VCMPPS       $0x03, Y11, Y11, Y7
+	VBLENDVPS    Y7, Y3, Y11, Y7
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DI)(DX*4), R8
+	VUNPCKLPS    Y9, Y8, Y11
+	VUNPCKLPS    Y7, Y10, Y12
+	VUNPCKHPS    Y9, Y8, Y8
+	VUNPCKHPS    Y7, Y10, Y7
+	VUNPCKLPD    Y12, Y11, Y9
+	VUNPCKHPD    Y12, Y11, Y10
+	VUNPCKLPD    Y7, Y8, Y11
+	VUNPCKHPD    Y7, Y8, Y7
+	VMOVUPS      X9, (DI)
+	VEXTRACTF128 $0x01, Y9, X8
+	VMOVUPS      X8, (R8)
+	VMOVUPS      X10, (DI)(DX*1)
+	VEXTRACTF128 $0x01, Y10, X8
+	VMOVUPS      X8, (R8)(DX*1)
+	VMOVUPS      X11, (DI)(DX*2)
+	VEXTRACTF128 $0x01, Y11, X8
+	VMOVUPS      X8, (R8)(DX*2)
+	VMOVUPS      X7, (DI)(SI*1)
+	VEXTRACTF128 $0x01, Y7, X7
+	VMOVUPS      X7, (R8)(SI*1)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ         CX, $+3
+	JLT          all_two
+	MOVQ         e+40(FP), CX
+	VPXOR        Y7, Y7, Y7
+	VPCMPEQD     Y7, Y4, Y7
+	VMOVUPS      (CX), Y7
+	VMULPS       Y5, Y7, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VCMPPS       $0x03, Y8, Y8, Y7
+	VBLENDVPS    Y7, Y3, Y8, Y7
+	VPCMPEQD     Y0, Y4, Y8
+	VMOVUPS      32(CX), Y8
+	VMULPS       Y5, Y8, Y9
+	VFMADD231PS  Y6, Y8, Y9
+	VCMPPS       $0x03, Y9, Y9, Y8
+	VBLENDVPS    Y8, Y3, Y9, Y8
+	VPCMPEQD     Y1, Y4, Y4
+	VMOVUPS      64(CX), Y4
+	VMULPS       Y5, Y4, Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y3, Y5, Y4
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VUNPCKLPS    Y8, Y7, Y5
+	VUNPCKLPS    Y7, Y4, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKHPS    Y7, Y4, Y4
+	VUNPCKLPD    Y6, Y5, Y7
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y4, Y8, Y6
+	VUNPCKHPD    Y4, Y8, Y4
+	VMOVLPS      X7, (AX)
+	VEXTRACTPS   $0x02, X7, 8(AX)
+	VEXTRACTF128 $0x01, Y7, X7
+	VMOVLPS      X7, (BX)
+	VEXTRACTPS   $0x02, X7, 8(BX)
+	VMOVLPS      X5, (AX)(DX*1)
+	VEXTRACTPS   $0x02, X5, 8(AX)(DX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(DX*1)
+	VEXTRACTPS   $0x02, X5, 8(BX)(DX*1)
+	VMOVLPS      X6, (AX)(DX*2)
+	VEXTRACTPS   $0x02, X6, 8(AX)(DX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(DX*2)
+	VEXTRACTPS   $0x02, X5, 8(BX)(DX*2)
+	VMOVLPS      X4, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X4, 8(AX)(CX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(CX*1)
+	VEXTRACTPS   $0x02, X4, 8(BX)(CX*1)
+	JMP          all_done
+
+all_two:
+	MOVQ         e+40(FP), CX
+	VPXOR        Y7, Y7, Y7
+	VPCMPEQD     Y7, Y4, Y7
+	VMOVUPS      (CX), Y7
+	VMULPS       Y5, Y7, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VCMPPS       $0x03, Y8, Y8, Y7
+	VBLENDVPS    Y7, Y3, Y8, Y7
+	VPCMPEQD     Y0, Y4, Y4
+	VMOVUPS      32(CX), Y4
+	VMULPS       Y5, Y4, Y5
+	VFMADD231PS  Y6, Y4, Y5
+	VCMPPS       $0x03, Y5, Y5, Y4
+	VBLENDVPS    Y4, Y3, Y5, Y4
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VUNPCKLPS    Y4, Y7, Y5
+	VUNPCKLPS    Y7, Y7, Y6
+	VUNPCKHPS    Y4, Y7, Y4
+	VUNPCKHPS    Y7, Y7, Y7
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y7, Y4, Y6
+	VUNPCKHPD    Y7, Y4, Y4
+	VMOVLPS      X8, (AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVLPS      X7, (BX)
+	VMOVLPS      X5, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(DX*1)
+	VMOVLPS      X6, (AX)(DX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(DX*2)
+	VMOVLPS      X4, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(CX*1)
+
+all_done:
+	ADDQ $+32, sums+8(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·narrowGradAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2624(SB), Z1
+	VBROADCASTSS consts<>+2656(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 384(AX), Z7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ          BX, SI
+	SHLQ          $0x06, SI
+	MOVQ          BX, DI
+	SHLQ          $0x02, DI
+	LEAQ          (AX)(DI*1), DI
+	MOVQ          e+40(FP), R8
+	LEAQ          (R8)(SI*1), SI
+	VPBROADCASTD  BX, Z8
+	VPSUBD        Z8, Z4, Z8
+	VPXORD        Z9, Z9, Z9
+	VPCMPD        $0x00, Z9, Z8, K1
+	VMOVUPS       (SI), Z9
+	VMULPS        Z5, Z9, Z9
+	VMULPS        Z6, Z9, Z9
+	VCMPPS        $0x03, Z9, Z9, K2
+	VBLENDMPS     Z3, Z9, K2, Z9
+	VBLENDMPS     Z7, Z9, K1, Z9
+	VPCMPD        $0x00, Z0, Z8, K1
+	VMOVUPS       64(SI), Z10
+	VMULPS        Z5, Z10, Z10
+	VMULPS        Z6, Z10, Z10
+	VCMPPS        $0x03, Z10, Z10, K2
+	VBLENDMPS     Z3, Z10, K2, Z10
+	VBLENDMPS     Z7, Z10, K1, Z10
+	VPCMPD        $0x00, Z1, Z8, K1
+	VMOVUPS       128(SI), Z11
+	VMULPS        Z5, Z11, Z11
+	VMULPS        Z6, Z11, Z11
+	VCMPPS        $0x03, Z11, Z11, K2
+	VBLENDMPS     Z3, Z11, K2, Z11
+	VBLENDMPS     Z7, Z11, K1, Z11
+	VPCMPD        $0x00, Z2, Z8, K1
+	VMOVUPS       192(SI), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K2
+	VBLENDMPS     Z3, Z8, K2, Z8
+	VBLENDMPS     Z7, Z8, K1, Z8
+	LEAQ          (DX)(DX*2), SI
+	LEAQ          (DI)(DX*4), R8
+	LEAQ          (R8)(DX*4), R9
+	LEAQ          (R9)(DX*4), R10
+	VUNPCKLPS     Z10, Z9, Z12
+	VUNPCKLPS     Z8, Z11, Z13
+	VUNPCKHPS     Z10, Z9, Z9
+	VUNPCKHPS     Z8, Z11, Z8
+	VUNPCKLPD     Z13, Z12, Z10
+	VUNPCKHPD     Z13, Z12, Z11
+	VUNPCKLPD     Z8, Z9, Z12
+	VUNPCKHPD     Z8, Z9, Z8
+	VMOVUPS       X10, (DI)
+	VEXTRACTF32X4 $0x01, Z10, X9
+	VMOVUPS       X9, (R8)
+	VEXTRACTF32X4 $0x02, Z10, X9
+	VMOVUPS       X9, (R9)
+	VEXTRACTF32X4 $0x03, Z10, X9
+	VMOVUPS       X9, (R10)
+	VMOVUPS       X11, (DI)(DX*1)
+	VEXTRACTF32X4 $0x01, Z11, X9
+	VMOVUPS       X9, (R8)(DX*1)
+	VEXTRACTF32X4 $0x02, Z11, X9
+	VMOVUPS       X9, (R9)(DX*1)
+	VEXTRACTF32X4 $0x03, Z11, X9
+	VMOVUPS       X9, (R10)(DX*1)
+	VMOVUPS       X12, (DI)(DX*2)
+	VEXTRACTF32X4 $0x01, Z12, X9
+	VMOVUPS       X9, (R8)(DX*2)
+	VEXTRACTF32X4 $0x02, Z12, X9
+	VMOVUPS       X9, (R9)(DX*2)
+	VEXTRACTF32X4 $0x03, Z12, X9
+	VMOVUPS       X9, (R10)(DX*2)
+	VMOVUPS       X8, (DI)(SI*1)
+	VEXTRACTF32X4 $0x01, Z8, X9
+	VMOVUPS       X9, (R8)(SI*1)
+	VEXTRACTF32X4 $0x02, Z8, X9
+	VMOVUPS       X9, (R9)(SI*1)
+	VEXTRACTF32X4 $0x03, Z8, X8
+	VMOVUPS       X8, (R10)(SI*1)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ          CX, $+3
+	JLT           all_two
+	MOVQ          e+40(FP), CX
+	VPXORD        Z8, Z8, Z8
+	VPCMPD        $0x00, Z8, Z4, K1
+	VMOVUPS       (CX), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K2
+	VBLENDMPS     Z3, Z8, K2, Z8
+	VBLENDMPS     Z7, Z8, K1, Z8
+	VPCMPD        $0x00, Z0, Z4, K1
+	VMOVUPS       64(CX), Z9
+	VMULPS        Z5, Z9, Z9
+	VMULPS        Z6, Z9, Z9
+	VCMPPS        $0x03, Z9, Z9, K2
+	VBLENDMPS     Z3, Z9, K2, Z9
+	VBLENDMPS     Z7, Z9, K1, Z9
+	VPCMPD        $0x00, Z1, Z4, K1
+	VMOVUPS       128(CX), Z4
+	VMULPS        Z5, Z4, Z4
+	VMULPS        Z6, Z4, Z4
+	VCMPPS        $0x03, Z4, Z4, K2
+	VBLENDMPS     Z3, Z4, K2, Z4
+	VBLENDMPS     Z7, Z4, K1, Z4
+	LEAQ          (DX)(DX*2), CX
+	LEAQ          (AX)(DX*4), BX
+	LEAQ          (BX)(DX*4), SI
+	LEAQ          (SI)(DX*4), DI
+	VUNPCKLPS     Z9, Z8, Z5
+	VUNPCKLPS     Z8, Z4, Z6
+	VUNPCKHPS     Z9, Z8, Z7
+	VUNPCKHPS     Z8, Z4, Z4
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z4, Z7, Z6
+	VUNPCKHPD     Z4, Z7, Z4
+	VMOVLPS       X8, (AX)
+	VEXTRACTPS    $0x02, X8, 8(AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVLPS       X7, (BX)
+	VEXTRACTPS    $0x02, X7, 8(BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVLPS       X7, (SI)
+	VEXTRACTPS    $0x02, X7, 8(SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVLPS       X7, (DI)
+	VEXTRACTPS    $0x02, X7, 8(DI)
+	VMOVLPS       X5, (AX)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(DX*1)
+	VEXTRACTPS    $0x02, X7, 8(BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(DX*1)
+	VEXTRACTPS    $0x02, X7, 8(SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(DX*1)
+	VEXTRACTPS    $0x02, X5, 8(DI)(DX*1)
+	VMOVLPS       X6, (AX)(DX*2)
+	VEXTRACTPS    $0x02, X6, 8(AX)(DX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(BX)(DX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(SI)(DX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(DX*2)
+	VEXTRACTPS    $0x02, X5, 8(DI)(DX*2)
+	VMOVLPS       X4, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X4, 8(AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X5, 8(SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(CX*1)
+	VEXTRACTPS    $0x02, X4, 8(DI)(CX*1)
+	JMP           all_done
+
+all_two:
+	MOVQ          e+40(FP), CX
+	VPXORD        Z8, Z8, Z8
+	VPCMPD        $0x00, Z8, Z4, K1
+	VMOVUPS       (CX), Z8
+	VMULPS        Z5, Z8, Z8
+	VMULPS        Z6, Z8, Z8
+	VCMPPS        $0x03, Z8, Z8, K2
+	VBLENDMPS     Z3, Z8, K2, Z8
+	VBLENDMPS     Z7, Z8, K1, Z8
+	VPCMPD        $0x00, Z0, Z4, K1
+	VMOVUPS       64(CX), Z4
+	VMULPS        Z5, Z4, Z4
+	VMULPS        Z6, Z4, Z4
+	VCMPPS        $0x03, Z4, Z4, K2
+	VBLENDMPS     Z3, Z4, K2, Z4
+	VBLENDMPS     Z7, Z4, K1, Z4
+	LEAQ          (DX)(DX*2), CX
+	LEAQ          (AX)(DX*4), BX
+	LEAQ          (BX)(DX*4), SI
+	LEAQ          (SI)(DX*4), DI
+	VUNPCKLPS     Z4, Z8, Z5
+	VUNPCKLPS     Z8, Z8, Z6
+	VUNPCKHPS     Z4, Z8, Z4
+	VUNPCKHPS     Z8, Z8, Z7
+	VUNPCKLPD     Z6, Z5, Z8
+	VUNPCKHPD     Z6, Z5, Z5
+	VUNPCKLPD     Z7, Z4, Z6
+	VUNPCKHPD     Z7, Z4, Z4
+	VMOVLPS       X8, (AX)
+	VEXTRACTF32X4 $0x01, Z8, X7
+	VMOVLPS       X7, (BX)
+	VEXTRACTF32X4 $0x02, Z8, X7
+	VMOVLPS       X7, (SI)
+	VEXTRACTF32X4 $0x03, Z8, X7
+	VMOVLPS       X7, (DI)
+	VMOVLPS       X5, (AX)(DX*1)
+	VEXTRACTF32X4 $0x01, Z5, X7
+	VMOVLPS       X7, (BX)(DX*1)
+	VEXTRACTF32X4 $0x02, Z5, X7
+	VMOVLPS       X7, (SI)(DX*1)
+	VEXTRACTF32X4 $0x03, Z5, X5
+	VMOVLPS       X5, (DI)(DX*1)
+	VMOVLPS       X6, (AX)(DX*2)
+	VEXTRACTF32X4 $0x01, Z6, X5
+	VMOVLPS       X5, (BX)(DX*2)
+	VEXTRACTF32X4 $0x02, Z6, X5
+	VMOVLPS       X5, (SI)(DX*2)
+	VEXTRACTF32X4 $0x03, Z6, X5
+	VMOVLPS       X5, (DI)(DX*2)
+	VMOVLPS       X4, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z4, X5
+	VMOVLPS       X5, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z4, X5
+	VMOVLPS       X5, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z4, X4
+	VMOVLPS       X4, (DI)(CX*1)
+
+all_done:
+	ADDQ $+64, sums+8(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x06, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func narrowGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·narrowGradAVX2(SB), NOSPLIT, $0-56
+	VBROADCASTSS consts<>+1792(SB), Y0
+	VBROADCASTSS consts<>+2624(SB), Y1
+	VBROADCASTSS consts<>+2656(SB), Y2
+	VBROADCASTSS consts<>+608(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 384(AX), Y7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    classes+32(FP), DX
+	SHLQ    $0x02, DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	SHLQ         $0x02, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+40(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X8
+	VPBROADCASTD X8, Y8
+	VPSUBD       Y8, Y4, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y8, Y9
+	VMOVUPS      (SI), Y10
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y11, Y3, Y10, Y10
+	VBLENDVPS    Y9, Y7, Y10, Y9
+	VPCMPEQD     Y0, Y8, Y10
+	VMOVUPS      32(SI), Y11
+	VMULPS       Y5, Y11, Y11
+	VMULPS       Y6, Y11, Y11
+	VCMPPS       $0x03, Y11, Y11, Y12
+	VBLENDVPS    Y12, Y3, Y11, Y11
+	VBLENDVPS    Y10, Y7, Y11, Y10
+	VPCMPEQD     Y1, Y8, Y11
+	VMOVUPS      64(SI), Y12
+	VMULPS       Y5, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, Y3, Y12, Y12
+	VBLENDVPS    Y11, Y7, Y12, Y11
+	VPCMPEQD     Y2, Y8, Y8
+	VMOVUPS      96(SI), Y12
+	VMULPS       Y5, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, Y3, Y12, Y12
+	VBLENDVPS    Y8, Y7, Y12, Y8
+	LEAQ         (DX)(DX*2), SI
+	LEAQ         (DI)(DX*4), R8
+	VUNPCKLPS    Y10, Y9, Y12
+	VUNPCKLPS    Y8, Y11, Y13
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKHPS    Y8, Y11, Y8
+	VUNPCKLPD    Y13, Y12, Y10
+	VUNPCKHPD    Y13, Y12, Y11
+	VUNPCKLPD    Y8, Y9, Y12
+	VUNPCKHPD    Y8, Y9, Y8
+	VMOVUPS      X10, (DI)
+	VEXTRACTF128 $0x01, Y10, X9
+	VMOVUPS      X9, (R8)
+	VMOVUPS      X11, (DI)(DX*1)
+	VEXTRACTF128 $0x01, Y11, X9
+	VMOVUPS      X9, (R8)(DX*1)
+	VMOVUPS      X12, (DI)(DX*2)
+	VEXTRACTF128 $0x01, Y12, X9
+	VMOVUPS      X9, (R8)(DX*2)
+	VMOVUPS      X8, (DI)(SI*1)
+	VEXTRACTF128 $0x01, Y8, X8
+	VMOVUPS      X8, (R8)(SI*1)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ         CX, $+3
+	JLT          all_two
+	MOVQ         e+40(FP), CX
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y4, Y8
+	VMOVUPS      (CX), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VBLENDVPS    Y8, Y7, Y9, Y8
+	VPCMPEQD     Y0, Y4, Y9
+	VMOVUPS      32(CX), Y10
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y11, Y3, Y10, Y10
+	VBLENDVPS    Y9, Y7, Y10, Y9
+	VPCMPEQD     Y1, Y4, Y4
+	VMOVUPS      64(CX), Y10
+	VMULPS       Y5, Y10, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y3, Y5, Y5
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKLPS    Y8, Y4, Y6
+	VUNPCKHPS    Y9, Y8, Y7
+	VUNPCKHPS    Y8, Y4, Y4
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y4, Y7, Y6
+	VUNPCKHPD    Y4, Y7, Y4
+	VMOVLPS      X8, (AX)
+	VEXTRACTPS   $0x02, X8, 8(AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVLPS      X7, (BX)
+	VEXTRACTPS   $0x02, X7, 8(BX)
+	VMOVLPS      X5, (AX)(DX*1)
+	VEXTRACTPS   $0x02, X5, 8(AX)(DX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(DX*1)
+	VEXTRACTPS   $0x02, X5, 8(BX)(DX*1)
+	VMOVLPS      X6, (AX)(DX*2)
+	VEXTRACTPS   $0x02, X6, 8(AX)(DX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(DX*2)
+	VEXTRACTPS   $0x02, X5, 8(BX)(DX*2)
+	VMOVLPS      X4, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X4, 8(AX)(CX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(CX*1)
+	VEXTRACTPS   $0x02, X4, 8(BX)(CX*1)
+	JMP          all_done
+
+all_two:
+	MOVQ         e+40(FP), CX
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y4, Y8
+	VMOVUPS      (CX), Y9
+	VMULPS       Y5, Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y3, Y9, Y9
+	VBLENDVPS    Y8, Y7, Y9, Y8
+	VPCMPEQD     Y0, Y4, Y4
+	VMOVUPS      32(CX), Y9
+	VMULPS       Y5, Y9, Y5
+	VMULPS       Y6, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y3, Y5, Y5
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	LEAQ         (DX)(DX*2), CX
+	LEAQ         (AX)(DX*4), BX
+	VUNPCKLPS    Y4, Y8, Y5
+	VUNPCKLPS    Y8, Y8, Y6
+	VUNPCKHPS    Y4, Y8, Y4
+	VUNPCKHPS    Y8, Y8, Y7
+	VUNPCKLPD    Y6, Y5, Y8
+	VUNPCKHPD    Y6, Y5, Y5
+	VUNPCKLPD    Y7, Y4, Y6
+	VUNPCKHPD    Y7, Y4, Y4
+	VMOVLPS      X8, (AX)
+	VEXTRACTF128 $0x01, Y8, X7
+	VMOVLPS      X7, (BX)
+	VMOVLPS      X5, (AX)(DX*1)
+	VEXTRACTF128 $0x01, Y5, X5
+	VMOVLPS      X5, (BX)(DX*1)
+	VMOVLPS      X6, (AX)(DX*2)
+	VEXTRACTF128 $0x01, Y6, X5
+	VMOVLPS      X5, (BX)(DX*2)
+	VMOVLPS      X4, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y4, X4
+	VMOVLPS      X4, (BX)(CX*1)
+
+all_done:
+	ADDQ $+32, sums+8(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+48(FP), AX
+	ADDQ AX, e+40(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x05, AX
+	ADDQ AX, dst+0(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
 // func rowLossAVX512(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+928(SB), Z1
 	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2208(SB), Z3
-	VBROADCASTSS consts<>+2272(SB), Z4
-	VBROADCASTSS consts<>+2240(SB), Z5
+	VBROADCASTSS consts<>+2272(SB), Z3
+	VBROADCASTSS consts<>+2336(SB), Z4
+	VBROADCASTSS consts<>+2304(SB), Z5
 	VBROADCASTSS consts<>+1120(SB), Z6
 	VBROADCASTSS consts<>+1792(SB), Z7
 	VBROADCASTSS consts<>+1824(SB), Z8
-	VBROADCASTSS consts<>+2304(SB), Z9
+	VBROADCASTSS consts<>+2368(SB), Z9
 	VBROADCASTSS consts<>+160(SB), Z10
 	VBROADCASTSS consts<>+1536(SB), Z11
-	VBROADCASTSS consts<>+0(SB), Z12
-	VBROADCASTSS consts<>+2112(SB), Z13
+	VBROADCASTSS consts<>+32(SB), Z12
+	VBROADCASTSS consts<>+2176(SB), Z13
 	VBROADCASTSS consts<>+640(SB), Z14
 	VBROADCASTSS consts<>+1664(SB), Z15
 	VBROADCASTSS consts<>+672(SB), Z16
-	VBROADCASTSS consts<>+2080(SB), Z17
+	VBROADCASTSS consts<>+2144(SB), Z17
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -14511,11 +22538,11 @@ block:
 	KANDW             K1, K2, K1
 	VSUBPS            Z19, Z20, Z19
 	VMOVAPS.Z         Z19, K1, Z19
-	VBROADCASTSS      consts<>+2400(SB), Z20
-	VFMADD213PS.BCST  consts<>+2432(SB), Z24, Z20
-	VFMADD213PS.BCST  consts<>+2464(SB), Z24, Z20
+	VBROADCASTSS      consts<>+2464(SB), Z20
 	VFMADD213PS.BCST  consts<>+2496(SB), Z24, Z20
 	VFMADD213PS.BCST  consts<>+2528(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2560(SB), Z24, Z20
+	VFMADD213PS.BCST  consts<>+2592(SB), Z24, Z20
 	VFMADD213PS       Z0, Z24, Z20
 	VMOVAPS           Z0, Z23
 	VFMADD231PS       Z20, Z24, Z23
@@ -14533,11 +22560,11 @@ block:
 	VPSUBD       Z9, Z22, Z22
 	VPSUBD       Z22, Z20, Z20
 	VPSRLD       $0x17, Z24, Z22
-	VPSUBD.BCST  consts<>+2560(SB), Z22, Z22
+	VPSUBD.BCST  consts<>+2720(SB), Z22, Z22
 	VPADDD       Z22, Z20, Z22
 	VPMAXSD      Z21, Z22, Z22
 	VPSUBD       Z22, Z20, Z20
-	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
+	VPMAXSD.BCST consts<>+2752(SB), Z20, Z20
 	VPSRAD       $0x01, Z20, Z23
 	VPADDD       Z15, Z23, Z25
 	VPSLLD       $0x17, Z25, Z25
@@ -14569,7 +22596,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z23, Z20
-	VPSUBD.BCST consts<>+1888(SB), Z20, Z20
+	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
 	VPANDD      Z14, Z20, Z26
 	VPSRLD      $0x15, Z20, Z20
 
@@ -14585,11 +22612,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+1952(SB), Z29
-	VFMADD213PS.BCST consts<>+1984(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+1920(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2016(SB), Z30
-	VFMADD213PS.BCST consts<>+2048(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2848(SB), Z29
+	VFMADD213PS.BCST consts<>+2880(SB), Z28, Z29
+	VFMADD231PS.BCST consts<>+2816(SB), Z27, Z29
+	VBROADCASTSS     consts<>+2912(SB), Z30
+	VFMADD213PS.BCST consts<>+2944(SB), Z28, Z30
 	VFMADD231PS      Z29, Z27, Z30
 	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z20
 	VFMADD231PS      Z30, Z27, Z20
@@ -14615,30 +22642,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_275
+	JGE    focusnot0_399
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone275
+	JMP    focusdone399
 
-focusnot0_275:
+focusnot0_399:
 	CMPQ    SI, $+2
-	JGE     focusnot1_275
+	JGE     focusnot1_399
 	VMOVAPS Z0, Z25
-	JMP     focusdone275
+	JMP     focusdone399
 
-focusnot1_275:
+focusnot1_399:
 	CMPQ SI, $+3
-	JGE  focusnot2_275
-	JMP  focusdone275
+	JGE  focusnot2_399
+	JMP  focusdone399
 
-focusnot2_275:
+focusnot2_399:
 	CMPQ    SI, $+4
-	JGE     focusnot3_275
+	JGE     focusnot3_399
 	VSQRTPS Z25, Z25
-	JMP     focusdone275
+	JMP     focusdone399
 
-focusnot3_275:
+focusnot3_399:
 	CMPQ         SI, $+5
-	JGE          focusnot4_275
+	JGE          focusnot4_399
 	VSQRTPS      Z25, Z19
 	VMOVAPS      Z25, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -14646,11 +22673,11 @@ focusnot3_275:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z25, Z20
 	VMOVAPS      Z20, Z25
-	JMP          focusdone275
+	JMP          focusdone399
 
-focusnot4_275:
+focusnot4_399:
 	CMPQ         SI, $+6
-	JGE          focusnot5_275
+	JGE          focusnot5_399
 	VSQRTPS      Z25, Z19
 	VMULPS       Z25, Z25, Z20
 	VMOVAPS      Z20, Z21
@@ -14661,32 +22688,32 @@ focusnot4_275:
 	VFMADD231PS  Z17, Z22, Z21
 	VMULPS       Z19, Z21, Z25
 	VFMADD231PS  Z19, Z20, Z25
-	JMP          focusdone275
+	JMP          focusdone399
 
-focusnot5_275:
+focusnot5_399:
 	CMPQ        SI, $+7
-	JGE         focusnot6_275
+	JGE         focusnot6_399
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
 	VMULPS      Z25, Z20, Z20
 	VFMADD231PS Z25, Z19, Z20
 	VMOVAPS     Z20, Z25
-	JMP         focusdone275
+	JMP         focusdone399
 
-focusnot6_275:
+focusnot6_399:
 	CMPQ        SI, $+8
-	JGE         focusnot7_275
+	JGE         focusnot7_399
 	VMULPS      Z25, Z25, Z19
 	VFMSUB213PS Z19, Z25, Z25
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z25, Z20, Z25
 	VFMADD231PS Z19, Z19, Z25
-	JMP         focusdone275
+	JMP         focusdone399
 
-focusnot7_275:
+focusnot7_399:
 	CMPQ        SI, $+9
-	JGE         focusnot8_275
+	JGE         focusnot8_399
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
@@ -14697,10 +22724,10 @@ focusnot7_275:
 	VMULPS      Z25, Z19, Z19
 	VFMADD231PS Z25, Z21, Z19
 	VMOVAPS     Z19, Z25
-	JMP         focusdone275
+	JMP         focusdone399
 
-focusnot8_275:
-	LEAQ         20(BX), DI
+focusnot8_399:
+	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
 	VBROADCASTSS 8(DI), Z21
@@ -14822,7 +22849,7 @@ focusnot8_275:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z2, Z19, K1, Z25
 
-focusdone275:
+focusdone399:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z13, Z18, K1
 	VMULPS    Z25, Z18, Z19
@@ -14882,11 +22909,11 @@ vector:
 	KANDW             K2, K3, K2
 	VSUBPS            Z20, Z21, Z20
 	VMOVAPS.Z         Z20, K2, Z20
-	VBROADCASTSS      consts<>+2400(SB), Z21
-	VFMADD213PS.BCST  consts<>+2432(SB), Z26, Z21
-	VFMADD213PS.BCST  consts<>+2464(SB), Z26, Z21
+	VBROADCASTSS      consts<>+2464(SB), Z21
 	VFMADD213PS.BCST  consts<>+2496(SB), Z26, Z21
 	VFMADD213PS.BCST  consts<>+2528(SB), Z26, Z21
+	VFMADD213PS.BCST  consts<>+2560(SB), Z26, Z21
+	VFMADD213PS.BCST  consts<>+2592(SB), Z26, Z21
 	VFMADD213PS       Z0, Z26, Z21
 	VMOVAPS           Z0, Z25
 	VFMADD231PS       Z21, Z26, Z25
@@ -14903,11 +22930,11 @@ vector:
 	VPSUBD       Z9, Z24, Z21
 	VPSUBD       Z21, Z19, Z19
 	VPSRLD       $0x17, Z26, Z21
-	VPSUBD.BCST  consts<>+2560(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
 	VPADDD       Z21, Z19, Z21
 	VPMAXSD      Z23, Z21, Z21
 	VPSUBD       Z21, Z19, Z19
-	VPMAXSD.BCST consts<>+2592(SB), Z19, Z19
+	VPMAXSD.BCST consts<>+2752(SB), Z19, Z19
 	VPSRAD       $0x01, Z19, Z24
 	VPADDD       Z15, Z24, Z25
 	VPSLLD       $0x17, Z25, Z25
@@ -14939,7 +22966,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z24, Z19
-	VPSUBD.BCST consts<>+1888(SB), Z19, Z19
+	VPSUBD.BCST consts<>+2784(SB), Z19, Z19
 	VPANDD      Z14, Z19, Z27
 	VPSRLD      $0x15, Z19, Z19
 
@@ -14955,11 +22982,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+1952(SB), Z30
-	VFMADD213PS.BCST consts<>+1984(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+1920(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2016(SB), Z31
-	VFMADD213PS.BCST consts<>+2048(SB), Z29, Z31
+	VBROADCASTSS     consts<>+2848(SB), Z30
+	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
+	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
+	VBROADCASTSS     consts<>+2912(SB), Z31
+	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
 	VFMADD231PS      Z30, Z28, Z31
 	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z19
 	VFMADD231PS      Z31, Z28, Z19
@@ -14984,30 +23011,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_276
+	JGE    focusnot0_400
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone276
+	JMP    focusdone400
 
-focusnot0_276:
+focusnot0_400:
 	CMPQ    SI, $+2
-	JGE     focusnot1_276
+	JGE     focusnot1_400
 	VMOVAPS Z0, Z26
-	JMP     focusdone276
+	JMP     focusdone400
 
-focusnot1_276:
+focusnot1_400:
 	CMPQ SI, $+3
-	JGE  focusnot2_276
-	JMP  focusdone276
+	JGE  focusnot2_400
+	JMP  focusdone400
 
-focusnot2_276:
+focusnot2_400:
 	CMPQ    SI, $+4
-	JGE     focusnot3_276
+	JGE     focusnot3_400
 	VSQRTPS Z26, Z26
-	JMP     focusdone276
+	JMP     focusdone400
 
-focusnot3_276:
+focusnot3_400:
 	CMPQ         SI, $+5
-	JGE          focusnot4_276
+	JGE          focusnot4_400
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -15015,11 +23042,11 @@ focusnot3_276:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone276
+	JMP          focusdone400
 
-focusnot4_276:
+focusnot4_400:
 	CMPQ         SI, $+6
-	JGE          focusnot5_276
+	JGE          focusnot5_400
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -15030,32 +23057,32 @@ focusnot4_276:
 	VFMADD231PS  Z17, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone276
+	JMP          focusdone400
 
-focusnot5_276:
+focusnot5_400:
 	CMPQ        SI, $+7
-	JGE         focusnot6_276
+	JGE         focusnot6_400
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone276
+	JMP         focusdone400
 
-focusnot6_276:
+focusnot6_400:
 	CMPQ        SI, $+8
-	JGE         focusnot7_276
+	JGE         focusnot7_400
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone276
+	JMP         focusdone400
 
-focusnot7_276:
+focusnot7_400:
 	CMPQ        SI, $+9
-	JGE         focusnot8_276
+	JGE         focusnot8_400
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -15066,10 +23093,10 @@ focusnot7_276:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone276
+	JMP         focusdone400
 
-focusnot8_276:
-	LEAQ         20(BX), DI
+focusnot8_400:
+	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
 	VBROADCASTSS 8(DI), Z21
@@ -15191,7 +23218,7 @@ focusnot8_276:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z2, Z19, K2, Z26
 
-focusdone276:
+focusdone400:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z13, Z18, K2
 	VMULPS    Z26, Z18, Z19
@@ -15228,13 +23255,13 @@ block:
 	VPXOR   Y5, Y5, Y5
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y3, Y6
-	VBROADCASTSS consts<>+2208(SB), Y7
+	VPAND        consts<>+32(SB), Y3, Y6
+	VBROADCASTSS consts<>+2272(SB), Y7
 	VCMPPS       $0x11, Y6, Y7, Y7
 	VCMPPS       $0x11, Y1, Y6, Y6
 	VPAND        Y7, Y6, Y6
 	VPAND        Y3, Y6, Y6
-	VCMPPS       $0x12, consts<>+2112(SB), Y4, Y7
+	VCMPPS       $0x12, consts<>+2176(SB), Y4, Y7
 	VBROADCASTSS consts<>+608(SB), Y8
 	VBLENDVPS    Y7, Y2, Y8, Y2
 	VMAXPS       Y3, Y4, Y3
@@ -15243,13 +23270,13 @@ block:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y6, Y4, Y3
-	VBROADCASTSS consts<>+2272(SB), Y4
+	VBROADCASTSS consts<>+2336(SB), Y4
 	VMINPS       Y3, Y4, Y4
-	VBROADCASTSS consts<>+2240(SB), Y6
+	VBROADCASTSS consts<>+2304(SB), Y6
 	VMAXPS       Y4, Y6, Y4
 	VBROADCASTSS consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2304(SB), Y4, Y6
-	VSUBPS       consts<>+2304(SB), Y6, Y7
+	VFMADD213PS  consts<>+2368(SB), Y4, Y6
+	VSUBPS       consts<>+2368(SB), Y6, Y7
 	VMOVAPS      Y4, Y8
 	VFNMADD231PS consts<>+160(SB), Y7, Y8
 	VFNMADD231PS consts<>+192(SB), Y7, Y8
@@ -15258,11 +23285,11 @@ block:
 	VPAND        Y7, Y9, Y7
 	VSUBPS       Y3, Y4, Y3
 	VPAND        Y3, Y7, Y3
-	VBROADCASTSS consts<>+2400(SB), Y4
-	VFMADD213PS  consts<>+2432(SB), Y8, Y4
-	VFMADD213PS  consts<>+2464(SB), Y8, Y4
+	VBROADCASTSS consts<>+2464(SB), Y4
 	VFMADD213PS  consts<>+2496(SB), Y8, Y4
 	VFMADD213PS  consts<>+2528(SB), Y8, Y4
+	VFMADD213PS  consts<>+2560(SB), Y8, Y4
+	VFMADD213PS  consts<>+2592(SB), Y8, Y4
 	VFMADD213PS  Y0, Y8, Y4
 	VMOVAPS      Y0, Y7
 	VFMADD231PS  Y4, Y8, Y7
@@ -15277,14 +23304,14 @@ block:
 	VSUBPS       Y7, Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VMOVUPS      128(DX), Y4
-	VPSUBD       consts<>+2304(SB), Y6, Y6
+	VPSUBD       consts<>+2368(SB), Y6, Y6
 	VPSUBD       Y6, Y4, Y4
 	VPSRLD       $0x17, Y8, Y6
-	VPSUBD       consts<>+2560(SB), Y6, Y6
+	VPSUBD       consts<>+2720(SB), Y6, Y6
 	VPADDD       Y6, Y4, Y6
 	VPMAXSD      Y5, Y6, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPMAXSD      consts<>+2592(SB), Y4, Y4
+	VPMAXSD      consts<>+2752(SB), Y4, Y4
 	VPSRAD       $0x01, Y4, Y7
 	VPADDD       consts<>+1664(SB), Y7, Y9
 	VPSLLD       $0x17, Y9, Y9
@@ -15316,7 +23343,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y7, Y4
-	VPSUBD consts<>+1888(SB), Y4, Y4
+	VPSUBD consts<>+2784(SB), Y4, Y4
 	VPAND  consts<>+640(SB), Y4, Y10
 	VPSRLD $0x15, Y4, Y4
 
@@ -15335,11 +23362,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y12, Y12, Y11
-	VBROADCASTSS consts<>+1952(SB), Y13
-	VFMADD213PS  consts<>+1984(SB), Y12, Y13
-	VFMADD231PS  consts<>+1920(SB), Y11, Y13
-	VBROADCASTSS consts<>+2016(SB), Y14
-	VFMADD213PS  consts<>+2048(SB), Y12, Y14
+	VBROADCASTSS consts<>+2848(SB), Y13
+	VFMADD213PS  consts<>+2880(SB), Y12, Y13
+	VFMADD231PS  consts<>+2816(SB), Y11, Y13
+	VBROADCASTSS consts<>+2912(SB), Y14
+	VFMADD213PS  consts<>+2944(SB), Y12, Y14
 	VFMADD231PS  Y13, Y11, Y14
 	VFMADD231PS  consts<>+1056(SB), Y7, Y4
 	VFMADD231PS  Y14, Y11, Y4
@@ -15365,42 +23392,42 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_303
+	JGE    focusnot0_427
 	VMULPS Y9, Y9, Y9
-	JMP    focusdone303
+	JMP    focusdone427
 
-focusnot0_303:
+focusnot0_427:
 	CMPQ    SI, $+2
-	JGE     focusnot1_303
+	JGE     focusnot1_427
 	VMOVAPS Y0, Y9
-	JMP     focusdone303
+	JMP     focusdone427
 
-focusnot1_303:
+focusnot1_427:
 	CMPQ SI, $+3
-	JGE  focusnot2_303
-	JMP  focusdone303
+	JGE  focusnot2_427
+	JMP  focusdone427
 
-focusnot2_303:
+focusnot2_427:
 	CMPQ    SI, $+4
-	JGE     focusnot3_303
+	JGE     focusnot3_427
 	VSQRTPS Y9, Y9
-	JMP     focusdone303
+	JMP     focusdone427
 
-focusnot3_303:
+focusnot3_427:
 	CMPQ         SI, $+5
-	JGE          focusnot4_303
+	JGE          focusnot4_427
 	VSQRTPS      Y9, Y3
 	VMOVAPS      Y9, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2080(SB), Y3, Y5
+	VMULPS       consts<>+2144(SB), Y3, Y5
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y9, Y4
 	VMOVAPS      Y4, Y9
-	JMP          focusdone303
+	JMP          focusdone427
 
-focusnot4_303:
+focusnot4_427:
 	CMPQ         SI, $+6
-	JGE          focusnot5_303
+	JGE          focusnot5_427
 	VSQRTPS      Y9, Y3
 	VMULPS       Y9, Y9, Y4
 	VMOVAPS      Y4, Y5
@@ -15408,35 +23435,35 @@ focusnot4_303:
 	VMOVAPS      Y9, Y6
 	VFNMADD231PS Y3, Y3, Y6
 	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+2080(SB), Y6, Y5
+	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y9
 	VFMADD231PS  Y3, Y4, Y9
-	JMP          focusdone303
+	JMP          focusdone427
 
-focusnot5_303:
+focusnot5_427:
 	CMPQ        SI, $+7
-	JGE         focusnot6_303
+	JGE         focusnot6_427
 	VMULPS      Y9, Y9, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y9, Y9, Y4
 	VMULPS      Y9, Y4, Y4
 	VFMADD231PS Y9, Y3, Y4
 	VMOVAPS     Y4, Y9
-	JMP         focusdone303
+	JMP         focusdone427
 
-focusnot6_303:
+focusnot6_427:
 	CMPQ        SI, $+8
-	JGE         focusnot7_303
+	JGE         focusnot7_427
 	VMULPS      Y9, Y9, Y3
 	VFMSUB213PS Y3, Y9, Y9
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y9, Y4, Y9
 	VFMADD231PS Y3, Y3, Y9
-	JMP         focusdone303
+	JMP         focusdone427
 
-focusnot7_303:
+focusnot7_427:
 	CMPQ        SI, $+9
-	JGE         focusnot8_303
+	JGE         focusnot8_427
 	VMULPS      Y9, Y9, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y9, Y9, Y4
@@ -15447,17 +23474,17 @@ focusnot7_303:
 	VMULPS      Y9, Y3, Y3
 	VFMADD231PS Y9, Y5, Y3
 	VMOVAPS     Y3, Y9
-	JMP         focusdone303
+	JMP         focusdone427
 
-focusnot8_303:
-	LEAQ         20(BX), DI
+focusnot8_427:
+	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS 4(DI), Y3
 	VBROADCASTSS 8(DI), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y9, Y5
+	VPAND        consts<>+32(SB), Y9, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -15575,9 +23602,9 @@ focusnot8_303:
 	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y9
 	VMOVUPS      (SP), Y2
 
-focusdone303:
+focusdone427:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y2, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y9, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VPMINUD   consts<>+608(SB), Y2, Y2
@@ -15616,13 +23643,13 @@ vector:
 	VPXOR      Y7, Y7, Y7
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y5, Y8
-	VBROADCASTSS consts<>+2208(SB), Y9
+	VPAND        consts<>+32(SB), Y5, Y8
+	VBROADCASTSS consts<>+2272(SB), Y9
 	VCMPPS       $0x11, Y8, Y9, Y9
 	VCMPPS       $0x11, Y1, Y8, Y8
 	VPAND        Y9, Y8, Y8
 	VPAND        Y5, Y8, Y8
-	VCMPPS       $0x12, consts<>+2112(SB), Y6, Y9
+	VCMPPS       $0x12, consts<>+2176(SB), Y6, Y9
 	VBROADCASTSS consts<>+608(SB), Y10
 	VBLENDVPS    Y9, Y3, Y10, Y3
 	VMAXPS       Y5, Y6, Y5
@@ -15631,13 +23658,13 @@ vector:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y8, Y6, Y5
-	VBROADCASTSS consts<>+2272(SB), Y6
+	VBROADCASTSS consts<>+2336(SB), Y6
 	VMINPS       Y5, Y6, Y6
-	VBROADCASTSS consts<>+2240(SB), Y8
+	VBROADCASTSS consts<>+2304(SB), Y8
 	VMAXPS       Y6, Y8, Y6
 	VBROADCASTSS consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+2304(SB), Y6, Y8
-	VSUBPS       consts<>+2304(SB), Y8, Y9
+	VFMADD213PS  consts<>+2368(SB), Y6, Y8
+	VSUBPS       consts<>+2368(SB), Y8, Y9
 	VMOVAPS      Y6, Y10
 	VFNMADD231PS consts<>+160(SB), Y9, Y10
 	VFNMADD231PS consts<>+192(SB), Y9, Y10
@@ -15646,11 +23673,11 @@ vector:
 	VPAND        Y9, Y11, Y9
 	VSUBPS       Y5, Y6, Y5
 	VPAND        Y5, Y9, Y5
-	VBROADCASTSS consts<>+2400(SB), Y6
-	VFMADD213PS  consts<>+2432(SB), Y10, Y6
-	VFMADD213PS  consts<>+2464(SB), Y10, Y6
+	VBROADCASTSS consts<>+2464(SB), Y6
 	VFMADD213PS  consts<>+2496(SB), Y10, Y6
 	VFMADD213PS  consts<>+2528(SB), Y10, Y6
+	VFMADD213PS  consts<>+2560(SB), Y10, Y6
+	VFMADD213PS  consts<>+2592(SB), Y10, Y6
 	VFMADD213PS  Y0, Y10, Y6
 	VMOVAPS      Y0, Y9
 	VFMADD231PS  Y6, Y10, Y9
@@ -15664,14 +23691,14 @@ vector:
 	VMULPS       Y11, Y10, Y9
 	VSUBPS       Y9, Y3, Y3
 	VMULPS       Y6, Y3, Y3
-	VPSUBD       consts<>+2304(SB), Y8, Y6
+	VPSUBD       consts<>+2368(SB), Y8, Y6
 	VPSUBD       Y6, Y4, Y4
 	VPSRLD       $0x17, Y10, Y6
-	VPSUBD       consts<>+2560(SB), Y6, Y6
+	VPSUBD       consts<>+2720(SB), Y6, Y6
 	VPADDD       Y6, Y4, Y6
 	VPMAXSD      Y7, Y6, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPMAXSD      consts<>+2592(SB), Y4, Y4
+	VPMAXSD      consts<>+2752(SB), Y4, Y4
 	VPSRAD       $0x01, Y4, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y9
 	VPSLLD       $0x17, Y9, Y9
@@ -15703,7 +23730,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y8, Y4
-	VPSUBD consts<>+1888(SB), Y4, Y4
+	VPSUBD consts<>+2784(SB), Y4, Y4
 	VPAND  consts<>+640(SB), Y4, Y11
 	VPSRLD $0x15, Y4, Y4
 
@@ -15722,11 +23749,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VBROADCASTSS consts<>+2848(SB), Y14
+	VFMADD213PS  consts<>+2880(SB), Y13, Y14
+	VFMADD231PS  consts<>+2816(SB), Y12, Y14
+	VBROADCASTSS consts<>+2912(SB), Y15
+	VFMADD213PS  consts<>+2944(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
 	VFMADD231PS  consts<>+1056(SB), Y8, Y4
 	VFMADD231PS  Y15, Y12, Y4
@@ -15751,42 +23778,42 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_304
+	JGE    focusnot0_428
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone304
+	JMP    focusdone428
 
-focusnot0_304:
+focusnot0_428:
 	CMPQ    SI, $+2
-	JGE     focusnot1_304
+	JGE     focusnot1_428
 	VMOVAPS Y0, Y10
-	JMP     focusdone304
+	JMP     focusdone428
 
-focusnot1_304:
+focusnot1_428:
 	CMPQ SI, $+3
-	JGE  focusnot2_304
-	JMP  focusdone304
+	JGE  focusnot2_428
+	JMP  focusdone428
 
-focusnot2_304:
+focusnot2_428:
 	CMPQ    SI, $+4
-	JGE     focusnot3_304
+	JGE     focusnot3_428
 	VSQRTPS Y10, Y10
-	JMP     focusdone304
+	JMP     focusdone428
 
-focusnot3_304:
+focusnot3_428:
 	CMPQ         SI, $+5
-	JGE          focusnot4_304
+	JGE          focusnot4_428
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2080(SB), Y3, Y5
+	VMULPS       consts<>+2144(SB), Y3, Y5
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone304
+	JMP          focusdone428
 
-focusnot4_304:
+focusnot4_428:
 	CMPQ         SI, $+6
-	JGE          focusnot5_304
+	JGE          focusnot5_428
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -15794,35 +23821,35 @@ focusnot4_304:
 	VMOVAPS      Y10, Y6
 	VFNMADD231PS Y3, Y3, Y6
 	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  consts<>+2080(SB), Y6, Y5
+	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone304
+	JMP          focusdone428
 
-focusnot5_304:
+focusnot5_428:
 	CMPQ        SI, $+7
-	JGE         focusnot6_304
+	JGE         focusnot6_428
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone304
+	JMP         focusdone428
 
-focusnot6_304:
+focusnot6_428:
 	CMPQ        SI, $+8
-	JGE         focusnot7_304
+	JGE         focusnot7_428
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone304
+	JMP         focusdone428
 
-focusnot7_304:
+focusnot7_428:
 	CMPQ        SI, $+9
-	JGE         focusnot8_304
+	JGE         focusnot8_428
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -15833,17 +23860,17 @@ focusnot7_304:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone304
+	JMP         focusdone428
 
-focusnot8_304:
-	LEAQ         20(BX), DI
+focusnot8_428:
+	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y2
 	VBROADCASTSS 4(DI), Y3
 	VBROADCASTSS 8(DI), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y10, Y5
+	VPAND        consts<>+32(SB), Y10, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -15961,9 +23988,9 @@ focusnot8_304:
 	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y10
 	VMOVUPS      (SP), Y2
 
-focusdone304:
+focusdone428:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y2, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VPMINUD   consts<>+608(SB), Y2, Y2
@@ -16009,16 +24036,16 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+928(SB), Z1
 	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2208(SB), Z3
-	VBROADCASTSS consts<>+2272(SB), Z4
-	VBROADCASTSS consts<>+2240(SB), Z5
+	VBROADCASTSS consts<>+2272(SB), Z3
+	VBROADCASTSS consts<>+2336(SB), Z4
+	VBROADCASTSS consts<>+2304(SB), Z5
 	VBROADCASTSS consts<>+1120(SB), Z6
 	VBROADCASTSS consts<>+1792(SB), Z7
 	VBROADCASTSS consts<>+1824(SB), Z8
-	VBROADCASTSS consts<>+2624(SB), Z9
-	VBROADCASTSS consts<>+2688(SB), Z10
-	VBROADCASTSS consts<>+0(SB), Z11
-	VBROADCASTSS consts<>+2304(SB), Z12
+	VBROADCASTSS consts<>+2976(SB), Z9
+	VBROADCASTSS consts<>+3040(SB), Z10
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2368(SB), Z12
 	VBROADCASTSS consts<>+160(SB), Z13
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
@@ -16041,7 +24068,7 @@ block:
 	VCMPPS      $0x11, Z1, Z18, K2
 	KANDW       K1, K2, K1
 	VMOVAPS.Z   Z15, K1, Z18
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K1
 	VBLENDMPS   Z14, Z2, K1, Z14
 	VMAXPS      Z15, Z16, Z15
 	VCMPPS.BCST $0x00, consts<>+640(SB), Z15, K1
@@ -16062,11 +24089,11 @@ block:
 	KANDW             K1, K2, K1
 	VSUBPS            Z15, Z16, Z15
 	VMOVAPS.Z         Z15, K1, Z15
-	VBROADCASTSS      consts<>+2400(SB), Z16
-	VFMADD213PS.BCST  consts<>+2432(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2464(SB), Z20, Z16
+	VBROADCASTSS      consts<>+2464(SB), Z16
 	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
 	VFMADD213PS.BCST  consts<>+2528(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2560(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2592(SB), Z20, Z16
 	VFMADD213PS       Z0, Z20, Z16
 	VMOVAPS           Z0, Z19
 	VFMADD231PS       Z16, Z20, Z19
@@ -16084,11 +24111,11 @@ block:
 	VPSUBD       Z12, Z18, Z18
 	VPSUBD       Z18, Z19, Z18
 	VPSRLD       $0x17, Z20, Z19
-	VPSUBD.BCST  consts<>+2560(SB), Z19, Z19
+	VPSUBD.BCST  consts<>+2720(SB), Z19, Z19
 	VPADDD       Z19, Z18, Z19
 	VPMAXSD      Z17, Z19, Z19
 	VPSUBD       Z19, Z18, Z18
-	VPMAXSD.BCST consts<>+2592(SB), Z18, Z18
+	VPMAXSD.BCST consts<>+2752(SB), Z18, Z18
 	VPSRAD       $0x01, Z18, Z21
 	VPADDD.BCST  consts<>+1664(SB), Z21, Z22
 	VPSLLD       $0x17, Z22, Z22
@@ -16120,7 +24147,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z20, Z22
-	VPSUBD.BCST consts<>+1888(SB), Z22, Z22
+	VPSUBD.BCST consts<>+2784(SB), Z22, Z22
 	VPANDD.BCST consts<>+640(SB), Z22, Z23
 	VPSRLD      $0x15, Z22, Z22
 
@@ -16136,11 +24163,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z25, Z25, Z24
-	VBROADCASTSS     consts<>+1952(SB), Z26
-	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z26
-	VFMADD231PS.BCST consts<>+1920(SB), Z24, Z26
-	VBROADCASTSS     consts<>+2016(SB), Z27
-	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2848(SB), Z26
+	VFMADD213PS.BCST consts<>+2880(SB), Z25, Z26
+	VFMADD231PS.BCST consts<>+2816(SB), Z24, Z26
+	VBROADCASTSS     consts<>+2912(SB), Z27
+	VFMADD213PS.BCST consts<>+2944(SB), Z25, Z27
 	VFMADD231PS      Z26, Z24, Z27
 	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
 	VFMADD231PS      Z27, Z24, Z22
@@ -16175,100 +24202,102 @@ block:
 	VBLENDMPS    Z17, Z15, K1, Z15
 	VBROADCASTSS 8(BX), Z17
 	VFMADD213PS  Z0, Z15, Z17
-	VMOVAPS      Z18, Z19
+	VMOVAPS      Z18, Z22
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_339
-	VMULPS Z18, Z18, Z19
-	JMP    focusdone339
+	JGE    focusnot0_463
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone463
 
-focusnot0_339:
+focusnot0_463:
 	CMPQ    SI, $+2
-	JGE     focusnot1_339
-	VMOVAPS Z0, Z19
-	JMP     focusdone339
+	JGE     focusnot1_463
+	VMOVAPS Z0, Z22
+	JMP     focusdone463
 
-focusnot1_339:
+focusnot1_463:
 	CMPQ SI, $+3
-	JGE  focusnot2_339
-	JMP  focusdone339
+	JGE  focusnot2_463
+	JMP  focusdone463
 
-focusnot2_339:
+focusnot2_463:
 	CMPQ    SI, $+4
-	JGE     focusnot3_339
-	VSQRTPS Z18, Z19
-	JMP     focusdone339
+	JGE     focusnot3_463
+	VSQRTPS Z22, Z22
+	JMP     focusdone463
 
-focusnot3_339:
+focusnot3_463:
 	CMPQ         SI, $+5
-	JGE          focusnot4_339
-	VSQRTPS      Z18, Z15
-	VMOVAPS      Z18, Z19
+	JGE          focusnot4_463
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z19
 	VFNMADD231PS Z15, Z15, Z19
-	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
+	VMULPS.BCST  consts<>+2144(SB), Z15, Z21
 	VMULPS       Z21, Z19, Z19
-	VFMADD231PS  Z15, Z18, Z19
-	JMP          focusdone339
+	VFMADD231PS  Z15, Z22, Z19
+	VMOVAPS      Z19, Z22
+	JMP          focusdone463
 
-focusnot4_339:
+focusnot4_463:
 	CMPQ             SI, $+6
-	JGE              focusnot5_339
-	VSQRTPS          Z18, Z15
-	VMULPS           Z18, Z18, Z21
-	VMOVAPS          Z21, Z19
-	VFMSUB231PS      Z18, Z18, Z19
-	VMOVAPS          Z18, Z22
-	VFNMADD231PS     Z15, Z15, Z22
-	VMULPS           Z22, Z18, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z19
-	VMULPS           Z15, Z19, Z19
-	VFMADD231PS      Z15, Z21, Z19
-	JMP              focusdone339
+	JGE              focusnot5_463
+	VSQRTPS          Z22, Z15
+	VMULPS           Z22, Z22, Z19
+	VMOVAPS          Z19, Z21
+	VFMSUB231PS      Z22, Z22, Z21
+	VMOVAPS          Z22, Z23
+	VFNMADD231PS     Z15, Z15, Z23
+	VMULPS           Z23, Z22, Z22
+	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
+	VMULPS           Z15, Z21, Z22
+	VFMADD231PS      Z15, Z19, Z22
+	JMP              focusdone463
 
-focusnot5_339:
+focusnot5_463:
 	CMPQ        SI, $+7
-	JGE         focusnot6_339
-	VMULPS      Z18, Z18, Z15
+	JGE         focusnot6_463
+	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z19
-	VFMSUB231PS Z18, Z18, Z19
-	VMULPS      Z18, Z19, Z19
-	VFMADD231PS Z18, Z15, Z19
-	JMP         focusdone339
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z22, Z19, Z19
+	VFMADD231PS Z22, Z15, Z19
+	VMOVAPS     Z19, Z22
+	JMP         focusdone463
 
-focusnot6_339:
+focusnot6_463:
 	CMPQ        SI, $+8
-	JGE         focusnot7_339
-	VMULPS      Z18, Z18, Z15
-	VMOVAPS     Z15, Z19
-	VFMSUB231PS Z18, Z18, Z19
-	VADDPS      Z15, Z15, Z21
-	VMULPS      Z19, Z21, Z19
-	VFMADD231PS Z15, Z15, Z19
-	JMP         focusdone339
+	JGE         focusnot7_463
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z19
+	VMULPS      Z22, Z19, Z22
+	VFMADD231PS Z15, Z15, Z22
+	JMP         focusdone463
 
-focusnot7_339:
+focusnot7_463:
 	CMPQ        SI, $+9
-	JGE         focusnot8_339
-	VMULPS      Z18, Z18, Z19
-	VMOVAPS     Z19, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z19, Z19, Z15
-	VADDPS      Z19, Z19, Z22
-	VFMSUB213PS Z15, Z19, Z19
-	VFMADD231PS Z21, Z22, Z19
-	VMULPS      Z18, Z19, Z19
-	VFMADD231PS Z18, Z15, Z19
-	JMP         focusdone339
+	JGE         focusnot8_463
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z19
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z15, Z15, Z21
+	VADDPS      Z15, Z15, Z23
+	VFMSUB213PS Z21, Z15, Z15
+	VFMADD231PS Z19, Z23, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z21, Z15
+	VMOVAPS     Z15, Z22
+	JMP         focusdone463
 
-focusnot8_339:
-	LEAQ         20(BX), R8
+focusnot8_463:
+	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
+	VBROADCASTSS 4(R8), Z19
+	VBROADCASTSS 8(R8), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z19, Z23
+	VPANDD      Z11, Z22, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
@@ -16303,104 +24332,104 @@ focusnot8_339:
 	VADDPS      Z27, Z25, Z25
 	VMULPS      Z25, Z15, Z27
 	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VFMADD213PS Z27, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS.BCST consts<>+1536(SB), Z24, Z30
 	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
+	VFMADD231PS Z28, Z19, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
 	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z19, Z25
+	VADDPS      Z25, Z27, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z13, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z21
+	VMULPS           Z19, Z19, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS      Z13, Z19, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z19
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VFMADD231PS      Z21, Z19, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
+	VPSRAD      $0x03, Z21, Z21
+	VADDPS      Z25, Z19, Z26
+	VPSLLD      $0x17, Z21, Z27
 	VPADDD      Z27, Z26, Z27
 	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z7, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z7, Z21
+	VPSLLD    $0x17, Z21, Z21
+	VADDPS    Z19, Z21, Z28
+	VSUBPS    Z21, Z28, Z29
+	VSUBPS    Z29, Z19, Z19
+	VADDPS    Z25, Z19, Z19
+	VADDPS    Z19, Z28, Z19
+	VCMPPS    $0x11, Z21, Z26, K1
+	VPSUBD    Z21, Z19, Z19
+	VBLENDMPS Z19, Z27, K1, Z19
 
 	// overflow, underflow, x = 0 and Inf
 	VCMPPS      $0x11, Z24, Z8, K1
-	VBLENDMPS   Z1, Z21, K1, Z21
+	VBLENDMPS   Z1, Z19, K1, Z19
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K1
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z19, K1, Z19
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z23, K1
 	VPMOVD2M    Z15, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K2, Z21
+	VBLENDMPS   Z21, Z19, K1, Z19
 	VPCMPD      $0x00, Z1, Z23, K1
 	VPMOVD2M    Z15, K2
 	VPXORD      Z15, Z15, Z15
 	VBLENDMPS   Z15, Z1, K2, Z15
-	VBLENDMPS   Z15, Z21, K1, Z15
+	VBLENDMPS   Z15, Z19, K1, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z21
-	VPANDD       Z21, Z19, Z21
-	VPORD        Z21, Z15, Z15
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K1
+	VBROADCASTSS 12(R8), Z19
+	VPANDD       Z19, Z22, Z19
+	VPORD        Z19, Z15, Z15
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x06, Z19, Z23, K1
 	VPCMPD       $0x06, Z23, Z1, K2
 	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R8), Z21
-	VPANDD       Z21, Z19, Z19
+	VBROADCASTSS 16(R8), Z19
+	VPANDD       Z19, Z22, Z19
 	VPXORD       Z21, Z21, Z21
 	VPCMPD       $0x06, Z19, Z21, K2
 	KANDW        K1, K2, K1
 	VPCMPD       $0x06, Z1, Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z2, Z15, K1, Z19
+	VBLENDMPS    Z2, Z15, K1, Z22
 
-focusdone339:
+focusdone463:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z20, K1
-	VMULPS      Z19, Z20, Z15
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z20, K1
+	VMULPS      Z22, Z20, Z15
 	VBLENDMPS   Z15, Z20, K1, Z15
 	VPMINUD     Z2, Z15, Z15
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z20
-	VMULPS         Z19, Z16, Z16
+	VBROADCASTSS   (DI), Z19
+	VMULPS         Z22, Z16, Z16
 	VMULPS         Z17, Z16, Z16
-	VMULPS         Z16, Z20, Z16
+	VMULPS         Z16, Z19, Z16
 	VMULPS         Z18, Z16, Z16
 	VPANDD         Z11, Z16, Z17
 	VCMPPS         $0x12, Z17, Z9, K1
 	VCMPPS         $0x11, Z0, Z14, K2
-	VBLENDMPS.BCST consts<>+2656(SB), Z0, K2, Z17
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z17
 	VBLENDMPS      Z17, Z10, K1, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
@@ -16449,7 +24478,7 @@ vector:
 	VCMPPS      $0x11, Z1, Z20, K3
 	KANDW       K2, K3, K2
 	VMOVAPS.Z   Z16, K2, Z20
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z17, K2
 	VBLENDMPS   Z14, Z2, K2, Z14
 	VMAXPS      Z16, Z17, Z16
 	VCMPPS.BCST $0x00, consts<>+640(SB), Z16, K2
@@ -16470,11 +24499,11 @@ vector:
 	KANDW             K2, K3, K2
 	VSUBPS            Z16, Z17, Z16
 	VMOVAPS.Z         Z16, K2, Z16
-	VBROADCASTSS      consts<>+2400(SB), Z17
-	VFMADD213PS.BCST  consts<>+2432(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2464(SB), Z22, Z17
+	VBROADCASTSS      consts<>+2464(SB), Z17
 	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z17
 	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z17
 	VFMADD213PS       Z0, Z22, Z17
 	VMOVAPS           Z0, Z21
 	VFMADD231PS       Z17, Z22, Z21
@@ -16491,11 +24520,11 @@ vector:
 	VPSUBD       Z12, Z20, Z20
 	VPSUBD       Z20, Z15, Z15
 	VPSRLD       $0x17, Z22, Z20
-	VPSUBD.BCST  consts<>+2560(SB), Z20, Z20
+	VPSUBD.BCST  consts<>+2720(SB), Z20, Z20
 	VPADDD       Z20, Z15, Z20
 	VPMAXSD      Z19, Z20, Z20
 	VPSUBD       Z20, Z15, Z15
-	VPMAXSD.BCST consts<>+2592(SB), Z15, Z15
+	VPMAXSD.BCST consts<>+2752(SB), Z15, Z15
 	VPSRAD       $0x01, Z15, Z21
 	VPADDD.BCST  consts<>+1664(SB), Z21, Z23
 	VPSLLD       $0x17, Z23, Z23
@@ -16527,7 +24556,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+1888(SB), Z23, Z23
+	VPSUBD.BCST consts<>+2784(SB), Z23, Z23
 	VPANDD.BCST consts<>+640(SB), Z23, Z24
 	VPSRLD      $0x15, Z23, Z23
 
@@ -16543,11 +24572,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+1952(SB), Z27
-	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+1920(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2016(SB), Z28
-	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2848(SB), Z27
+	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2912(SB), Z28
+	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
 	VFMADD231PS      Z27, Z25, Z28
 	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
 	VFMADD231PS      Z28, Z25, Z23
@@ -16581,100 +24610,102 @@ vector:
 	VBLENDMPS    Z19, Z15, K2, Z15
 	VBROADCASTSS 8(BX), Z19
 	VFMADD213PS  Z0, Z15, Z19
-	VMOVAPS      Z17, Z20
+	VMOVAPS      Z17, Z22
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_340
-	VMULPS Z17, Z17, Z20
-	JMP    focusdone340
+	JGE    focusnot0_464
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone464
 
-focusnot0_340:
+focusnot0_464:
 	CMPQ    SI, $+2
-	JGE     focusnot1_340
-	VMOVAPS Z0, Z20
-	JMP     focusdone340
+	JGE     focusnot1_464
+	VMOVAPS Z0, Z22
+	JMP     focusdone464
 
-focusnot1_340:
+focusnot1_464:
 	CMPQ SI, $+3
-	JGE  focusnot2_340
-	JMP  focusdone340
+	JGE  focusnot2_464
+	JMP  focusdone464
 
-focusnot2_340:
+focusnot2_464:
 	CMPQ    SI, $+4
-	JGE     focusnot3_340
-	VSQRTPS Z17, Z20
-	JMP     focusdone340
+	JGE     focusnot3_464
+	VSQRTPS Z22, Z22
+	JMP     focusdone464
 
-focusnot3_340:
+focusnot3_464:
 	CMPQ         SI, $+5
-	JGE          focusnot4_340
-	VSQRTPS      Z17, Z15
-	VMOVAPS      Z17, Z20
+	JGE          focusnot4_464
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z15, Z21
+	VMULPS.BCST  consts<>+2144(SB), Z15, Z21
 	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z17, Z20
-	JMP          focusdone340
+	VFMADD231PS  Z15, Z22, Z20
+	VMOVAPS      Z20, Z22
+	JMP          focusdone464
 
-focusnot4_340:
+focusnot4_464:
 	CMPQ             SI, $+6
-	JGE              focusnot5_340
-	VSQRTPS          Z17, Z15
-	VMULPS           Z17, Z17, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z17, Z17, Z20
-	VMOVAPS          Z17, Z22
-	VFNMADD231PS     Z15, Z15, Z22
-	VMULPS           Z22, Z17, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z15, Z20, Z20
-	VFMADD231PS      Z15, Z21, Z20
-	JMP              focusdone340
+	JGE              focusnot5_464
+	VSQRTPS          Z22, Z15
+	VMULPS           Z22, Z22, Z20
+	VMOVAPS          Z20, Z21
+	VFMSUB231PS      Z22, Z22, Z21
+	VMOVAPS          Z22, Z23
+	VFNMADD231PS     Z15, Z15, Z23
+	VMULPS           Z23, Z22, Z22
+	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
+	VMULPS           Z15, Z21, Z22
+	VFMADD231PS      Z15, Z20, Z22
+	JMP              focusdone464
 
-focusnot5_340:
+focusnot5_464:
 	CMPQ        SI, $+7
-	JGE         focusnot6_340
-	VMULPS      Z17, Z17, Z15
+	JGE         focusnot6_464
+	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z17, Z17, Z20
-	VMULPS      Z17, Z20, Z20
-	VFMADD231PS Z17, Z15, Z20
-	JMP         focusdone340
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z15, Z20
+	VMOVAPS     Z20, Z22
+	JMP         focusdone464
 
-focusnot6_340:
+focusnot6_464:
 	CMPQ        SI, $+8
-	JGE         focusnot7_340
-	VMULPS      Z17, Z17, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z17, Z17, Z20
-	VADDPS      Z15, Z15, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z15, Z15, Z20
-	JMP         focusdone340
+	JGE         focusnot7_464
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z20
+	VMULPS      Z22, Z20, Z22
+	VFMADD231PS Z15, Z15, Z22
+	JMP         focusdone464
 
-focusnot7_340:
+focusnot7_464:
 	CMPQ        SI, $+9
-	JGE         focusnot8_340
-	VMULPS      Z17, Z17, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z17, Z17, Z21
-	VMULPS      Z20, Z20, Z15
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z15, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z17, Z20, Z20
-	VFMADD231PS Z17, Z15, Z20
-	JMP         focusdone340
+	JGE         focusnot8_464
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z15, Z15, Z21
+	VADDPS      Z15, Z15, Z23
+	VFMSUB213PS Z21, Z15, Z15
+	VFMADD231PS Z20, Z23, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z21, Z15
+	VMOVAPS     Z15, Z22
+	JMP         focusdone464
 
-focusnot8_340:
-	LEAQ         20(BX), R8
+focusnot8_464:
+	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z21
-	VBROADCASTSS 8(R8), Z22
+	VBROADCASTSS 4(R8), Z20
+	VBROADCASTSS 8(R8), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z11, Z20, Z23
+	VPANDD      Z11, Z22, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
@@ -16709,104 +24740,104 @@ focusnot8_340:
 	VADDPS      Z27, Z25, Z25
 	VMULPS      Z25, Z15, Z27
 	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS.BCST consts<>+1536(SB), Z24, Z30
 	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
+	VFMADD231PS Z28, Z20, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
 	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS      Z13, Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS      Z13, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VFMADD231PS      Z21, Z20, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
+	VPSRAD      $0x03, Z21, Z21
+	VADDPS      Z25, Z20, Z26
+	VPSLLD      $0x17, Z21, Z27
 	VPADDD      Z27, Z26, Z27
 	VPMINUD     Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z7, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z7, Z21
+	VPSLLD    $0x17, Z21, Z21
+	VADDPS    Z20, Z21, Z28
+	VSUBPS    Z21, Z28, Z29
+	VSUBPS    Z29, Z20, Z20
+	VADDPS    Z25, Z20, Z20
+	VADDPS    Z20, Z28, Z20
+	VCMPPS    $0x11, Z21, Z26, K2
+	VPSUBD    Z21, Z20, Z20
+	VBLENDMPS Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
 	VCMPPS      $0x11, Z24, Z8, K2
-	VBLENDMPS   Z1, Z21, K2, Z21
+	VBLENDMPS   Z1, Z20, K2, Z20
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z23, K2
 	VPMOVD2M    Z15, K3
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z1, Z21, K3, Z21
+	VBLENDMPS   Z21, Z20, K2, Z20
 	VPCMPD      $0x00, Z1, Z23, K2
 	VPMOVD2M    Z15, K3
 	VPXORD      Z15, Z15, Z15
 	VBLENDMPS   Z15, Z1, K3, Z15
-	VBLENDMPS   Z15, Z21, K2, Z15
+	VBLENDMPS   Z15, Z20, K2, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z21
-	VPANDD       Z21, Z20, Z21
-	VPORD        Z21, Z15, Z15
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K2
+	VBROADCASTSS 12(R8), Z20
+	VPANDD       Z20, Z22, Z20
+	VPORD        Z20, Z15, Z15
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z23, K2
 	VPCMPD       $0x06, Z23, Z1, K3
 	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R8), Z21
-	VPANDD       Z21, Z20, Z20
+	VBROADCASTSS 16(R8), Z20
+	VPANDD       Z20, Z22, Z20
 	VPXORD       Z21, Z21, Z21
 	VPCMPD       $0x06, Z20, Z21, K3
 	KANDW        K2, K3, K2
 	VPCMPD       $0x06, Z1, Z23, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z2, Z15, K2, Z20
+	VBLENDMPS    Z2, Z15, K2, Z22
 
-focusdone340:
+focusdone464:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z16, K2
-	VMULPS      Z20, Z16, Z15
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z16, K2
+	VMULPS      Z22, Z16, Z15
 	VBLENDMPS   Z15, Z16, K2, Z15
 	VPMINUD     Z2, Z15, Z15
 
 	// s q, pre and f
 	VBROADCASTSS   (DI), Z16
-	VMULPS         Z20, Z18, Z18
+	VMULPS         Z22, Z18, Z18
 	VMULPS         Z19, Z18, Z18
 	VMULPS         Z18, Z16, Z16
 	VMULPS         Z17, Z16, Z16
 	VPANDD         Z11, Z16, Z17
 	VCMPPS         $0x12, Z17, Z9, K2
 	VCMPPS         $0x11, Z0, Z14, K3
-	VBLENDMPS.BCST consts<>+2656(SB), Z0, K3, Z17
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z17
 	VBLENDMPS      Z17, Z10, K2, Z17
 	VMULPS         Z17, Z14, Z18
 	VDIVPS         Z18, Z16, Z18
@@ -16853,13 +24884,13 @@ block:
 	VPXOR   Y4, Y4, Y4
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y2, Y5
-	VBROADCASTSS consts<>+2208(SB), Y6
+	VPAND        consts<>+32(SB), Y2, Y5
+	VBROADCASTSS consts<>+2272(SB), Y6
 	VCMPPS       $0x11, Y5, Y6, Y6
 	VCMPPS       $0x11, consts<>+928(SB), Y5, Y5
 	VPAND        Y6, Y5, Y5
 	VPAND        Y2, Y5, Y5
-	VCMPPS       $0x12, consts<>+2112(SB), Y3, Y6
+	VCMPPS       $0x12, consts<>+2176(SB), Y3, Y6
 	VBROADCASTSS consts<>+608(SB), Y7
 	VBLENDVPS    Y6, Y1, Y7, Y1
 	VMAXPS       Y2, Y3, Y2
@@ -16868,13 +24899,13 @@ block:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y5, Y3, Y2
-	VBROADCASTSS consts<>+2272(SB), Y3
+	VBROADCASTSS consts<>+2336(SB), Y3
 	VMINPS       Y2, Y3, Y3
-	VBROADCASTSS consts<>+2240(SB), Y5
+	VBROADCASTSS consts<>+2304(SB), Y5
 	VMAXPS       Y3, Y5, Y3
 	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+2304(SB), Y3, Y5
-	VSUBPS       consts<>+2304(SB), Y5, Y6
+	VFMADD213PS  consts<>+2368(SB), Y3, Y5
+	VSUBPS       consts<>+2368(SB), Y5, Y6
 	VMOVAPS      Y3, Y7
 	VFNMADD231PS consts<>+160(SB), Y6, Y7
 	VFNMADD231PS consts<>+192(SB), Y6, Y7
@@ -16883,11 +24914,11 @@ block:
 	VPAND        Y6, Y8, Y6
 	VSUBPS       Y2, Y3, Y2
 	VPAND        Y2, Y6, Y2
-	VBROADCASTSS consts<>+2400(SB), Y3
-	VFMADD213PS  consts<>+2432(SB), Y7, Y3
-	VFMADD213PS  consts<>+2464(SB), Y7, Y3
+	VBROADCASTSS consts<>+2464(SB), Y3
 	VFMADD213PS  consts<>+2496(SB), Y7, Y3
 	VFMADD213PS  consts<>+2528(SB), Y7, Y3
+	VFMADD213PS  consts<>+2560(SB), Y7, Y3
+	VFMADD213PS  consts<>+2592(SB), Y7, Y3
 	VFMADD213PS  Y0, Y7, Y3
 	VMOVAPS      Y0, Y6
 	VFMADD231PS  Y3, Y7, Y6
@@ -16902,14 +24933,14 @@ block:
 	VSUBPS       Y8, Y6, Y6
 	VMULPS       Y3, Y6, Y3
 	VMOVUPS      128(DX), Y6
-	VPSUBD       consts<>+2304(SB), Y5, Y5
+	VPSUBD       consts<>+2368(SB), Y5, Y5
 	VPSUBD       Y5, Y6, Y5
 	VPSRLD       $0x17, Y7, Y6
-	VPSUBD       consts<>+2560(SB), Y6, Y6
+	VPSUBD       consts<>+2720(SB), Y6, Y6
 	VPADDD       Y6, Y5, Y6
 	VPMAXSD      Y4, Y6, Y6
 	VPSUBD       Y6, Y5, Y5
-	VPMAXSD      consts<>+2592(SB), Y5, Y5
+	VPMAXSD      consts<>+2752(SB), Y5, Y5
 	VPSRAD       $0x01, Y5, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y9
 	VPSLLD       $0x17, Y9, Y9
@@ -16941,7 +24972,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y7, Y9
-	VPSUBD consts<>+1888(SB), Y9, Y9
+	VPSUBD consts<>+2784(SB), Y9, Y9
 	VPAND  consts<>+640(SB), Y9, Y10
 	VPSRLD $0x15, Y9, Y9
 
@@ -16960,11 +24991,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y12, Y12, Y11
-	VBROADCASTSS consts<>+1952(SB), Y13
-	VFMADD213PS  consts<>+1984(SB), Y12, Y13
-	VFMADD231PS  consts<>+1920(SB), Y11, Y13
-	VBROADCASTSS consts<>+2016(SB), Y14
-	VFMADD213PS  consts<>+2048(SB), Y12, Y14
+	VBROADCASTSS consts<>+2848(SB), Y13
+	VFMADD213PS  consts<>+2880(SB), Y12, Y13
+	VFMADD231PS  consts<>+2816(SB), Y11, Y13
+	VBROADCASTSS consts<>+2912(SB), Y14
+	VFMADD213PS  consts<>+2944(SB), Y12, Y14
 	VFMADD231PS  Y13, Y11, Y14
 	VFMADD231PS  consts<>+1056(SB), Y7, Y9
 	VFMADD231PS  Y14, Y11, Y9
@@ -17003,90 +25034,92 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_369
-	VMULPS Y5, Y5, Y2
-	JMP    focusdone369
+	JGE    focusnot0_493
+	VMULPS Y2, Y2, Y2
+	JMP    focusdone493
 
-focusnot0_369:
+focusnot0_493:
 	CMPQ    SI, $+2
-	JGE     focusnot1_369
+	JGE     focusnot1_493
 	VMOVAPS Y0, Y2
-	JMP     focusdone369
+	JMP     focusdone493
 
-focusnot1_369:
+focusnot1_493:
 	CMPQ SI, $+3
-	JGE  focusnot2_369
-	JMP  focusdone369
+	JGE  focusnot2_493
+	JMP  focusdone493
 
-focusnot2_369:
+focusnot2_493:
 	CMPQ    SI, $+4
-	JGE     focusnot3_369
-	VSQRTPS Y5, Y2
-	JMP     focusdone369
+	JGE     focusnot3_493
+	VSQRTPS Y2, Y2
+	JMP     focusdone493
 
-focusnot3_369:
+focusnot3_493:
 	CMPQ         SI, $+5
-	JGE          focusnot4_369
-	VSQRTPS      Y5, Y4
-	VMOVAPS      Y5, Y2
-	VFNMADD231PS Y4, Y4, Y2
-	VMULPS       consts<>+2080(SB), Y4, Y8
-	VMULPS       Y8, Y2, Y2
-	VFMADD231PS  Y4, Y5, Y2
-	JMP          focusdone369
-
-focusnot4_369:
-	CMPQ         SI, $+6
-	JGE          focusnot5_369
-	VSQRTPS      Y5, Y4
-	VMULPS       Y5, Y5, Y8
+	JGE          focusnot4_493
+	VSQRTPS      Y2, Y4
+	VMOVAPS      Y2, Y8
+	VFNMADD231PS Y4, Y4, Y8
+	VMULPS       consts<>+2144(SB), Y4, Y9
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  Y4, Y2, Y8
 	VMOVAPS      Y8, Y2
-	VFMSUB231PS  Y5, Y5, Y2
-	VMOVAPS      Y5, Y9
-	VFNMADD231PS Y4, Y4, Y9
-	VMULPS       Y9, Y5, Y9
-	VFMADD231PS  consts<>+2080(SB), Y9, Y2
-	VMULPS       Y4, Y2, Y2
+	JMP          focusdone493
+
+focusnot4_493:
+	CMPQ         SI, $+6
+	JGE          focusnot5_493
+	VSQRTPS      Y2, Y4
+	VMULPS       Y2, Y2, Y8
+	VMOVAPS      Y8, Y9
+	VFMSUB231PS  Y2, Y2, Y9
+	VMOVAPS      Y2, Y10
+	VFNMADD231PS Y4, Y4, Y10
+	VMULPS       Y10, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y9
+	VMULPS       Y4, Y9, Y2
 	VFMADD231PS  Y4, Y8, Y2
-	JMP          focusdone369
+	JMP          focusdone493
 
-focusnot5_369:
+focusnot5_493:
 	CMPQ        SI, $+7
-	JGE         focusnot6_369
-	VMULPS      Y5, Y5, Y4
-	VMOVAPS     Y4, Y2
-	VFMSUB231PS Y5, Y5, Y2
-	VMULPS      Y5, Y2, Y2
-	VFMADD231PS Y5, Y4, Y2
-	JMP         focusdone369
+	JGE         focusnot6_493
+	VMULPS      Y2, Y2, Y4
+	VMOVAPS     Y4, Y8
+	VFMSUB231PS Y2, Y2, Y8
+	VMULPS      Y2, Y8, Y8
+	VFMADD231PS Y2, Y4, Y8
+	VMOVAPS     Y8, Y2
+	JMP         focusdone493
 
-focusnot6_369:
+focusnot6_493:
 	CMPQ        SI, $+8
-	JGE         focusnot7_369
-	VMULPS      Y5, Y5, Y4
-	VMOVAPS     Y4, Y2
-	VFMSUB231PS Y5, Y5, Y2
+	JGE         focusnot7_493
+	VMULPS      Y2, Y2, Y4
+	VFMSUB213PS Y4, Y2, Y2
 	VADDPS      Y4, Y4, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y4, Y4, Y2
-	JMP         focusdone369
+	JMP         focusdone493
 
-focusnot7_369:
+focusnot7_493:
 	CMPQ        SI, $+9
-	JGE         focusnot8_369
-	VMULPS      Y5, Y5, Y2
-	VMOVAPS     Y2, Y8
-	VFMSUB231PS Y5, Y5, Y8
+	JGE         focusnot8_493
 	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y9
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y8, Y9, Y2
-	VMULPS      Y5, Y2, Y2
-	VFMADD231PS Y5, Y4, Y2
-	JMP         focusdone369
+	VMOVAPS     Y4, Y8
+	VFMSUB231PS Y2, Y2, Y8
+	VMULPS      Y4, Y4, Y9
+	VADDPS      Y4, Y4, Y10
+	VFMSUB213PS Y9, Y4, Y4
+	VFMADD231PS Y8, Y10, Y4
+	VMULPS      Y2, Y4, Y4
+	VFMADD231PS Y2, Y9, Y4
+	VMOVAPS     Y4, Y2
+	JMP         focusdone493
 
-focusnot8_369:
-	LEAQ         20(BX), R8
+focusnot8_493:
+	LEAQ         24(BX), R8
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
 	VMOVUPS      Y5, 64(SP)
@@ -17098,7 +25131,7 @@ focusnot8_369:
 	VBROADCASTSS 8(R8), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y2, Y5
+	VPAND        consts<>+32(SB), Y2, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -17223,9 +25256,9 @@ focusnot8_369:
 	VMOVUPS      128(SP), Y3
 	VMOVUPS      160(SP), Y4
 
-focusdone369:
+focusdone493:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y7, Y4
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y4
 	VMULPS    Y2, Y7, Y8
 	VBLENDVPS Y4, Y8, Y7, Y4
 	VPMINUD   consts<>+608(SB), Y4, Y4
@@ -17236,12 +25269,12 @@ focusdone369:
 	VMULPS       Y6, Y2, Y2
 	VMULPS       Y2, Y7, Y2
 	VMULPS       Y5, Y2, Y2
-	VBROADCASTSS consts<>+2624(SB), Y3
-	VPAND        consts<>+0(SB), Y2, Y5
+	VBROADCASTSS consts<>+2976(SB), Y3
+	VPAND        consts<>+32(SB), Y2, Y5
 	VCMPPS       $0x12, Y5, Y3, Y3
 	VCMPPS       $0x11, Y0, Y1, Y5
-	VBLENDVPS    Y5, consts<>+2656(SB), Y0, Y5
-	VBROADCASTSS consts<>+2688(SB), Y6
+	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
+	VBROADCASTSS consts<>+3040(SB), Y6
 	VBLENDVPS    Y3, Y5, Y6, Y3
 	VMULPS       Y3, Y1, Y5
 	VDIVPS       Y5, Y2, Y5
@@ -17292,13 +25325,13 @@ vector:
 	VPXOR      Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y4, Y7
-	VBROADCASTSS consts<>+2208(SB), Y8
+	VPAND        consts<>+32(SB), Y4, Y7
+	VBROADCASTSS consts<>+2272(SB), Y8
 	VCMPPS       $0x11, Y7, Y8, Y8
 	VCMPPS       $0x11, consts<>+928(SB), Y7, Y7
 	VPAND        Y8, Y7, Y7
 	VPAND        Y4, Y7, Y7
-	VCMPPS       $0x12, consts<>+2112(SB), Y5, Y8
+	VCMPPS       $0x12, consts<>+2176(SB), Y5, Y8
 	VBROADCASTSS consts<>+608(SB), Y9
 	VBLENDVPS    Y8, Y2, Y9, Y2
 	VMAXPS       Y4, Y5, Y4
@@ -17307,13 +25340,13 @@ vector:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y7, Y5, Y4
-	VBROADCASTSS consts<>+2272(SB), Y5
+	VBROADCASTSS consts<>+2336(SB), Y5
 	VMINPS       Y4, Y5, Y5
-	VBROADCASTSS consts<>+2240(SB), Y7
+	VBROADCASTSS consts<>+2304(SB), Y7
 	VMAXPS       Y5, Y7, Y5
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2304(SB), Y5, Y7
-	VSUBPS       consts<>+2304(SB), Y7, Y8
+	VFMADD213PS  consts<>+2368(SB), Y5, Y7
+	VSUBPS       consts<>+2368(SB), Y7, Y8
 	VMOVAPS      Y5, Y9
 	VFNMADD231PS consts<>+160(SB), Y8, Y9
 	VFNMADD231PS consts<>+192(SB), Y8, Y9
@@ -17322,11 +25355,11 @@ vector:
 	VPAND        Y8, Y10, Y8
 	VSUBPS       Y4, Y5, Y4
 	VPAND        Y4, Y8, Y4
-	VBROADCASTSS consts<>+2400(SB), Y5
-	VFMADD213PS  consts<>+2432(SB), Y9, Y5
-	VFMADD213PS  consts<>+2464(SB), Y9, Y5
+	VBROADCASTSS consts<>+2464(SB), Y5
 	VFMADD213PS  consts<>+2496(SB), Y9, Y5
 	VFMADD213PS  consts<>+2528(SB), Y9, Y5
+	VFMADD213PS  consts<>+2560(SB), Y9, Y5
+	VFMADD213PS  consts<>+2592(SB), Y9, Y5
 	VFMADD213PS  Y0, Y9, Y5
 	VMOVAPS      Y0, Y8
 	VFMADD231PS  Y5, Y9, Y8
@@ -17340,14 +25373,14 @@ vector:
 	VMULPS       Y10, Y9, Y10
 	VSUBPS       Y10, Y8, Y8
 	VMULPS       Y5, Y8, Y5
-	VPSUBD       consts<>+2304(SB), Y7, Y7
+	VPSUBD       consts<>+2368(SB), Y7, Y7
 	VPSUBD       Y7, Y3, Y3
 	VPSRLD       $0x17, Y9, Y7
-	VPSUBD       consts<>+2560(SB), Y7, Y7
+	VPSUBD       consts<>+2720(SB), Y7, Y7
 	VPADDD       Y7, Y3, Y7
 	VPMAXSD      Y6, Y7, Y7
 	VPSUBD       Y7, Y3, Y3
-	VPMAXSD      consts<>+2592(SB), Y3, Y3
+	VPMAXSD      consts<>+2752(SB), Y3, Y3
 	VPSRAD       $0x01, Y3, Y8
 	VPADDD       consts<>+1664(SB), Y8, Y10
 	VPSLLD       $0x17, Y10, Y10
@@ -17379,7 +25412,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y8, Y10
-	VPSUBD consts<>+1888(SB), Y10, Y10
+	VPSUBD consts<>+2784(SB), Y10, Y10
 	VPAND  consts<>+640(SB), Y10, Y11
 	VPSRLD $0x15, Y10, Y10
 
@@ -17398,11 +25431,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y13, Y13, Y12
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y12, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VBROADCASTSS consts<>+2848(SB), Y14
+	VFMADD213PS  consts<>+2880(SB), Y13, Y14
+	VFMADD231PS  consts<>+2816(SB), Y12, Y14
+	VBROADCASTSS consts<>+2912(SB), Y15
+	VFMADD213PS  consts<>+2944(SB), Y13, Y15
 	VFMADD231PS  Y14, Y12, Y15
 	VFMADD231PS  consts<>+1056(SB), Y8, Y10
 	VFMADD231PS  Y15, Y12, Y10
@@ -17440,90 +25473,92 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_370
-	VMULPS Y5, Y5, Y3
-	JMP    focusdone370
+	JGE    focusnot0_494
+	VMULPS Y3, Y3, Y3
+	JMP    focusdone494
 
-focusnot0_370:
+focusnot0_494:
 	CMPQ    SI, $+2
-	JGE     focusnot1_370
+	JGE     focusnot1_494
 	VMOVAPS Y0, Y3
-	JMP     focusdone370
+	JMP     focusdone494
 
-focusnot1_370:
+focusnot1_494:
 	CMPQ SI, $+3
-	JGE  focusnot2_370
-	JMP  focusdone370
+	JGE  focusnot2_494
+	JMP  focusdone494
 
-focusnot2_370:
+focusnot2_494:
 	CMPQ    SI, $+4
-	JGE     focusnot3_370
-	VSQRTPS Y5, Y3
-	JMP     focusdone370
+	JGE     focusnot3_494
+	VSQRTPS Y3, Y3
+	JMP     focusdone494
 
-focusnot3_370:
+focusnot3_494:
 	CMPQ         SI, $+5
-	JGE          focusnot4_370
-	VSQRTPS      Y5, Y6
-	VMOVAPS      Y5, Y3
-	VFNMADD231PS Y6, Y6, Y3
-	VMULPS       consts<>+2080(SB), Y6, Y8
-	VMULPS       Y8, Y3, Y3
-	VFMADD231PS  Y6, Y5, Y3
-	JMP          focusdone370
-
-focusnot4_370:
-	CMPQ         SI, $+6
-	JGE          focusnot5_370
-	VSQRTPS      Y5, Y6
-	VMULPS       Y5, Y5, Y8
+	JGE          focusnot4_494
+	VSQRTPS      Y3, Y6
+	VMOVAPS      Y3, Y8
+	VFNMADD231PS Y6, Y6, Y8
+	VMULPS       consts<>+2144(SB), Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	VFMSUB231PS  Y5, Y5, Y3
-	VMOVAPS      Y5, Y9
-	VFNMADD231PS Y6, Y6, Y9
-	VMULPS       Y9, Y5, Y9
-	VFMADD231PS  consts<>+2080(SB), Y9, Y3
-	VMULPS       Y6, Y3, Y3
+	JMP          focusdone494
+
+focusnot4_494:
+	CMPQ         SI, $+6
+	JGE          focusnot5_494
+	VSQRTPS      Y3, Y6
+	VMULPS       Y3, Y3, Y8
+	VMOVAPS      Y8, Y9
+	VFMSUB231PS  Y3, Y3, Y9
+	VMOVAPS      Y3, Y10
+	VFNMADD231PS Y6, Y6, Y10
+	VMULPS       Y10, Y3, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y9
+	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone370
+	JMP          focusdone494
 
-focusnot5_370:
+focusnot5_494:
 	CMPQ        SI, $+7
-	JGE         focusnot6_370
-	VMULPS      Y5, Y5, Y6
-	VMOVAPS     Y6, Y3
-	VFMSUB231PS Y5, Y5, Y3
-	VMULPS      Y5, Y3, Y3
-	VFMADD231PS Y5, Y6, Y3
-	JMP         focusdone370
+	JGE         focusnot6_494
+	VMULPS      Y3, Y3, Y6
+	VMOVAPS     Y6, Y8
+	VFMSUB231PS Y3, Y3, Y8
+	VMULPS      Y3, Y8, Y8
+	VFMADD231PS Y3, Y6, Y8
+	VMOVAPS     Y8, Y3
+	JMP         focusdone494
 
-focusnot6_370:
+focusnot6_494:
 	CMPQ        SI, $+8
-	JGE         focusnot7_370
-	VMULPS      Y5, Y5, Y6
-	VMOVAPS     Y6, Y3
-	VFMSUB231PS Y5, Y5, Y3
+	JGE         focusnot7_494
+	VMULPS      Y3, Y3, Y6
+	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone370
+	JMP         focusdone494
 
-focusnot7_370:
+focusnot7_494:
 	CMPQ        SI, $+9
-	JGE         focusnot8_370
-	VMULPS      Y5, Y5, Y3
-	VMOVAPS     Y3, Y8
-	VFMSUB231PS Y5, Y5, Y8
+	JGE         focusnot8_494
 	VMULPS      Y3, Y3, Y6
-	VADDPS      Y3, Y3, Y9
-	VFMSUB213PS Y6, Y3, Y3
-	VFMADD231PS Y8, Y9, Y3
-	VMULPS      Y5, Y3, Y3
-	VFMADD231PS Y5, Y6, Y3
-	JMP         focusdone370
+	VMOVAPS     Y6, Y8
+	VFMSUB231PS Y3, Y3, Y8
+	VMULPS      Y6, Y6, Y9
+	VADDPS      Y6, Y6, Y10
+	VFMSUB213PS Y9, Y6, Y6
+	VFMADD231PS Y8, Y10, Y6
+	VMULPS      Y3, Y6, Y6
+	VFMADD231PS Y3, Y9, Y6
+	VMOVAPS     Y6, Y3
+	JMP         focusdone494
 
-focusnot8_370:
-	LEAQ         20(BX), R8
+focusnot8_494:
+	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
 	VMOVUPS      Y5, 64(SP)
@@ -17535,7 +25570,7 @@ focusnot8_370:
 	VBROADCASTSS 8(R8), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y3, Y5
+	VPAND        consts<>+32(SB), Y3, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -17660,9 +25695,9 @@ focusnot8_370:
 	VMOVUPS      128(SP), Y1
 	VMOVUPS      160(SP), Y6
 
-focusdone370:
+focusdone494:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y6
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8
 	VBLENDVPS Y6, Y8, Y4, Y4
 	VPMINUD   consts<>+608(SB), Y4, Y6
@@ -17673,12 +25708,12 @@ focusdone370:
 	VMULPS       Y7, Y1, Y1
 	VMULPS       Y1, Y4, Y1
 	VMULPS       Y5, Y1, Y1
-	VBROADCASTSS consts<>+2624(SB), Y3
-	VPAND        consts<>+0(SB), Y1, Y4
+	VBROADCASTSS consts<>+2976(SB), Y3
+	VPAND        consts<>+32(SB), Y1, Y4
 	VCMPPS       $0x12, Y4, Y3, Y3
 	VCMPPS       $0x11, Y0, Y2, Y4
-	VBLENDVPS    Y4, consts<>+2656(SB), Y0, Y4
-	VBROADCASTSS consts<>+2688(SB), Y5
+	VBLENDVPS    Y4, consts<>+3008(SB), Y0, Y4
+	VBROADCASTSS consts<>+3040(SB), Y5
 	VBLENDVPS    Y3, Y4, Y5, Y4
 	VMULPS       Y4, Y2, Y3
 	VDIVPS       Y3, Y1, Y3
@@ -17805,154 +25840,711 @@ done:
 	VZEROUPPER
 	RET
 
-// func addLossesAVX512(total *[16]float64, x *float32, n int)
-// Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·addLossesAVX512(SB), NOSPLIT, $0-24
-	MOVQ x+8(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ total+0(FP), DX
+// func maxWordAVX512(most *uint32, x *uint32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·maxWordAVX512(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+1184(SB), Z0
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	VMOVAPS      Z0, Z2
+	CMPQ         CX, $+64
+	JLT          words_few
 
-block:
+words_round:
+	VPXORD  (AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
+	VPXORD  64(AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
+	VPXORD  128(AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
+	VPXORD  192(AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
+	ADDQ    $+256, AX
+	ADDQ    $-64, CX
+	CMPQ    CX, $+64
+	JGE     words_round
+
+words_few:
+	CMPQ CX, $+16
+	JLT  words_part
+
+words_tile:
+	VPXORD  (AX), Z0, Z1
+	VPMAXSD Z1, Z2, Z2
+	ADDQ    $+64, AX
+	ADDQ    $-16, CX
+	CMPQ    CX, $+16
+	JGE     words_tile
+
+words_part:
+	CMPQ    CX, $+1
+	JLT     words_done
+	MOVL    $0x0000ffff, DX
+	BZHIL   CX, DX, DX
+	KMOVW   DX, K1
 	VPXORD  Z1, Z1, Z1
-	MOVQ    $0x00000010, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	CMPQ    BX, $+64
-	JLT     add_few
+	VMOVUPS (AX), K1, Z1
+	VPXORD  Z1, Z0, Z1
+	VPMAXSD Z1, Z2, Z2
 
-add_round:
-	VADDPS (AX), Z1, Z1
-	VADDPS 64(AX), Z1, Z1
-	VADDPS 128(AX), Z1, Z1
-	VADDPS 192(AX), Z1, Z1
-	ADDQ   $+256, AX
-	ADDQ   $-64, BX
-	CMPQ   BX, $+64
-	JGE    add_round
-
-add_few:
-	CMPQ BX, $+16
-	JLT  add_part
-
-add_tile:
-	VADDPS (AX), Z1, Z1
-	ADDQ   $+64, AX
-	ADDQ   $-16, BX
-	CMPQ   BX, $+16
-	JGE    add_tile
-
-add_part:
-	CMPQ    BX, $+1
-	JLT     add_done
-	MOVL    $0x0000ffff, SI
-	BZHIL   BX, SI, SI
-	KMOVW   SI, K1
-	VPXORD  Z0, Z0, Z0
-	VMOVUPS (AX), K1, Z0
-	VADDPS  Z0, Z1, Z1
-
-add_done:
-	VCVTPS2PD     Y1, Z0
-	VEXTRACTF64X4 $0x01, Z1, Y1
-	VCVTPS2PD     Y1, Z1
-	VADDPD        (DX), Z0, Z0
-	VMOVUPS       Z0, (DX)
-	VADDPD        64(DX), Z1, Z1
-	VMOVUPS       Z1, 64(DX)
-	ADDQ          $-16, CX
-	CMPQ          CX, $+1
-	JGE           block
+words_done:
+	MOVQ       most+0(FP), AX
+	VSHUFF64X2 $0x4e, Z2, Z2, Z1
+	VPMAXSD    Z1, Z2, Z1
+	VSHUFF64X2 $0xb1, Z1, Z1, Z2
+	VPMAXSD    Z2, Z1, Z1
+	VPERMILPS  $0x4e, Z1, Z2
+	VPMAXSD    Z2, Z1, Z1
+	VPERMILPS  $0xb1, Z1, Z2
+	VPMAXSD    Z2, Z1, Z1
+	VPXORD     Z1, Z0, Z0
+	VMOVSS     X0, (AX)
 	VZEROUPPER
 	RET
 
-// func addLossesAVX2(total *[16]float64, x *float32, n int)
+// func maxWordAVX2(most *uint32, x *uint32, n int)
 // Requires: AVX, AVX2, CMOV
-TEXT ·addLossesAVX2(SB), NOSPLIT, $0-24
-	MOVQ x+8(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ total+0(FP), DX
+TEXT ·maxWordAVX2(SB), NOSPLIT, $0-24
+	VBROADCASTSS consts<>+1184(SB), Y0
+	MOVQ         x+8(FP), AX
+	MOVQ         n+16(FP), CX
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	CMPQ         CX, $+32
+	JLT          words_few
 
-block:
-	VPXOR   Y3, Y3, Y3
-	VPXOR   Y4, Y4, Y4
-	MOVQ    $0x00000010, SI
-	MOVQ    CX, BX
-	CMPQ    BX, SI
-	CMOVQHI SI, BX
-	CMPQ    BX, $+32
-	JLT     add_few
+words_round:
+	VPXOR   (AX), Y0, Y1
+	VPMAXSD Y1, Y2, Y2
+	VPXOR   32(AX), Y0, Y1
+	VPMAXSD Y1, Y3, Y3
+	VPXOR   64(AX), Y0, Y1
+	VPMAXSD Y1, Y2, Y2
+	VPXOR   96(AX), Y0, Y1
+	VPMAXSD Y1, Y3, Y3
+	ADDQ    $+128, AX
+	ADDQ    $-32, CX
+	CMPQ    CX, $+32
+	JGE     words_round
 
-add_round:
-	VADDPS (AX), Y3, Y3
-	VADDPS 32(AX), Y4, Y4
-	VADDPS 64(AX), Y3, Y3
-	VADDPS 96(AX), Y4, Y4
-	ADDQ   $+128, AX
-	ADDQ   $-32, BX
-	CMPQ   BX, $+32
-	JGE    add_round
+words_few:
+	CMPQ CX, $+16
+	JLT  words_part
 
-add_few:
+words_tile:
+	VPXOR   (AX), Y0, Y1
+	VPMAXSD Y1, Y2, Y2
+	VPXOR   32(AX), Y0, Y1
+	VPMAXSD Y1, Y3, Y3
+	ADDQ    $+64, AX
+	ADDQ    $-16, CX
+	CMPQ    CX, $+16
+	JGE     words_tile
+
+words_part:
+	CMPQ       CX, $+1
+	JLT        words_done
+	MOVQ       $0x00000008, DX
+	MOVQ       CX, BX
+	CMPQ       BX, DX
+	CMOVQGT    DX, BX
+	NEGQ       BX
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(BX*4), Y1
+	VMASKMOVPS (AX), Y1, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y1, Y4, Y5, Y1
+	MOVQ       $0x00000000, DX
+	MOVQ       CX, CX
+	SUBQ       $+8, CX
+	CMOVQLT    DX, CX
+	MOVQ       $0x00000008, DX
+	MOVQ       CX, CX
+	CMPQ       CX, DX
+	CMOVQGT    DX, CX
+	NEGQ       CX
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(CX*4), Y4
+	VMASKMOVPS 32(AX), Y4, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y4, Y5, Y6, Y4
+	VPXOR      Y1, Y0, Y1
+	VPMAXSD    Y1, Y2, Y2
+	VPXOR      Y4, Y0, Y1
+	VPMAXSD    Y1, Y3, Y3
+
+words_done:
+	VPMAXSD    Y3, Y2, Y1
+	MOVQ       most+0(FP), AX
+	VPERM2F128 $0x01, Y1, Y1, Y2
+	VPMAXSD    Y2, Y1, Y1
+	VPERMILPS  $0x4e, Y1, Y2
+	VPMAXSD    Y2, Y1, Y1
+	VPERMILPS  $0xb1, Y1, Y2
+	VPMAXSD    Y2, Y1, Y1
+	VPXOR      Y1, Y0, Y0
+	VMOVSS     X0, (AX)
+	VZEROUPPER
+	RET
+
+// func foldRowsAVX512(losses *float32, terms *float32, rows int, classes int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·foldRowsAVX512(SB), NOSPLIT, $192-32
+	VBROADCASTSS consts<>+608(SB), Z0
+	MOVQ         terms+8(FP), AX
+	MOVQ         rows+16(FP), CX
+	LEAQ         63(SP), DX
+	ANDQ         $-64, DX
+	VPXORD       Z3, Z3, Z3
+
+row:
+	MOVQ   classes+24(FP), BX
+	CMPQ   BX, $+129
+	JGE    long
+	VPXORD Z3, Z3, Z3
+	LEAQ   (AX)(BX*4), SI
+	CMPQ   BX, $+64
+	JLT    short_few
+
+short_round:
+	VADDPS (AX), Z3, Z3
+	VADDPS 64(AX), Z3, Z3
+	VADDPS 128(AX), Z3, Z3
+	VADDPS 192(AX), Z3, Z3
+	ADDQ   $+256, AX
+	ADDQ   $-64, BX
+	CMPQ   BX, $+64
+	JGE    short_round
+
+short_few:
 	CMPQ BX, $+16
-	JLT  add_part
+	JLT  short_part
 
-add_tile:
-	VADDPS (AX), Y3, Y3
-	VADDPS 32(AX), Y4, Y4
+short_tile:
+	VADDPS (AX), Z3, Z3
 	ADDQ   $+64, AX
 	ADDQ   $-16, BX
 	CMPQ   BX, $+16
-	JGE    add_tile
+	JGE    short_tile
 
-add_part:
+short_part:
+	CMPQ    BX, $+1
+	JLT     short_done
+	MOVL    $0x0000ffff, DI
+	BZHIL   BX, DI, DI
+	KMOVW   DI, K1
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS (AX), K1, Z1
+	VADDPS  Z1, Z3, Z3
+
+short_done:
+	MOVQ          SI, AX
+	VCVTPS2PD     Y3, Z1
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y3
+	VADDPD        Y3, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDSD        X2, X1, X1
+	VCVTSD2SS     X1, X1, X2
+	MOVQ          losses+0(FP), BX
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z1
+	VMOVSS        X1, (BX)
+	ADDQ          $+4, losses+0(FP)
+	ADDQ          $-1, CX
+	CMPQ          CX, $+1
+	JGE           row
+	VZEROUPPER
+	RET
+
+long:
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS Z1, (DX)
+	VMOVUPS Z1, 64(DX)
+
+block:
+	MOVQ    $0x00000080, DI
+	MOVQ    BX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	VPXORD  Z3, Z3, Z3
+	LEAQ    (AX)(SI*4), DI
+	CMPQ    SI, $+64
+	JLT     long_few
+
+long_round:
+	VADDPS (AX), Z3, Z3
+	VADDPS 64(AX), Z3, Z3
+	VADDPS 128(AX), Z3, Z3
+	VADDPS 192(AX), Z3, Z3
+	ADDQ   $+256, AX
+	ADDQ   $-64, SI
+	CMPQ   SI, $+64
+	JGE    long_round
+
+long_few:
+	CMPQ SI, $+16
+	JLT  long_part
+
+long_tile:
+	VADDPS (AX), Z3, Z3
+	ADDQ   $+64, AX
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    long_tile
+
+long_part:
+	CMPQ    SI, $+1
+	JLT     long_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z1, Z1, Z1
+	VMOVUPS (AX), K1, Z1
+	VADDPS  Z1, Z3, Z3
+
+long_done:
+	MOVQ          DI, AX
+	VCVTPS2PD     Y3, Z1
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        (DX), Z1, Z1
+	VMOVUPS       Z1, (DX)
+	VADDPD        64(DX), Z3, Z3
+	VMOVUPS       Z3, 64(DX)
+	ADDQ          $-128, BX
+	CMPQ          BX, $+1
+	JGE           block
+	VMOVUPS       (DX), Z1
+	VMOVUPS       64(DX), Z3
+	VADDPD        Z3, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y3
+	VADDPD        Y3, Y1, Y1
+	VEXTRACTF32X4 $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDSD        X2, X1, X1
+	VCVTSD2SS     X1, X1, X2
+	MOVQ          losses+0(FP), BX
+	VCMPPS        $0x03, Z2, Z2, K1
+	VBLENDMPS     Z0, Z2, K1, Z1
+	VMOVSS        X1, (BX)
+	ADDQ          $+4, losses+0(FP)
+	ADDQ          $-1, CX
+	CMPQ          CX, $+1
+	JGE           row
+	VZEROUPPER
+	RET
+
+// func foldRowsAVX2(losses *float32, terms *float32, rows int, classes int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·foldRowsAVX2(SB), NOSPLIT, $192-32
+	VBROADCASTSS consts<>+608(SB), Y0
+	MOVQ         terms+8(FP), AX
+	MOVQ         rows+16(FP), CX
+	LEAQ         63(SP), DX
+	ANDQ         $-64, DX
+	VPXOR        Y5, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+
+row:
+	MOVQ  classes+24(FP), BX
+	CMPQ  BX, $+129
+	JGE   long
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	LEAQ  (AX)(BX*4), SI
+	CMPQ  BX, $+32
+	JLT   short_few
+
+short_round:
+	VADDPS (AX), Y5, Y5
+	VADDPS 32(AX), Y6, Y6
+	VADDPS 64(AX), Y5, Y5
+	VADDPS 96(AX), Y6, Y6
+	ADDQ   $+128, AX
+	ADDQ   $-32, BX
+	CMPQ   BX, $+32
+	JGE    short_round
+
+short_few:
+	CMPQ BX, $+16
+	JLT  short_part
+
+short_tile:
+	VADDPS (AX), Y5, Y5
+	VADDPS 32(AX), Y6, Y6
+	ADDQ   $+64, AX
+	ADDQ   $-16, BX
+	CMPQ   BX, $+16
+	JGE    short_tile
+
+short_part:
 	CMPQ       BX, $+1
-	JLT        add_done
-	MOVQ       $0x00000008, SI
-	MOVQ       BX, DI
-	CMPQ       DI, SI
-	CMOVQGT    SI, DI
-	NEGQ       DI
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y0
-	VMASKMOVPS (AX), Y0, Y1
-	VPXOR      Y2, Y2, Y2
-	VBLENDVPS  Y0, Y1, Y2, Y0
-	MOVQ       $0x00000000, SI
+	JLT        short_done
+	MOVQ       $0x00000008, DI
+	MOVQ       BX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y1
+	VMASKMOVPS (AX), Y1, Y2
+	VPXOR      Y3, Y3, Y3
+	VBLENDVPS  Y1, Y2, Y3, Y1
+	MOVQ       $0x00000000, DI
 	MOVQ       BX, BX
 	SUBQ       $+8, BX
-	CMOVQLT    SI, BX
-	MOVQ       $0x00000008, SI
+	CMOVQLT    DI, BX
+	MOVQ       $0x00000008, DI
 	MOVQ       BX, BX
-	CMPQ       BX, SI
-	CMOVQGT    SI, BX
+	CMPQ       BX, DI
+	CMOVQGT    DI, BX
 	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(BX*4), Y1
-	VMASKMOVPS 32(AX), Y1, Y2
-	VPXOR      Y5, Y5, Y5
-	VBLENDVPS  Y1, Y2, Y5, Y1
-	VADDPS     Y0, Y3, Y3
-	VADDPS     Y1, Y4, Y4
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(BX*4), Y2
+	VMASKMOVPS 32(AX), Y2, Y3
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y2, Y3, Y7, Y2
+	VADDPS     Y1, Y5, Y5
+	VADDPS     Y2, Y6, Y6
+
+short_done:
+	MOVQ         SI, AX
+	VCVTPS2PD    X5, Y1
+	VEXTRACTF128 $0x01, Y5, X2
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X6, Y3
+	VEXTRACTF128 $0x01, Y6, X4
+	VCVTPS2PD    X4, Y5
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y5, Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDSD       X2, X1, X1
+	VCVTSD2SS    X1, X1, X4
+	MOVQ         losses+0(FP), BX
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVSS       X1, (BX)
+	ADDQ         $+4, losses+0(FP)
+	ADDQ         $-1, CX
+	CMPQ         CX, $+1
+	JGE          row
+	VZEROUPPER
+	RET
+
+long:
+	VPXOR   Y1, Y1, Y1
+	VMOVUPS Y1, (DX)
+	VMOVUPS Y1, 32(DX)
+	VMOVUPS Y1, 64(DX)
+	VMOVUPS Y1, 96(DX)
+
+block:
+	MOVQ    $0x00000080, DI
+	MOVQ    BX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	LEAQ    (AX)(SI*4), DI
+	CMPQ    SI, $+32
+	JLT     long_few
+
+long_round:
+	VADDPS (AX), Y5, Y5
+	VADDPS 32(AX), Y6, Y6
+	VADDPS 64(AX), Y5, Y5
+	VADDPS 96(AX), Y6, Y6
+	ADDQ   $+128, AX
+	ADDQ   $-32, SI
+	CMPQ   SI, $+32
+	JGE    long_round
+
+long_few:
+	CMPQ SI, $+16
+	JLT  long_part
+
+long_tile:
+	VADDPS (AX), Y5, Y5
+	VADDPS 32(AX), Y6, Y6
+	ADDQ   $+64, AX
+	ADDQ   $-16, SI
+	CMPQ   SI, $+16
+	JGE    long_tile
+
+long_part:
+	CMPQ       SI, $+1
+	JLT        long_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y1
+	VMASKMOVPS (AX), Y1, Y2
+	VPXOR      Y3, Y3, Y3
+	VBLENDVPS  Y1, Y2, Y3, Y1
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y2
+	VMASKMOVPS 32(AX), Y2, Y3
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y2, Y3, Y7, Y2
+	VADDPS     Y1, Y5, Y5
+	VADDPS     Y2, Y6, Y6
+
+long_done:
+	MOVQ         DI, AX
+	VCVTPS2PD    X5, Y1
+	VEXTRACTF128 $0x01, Y5, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       (DX), Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VADDPD       32(DX), Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VCVTPS2PD    X6, Y1
+	VEXTRACTF128 $0x01, Y6, X2
+	VCVTPS2PD    X2, Y2
+	VADDPD       64(DX), Y1, Y1
+	VMOVUPS      Y1, 64(DX)
+	VADDPD       96(DX), Y2, Y2
+	VMOVUPS      Y2, 96(DX)
+	ADDQ         $-128, BX
+	CMPQ         BX, $+1
+	JGE          block
+	VMOVUPS      (DX), Y1
+	VADDPD       64(DX), Y1, Y1
+	VMOVUPS      32(DX), Y2
+	VADDPD       96(DX), Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDSD       X2, X1, X1
+	VCVTSD2SS    X1, X1, X4
+	MOVQ         losses+0(FP), BX
+	VCMPPS       $0x03, Y4, Y4, Y1
+	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVSS       X1, (BX)
+	ADDQ         $+4, losses+0(FP)
+	ADDQ         $-1, CX
+	CMPQ         CX, $+1
+	JGE          row
+	VZEROUPPER
+	RET
+
+// func sumLossesAVX512(sum *float64, x *float32, n int)
+// Requires: AVX, AVX512F, AVX512VL, BMI2
+TEXT ·sumLossesAVX512(SB), NOSPLIT, $0-24
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ   n+16(FP), AX
+	MOVQ   x+8(FP), CX
+	CMPQ   AX, $+64
+	JLT    add_few
+
+add_round:
+	VMOVUPS       (CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	VMOVUPS       64(CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	VMOVUPS       128(CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	VMOVUPS       192(CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	ADDQ          $+256, CX
+	ADDQ          $-64, AX
+	CMPQ          AX, $+64
+	JGE           add_round
+
+add_few:
+	CMPQ AX, $+16
+	JLT  add_part
+
+add_tile:
+	VMOVUPS       (CX), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
+	ADDQ          $+64, CX
+	ADDQ          $-16, AX
+	CMPQ          AX, $+16
+	JGE           add_tile
+
+add_part:
+	CMPQ          AX, $+1
+	JLT           add_done
+	MOVL          $0x0000ffff, DX
+	BZHIL         AX, DX, DX
+	KMOVW         DX, K1
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       (CX), K1, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
 
 add_done:
-	VCVTPS2PD    X3, Y0
-	VEXTRACTF128 $0x01, Y3, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       (DX), Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VADDPD       32(DX), Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	VCVTPS2PD    X4, Y0
-	VEXTRACTF128 $0x01, Y4, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(DX), Y0, Y0
-	VMOVUPS      Y0, 64(DX)
-	VADDPD       96(DX), Y1, Y1
-	VMOVUPS      Y1, 96(DX)
-	ADDQ         $-16, CX
-	CMPQ         CX, $+1
-	JGE          block
+	MOVQ          sum+0(FP), AX
+	VADDPD        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF32X4 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDSD        X1, X0, X0
+	VMOVSD        X0, (AX)
+	VZEROUPPER
+	RET
+
+// func sumLossesAVX2(sum *float64, x *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·sumLossesAVX2(SB), NOSPLIT, $0-24
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
+	MOVQ  n+16(FP), AX
+	MOVQ  x+8(FP), CX
+	CMPQ  AX, $+32
+	JLT   add_few
+
+add_round:
+	VMOVUPS      (CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VMOVUPS      32(CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y2, Y2
+	VADDPD       Y4, Y3, Y3
+	VMOVUPS      64(CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VMOVUPS      96(CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y2, Y2
+	VADDPD       Y4, Y3, Y3
+	ADDQ         $+128, CX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          add_round
+
+add_few:
+	CMPQ AX, $+16
+	JLT  add_part
+
+add_tile:
+	VMOVUPS      (CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VMOVUPS      32(CX), Y4
+	VCVTPS2PD    X4, Y5
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y5, Y2, Y2
+	VADDPD       Y4, Y3, Y3
+	ADDQ         $+64, CX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          add_tile
+
+add_part:
+	CMPQ         AX, $+1
+	JLT          add_done
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, BX
+	CMPQ         BX, DX
+	CMOVQGT      DX, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(BX*4), Y4
+	VMASKMOVPS   (CX), Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	MOVQ         $0x00000000, DX
+	MOVQ         AX, AX
+	SUBQ         $+8, AX
+	CMOVQLT      DX, AX
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, AX
+	CMPQ         AX, DX
+	CMOVQGT      DX, AX
+	NEGQ         AX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(AX*4), Y5
+	VMASKMOVPS   32(CX), Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	VCVTPS2PD    X4, Y6
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y6, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VCVTPS2PD    X5, Y4
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+
+add_done:
+	MOVQ         sum+0(FP), AX
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDSD       X1, X0, X0
+	VMOVSD       X0, (AX)
 	VZEROUPPER
 	RET
 
@@ -18254,68 +26846,78 @@ done:
 // func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Z0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Z0
+	MOVQ         dst+0(FP), CX
 	VBROADCASTSS 512(AX), Z1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+64
+	VBROADCASTSS (AX), Z2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (AX)
-	VMOVUPS     64(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 64(AX)
-	VMOVUPS     128(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 128(AX)
-	VMOVUPS     192(AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, 192(AX)
-	ADDQ        $+256, AX
-	ADDQ        $-64, CX
-	CMPQ        CX, $+64
+	VMOVUPS     (CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, (CX)
+	VMOVUPS     64(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 64(CX)
+	VMOVUPS     128(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 128(CX)
+	VMOVUPS     192(CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, 192(CX)
+	ADDQ        $+256, CX
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
 	JGE         all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Z2
-	VMULPS      Z1, Z2, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVUPS     Z3, (AX)
-	ADDQ        $+64, AX
-	ADDQ        $-16, CX
-	CMPQ        CX, $+16
+	VMOVUPS     (CX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     Z3, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         all_tile
 
 all_part:
-	CMPQ        CX, $+1
+	CMPQ        AX, $+1
 	JLT         all_done
 	MOVL        $0x0000ffff, DX
-	BZHIL       CX, DX, DX
+	BZHIL       AX, DX, DX
 	KMOVW       DX, K1
-	VPXORD      Z2, Z2, Z2
-	VMOVUPS     (AX), K1, Z2
-	VMULPS      Z1, Z2, Z1
-	VFMADD231PS Z0, Z2, Z1
-	VMOVUPS     Z1, K1, (AX)
+	VPXORD      Z3, Z3, Z3
+	VMOVUPS     (CX), K1, Z3
+	VMULPS      Z1, Z3, Z1
+	VFMADD231PS Z2, Z3, Z1
+	VCMPPS      $0x03, Z1, Z1, K2
+	VBLENDMPS   Z0, Z1, K2, Z1
+	VMOVUPS     Z1, K1, (CX)
 
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -18329,73 +26931,84 @@ next:
 // func softmaxScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Y0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS (AX), Y0
+	MOVQ         dst+0(FP), CX
 	VBROADCASTSS 512(AX), Y1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+32
+	VBROADCASTSS (AX), Y2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
-	VMOVUPS     (AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, (AX)
-	VMOVUPS     32(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 32(AX)
-	VMOVUPS     64(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 64(AX)
-	VMOVUPS     96(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 96(AX)
-	ADDQ        $+128, AX
-	ADDQ        $-32, CX
-	CMPQ        CX, $+32
+	VMOVUPS     (CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, (CX)
+	VMOVUPS     32(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 32(CX)
+	VMOVUPS     64(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 64(CX)
+	VMOVUPS     96(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 96(CX)
+	ADDQ        $+128, CX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
 	JGE         all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS     (AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, (AX)
-	VMOVUPS     32(AX), Y2
-	VMULPS      Y1, Y2, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVUPS     Y3, 32(AX)
-	ADDQ        $+64, AX
-	ADDQ        $-16, CX
-	CMPQ        CX, $+16
+	VMOVUPS     (CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, (CX)
+	VMOVUPS     32(CX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     Y3, 32(CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         all_tile
 
 all_part:
-	CMPQ        CX, $+1
+	CMPQ        AX, $+1
 	JLT         all_done
 	MOVQ        $0x00000008, DX
-	MOVQ        CX, BX
+	MOVQ        AX, BX
 	CMPQ        BX, DX
 	CMOVQGT     DX, BX
 	NEGQ        BX
 	LEAQ        lane_mask<>+32(SB), DX
-	VMOVUPS     (DX)(BX*4), Y2
-	VMASKMOVPS  (AX), Y2, Y3
-	VPXOR       Y4, Y4, Y4
-	VBLENDVPS   Y2, Y3, Y4, Y2
+	VMOVUPS     (DX)(BX*4), Y3
+	VMASKMOVPS  (CX), Y3, Y4
+	VPXOR       Y5, Y5, Y5
+	VBLENDVPS   Y3, Y4, Y5, Y3
 	MOVQ        $0x00000000, BX
-	MOVQ        CX, DX
+	MOVQ        AX, DX
 	SUBQ        $+8, DX
 	CMOVQLT     BX, DX
 	MOVQ        $0x00000008, BX
@@ -18404,47 +27017,51 @@ all_part:
 	CMOVQGT     BX, SI
 	NEGQ        SI
 	LEAQ        lane_mask<>+32(SB), BX
-	VMOVUPS     (BX)(SI*4), Y3
-	VMASKMOVPS  32(AX), Y3, Y4
-	VPXOR       Y5, Y5, Y5
-	VBLENDVPS   Y3, Y4, Y5, Y3
-	VMULPS      Y1, Y2, Y4
-	VFMADD231PS Y0, Y2, Y4
-	CMPQ        CX, $+8
+	VMOVUPS     (BX)(SI*4), Y4
+	VMASKMOVPS  32(CX), Y4, Y5
+	VPXOR       Y6, Y6, Y6
+	VBLENDVPS   Y4, Y5, Y6, Y4
+	VMULPS      Y1, Y3, Y5
+	VFMADD231PS Y2, Y3, Y5
+	VCMPPS      $0x03, Y5, Y5, Y3
+	VBLENDVPS   Y3, Y0, Y5, Y3
+	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y4, (AX)
+	VMOVUPS     Y3, (CX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         AX, BX
-	TESTQ        $0x00000004, CX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X4, (BX)
+	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, CX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X4, (BX)
+	VMOVLPS X3, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, CX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X4, (BX)
+	VMOVSS X3, (BX)
 
 partdone1:
-	VMULPS      Y1, Y3, Y1
-	VFMADD231PS Y0, Y3, Y1
+	VMULPS      Y1, Y4, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VCMPPS      $0x03, Y1, Y1, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y1
 	CMPQ        DX, $+8
 	JLT         partless2
-	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     Y1, 32(CX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         AX, AX
+	MOVQ         CX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
 	VMOVUPS      X1, 32(AX)
@@ -18465,7 +27082,6 @@ parttwo2:
 
 partdone2:
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -18476,597 +27092,81 @@ next:
 	VZEROUPPER
 	RET
 
-// func softmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·softmaxRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Z0
-	VBROADCASTSS consts<>+2208(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2400(SB), Z6
-	VBROADCASTSS consts<>+2432(SB), Z7
-	VBROADCASTSS consts<>+2464(SB), Z8
-	VBROADCASTSS consts<>+2496(SB), Z9
-	VBROADCASTSS consts<>+2528(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2368(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z15
-	VCVTDQ2PS    Z15, Z15
-	VSUBPS       Z12, Z15, Z15
-	VSUBPS       Z15, Z0, Z16
-	VMULPS       Z3, Z15, Z15
-	VBROADCASTSS 256(AX), Z17
-	VPANDD       Z13, Z17, Z18
-	VCMPPS       $0x11, Z18, Z1, K1
-	VCMPPS       $0x11, Z14, Z18, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z17
-	VBROADCASTSS (AX), Z18
-	VBROADCASTSS 512(AX), Z19
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+64
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, (CX)
-	VMOVUPS      64(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 64(CX)
-	VMOVUPS      128(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 128(CX)
-	VMOVUPS      192(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, 192(CX)
-	ADDQ         $+256, AX
-	ADDQ         $+256, CX
-	ADDQ         $-64, DX
-	CMPQ         DX, $+64
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z19, Z20, Z21
-	VFMADD231PS  Z18, Z20, Z21
-	VCMPPS       $0x03, Z21, Z21, K1
-	VBLENDMPS    Z11, Z21, K1, Z20
-	VMOVUPS      Z20, (CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVL         $0x0000ffff, BX
-	BZHIL        DX, BX, BX
-	KMOVW        BX, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (AX), K1, Z20
-	VSUBPS       Z17, Z20, Z17
-	VMAXPS       Z17, Z15, Z15
-	VMOVAPS      Z16, Z17
-	VFMADD231PS  Z4, Z15, Z17
-	VSUBPS       Z16, Z17, Z16
-	VFNMADD231PS Z3, Z16, Z15
-	VFNMADD231PS Z5, Z16, Z15
-	VMOVAPS      Z7, Z16
-	VFMADD231PS  Z6, Z15, Z16
-	VFMADD213PS  Z8, Z15, Z16
-	VFMADD213PS  Z9, Z15, Z16
-	VFMADD213PS  Z10, Z15, Z16
-	VFMADD213PS  Z2, Z15, Z16
-	VFMADD213PS  Z2, Z16, Z15
-	VPSLLD       $0x17, Z17, Z16
-	VMULPS       Z16, Z15, Z15
-	VMULPS       Z19, Z15, Z16
-	VFMADD231PS  Z18, Z15, Z16
-	VCMPPS       $0x03, Z16, Z16, K2
-	VBLENDMPS    Z11, Z16, K2, Z15
-	VMOVUPS      Z15, K1, (CX)
-
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func softmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·softmaxRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Y0
-	VBROADCASTSS consts<>+2208(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+2400(SB), Y6
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Y7
-	VCVTDQ2PS    Y7, Y7
-	VSUBPS       consts<>+2368(SB), Y7, Y7
-	VSUBPS       Y7, Y0, Y8
-	VMULPS       Y3, Y7, Y7
-	VBROADCASTSS 256(AX), Y9
-	VPAND        consts<>+0(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y1, Y11
-	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
-	VPAND        Y11, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS (AX), Y10
-	VBROADCASTSS 512(AX), Y11
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+32
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 32(CX)
-	VMOVUPS      64(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 64(CX)
-	VMOVUPS      96(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 96(CX)
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	ADDQ         $-32, DX
-	CMPQ         DX, $+32
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y11, Y12, Y13
-	VFMADD231PS  Y10, Y12, Y13
-	VCMPPS       $0x03, Y13, Y13, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y13, Y12
-	VMOVUPS      Y12, 32(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVQ         $0x00000008, BX
-	MOVQ         DX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y12
-	VMASKMOVPS   (AX), Y12, Y13
-	VPXOR        Y14, Y14, Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	MOVQ         $0x00000000, SI
-	MOVQ         DX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      SI, BX
-	MOVQ         $0x00000008, SI
-	MOVQ         BX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y13
-	VMASKMOVPS   32(AX), Y13, Y14
-	VPXOR        Y15, Y15, Y15
-	VBLENDVPS    Y13, Y14, Y15, Y13
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y4, Y12, Y14
-	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y3, Y15, Y12
-	VFNMADD231PS Y5, Y15, Y12
-	VMOVAPS      Y12, Y15
-	VFMADD213PS  consts<>+2432(SB), Y6, Y15
-	VFMADD213PS  consts<>+2464(SB), Y12, Y15
-	VFMADD213PS  consts<>+2496(SB), Y12, Y15
-	VFMADD213PS  consts<>+2528(SB), Y12, Y15
-	VFMADD213PS  Y2, Y12, Y15
-	VFMADD213PS  Y2, Y15, Y12
-	VPSLLD       $0x17, Y14, Y14
-	VMULPS       Y14, Y12, Y12
-	VMULPS       Y11, Y12, Y14
-	VFMADD231PS  Y10, Y12, Y14
-	VCMPPS       $0x03, Y14, Y14, Y12
-	VBLENDVPS    Y12, consts<>+608(SB), Y14, Y12
-	CMPQ         DX, $+8
-	JLT          partless1
-	VMOVUPS      Y12, (CX)
-	JMP          partdone1
-
-partless1:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
-	JEQ          partfour1
-	VMOVUPS      X12, (AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y12, X12
-
-partfour1:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo1
-	VMOVLPS X12, (AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X12, X12
-
-parttwo1:
-	TESTQ  $0x00000001, DX
-	JEQ    partdone1
-	VMOVSS X12, (AX)
-
-partdone1:
-	VSUBPS       Y9, Y13, Y9
-	VMAXPS       Y9, Y7, Y7
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y4, Y7, Y9
-	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y3, Y8, Y7
-	VFNMADD231PS Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
-	VFMADD213PS  consts<>+2432(SB), Y6, Y8
-	VFMADD213PS  consts<>+2464(SB), Y7, Y8
-	VFMADD213PS  consts<>+2496(SB), Y7, Y8
-	VFMADD213PS  consts<>+2528(SB), Y7, Y8
-	VFMADD213PS  Y2, Y7, Y8
-	VFMADD213PS  Y2, Y8, Y7
-	VPSLLD       $0x17, Y9, Y8
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y11, Y7, Y8
-	VFMADD231PS  Y10, Y7, Y8
-	VCMPPS       $0x03, Y8, Y8, Y7
-	VBLENDVPS    Y7, consts<>+608(SB), Y8, Y7
-	CMPQ         BX, $+8
-	JLT          partless2
-	VMOVUPS      Y7, 32(CX)
-	JMP          partdone2
-
-partless2:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, BX
-	JEQ          partfour2
-	VMOVUPS      X7, 32(AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y7, X7
-
-partfour2:
-	TESTQ   $0x00000002, BX
-	JEQ     parttwo2
-	VMOVLPS X7, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X7, X7
-
-parttwo2:
-	TESTQ  $0x00000001, BX
-	JEQ    partdone2
-	VMOVSS X7, 32(AX)
-
-partdone2:
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
 // func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Z0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Z0
-	VBROADCASTSS (AX), Z1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+64
+	MOVQ         dst+0(FP), CX
+	VBROADCASTSS 512(AX), Z1
+	VBROADCASTSS (AX), Z2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	VMULPS  64(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 64(AX)
-	VMULPS  128(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 128(AX)
-	VMULPS  192(AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 192(AX)
-	ADDQ    $+256, AX
-	ADDQ    $-64, CX
-	CMPQ    CX, $+64
-	JGE     all_round
+	VMOVUPS   (CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (CX)
+	VMOVUPS   64(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 64(CX)
+	VMOVUPS   128(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 128(CX)
+	VMOVUPS   192(CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 192(CX)
+	ADDQ      $+256, CX
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
+	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Z0, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	ADDQ    $+64, AX
-	ADDQ    $-16, CX
-	CMPQ    CX, $+16
-	JGE     all_tile
+	VMOVUPS   (CX), Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
 
 all_part:
-	CMPQ    CX, $+1
-	JLT     all_done
-	MOVL    $0x0000ffff, DX
-	BZHIL   CX, DX, DX
-	KMOVW   DX, K1
-	VPXORD  Z2, Z2, Z2
-	VMOVUPS (AX), K1, Z2
-	VMULPS  Z0, Z2, Z0
-	VMULPS  Z1, Z0, Z0
-	VMOVUPS Z0, K1, (AX)
+	CMPQ      AX, $+1
+	JLT       all_done
+	MOVL      $0x0000ffff, DX
+	BZHIL     AX, DX, DX
+	KMOVW     DX, K1
+	VPXORD    Z3, Z3, Z3
+	VMOVUPS   (CX), K1, Z3
+	VMULPS    Z1, Z3, Z1
+	VMULPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K2
+	VBLENDMPS Z0, Z1, K2, Z1
+	VMOVUPS   Z1, K1, (CX)
 
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -19080,67 +27180,84 @@ next:
 // func gradScaleAVX2(dst *float32, sums *float32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+608(SB), Y0
+
 row:
 	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JEQ          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 512(AX), Y0
-	VBROADCASTSS (AX), Y1
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+24(FP), CX
-	CMPQ         CX, $+32
+	MOVQ         dst+0(FP), CX
+	VBROADCASTSS 512(AX), Y1
+	VBROADCASTSS (AX), Y2
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
-	VMULPS  (AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, (AX)
-	VMULPS  32(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(AX)
-	VMULPS  64(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 64(AX)
-	VMULPS  96(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 96(AX)
-	ADDQ    $+128, AX
-	ADDQ    $-32, CX
-	CMPQ    CX, $+32
-	JGE     all_round
+	VMOVUPS   (CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	VMOVUPS   64(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 64(CX)
+	VMOVUPS   96(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 96(CX)
+	ADDQ      $+128, CX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
-	VMULPS  (AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, (AX)
-	VMULPS  32(AX), Y0, Y2
-	VMULPS  Y1, Y2, Y2
-	VMOVUPS Y2, 32(AX)
-	ADDQ    $+64, AX
-	ADDQ    $-16, CX
-	CMPQ    CX, $+16
-	JGE     all_tile
+	VMOVUPS   (CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(CX), Y3
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
 
 all_part:
-	CMPQ       CX, $+1
+	CMPQ       AX, $+1
 	JLT        all_done
 	MOVQ       $0x00000008, DX
-	MOVQ       CX, BX
+	MOVQ       AX, BX
 	CMPQ       BX, DX
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y2
-	VMASKMOVPS (AX), Y2, Y3
-	VPXOR      Y4, Y4, Y4
-	VBLENDVPS  Y2, Y3, Y4, Y2
+	VMOVUPS    (DX)(BX*4), Y3
+	VMASKMOVPS (CX), Y3, Y4
+	VPXOR      Y5, Y5, Y5
+	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, BX
-	MOVQ       CX, DX
+	MOVQ       AX, DX
 	SUBQ       $+8, DX
 	CMOVQLT    BX, DX
 	MOVQ       $0x00000008, BX
@@ -19149,68 +27266,71 @@ all_part:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y3
-	VMASKMOVPS 32(AX), Y3, Y4
-	VPXOR      Y5, Y5, Y5
-	VBLENDVPS  Y3, Y4, Y5, Y3
-	VMULPS     Y0, Y2, Y2
-	VMULPS     Y1, Y2, Y2
-	CMPQ       CX, $+8
+	VMOVUPS    (BX)(SI*4), Y4
+	VMASKMOVPS 32(CX), Y4, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y4, Y5, Y6, Y4
+	VMULPS     Y1, Y3, Y3
+	VMULPS     Y2, Y3, Y3
+	VCMPPS     $0x03, Y3, Y3, Y5
+	VBLENDVPS  Y5, Y0, Y3, Y3
+	CMPQ       AX, $+8
 	JLT        partless1
-	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, (CX)
 	JMP        partdone1
 
 partless1:
-	MOVQ         AX, BX
-	TESTQ        $0x00000004, CX
+	MOVQ         CX, BX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X2, (BX)
+	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, CX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X2, (BX)
+	VMOVLPS X3, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, CX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X2, (BX)
+	VMOVSS X3, (BX)
 
 partdone1:
-	VMULPS  Y0, Y3, Y0
-	VMULPS  Y1, Y0, Y0
-	CMPQ    DX, $+8
-	JLT     partless2
-	VMOVUPS Y0, 32(AX)
-	JMP     partdone2
+	VMULPS    Y1, Y4, Y1
+	VMULPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	CMPQ      DX, $+8
+	JLT       partless2
+	VMOVUPS   Y1, 32(CX)
+	JMP       partdone2
 
 partless2:
-	MOVQ         AX, AX
+	MOVQ         CX, AX
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X0, 32(AX)
+	VMOVUPS      X1, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y0, X0
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
 	TESTQ   $0x00000002, DX
 	JEQ     parttwo2
-	VMOVLPS X0, 32(AX)
+	VMOVLPS X1, 32(AX)
 	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X0, X0
+	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X0, 32(AX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 all_done:
-next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -19221,544 +27341,13 @@ next:
 	VZEROUPPER
 	RET
 
-// func gradRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·gradRowsAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Z0
-	VBROADCASTSS consts<>+2208(SB), Z1
-	VBROADCASTSS consts<>+384(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+192(SB), Z5
-	VBROADCASTSS consts<>+2400(SB), Z6
-	VBROADCASTSS consts<>+2432(SB), Z7
-	VBROADCASTSS consts<>+2464(SB), Z8
-	VBROADCASTSS consts<>+2496(SB), Z9
-	VBROADCASTSS consts<>+2528(SB), Z10
-	VBROADCASTSS consts<>+608(SB), Z11
-	VBROADCASTSS consts<>+2368(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Z15
-	VCVTDQ2PS    Z15, Z15
-	VSUBPS       Z12, Z15, Z15
-	VSUBPS       Z15, Z0, Z16
-	VMULPS       Z3, Z15, Z15
-	VBROADCASTSS 256(AX), Z17
-	VPANDD       Z13, Z17, Z18
-	VCMPPS       $0x11, Z18, Z1, K1
-	VCMPPS       $0x11, Z14, Z18, K2
-	KANDW        K1, K2, K1
-	VMOVAPS.Z    Z17, K1, Z17
-	VBROADCASTSS 512(AX), Z18
-	VBROADCASTSS (AX), Z19
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+64
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, (CX)
-	VMOVUPS      64(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 64(CX)
-	VMOVUPS      128(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 128(CX)
-	VMOVUPS      192(AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, 192(CX)
-	ADDQ         $+256, AX
-	ADDQ         $+256, CX
-	ADDQ         $-64, DX
-	CMPQ         DX, $+64
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Z20
-	VSUBPS       Z17, Z20, Z20
-	VMAXPS       Z20, Z15, Z20
-	VMOVAPS      Z16, Z21
-	VFMADD231PS  Z4, Z20, Z21
-	VSUBPS       Z16, Z21, Z22
-	VFNMADD231PS Z3, Z22, Z20
-	VFNMADD231PS Z5, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD231PS  Z6, Z20, Z22
-	VFMADD213PS  Z8, Z20, Z22
-	VFMADD213PS  Z9, Z20, Z22
-	VFMADD213PS  Z10, Z20, Z22
-	VFMADD213PS  Z2, Z20, Z22
-	VFMADD213PS  Z2, Z22, Z20
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z21, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z19, Z20, Z20
-	VCMPPS       $0x03, Z20, Z20, K1
-	VBLENDMPS    Z11, Z20, K1, Z20
-	VMOVUPS      Z20, (CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVL         $0x0000ffff, BX
-	BZHIL        DX, BX, BX
-	KMOVW        BX, K1
-	VPXORD       Z20, Z20, Z20
-	VMOVUPS      (AX), K1, Z20
-	VSUBPS       Z17, Z20, Z17
-	VMAXPS       Z17, Z15, Z15
-	VMOVAPS      Z16, Z17
-	VFMADD231PS  Z4, Z15, Z17
-	VSUBPS       Z16, Z17, Z16
-	VFNMADD231PS Z3, Z16, Z15
-	VFNMADD231PS Z5, Z16, Z15
-	VMOVAPS      Z7, Z16
-	VFMADD231PS  Z6, Z15, Z16
-	VFMADD213PS  Z8, Z15, Z16
-	VFMADD213PS  Z9, Z15, Z16
-	VFMADD213PS  Z10, Z15, Z16
-	VFMADD213PS  Z2, Z15, Z16
-	VFMADD213PS  Z2, Z16, Z15
-	VPSLLD       $0x17, Z17, Z16
-	VMULPS       Z16, Z15, Z15
-	VMULPS       Z18, Z15, Z15
-	VMULPS       Z19, Z15, Z15
-	VCMPPS       $0x03, Z15, Z15, K2
-	VBLENDMPS    Z11, Z15, K2, Z15
-	VMOVUPS      Z15, K1, (CX)
-
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
-// func gradRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·gradRowsAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+2304(SB), Y0
-	VBROADCASTSS consts<>+2208(SB), Y1
-	VBROADCASTSS consts<>+384(SB), Y2
-	VBROADCASTSS consts<>+160(SB), Y3
-	VBROADCASTSS consts<>+96(SB), Y4
-	VBROADCASTSS consts<>+192(SB), Y5
-	VBROADCASTSS consts<>+2400(SB), Y6
-
-row:
-	MOVQ         sums+8(FP), AX
-	CMPL         640(AX), $0x00
-	JNE          next
-	MOVQ         sums+8(FP), AX
-	VBROADCASTSS 128(AX), Y7
-	VCVTDQ2PS    Y7, Y7
-	VSUBPS       consts<>+2368(SB), Y7, Y7
-	VSUBPS       Y7, Y0, Y8
-	VMULPS       Y3, Y7, Y7
-	VBROADCASTSS 256(AX), Y9
-	VPAND        consts<>+0(SB), Y9, Y10
-	VCMPPS       $0x11, Y10, Y1, Y11
-	VCMPPS       $0x11, consts<>+928(SB), Y10, Y10
-	VPAND        Y11, Y10, Y10
-	VPAND        Y9, Y10, Y9
-	VBROADCASTSS 512(AX), Y10
-	VBROADCASTSS (AX), Y11
-	MOVQ         logits+16(FP), AX
-	MOVQ         dst+0(FP), CX
-	MOVQ         classes+32(FP), DX
-	CMPQ         DX, $+32
-	JLT          all_few
-
-all_round:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 32(CX)
-	VMOVUPS      64(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 64(CX)
-	VMOVUPS      96(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 96(CX)
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	ADDQ         $-32, DX
-	CMPQ         DX, $+32
-	JGE          all_round
-
-all_few:
-	CMPQ DX, $+16
-	JLT  all_part
-
-all_tile:
-	VMOVUPS      (AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(AX), Y12
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD231PS  Y4, Y12, Y13
-	VSUBPS       Y8, Y13, Y14
-	VFNMADD231PS Y3, Y14, Y12
-	VFNMADD231PS Y5, Y14, Y12
-	VMOVAPS      Y12, Y14
-	VFMADD213PS  consts<>+2432(SB), Y6, Y14
-	VFMADD213PS  consts<>+2464(SB), Y12, Y14
-	VFMADD213PS  consts<>+2496(SB), Y12, Y14
-	VFMADD213PS  consts<>+2528(SB), Y12, Y14
-	VFMADD213PS  Y2, Y12, Y14
-	VFMADD213PS  Y2, Y14, Y12
-	VPSLLD       $0x17, Y13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y13
-	VBLENDVPS    Y13, consts<>+608(SB), Y12, Y12
-	VMOVUPS      Y12, 32(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $-16, DX
-	CMPQ         DX, $+16
-	JGE          all_tile
-
-all_part:
-	CMPQ         DX, $+1
-	JLT          all_done
-	MOVQ         $0x00000008, BX
-	MOVQ         DX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y12
-	VMASKMOVPS   (AX), Y12, Y13
-	VPXOR        Y14, Y14, Y14
-	VBLENDVPS    Y12, Y13, Y14, Y12
-	MOVQ         $0x00000000, SI
-	MOVQ         DX, BX
-	SUBQ         $+8, BX
-	CMOVQLT      SI, BX
-	MOVQ         $0x00000008, SI
-	MOVQ         BX, DI
-	CMPQ         DI, SI
-	CMOVQGT      SI, DI
-	NEGQ         DI
-	LEAQ         lane_mask<>+32(SB), SI
-	VMOVUPS      (SI)(DI*4), Y13
-	VMASKMOVPS   32(AX), Y13, Y14
-	VPXOR        Y15, Y15, Y15
-	VBLENDVPS    Y13, Y14, Y15, Y13
-	VSUBPS       Y9, Y12, Y12
-	VMAXPS       Y12, Y7, Y12
-	VMOVAPS      Y8, Y14
-	VFMADD231PS  Y4, Y12, Y14
-	VSUBPS       Y8, Y14, Y15
-	VFNMADD231PS Y3, Y15, Y12
-	VFNMADD231PS Y5, Y15, Y12
-	VMOVAPS      Y12, Y15
-	VFMADD213PS  consts<>+2432(SB), Y6, Y15
-	VFMADD213PS  consts<>+2464(SB), Y12, Y15
-	VFMADD213PS  consts<>+2496(SB), Y12, Y15
-	VFMADD213PS  consts<>+2528(SB), Y12, Y15
-	VFMADD213PS  Y2, Y12, Y15
-	VFMADD213PS  Y2, Y15, Y12
-	VPSLLD       $0x17, Y14, Y14
-	VMULPS       Y14, Y12, Y12
-	VMULPS       Y10, Y12, Y12
-	VMULPS       Y11, Y12, Y12
-	VCMPPS       $0x03, Y12, Y12, Y14
-	VBLENDVPS    Y14, consts<>+608(SB), Y12, Y12
-	CMPQ         DX, $+8
-	JLT          partless1
-	VMOVUPS      Y12, (CX)
-	JMP          partdone1
-
-partless1:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
-	JEQ          partfour1
-	VMOVUPS      X12, (AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y12, X12
-
-partfour1:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo1
-	VMOVLPS X12, (AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X12, X12
-
-parttwo1:
-	TESTQ  $0x00000001, DX
-	JEQ    partdone1
-	VMOVSS X12, (AX)
-
-partdone1:
-	VSUBPS       Y9, Y13, Y9
-	VMAXPS       Y9, Y7, Y7
-	VMOVAPS      Y8, Y9
-	VFMADD231PS  Y4, Y7, Y9
-	VSUBPS       Y8, Y9, Y8
-	VFNMADD231PS Y3, Y8, Y7
-	VFNMADD231PS Y5, Y8, Y7
-	VMOVAPS      Y7, Y8
-	VFMADD213PS  consts<>+2432(SB), Y6, Y8
-	VFMADD213PS  consts<>+2464(SB), Y7, Y8
-	VFMADD213PS  consts<>+2496(SB), Y7, Y8
-	VFMADD213PS  consts<>+2528(SB), Y7, Y8
-	VFMADD213PS  Y2, Y7, Y8
-	VFMADD213PS  Y2, Y8, Y7
-	VPSLLD       $0x17, Y9, Y8
-	VMULPS       Y8, Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMULPS       Y11, Y7, Y7
-	VCMPPS       $0x03, Y7, Y7, Y8
-	VBLENDVPS    Y8, consts<>+608(SB), Y7, Y7
-	CMPQ         BX, $+8
-	JLT          partless2
-	VMOVUPS      Y7, 32(CX)
-	JMP          partdone2
-
-partless2:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, BX
-	JEQ          partfour2
-	VMOVUPS      X7, 32(AX)
-	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y7, X7
-
-partfour2:
-	TESTQ   $0x00000002, BX
-	JEQ     parttwo2
-	VMOVLPS X7, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X7, X7
-
-parttwo2:
-	TESTQ  $0x00000001, BX
-	JEQ    partdone2
-	VMOVSS X7, 32(AX)
-
-partdone2:
-all_done:
-next:
-	ADDQ $+4, sums+8(FP)
-	MOVQ classes+32(FP), AX
-	SHLQ $0x02, AX
-	ADDQ AX, dst+0(FP)
-	ADDQ AX, logits+16(FP)
-	ADDQ $-1, rows+24(FP)
-	CMPQ rows+24(FP), $0x00
-	JNE  row
-	VZEROUPPER
-	RET
-
 // func rowFirstAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+0(SB), Z0
+	VBROADCASTSS consts<>+32(SB), Z0
 	VBROADCASTSS consts<>+640(SB), Z1
 	VBROADCASTSS consts<>+608(SB), Z2
-	VBROADCASTSS consts<>+2720(SB), Z3
+	VBROADCASTSS consts<>+3072(SB), Z3
 
 row:
 	VMOVAPS Z1, Z6
@@ -19862,10 +27451,10 @@ all_done:
 // func rowFirstAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
-	VBROADCASTSS consts<>+0(SB), Y0
+	VBROADCASTSS consts<>+32(SB), Y0
 	VBROADCASTSS consts<>+640(SB), Y1
 	VBROADCASTSS consts<>+608(SB), Y2
-	VBROADCASTSS consts<>+2720(SB), Y3
+	VBROADCASTSS consts<>+3072(SB), Y3
 
 row:
 	VMOVAPS Y1, Y7
@@ -20259,13 +27848,19 @@ all_done:
 TEXT ·sigmoidGradScaledAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+384(SB), Z0
 	VBROADCASTSS consts<>+928(SB), Z1
-	VBROADCASTSS consts<>+1120(SB), Z2
-	VBROADCASTSS consts<>+1792(SB), Z3
-	VBROADCASTSS consts<>+1824(SB), Z4
-	VBROADCASTSS consts<>+1216(SB), Z5
-	VBROADCASTSS consts<>+416(SB), Z6
-	VBROADCASTSS consts<>+512(SB), Z7
-	VBROADCASTSS consts<>+544(SB), Z8
+	VBROADCASTSS consts<>+1216(SB), Z2
+	VBROADCASTSS consts<>+416(SB), Z3
+	VBROADCASTSS consts<>+512(SB), Z4
+	VBROADCASTSS consts<>+544(SB), Z5
+	VBROADCASTSS consts<>+1120(SB), Z6
+	VBROADCASTSS consts<>+1792(SB), Z7
+	VBROADCASTSS consts<>+1824(SB), Z8
+	VBROADCASTSS consts<>+608(SB), Z9
+	VBROADCASTSS consts<>+2208(SB), Z10
+	VBROADCASTSS consts<>+2144(SB), Z11
+	VBROADCASTSS consts<>+1536(SB), Z12
+	VBROADCASTSS consts<>+128(SB), Z13
+	VBROADCASTSS consts<>+160(SB), Z14
 	MOVQ         n+40(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -20274,388 +27869,374 @@ TEXT ·sigmoidGradScaledAVX512(SB), NOSPLIT, $0-56
 	MOVQ         scales+32(FP), DI
 	MOVQ         p+48(FP), R8
 	MOVQ         (R8), R9
-
-loop:
-	CMPQ AX, $+16
-	JLT  rest
+	CMPQ         AX, $+16
+	JLT          rest
 
 block:
-	// any |x| > 87, or NaN?
-	VMOVUPS     (BX), Z9
-	VPANDD.BCST consts<>+0(SB), Z9, Z9
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z9, K1
-	KORTESTW    K1, K1
-	JNE         slowblock
-	VMOVUPS     (DI), Z9
-	VMOVUPS     (BX), Z10
-	VMOVUPS     (SI), Z11
+	VMOVUPS (DI), Z15
+	VMOVUPS (BX), Z16
+	VMOVUPS (SI), Z17
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VPORD.BCST  consts<>+1184(SB), Z16, Z18
+	VSUBPS.BCST consts<>+64(SB), Z18, Z18
+	VMAXPS      Z18, Z3, Z18
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+	VMOVAPS          Z13, Z19
+	VFMADD231PS.BCST consts<>+96(SB), Z18, Z19
+	VSUBPS           Z13, Z19, Z20
 
 	// r = c - n ln2
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+	VMOVAPS           Z18, Z21
+	VFNMADD231PS      Z14, Z20, Z21
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z14
-	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+	VBROADCASTSS     consts<>+224(SB), Z22
+	VFMADD213PS.BCST consts<>+256(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+288(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+320(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z21
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z18, K1
+	VMOVAPS.Z        Z4, K1, Z18
 
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z0, Z13, Z12
-	VDIVPS      Z12, Z0, Z12
-	VMULPS      Z12, Z13, Z14
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z19, Z19
+	VFMADD231PS Z21, Z19, Z19
+	VMOVAPS.Z   Z5, K1, Z21
+	VADDPS      Z21, Z20, Z20
+	VSCALEFPS   Z20, Z19, Z19
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z15
-	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
-	VPANDD.BCST consts<>+640(SB), Z15, Z16
-	VPSRLD      $0x15, Z15, Z15
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD      Z18, Z19, Z18
+	VADDPS.BCST consts<>+576(SB), Z19, Z19
+	VPSUBD.BCST consts<>+576(SB), Z19, Z19
+	VPMAXSD     Z19, Z18, Z18
+	VPMINUD     Z9, Z18, Z18
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z0, Z17
-	VPERMPS     log_r<>+0(SB), Z15, Z18
-	VMULPS      Z18, Z17, Z17
-	VADDPS.BCST consts<>+672(SB), Z17, Z18
-	VFMADD231PS Z17, Z13, Z18
-	VCVTDQ2PS   Z16, Z13
-	VPERMPS     log_th<>+0(SB), Z15, Z16
-	VPERMPS     log_tl<>+0(SB), Z15, Z15
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, Z2, Z18, K1
+	VMAXPS    Z18, Z2, Z19
+	VADDPS    Z0, Z19, Z20
+	VDIVPS    Z20, Z0, Z20
+	VMULPS    Z20, Z19, Z21
+	VBLENDMPS Z18, Z21, K1, Z21
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z18, Z18, Z17
-	VBROADCASTSS     consts<>+1952(SB), Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
-	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
-	VBROADCASTSS     consts<>+2016(SB), Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
-	VFMADD231PS      Z19, Z17, Z20
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
-	VFMADD231PS      Z20, Z17, Z15
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z16
-	VADDPS           Z18, Z16, Z13
-	VSUBPS           Z13, Z16, Z16
-	VADDPS           Z18, Z16, Z16
-	VADDPS           Z16, Z15, Z15
-	VADDPS           Z15, Z13, Z13
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z14, Z12, K1, Z15
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z12, Z14, K1, Z12
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z22
+	VFMADD213PS.BCST consts<>+1920(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1952(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z22
+	VMULPS           Z22, Z19, Z22
+	VFMADD231PS      Z22, Z19, Z19
+	VBLENDMPS        Z18, Z19, K1, Z18
+	VPMOVD2M         Z16, K1
+	VBLENDMPS        Z21, Z20, K1, Z19
+	VPMOVD2M         Z16, K1
+	VBLENDMPS        Z20, Z21, K1, Z20
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS            Z11, Z0, Z14
-	VPMOVD2M          Z10, K1
-	VBLENDMPS         Z11, Z14, K1, Z16
-	VMOVAPS           Z0, Z17
-	VFNMADD231PS.BCST consts<>+2144(SB), Z16, Z17
-	VBROADCASTSS      44(R8), Z18
-	VFMADD231PS       Z18, Z17, Z16
-	VPXORD            Z17, Z17, Z17
-	VCMPPS            $0x11, Z16, Z17, K1
-	VPANDD.BCST       consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z         Z10, K1, Z10
-	VFMADD231PS       Z10, Z16, Z13
+	VSUBPS       Z17, Z0, Z21
+	VPMOVD2M     Z16, K1
+	VBLENDMPS    Z17, Z21, K1, Z22
+	VMOVAPS      Z0, Z23
+	VFNMADD231PS Z10, Z22, Z23
+	VBROADCASTSS 48(R8), Z24
+	VFMADD231PS  Z24, Z23, Z22
+	VPANDD.BCST  consts<>+32(SB), Z16, Z16
+	VPXORD       Z23, Z23, Z23
+	VCMPPS       $0x11, Z22, Z23, K1
+	VMOVAPS.Z    Z16, K1, Z16
+	VFMADD231PS  Z16, Z22, Z18
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z12, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z14, Z15, Z16
-	VBROADCASTSS 12(R8), Z17
-	VBROADCASTSS 16(R8), Z18
-	VMULPS       Z14, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z13, Z18, Z17
-	VMOVAPS      Z16, Z20
+	VMULPS       Z17, Z20, Z16
+	VMOVAPS      Z16, Z24
+	VFMADD231PS  Z21, Z19, Z24
+	VBROADCASTSS 12(R8), Z22
+	VBROADCASTSS 16(R8), Z23
+	VMULPS       Z21, Z23, Z23
+	VFMADD231PS  Z17, Z22, Z23
+	VMULPS       Z18, Z23, Z22
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z11, Z17, K1
+	VBLENDMPS Z19, Z20, K1, Z25
+	VDIVPS    Z24, Z25, Z25
+	VPXORD    Z26, Z26, Z26
+	VCMPPS    $0x00, Z26, Z24, K2
+	VBLENDMPS Z0, Z25, K2, Z25
+	VBLENDMPS Z20, Z19, K1, Z20
+	VMULPS    Z25, Z20, Z20
+	VMULPS    Z20, Z18, Z18
+	VPXORD    Z25, Z25, Z25
+	VCMPPS    $0x11, Z20, Z25, K1
+	VMOVAPS.Z Z18, K1, Z18
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Z21, Z19, Z16
+	VBROADCASTSS 8(R8), Z19
+	VPXORD       Z20, Z20, Z20
+	VCMPPS       $0x11, Z19, Z20, K1
+	VMOVAPS.Z    Z18, K1, Z18
+	VMOVAPS      Z0, Z20
+	VFMSUB231PS  Z10, Z17, Z20
+	VBROADCASTSS 48(R8), Z21
+	VFMADD231PS  Z21, Z20, Z16
+	VFNMADD213PS Z0, Z10, Z17
+	VMULPS       Z17, Z19, Z17
+	VFMADD231PS  Z18, Z17, Z16
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_459
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone459
+	JGE    focusnot0_527
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone527
 
-focusnot0_459:
+focusnot0_527:
 	CMPQ    R9, $+2
-	JGE     focusnot1_459
-	VMOVAPS Z0, Z20
-	JMP     focusdone459
+	JGE     focusnot1_527
+	VMOVAPS Z0, Z24
+	JMP     focusdone527
 
-focusnot1_459:
+focusnot1_527:
 	CMPQ R9, $+3
-	JGE  focusnot2_459
-	JMP  focusdone459
+	JGE  focusnot2_527
+	JMP  focusdone527
 
-focusnot2_459:
+focusnot2_527:
 	CMPQ    R9, $+4
-	JGE     focusnot3_459
-	VSQRTPS Z16, Z20
-	JMP     focusdone459
+	JGE     focusnot3_527
+	VSQRTPS Z24, Z24
+	JMP     focusdone527
 
-focusnot3_459:
+focusnot3_527:
 	CMPQ         R9, $+5
-	JGE          focusnot4_459
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone459
+	JGE          focusnot4_527
+	VSQRTPS      Z24, Z17
+	VMOVAPS      Z24, Z18
+	VFNMADD231PS Z17, Z17, Z18
+	VMULPS       Z11, Z17, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z17, Z24, Z18
+	VMOVAPS      Z18, Z24
+	JMP          focusdone527
 
-focusnot4_459:
-	CMPQ             R9, $+6
-	JGE              focusnot5_459
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone459
+focusnot4_527:
+	CMPQ         R9, $+6
+	JGE          focusnot5_527
+	VSQRTPS      Z24, Z17
+	VMULPS       Z24, Z24, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z24, Z24, Z19
+	VMOVAPS      Z24, Z20
+	VFNMADD231PS Z17, Z17, Z20
+	VMULPS       Z20, Z24, Z20
+	VFMADD231PS  Z11, Z20, Z19
+	VMULPS       Z17, Z19, Z24
+	VFMADD231PS  Z17, Z18, Z24
+	JMP          focusdone527
 
-focusnot5_459:
+focusnot5_527:
 	CMPQ        R9, $+7
-	JGE         focusnot6_459
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone459
+	JGE         focusnot6_527
+	VMULPS      Z24, Z24, Z17
+	VMOVAPS     Z17, Z18
+	VFMSUB231PS Z24, Z24, Z18
+	VMULPS      Z24, Z18, Z18
+	VFMADD231PS Z24, Z17, Z18
+	VMOVAPS     Z18, Z24
+	JMP         focusdone527
 
-focusnot6_459:
+focusnot6_527:
 	CMPQ        R9, $+8
-	JGE         focusnot7_459
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone459
+	JGE         focusnot7_527
+	VMULPS      Z24, Z24, Z17
+	VFMSUB213PS Z17, Z24, Z24
+	VADDPS      Z17, Z17, Z18
+	VMULPS      Z24, Z18, Z24
+	VFMADD231PS Z17, Z17, Z24
+	JMP         focusdone527
 
-focusnot7_459:
+focusnot7_527:
 	CMPQ        R9, $+9
-	JGE         focusnot8_459
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone459
+	JGE         focusnot8_527
+	VMULPS      Z24, Z24, Z17
+	VMOVAPS     Z17, Z18
+	VFMSUB231PS Z24, Z24, Z18
+	VMULPS      Z17, Z17, Z19
+	VADDPS      Z17, Z17, Z20
+	VFMSUB213PS Z19, Z17, Z17
+	VFMADD231PS Z18, Z20, Z17
+	VMULPS      Z24, Z17, Z17
+	VFMADD231PS Z24, Z19, Z17
+	VMOVAPS     Z17, Z24
+	JMP         focusdone527
 
-focusnot8_459:
-	LEAQ         20(R8), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
+focusnot8_527:
+	LEAQ         24(R8), R10
+	VBROADCASTSS (R10), Z17
+	VBROADCASTSS 4(R10), Z18
+	VBROADCASTSS 8(R10), Z19
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
+	VPANDD.BCST consts<>+32(SB), Z24, Z20
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z21
+	VCVTDQ2PS   Z20, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VPCMPD      $0x06, Z20, Z6, K1
+	VBLENDMPS   Z25, Z21, K1, Z21
+	VPSRAD      $0x17, Z21, Z25
+	VPSRLD      $0x14, Z21, Z26
+	VPANDD.BCST consts<>+1280(SB), Z21, Z21
+	VPADDD.BCST consts<>+1312(SB), Z21, Z21
 	VCVTDQ2PS   Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z21
+	VMULPS.BCST      consts<>+1344(SB), Z21, Z27
+	VMOVAPS          Z21, Z28
+	VFMADD231PS      Z27, Z21, Z28
+	VSUBPS           Z28, Z21, Z29
+	VFMADD231PS      Z27, Z21, Z29
+	VMULPS           Z21, Z21, Z27
 	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VFMADD213PS.BCST consts<>+1408(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z21, Z30
+	VMULPS           Z21, Z27, Z21
+	VFMADD231PS      Z30, Z21, Z29
+	VADDPS           Z29, Z28, Z21
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z27
 	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VMULPS      Z25, Z17, Z27
+	VFMSUB213PS Z27, Z17, Z25
+	VFMADD213PS Z27, Z18, Z21
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VADDPS      Z12, Z21, Z30
+	VSUBPS      Z12, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
+	VFMADD231PS Z28, Z18, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VFMADD231PS Z26, Z17, Z25
+	VFMADD231PS Z28, Z19, Z25
+	VFMADD231PS Z29, Z18, Z25
+	VADDPS      Z25, Z27, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z25
+	VMULPS           Z19, Z25, Z19
+	VFMADD231PS      Z14, Z18, Z19
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z18
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VFMADD231PS      Z19, Z18, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
+	VPSUBD  Z12, Z30, Z19
+	VPSRAD  $0x03, Z19, Z19
+	VADDPS  Z25, Z18, Z26
+	VPSLLD  $0x17, Z19, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
+	VPMINSD   Z28, Z19, Z19
+	VPSUBD    Z19, Z7, Z19
+	VPSLLD    $0x17, Z19, Z19
+	VADDPS    Z18, Z19, Z28
+	VSUBPS    Z19, Z28, Z29
+	VSUBPS    Z29, Z18, Z18
+	VADDPS    Z25, Z18, Z18
+	VADDPS    Z18, Z28, Z18
+	VCMPPS    $0x11, Z19, Z26, K1
+	VPSUBD    Z19, Z18, Z18
+	VBLENDMPS Z18, Z27, K1, Z18
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K1
-	VBLENDMPS   Z1, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z19, K2
+	VCMPPS      $0x11, Z21, Z8, K1
+	VBLENDMPS   Z1, Z18, K1, Z18
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z21, K1
 	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K2, Z19
-	VBLENDMPS   Z19, Z21, K1, Z19
+	VBLENDMPS   Z19, Z18, K1, Z18
+	VPXORD      Z19, Z19, Z19
+	VPCMPD      $0x00, Z19, Z20, K1
+	VPMOVD2M    Z17, K2
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z1, Z19, K2, Z19
+	VBLENDMPS   Z19, Z18, K1, Z18
+	VPCMPD      $0x00, Z1, Z20, K1
+	VPMOVD2M    Z17, K2
+	VPXORD      Z17, Z17, Z17
+	VBLENDMPS   Z17, Z1, K2, Z17
+	VBLENDMPS   Z17, Z18, K1, Z17
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z21, Z23, K1
-	VPCMPD         $0x06, Z23, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z20, Z21, K2
-	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z1, Z23, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
-
-focusdone459:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K1, Z17
-
-	// a smoothed loss is 0 where q^gamma is
-	VPXORD       Z19, Z19, Z19
-	VBROADCASTSS 44(R8), Z21
-	VCMPPS       $0x11, Z21, Z19, K1
-	VPXORD       Z19, Z19, Z19
-	VCMPPS       $0x00, Z19, Z20, K2
+	VBROADCASTSS 12(R10), Z18
+	VPANDD       Z18, Z24, Z18
+	VPORD        Z18, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPCMPD       $0x06, Z18, Z20, K1
+	VPCMPD       $0x06, Z20, Z1, K2
 	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R10), Z18
+	VPANDD       Z18, Z24, Z18
 	VPXORD       Z19, Z19, Z19
-	VBLENDMPS    Z19, Z17, K1, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+	VPCMPD       $0x06, Z18, Z19, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z1, Z20, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z9, Z17, K1, Z24
 
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST      $0x11, consts<>+2080(SB), Z11, K2
-	VBLENDMPS        Z15, Z12, K2, Z19
-	VDIVPS           Z16, Z19, Z19
-	VPXORD           Z21, Z21, Z21
-	VCMPPS           $0x00, Z21, Z16, K3
-	VBLENDMPS        Z0, Z19, K3, Z16
-	VBLENDMPS        Z12, Z15, K2, Z12
-	VMULPS           Z16, Z12, Z12
-	VPXORD           Z16, Z16, Z16
-	VCMPPS           $0x11, Z12, Z16, K2
-	VMULPS           Z12, Z13, Z12
-	VMOVAPS.Z        Z12, K2, Z12
-	VFMSUB231PS      Z14, Z15, Z10
-	VPXORD           Z13, Z13, Z13
-	VBROADCASTSS     8(R8), Z14
-	VCMPPS           $0x11, Z14, Z13, K2
-	VMOVAPS.Z        Z12, K2, Z12
-	VMOVAPS          Z0, Z13
-	VFMSUB231PS.BCST consts<>+2144(SB), Z11, Z13
-	VBROADCASTSS     44(R8), Z14
-	VFMADD231PS      Z14, Z13, Z10
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(R8), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
-	VMULPS            Z11, Z13, Z11
-	VFMADD231PS       Z12, Z11, Z10
-	VPXORD            Z11, Z11, Z11
-	VBLENDMPS         Z11, Z10, K1, Z10
-	VMULPS            Z20, Z18, Z11
-	VMULPS            Z11, Z9, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
-	VPXORD            Z11, Z11, Z11
-	VCMPPS            $0x00, Z11, Z9, K1
-	VPXORD            Z9, Z9, Z9
-	VBLENDMPS         Z9, Z10, K1, Z9
-	VMOVUPS           Z17, (CX)
-	VMOVUPS           Z9, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $+64, DI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+16
-	JGE               block
+focusdone527:
+	// a smoothed loss is 0 where q^gamma is
+	VPXORD       Z17, Z17, Z17
+	VBROADCASTSS 48(R8), Z18
+	VCMPPS       $0x11, Z18, Z17, K1
+	VPXORD       Z17, Z17, Z17
+	VCMPPS       $0x00, Z17, Z24, K2
+	KANDW        K1, K2, K1
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z22, K2
+	VMULPS       Z24, Z22, Z17
+	VBLENDMPS    Z17, Z22, K2, Z17
+	VPXORD       Z18, Z18, Z18
+	VBLENDMPS    Z18, Z17, K1, Z17
+	VPMINUD      Z9, Z17, Z17
+	VMULPS       Z24, Z23, Z18
+	VMULPS       Z18, Z15, Z18
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z16, K1, Z16
+	VMULPS       Z16, Z18, Z16
+	VPXORD       Z18, Z18, Z18
+	VCMPPS       $0x00, Z18, Z15, K1
+	VPXORD       Z15, Z15, Z15
+	VCMPPS       $0x03, Z16, Z16, K2
+	VBLENDMPS    Z9, Z16, K2, Z16
+	VBLENDMPS    Z15, Z16, K1, Z15
+	VMOVUPS      Z17, (CX)
+	VMOVUPS      Z15, (DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
 
 rest:
 	CMPQ AX, $+1
@@ -20665,1189 +28246,384 @@ vector:
 	MOVL    $0x0000ffff, R10
 	BZHIL   AX, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z0, Z9
-	VMOVUPS (BX), K1, Z9
-	VPXORD  Z10, Z10, Z10
-	VMOVUPS (SI), K1, Z10
-	VMOVAPS Z0, Z11
-	VMOVUPS (DI), K1, Z11
-
-	// any |x| > 87, or NaN?
-	VPANDD.BCST consts<>+0(SB), Z9, Z12
-	VPCMPD.BCST $0x06, consts<>+32(SB), Z12, K2
-	KORTESTW    K2, K2
-	JNE         slowvector
+	VMOVAPS Z0, Z15
+	VMOVUPS (BX), K1, Z15
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (SI), K1, Z16
+	VMOVAPS Z0, Z17
+	VMOVUPS (DI), K1, Z17
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z9, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
+	VPORD.BCST  consts<>+1184(SB), Z15, Z18
+	VSUBPS.BCST consts<>+64(SB), Z18, Z18
+	VMAXPS      Z18, Z3, Z18
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
+	VMOVAPS          Z13, Z19
+	VFMADD231PS.BCST consts<>+96(SB), Z18, Z19
+	VSUBPS           Z13, Z19, Z20
 
 	// r = c - n ln2
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z12
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z12
+	VMOVAPS           Z18, Z21
+	VFNMADD231PS      Z14, Z20, Z21
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z21
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z14
-	VFMADD213PS.BCST consts<>+256(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+288(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+320(SB), Z12, Z14
-	VFMADD213PS.BCST consts<>+352(SB), Z14, Z12
+	VBROADCASTSS     consts<>+224(SB), Z22
+	VFMADD213PS.BCST consts<>+256(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+288(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+320(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z21
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z18, K2
+	VMOVAPS.Z        Z4, K2, Z18
 
-	// 2^n T[j] (1 + p)
-	VPERMPS     exp_one<>+0(SB), Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VADDPS      Z0, Z13, Z12
-	VDIVPS      Z12, Z0, Z12
-	VMULPS      Z12, Z13, Z14
+	// y = 2^n T[j] (1 + p)
+	VPERMPS     exp_t<>+0(SB), Z19, Z19
+	VFMADD231PS Z21, Z19, Z19
+	VMOVAPS.Z   Z5, K2, Z21
+	VADDPS      Z21, Z20, Z20
+	VSCALEFPS   Z20, Z19, Z19
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z15
-	VPSUBD.BCST consts<>+1888(SB), Z15, Z15
-	VPANDD.BCST consts<>+640(SB), Z15, Z16
-	VPSRLD      $0x15, Z15, Z15
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD      Z18, Z19, Z18
+	VADDPS.BCST consts<>+576(SB), Z19, Z19
+	VPSUBD.BCST consts<>+576(SB), Z19, Z19
+	VPMAXSD     Z19, Z18, Z18
+	VPMINUD     Z9, Z18, Z18
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z16, Z0, Z17
-	VPERMPS     log_r<>+0(SB), Z15, Z18
-	VMULPS      Z18, Z17, Z17
-	VADDPS.BCST consts<>+672(SB), Z17, Z18
-	VFMADD231PS Z17, Z13, Z18
-	VCVTDQ2PS   Z16, Z13
-	VPERMPS     log_th<>+0(SB), Z15, Z16
-	VPERMPS     log_tl<>+0(SB), Z15, Z15
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, Z2, Z18, K2
+	VMAXPS    Z18, Z2, Z19
+	VADDPS    Z0, Z19, Z20
+	VDIVPS    Z20, Z0, Z20
+	VMULPS    Z20, Z19, Z21
+	VBLENDMPS Z18, Z21, K2, Z21
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z18, Z18, Z17
-	VBROADCASTSS     consts<>+1952(SB), Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z19
-	VFMADD231PS.BCST consts<>+1920(SB), Z17, Z19
-	VBROADCASTSS     consts<>+2016(SB), Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z20
-	VFMADD231PS      Z19, Z17, Z20
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
-	VFMADD231PS      Z20, Z17, Z15
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z16
-	VADDPS           Z18, Z16, Z13
-	VSUBPS           Z13, Z16, Z16
-	VADDPS           Z18, Z16, Z16
-	VADDPS           Z16, Z15, Z15
-	VADDPS           Z15, Z13, Z13
-	VPMOVD2M         Z9, K2
-	VBLENDMPS        Z14, Z12, K2, Z15
-	VPMOVD2M         Z9, K2
-	VBLENDMPS        Z12, Z14, K2, Z12
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z22
+	VFMADD213PS.BCST consts<>+1920(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1952(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z22
+	VMULPS           Z22, Z19, Z22
+	VFMADD231PS      Z22, Z19, Z19
+	VBLENDMPS        Z18, Z19, K2, Z18
+	VPMOVD2M         Z15, K2
+	VBLENDMPS        Z21, Z20, K2, Z19
+	VPMOVD2M         Z15, K2
+	VBLENDMPS        Z20, Z21, K2, Z20
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS            Z10, Z0, Z14
-	VPMOVD2M          Z9, K2
-	VBLENDMPS         Z10, Z14, K2, Z16
-	VMOVAPS           Z0, Z17
-	VFNMADD231PS.BCST consts<>+2144(SB), Z16, Z17
-	VBROADCASTSS      44(R8), Z18
-	VFMADD231PS       Z18, Z17, Z16
-	VPXORD            Z17, Z17, Z17
-	VCMPPS            $0x11, Z16, Z17, K2
-	VPANDD.BCST       consts<>+0(SB), Z9, Z9
-	VMOVAPS.Z         Z9, K2, Z9
-	VFMADD231PS       Z9, Z16, Z13
+	VSUBPS       Z16, Z0, Z21
+	VPMOVD2M     Z15, K2
+	VBLENDMPS    Z16, Z21, K2, Z22
+	VMOVAPS      Z0, Z23
+	VFNMADD231PS Z10, Z22, Z23
+	VBROADCASTSS 48(R8), Z24
+	VFMADD231PS  Z24, Z23, Z22
+	VPANDD.BCST  consts<>+32(SB), Z15, Z15
+	VPXORD       Z23, Z23, Z23
+	VCMPPS       $0x11, Z22, Z23, K2
+	VMOVAPS.Z    Z15, K2, Z15
+	VFMADD231PS  Z15, Z22, Z18
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z10, Z12, Z9
-	VMOVAPS      Z9, Z16
-	VFMADD231PS  Z14, Z15, Z16
-	VBROADCASTSS 12(R8), Z17
-	VBROADCASTSS 16(R8), Z18
-	VMULPS       Z14, Z18, Z18
-	VFMADD231PS  Z10, Z17, Z18
-	VMULPS       Z13, Z18, Z17
-	VMOVAPS      Z16, Z20
+	VMULPS       Z16, Z20, Z15
+	VMOVAPS      Z15, Z24
+	VFMADD231PS  Z21, Z19, Z24
+	VBROADCASTSS 12(R8), Z22
+	VBROADCASTSS 16(R8), Z23
+	VMULPS       Z21, Z23, Z23
+	VFMADD231PS  Z16, Z22, Z23
+	VMULPS       Z18, Z23, Z22
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z11, Z16, K2
+	VBLENDMPS Z19, Z20, K2, Z25
+	VDIVPS    Z24, Z25, Z25
+	VPXORD    Z26, Z26, Z26
+	VCMPPS    $0x00, Z26, Z24, K3
+	VBLENDMPS Z0, Z25, K3, Z25
+	VBLENDMPS Z20, Z19, K2, Z20
+	VMULPS    Z25, Z20, Z20
+	VMULPS    Z20, Z18, Z18
+	VPXORD    Z25, Z25, Z25
+	VCMPPS    $0x11, Z20, Z25, K2
+	VMOVAPS.Z Z18, K2, Z18
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Z21, Z19, Z15
+	VBROADCASTSS 8(R8), Z19
+	VPXORD       Z20, Z20, Z20
+	VCMPPS       $0x11, Z19, Z20, K2
+	VMOVAPS.Z    Z18, K2, Z18
+	VMOVAPS      Z0, Z20
+	VFMSUB231PS  Z10, Z16, Z20
+	VBROADCASTSS 48(R8), Z21
+	VFMADD231PS  Z21, Z20, Z15
+	VFNMADD213PS Z0, Z10, Z16
+	VMULPS       Z16, Z19, Z16
+	VFMADD231PS  Z18, Z16, Z15
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_460
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone460
+	JGE    focusnot0_528
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone528
 
-focusnot0_460:
+focusnot0_528:
 	CMPQ    R9, $+2
-	JGE     focusnot1_460
-	VMOVAPS Z0, Z20
-	JMP     focusdone460
+	JGE     focusnot1_528
+	VMOVAPS Z0, Z24
+	JMP     focusdone528
 
-focusnot1_460:
+focusnot1_528:
 	CMPQ R9, $+3
-	JGE  focusnot2_460
-	JMP  focusdone460
+	JGE  focusnot2_528
+	JMP  focusdone528
 
-focusnot2_460:
+focusnot2_528:
 	CMPQ    R9, $+4
-	JGE     focusnot3_460
-	VSQRTPS Z16, Z20
-	JMP     focusdone460
+	JGE     focusnot3_528
+	VSQRTPS Z24, Z24
+	JMP     focusdone528
 
-focusnot3_460:
+focusnot3_528:
 	CMPQ         R9, $+5
-	JGE          focusnot4_460
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone460
+	JGE          focusnot4_528
+	VSQRTPS      Z24, Z16
+	VMOVAPS      Z24, Z18
+	VFNMADD231PS Z16, Z16, Z18
+	VMULPS       Z11, Z16, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z16, Z24, Z18
+	VMOVAPS      Z18, Z24
+	JMP          focusdone528
 
-focusnot4_460:
-	CMPQ             R9, $+6
-	JGE              focusnot5_460
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone460
+focusnot4_528:
+	CMPQ         R9, $+6
+	JGE          focusnot5_528
+	VSQRTPS      Z24, Z16
+	VMULPS       Z24, Z24, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z24, Z24, Z19
+	VMOVAPS      Z24, Z20
+	VFNMADD231PS Z16, Z16, Z20
+	VMULPS       Z20, Z24, Z20
+	VFMADD231PS  Z11, Z20, Z19
+	VMULPS       Z16, Z19, Z24
+	VFMADD231PS  Z16, Z18, Z24
+	JMP          focusdone528
 
-focusnot5_460:
+focusnot5_528:
 	CMPQ        R9, $+7
-	JGE         focusnot6_460
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone460
+	JGE         focusnot6_528
+	VMULPS      Z24, Z24, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z24, Z24, Z18
+	VMULPS      Z24, Z18, Z18
+	VFMADD231PS Z24, Z16, Z18
+	VMOVAPS     Z18, Z24
+	JMP         focusdone528
 
-focusnot6_460:
+focusnot6_528:
 	CMPQ        R9, $+8
-	JGE         focusnot7_460
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone460
+	JGE         focusnot7_528
+	VMULPS      Z24, Z24, Z16
+	VFMSUB213PS Z16, Z24, Z24
+	VADDPS      Z16, Z16, Z18
+	VMULPS      Z24, Z18, Z24
+	VFMADD231PS Z16, Z16, Z24
+	JMP         focusdone528
 
-focusnot7_460:
+focusnot7_528:
 	CMPQ        R9, $+9
-	JGE         focusnot8_460
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone460
+	JGE         focusnot8_528
+	VMULPS      Z24, Z24, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z24, Z24, Z18
+	VMULPS      Z16, Z16, Z19
+	VADDPS      Z16, Z16, Z20
+	VFMSUB213PS Z19, Z16, Z16
+	VFMADD231PS Z18, Z20, Z16
+	VMULPS      Z24, Z16, Z16
+	VFMADD231PS Z24, Z19, Z16
+	VMOVAPS     Z16, Z24
+	JMP         focusdone528
 
-focusnot8_460:
-	LEAQ         20(R8), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
+focusnot8_528:
+	LEAQ         24(R8), R10
+	VBROADCASTSS (R10), Z16
+	VBROADCASTSS 4(R10), Z18
+	VBROADCASTSS 8(R10), Z19
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
+	VPANDD.BCST consts<>+32(SB), Z24, Z20
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z21
+	VCVTDQ2PS   Z20, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VPCMPD      $0x06, Z20, Z6, K2
+	VBLENDMPS   Z25, Z21, K2, Z21
+	VPSRAD      $0x17, Z21, Z25
+	VPSRLD      $0x14, Z21, Z26
+	VPANDD.BCST consts<>+1280(SB), Z21, Z21
+	VPADDD.BCST consts<>+1312(SB), Z21, Z21
 	VCVTDQ2PS   Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z21
+	VMULPS.BCST      consts<>+1344(SB), Z21, Z27
+	VMOVAPS          Z21, Z28
+	VFMADD231PS      Z27, Z21, Z28
+	VSUBPS           Z28, Z21, Z29
+	VFMADD231PS      Z27, Z21, Z29
+	VMULPS           Z21, Z21, Z27
 	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VFMADD213PS.BCST consts<>+1408(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z21, Z30
+	VMULPS           Z21, Z27, Z21
+	VFMADD231PS      Z30, Z21, Z29
+	VADDPS           Z29, Z28, Z21
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z27
 	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VMULPS      Z25, Z16, Z27
+	VFMSUB213PS Z27, Z16, Z25
+	VFMADD213PS Z27, Z18, Z21
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VADDPS      Z12, Z21, Z30
+	VSUBPS      Z12, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
+	VFMADD231PS Z28, Z18, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VFMADD231PS Z26, Z16, Z25
+	VFMADD231PS Z28, Z19, Z25
+	VFMADD231PS Z29, Z18, Z25
+	VADDPS      Z25, Z27, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z25
+	VMULPS           Z19, Z25, Z19
+	VFMADD231PS      Z14, Z18, Z19
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z18
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VFMADD231PS      Z19, Z18, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
+	VPSUBD  Z12, Z30, Z19
+	VPSRAD  $0x03, Z19, Z19
+	VADDPS  Z25, Z18, Z26
+	VPSLLD  $0x17, Z19, Z27
+	VPADDD  Z27, Z26, Z27
+	VPMINUD Z1, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
+	VPMINSD   Z28, Z19, Z19
+	VPSUBD    Z19, Z7, Z19
+	VPSLLD    $0x17, Z19, Z19
+	VADDPS    Z18, Z19, Z28
+	VSUBPS    Z19, Z28, Z29
+	VSUBPS    Z29, Z18, Z18
+	VADDPS    Z25, Z18, Z18
+	VADDPS    Z18, Z28, Z18
+	VCMPPS    $0x11, Z19, Z26, K2
+	VPSUBD    Z19, Z18, Z18
+	VBLENDMPS Z18, Z27, K2, Z18
 
 	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K2
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z19, K3
+	VCMPPS      $0x11, Z21, Z8, K2
+	VBLENDMPS   Z1, Z18, K2, Z18
+	VCMPPS.BCST $0x11, consts<>+1856(SB), Z21, K2
 	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K3, Z19
-	VBLENDMPS   Z19, Z21, K2, Z19
+	VBLENDMPS   Z19, Z18, K2, Z18
+	VPXORD      Z19, Z19, Z19
+	VPCMPD      $0x00, Z19, Z20, K2
+	VPMOVD2M    Z16, K3
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z1, Z19, K3, Z19
+	VBLENDMPS   Z19, Z18, K2, Z18
+	VPCMPD      $0x00, Z1, Z20, K2
+	VPMOVD2M    Z16, K3
+	VPXORD      Z16, Z16, Z16
+	VBLENDMPS   Z16, Z1, K3, Z16
+	VBLENDMPS   Z16, Z18, K2, Z16
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z21, Z23, K2
-	VPCMPD         $0x06, Z23, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z20, Z21, K3
-	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z1, Z23, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
-
-focusdone460:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K2, Z17
-
-	// a smoothed loss is 0 where q^gamma is
-	VPXORD       Z19, Z19, Z19
-	VBROADCASTSS 44(R8), Z21
-	VCMPPS       $0x11, Z21, Z19, K2
-	VPXORD       Z19, Z19, Z19
-	VCMPPS       $0x00, Z19, Z20, K3
+	VBROADCASTSS 12(R10), Z18
+	VPANDD       Z18, Z24, Z18
+	VPORD        Z18, Z16, Z16
+	VPXORD       Z18, Z18, Z18
+	VPCMPD       $0x06, Z18, Z20, K2
+	VPCMPD       $0x06, Z20, Z1, K3
 	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R10), Z18
+	VPANDD       Z18, Z24, Z18
 	VPXORD       Z19, Z19, Z19
-	VBLENDMPS    Z19, Z17, K2, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
+	VPCMPD       $0x06, Z18, Z19, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z1, Z20, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z9, Z16, K2, Z24
 
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST      $0x11, consts<>+2080(SB), Z10, K3
-	VBLENDMPS        Z15, Z12, K3, Z19
-	VDIVPS           Z16, Z19, Z19
-	VPXORD           Z21, Z21, Z21
-	VCMPPS           $0x00, Z21, Z16, K4
-	VBLENDMPS        Z0, Z19, K4, Z16
-	VBLENDMPS        Z12, Z15, K3, Z12
-	VMULPS           Z16, Z12, Z12
-	VPXORD           Z16, Z16, Z16
-	VCMPPS           $0x11, Z12, Z16, K3
-	VMULPS           Z12, Z13, Z12
-	VMOVAPS.Z        Z12, K3, Z12
-	VFMSUB231PS      Z14, Z15, Z9
-	VPXORD           Z13, Z13, Z13
-	VBROADCASTSS     8(R8), Z14
-	VCMPPS           $0x11, Z14, Z13, K3
-	VMOVAPS.Z        Z12, K3, Z12
-	VMOVAPS          Z0, Z13
-	VFMSUB231PS.BCST consts<>+2144(SB), Z10, Z13
-	VBROADCASTSS     44(R8), Z14
-	VFMADD231PS      Z14, Z13, Z9
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(R8), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z10
-	VMULPS            Z10, Z13, Z10
-	VFMADD231PS       Z12, Z10, Z9
-	VPXORD            Z10, Z10, Z10
-	VBLENDMPS         Z10, Z9, K2, Z9
-	VMULPS            Z20, Z18, Z10
-	VMULPS            Z10, Z11, Z10
-	VMULPS            Z9, Z10, Z9
-	VCMPPS            $0x03, Z9, Z9, K2
-	VBLENDMPS.BCST    consts<>+608(SB), Z9, K2, Z9
-	VPXORD            Z10, Z10, Z10
-	VCMPPS            $0x00, Z10, Z11, K2
-	VPXORD            Z10, Z10, Z10
-	VBLENDMPS         Z10, Z9, K2, Z9
-	VMOVUPS           Z17, K1, (CX)
-	VMOVUPS           Z9, K1, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $+64, DI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+1
-	JGE               vector
+focusdone528:
+	// a smoothed loss is 0 where q^gamma is
+	VPXORD       Z16, Z16, Z16
+	VBROADCASTSS 48(R8), Z18
+	VCMPPS       $0x11, Z18, Z16, K2
+	VPXORD       Z16, Z16, Z16
+	VCMPPS       $0x00, Z16, Z24, K3
+	KANDW        K2, K3, K2
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z22, K3
+	VMULPS       Z24, Z22, Z16
+	VBLENDMPS    Z16, Z22, K3, Z16
+	VPXORD       Z18, Z18, Z18
+	VBLENDMPS    Z18, Z16, K2, Z16
+	VPMINUD      Z9, Z16, Z16
+	VMULPS       Z24, Z23, Z18
+	VMULPS       Z18, Z17, Z18
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z15, K2, Z15
+	VMULPS       Z15, Z18, Z15
+	VPXORD       Z18, Z18, Z18
+	VCMPPS       $0x00, Z18, Z17, K2
+	VPXORD       Z17, Z17, Z17
+	VCMPPS       $0x03, Z15, Z15, K3
+	VBLENDMPS    Z9, Z15, K3, Z15
+	VBLENDMPS    Z17, Z15, K2, Z15
+	VMOVUPS      Z16, K1, (CX)
+	VMOVUPS      Z15, K1, (DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $-16, AX
+	CMPQ         AX, $+1
+	JGE          vector
 
 done:
 	VZEROUPPER
 	RET
 
-slowblock:
-	MOVQ $0x00000010, R10
-
-slow:
-	VMOVUPS (DI), Z9
-	VMOVUPS (BX), Z10
-	VMOVUPS (SI), Z11
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z10, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z6, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VMOVAPS           Z12, Z15
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K1
-	VMOVAPS.Z        Z7, K1, Z12
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z13, Z13
-	VFMADD231PS Z15, Z13, Z13
-	VMOVAPS.Z   Z8, K1, Z15
-	VADDPS      Z15, Z14, Z14
-	VSCALEFPS   Z14, Z13, Z13
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z12, Z13, Z12
-	VADDPS.BCST  consts<>+576(SB), Z13, Z13
-	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
-	VPMAXSD      Z13, Z12, Z12
-	VPMINUD.BCST consts<>+608(SB), Z12, Z12
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z5, Z12, K1
-	VMAXPS Z12, Z5, Z13
-	VADDPS Z0, Z13, Z14
-	VDIVPS Z14, Z0, Z14
-	VMULPS Z14, Z13, Z15
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z16
-	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
-	VPANDD.BCST consts<>+640(SB), Z16, Z17
-	VPSRLD      $0x15, Z16, Z16
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z0, Z18
-	VPERMPS     log_r<>+0(SB), Z16, Z19
-	VMULPS      Z19, Z18, Z18
-	VADDPS.BCST consts<>+672(SB), Z18, Z19
-	VFMADD231PS Z18, Z13, Z19
-	VCVTDQ2PS   Z17, Z13
-	VPERMPS     log_th<>+0(SB), Z16, Z17
-	VPERMPS     log_tl<>+0(SB), Z16, Z16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z19, Z19, Z18
-	VBROADCASTSS     consts<>+1952(SB), Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
-	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
-	VBROADCASTSS     consts<>+2016(SB), Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
-	VFMADD231PS      Z20, Z18, Z21
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z16
-	VFMADD231PS      Z21, Z18, Z16
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
-	VADDPS           Z19, Z17, Z13
-	VSUBPS           Z13, Z17, Z17
-	VADDPS           Z19, Z17, Z17
-	VADDPS           Z17, Z16, Z16
-	VADDPS           Z16, Z13, Z13
-	VBLENDMPS        Z12, Z15, K1, Z15
-	VBLENDMPS        Z12, Z13, K1, Z12
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z15, Z14, K1, Z13
-	VPMOVD2M         Z10, K1
-	VBLENDMPS        Z14, Z15, K1, Z14
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS            Z11, Z0, Z15
-	VPMOVD2M          Z10, K1
-	VBLENDMPS         Z11, Z15, K1, Z16
-	VMOVAPS           Z0, Z17
-	VFNMADD231PS.BCST consts<>+2144(SB), Z16, Z17
-	VBROADCASTSS      44(R8), Z18
-	VFMADD231PS       Z18, Z17, Z16
-	VPXORD            Z17, Z17, Z17
-	VCMPPS            $0x11, Z16, Z17, K1
-	VPANDD.BCST       consts<>+0(SB), Z10, Z10
-	VMOVAPS.Z         Z10, K1, Z10
-	VFMADD231PS       Z10, Z16, Z12
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z11, Z14, Z10
-	VMOVAPS      Z10, Z16
-	VFMADD231PS  Z15, Z13, Z16
-	VBROADCASTSS 12(R8), Z17
-	VBROADCASTSS 16(R8), Z18
-	VMULPS       Z15, Z18, Z18
-	VFMADD231PS  Z11, Z17, Z18
-	VMULPS       Z12, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R9, $+1
-	JGE    focusnot0_461
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone461
-
-focusnot0_461:
-	CMPQ    R9, $+2
-	JGE     focusnot1_461
-	VMOVAPS Z0, Z20
-	JMP     focusdone461
-
-focusnot1_461:
-	CMPQ R9, $+3
-	JGE  focusnot2_461
-	JMP  focusdone461
-
-focusnot2_461:
-	CMPQ    R9, $+4
-	JGE     focusnot3_461
-	VSQRTPS Z16, Z20
-	JMP     focusdone461
-
-focusnot3_461:
-	CMPQ         R9, $+5
-	JGE          focusnot4_461
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone461
-
-focusnot4_461:
-	CMPQ             R9, $+6
-	JGE              focusnot5_461
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone461
-
-focusnot5_461:
-	CMPQ        R9, $+7
-	JGE         focusnot6_461
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone461
-
-focusnot6_461:
-	CMPQ        R9, $+8
-	JGE         focusnot7_461
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone461
-
-focusnot7_461:
-	CMPQ        R9, $+9
-	JGE         focusnot8_461
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone461
-
-focusnot8_461:
-	LEAQ         20(R8), R11
-	VBROADCASTSS (R11), Z19
-	VBROADCASTSS 4(R11), Z21
-	VBROADCASTSS 8(R11), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K1
-	VBLENDMPS   Z25, Z24, K1, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K1
-	VBLENDMPS   Z1, Z21, K1, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPCMPD      $0x00, Z1, Z23, K1
-	VPMOVD2M    Z19, K2
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K2, Z19
-	VBLENDMPS   Z19, Z21, K1, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z21, Z23, K1
-	VPCMPD         $0x06, Z23, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z21
-	VPANDD         Z21, Z20, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z20, Z21, K2
-	KANDW          K1, K2, K1
-	VPCMPD         $0x06, Z1, Z23, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K1, Z20
-
-focusdone461:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K1
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K1, Z17
-
-	// a smoothed loss is 0 where q^gamma is
-	VPXORD       Z19, Z19, Z19
-	VBROADCASTSS 44(R8), Z21
-	VCMPPS       $0x11, Z21, Z19, K1
-	VPXORD       Z19, Z19, Z19
-	VCMPPS       $0x00, Z19, Z20, K2
-	KANDW        K1, K2, K1
-	VPXORD       Z19, Z19, Z19
-	VBLENDMPS    Z19, Z17, K1, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST      $0x11, consts<>+2080(SB), Z11, K2
-	VBLENDMPS        Z13, Z14, K2, Z19
-	VDIVPS           Z16, Z19, Z19
-	VPXORD           Z21, Z21, Z21
-	VCMPPS           $0x00, Z21, Z16, K3
-	VBLENDMPS        Z0, Z19, K3, Z16
-	VBLENDMPS        Z14, Z13, K2, Z14
-	VMULPS           Z16, Z14, Z14
-	VPXORD           Z16, Z16, Z16
-	VCMPPS           $0x11, Z14, Z16, K2
-	VMULPS           Z14, Z12, Z12
-	VMOVAPS.Z        Z12, K2, Z12
-	VFMSUB231PS      Z15, Z13, Z10
-	VPXORD           Z13, Z13, Z13
-	VBROADCASTSS     8(R8), Z14
-	VCMPPS           $0x11, Z14, Z13, K2
-	VMOVAPS.Z        Z12, K2, Z12
-	VMOVAPS          Z0, Z13
-	VFMSUB231PS.BCST consts<>+2144(SB), Z11, Z13
-	VBROADCASTSS     44(R8), Z14
-	VFMADD231PS      Z14, Z13, Z10
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(R8), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z11
-	VMULPS            Z11, Z13, Z11
-	VFMADD231PS       Z12, Z11, Z10
-	VPXORD            Z11, Z11, Z11
-	VBLENDMPS         Z11, Z10, K1, Z10
-	VMULPS            Z20, Z18, Z11
-	VMULPS            Z11, Z9, Z11
-	VMULPS            Z10, Z11, Z10
-	VCMPPS            $0x03, Z10, Z10, K1
-	VBLENDMPS.BCST    consts<>+608(SB), Z10, K1, Z10
-	VPXORD            Z11, Z11, Z11
-	VCMPPS            $0x00, Z11, Z9, K1
-	VPXORD            Z9, Z9, Z9
-	VBLENDMPS         Z9, Z10, K1, Z9
-	VMOVUPS           Z17, (CX)
-	VMOVUPS           Z9, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $+64, DI
-	ADDQ              $-16, AX
-	ADDQ              $-16, R10
-	CMPQ              R10, $+1
-	JGE               slow
-	JMP               loop
-
-slowvector:
-	MOVL    $0x0000ffff, R10
-	BZHIL   AX, R10, R10
-	KMOVW   R10, K1
-	VMOVAPS Z0, Z9
-	VMOVUPS (BX), K1, Z9
-	VPXORD  Z10, Z10, Z10
-	VMOVUPS (SI), K1, Z10
-	VMOVAPS Z0, Z11
-	VMOVUPS (DI), K1, Z11
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST  consts<>+1184(SB), Z9, Z12
-	VSUBPS.BCST consts<>+64(SB), Z12, Z12
-	VMAXPS      Z12, Z6, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z13
-	VFMADD213PS.BCST consts<>+128(SB), Z12, Z13
-	VSUBPS.BCST      consts<>+128(SB), Z13, Z14
-
-	// r = c - n ln2
-	VMOVAPS           Z12, Z15
-	VFNMADD231PS.BCST consts<>+160(SB), Z14, Z15
-	VFNMADD231PS.BCST consts<>+192(SB), Z14, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z16
-	VFMADD213PS.BCST consts<>+256(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+288(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+320(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+352(SB), Z16, Z15
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z12, K2
-	VMOVAPS.Z        Z7, K2, Z12
-
-	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z13, Z13
-	VFMADD231PS Z15, Z13, Z13
-	VMOVAPS.Z   Z8, K2, Z15
-	VADDPS      Z15, Z14, Z14
-	VSCALEFPS   Z14, Z13, Z13
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z12, Z13, Z12
-	VADDPS.BCST  consts<>+576(SB), Z13, Z13
-	VPSUBD.BCST  consts<>+576(SB), Z13, Z13
-	VPMAXSD      Z13, Z12, Z12
-	VPMINUD.BCST consts<>+608(SB), Z12, Z12
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS $0x11, Z5, Z12, K2
-	VMAXPS Z12, Z5, Z13
-	VADDPS Z0, Z13, Z14
-	VDIVPS Z14, Z0, Z14
-	VMULPS Z14, Z13, Z15
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z16
-	VPSUBD.BCST consts<>+1888(SB), Z16, Z16
-	VPANDD.BCST consts<>+640(SB), Z16, Z17
-	VPSRLD      $0x15, Z16, Z16
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z17, Z0, Z18
-	VPERMPS     log_r<>+0(SB), Z16, Z19
-	VMULPS      Z19, Z18, Z18
-	VADDPS.BCST consts<>+672(SB), Z18, Z19
-	VFMADD231PS Z18, Z13, Z19
-	VCVTDQ2PS   Z17, Z13
-	VPERMPS     log_th<>+0(SB), Z16, Z17
-	VPERMPS     log_tl<>+0(SB), Z16, Z16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z19, Z19, Z18
-	VBROADCASTSS     consts<>+1952(SB), Z20
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z20
-	VFMADD231PS.BCST consts<>+1920(SB), Z18, Z20
-	VBROADCASTSS     consts<>+2016(SB), Z21
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
-	VFMADD231PS      Z20, Z18, Z21
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z16
-	VFMADD231PS      Z21, Z18, Z16
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
-	VADDPS           Z19, Z17, Z13
-	VSUBPS           Z13, Z17, Z17
-	VADDPS           Z19, Z17, Z17
-	VADDPS           Z17, Z16, Z16
-	VADDPS           Z16, Z13, Z13
-	VBLENDMPS        Z12, Z15, K2, Z15
-	VBLENDMPS        Z12, Z13, K2, Z12
-	VPMOVD2M         Z9, K2
-	VBLENDMPS        Z15, Z14, K2, Z13
-	VPMOVD2M         Z9, K2
-	VBLENDMPS        Z14, Z15, K2, Z14
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS            Z10, Z0, Z15
-	VPMOVD2M          Z9, K2
-	VBLENDMPS         Z10, Z15, K2, Z16
-	VMOVAPS           Z0, Z17
-	VFNMADD231PS.BCST consts<>+2144(SB), Z16, Z17
-	VBROADCASTSS      44(R8), Z18
-	VFMADD231PS       Z18, Z17, Z16
-	VPXORD            Z17, Z17, Z17
-	VCMPPS            $0x11, Z16, Z17, K2
-	VPANDD.BCST       consts<>+0(SB), Z9, Z9
-	VMOVAPS.Z         Z9, K2, Z9
-	VFMADD231PS       Z9, Z16, Z12
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z10, Z14, Z9
-	VMOVAPS      Z9, Z16
-	VFMADD231PS  Z15, Z13, Z16
-	VBROADCASTSS 12(R8), Z17
-	VBROADCASTSS 16(R8), Z18
-	VMULPS       Z15, Z18, Z18
-	VFMADD231PS  Z10, Z17, Z18
-	VMULPS       Z12, Z18, Z17
-	VMOVAPS      Z16, Z20
-
-	// q^gamma
-	CMPQ   R9, $+1
-	JGE    focusnot0_462
-	VMULPS Z16, Z16, Z20
-	JMP    focusdone462
-
-focusnot0_462:
-	CMPQ    R9, $+2
-	JGE     focusnot1_462
-	VMOVAPS Z0, Z20
-	JMP     focusdone462
-
-focusnot1_462:
-	CMPQ R9, $+3
-	JGE  focusnot2_462
-	JMP  focusdone462
-
-focusnot2_462:
-	CMPQ    R9, $+4
-	JGE     focusnot3_462
-	VSQRTPS Z16, Z20
-	JMP     focusdone462
-
-focusnot3_462:
-	CMPQ         R9, $+5
-	JGE          focusnot4_462
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	JMP          focusdone462
-
-focusnot4_462:
-	CMPQ             R9, $+6
-	JGE              focusnot5_462
-	VSQRTPS          Z16, Z19
-	VMULPS           Z16, Z16, Z21
-	VMOVAPS          Z21, Z20
-	VFMSUB231PS      Z16, Z16, Z20
-	VMOVAPS          Z16, Z22
-	VFNMADD231PS     Z19, Z19, Z22
-	VMULPS           Z22, Z16, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z20
-	VMULPS           Z19, Z20, Z20
-	VFMADD231PS      Z19, Z21, Z20
-	JMP              focusdone462
-
-focusnot5_462:
-	CMPQ        R9, $+7
-	JGE         focusnot6_462
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone462
-
-focusnot6_462:
-	CMPQ        R9, $+8
-	JGE         focusnot7_462
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VADDPS      Z19, Z19, Z21
-	VMULPS      Z20, Z21, Z20
-	VFMADD231PS Z19, Z19, Z20
-	JMP         focusdone462
-
-focusnot7_462:
-	CMPQ        R9, $+9
-	JGE         focusnot8_462
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z20, Z20, Z19
-	VADDPS      Z20, Z20, Z22
-	VFMSUB213PS Z19, Z20, Z20
-	VFMADD231PS Z21, Z22, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	JMP         focusdone462
-
-focusnot8_462:
-	LEAQ         20(R8), R10
-	VBROADCASTSS (R10), Z19
-	VBROADCASTSS 4(R10), Z21
-	VBROADCASTSS 8(R10), Z22
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z20, Z23
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS   Z23, Z25
-	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
-	VPCMPD      $0x06, Z23, Z2, K2
-	VBLENDMPS   Z25, Z24, K2, Z24
-	VPSRAD      $0x17, Z24, Z25
-	VPSRLD      $0x14, Z24, Z26
-	VPANDD.BCST consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS   Z25, Z25
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z25
-	VFMADD213PS Z27, Z21, Z24
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z22
-	VPSRAD      $0x03, Z22, Z22
-	VADDPS      Z25, Z21, Z26
-	VPSLLD      $0x17, Z22, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z1, Z27, Z27
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
-
-	// overflow, underflow, x = 0 and Inf
-	VCMPPS      $0x11, Z24, Z4, K2
-	VBLENDMPS   Z1, Z21, K2, Z21
-	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z1, Z22, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPCMPD      $0x00, Z1, Z23, K2
-	VPMOVD2M    Z19, K3
-	VPXORD      Z19, Z19, Z19
-	VBLENDMPS   Z19, Z1, K3, Z19
-	VBLENDMPS   Z19, Z21, K2, Z19
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z21
-	VPANDD         Z21, Z20, Z21
-	VPORD          Z21, Z19, Z19
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z21, Z23, K2
-	VPCMPD         $0x06, Z23, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z21
-	VPANDD         Z21, Z20, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x06, Z20, Z21, K3
-	KANDW          K2, K3, K2
-	VPCMPD         $0x06, Z1, Z23, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z19, K2, Z20
-
-focusdone462:
-	// loss = (alpha ce) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z17, K2
-	VMULPS      Z20, Z17, Z19
-	VBLENDMPS   Z19, Z17, K2, Z17
-
-	// a smoothed loss is 0 where q^gamma is
-	VPXORD       Z19, Z19, Z19
-	VBROADCASTSS 44(R8), Z21
-	VCMPPS       $0x11, Z21, Z19, K2
-	VPXORD       Z19, Z19, Z19
-	VCMPPS       $0x00, Z19, Z20, K3
-	KANDW        K2, K3, K2
-	VPXORD       Z19, Z19, Z19
-	VBLENDMPS    Z19, Z17, K2, Z17
-	VPMINUD.BCST consts<>+608(SB), Z17, Z17
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST      $0x11, consts<>+2080(SB), Z10, K3
-	VBLENDMPS        Z13, Z14, K3, Z19
-	VDIVPS           Z16, Z19, Z19
-	VPXORD           Z21, Z21, Z21
-	VCMPPS           $0x00, Z21, Z16, K4
-	VBLENDMPS        Z0, Z19, K4, Z16
-	VBLENDMPS        Z14, Z13, K3, Z14
-	VMULPS           Z16, Z14, Z14
-	VPXORD           Z16, Z16, Z16
-	VCMPPS           $0x11, Z14, Z16, K3
-	VMULPS           Z14, Z12, Z12
-	VMOVAPS.Z        Z12, K3, Z12
-	VFMSUB231PS      Z15, Z13, Z9
-	VPXORD           Z13, Z13, Z13
-	VBROADCASTSS     8(R8), Z14
-	VCMPPS           $0x11, Z14, Z13, K3
-	VMOVAPS.Z        Z12, K3, Z12
-	VMOVAPS          Z0, Z13
-	VFMSUB231PS.BCST consts<>+2144(SB), Z10, Z13
-	VBROADCASTSS     44(R8), Z14
-	VFMADD231PS      Z14, Z13, Z9
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS      8(R8), Z13
-	VFNMADD132PS.BCST consts<>+2144(SB), Z0, Z10
-	VMULPS            Z10, Z13, Z10
-	VFMADD231PS       Z12, Z10, Z9
-	VPXORD            Z10, Z10, Z10
-	VBLENDMPS         Z10, Z9, K2, Z9
-	VMULPS            Z20, Z18, Z10
-	VMULPS            Z10, Z11, Z10
-	VMULPS            Z9, Z10, Z9
-	VCMPPS            $0x03, Z9, Z9, K2
-	VBLENDMPS.BCST    consts<>+608(SB), Z9, K2, Z9
-	VPXORD            Z10, Z10, Z10
-	VCMPPS            $0x00, Z10, Z11, K2
-	VPXORD            Z10, Z10, Z10
-	VBLENDMPS         Z10, Z9, K2, Z9
-	VMOVUPS           Z17, K1, (CX)
-	VMOVUPS           Z9, K1, (DX)
-	ADDQ              $+64, CX
-	ADDQ              $+64, DX
-	ADDQ              $+64, BX
-	ADDQ              $+64, SI
-	ADDQ              $+64, DI
-	ADDQ              $-16, AX
-	CMPQ              AX, $+1
-	JGE               vector
-	VZEROUPPER
-	RET
-
 // func sigmoidGradScaledAVX2(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·sigmoidGradScaledAVX2(SB), NOSPLIT, $320-56
+TEXT ·sigmoidGradScaledAVX2(SB), NOSPLIT, $160-56
 	VBROADCASTSS consts<>+384(SB), Y0
+	VBROADCASTSS consts<>+928(SB), Y1
+	VBROADCASTSS consts<>+1216(SB), Y2
 	MOVQ         n+40(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -21856,405 +28632,378 @@ TEXT ·sigmoidGradScaledAVX2(SB), NOSPLIT, $320-56
 	MOVQ         scales+32(FP), DI
 	MOVQ         p+48(FP), R8
 	MOVQ         (R8), R9
-
-loop:
-	CMPQ AX, $+8
-	JLT  rest
+	CMPQ         AX, $+8
+	JLT          rest
 
 block:
-	// any |x| > 87, or NaN?
-	VMOVUPS   (BX), Y1
-	VPAND     consts<>+0(SB), Y1, Y1
-	VPCMPGTD  consts<>+32(SB), Y1, Y1
-	VMOVMSKPS Y1, R10
-	TESTL     R10, R10
-	JNE       slowblock
-	VMOVUPS   (DI), Y1
-	VMOVUPS   (BX), Y2
-	VMOVUPS   (SI), Y3
+	VMOVUPS (DI), Y3
+	VMOVUPS (BX), Y4
+	VMOVUPS (SI), Y5
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y4
-	VSUBPS consts<>+64(SB), Y4, Y4
+	VPOR         consts<>+1184(SB), Y4, Y6
+	VSUBPS       consts<>+64(SB), Y6, Y6
+	VBROADCASTSS consts<>+416(SB), Y7
+	VMAXPS       Y6, Y7, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y5, Y6
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y8
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VMOVAPS      Y6, Y9
+	VFNMADD231PS consts<>+160(SB), Y8, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y4, Y6
-	VFMADD213PS  consts<>+288(SB), Y4, Y6
-	VFMADD213PS  consts<>+320(SB), Y4, Y6
-	VFMADD213PS  consts<>+352(SB), Y6, Y4
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y9, Y8
+	VFMADD213PS  consts<>+288(SB), Y9, Y8
+	VFMADD213PS  consts<>+320(SB), Y9, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y9
+	VCMPPS       $0x11, consts<>+480(SB), Y6, Y6
+	VPAND        consts<>+512(SB), Y6, Y6
 
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y6
-	VPERMILPS   Y5, Y6, Y6
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VADDPS      Y0, Y5, Y4
-	VDIVPS      Y4, Y0, Y4
-	VMULPS      Y4, Y5, Y6
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y7, Y8
+	VPERMPS     exp_half<>+0(SB), Y7, Y7
+	VPADDD      Y8, Y7, Y7
+	VPAND       consts<>+640(SB), Y8, Y8
+	VPADDD      Y6, Y8, Y8
+	VFMADD231PS Y9, Y7, Y7
+	VMULPS      Y8, Y7, Y7
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y5, Y7
-	VPSUBD consts<>+1888(SB), Y7, Y7
-	VPAND  consts<>+640(SB), Y7, Y8
-	VPSRLD $0x15, Y7, Y7
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y6, Y7, Y6
+	VADDPS  consts<>+576(SB), Y7, Y7
+	VPSUBD  consts<>+576(SB), Y7, Y7
+	VPMAXSD Y7, Y6, Y6
+	VPMINUD consts<>+608(SB), Y6, Y6
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y8, Y0, Y9
-	VMOVUPS     log_r<>+0(SB), Y10
-	VPERMILPS   Y7, Y10, Y10
-	VMULPS      Y10, Y9, Y9
-	VADDPS      consts<>+672(SB), Y9, Y10
-	VFMADD231PS Y9, Y5, Y10
-	VCVTDQ2PS   Y8, Y5
-	VMOVUPS     log_th<>+0(SB), Y8
-	VPERMILPS   Y7, Y8, Y8
-	VMOVUPS     log_tl<>+0(SB), Y9
-	VPERMILPS   Y7, Y9, Y7
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, Y2, Y6, Y7
+	VMAXPS    Y6, Y2, Y8
+	VADDPS    Y0, Y8, Y9
+	VDIVPS    Y9, Y0, Y9
+	VMULPS    Y9, Y8, Y10
+	VBLENDVPS Y7, Y6, Y10, Y10
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y10, Y10, Y9
-	VBROADCASTSS consts<>+1952(SB), Y11
-	VFMADD213PS  consts<>+1984(SB), Y10, Y11
-	VFMADD231PS  consts<>+1920(SB), Y9, Y11
-	VBROADCASTSS consts<>+2016(SB), Y12
-	VFMADD213PS  consts<>+2048(SB), Y10, Y12
-	VFMADD231PS  Y11, Y9, Y12
-	VFMADD231PS  consts<>+1056(SB), Y5, Y7
-	VFMADD231PS  Y12, Y9, Y7
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y5, Y8
-	VADDPS      Y10, Y8, Y5
-	VSUBPS      Y5, Y8, Y8
-	VADDPS      Y10, Y8, Y8
-	VADDPS      Y8, Y7, Y7
-	VADDPS      Y7, Y5, Y5
-	VBLENDVPS   Y2, Y6, Y4, Y7
-	VBLENDVPS   Y2, Y4, Y6, Y4
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y11
+	VFMADD213PS  consts<>+1920(SB), Y8, Y11
+	VFMADD213PS  consts<>+1952(SB), Y8, Y11
+	VFMADD213PS  consts<>+1984(SB), Y8, Y11
+	VFMADD213PS  consts<>+2016(SB), Y8, Y11
+	VFMADD213PS  consts<>+2048(SB), Y8, Y11
+	VFMADD213PS  consts<>+2080(SB), Y8, Y11
+	VFMADD213PS  consts<>+2112(SB), Y8, Y11
+	VMULPS       Y11, Y8, Y11
+	VFMADD231PS  Y11, Y8, Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VBLENDVPS    Y4, Y10, Y9, Y7
+	VBLENDVPS    Y4, Y9, Y10, Y8
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Y3, Y0, Y6
-	VBLENDVPS    Y2, Y3, Y6, Y8
-	VMOVAPS      Y0, Y9
-	VFNMADD231PS consts<>+2144(SB), Y8, Y9
-	VBROADCASTSS 44(R8), Y10
-	VFMADD231PS  Y10, Y9, Y8
-	VPXOR        Y9, Y9, Y9
-	VCMPPS       $0x11, Y8, Y9, Y9
-	VPAND        consts<>+0(SB), Y2, Y2
-	VPAND        Y2, Y9, Y2
-	VFMADD231PS  Y2, Y8, Y5
+	VSUBPS       Y5, Y0, Y9
+	VBLENDVPS    Y4, Y5, Y9, Y10
+	VMOVAPS      Y0, Y11
+	VFNMADD231PS consts<>+2208(SB), Y10, Y11
+	VBROADCASTSS 48(R8), Y12
+	VFMADD231PS  Y12, Y11, Y10
+	VPAND        consts<>+32(SB), Y4, Y4
+	VPXOR        Y11, Y11, Y11
+	VCMPPS       $0x11, Y10, Y11, Y11
+	VPAND        Y4, Y11, Y4
+	VFMADD231PS  Y4, Y10, Y6
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y4, Y2
-	VMOVAPS      Y2, Y8
-	VFMADD231PS  Y6, Y7, Y8
-	VBROADCASTSS 12(R8), Y9
-	VBROADCASTSS 16(R8), Y10
-	VMULPS       Y6, Y10, Y10
-	VFMADD231PS  Y3, Y9, Y10
-	VMULPS       Y5, Y10, Y9
-	VMOVAPS      Y8, Y12
+	VMULPS       Y5, Y8, Y4
+	VMOVAPS      Y4, Y10
+	VFMADD231PS  Y9, Y7, Y10
+	VBROADCASTSS 12(R8), Y11
+	VBROADCASTSS 16(R8), Y12
+	VMULPS       Y9, Y12, Y12
+	VFMADD231PS  Y5, Y11, Y12
+	VMULPS       Y6, Y12, Y11
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y5, Y13
+	VBLENDVPS Y13, Y7, Y8, Y14
+	VDIVPS    Y10, Y14, Y14
+	VPXOR     Y15, Y15, Y15
+	VCMPPS    $0x00, Y15, Y10, Y15
+	VBLENDVPS Y15, Y0, Y14, Y14
+	VBLENDVPS Y13, Y8, Y7, Y8
+	VMULPS    Y14, Y8, Y8
+	VMULPS    Y8, Y6, Y6
+	VPXOR     Y13, Y13, Y13
+	VCMPPS    $0x11, Y8, Y13, Y8
+	VPAND     Y6, Y8, Y6
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y9, Y7, Y4
+	VBROADCASTSS 8(R8), Y7
+	VPXOR        Y8, Y8, Y8
+	VCMPPS       $0x11, Y7, Y8, Y8
+	VPAND        Y6, Y8, Y6
+	VMOVAPS      Y0, Y8
+	VFMSUB231PS  consts<>+2208(SB), Y5, Y8
+	VBROADCASTSS 48(R8), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VFNMADD132PS consts<>+2208(SB), Y0, Y5
+	VMULPS       Y5, Y7, Y5
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVAPS      Y10, Y5
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_519
-	VMULPS Y8, Y8, Y12
-	JMP    focusdone519
+	JGE    focusnot0_553
+	VMULPS Y5, Y5, Y5
+	JMP    focusdone553
 
-focusnot0_519:
+focusnot0_553:
 	CMPQ    R9, $+2
-	JGE     focusnot1_519
-	VMOVAPS Y0, Y12
-	JMP     focusdone519
+	JGE     focusnot1_553
+	VMOVAPS Y0, Y5
+	JMP     focusdone553
 
-focusnot1_519:
+focusnot1_553:
 	CMPQ R9, $+3
-	JGE  focusnot2_519
-	JMP  focusdone519
+	JGE  focusnot2_553
+	JMP  focusdone553
 
-focusnot2_519:
+focusnot2_553:
 	CMPQ    R9, $+4
-	JGE     focusnot3_519
-	VSQRTPS Y8, Y12
-	JMP     focusdone519
+	JGE     focusnot3_553
+	VSQRTPS Y5, Y5
+	JMP     focusdone553
 
-focusnot3_519:
+focusnot3_553:
 	CMPQ         R9, $+5
-	JGE          focusnot4_519
-	VSQRTPS      Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFNMADD231PS Y11, Y11, Y12
-	VMULPS       consts<>+2080(SB), Y11, Y13
-	VMULPS       Y13, Y12, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	JMP          focusdone519
+	JGE          focusnot4_553
+	VSQRTPS      Y5, Y6
+	VMOVAPS      Y5, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y5, Y7
+	VMOVAPS      Y7, Y5
+	JMP          focusdone553
 
-focusnot4_519:
+focusnot4_553:
 	CMPQ         R9, $+6
-	JGE          focusnot5_519
-	VSQRTPS      Y8, Y11
-	VMULPS       Y8, Y8, Y13
-	VMOVAPS      Y13, Y12
-	VFMSUB231PS  Y8, Y8, Y12
-	VMOVAPS      Y8, Y14
-	VFNMADD231PS Y11, Y11, Y14
-	VMULPS       Y14, Y8, Y14
-	VFMADD231PS  consts<>+2080(SB), Y14, Y12
-	VMULPS       Y11, Y12, Y12
-	VFMADD231PS  Y11, Y13, Y12
-	JMP          focusdone519
+	JGE          focusnot5_553
+	VSQRTPS      Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y5, Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS Y6, Y6, Y9
+	VMULPS       Y9, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y8
+	VMULPS       Y6, Y8, Y5
+	VFMADD231PS  Y6, Y7, Y5
+	JMP          focusdone553
 
-focusnot5_519:
+focusnot5_553:
 	CMPQ        R9, $+7
-	JGE         focusnot6_519
-	VMULPS      Y8, Y8, Y11
-	VMOVAPS     Y11, Y12
-	VFMSUB231PS Y8, Y8, Y12
-	VMULPS      Y8, Y12, Y12
-	VFMADD231PS Y8, Y11, Y12
-	JMP         focusdone519
+	JGE         focusnot6_553
+	VMULPS      Y5, Y5, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y5, Y5, Y7
+	VMULPS      Y5, Y7, Y7
+	VFMADD231PS Y5, Y6, Y7
+	VMOVAPS     Y7, Y5
+	JMP         focusdone553
 
-focusnot6_519:
+focusnot6_553:
 	CMPQ        R9, $+8
-	JGE         focusnot7_519
-	VMULPS      Y8, Y8, Y11
-	VMOVAPS     Y11, Y12
-	VFMSUB231PS Y8, Y8, Y12
-	VADDPS      Y11, Y11, Y13
-	VMULPS      Y12, Y13, Y12
-	VFMADD231PS Y11, Y11, Y12
-	JMP         focusdone519
+	JGE         focusnot7_553
+	VMULPS      Y5, Y5, Y6
+	VFMSUB213PS Y6, Y5, Y5
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y5, Y7, Y5
+	VFMADD231PS Y6, Y6, Y5
+	JMP         focusdone553
 
-focusnot7_519:
+focusnot7_553:
 	CMPQ        R9, $+9
-	JGE         focusnot8_519
-	VMULPS      Y8, Y8, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y8, Y8, Y13
-	VMULPS      Y12, Y12, Y11
-	VADDPS      Y12, Y12, Y14
-	VFMSUB213PS Y11, Y12, Y12
-	VFMADD231PS Y13, Y14, Y12
-	VMULPS      Y8, Y12, Y12
-	VFMADD231PS Y8, Y11, Y12
-	JMP         focusdone519
+	JGE         focusnot8_553
+	VMULPS      Y5, Y5, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y5, Y5, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y9
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y9, Y6
+	VMULPS      Y5, Y6, Y6
+	VFMADD231PS Y5, Y8, Y6
+	VMOVAPS     Y6, Y5
+	JMP         focusdone553
 
-focusnot8_519:
-	LEAQ         20(R8), R10
-	VMOVUPS      Y9, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y7, 64(SP)
+focusnot8_553:
+	LEAQ         24(R8), R10
+	VMOVUPS      Y11, (SP)
+	VMOVUPS      Y10, 32(SP)
+	VMOVUPS      Y12, 64(SP)
 	VMOVUPS      Y4, 96(SP)
 	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y6, 160(SP)
-	VMOVUPS      Y2, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y10, 256(SP)
-	VMOVUPS      Y1, 288(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
+	VBROADCASTSS (R10), Y3
+	VBROADCASTSS 4(R10), Y4
+	VBROADCASTSS 8(R10), Y6
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y12, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
+	VPAND        consts<>+32(SB), Y5, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y4, Y8
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
-	VSUBPS      consts<>+1536(SB), Y11, Y13
-	VSUBPS      Y13, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y4, Y9
+	VADDPS      Y9, Y11, Y4
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y2, Y3
-	VFMADD213PS  consts<>+1632(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y2, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y2, Y6
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y4, Y6
+	VFMADD213PS  consts<>+1632(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y4, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y4, Y9
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y4, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y2, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y9, Y2
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y2, Y2
-	VBLENDVPS    Y6, Y2, Y8, Y2
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y4, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y4, Y4
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y12, Y4
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y4, Y4
+	VBLENDVPS    Y9, Y4, Y11, Y4
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y1, Y5, Y6, Y1
-	VBLENDVPS    Y3, Y1, Y2, Y1
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y1, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y4, Y4
+	VPCMPEQD     Y1, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y8, Y1, Y3
+	VBLENDVPS    Y6, Y3, Y4, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y2
-	VPAND        Y2, Y12, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VBROADCASTSS consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R10), Y3
-	VPAND        Y3, Y12, Y3
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y3, Y5, Y3
-	VPAND        Y2, Y3, Y2
-	VPCMPGTD     consts<>+928(SB), Y4, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y12
-	VMOVUPS      (SP), Y9
-	VMOVUPS      32(SP), Y8
-	VMOVUPS      64(SP), Y7
+	VBROADCASTSS 12(R10), Y4
+	VPAND        Y4, Y5, Y4
+	VPOR         Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y4, Y7, Y4
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y4, Y6, Y4
+	VBROADCASTSS 16(R10), Y6
+	VPAND        Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y5, Y6, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y5
+	VMOVUPS      (SP), Y11
+	VMOVUPS      32(SP), Y10
+	VMOVUPS      64(SP), Y12
 	VMOVUPS      96(SP), Y4
 	VMOVUPS      128(SP), Y3
-	VMOVUPS      160(SP), Y6
-	VMOVUPS      192(SP), Y2
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y10
-	VMOVUPS      288(SP), Y1
 
-focusdone519:
-	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y9, Y11
-	VMULPS    Y12, Y9, Y13
-	VBLENDVPS Y11, Y13, Y9, Y9
-
+focusdone553:
 	// a smoothed loss is 0 where q^gamma is
-	VPXOR        Y11, Y11, Y11
-	VBROADCASTSS 44(R8), Y13
-	VCMPPS       $0x11, Y13, Y11, Y11
-	VPXOR        Y13, Y13, Y13
-	VCMPPS       $0x00, Y13, Y12, Y13
-	VPAND        Y11, Y13, Y11
-	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y13, Y9, Y9
-	VPMINUD      consts<>+608(SB), Y9, Y9
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS       $0x11, consts<>+2080(SB), Y3, Y13
-	VBLENDVPS    Y13, Y7, Y4, Y14
-	VDIVPS       Y8, Y14, Y14
-	VPXOR        Y15, Y15, Y15
-	VCMPPS       $0x00, Y15, Y8, Y8
-	VBLENDVPS    Y8, Y0, Y14, Y8
-	VBLENDVPS    Y13, Y4, Y7, Y4
-	VMULPS       Y8, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS 48(R8), Y7
+	VCMPPS       $0x11, Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x00, Y7, Y5, Y7
+	VPAND        Y6, Y7, Y6
+	VCMPPS       $0x12, consts<>+2176(SB), Y11, Y7
+	VMULPS       Y5, Y11, Y8
+	VBLENDVPS    Y7, Y8, Y11, Y7
 	VPXOR        Y8, Y8, Y8
-	VCMPPS       $0x11, Y4, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y7, Y7
+	VPMINUD      consts<>+608(SB), Y7, Y7
+	VMULPS       Y5, Y12, Y5
+	VMULPS       Y5, Y3, Y5
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPAND        Y4, Y8, Y4
-	VFMSUB231PS  Y6, Y7, Y2
 	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS 8(R8), Y6
-	VCMPPS       $0x11, Y6, Y5, Y5
-	VPAND        Y4, Y5, Y4
-	VMOVAPS      Y0, Y5
-	VFMSUB231PS  consts<>+2144(SB), Y3, Y5
-	VBROADCASTSS 44(R8), Y6
-	VFMADD231PS  Y6, Y5, Y2
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(R8), Y5
-	VFNMADD132PS consts<>+2144(SB), Y0, Y3
-	VMULPS       Y3, Y5, Y3
-	VFMADD231PS  Y4, Y3, Y2
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y11, Y3, Y2, Y2
-	VMULPS       Y12, Y10, Y3
-	VMULPS       Y3, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VCMPPS       $0x00, Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y1, Y3, Y2, Y1
-	VMOVUPS      Y9, (CX)
-	VMOVUPS      Y1, (DX)
+	VCMPPS       $0x00, Y5, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VCMPPS       $0x03, Y4, Y4, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VMOVUPS      Y7, (CX)
+	VMOVUPS      Y3, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $+32, BX
@@ -22275,452 +29024,427 @@ vector:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y1
-	VMASKMOVPS (BX), Y1, Y2
-	VBLENDVPS  Y1, Y2, Y0, Y2
-	VMASKMOVPS (SI), Y1, Y3
-	VPXOR      Y4, Y4, Y4
-	VBLENDVPS  Y1, Y3, Y4, Y3
-	VMASKMOVPS (DI), Y1, Y4
-	VBLENDVPS  Y1, Y4, Y0, Y1
-
-	// any |x| > 87, or NaN?
-	VPAND     consts<>+0(SB), Y2, Y4
-	VPCMPGTD  consts<>+32(SB), Y4, Y4
-	VMOVMSKPS Y4, R10
-	TESTL     R10, R10
-	JNE       slowvector
+	VMOVUPS    (R10)(R11*4), Y3
+	VMASKMOVPS (BX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y4
+	VMASKMOVPS (SI), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y5
+	VMASKMOVPS (DI), Y3, Y6
+	VBLENDVPS  Y3, Y6, Y0, Y3
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y4
-	VSUBPS consts<>+64(SB), Y4, Y4
+	VPOR         consts<>+1184(SB), Y4, Y6
+	VSUBPS       consts<>+64(SB), Y6, Y6
+	VBROADCASTSS consts<>+416(SB), Y7
+	VMAXPS       Y6, Y7, Y6
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y5, Y6
+	VBROADCASTSS consts<>+96(SB), Y7
+	VFMADD213PS  consts<>+128(SB), Y6, Y7
+	VSUBPS       consts<>+128(SB), Y7, Y8
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VMOVAPS      Y6, Y9
+	VFNMADD231PS consts<>+160(SB), Y8, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y4, Y6
-	VFMADD213PS  consts<>+288(SB), Y4, Y6
-	VFMADD213PS  consts<>+320(SB), Y4, Y6
-	VFMADD213PS  consts<>+352(SB), Y6, Y4
+	VBROADCASTSS consts<>+224(SB), Y8
+	VFMADD213PS  consts<>+256(SB), Y9, Y8
+	VFMADD213PS  consts<>+288(SB), Y9, Y8
+	VFMADD213PS  consts<>+320(SB), Y9, Y8
+	VFMADD213PS  consts<>+352(SB), Y8, Y9
+	VCMPPS       $0x11, consts<>+480(SB), Y6, Y6
+	VPAND        consts<>+512(SB), Y6, Y6
 
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y6
-	VPERMILPS   Y5, Y6, Y6
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VADDPS      Y0, Y5, Y4
-	VDIVPS      Y4, Y0, Y4
-	VMULPS      Y4, Y5, Y6
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y7, Y8
+	VPERMPS     exp_half<>+0(SB), Y7, Y7
+	VPADDD      Y8, Y7, Y7
+	VPAND       consts<>+640(SB), Y8, Y8
+	VPADDD      Y6, Y8, Y8
+	VFMADD231PS Y9, Y7, Y7
+	VMULPS      Y8, Y7, Y7
 
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y5, Y7
-	VPSUBD consts<>+1888(SB), Y7, Y7
-	VPAND  consts<>+640(SB), Y7, Y8
-	VPSRLD $0x15, Y7, Y7
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y6, Y7, Y6
+	VADDPS  consts<>+576(SB), Y7, Y7
+	VPSUBD  consts<>+576(SB), Y7, Y7
+	VPMAXSD Y7, Y6, Y6
+	VPMINUD consts<>+608(SB), Y6, Y6
 
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y8, Y0, Y9
-	VMOVUPS     log_r<>+0(SB), Y10
-	VPERMILPS   Y7, Y10, Y10
-	VMULPS      Y10, Y9, Y9
-	VADDPS      consts<>+672(SB), Y9, Y10
-	VFMADD231PS Y9, Y5, Y10
-	VCVTDQ2PS   Y8, Y5
-	VMOVUPS     log_th<>+0(SB), Y8
-	VPERMILPS   Y7, Y8, Y8
-	VMOVUPS     log_tl<>+0(SB), Y9
-	VPERMILPS   Y7, Y9, Y7
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, Y2, Y6, Y7
+	VMAXPS    Y6, Y2, Y8
+	VADDPS    Y0, Y8, Y9
+	VDIVPS    Y9, Y0, Y9
+	VMULPS    Y9, Y8, Y10
+	VBLENDVPS Y7, Y6, Y10, Y10
 
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y10, Y10, Y9
-	VBROADCASTSS consts<>+1952(SB), Y11
-	VFMADD213PS  consts<>+1984(SB), Y10, Y11
-	VFMADD231PS  consts<>+1920(SB), Y9, Y11
-	VBROADCASTSS consts<>+2016(SB), Y12
-	VFMADD213PS  consts<>+2048(SB), Y10, Y12
-	VFMADD231PS  Y11, Y9, Y12
-	VFMADD231PS  consts<>+1056(SB), Y5, Y7
-	VFMADD231PS  Y12, Y9, Y7
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y5, Y8
-	VADDPS      Y10, Y8, Y5
-	VSUBPS      Y5, Y8, Y8
-	VADDPS      Y10, Y8, Y8
-	VADDPS      Y8, Y7, Y7
-	VADDPS      Y7, Y5, Y5
-	VBLENDVPS   Y2, Y6, Y4, Y7
-	VBLENDVPS   Y2, Y4, Y6, Y4
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS consts<>+1888(SB), Y11
+	VFMADD213PS  consts<>+1920(SB), Y8, Y11
+	VFMADD213PS  consts<>+1952(SB), Y8, Y11
+	VFMADD213PS  consts<>+1984(SB), Y8, Y11
+	VFMADD213PS  consts<>+2016(SB), Y8, Y11
+	VFMADD213PS  consts<>+2048(SB), Y8, Y11
+	VFMADD213PS  consts<>+2080(SB), Y8, Y11
+	VFMADD213PS  consts<>+2112(SB), Y8, Y11
+	VMULPS       Y11, Y8, Y11
+	VFMADD231PS  Y11, Y8, Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VBLENDVPS    Y4, Y10, Y9, Y7
+	VBLENDVPS    Y4, Y9, Y10, Y8
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Y3, Y0, Y6
-	VBLENDVPS    Y2, Y3, Y6, Y8
-	VMOVAPS      Y0, Y9
-	VFNMADD231PS consts<>+2144(SB), Y8, Y9
-	VBROADCASTSS 44(R8), Y10
-	VFMADD231PS  Y10, Y9, Y8
-	VPXOR        Y9, Y9, Y9
-	VCMPPS       $0x11, Y8, Y9, Y9
-	VPAND        consts<>+0(SB), Y2, Y2
-	VPAND        Y2, Y9, Y2
-	VFMADD231PS  Y2, Y8, Y5
+	VSUBPS       Y5, Y0, Y9
+	VBLENDVPS    Y4, Y5, Y9, Y10
+	VMOVAPS      Y0, Y11
+	VFNMADD231PS consts<>+2208(SB), Y10, Y11
+	VBROADCASTSS 48(R8), Y12
+	VFMADD231PS  Y12, Y11, Y10
+	VPAND        consts<>+32(SB), Y4, Y4
+	VPXOR        Y11, Y11, Y11
+	VCMPPS       $0x11, Y10, Y11, Y11
+	VPAND        Y4, Y11, Y4
+	VFMADD231PS  Y4, Y10, Y6
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y4, Y2
-	VMOVAPS      Y2, Y8
-	VFMADD231PS  Y6, Y7, Y8
-	VBROADCASTSS 12(R8), Y9
-	VBROADCASTSS 16(R8), Y10
-	VMULPS       Y6, Y10, Y10
-	VFMADD231PS  Y3, Y9, Y10
-	VMULPS       Y5, Y10, Y9
-	VMOVAPS      Y8, Y12
+	VMULPS       Y5, Y8, Y4
+	VMOVAPS      Y4, Y10
+	VFMADD231PS  Y9, Y7, Y10
+	VBROADCASTSS 12(R8), Y11
+	VBROADCASTSS 16(R8), Y12
+	VMULPS       Y9, Y12, Y12
+	VFMADD231PS  Y5, Y11, Y12
+	VMULPS       Y6, Y12, Y11
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y5, Y13
+	VBLENDVPS Y13, Y7, Y8, Y14
+	VDIVPS    Y10, Y14, Y14
+	VPXOR     Y15, Y15, Y15
+	VCMPPS    $0x00, Y15, Y10, Y15
+	VBLENDVPS Y15, Y0, Y14, Y14
+	VBLENDVPS Y13, Y8, Y7, Y8
+	VMULPS    Y14, Y8, Y8
+	VMULPS    Y8, Y6, Y6
+	VPXOR     Y13, Y13, Y13
+	VCMPPS    $0x11, Y8, Y13, Y8
+	VPAND     Y6, Y8, Y6
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y9, Y7, Y4
+	VBROADCASTSS 8(R8), Y7
+	VPXOR        Y8, Y8, Y8
+	VCMPPS       $0x11, Y7, Y8, Y8
+	VPAND        Y6, Y8, Y6
+	VMOVAPS      Y0, Y8
+	VFMSUB231PS  consts<>+2208(SB), Y5, Y8
+	VBROADCASTSS 48(R8), Y9
+	VFMADD231PS  Y9, Y8, Y4
+	VFNMADD132PS consts<>+2208(SB), Y0, Y5
+	VMULPS       Y5, Y7, Y5
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVAPS      Y10, Y5
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_520
-	VMULPS Y8, Y8, Y12
-	JMP    focusdone520
+	JGE    focusnot0_554
+	VMULPS Y5, Y5, Y5
+	JMP    focusdone554
 
-focusnot0_520:
+focusnot0_554:
 	CMPQ    R9, $+2
-	JGE     focusnot1_520
-	VMOVAPS Y0, Y12
-	JMP     focusdone520
+	JGE     focusnot1_554
+	VMOVAPS Y0, Y5
+	JMP     focusdone554
 
-focusnot1_520:
+focusnot1_554:
 	CMPQ R9, $+3
-	JGE  focusnot2_520
-	JMP  focusdone520
+	JGE  focusnot2_554
+	JMP  focusdone554
 
-focusnot2_520:
+focusnot2_554:
 	CMPQ    R9, $+4
-	JGE     focusnot3_520
-	VSQRTPS Y8, Y12
-	JMP     focusdone520
+	JGE     focusnot3_554
+	VSQRTPS Y5, Y5
+	JMP     focusdone554
 
-focusnot3_520:
+focusnot3_554:
 	CMPQ         R9, $+5
-	JGE          focusnot4_520
-	VSQRTPS      Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFNMADD231PS Y11, Y11, Y12
-	VMULPS       consts<>+2080(SB), Y11, Y13
-	VMULPS       Y13, Y12, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	JMP          focusdone520
+	JGE          focusnot4_554
+	VSQRTPS      Y5, Y6
+	VMOVAPS      Y5, Y7
+	VFNMADD231PS Y6, Y6, Y7
+	VMULPS       consts<>+2144(SB), Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y6, Y5, Y7
+	VMOVAPS      Y7, Y5
+	JMP          focusdone554
 
-focusnot4_520:
+focusnot4_554:
 	CMPQ         R9, $+6
-	JGE          focusnot5_520
-	VSQRTPS      Y8, Y11
-	VMULPS       Y8, Y8, Y13
-	VMOVAPS      Y13, Y12
-	VFMSUB231PS  Y8, Y8, Y12
-	VMOVAPS      Y8, Y14
-	VFNMADD231PS Y11, Y11, Y14
-	VMULPS       Y14, Y8, Y14
-	VFMADD231PS  consts<>+2080(SB), Y14, Y12
-	VMULPS       Y11, Y12, Y12
-	VFMADD231PS  Y11, Y13, Y12
-	JMP          focusdone520
+	JGE          focusnot5_554
+	VSQRTPS      Y5, Y6
+	VMULPS       Y5, Y5, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y5, Y5, Y8
+	VMOVAPS      Y5, Y9
+	VFNMADD231PS Y6, Y6, Y9
+	VMULPS       Y9, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y8
+	VMULPS       Y6, Y8, Y5
+	VFMADD231PS  Y6, Y7, Y5
+	JMP          focusdone554
 
-focusnot5_520:
+focusnot5_554:
 	CMPQ        R9, $+7
-	JGE         focusnot6_520
-	VMULPS      Y8, Y8, Y11
-	VMOVAPS     Y11, Y12
-	VFMSUB231PS Y8, Y8, Y12
-	VMULPS      Y8, Y12, Y12
-	VFMADD231PS Y8, Y11, Y12
-	JMP         focusdone520
+	JGE         focusnot6_554
+	VMULPS      Y5, Y5, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y5, Y5, Y7
+	VMULPS      Y5, Y7, Y7
+	VFMADD231PS Y5, Y6, Y7
+	VMOVAPS     Y7, Y5
+	JMP         focusdone554
 
-focusnot6_520:
+focusnot6_554:
 	CMPQ        R9, $+8
-	JGE         focusnot7_520
-	VMULPS      Y8, Y8, Y11
-	VMOVAPS     Y11, Y12
-	VFMSUB231PS Y8, Y8, Y12
-	VADDPS      Y11, Y11, Y13
-	VMULPS      Y12, Y13, Y12
-	VFMADD231PS Y11, Y11, Y12
-	JMP         focusdone520
+	JGE         focusnot7_554
+	VMULPS      Y5, Y5, Y6
+	VFMSUB213PS Y6, Y5, Y5
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y5, Y7, Y5
+	VFMADD231PS Y6, Y6, Y5
+	JMP         focusdone554
 
-focusnot7_520:
+focusnot7_554:
 	CMPQ        R9, $+9
-	JGE         focusnot8_520
-	VMULPS      Y8, Y8, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y8, Y8, Y13
-	VMULPS      Y12, Y12, Y11
-	VADDPS      Y12, Y12, Y14
-	VFMSUB213PS Y11, Y12, Y12
-	VFMADD231PS Y13, Y14, Y12
-	VMULPS      Y8, Y12, Y12
-	VFMADD231PS Y8, Y11, Y12
-	JMP         focusdone520
+	JGE         focusnot8_554
+	VMULPS      Y5, Y5, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y5, Y5, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y9
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y9, Y6
+	VMULPS      Y5, Y6, Y6
+	VFMADD231PS Y5, Y8, Y6
+	VMOVAPS     Y6, Y5
+	JMP         focusdone554
 
-focusnot8_520:
-	LEAQ         20(R8), R10
-	VMOVUPS      Y9, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y7, 64(SP)
+focusnot8_554:
+	LEAQ         24(R8), R10
+	VMOVUPS      Y11, (SP)
+	VMOVUPS      Y10, 32(SP)
+	VMOVUPS      Y12, 64(SP)
 	VMOVUPS      Y4, 96(SP)
 	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y6, 160(SP)
-	VMOVUPS      Y2, 192(SP)
-	VMOVUPS      Y5, 224(SP)
-	VMOVUPS      Y10, 256(SP)
-	VMOVUPS      Y1, 288(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
+	VBROADCASTSS (R10), Y3
+	VBROADCASTSS 4(R10), Y4
+	VBROADCASTSS 8(R10), Y6
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y12, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
+	VPAND        consts<>+32(SB), Y5, Y7
+	VPSUBD       consts<>+1248(SB), Y7, Y8
+	VCVTDQ2PS    Y7, Y9
+	VPSUBD       consts<>+1760(SB), Y9, Y9
+	VBROADCASTSS consts<>+1120(SB), Y10
+	VPCMPGTD     Y7, Y10, Y10
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VPSRAD       $0x17, Y8, Y9
+	VPSRLD       $0x14, Y8, Y10
+	VPAND        consts<>+1280(SB), Y8, Y8
+	VPADDD       consts<>+1312(SB), Y8, Y8
+	VCVTDQ2PS    Y9, Y9
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
+	VPERMPS      pow_r<>+0(SB), Y10, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y8
+	VMULPS       consts<>+1344(SB), Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VSUBPS       Y12, Y8, Y13
+	VFMADD231PS  Y11, Y8, Y13
+	VMULPS       Y8, Y8, Y11
+	VBROADCASTSS consts<>+1376(SB), Y14
+	VFMADD213PS  consts<>+1408(SB), Y8, Y14
+	VFMADD213PS  consts<>+1440(SB), Y8, Y14
+	VFMADD213PS  consts<>+1472(SB), Y8, Y14
+	VFMADD213PS  consts<>+1504(SB), Y8, Y14
+	VMULPS       Y8, Y11, Y8
+	VFMADD231PS  Y14, Y8, Y13
+	VADDPS       Y13, Y12, Y8
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VPERMPS     pow_th<>+0(SB), Y10, Y11
+	VADDPS      Y11, Y9, Y9
+	VMULPS      Y9, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y9
+	VFMADD213PS Y11, Y4, Y8
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
-	VSUBPS      consts<>+1536(SB), Y11, Y13
-	VSUBPS      Y13, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VADDPS      consts<>+1536(SB), Y8, Y14
+	VSUBPS      consts<>+1536(SB), Y14, Y15
+	VSUBPS      Y15, Y11, Y11
+	VFMADD231PS Y12, Y4, Y11
+	VPERMPS     pow_tl<>+0(SB), Y10, Y10
+	VFMADD231PS Y10, Y3, Y9
+	VFMADD231PS Y12, Y6, Y9
+	VFMADD231PS Y13, Y4, Y9
+	VADDPS      Y9, Y11, Y4
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y2, Y3
-	VFMADD213PS  consts<>+1632(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y2, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y2, Y6
+	VBROADCASTSS consts<>+1568(SB), Y6
+	VFMADD213PS  consts<>+1600(SB), Y4, Y6
+	VFMADD213PS  consts<>+1632(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y9
+	VMULPS       Y6, Y9, Y6
+	VFMADD231PS  consts<>+160(SB), Y4, Y6
+	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
+	VFMADD231PS  Y6, Y4, Y9
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VPSUBD  consts<>+1536(SB), Y14, Y6
+	VPSRAD  $0x03, Y6, Y6
+	VADDPS  Y9, Y4, Y10
+	VPSLLD  $0x17, Y6, Y11
+	VPADDD  Y11, Y10, Y11
+	VPMINUD Y1, Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y2, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y9, Y2
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y2, Y2
-	VBLENDVPS    Y6, Y2, Y8, Y2
+	VPXOR        Y12, Y12, Y12
+	VPMINSD      Y12, Y6, Y6
+	VBROADCASTSS consts<>+1792(SB), Y12
+	VPSUBD       Y6, Y12, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VADDPS       Y4, Y6, Y12
+	VSUBPS       Y6, Y12, Y13
+	VSUBPS       Y13, Y4, Y4
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y12, Y4
+	VCMPPS       $0x11, Y6, Y10, Y9
+	VPSUBD       Y6, Y4, Y4
+	VBLENDVPS    Y9, Y4, Y11, Y4
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y1, Y5, Y6, Y1
-	VBLENDVPS    Y3, Y1, Y2, Y1
+	VBROADCASTSS consts<>+1824(SB), Y6
+	VCMPPS       $0x11, Y8, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y1, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y4, Y4
+	VPCMPEQD     Y1, Y7, Y6
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y3, Y8, Y1, Y3
+	VBLENDVPS    Y6, Y3, Y4, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y2
-	VPAND        Y2, Y12, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VBROADCASTSS consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R10), Y3
-	VPAND        Y3, Y12, Y3
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y3, Y5, Y3
-	VPAND        Y2, Y3, Y2
-	VPCMPGTD     consts<>+928(SB), Y4, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y12
-	VMOVUPS      (SP), Y9
-	VMOVUPS      32(SP), Y8
-	VMOVUPS      64(SP), Y7
+	VBROADCASTSS 12(R10), Y4
+	VPAND        Y4, Y5, Y4
+	VPOR         Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y4, Y7, Y4
+	VPCMPGTD     Y7, Y1, Y6
+	VPAND        Y4, Y6, Y4
+	VBROADCASTSS 16(R10), Y6
+	VPAND        Y6, Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPCMPGTD     Y5, Y6, Y5
+	VPAND        Y4, Y5, Y4
+	VPCMPGTD     Y1, Y7, Y5
+	VPOR         Y4, Y5, Y4
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y5
+	VMOVUPS      (SP), Y11
+	VMOVUPS      32(SP), Y10
+	VMOVUPS      64(SP), Y12
 	VMOVUPS      96(SP), Y4
 	VMOVUPS      128(SP), Y3
-	VMOVUPS      160(SP), Y6
-	VMOVUPS      192(SP), Y2
-	VMOVUPS      224(SP), Y5
-	VMOVUPS      256(SP), Y10
-	VMOVUPS      288(SP), Y1
 
-focusdone520:
-	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y9, Y11
-	VMULPS    Y12, Y9, Y13
-	VBLENDVPS Y11, Y13, Y9, Y9
-
+focusdone554:
 	// a smoothed loss is 0 where q^gamma is
-	VPXOR        Y11, Y11, Y11
-	VBROADCASTSS 44(R8), Y13
-	VCMPPS       $0x11, Y13, Y11, Y11
-	VPXOR        Y13, Y13, Y13
-	VCMPPS       $0x00, Y13, Y12, Y13
-	VPAND        Y11, Y13, Y11
-	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y13, Y9, Y9
-	VPMINUD      consts<>+608(SB), Y9, Y14
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS       $0x11, consts<>+2080(SB), Y3, Y9
-	VBLENDVPS    Y9, Y7, Y4, Y13
-	VDIVPS       Y8, Y13, Y13
-	VPXOR        Y15, Y15, Y15
-	VCMPPS       $0x00, Y15, Y8, Y8
-	VBLENDVPS    Y8, Y0, Y13, Y8
-	VBLENDVPS    Y9, Y4, Y7, Y4
-	VMULPS       Y8, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VBROADCASTSS 48(R8), Y7
+	VCMPPS       $0x11, Y7, Y6, Y6
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x00, Y7, Y5, Y7
+	VPAND        Y6, Y7, Y6
+	VCMPPS       $0x12, consts<>+2176(SB), Y11, Y7
+	VMULPS       Y5, Y11, Y8
+	VBLENDVPS    Y7, Y8, Y11, Y7
 	VPXOR        Y8, Y8, Y8
-	VCMPPS       $0x11, Y4, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y7, Y7
+	VPMINUD      consts<>+608(SB), Y7, Y7
+	VMULPS       Y5, Y12, Y5
+	VMULPS       Y5, Y3, Y5
+	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y6, Y8, Y4, Y4
 	VMULPS       Y4, Y5, Y4
-	VPAND        Y4, Y8, Y4
-	VFMSUB231PS  Y6, Y7, Y2
 	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS 8(R8), Y6
-	VCMPPS       $0x11, Y6, Y5, Y5
-	VPAND        Y4, Y5, Y4
-	VMOVAPS      Y0, Y5
-	VFMSUB231PS  consts<>+2144(SB), Y3, Y5
-	VBROADCASTSS 44(R8), Y6
-	VFMADD231PS  Y6, Y5, Y2
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(R8), Y5
-	VFNMADD132PS consts<>+2144(SB), Y0, Y3
-	VMULPS       Y3, Y5, Y3
-	VFMADD231PS  Y4, Y3, Y2
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y11, Y3, Y2, Y2
-	VMULPS       Y12, Y10, Y3
-	VMULPS       Y3, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VCMPPS       $0x00, Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y1, Y3, Y2, Y1
+	VCMPPS       $0x00, Y5, Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VCMPPS       $0x03, Y4, Y4, Y6
+	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+	VBLENDVPS    Y3, Y5, Y4, Y3
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y14, (CX)
+	VMOVUPS      Y7, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X14, (R10)
+	VMOVUPS      X7, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y14, X14
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X14, (R10)
+	VMOVLPS X7, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X14, X14
+	VPSRLDQ $0x08, X7, X7
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X14, (R10)
+	VMOVSS X7, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y1, (DX)
+	VMOVUPS Y3, (DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X1, (R10)
+	VMOVUPS      X3, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X1, (R10)
+	VMOVLPS X3, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X3, X3
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X1, (R10)
+	VMOVSS X3, (R10)
 
 partdone2:
 	ADDQ $+32, CX
@@ -22733,910 +29457,6 @@ partdone2:
 	JGE  vector
 
 done:
-	VZEROUPPER
-	RET
-
-slowblock:
-	MOVQ $0x00000008, R10
-
-slow:
-	VMOVUPS (DI), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y2, Y4
-	VSUBPS       consts<>+64(SB), Y4, Y4
-	VBROADCASTSS consts<>+416(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y5, Y6
-
-	// r = c - n ln2
-	VMOVAPS      Y4, Y7
-	VFNMADD231PS consts<>+160(SB), Y6, Y7
-	VFNMADD231PS consts<>+192(SB), Y6, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y7, Y6
-	VFMADD213PS  consts<>+288(SB), Y7, Y6
-	VFMADD213PS  consts<>+320(SB), Y7, Y6
-	VFMADD213PS  consts<>+352(SB), Y6, Y7
-	VCMPPS       $0x11, consts<>+480(SB), Y4, Y4
-	VPAND        consts<>+512(SB), Y4, Y4
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y5, Y6
-	VPERMPS     exp_half<>+0(SB), Y5, Y5
-	VPADDD      Y6, Y5, Y5
-	VPAND       consts<>+640(SB), Y6, Y6
-	VPADDD      Y4, Y6, Y6
-	VFMADD231PS Y7, Y5, Y5
-	VMULPS      Y6, Y5, Y5
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y4, Y5, Y4
-	VADDPS  consts<>+576(SB), Y5, Y5
-	VPSUBD  consts<>+576(SB), Y5, Y5
-	VPMAXSD Y5, Y4, Y4
-	VPMINUD consts<>+608(SB), Y4, Y4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y4, Y5
-	VBROADCASTSS consts<>+1216(SB), Y6
-	VMAXPS       Y4, Y6, Y6
-	VADDPS       Y0, Y6, Y7
-	VDIVPS       Y7, Y0, Y7
-	VMULPS       Y7, Y6, Y8
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y6, Y9
-	VPSUBD consts<>+1888(SB), Y9, Y9
-	VPAND  consts<>+640(SB), Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y10, Y0, Y11
-	VMOVUPS     log_r<>+0(SB), Y12
-	VPERMILPS   Y9, Y12, Y12
-	VMULPS      Y12, Y11, Y11
-	VADDPS      consts<>+672(SB), Y11, Y12
-	VFMADD231PS Y11, Y6, Y12
-	VCVTDQ2PS   Y10, Y6
-	VMOVUPS     log_th<>+0(SB), Y10
-	VPERMILPS   Y9, Y10, Y10
-	VMOVUPS     log_tl<>+0(SB), Y11
-	VPERMILPS   Y9, Y11, Y9
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y12, Y12, Y11
-	VBROADCASTSS consts<>+1952(SB), Y13
-	VFMADD213PS  consts<>+1984(SB), Y12, Y13
-	VFMADD231PS  consts<>+1920(SB), Y11, Y13
-	VBROADCASTSS consts<>+2016(SB), Y14
-	VFMADD213PS  consts<>+2048(SB), Y12, Y14
-	VFMADD231PS  Y13, Y11, Y14
-	VFMADD231PS  consts<>+1056(SB), Y6, Y9
-	VFMADD231PS  Y14, Y11, Y9
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y6, Y10
-	VADDPS      Y12, Y10, Y6
-	VSUBPS      Y6, Y10, Y10
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y10, Y9, Y9
-	VADDPS      Y9, Y6, Y6
-	VBLENDVPS   Y5, Y4, Y8, Y8
-	VBLENDVPS   Y5, Y4, Y6, Y4
-	VBLENDVPS   Y2, Y8, Y7, Y5
-	VBLENDVPS   Y2, Y7, Y8, Y6
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Y3, Y0, Y7
-	VBLENDVPS    Y2, Y3, Y7, Y8
-	VMOVAPS      Y0, Y9
-	VFNMADD231PS consts<>+2144(SB), Y8, Y9
-	VBROADCASTSS 44(R8), Y10
-	VFMADD231PS  Y10, Y9, Y8
-	VPXOR        Y9, Y9, Y9
-	VCMPPS       $0x11, Y8, Y9, Y9
-	VPAND        consts<>+0(SB), Y2, Y2
-	VPAND        Y2, Y9, Y2
-	VFMADD231PS  Y2, Y8, Y4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y6, Y2
-	VMOVAPS      Y2, Y8
-	VFMADD231PS  Y7, Y5, Y8
-	VBROADCASTSS 12(R8), Y9
-	VBROADCASTSS 16(R8), Y10
-	VMULPS       Y7, Y10, Y10
-	VFMADD231PS  Y3, Y9, Y10
-	VMULPS       Y4, Y10, Y9
-	VMOVAPS      Y8, Y12
-
-	// q^gamma
-	CMPQ   R9, $+1
-	JGE    focusnot0_521
-	VMULPS Y8, Y8, Y12
-	JMP    focusdone521
-
-focusnot0_521:
-	CMPQ    R9, $+2
-	JGE     focusnot1_521
-	VMOVAPS Y0, Y12
-	JMP     focusdone521
-
-focusnot1_521:
-	CMPQ R9, $+3
-	JGE  focusnot2_521
-	JMP  focusdone521
-
-focusnot2_521:
-	CMPQ    R9, $+4
-	JGE     focusnot3_521
-	VSQRTPS Y8, Y12
-	JMP     focusdone521
-
-focusnot3_521:
-	CMPQ         R9, $+5
-	JGE          focusnot4_521
-	VSQRTPS      Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFNMADD231PS Y11, Y11, Y12
-	VMULPS       consts<>+2080(SB), Y11, Y13
-	VMULPS       Y13, Y12, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	JMP          focusdone521
-
-focusnot4_521:
-	CMPQ         R9, $+6
-	JGE          focusnot5_521
-	VSQRTPS      Y8, Y11
-	VMULPS       Y8, Y8, Y13
-	VMOVAPS      Y13, Y12
-	VFMSUB231PS  Y8, Y8, Y12
-	VMOVAPS      Y8, Y14
-	VFNMADD231PS Y11, Y11, Y14
-	VMULPS       Y14, Y8, Y14
-	VFMADD231PS  consts<>+2080(SB), Y14, Y12
-	VMULPS       Y11, Y12, Y12
-	VFMADD231PS  Y11, Y13, Y12
-	JMP          focusdone521
-
-focusnot5_521:
-	CMPQ        R9, $+7
-	JGE         focusnot6_521
-	VMULPS      Y8, Y8, Y11
-	VMOVAPS     Y11, Y12
-	VFMSUB231PS Y8, Y8, Y12
-	VMULPS      Y8, Y12, Y12
-	VFMADD231PS Y8, Y11, Y12
-	JMP         focusdone521
-
-focusnot6_521:
-	CMPQ        R9, $+8
-	JGE         focusnot7_521
-	VMULPS      Y8, Y8, Y11
-	VMOVAPS     Y11, Y12
-	VFMSUB231PS Y8, Y8, Y12
-	VADDPS      Y11, Y11, Y13
-	VMULPS      Y12, Y13, Y12
-	VFMADD231PS Y11, Y11, Y12
-	JMP         focusdone521
-
-focusnot7_521:
-	CMPQ        R9, $+9
-	JGE         focusnot8_521
-	VMULPS      Y8, Y8, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y8, Y8, Y13
-	VMULPS      Y12, Y12, Y11
-	VADDPS      Y12, Y12, Y14
-	VFMSUB213PS Y11, Y12, Y12
-	VFMADD231PS Y13, Y14, Y12
-	VMULPS      Y8, Y12, Y12
-	VFMADD231PS Y8, Y11, Y12
-	JMP         focusdone521
-
-focusnot8_521:
-	LEAQ         20(R8), R11
-	VMOVUPS      Y9, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y5, 64(SP)
-	VMOVUPS      Y6, 96(SP)
-	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y7, 160(SP)
-	VMOVUPS      Y2, 192(SP)
-	VMOVUPS      Y4, 224(SP)
-	VMOVUPS      Y10, 256(SP)
-	VMOVUPS      Y1, 288(SP)
-	VBROADCASTSS (R11), Y1
-	VBROADCASTSS 4(R11), Y2
-	VBROADCASTSS 8(R11), Y3
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y12, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
-	VSUBPS      consts<>+1536(SB), Y11, Y13
-	VSUBPS      Y13, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y2, Y3
-	VFMADD213PS  consts<>+1632(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y2, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y2, Y6
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y2, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y9, Y2
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y2, Y2
-	VBLENDVPS    Y6, Y2, Y8, Y2
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y1, Y5, Y6, Y1
-	VBLENDVPS    Y3, Y1, Y2, Y1
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Y2
-	VPAND        Y2, Y12, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VBROADCASTSS consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R11), Y3
-	VPAND        Y3, Y12, Y3
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y3, Y5, Y3
-	VPAND        Y2, Y3, Y2
-	VPCMPGTD     consts<>+928(SB), Y4, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y12
-	VMOVUPS      (SP), Y9
-	VMOVUPS      32(SP), Y8
-	VMOVUPS      64(SP), Y5
-	VMOVUPS      96(SP), Y6
-	VMOVUPS      128(SP), Y3
-	VMOVUPS      160(SP), Y7
-	VMOVUPS      192(SP), Y2
-	VMOVUPS      224(SP), Y4
-	VMOVUPS      256(SP), Y10
-	VMOVUPS      288(SP), Y1
-
-focusdone521:
-	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y9, Y11
-	VMULPS    Y12, Y9, Y13
-	VBLENDVPS Y11, Y13, Y9, Y9
-
-	// a smoothed loss is 0 where q^gamma is
-	VPXOR        Y11, Y11, Y11
-	VBROADCASTSS 44(R8), Y13
-	VCMPPS       $0x11, Y13, Y11, Y11
-	VPXOR        Y13, Y13, Y13
-	VCMPPS       $0x00, Y13, Y12, Y13
-	VPAND        Y11, Y13, Y11
-	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y13, Y9, Y9
-	VPMINUD      consts<>+608(SB), Y9, Y9
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS       $0x11, consts<>+2080(SB), Y3, Y13
-	VBLENDVPS    Y13, Y5, Y6, Y14
-	VDIVPS       Y8, Y14, Y14
-	VPXOR        Y15, Y15, Y15
-	VCMPPS       $0x00, Y15, Y8, Y8
-	VBLENDVPS    Y8, Y0, Y14, Y8
-	VBLENDVPS    Y13, Y6, Y5, Y6
-	VMULPS       Y8, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VCMPPS       $0x11, Y6, Y8, Y8
-	VMULPS       Y6, Y4, Y4
-	VPAND        Y4, Y8, Y4
-	VFMSUB231PS  Y7, Y5, Y2
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS 8(R8), Y6
-	VCMPPS       $0x11, Y6, Y5, Y5
-	VPAND        Y4, Y5, Y4
-	VMOVAPS      Y0, Y5
-	VFMSUB231PS  consts<>+2144(SB), Y3, Y5
-	VBROADCASTSS 44(R8), Y6
-	VFMADD231PS  Y6, Y5, Y2
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(R8), Y5
-	VFNMADD132PS consts<>+2144(SB), Y0, Y3
-	VMULPS       Y3, Y5, Y3
-	VFMADD231PS  Y4, Y3, Y2
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y11, Y3, Y2, Y2
-	VMULPS       Y12, Y10, Y3
-	VMULPS       Y3, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VCMPPS       $0x00, Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y1, Y3, Y2, Y1
-	VMOVUPS      Y9, (CX)
-	VMOVUPS      Y1, (DX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, DX
-	ADDQ         $+32, BX
-	ADDQ         $+32, SI
-	ADDQ         $+32, DI
-	ADDQ         $-8, AX
-	ADDQ         $-8, R10
-	CMPQ         R10, $+1
-	JGE          slow
-	JMP          loop
-
-slowvector:
-	MOVQ       $0x00000008, R10
-	MOVQ       AX, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y1
-	VMASKMOVPS (BX), Y1, Y2
-	VBLENDVPS  Y1, Y2, Y0, Y2
-	VMASKMOVPS (SI), Y1, Y3
-	VPXOR      Y4, Y4, Y4
-	VBLENDVPS  Y1, Y3, Y4, Y3
-	VMASKMOVPS (DI), Y1, Y4
-	VBLENDVPS  Y1, Y4, Y0, Y1
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR         consts<>+1184(SB), Y2, Y4
-	VSUBPS       consts<>+64(SB), Y4, Y4
-	VBROADCASTSS consts<>+416(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+128(SB), Y4, Y5
-	VSUBPS       consts<>+128(SB), Y5, Y6
-
-	// r = c - n ln2
-	VMOVAPS      Y4, Y7
-	VFNMADD231PS consts<>+160(SB), Y6, Y7
-	VFNMADD231PS consts<>+192(SB), Y6, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS consts<>+224(SB), Y6
-	VFMADD213PS  consts<>+256(SB), Y7, Y6
-	VFMADD213PS  consts<>+288(SB), Y7, Y6
-	VFMADD213PS  consts<>+320(SB), Y7, Y6
-	VFMADD213PS  consts<>+352(SB), Y6, Y7
-	VCMPPS       $0x11, consts<>+480(SB), Y4, Y4
-	VPAND        consts<>+512(SB), Y4, Y4
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VPSLLD      $0x14, Y5, Y6
-	VPERMPS     exp_half<>+0(SB), Y5, Y5
-	VPADDD      Y6, Y5, Y5
-	VPAND       consts<>+640(SB), Y6, Y6
-	VPADDD      Y4, Y6, Y6
-	VFMADD231PS Y7, Y5, Y5
-	VMULPS      Y6, Y5, Y5
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Y4, Y5, Y4
-	VADDPS  consts<>+576(SB), Y5, Y5
-	VPSUBD  consts<>+576(SB), Y5, Y5
-	VPMAXSD Y5, Y4, Y4
-	VPMINUD consts<>+608(SB), Y4, Y4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS       $0x11, consts<>+1216(SB), Y4, Y5
-	VBROADCASTSS consts<>+1216(SB), Y6
-	VMAXPS       Y4, Y6, Y6
-	VADDPS       Y0, Y6, Y7
-	VDIVPS       Y7, Y0, Y7
-	VMULPS       Y7, Y6, Y8
-
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y6, Y9
-	VPSUBD consts<>+1888(SB), Y9, Y9
-	VPAND  consts<>+640(SB), Y9, Y10
-	VPSRLD $0x15, Y9, Y9
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y10, Y0, Y11
-	VMOVUPS     log_r<>+0(SB), Y12
-	VPERMILPS   Y9, Y12, Y12
-	VMULPS      Y12, Y11, Y11
-	VADDPS      consts<>+672(SB), Y11, Y12
-	VFMADD231PS Y11, Y6, Y12
-	VCVTDQ2PS   Y10, Y6
-	VMOVUPS     log_th<>+0(SB), Y10
-	VPERMILPS   Y9, Y10, Y10
-	VMOVUPS     log_tl<>+0(SB), Y11
-	VPERMILPS   Y9, Y11, Y9
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS       Y12, Y12, Y11
-	VBROADCASTSS consts<>+1952(SB), Y13
-	VFMADD213PS  consts<>+1984(SB), Y12, Y13
-	VFMADD231PS  consts<>+1920(SB), Y11, Y13
-	VBROADCASTSS consts<>+2016(SB), Y14
-	VFMADD213PS  consts<>+2048(SB), Y12, Y14
-	VFMADD231PS  Y13, Y11, Y14
-	VFMADD231PS  consts<>+1056(SB), Y6, Y9
-	VFMADD231PS  Y14, Y11, Y9
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y6, Y10
-	VADDPS      Y12, Y10, Y6
-	VSUBPS      Y6, Y10, Y10
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y10, Y9, Y9
-	VADDPS      Y9, Y6, Y6
-	VBLENDVPS   Y5, Y4, Y8, Y8
-	VBLENDVPS   Y5, Y4, Y6, Y4
-	VBLENDVPS   Y2, Y8, Y7, Y5
-	VBLENDVPS   Y2, Y7, Y8, Y6
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Y3, Y0, Y7
-	VBLENDVPS    Y2, Y3, Y7, Y8
-	VMOVAPS      Y0, Y9
-	VFNMADD231PS consts<>+2144(SB), Y8, Y9
-	VBROADCASTSS 44(R8), Y10
-	VFMADD231PS  Y10, Y9, Y8
-	VPXOR        Y9, Y9, Y9
-	VCMPPS       $0x11, Y8, Y9, Y9
-	VPAND        consts<>+0(SB), Y2, Y2
-	VPAND        Y2, Y9, Y2
-	VFMADD231PS  Y2, Y8, Y4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y6, Y2
-	VMOVAPS      Y2, Y8
-	VFMADD231PS  Y7, Y5, Y8
-	VBROADCASTSS 12(R8), Y9
-	VBROADCASTSS 16(R8), Y10
-	VMULPS       Y7, Y10, Y10
-	VFMADD231PS  Y3, Y9, Y10
-	VMULPS       Y4, Y10, Y9
-	VMOVAPS      Y8, Y12
-
-	// q^gamma
-	CMPQ   R9, $+1
-	JGE    focusnot0_522
-	VMULPS Y8, Y8, Y12
-	JMP    focusdone522
-
-focusnot0_522:
-	CMPQ    R9, $+2
-	JGE     focusnot1_522
-	VMOVAPS Y0, Y12
-	JMP     focusdone522
-
-focusnot1_522:
-	CMPQ R9, $+3
-	JGE  focusnot2_522
-	JMP  focusdone522
-
-focusnot2_522:
-	CMPQ    R9, $+4
-	JGE     focusnot3_522
-	VSQRTPS Y8, Y12
-	JMP     focusdone522
-
-focusnot3_522:
-	CMPQ         R9, $+5
-	JGE          focusnot4_522
-	VSQRTPS      Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFNMADD231PS Y11, Y11, Y12
-	VMULPS       consts<>+2080(SB), Y11, Y13
-	VMULPS       Y13, Y12, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	JMP          focusdone522
-
-focusnot4_522:
-	CMPQ         R9, $+6
-	JGE          focusnot5_522
-	VSQRTPS      Y8, Y11
-	VMULPS       Y8, Y8, Y13
-	VMOVAPS      Y13, Y12
-	VFMSUB231PS  Y8, Y8, Y12
-	VMOVAPS      Y8, Y14
-	VFNMADD231PS Y11, Y11, Y14
-	VMULPS       Y14, Y8, Y14
-	VFMADD231PS  consts<>+2080(SB), Y14, Y12
-	VMULPS       Y11, Y12, Y12
-	VFMADD231PS  Y11, Y13, Y12
-	JMP          focusdone522
-
-focusnot5_522:
-	CMPQ        R9, $+7
-	JGE         focusnot6_522
-	VMULPS      Y8, Y8, Y11
-	VMOVAPS     Y11, Y12
-	VFMSUB231PS Y8, Y8, Y12
-	VMULPS      Y8, Y12, Y12
-	VFMADD231PS Y8, Y11, Y12
-	JMP         focusdone522
-
-focusnot6_522:
-	CMPQ        R9, $+8
-	JGE         focusnot7_522
-	VMULPS      Y8, Y8, Y11
-	VMOVAPS     Y11, Y12
-	VFMSUB231PS Y8, Y8, Y12
-	VADDPS      Y11, Y11, Y13
-	VMULPS      Y12, Y13, Y12
-	VFMADD231PS Y11, Y11, Y12
-	JMP         focusdone522
-
-focusnot7_522:
-	CMPQ        R9, $+9
-	JGE         focusnot8_522
-	VMULPS      Y8, Y8, Y12
-	VMOVAPS     Y12, Y13
-	VFMSUB231PS Y8, Y8, Y13
-	VMULPS      Y12, Y12, Y11
-	VADDPS      Y12, Y12, Y14
-	VFMSUB213PS Y11, Y12, Y12
-	VFMADD231PS Y13, Y14, Y12
-	VMULPS      Y8, Y12, Y12
-	VFMADD231PS Y8, Y11, Y12
-	JMP         focusdone522
-
-focusnot8_522:
-	LEAQ         20(R8), R10
-	VMOVUPS      Y9, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y5, 64(SP)
-	VMOVUPS      Y6, 96(SP)
-	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y7, 160(SP)
-	VMOVUPS      Y2, 192(SP)
-	VMOVUPS      Y4, 224(SP)
-	VMOVUPS      Y10, 256(SP)
-	VMOVUPS      Y1, 288(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y12, Y4
-	VPSUBD       consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS    Y4, Y6
-	VPSUBD       consts<>+1760(SB), Y6, Y6
-	VBROADCASTSS consts<>+1120(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y5, Y5
-	VPSRAD       $0x17, Y5, Y6
-	VPSRLD       $0x14, Y5, Y7
-	VPAND        consts<>+1280(SB), Y5, Y5
-	VPADDD       consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS    Y6, Y6
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS  consts<>+672(SB), Y8, Y5
-	VMULPS       consts<>+1344(SB), Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFMADD231PS  Y8, Y5, Y9
-	VSUBPS       Y9, Y5, Y10
-	VFMADD231PS  Y8, Y5, Y10
-	VMULPS       Y5, Y5, Y8
-	VBROADCASTSS consts<>+1376(SB), Y11
-	VFMADD213PS  consts<>+1408(SB), Y5, Y11
-	VFMADD213PS  consts<>+1440(SB), Y5, Y11
-	VFMADD213PS  consts<>+1472(SB), Y5, Y11
-	VFMADD213PS  consts<>+1504(SB), Y5, Y11
-	VMULPS       Y5, Y8, Y5
-	VFMADD231PS  Y11, Y5, Y10
-	VADDPS       Y10, Y9, Y5
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
-	VSUBPS      consts<>+1536(SB), Y11, Y13
-	VSUBPS      Y13, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS consts<>+1568(SB), Y3
-	VFMADD213PS  consts<>+1600(SB), Y2, Y3
-	VFMADD213PS  consts<>+1632(SB), Y2, Y3
-	VMULPS       Y2, Y2, Y6
-	VMULPS       Y3, Y6, Y3
-	VFMADD231PS  consts<>+160(SB), Y2, Y3
-	VPERMPS      pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS      pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS  Y3, Y2, Y6
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR        Y9, Y9, Y9
-	VPMINSD      Y9, Y3, Y3
-	VBROADCASTSS consts<>+1792(SB), Y9
-	VPSUBD       Y3, Y9, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VADDPS       Y2, Y3, Y9
-	VSUBPS       Y3, Y9, Y10
-	VSUBPS       Y10, Y2, Y2
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y2, Y9, Y2
-	VCMPPS       $0x11, Y3, Y7, Y6
-	VPSUBD       Y3, Y2, Y2
-	VBLENDVPS    Y6, Y2, Y8, Y2
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Y3
-	VCMPPS       $0x11, Y5, Y3, Y3
-	VBLENDVPS    Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS       $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPEQD     Y3, Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS    Y3, Y5, Y2, Y2
-	VPCMPEQD     consts<>+928(SB), Y4, Y3
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS consts<>+928(SB), Y6
-	VBLENDVPS    Y1, Y5, Y6, Y1
-	VBLENDVPS    Y3, Y1, Y2, Y1
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y2
-	VPAND        Y2, Y12, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VBROADCASTSS consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R10), Y3
-	VPAND        Y3, Y12, Y3
-	VPXOR        Y5, Y5, Y5
-	VPCMPGTD     Y3, Y5, Y3
-	VPAND        Y2, Y3, Y2
-	VPCMPGTD     consts<>+928(SB), Y4, Y3
-	VPOR         Y2, Y3, Y2
-	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y12
-	VMOVUPS      (SP), Y9
-	VMOVUPS      32(SP), Y8
-	VMOVUPS      64(SP), Y5
-	VMOVUPS      96(SP), Y6
-	VMOVUPS      128(SP), Y3
-	VMOVUPS      160(SP), Y7
-	VMOVUPS      192(SP), Y2
-	VMOVUPS      224(SP), Y4
-	VMOVUPS      256(SP), Y10
-	VMOVUPS      288(SP), Y1
-
-focusdone522:
-	// loss = (alpha ce) q^gamma
-	VCMPPS    $0x12, consts<>+2112(SB), Y9, Y11
-	VMULPS    Y12, Y9, Y13
-	VBLENDVPS Y11, Y13, Y9, Y9
-
-	// a smoothed loss is 0 where q^gamma is
-	VPXOR        Y11, Y11, Y11
-	VBROADCASTSS 44(R8), Y13
-	VCMPPS       $0x11, Y13, Y11, Y11
-	VPXOR        Y13, Y13, Y13
-	VCMPPS       $0x00, Y13, Y12, Y13
-	VPAND        Y11, Y13, Y11
-	VPXOR        Y13, Y13, Y13
-	VBLENDVPS    Y11, Y13, Y9, Y9
-	VPMINUD      consts<>+608(SB), Y9, Y14
-
-	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS       $0x11, consts<>+2080(SB), Y3, Y9
-	VBLENDVPS    Y9, Y5, Y6, Y13
-	VDIVPS       Y8, Y13, Y13
-	VPXOR        Y15, Y15, Y15
-	VCMPPS       $0x00, Y15, Y8, Y8
-	VBLENDVPS    Y8, Y0, Y13, Y8
-	VBLENDVPS    Y9, Y6, Y5, Y6
-	VMULPS       Y8, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VCMPPS       $0x11, Y6, Y8, Y8
-	VMULPS       Y6, Y4, Y4
-	VPAND        Y4, Y8, Y4
-	VFMSUB231PS  Y7, Y5, Y2
-	VPXOR        Y5, Y5, Y5
-	VBROADCASTSS 8(R8), Y6
-	VCMPPS       $0x11, Y6, Y5, Y5
-	VPAND        Y4, Y5, Y4
-	VMOVAPS      Y0, Y5
-	VFMSUB231PS  consts<>+2144(SB), Y3, Y5
-	VBROADCASTSS 44(R8), Y6
-	VFMADD231PS  Y6, Y5, Y2
-
-	// D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D
-	VBROADCASTSS 8(R8), Y5
-	VFNMADD132PS consts<>+2144(SB), Y0, Y3
-	VMULPS       Y3, Y5, Y3
-	VFMADD231PS  Y4, Y3, Y2
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y11, Y3, Y2, Y2
-	VMULPS       Y12, Y10, Y3
-	VMULPS       Y3, Y1, Y3
-	VMULPS       Y2, Y3, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VCMPPS       $0x00, Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y1, Y3, Y2, Y1
-	CMPQ         AX, $+8
-	JLT          partless3
-	VMOVUPS      Y14, (CX)
-	JMP          partdone3
-
-partless3:
-	MOVQ         CX, R10
-	TESTQ        $0x00000004, AX
-	JEQ          partfour3
-	VMOVUPS      X14, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y14, X14
-
-partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X14, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X14, X14
-
-parttwo3:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone3
-	VMOVSS X14, (R10)
-
-partdone3:
-	CMPQ    AX, $+8
-	JLT     partless4
-	VMOVUPS Y1, (DX)
-	JMP     partdone4
-
-partless4:
-	MOVQ         DX, R10
-	TESTQ        $0x00000004, AX
-	JEQ          partfour4
-	VMOVUPS      X1, (R10)
-	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
-
-partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X1, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
-
-parttwo4:
-	TESTQ  $0x00000001, AX
-	JEQ    partdone4
-	VMOVSS X1, (R10)
-
-partdone4:
-	ADDQ $+32, CX
-	ADDQ $+32, DX
-	ADDQ $+32, BX
-	ADDQ $+32, SI
-	ADDQ $+32, DI
-	ADDQ $-8, AX
-	CMPQ AX, $+1
-	JGE  vector
 	VZEROUPPER
 	RET
 
@@ -23808,14 +29628,14 @@ TEXT ·rowSmoothAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+928(SB), Z1
 	VBROADCASTSS consts<>+608(SB), Z2
 	VBROADCASTSS consts<>+640(SB), Z3
-	VBROADCASTSS consts<>+2208(SB), Z4
-	VBROADCASTSS consts<>+2272(SB), Z5
-	VBROADCASTSS consts<>+2240(SB), Z6
+	VBROADCASTSS consts<>+2272(SB), Z4
+	VBROADCASTSS consts<>+2336(SB), Z5
+	VBROADCASTSS consts<>+2304(SB), Z6
 	VBROADCASTSS consts<>+1120(SB), Z7
 	VBROADCASTSS consts<>+1792(SB), Z8
 	VBROADCASTSS consts<>+1824(SB), Z9
-	VBROADCASTSS consts<>+2624(SB), Z10
-	VBROADCASTSS consts<>+2688(SB), Z11
+	VBROADCASTSS consts<>+2976(SB), Z10
+	VBROADCASTSS consts<>+3040(SB), Z11
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -23836,12 +29656,12 @@ block:
 	VPXORD  Z18, Z18, Z18
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD.BCST consts<>+0(SB), Z17, Z19
+	VPANDD.BCST consts<>+32(SB), Z17, Z19
 	VCMPPS      $0x11, Z19, Z4, K1
 	VCMPPS      $0x11, Z1, Z19, K2
 	KANDW       K1, K2, K1
 	VMOVAPS.Z   Z17, K1, Z19
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z12, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z12, K1
 	VBLENDMPS   Z16, Z2, K1, Z16
 	VMAXPS      Z17, Z12, Z17
 	VCMPPS      $0x00, Z3, Z17, K1
@@ -23852,8 +29672,8 @@ block:
 	VMINPS            Z17, Z5, Z19
 	VMAXPS            Z19, Z6, Z19
 	VBROADCASTSS      consts<>+96(SB), Z20
-	VFMADD213PS.BCST  consts<>+2304(SB), Z19, Z20
-	VSUBPS.BCST       consts<>+2304(SB), Z20, Z21
+	VFMADD213PS.BCST  consts<>+2368(SB), Z19, Z20
+	VSUBPS.BCST       consts<>+2368(SB), Z20, Z21
 	VMOVAPS           Z19, Z22
 	VFNMADD231PS.BCST consts<>+160(SB), Z21, Z22
 	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
@@ -23862,11 +29682,11 @@ block:
 	KANDW             K1, K2, K1
 	VSUBPS            Z17, Z19, Z17
 	VMOVAPS.Z         Z17, K1, Z17
-	VBROADCASTSS      consts<>+2400(SB), Z19
-	VFMADD213PS.BCST  consts<>+2432(SB), Z22, Z19
-	VFMADD213PS.BCST  consts<>+2464(SB), Z22, Z19
+	VBROADCASTSS      consts<>+2464(SB), Z19
 	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z19
 	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z19
+	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z19
+	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z19
 	VFMADD213PS       Z0, Z22, Z19
 	VMOVAPS           Z0, Z21
 	VFMADD231PS       Z19, Z22, Z21
@@ -23881,14 +29701,14 @@ block:
 	VSUBPS       Z23, Z21, Z21
 	VMULPS       Z19, Z21, Z19
 	VMOVUPS      128(DX), Z21
-	VPSUBD.BCST  consts<>+2304(SB), Z20, Z20
+	VPSUBD.BCST  consts<>+2368(SB), Z20, Z20
 	VPSUBD       Z20, Z21, Z20
 	VPSRLD       $0x17, Z22, Z21
-	VPSUBD.BCST  consts<>+2560(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
 	VPADDD       Z21, Z20, Z21
 	VPMAXSD      Z18, Z21, Z21
 	VPSUBD       Z21, Z20, Z20
-	VPMAXSD.BCST consts<>+2592(SB), Z20, Z20
+	VPMAXSD.BCST consts<>+2752(SB), Z20, Z20
 	VPSRAD       $0x01, Z20, Z23
 	VPADDD.BCST  consts<>+1664(SB), Z23, Z24
 	VPSLLD       $0x17, Z24, Z24
@@ -23920,7 +29740,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z22, Z20
-	VPSUBD.BCST consts<>+1888(SB), Z20, Z20
+	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
 	VPANDD      Z3, Z20, Z25
 	VPSRLD      $0x15, Z20, Z20
 
@@ -23936,11 +29756,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z27, Z27, Z26
-	VBROADCASTSS     consts<>+1952(SB), Z28
-	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
-	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
-	VBROADCASTSS     consts<>+2016(SB), Z29
-	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
+	VBROADCASTSS     consts<>+2848(SB), Z28
+	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+2816(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2912(SB), Z29
+	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z29
 	VFMADD231PS      Z28, Z26, Z29
 	VFMADD231PS.BCST consts<>+1056(SB), Z22, Z20
 	VFMADD231PS      Z29, Z26, Z20
@@ -23958,7 +29778,7 @@ block:
 	VFMADD231PS.BCST consts<>+160(SB), Z20, Z19
 	VADDPS           Z17, Z19, Z17
 	VCMPPS           $0x11, Z12, Z3, K1
-	VBROADCASTSS     44(SI), Z12
+	VBROADCASTSS     48(SI), Z12
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
 	VSUBPS      Z12, Z0, Z19
@@ -23986,42 +29806,42 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_561
+	JGE    focusnot0_593
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone561
+	JMP    focusdone593
 
-focusnot0_561:
+focusnot0_593:
 	CMPQ    DI, $+2
-	JGE     focusnot1_561
+	JGE     focusnot1_593
 	VMOVAPS Z0, Z24
-	JMP     focusdone561
+	JMP     focusdone593
 
-focusnot1_561:
+focusnot1_593:
 	CMPQ DI, $+3
-	JGE  focusnot2_561
-	JMP  focusdone561
+	JGE  focusnot2_593
+	JMP  focusdone593
 
-focusnot2_561:
+focusnot2_593:
 	CMPQ    DI, $+4
-	JGE     focusnot3_561
+	JGE     focusnot3_593
 	VSQRTPS Z24, Z24
-	JMP     focusdone561
+	JMP     focusdone593
 
-focusnot3_561:
+focusnot3_593:
 	CMPQ         DI, $+5
-	JGE          focusnot4_561
+	JGE          focusnot4_593
 	VSQRTPS      Z24, Z17
 	VMOVAPS      Z24, Z20
 	VFNMADD231PS Z17, Z17, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z17, Z21
+	VMULPS.BCST  consts<>+2144(SB), Z17, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z17, Z24, Z20
 	VMOVAPS      Z20, Z24
-	JMP          focusdone561
+	JMP          focusdone593
 
-focusnot4_561:
+focusnot4_593:
 	CMPQ             DI, $+6
-	JGE              focusnot5_561
+	JGE              focusnot5_593
 	VSQRTPS          Z24, Z17
 	VMULPS           Z24, Z24, Z20
 	VMOVAPS          Z20, Z21
@@ -24029,35 +29849,35 @@ focusnot4_561:
 	VMOVAPS          Z24, Z22
 	VFNMADD231PS     Z17, Z17, Z22
 	VMULPS           Z22, Z24, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
+	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z17, Z21, Z24
 	VFMADD231PS      Z17, Z20, Z24
-	JMP              focusdone561
+	JMP              focusdone593
 
-focusnot5_561:
+focusnot5_593:
 	CMPQ        DI, $+7
-	JGE         focusnot6_561
+	JGE         focusnot6_593
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z20
 	VFMSUB231PS Z24, Z24, Z20
 	VMULPS      Z24, Z20, Z20
 	VFMADD231PS Z24, Z17, Z20
 	VMOVAPS     Z20, Z24
-	JMP         focusdone561
+	JMP         focusdone593
 
-focusnot6_561:
+focusnot6_593:
 	CMPQ        DI, $+8
-	JGE         focusnot7_561
+	JGE         focusnot7_593
 	VMULPS      Z24, Z24, Z17
 	VFMSUB213PS Z17, Z24, Z24
 	VADDPS      Z17, Z17, Z20
 	VMULPS      Z24, Z20, Z24
 	VFMADD231PS Z17, Z17, Z24
-	JMP         focusdone561
+	JMP         focusdone593
 
-focusnot7_561:
+focusnot7_593:
 	CMPQ        DI, $+9
-	JGE         focusnot8_561
+	JGE         focusnot8_593
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z20
 	VFMSUB231PS Z24, Z24, Z20
@@ -24068,16 +29888,16 @@ focusnot7_561:
 	VMULPS      Z24, Z17, Z17
 	VFMADD231PS Z24, Z21, Z17
 	VMOVAPS     Z17, Z24
-	JMP         focusdone561
+	JMP         focusdone593
 
-focusnot8_561:
-	LEAQ         20(SI), R9
+focusnot8_593:
+	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z17
 	VBROADCASTSS 4(R9), Z20
 	VBROADCASTSS 8(R9), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z24, Z22
+	VPANDD.BCST consts<>+32(SB), Z24, Z22
 	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
 	VCVTDQ2PS   Z22, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
@@ -24193,9 +30013,9 @@ focusnot8_561:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z2, Z17, K1, Z24
 
-focusdone561:
+focusdone593:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z14, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z14, K1
 	VMULPS      Z24, Z14, Z17
 	VBLENDMPS   Z17, Z14, K1, Z14
 	VCMPPS      $0x00, Z18, Z24, K1
@@ -24215,10 +30035,10 @@ focusdone561:
 	VCMPPS         $0x03, Z12, Z12, K1
 	VBLENDMPS      Z2, Z12, K1, Z12
 	VMULPS         Z15, Z13, Z13
-	VPANDD.BCST    consts<>+0(SB), Z17, Z15
+	VPANDD.BCST    consts<>+32(SB), Z17, Z15
 	VCMPPS         $0x12, Z15, Z10, K1
 	VCMPPS         $0x11, Z0, Z16, K2
-	VBLENDMPS.BCST consts<>+2656(SB), Z0, K2, Z15
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z15
 	VBLENDMPS      Z15, Z11, K1, Z15
 	VMULPS         Z15, Z16, Z18
 	VDIVPS         Z18, Z17, Z17
@@ -24265,12 +30085,12 @@ vector:
 	VPXORD  Z19, Z19, Z19
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD.BCST consts<>+0(SB), Z14, Z20
+	VPANDD.BCST consts<>+32(SB), Z14, Z20
 	VCMPPS      $0x11, Z20, Z4, K2
 	VCMPPS      $0x11, Z1, Z20, K3
 	KANDW       K2, K3, K2
 	VMOVAPS.Z   Z14, K2, Z20
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z15, K2
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z15, K2
 	VBLENDMPS   Z12, Z2, K2, Z12
 	VMAXPS      Z14, Z15, Z14
 	VCMPPS      $0x00, Z3, Z14, K2
@@ -24281,8 +30101,8 @@ vector:
 	VMINPS            Z14, Z5, Z20
 	VMAXPS            Z20, Z6, Z20
 	VBROADCASTSS      consts<>+96(SB), Z21
-	VFMADD213PS.BCST  consts<>+2304(SB), Z20, Z21
-	VSUBPS.BCST       consts<>+2304(SB), Z21, Z22
+	VFMADD213PS.BCST  consts<>+2368(SB), Z20, Z21
+	VSUBPS.BCST       consts<>+2368(SB), Z21, Z22
 	VMOVAPS           Z20, Z23
 	VFNMADD231PS.BCST consts<>+160(SB), Z22, Z23
 	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
@@ -24291,11 +30111,11 @@ vector:
 	KANDW             K2, K3, K2
 	VSUBPS            Z14, Z20, Z14
 	VMOVAPS.Z         Z14, K2, Z14
-	VBROADCASTSS      consts<>+2400(SB), Z20
-	VFMADD213PS.BCST  consts<>+2432(SB), Z23, Z20
-	VFMADD213PS.BCST  consts<>+2464(SB), Z23, Z20
+	VBROADCASTSS      consts<>+2464(SB), Z20
 	VFMADD213PS.BCST  consts<>+2496(SB), Z23, Z20
 	VFMADD213PS.BCST  consts<>+2528(SB), Z23, Z20
+	VFMADD213PS.BCST  consts<>+2560(SB), Z23, Z20
+	VFMADD213PS.BCST  consts<>+2592(SB), Z23, Z20
 	VFMADD213PS       Z0, Z23, Z20
 	VMOVAPS           Z0, Z22
 	VFMADD231PS       Z20, Z23, Z22
@@ -24309,14 +30129,14 @@ vector:
 	VMULPS       Z24, Z23, Z24
 	VSUBPS       Z24, Z22, Z22
 	VMULPS       Z20, Z22, Z20
-	VPSUBD.BCST  consts<>+2304(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+2368(SB), Z21, Z21
 	VPSUBD       Z21, Z13, Z13
 	VPSRLD       $0x17, Z23, Z21
-	VPSUBD.BCST  consts<>+2560(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
 	VPADDD       Z21, Z13, Z21
 	VPMAXSD      Z19, Z21, Z21
 	VPSUBD       Z21, Z13, Z13
-	VPMAXSD.BCST consts<>+2592(SB), Z13, Z13
+	VPMAXSD.BCST consts<>+2752(SB), Z13, Z13
 	VPSRAD       $0x01, Z13, Z22
 	VPADDD.BCST  consts<>+1664(SB), Z22, Z24
 	VPSLLD       $0x17, Z24, Z24
@@ -24348,7 +30168,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS      Z0, Z22, Z20
-	VPSUBD.BCST consts<>+1888(SB), Z20, Z20
+	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
 	VPANDD      Z3, Z20, Z25
 	VPSRLD      $0x15, Z20, Z20
 
@@ -24364,11 +30184,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS           Z27, Z27, Z26
-	VBROADCASTSS     consts<>+1952(SB), Z28
-	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z28
-	VFMADD231PS.BCST consts<>+1920(SB), Z26, Z28
-	VBROADCASTSS     consts<>+2016(SB), Z29
-	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
+	VBROADCASTSS     consts<>+2848(SB), Z28
+	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+2816(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2912(SB), Z29
+	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z29
 	VFMADD231PS      Z28, Z26, Z29
 	VFMADD231PS.BCST consts<>+1056(SB), Z22, Z20
 	VFMADD231PS      Z29, Z26, Z20
@@ -24386,7 +30206,7 @@ vector:
 	VFMADD231PS.BCST consts<>+160(SB), Z20, Z13
 	VADDPS           Z14, Z13, Z13
 	VCMPPS           $0x11, Z15, Z3, K2
-	VBROADCASTSS     44(SI), Z14
+	VBROADCASTSS     48(SI), Z14
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
 	VSUBPS      Z14, Z0, Z15
@@ -24414,42 +30234,42 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_562
+	JGE    focusnot0_594
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone562
+	JMP    focusdone594
 
-focusnot0_562:
+focusnot0_594:
 	CMPQ    DI, $+2
-	JGE     focusnot1_562
+	JGE     focusnot1_594
 	VMOVAPS Z0, Z24
-	JMP     focusdone562
+	JMP     focusdone594
 
-focusnot1_562:
+focusnot1_594:
 	CMPQ DI, $+3
-	JGE  focusnot2_562
-	JMP  focusdone562
+	JGE  focusnot2_594
+	JMP  focusdone594
 
-focusnot2_562:
+focusnot2_594:
 	CMPQ    DI, $+4
-	JGE     focusnot3_562
+	JGE     focusnot3_594
 	VSQRTPS Z24, Z24
-	JMP     focusdone562
+	JMP     focusdone594
 
-focusnot3_562:
+focusnot3_594:
 	CMPQ         DI, $+5
-	JGE          focusnot4_562
+	JGE          focusnot4_594
 	VSQRTPS      Z24, Z18
 	VMOVAPS      Z24, Z20
 	VFNMADD231PS Z18, Z18, Z20
-	VMULPS.BCST  consts<>+2080(SB), Z18, Z21
+	VMULPS.BCST  consts<>+2144(SB), Z18, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z18, Z24, Z20
 	VMOVAPS      Z20, Z24
-	JMP          focusdone562
+	JMP          focusdone594
 
-focusnot4_562:
+focusnot4_594:
 	CMPQ             DI, $+6
-	JGE              focusnot5_562
+	JGE              focusnot5_594
 	VSQRTPS          Z24, Z18
 	VMULPS           Z24, Z24, Z20
 	VMOVAPS          Z20, Z21
@@ -24457,35 +30277,35 @@ focusnot4_562:
 	VMOVAPS          Z24, Z22
 	VFNMADD231PS     Z18, Z18, Z22
 	VMULPS           Z22, Z24, Z22
-	VFMADD231PS.BCST consts<>+2080(SB), Z22, Z21
+	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z18, Z21, Z24
 	VFMADD231PS      Z18, Z20, Z24
-	JMP              focusdone562
+	JMP              focusdone594
 
-focusnot5_562:
+focusnot5_594:
 	CMPQ        DI, $+7
-	JGE         focusnot6_562
+	JGE         focusnot6_594
 	VMULPS      Z24, Z24, Z18
 	VMOVAPS     Z18, Z20
 	VFMSUB231PS Z24, Z24, Z20
 	VMULPS      Z24, Z20, Z20
 	VFMADD231PS Z24, Z18, Z20
 	VMOVAPS     Z20, Z24
-	JMP         focusdone562
+	JMP         focusdone594
 
-focusnot6_562:
+focusnot6_594:
 	CMPQ        DI, $+8
-	JGE         focusnot7_562
+	JGE         focusnot7_594
 	VMULPS      Z24, Z24, Z18
 	VFMSUB213PS Z18, Z24, Z24
 	VADDPS      Z18, Z18, Z20
 	VMULPS      Z24, Z20, Z24
 	VFMADD231PS Z18, Z18, Z24
-	JMP         focusdone562
+	JMP         focusdone594
 
-focusnot7_562:
+focusnot7_594:
 	CMPQ        DI, $+9
-	JGE         focusnot8_562
+	JGE         focusnot8_594
 	VMULPS      Z24, Z24, Z18
 	VMOVAPS     Z18, Z20
 	VFMSUB231PS Z24, Z24, Z20
@@ -24496,16 +30316,16 @@ focusnot7_562:
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z21, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone562
+	JMP         focusdone594
 
-focusnot8_562:
-	LEAQ         20(SI), R9
+focusnot8_594:
+	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
 	VBROADCASTSS 4(R9), Z20
 	VBROADCASTSS 8(R9), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST consts<>+0(SB), Z24, Z22
+	VPANDD.BCST consts<>+32(SB), Z24, Z22
 	VPSUBD.BCST consts<>+1248(SB), Z22, Z23
 	VCVTDQ2PS   Z22, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
@@ -24621,9 +30441,9 @@ focusnot8_562:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z2, Z18, K2, Z24
 
-focusdone562:
+focusdone594:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z15, K2
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z15, K2
 	VMULPS      Z24, Z15, Z18
 	VBLENDMPS   Z18, Z15, K2, Z15
 	VCMPPS      $0x00, Z19, Z24, K2
@@ -24643,10 +30463,10 @@ focusdone562:
 	VCMPPS         $0x03, Z14, Z14, K2
 	VBLENDMPS      Z2, Z14, K2, Z14
 	VMULPS         Z13, Z16, Z13
-	VPANDD.BCST    consts<>+0(SB), Z17, Z16
+	VPANDD.BCST    consts<>+32(SB), Z17, Z16
 	VCMPPS         $0x12, Z16, Z10, K2
 	VCMPPS         $0x11, Z0, Z12, K3
-	VBLENDMPS.BCST consts<>+2656(SB), Z0, K3, Z16
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z16
 	VBLENDMPS      Z16, Z11, K2, Z16
 	VMULPS         Z16, Z12, Z18
 	VDIVPS         Z18, Z17, Z17
@@ -24701,13 +30521,13 @@ block:
 	VPXOR   Y6, Y6, Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y5, Y3
-	VBROADCASTSS consts<>+2208(SB), Y7
+	VPAND        consts<>+32(SB), Y5, Y3
+	VBROADCASTSS consts<>+2272(SB), Y7
 	VCMPPS       $0x11, Y3, Y7, Y7
 	VCMPPS       $0x11, Y1, Y3, Y3
 	VPAND        Y7, Y3, Y3
 	VPAND        Y5, Y3, Y3
-	VCMPPS       $0x12, consts<>+2112(SB), Y2, Y7
+	VCMPPS       $0x12, consts<>+2176(SB), Y2, Y7
 	VBROADCASTSS consts<>+608(SB), Y8
 	VBLENDVPS    Y7, Y4, Y8, Y4
 	VMAXPS       Y5, Y2, Y5
@@ -24716,13 +30536,13 @@ block:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y3, Y2, Y2
-	VBROADCASTSS consts<>+2272(SB), Y3
+	VBROADCASTSS consts<>+2336(SB), Y3
 	VMINPS       Y2, Y3, Y3
-	VBROADCASTSS consts<>+2240(SB), Y4
+	VBROADCASTSS consts<>+2304(SB), Y4
 	VMAXPS       Y3, Y4, Y4
 	VBROADCASTSS consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+2304(SB), Y4, Y5
-	VSUBPS       consts<>+2304(SB), Y5, Y8
+	VFMADD213PS  consts<>+2368(SB), Y4, Y5
+	VSUBPS       consts<>+2368(SB), Y5, Y8
 	VMOVAPS      Y4, Y3
 	VFNMADD231PS consts<>+160(SB), Y8, Y3
 	VFNMADD231PS consts<>+192(SB), Y8, Y3
@@ -24731,11 +30551,11 @@ block:
 	VPAND        Y8, Y9, Y8
 	VSUBPS       Y2, Y4, Y2
 	VPAND        Y2, Y8, Y2
-	VBROADCASTSS consts<>+2400(SB), Y9
-	VFMADD213PS  consts<>+2432(SB), Y3, Y9
-	VFMADD213PS  consts<>+2464(SB), Y3, Y9
+	VBROADCASTSS consts<>+2464(SB), Y9
 	VFMADD213PS  consts<>+2496(SB), Y3, Y9
 	VFMADD213PS  consts<>+2528(SB), Y3, Y9
+	VFMADD213PS  consts<>+2560(SB), Y3, Y9
+	VFMADD213PS  consts<>+2592(SB), Y3, Y9
 	VFMADD213PS  Y0, Y3, Y9
 	VMOVAPS      Y0, Y4
 	VFMADD231PS  Y9, Y3, Y4
@@ -24750,14 +30570,14 @@ block:
 	VSUBPS       Y8, Y4, Y4
 	VMULPS       Y9, Y4, Y4
 	VMOVUPS      128(DX), Y8
-	VPSUBD       consts<>+2304(SB), Y5, Y5
+	VPSUBD       consts<>+2368(SB), Y5, Y5
 	VPSUBD       Y5, Y8, Y5
 	VPSRLD       $0x17, Y3, Y8
-	VPSUBD       consts<>+2560(SB), Y8, Y8
+	VPSUBD       consts<>+2720(SB), Y8, Y8
 	VPADDD       Y8, Y5, Y8
 	VPMAXSD      Y6, Y8, Y8
 	VPSUBD       Y8, Y5, Y5
-	VPMAXSD      consts<>+2592(SB), Y5, Y9
+	VPMAXSD      consts<>+2752(SB), Y5, Y9
 	VPSRAD       $0x01, Y9, Y10
 	VPADDD       consts<>+1664(SB), Y10, Y5
 	VPSLLD       $0x17, Y5, Y5
@@ -24789,7 +30609,7 @@ block:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y3, Y5
-	VPSUBD consts<>+1888(SB), Y5, Y5
+	VPSUBD consts<>+2784(SB), Y5, Y5
 	VPAND  consts<>+640(SB), Y5, Y10
 	VPSRLD $0x15, Y5, Y5
 
@@ -24808,11 +30628,11 @@ block:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y13, Y13, Y11
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y11, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VBROADCASTSS consts<>+2848(SB), Y14
+	VFMADD213PS  consts<>+2880(SB), Y13, Y14
+	VFMADD231PS  consts<>+2816(SB), Y11, Y14
+	VBROADCASTSS consts<>+2912(SB), Y15
+	VFMADD213PS  consts<>+2944(SB), Y13, Y15
 	VFMADD231PS  Y14, Y11, Y15
 	VFMADD231PS  consts<>+1056(SB), Y3, Y5
 	VFMADD231PS  Y15, Y11, Y5
@@ -24835,7 +30655,7 @@ block:
 	VMOVUPS      96(SP), Y5
 	VBROADCASTSS consts<>+640(SB), Y11
 	VCMPPS       $0x11, Y2, Y11, Y2
-	VBROADCASTSS 44(SI), Y11
+	VBROADCASTSS 48(SI), Y11
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
 	VSUBPS      Y11, Y0, Y13
@@ -24863,42 +30683,42 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_589
+	JGE    focusnot0_621
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone589
+	JMP    focusdone621
 
-focusnot0_589:
+focusnot0_621:
 	CMPQ    DI, $+2
-	JGE     focusnot1_589
+	JGE     focusnot1_621
 	VMOVAPS Y0, Y12
-	JMP     focusdone589
+	JMP     focusdone621
 
-focusnot1_589:
+focusnot1_621:
 	CMPQ DI, $+3
-	JGE  focusnot2_589
-	JMP  focusdone589
+	JGE  focusnot2_621
+	JMP  focusdone621
 
-focusnot2_589:
+focusnot2_621:
 	CMPQ    DI, $+4
-	JGE     focusnot3_589
+	JGE     focusnot3_621
 	VSQRTPS Y12, Y12
-	JMP     focusdone589
+	JMP     focusdone621
 
-focusnot3_589:
+focusnot3_621:
 	CMPQ         DI, $+5
-	JGE          focusnot4_589
+	JGE          focusnot4_621
 	VSQRTPS      Y12, Y8
 	VMOVAPS      Y12, Y9
 	VFNMADD231PS Y8, Y8, Y9
-	VMULPS       consts<>+2080(SB), Y8, Y10
+	VMULPS       consts<>+2144(SB), Y8, Y10
 	VMULPS       Y10, Y9, Y9
 	VFMADD231PS  Y8, Y12, Y9
 	VMOVAPS      Y9, Y12
-	JMP          focusdone589
+	JMP          focusdone621
 
-focusnot4_589:
+focusnot4_621:
 	CMPQ         DI, $+6
-	JGE          focusnot5_589
+	JGE          focusnot5_621
 	VSQRTPS      Y12, Y8
 	VMULPS       Y12, Y12, Y9
 	VMOVAPS      Y9, Y10
@@ -24906,35 +30726,35 @@ focusnot4_589:
 	VMOVAPS      Y12, Y11
 	VFNMADD231PS Y8, Y8, Y11
 	VMULPS       Y11, Y12, Y11
-	VFMADD231PS  consts<>+2080(SB), Y11, Y10
+	VFMADD231PS  consts<>+2144(SB), Y11, Y10
 	VMULPS       Y8, Y10, Y12
 	VFMADD231PS  Y8, Y9, Y12
-	JMP          focusdone589
+	JMP          focusdone621
 
-focusnot5_589:
+focusnot5_621:
 	CMPQ        DI, $+7
-	JGE         focusnot6_589
+	JGE         focusnot6_621
 	VMULPS      Y12, Y12, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y12, Y12, Y9
 	VMULPS      Y12, Y9, Y9
 	VFMADD231PS Y12, Y8, Y9
 	VMOVAPS     Y9, Y12
-	JMP         focusdone589
+	JMP         focusdone621
 
-focusnot6_589:
+focusnot6_621:
 	CMPQ        DI, $+8
-	JGE         focusnot7_589
+	JGE         focusnot7_621
 	VMULPS      Y12, Y12, Y8
 	VFMSUB213PS Y8, Y12, Y12
 	VADDPS      Y8, Y8, Y9
 	VMULPS      Y12, Y9, Y12
 	VFMADD231PS Y8, Y8, Y12
-	JMP         focusdone589
+	JMP         focusdone621
 
-focusnot7_589:
+focusnot7_621:
 	CMPQ        DI, $+9
-	JGE         focusnot8_589
+	JGE         focusnot8_621
 	VMULPS      Y12, Y12, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y12, Y12, Y9
@@ -24945,10 +30765,10 @@ focusnot7_589:
 	VMULPS      Y12, Y8, Y8
 	VFMADD231PS Y12, Y10, Y8
 	VMOVAPS     Y8, Y12
-	JMP         focusdone589
+	JMP         focusdone621
 
-focusnot8_589:
-	LEAQ         20(SI), R9
+focusnot8_621:
+	LEAQ         24(SI), R9
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y13, 32(SP)
 	VMOVUPS      Y5, 64(SP)
@@ -24961,7 +30781,7 @@ focusnot8_589:
 	VBROADCASTSS 8(R9), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y12, Y5
+	VPAND        consts<>+32(SB), Y12, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -25085,9 +30905,9 @@ focusnot8_589:
 	VMOVUPS      160(SP), Y3
 	VMOVUPS      192(SP), Y6
 
-focusdone589:
+focusdone621:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y8
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y8
 	VMULPS    Y12, Y4, Y9
 	VBLENDVPS Y8, Y9, Y4, Y4
 	VCMPPS    $0x00, Y6, Y12, Y8
@@ -25107,12 +30927,12 @@ focusdone589:
 	VCMPPS       $0x03, Y2, Y2, Y8
 	VBLENDVPS    Y8, consts<>+608(SB), Y2, Y2
 	VMULPS       Y5, Y3, Y3
-	VBROADCASTSS consts<>+2624(SB), Y5
-	VPAND        consts<>+0(SB), Y6, Y8
+	VBROADCASTSS consts<>+2976(SB), Y5
+	VPAND        consts<>+32(SB), Y6, Y8
 	VCMPPS       $0x12, Y8, Y5, Y5
 	VCMPPS       $0x11, Y0, Y7, Y8
-	VBLENDVPS    Y8, consts<>+2656(SB), Y0, Y8
-	VBROADCASTSS consts<>+2688(SB), Y9
+	VBLENDVPS    Y8, consts<>+3008(SB), Y0, Y8
+	VBROADCASTSS consts<>+3040(SB), Y9
 	VBLENDVPS    Y5, Y8, Y9, Y5
 	VMULPS       Y5, Y7, Y8
 	VDIVPS       Y8, Y6, Y6
@@ -25170,13 +30990,13 @@ vector:
 	VPXOR      Y9, Y9, Y9
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND        consts<>+0(SB), Y5, Y2
-	VBROADCASTSS consts<>+2208(SB), Y7
+	VPAND        consts<>+32(SB), Y5, Y2
+	VBROADCASTSS consts<>+2272(SB), Y7
 	VCMPPS       $0x11, Y2, Y7, Y7
 	VCMPPS       $0x11, Y1, Y2, Y2
 	VPAND        Y7, Y2, Y2
 	VPAND        Y5, Y2, Y2
-	VCMPPS       $0x12, consts<>+2112(SB), Y6, Y7
+	VCMPPS       $0x12, consts<>+2176(SB), Y6, Y7
 	VBROADCASTSS consts<>+608(SB), Y8
 	VBLENDVPS    Y7, Y3, Y8, Y3
 	VMAXPS       Y5, Y6, Y5
@@ -25185,13 +31005,13 @@ vector:
 
 	// e^(r_t) = p + pLow
 	VSUBPS       Y2, Y6, Y2
-	VBROADCASTSS consts<>+2272(SB), Y5
+	VBROADCASTSS consts<>+2336(SB), Y5
 	VMINPS       Y2, Y5, Y5
-	VBROADCASTSS consts<>+2240(SB), Y6
+	VBROADCASTSS consts<>+2304(SB), Y6
 	VMAXPS       Y5, Y6, Y5
 	VBROADCASTSS consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2304(SB), Y5, Y7
-	VSUBPS       consts<>+2304(SB), Y7, Y8
+	VFMADD213PS  consts<>+2368(SB), Y5, Y7
+	VSUBPS       consts<>+2368(SB), Y7, Y8
 	VMOVAPS      Y5, Y6
 	VFNMADD231PS consts<>+160(SB), Y8, Y6
 	VFNMADD231PS consts<>+192(SB), Y8, Y6
@@ -25200,11 +31020,11 @@ vector:
 	VPAND        Y8, Y10, Y8
 	VSUBPS       Y2, Y5, Y2
 	VPAND        Y2, Y8, Y2
-	VBROADCASTSS consts<>+2400(SB), Y10
-	VFMADD213PS  consts<>+2432(SB), Y6, Y10
-	VFMADD213PS  consts<>+2464(SB), Y6, Y10
+	VBROADCASTSS consts<>+2464(SB), Y10
 	VFMADD213PS  consts<>+2496(SB), Y6, Y10
 	VFMADD213PS  consts<>+2528(SB), Y6, Y10
+	VFMADD213PS  consts<>+2560(SB), Y6, Y10
+	VFMADD213PS  consts<>+2592(SB), Y6, Y10
 	VFMADD213PS  Y0, Y6, Y10
 	VMOVAPS      Y0, Y5
 	VFMADD231PS  Y10, Y6, Y5
@@ -25218,14 +31038,14 @@ vector:
 	VMULPS       Y8, Y6, Y8
 	VSUBPS       Y8, Y5, Y5
 	VMULPS       Y10, Y5, Y5
-	VPSUBD       consts<>+2304(SB), Y7, Y7
+	VPSUBD       consts<>+2368(SB), Y7, Y7
 	VPSUBD       Y7, Y4, Y7
 	VPSRLD       $0x17, Y6, Y4
-	VPSUBD       consts<>+2560(SB), Y4, Y4
+	VPSUBD       consts<>+2720(SB), Y4, Y4
 	VPADDD       Y4, Y7, Y4
 	VPMAXSD      Y9, Y4, Y4
 	VPSUBD       Y4, Y7, Y7
-	VPMAXSD      consts<>+2592(SB), Y7, Y8
+	VPMAXSD      consts<>+2752(SB), Y7, Y8
 	VPSRAD       $0x01, Y8, Y10
 	VPADDD       consts<>+1664(SB), Y10, Y7
 	VPSLLD       $0x17, Y7, Y7
@@ -25257,7 +31077,7 @@ vector:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	VADDPS Y0, Y6, Y8
-	VPSUBD consts<>+1888(SB), Y8, Y8
+	VPSUBD consts<>+2784(SB), Y8, Y8
 	VPAND  consts<>+640(SB), Y8, Y10
 	VPSRLD $0x15, Y8, Y8
 
@@ -25276,11 +31096,11 @@ vector:
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	VMULPS       Y13, Y13, Y11
-	VBROADCASTSS consts<>+1952(SB), Y14
-	VFMADD213PS  consts<>+1984(SB), Y13, Y14
-	VFMADD231PS  consts<>+1920(SB), Y11, Y14
-	VBROADCASTSS consts<>+2016(SB), Y15
-	VFMADD213PS  consts<>+2048(SB), Y13, Y15
+	VBROADCASTSS consts<>+2848(SB), Y14
+	VFMADD213PS  consts<>+2880(SB), Y13, Y14
+	VFMADD231PS  consts<>+2816(SB), Y11, Y14
+	VBROADCASTSS consts<>+2912(SB), Y15
+	VFMADD213PS  consts<>+2944(SB), Y13, Y15
 	VFMADD231PS  Y14, Y11, Y15
 	VFMADD231PS  consts<>+1056(SB), Y6, Y8
 	VFMADD231PS  Y15, Y11, Y8
@@ -25303,7 +31123,7 @@ vector:
 	VMOVUPS      96(SP), Y2
 	VBROADCASTSS consts<>+640(SB), Y11
 	VCMPPS       $0x11, Y6, Y11, Y6
-	VBROADCASTSS 44(SI), Y11
+	VBROADCASTSS 48(SI), Y11
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
 	VSUBPS      Y11, Y0, Y13
@@ -25331,42 +31151,42 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_590
+	JGE    focusnot0_622
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone590
+	JMP    focusdone622
 
-focusnot0_590:
+focusnot0_622:
 	CMPQ    DI, $+2
-	JGE     focusnot1_590
+	JGE     focusnot1_622
 	VMOVAPS Y0, Y12
-	JMP     focusdone590
+	JMP     focusdone622
 
-focusnot1_590:
+focusnot1_622:
 	CMPQ DI, $+3
-	JGE  focusnot2_590
-	JMP  focusdone590
+	JGE  focusnot2_622
+	JMP  focusdone622
 
-focusnot2_590:
+focusnot2_622:
 	CMPQ    DI, $+4
-	JGE     focusnot3_590
+	JGE     focusnot3_622
 	VSQRTPS Y12, Y12
-	JMP     focusdone590
+	JMP     focusdone622
 
-focusnot3_590:
+focusnot3_622:
 	CMPQ         DI, $+5
-	JGE          focusnot4_590
+	JGE          focusnot4_622
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2080(SB), Y5, Y10
+	VMULPS       consts<>+2144(SB), Y5, Y10
 	VMULPS       Y10, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone590
+	JMP          focusdone622
 
-focusnot4_590:
+focusnot4_622:
 	CMPQ         DI, $+6
-	JGE          focusnot5_590
+	JGE          focusnot5_622
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y10
@@ -25374,35 +31194,35 @@ focusnot4_590:
 	VMOVAPS      Y12, Y11
 	VFNMADD231PS Y5, Y5, Y11
 	VMULPS       Y11, Y12, Y11
-	VFMADD231PS  consts<>+2080(SB), Y11, Y10
+	VFMADD231PS  consts<>+2144(SB), Y11, Y10
 	VMULPS       Y5, Y10, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone590
+	JMP          focusdone622
 
-focusnot5_590:
+focusnot5_622:
 	CMPQ        DI, $+7
-	JGE         focusnot6_590
+	JGE         focusnot6_622
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone590
+	JMP         focusdone622
 
-focusnot6_590:
+focusnot6_622:
 	CMPQ        DI, $+8
-	JGE         focusnot7_590
+	JGE         focusnot7_622
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone590
+	JMP         focusdone622
 
-focusnot7_590:
+focusnot7_622:
 	CMPQ        DI, $+9
-	JGE         focusnot8_590
+	JGE         focusnot8_622
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -25413,10 +31233,10 @@ focusnot7_590:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y10, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone590
+	JMP         focusdone622
 
-focusnot8_590:
-	LEAQ         20(SI), R9
+focusnot8_622:
+	LEAQ         24(SI), R9
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y13, 32(SP)
 	VMOVUPS      Y2, 64(SP)
@@ -25429,7 +31249,7 @@ focusnot8_590:
 	VBROADCASTSS 8(R9), Y4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND        consts<>+0(SB), Y12, Y5
+	VPAND        consts<>+32(SB), Y12, Y5
 	VPSUBD       consts<>+1248(SB), Y5, Y6
 	VCVTDQ2PS    Y5, Y7
 	VPSUBD       consts<>+1760(SB), Y7, Y7
@@ -25553,9 +31373,9 @@ focusnot8_590:
 	VMOVUPS      160(SP), Y7
 	VMOVUPS      192(SP), Y9
 
-focusdone590:
+focusdone622:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS    $0x12, consts<>+2112(SB), Y8, Y5
+	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y5
 	VMULPS    Y12, Y8, Y6
 	VBLENDVPS Y5, Y6, Y8, Y5
 	VCMPPS    $0x00, Y9, Y12, Y6
@@ -25575,12 +31395,12 @@ focusdone590:
 	VCMPPS       $0x03, Y4, Y4, Y8
 	VBLENDVPS    Y8, consts<>+608(SB), Y4, Y4
 	VMULPS       Y2, Y5, Y8
-	VBROADCASTSS consts<>+2624(SB), Y2
-	VPAND        consts<>+0(SB), Y7, Y5
+	VBROADCASTSS consts<>+2976(SB), Y2
+	VPAND        consts<>+32(SB), Y7, Y5
 	VCMPPS       $0x12, Y5, Y2, Y2
 	VCMPPS       $0x11, Y0, Y3, Y5
-	VBLENDVPS    Y5, consts<>+2656(SB), Y0, Y5
-	VBROADCASTSS consts<>+2688(SB), Y9
+	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
+	VBROADCASTSS consts<>+3040(SB), Y9
 	VBLENDVPS    Y2, Y5, Y9, Y5
 	VMULPS       Y5, Y3, Y2
 	VDIVPS       Y2, Y7, Y2
@@ -26301,15 +32121,15 @@ TEXT ·softTermsAVX512(SB), NOSPLIT, $0-64
 	VBROADCASTSS consts<>+1792(SB), Z3
 	VBROADCASTSS consts<>+1824(SB), Z4
 	VBROADCASTSS consts<>+1536(SB), Z5
-	VBROADCASTSS consts<>+2080(SB), Z6
+	VBROADCASTSS consts<>+2144(SB), Z6
 	VBROADCASTSS consts<>+608(SB), Z7
-	VBROADCASTSS consts<>+2400(SB), Z8
-	VBROADCASTSS consts<>+2432(SB), Z9
-	VBROADCASTSS consts<>+2464(SB), Z10
-	VBROADCASTSS consts<>+2496(SB), Z11
-	VBROADCASTSS consts<>+2528(SB), Z12
-	VBROADCASTSS consts<>+2752(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
+	VBROADCASTSS consts<>+2464(SB), Z8
+	VBROADCASTSS consts<>+2496(SB), Z9
+	VBROADCASTSS consts<>+2528(SB), Z10
+	VBROADCASTSS consts<>+2560(SB), Z11
+	VBROADCASTSS consts<>+2592(SB), Z12
+	VBROADCASTSS consts<>+3104(SB), Z13
+	VBROADCASTSS consts<>+32(SB), Z14
 	MOVQ         n+48(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         slopes+8(FP), DX
@@ -26356,100 +32176,102 @@ block:
 	VCMPPS       $0x00, Z19, Z19, K2
 	KANDW        K1, K2, K1
 	VBLENDMPS    Z17, Z15, K1, Z15
-	VMOVAPS      Z16, Z19
+	VMOVAPS      Z16, Z22
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_623
-	VMULPS Z16, Z16, Z19
-	JMP    focusdone623
+	JGE    focusnot0_655
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone655
 
-focusnot0_623:
+focusnot0_655:
 	CMPQ    R10, $+2
-	JGE     focusnot1_623
-	VMOVAPS Z1, Z19
-	JMP     focusdone623
+	JGE     focusnot1_655
+	VMOVAPS Z1, Z22
+	JMP     focusdone655
 
-focusnot1_623:
+focusnot1_655:
 	CMPQ R10, $+3
-	JGE  focusnot2_623
-	JMP  focusdone623
+	JGE  focusnot2_655
+	JMP  focusdone655
 
-focusnot2_623:
+focusnot2_655:
 	CMPQ    R10, $+4
-	JGE     focusnot3_623
-	VSQRTPS Z16, Z19
-	JMP     focusdone623
+	JGE     focusnot3_655
+	VSQRTPS Z22, Z22
+	JMP     focusdone655
 
-focusnot3_623:
+focusnot3_655:
 	CMPQ         R10, $+5
-	JGE          focusnot4_623
-	VSQRTPS      Z16, Z17
-	VMOVAPS      Z16, Z19
+	JGE          focusnot4_655
+	VSQRTPS      Z22, Z17
+	VMOVAPS      Z22, Z19
 	VFNMADD231PS Z17, Z17, Z19
 	VMULPS       Z6, Z17, Z21
 	VMULPS       Z21, Z19, Z19
-	VFMADD231PS  Z17, Z16, Z19
-	JMP          focusdone623
+	VFMADD231PS  Z17, Z22, Z19
+	VMOVAPS      Z19, Z22
+	JMP          focusdone655
 
-focusnot4_623:
+focusnot4_655:
 	CMPQ         R10, $+6
-	JGE          focusnot5_623
-	VSQRTPS      Z16, Z17
-	VMULPS       Z16, Z16, Z21
-	VMOVAPS      Z21, Z19
-	VFMSUB231PS  Z16, Z16, Z19
-	VMOVAPS      Z16, Z22
-	VFNMADD231PS Z17, Z17, Z22
-	VMULPS       Z22, Z16, Z22
-	VFMADD231PS  Z6, Z22, Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z17, Z21, Z19
-	JMP          focusdone623
+	JGE          focusnot5_655
+	VSQRTPS      Z22, Z17
+	VMULPS       Z22, Z22, Z19
+	VMOVAPS      Z19, Z21
+	VFMSUB231PS  Z22, Z22, Z21
+	VMOVAPS      Z22, Z23
+	VFNMADD231PS Z17, Z17, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z6, Z22, Z21
+	VMULPS       Z17, Z21, Z22
+	VFMADD231PS  Z17, Z19, Z22
+	JMP          focusdone655
 
-focusnot5_623:
+focusnot5_655:
 	CMPQ        R10, $+7
-	JGE         focusnot6_623
-	VMULPS      Z16, Z16, Z17
+	JGE         focusnot6_655
+	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z17, Z19
-	JMP         focusdone623
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z22, Z19, Z19
+	VFMADD231PS Z22, Z17, Z19
+	VMOVAPS     Z19, Z22
+	JMP         focusdone655
 
-focusnot6_623:
+focusnot6_655:
 	CMPQ        R10, $+8
-	JGE         focusnot7_623
-	VMULPS      Z16, Z16, Z17
-	VMOVAPS     Z17, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VADDPS      Z17, Z17, Z21
-	VMULPS      Z19, Z21, Z19
-	VFMADD231PS Z17, Z17, Z19
-	JMP         focusdone623
+	JGE         focusnot7_655
+	VMULPS      Z22, Z22, Z17
+	VFMSUB213PS Z17, Z22, Z22
+	VADDPS      Z17, Z17, Z19
+	VMULPS      Z22, Z19, Z22
+	VFMADD231PS Z17, Z17, Z22
+	JMP         focusdone655
 
-focusnot7_623:
+focusnot7_655:
 	CMPQ        R10, $+9
-	JGE         focusnot8_623
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z19, Z19, Z17
-	VADDPS      Z19, Z19, Z22
-	VFMSUB213PS Z17, Z19, Z19
-	VFMADD231PS Z21, Z22, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z17, Z19
-	JMP         focusdone623
+	JGE         focusnot8_655
+	VMULPS      Z22, Z22, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z17, Z17, Z21
+	VADDPS      Z17, Z17, Z23
+	VFMSUB213PS Z21, Z17, Z17
+	VFMADD231PS Z19, Z23, Z17
+	VMULPS      Z22, Z17, Z17
+	VFMADD231PS Z22, Z21, Z17
+	VMOVAPS     Z17, Z22
+	JMP         focusdone655
 
-focusnot8_623:
-	LEAQ         20(R9), R11
+focusnot8_655:
+	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z17
-	VBROADCASTSS 4(R11), Z21
-	VBROADCASTSS 8(R11), Z22
+	VBROADCASTSS 4(R11), Z19
+	VBROADCASTSS 8(R11), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z14, Z19, Z23
+	VPANDD      Z14, Z22, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
@@ -26484,94 +32306,94 @@ focusnot8_623:
 	VADDPS      Z27, Z25, Z25
 	VMULPS      Z25, Z17, Z27
 	VFMSUB213PS Z27, Z17, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VFMADD213PS Z27, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      Z5, Z24, Z30
 	VSUBPS      Z5, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
+	VFMADD231PS Z28, Z19, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
 	VFMADD231PS Z26, Z17, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z19, Z25
+	VADDPS      Z25, Z27, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z21
+	VMULPS           Z19, Z19, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS.BCST consts<>+160(SB), Z19, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z19
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VFMADD231PS      Z21, Z19, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z5, Z30, Z22
-	VPSRAD  $0x03, Z22, Z22
-	VADDPS  Z25, Z21, Z26
-	VPSLLD  $0x17, Z22, Z27
+	VPSUBD  Z5, Z30, Z21
+	VPSRAD  $0x03, Z21, Z21
+	VADDPS  Z25, Z19, Z26
+	VPSLLD  $0x17, Z21, Z27
 	VPADDD  Z27, Z26, Z27
 	VPMINUD Z0, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K1
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K1, Z21
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z3, Z21
+	VPSLLD    $0x17, Z21, Z21
+	VADDPS    Z19, Z21, Z28
+	VSUBPS    Z21, Z28, Z29
+	VSUBPS    Z29, Z19, Z19
+	VADDPS    Z25, Z19, Z19
+	VADDPS    Z19, Z28, Z19
+	VCMPPS    $0x11, Z21, Z26, K1
+	VPSUBD    Z21, Z19, Z19
+	VBLENDMPS Z19, Z27, K1, Z19
 
 	// overflow, underflow, x = 0 and Inf
 	VCMPPS      $0x11, Z24, Z4, K1
-	VBLENDMPS   Z0, Z21, K1, Z21
+	VBLENDMPS   Z0, Z19, K1, Z19
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K1
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z19, K1, Z19
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z23, K1
 	VPMOVD2M    Z17, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z0, Z22, K2, Z22
-	VBLENDMPS   Z22, Z21, K1, Z21
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z0, Z21, K2, Z21
+	VBLENDMPS   Z21, Z19, K1, Z19
 	VPCMPD      $0x00, Z0, Z23, K1
 	VPMOVD2M    Z17, K2
 	VPXORD      Z17, Z17, Z17
 	VBLENDMPS   Z17, Z0, K2, Z17
-	VBLENDMPS   Z17, Z21, K1, Z17
+	VBLENDMPS   Z17, Z19, K1, Z17
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Z21
-	VPANDD       Z21, Z19, Z21
-	VPORD        Z21, Z17, Z17
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K1
+	VBROADCASTSS 12(R11), Z19
+	VPANDD       Z19, Z22, Z19
+	VPORD        Z19, Z17, Z17
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x06, Z19, Z23, K1
 	VPCMPD       $0x06, Z23, Z0, K2
 	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R11), Z21
-	VPANDD       Z21, Z19, Z19
+	VBROADCASTSS 16(R11), Z19
+	VPANDD       Z19, Z22, Z19
 	VPXORD       Z21, Z21, Z21
 	VPCMPD       $0x06, Z19, Z21, K2
 	KANDW        K1, K2, K1
 	VPCMPD       $0x06, Z0, Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z7, Z17, K1, Z19
+	VBLENDMPS    Z7, Z17, K1, Z22
 
-focusdone623:
+focusdone655:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z15, K1
-	VMULPS      Z19, Z15, Z17
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z15, K1
+	VMULPS      Z22, Z15, Z17
 	VBLENDMPS   Z17, Z15, K1, Z15
 	VPMINUD     Z7, Z15, Z15
-	VMULPS      Z19, Z18, Z17
+	VMULPS      Z22, Z18, Z17
 	VMULPS      Z20, Z17, Z17
 	VMOVUPS     Z15, (CX)
 	VMOVUPS     Z17, (DX)
@@ -26632,100 +32454,102 @@ vector:
 	VCMPPS       $0x00, Z18, Z18, K3
 	KANDW        K2, K3, K2
 	VBLENDMPS    Z19, Z15, K2, Z15
-	VMOVAPS      Z16, Z19
+	VMOVAPS      Z16, Z22
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_624
-	VMULPS Z16, Z16, Z19
-	JMP    focusdone624
+	JGE    focusnot0_656
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone656
 
-focusnot0_624:
+focusnot0_656:
 	CMPQ    R10, $+2
-	JGE     focusnot1_624
-	VMOVAPS Z1, Z19
-	JMP     focusdone624
+	JGE     focusnot1_656
+	VMOVAPS Z1, Z22
+	JMP     focusdone656
 
-focusnot1_624:
+focusnot1_656:
 	CMPQ R10, $+3
-	JGE  focusnot2_624
-	JMP  focusdone624
+	JGE  focusnot2_656
+	JMP  focusdone656
 
-focusnot2_624:
+focusnot2_656:
 	CMPQ    R10, $+4
-	JGE     focusnot3_624
-	VSQRTPS Z16, Z19
-	JMP     focusdone624
+	JGE     focusnot3_656
+	VSQRTPS Z22, Z22
+	JMP     focusdone656
 
-focusnot3_624:
+focusnot3_656:
 	CMPQ         R10, $+5
-	JGE          focusnot4_624
-	VSQRTPS      Z16, Z18
-	VMOVAPS      Z16, Z19
+	JGE          focusnot4_656
+	VSQRTPS      Z22, Z18
+	VMOVAPS      Z22, Z19
 	VFNMADD231PS Z18, Z18, Z19
 	VMULPS       Z6, Z18, Z21
 	VMULPS       Z21, Z19, Z19
-	VFMADD231PS  Z18, Z16, Z19
-	JMP          focusdone624
+	VFMADD231PS  Z18, Z22, Z19
+	VMOVAPS      Z19, Z22
+	JMP          focusdone656
 
-focusnot4_624:
+focusnot4_656:
 	CMPQ         R10, $+6
-	JGE          focusnot5_624
-	VSQRTPS      Z16, Z18
-	VMULPS       Z16, Z16, Z21
-	VMOVAPS      Z21, Z19
-	VFMSUB231PS  Z16, Z16, Z19
-	VMOVAPS      Z16, Z22
-	VFNMADD231PS Z18, Z18, Z22
-	VMULPS       Z22, Z16, Z22
-	VFMADD231PS  Z6, Z22, Z19
-	VMULPS       Z18, Z19, Z19
-	VFMADD231PS  Z18, Z21, Z19
-	JMP          focusdone624
+	JGE          focusnot5_656
+	VSQRTPS      Z22, Z18
+	VMULPS       Z22, Z22, Z19
+	VMOVAPS      Z19, Z21
+	VFMSUB231PS  Z22, Z22, Z21
+	VMOVAPS      Z22, Z23
+	VFNMADD231PS Z18, Z18, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z6, Z22, Z21
+	VMULPS       Z18, Z21, Z22
+	VFMADD231PS  Z18, Z19, Z22
+	JMP          focusdone656
 
-focusnot5_624:
+focusnot5_656:
 	CMPQ        R10, $+7
-	JGE         focusnot6_624
-	VMULPS      Z16, Z16, Z18
+	JGE         focusnot6_656
+	VMULPS      Z22, Z22, Z18
 	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z18, Z19
-	JMP         focusdone624
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z22, Z19, Z19
+	VFMADD231PS Z22, Z18, Z19
+	VMOVAPS     Z19, Z22
+	JMP         focusdone656
 
-focusnot6_624:
+focusnot6_656:
 	CMPQ        R10, $+8
-	JGE         focusnot7_624
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VADDPS      Z18, Z18, Z21
-	VMULPS      Z19, Z21, Z19
-	VFMADD231PS Z18, Z18, Z19
-	JMP         focusdone624
+	JGE         focusnot7_656
+	VMULPS      Z22, Z22, Z18
+	VFMSUB213PS Z18, Z22, Z22
+	VADDPS      Z18, Z18, Z19
+	VMULPS      Z22, Z19, Z22
+	VFMADD231PS Z18, Z18, Z22
+	JMP         focusdone656
 
-focusnot7_624:
+focusnot7_656:
 	CMPQ        R10, $+9
-	JGE         focusnot8_624
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z19, Z19, Z18
-	VADDPS      Z19, Z19, Z22
-	VFMSUB213PS Z18, Z19, Z19
-	VFMADD231PS Z21, Z22, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z18, Z19
-	JMP         focusdone624
+	JGE         focusnot8_656
+	VMULPS      Z22, Z22, Z18
+	VMOVAPS     Z18, Z19
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z18, Z18, Z21
+	VADDPS      Z18, Z18, Z23
+	VFMSUB213PS Z21, Z18, Z18
+	VFMADD231PS Z19, Z23, Z18
+	VMULPS      Z22, Z18, Z18
+	VFMADD231PS Z22, Z21, Z18
+	VMOVAPS     Z18, Z22
+	JMP         focusdone656
 
-focusnot8_624:
-	LEAQ         20(R9), R11
+focusnot8_656:
+	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z18
-	VBROADCASTSS 4(R11), Z21
-	VBROADCASTSS 8(R11), Z22
+	VBROADCASTSS 4(R11), Z19
+	VBROADCASTSS 8(R11), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD      Z14, Z19, Z23
+	VPANDD      Z14, Z22, Z23
 	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
 	VCVTDQ2PS   Z23, Z25
 	VPSUBD.BCST consts<>+1760(SB), Z25, Z25
@@ -26760,94 +32584,94 @@ focusnot8_624:
 	VADDPS      Z27, Z25, Z25
 	VMULPS      Z25, Z18, Z27
 	VFMSUB213PS Z27, Z18, Z25
-	VFMADD213PS Z27, Z21, Z24
+	VFMADD213PS Z27, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      Z5, Z24, Z30
 	VSUBPS      Z5, Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z21, Z27
+	VFMADD231PS Z28, Z19, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
 	VFMADD231PS Z26, Z18, Z25
-	VFMADD231PS Z28, Z22, Z25
-	VFMADD231PS Z29, Z21, Z25
-	VADDPS      Z25, Z27, Z21
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z19, Z25
+	VADDPS      Z25, Z27, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z22
-	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
-	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
-	VMULPS           Z21, Z21, Z25
-	VMULPS           Z22, Z25, Z22
-	VFMADD231PS.BCST consts<>+160(SB), Z21, Z22
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z21
+	VMULPS           Z19, Z19, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS.BCST consts<>+160(SB), Z19, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z19
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z22, Z21, Z25
+	VFMADD231PS      Z21, Z19, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  Z5, Z30, Z22
-	VPSRAD  $0x03, Z22, Z22
-	VADDPS  Z25, Z21, Z26
-	VPSLLD  $0x17, Z22, Z27
+	VPSUBD  Z5, Z30, Z21
+	VPSRAD  $0x03, Z21, Z21
+	VADDPS  Z25, Z19, Z26
+	VPSLLD  $0x17, Z21, Z27
 	VPADDD  Z27, Z26, Z27
 	VPMINUD Z0, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD    Z28, Z28, Z28
-	VPMINSD   Z28, Z22, Z22
-	VPSUBD    Z22, Z3, Z22
-	VPSLLD    $0x17, Z22, Z22
-	VADDPS    Z21, Z22, Z28
-	VSUBPS    Z22, Z28, Z29
-	VSUBPS    Z29, Z21, Z21
-	VADDPS    Z25, Z21, Z21
-	VADDPS    Z21, Z28, Z21
-	VCMPPS    $0x11, Z22, Z26, K2
-	VPSUBD    Z22, Z21, Z21
-	VBLENDMPS Z21, Z27, K2, Z21
+	VPMINSD   Z28, Z21, Z21
+	VPSUBD    Z21, Z3, Z21
+	VPSLLD    $0x17, Z21, Z21
+	VADDPS    Z19, Z21, Z28
+	VSUBPS    Z21, Z28, Z29
+	VSUBPS    Z29, Z19, Z19
+	VADDPS    Z25, Z19, Z19
+	VADDPS    Z19, Z28, Z19
+	VCMPPS    $0x11, Z21, Z26, K2
+	VPSUBD    Z21, Z19, Z19
+	VBLENDMPS Z19, Z27, K2, Z19
 
 	// overflow, underflow, x = 0 and Inf
 	VCMPPS      $0x11, Z24, Z4, K2
-	VBLENDMPS   Z0, Z21, K2, Z21
+	VBLENDMPS   Z0, Z19, K2, Z19
 	VCMPPS.BCST $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
-	VPXORD      Z22, Z22, Z22
-	VPCMPD      $0x00, Z22, Z23, K2
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z21, Z19, K2, Z19
+	VPXORD      Z21, Z21, Z21
+	VPCMPD      $0x00, Z21, Z23, K2
 	VPMOVD2M    Z18, K3
-	VPXORD      Z22, Z22, Z22
-	VBLENDMPS   Z0, Z22, K3, Z22
-	VBLENDMPS   Z22, Z21, K2, Z21
+	VPXORD      Z21, Z21, Z21
+	VBLENDMPS   Z0, Z21, K3, Z21
+	VBLENDMPS   Z21, Z19, K2, Z19
 	VPCMPD      $0x00, Z0, Z23, K2
 	VPMOVD2M    Z18, K3
 	VPXORD      Z18, Z18, Z18
 	VBLENDMPS   Z18, Z0, K3, Z18
-	VBLENDMPS   Z18, Z21, K2, Z18
+	VBLENDMPS   Z18, Z19, K2, Z18
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Z21
-	VPANDD       Z21, Z19, Z21
-	VPORD        Z21, Z18, Z18
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z21, Z23, K2
+	VBROADCASTSS 12(R11), Z19
+	VPANDD       Z19, Z22, Z19
+	VPORD        Z19, Z18, Z18
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x06, Z19, Z23, K2
 	VPCMPD       $0x06, Z23, Z0, K3
 	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R11), Z21
-	VPANDD       Z21, Z19, Z19
+	VBROADCASTSS 16(R11), Z19
+	VPANDD       Z19, Z22, Z19
 	VPXORD       Z21, Z21, Z21
 	VPCMPD       $0x06, Z19, Z21, K3
 	KANDW        K2, K3, K2
 	VPCMPD       $0x06, Z0, Z23, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z7, Z18, K2, Z19
+	VBLENDMPS    Z7, Z18, K2, Z22
 
-focusdone624:
+focusdone656:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
-	VCMPPS.BCST $0x12, consts<>+2112(SB), Z15, K2
-	VMULPS      Z19, Z15, Z18
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z15, K2
+	VMULPS      Z22, Z15, Z18
 	VBLENDMPS   Z18, Z15, K2, Z15
 	VPMINUD     Z7, Z15, Z15
-	VMULPS      Z19, Z17, Z17
+	VMULPS      Z22, Z17, Z17
 	VMULPS      Z20, Z17, Z17
 	VMOVUPS     Z15, K1, (CX)
 	VMOVUPS     Z17, K1, (DX)
@@ -26893,13 +32717,13 @@ block:
 	VSUBPS  Y4, Y5, Y7
 
 	// q = 1 - e^-l
-	VBROADCASTSS consts<>+2400(SB), Y8
-	VFMADD213PS  consts<>+2432(SB), Y4, Y8
-	VFMADD213PS  consts<>+2464(SB), Y4, Y8
+	VBROADCASTSS consts<>+2464(SB), Y8
 	VFMADD213PS  consts<>+2496(SB), Y4, Y8
 	VFMADD213PS  consts<>+2528(SB), Y4, Y8
+	VFMADD213PS  consts<>+2560(SB), Y4, Y8
+	VFMADD213PS  consts<>+2592(SB), Y4, Y8
 	VFMADD213PS  Y1, Y8, Y4
-	VCMPPS       $0x11, consts<>+2752(SB), Y7, Y8
+	VCMPPS       $0x11, consts<>+3104(SB), Y7, Y8
 	VMULPS       Y4, Y7, Y4
 	VSUBPS       Y3, Y1, Y9
 	VBLENDVPS    Y8, Y4, Y9, Y4
@@ -26918,94 +32742,96 @@ block:
 	VCMPPS       $0x00, Y7, Y7, Y7
 	VPAND        Y9, Y7, Y7
 	VBLENDVPS    Y7, Y5, Y3, Y3
-	VMOVAPS      Y4, Y7
+	VMOVAPS      Y4, Y10
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_649
-	VMULPS Y4, Y4, Y7
-	JMP    focusdone649
+	JGE    focusnot0_681
+	VMULPS Y10, Y10, Y10
+	JMP    focusdone681
 
-focusnot0_649:
+focusnot0_681:
 	CMPQ    R10, $+2
-	JGE     focusnot1_649
-	VMOVAPS Y1, Y7
-	JMP     focusdone649
+	JGE     focusnot1_681
+	VMOVAPS Y1, Y10
+	JMP     focusdone681
 
-focusnot1_649:
+focusnot1_681:
 	CMPQ R10, $+3
-	JGE  focusnot2_649
-	JMP  focusdone649
+	JGE  focusnot2_681
+	JMP  focusdone681
 
-focusnot2_649:
+focusnot2_681:
 	CMPQ    R10, $+4
-	JGE     focusnot3_649
-	VSQRTPS Y4, Y7
-	JMP     focusdone649
+	JGE     focusnot3_681
+	VSQRTPS Y10, Y10
+	JMP     focusdone681
 
-focusnot3_649:
+focusnot3_681:
 	CMPQ         R10, $+5
-	JGE          focusnot4_649
-	VSQRTPS      Y4, Y5
-	VMOVAPS      Y4, Y7
+	JGE          focusnot4_681
+	VSQRTPS      Y10, Y5
+	VMOVAPS      Y10, Y7
 	VFNMADD231PS Y5, Y5, Y7
-	VMULPS       consts<>+2080(SB), Y5, Y9
+	VMULPS       consts<>+2144(SB), Y5, Y9
 	VMULPS       Y9, Y7, Y7
-	VFMADD231PS  Y5, Y4, Y7
-	JMP          focusdone649
+	VFMADD231PS  Y5, Y10, Y7
+	VMOVAPS      Y7, Y10
+	JMP          focusdone681
 
-focusnot4_649:
+focusnot4_681:
 	CMPQ         R10, $+6
-	JGE          focusnot5_649
-	VSQRTPS      Y4, Y5
-	VMULPS       Y4, Y4, Y9
-	VMOVAPS      Y9, Y7
-	VFMSUB231PS  Y4, Y4, Y7
-	VMOVAPS      Y4, Y10
-	VFNMADD231PS Y5, Y5, Y10
-	VMULPS       Y10, Y4, Y10
-	VFMADD231PS  consts<>+2080(SB), Y10, Y7
-	VMULPS       Y5, Y7, Y7
-	VFMADD231PS  Y5, Y9, Y7
-	JMP          focusdone649
+	JGE          focusnot5_681
+	VSQRTPS      Y10, Y5
+	VMULPS       Y10, Y10, Y7
+	VMOVAPS      Y7, Y9
+	VFMSUB231PS  Y10, Y10, Y9
+	VMOVAPS      Y10, Y11
+	VFNMADD231PS Y5, Y5, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  consts<>+2144(SB), Y10, Y9
+	VMULPS       Y5, Y9, Y10
+	VFMADD231PS  Y5, Y7, Y10
+	JMP          focusdone681
 
-focusnot5_649:
+focusnot5_681:
 	CMPQ        R10, $+7
-	JGE         focusnot6_649
-	VMULPS      Y4, Y4, Y5
+	JGE         focusnot6_681
+	VMULPS      Y10, Y10, Y5
 	VMOVAPS     Y5, Y7
-	VFMSUB231PS Y4, Y4, Y7
-	VMULPS      Y4, Y7, Y7
-	VFMADD231PS Y4, Y5, Y7
-	JMP         focusdone649
+	VFMSUB231PS Y10, Y10, Y7
+	VMULPS      Y10, Y7, Y7
+	VFMADD231PS Y10, Y5, Y7
+	VMOVAPS     Y7, Y10
+	JMP         focusdone681
 
-focusnot6_649:
+focusnot6_681:
 	CMPQ        R10, $+8
-	JGE         focusnot7_649
-	VMULPS      Y4, Y4, Y5
-	VMOVAPS     Y5, Y7
-	VFMSUB231PS Y4, Y4, Y7
-	VADDPS      Y5, Y5, Y9
-	VMULPS      Y7, Y9, Y7
-	VFMADD231PS Y5, Y5, Y7
-	JMP         focusdone649
+	JGE         focusnot7_681
+	VMULPS      Y10, Y10, Y5
+	VFMSUB213PS Y5, Y10, Y10
+	VADDPS      Y5, Y5, Y7
+	VMULPS      Y10, Y7, Y10
+	VFMADD231PS Y5, Y5, Y10
+	JMP         focusdone681
 
-focusnot7_649:
+focusnot7_681:
 	CMPQ        R10, $+9
-	JGE         focusnot8_649
-	VMULPS      Y4, Y4, Y7
-	VMOVAPS     Y7, Y9
-	VFMSUB231PS Y4, Y4, Y9
-	VMULPS      Y7, Y7, Y5
-	VADDPS      Y7, Y7, Y10
-	VFMSUB213PS Y5, Y7, Y7
-	VFMADD231PS Y9, Y10, Y7
-	VMULPS      Y4, Y7, Y7
-	VFMADD231PS Y4, Y5, Y7
-	JMP         focusdone649
+	JGE         focusnot8_681
+	VMULPS      Y10, Y10, Y5
+	VMOVAPS     Y5, Y7
+	VFMSUB231PS Y10, Y10, Y7
+	VMULPS      Y5, Y5, Y9
+	VADDPS      Y5, Y5, Y11
+	VFMSUB213PS Y9, Y5, Y5
+	VFMADD231PS Y7, Y11, Y5
+	VMULPS      Y10, Y5, Y5
+	VFMADD231PS Y10, Y9, Y5
+	VMOVAPS     Y5, Y10
+	JMP         focusdone681
 
-focusnot8_649:
-	LEAQ         20(R9), R11
+focusnot8_681:
+	LEAQ         24(R9), R11
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y6, 32(SP)
 	VMOVUPS      Y8, 64(SP)
@@ -27015,71 +32841,71 @@ focusnot8_649:
 	VBROADCASTSS 8(R11), Y5
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+0(SB), Y7, Y6
-	VPSUBD    consts<>+1248(SB), Y6, Y8
-	VCVTDQ2PS Y6, Y9
-	VPSUBD    consts<>+1760(SB), Y9, Y9
-	VPCMPGTD  Y6, Y2, Y10
-	VBLENDVPS Y10, Y9, Y8, Y8
-	VPSRAD    $0x17, Y8, Y9
-	VPSRLD    $0x14, Y8, Y10
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y9, Y9
+	VPAND     consts<>+32(SB), Y10, Y6
+	VPSUBD    consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS Y6, Y8
+	VPSUBD    consts<>+1760(SB), Y8, Y8
+	VPCMPGTD  Y6, Y2, Y9
+	VBLENDVPS Y9, Y8, Y7, Y7
+	VPSRAD    $0x17, Y7, Y8
+	VPSRLD    $0x14, Y7, Y9
+	VPAND     consts<>+1280(SB), Y7, Y7
+	VPADDD    consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS Y8, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
+	VPERMPS      pow_r<>+0(SB), Y9, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  Y11, Y7, Y12
+	VSUBPS       Y12, Y7, Y13
+	VFMADD231PS  Y11, Y7, Y13
+	VMULPS       Y7, Y7, Y11
 	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y11, Y7
+	VFMADD231PS  Y14, Y7, Y13
+	VADDPS       Y13, Y12, Y7
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y9, Y11
+	VADDPS      Y11, Y8, Y8
+	VMULPS      Y8, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y8
+	VFMADD213PS Y11, Y4, Y7
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
+	VADDPS      consts<>+1536(SB), Y7, Y14
 	VSUBPS      consts<>+1536(SB), Y14, Y15
 	VSUBPS      Y15, Y11, Y11
 	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y5, Y9
-	VFMADD231PS Y13, Y4, Y9
-	VADDPS      Y9, Y11, Y4
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y12, Y5, Y8
+	VFMADD231PS Y13, Y4, Y8
+	VADDPS      Y8, Y11, Y4
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS consts<>+1568(SB), Y5
 	VFMADD213PS  consts<>+1600(SB), Y4, Y5
 	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y9
-	VMULPS       Y5, Y9, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
 	VFMADD231PS  consts<>+160(SB), Y4, Y5
 	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y5, Y4, Y9
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y14, Y5
 	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y9, Y4, Y10
+	VADDPS  Y8, Y4, Y9
 	VPSLLD  $0x17, Y5, Y11
-	VPADDD  Y11, Y10, Y11
+	VPADDD  Y11, Y9, Y11
 	VPMINUD Y0, Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
@@ -27091,57 +32917,57 @@ focusnot8_649:
 	VADDPS       Y4, Y5, Y12
 	VSUBPS       Y5, Y12, Y13
 	VSUBPS       Y13, Y4, Y4
-	VADDPS       Y9, Y4, Y4
+	VADDPS       Y8, Y4, Y4
 	VADDPS       Y4, Y12, Y4
-	VCMPPS       $0x11, Y5, Y10, Y9
+	VCMPPS       $0x11, Y5, Y9, Y8
 	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y9, Y4, Y11, Y4
+	VBLENDVPS    Y8, Y4, Y11, Y4
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y8, Y5, Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y5
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y5, Y8, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPCMPEQD     Y5, Y6, Y5
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, Y0, Y8, Y8
-	VBLENDVPS    Y5, Y8, Y4, Y4
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y0, Y7, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
 	VPCMPEQD     Y0, Y6, Y5
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, Y8, Y0, Y3
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y7, Y0, Y3
 	VBLENDVPS    Y5, Y3, Y4, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R11), Y4
-	VPAND        Y4, Y7, Y4
+	VPAND        Y4, Y10, Y4
 	VPOR         Y4, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y4, Y6, Y4
 	VPCMPGTD     Y6, Y0, Y5
 	VPAND        Y4, Y5, Y4
 	VBROADCASTSS 16(R11), Y5
-	VPAND        Y5, Y7, Y5
+	VPAND        Y5, Y10, Y5
 	VPXOR        Y7, Y7, Y7
 	VPCMPGTD     Y5, Y7, Y5
 	VPAND        Y4, Y5, Y4
 	VPCMPGTD     Y0, Y6, Y5
 	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y7
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
 	VMOVUPS      (SP), Y4
 	VMOVUPS      32(SP), Y6
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y3
 
-focusdone649:
+focusdone681:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
-	VCMPPS    $0x12, consts<>+2112(SB), Y3, Y5
-	VMULPS    Y7, Y3, Y9
-	VBLENDVPS Y5, Y9, Y3, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
+	VMULPS    Y10, Y3, Y7
+	VBLENDVPS Y5, Y7, Y3, Y3
 	VPMINUD   consts<>+608(SB), Y3, Y3
-	VMULPS    Y7, Y6, Y5
+	VMULPS    Y10, Y6, Y5
 	VMULPS    Y8, Y5, Y5
 	VMOVUPS   Y3, (CX)
 	VMOVUPS   Y5, (DX)
@@ -27184,13 +33010,13 @@ vector:
 	VSUBPS     Y5, Y7, Y6
 
 	// q = 1 - e^-l
-	VBROADCASTSS consts<>+2400(SB), Y8
-	VFMADD213PS  consts<>+2432(SB), Y5, Y8
-	VFMADD213PS  consts<>+2464(SB), Y5, Y8
+	VBROADCASTSS consts<>+2464(SB), Y8
 	VFMADD213PS  consts<>+2496(SB), Y5, Y8
 	VFMADD213PS  consts<>+2528(SB), Y5, Y8
+	VFMADD213PS  consts<>+2560(SB), Y5, Y8
+	VFMADD213PS  consts<>+2592(SB), Y5, Y8
 	VFMADD213PS  Y1, Y8, Y5
-	VCMPPS       $0x11, consts<>+2752(SB), Y6, Y8
+	VCMPPS       $0x11, consts<>+3104(SB), Y6, Y8
 	VMULPS       Y5, Y6, Y5
 	VSUBPS       Y4, Y1, Y9
 	VBLENDVPS    Y8, Y5, Y9, Y9
@@ -27209,94 +33035,96 @@ vector:
 	VCMPPS       $0x00, Y6, Y6, Y6
 	VPAND        Y8, Y6, Y6
 	VBLENDVPS    Y6, Y7, Y4, Y4
-	VMOVAPS      Y9, Y7
+	VMOVAPS      Y9, Y10
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_650
-	VMULPS Y9, Y9, Y7
-	JMP    focusdone650
+	JGE    focusnot0_682
+	VMULPS Y10, Y10, Y10
+	JMP    focusdone682
 
-focusnot0_650:
+focusnot0_682:
 	CMPQ    R10, $+2
-	JGE     focusnot1_650
-	VMOVAPS Y1, Y7
-	JMP     focusdone650
+	JGE     focusnot1_682
+	VMOVAPS Y1, Y10
+	JMP     focusdone682
 
-focusnot1_650:
+focusnot1_682:
 	CMPQ R10, $+3
-	JGE  focusnot2_650
-	JMP  focusdone650
+	JGE  focusnot2_682
+	JMP  focusdone682
 
-focusnot2_650:
+focusnot2_682:
 	CMPQ    R10, $+4
-	JGE     focusnot3_650
-	VSQRTPS Y9, Y7
-	JMP     focusdone650
+	JGE     focusnot3_682
+	VSQRTPS Y10, Y10
+	JMP     focusdone682
 
-focusnot3_650:
+focusnot3_682:
 	CMPQ         R10, $+5
-	JGE          focusnot4_650
-	VSQRTPS      Y9, Y6
-	VMOVAPS      Y9, Y7
+	JGE          focusnot4_682
+	VSQRTPS      Y10, Y6
+	VMOVAPS      Y10, Y7
 	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2080(SB), Y6, Y8
+	VMULPS       consts<>+2144(SB), Y6, Y8
 	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y6, Y9, Y7
-	JMP          focusdone650
+	VFMADD231PS  Y6, Y10, Y7
+	VMOVAPS      Y7, Y10
+	JMP          focusdone682
 
-focusnot4_650:
+focusnot4_682:
 	CMPQ         R10, $+6
-	JGE          focusnot5_650
-	VSQRTPS      Y9, Y6
-	VMULPS       Y9, Y9, Y8
-	VMOVAPS      Y8, Y7
-	VFMSUB231PS  Y9, Y9, Y7
-	VMOVAPS      Y9, Y10
-	VFNMADD231PS Y6, Y6, Y10
-	VMULPS       Y10, Y9, Y10
-	VFMADD231PS  consts<>+2080(SB), Y10, Y7
-	VMULPS       Y6, Y7, Y7
-	VFMADD231PS  Y6, Y8, Y7
-	JMP          focusdone650
+	JGE          focusnot5_682
+	VSQRTPS      Y10, Y6
+	VMULPS       Y10, Y10, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y10, Y10, Y8
+	VMOVAPS      Y10, Y11
+	VFNMADD231PS Y6, Y6, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  consts<>+2144(SB), Y10, Y8
+	VMULPS       Y6, Y8, Y10
+	VFMADD231PS  Y6, Y7, Y10
+	JMP          focusdone682
 
-focusnot5_650:
+focusnot5_682:
 	CMPQ        R10, $+7
-	JGE         focusnot6_650
-	VMULPS      Y9, Y9, Y6
+	JGE         focusnot6_682
+	VMULPS      Y10, Y10, Y6
 	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y9, Y9, Y7
-	VMULPS      Y9, Y7, Y7
-	VFMADD231PS Y9, Y6, Y7
-	JMP         focusdone650
+	VFMSUB231PS Y10, Y10, Y7
+	VMULPS      Y10, Y7, Y7
+	VFMADD231PS Y10, Y6, Y7
+	VMOVAPS     Y7, Y10
+	JMP         focusdone682
 
-focusnot6_650:
+focusnot6_682:
 	CMPQ        R10, $+8
-	JGE         focusnot7_650
-	VMULPS      Y9, Y9, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y9, Y9, Y7
-	VADDPS      Y6, Y6, Y8
-	VMULPS      Y7, Y8, Y7
-	VFMADD231PS Y6, Y6, Y7
-	JMP         focusdone650
+	JGE         focusnot7_682
+	VMULPS      Y10, Y10, Y6
+	VFMSUB213PS Y6, Y10, Y10
+	VADDPS      Y6, Y6, Y7
+	VMULPS      Y10, Y7, Y10
+	VFMADD231PS Y6, Y6, Y10
+	JMP         focusdone682
 
-focusnot7_650:
+focusnot7_682:
 	CMPQ        R10, $+9
-	JGE         focusnot8_650
-	VMULPS      Y9, Y9, Y7
-	VMOVAPS     Y7, Y8
-	VFMSUB231PS Y9, Y9, Y8
-	VMULPS      Y7, Y7, Y6
-	VADDPS      Y7, Y7, Y10
-	VFMSUB213PS Y6, Y7, Y7
-	VFMADD231PS Y8, Y10, Y7
-	VMULPS      Y9, Y7, Y7
-	VFMADD231PS Y9, Y6, Y7
-	JMP         focusdone650
+	JGE         focusnot8_682
+	VMULPS      Y10, Y10, Y6
+	VMOVAPS     Y6, Y7
+	VFMSUB231PS Y10, Y10, Y7
+	VMULPS      Y6, Y6, Y8
+	VADDPS      Y6, Y6, Y11
+	VFMSUB213PS Y8, Y6, Y6
+	VFMADD231PS Y7, Y11, Y6
+	VMULPS      Y10, Y6, Y6
+	VFMADD231PS Y10, Y8, Y6
+	VMOVAPS     Y6, Y10
+	JMP         focusdone682
 
-focusnot8_650:
-	LEAQ         20(R9), R11
+focusnot8_682:
+	LEAQ         24(R9), R11
 	VMOVUPS      Y9, (SP)
 	VMOVUPS      Y3, 32(SP)
 	VMOVUPS      Y5, 64(SP)
@@ -27306,71 +33134,71 @@ focusnot8_650:
 	VBROADCASTSS 8(R11), Y5
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+0(SB), Y7, Y6
-	VPSUBD    consts<>+1248(SB), Y6, Y8
-	VCVTDQ2PS Y6, Y9
-	VPSUBD    consts<>+1760(SB), Y9, Y9
-	VPCMPGTD  Y6, Y2, Y10
-	VBLENDVPS Y10, Y9, Y8, Y8
-	VPSRAD    $0x17, Y8, Y9
-	VPSRLD    $0x14, Y8, Y10
-	VPAND     consts<>+1280(SB), Y8, Y8
-	VPADDD    consts<>+1312(SB), Y8, Y8
-	VCVTDQ2PS Y9, Y9
+	VPAND     consts<>+32(SB), Y10, Y6
+	VPSUBD    consts<>+1248(SB), Y6, Y7
+	VCVTDQ2PS Y6, Y8
+	VPSUBD    consts<>+1760(SB), Y8, Y8
+	VPCMPGTD  Y6, Y2, Y9
+	VBLENDVPS Y9, Y8, Y7, Y7
+	VPSRAD    $0x17, Y7, Y8
+	VPSRLD    $0x14, Y7, Y9
+	VPAND     consts<>+1280(SB), Y7, Y7
+	VPADDD    consts<>+1312(SB), Y7, Y7
+	VCVTDQ2PS Y8, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS      pow_r<>+0(SB), Y10, Y11
-	VFMADD213PS  consts<>+672(SB), Y11, Y8
-	VMULPS       consts<>+1344(SB), Y8, Y11
-	VMOVAPS      Y8, Y12
-	VFMADD231PS  Y11, Y8, Y12
-	VSUBPS       Y12, Y8, Y13
-	VFMADD231PS  Y11, Y8, Y13
-	VMULPS       Y8, Y8, Y11
+	VPERMPS      pow_r<>+0(SB), Y9, Y11
+	VFMADD213PS  consts<>+672(SB), Y11, Y7
+	VMULPS       consts<>+1344(SB), Y7, Y11
+	VMOVAPS      Y7, Y12
+	VFMADD231PS  Y11, Y7, Y12
+	VSUBPS       Y12, Y7, Y13
+	VFMADD231PS  Y11, Y7, Y13
+	VMULPS       Y7, Y7, Y11
 	VBROADCASTSS consts<>+1376(SB), Y14
-	VFMADD213PS  consts<>+1408(SB), Y8, Y14
-	VFMADD213PS  consts<>+1440(SB), Y8, Y14
-	VFMADD213PS  consts<>+1472(SB), Y8, Y14
-	VFMADD213PS  consts<>+1504(SB), Y8, Y14
-	VMULPS       Y8, Y11, Y8
-	VFMADD231PS  Y14, Y8, Y13
-	VADDPS       Y13, Y12, Y8
+	VFMADD213PS  consts<>+1408(SB), Y7, Y14
+	VFMADD213PS  consts<>+1440(SB), Y7, Y14
+	VFMADD213PS  consts<>+1472(SB), Y7, Y14
+	VFMADD213PS  consts<>+1504(SB), Y7, Y14
+	VMULPS       Y7, Y11, Y7
+	VFMADD231PS  Y14, Y7, Y13
+	VADDPS       Y13, Y12, Y7
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y10, Y11
-	VADDPS      Y11, Y9, Y9
-	VMULPS      Y9, Y3, Y11
-	VFMSUB213PS Y11, Y3, Y9
-	VFMADD213PS Y11, Y4, Y8
+	VPERMPS     pow_th<>+0(SB), Y9, Y11
+	VADDPS      Y11, Y8, Y8
+	VMULPS      Y8, Y3, Y11
+	VFMSUB213PS Y11, Y3, Y8
+	VFMADD213PS Y11, Y4, Y7
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y8, Y14
+	VADDPS      consts<>+1536(SB), Y7, Y14
 	VSUBPS      consts<>+1536(SB), Y14, Y15
 	VSUBPS      Y15, Y11, Y11
 	VFMADD231PS Y12, Y4, Y11
-	VPERMPS     pow_tl<>+0(SB), Y10, Y10
-	VFMADD231PS Y10, Y3, Y9
-	VFMADD231PS Y12, Y5, Y9
-	VFMADD231PS Y13, Y4, Y9
-	VADDPS      Y9, Y11, Y4
+	VPERMPS     pow_tl<>+0(SB), Y9, Y9
+	VFMADD231PS Y9, Y3, Y8
+	VFMADD231PS Y12, Y5, Y8
+	VFMADD231PS Y13, Y4, Y8
+	VADDPS      Y8, Y11, Y4
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VBROADCASTSS consts<>+1568(SB), Y5
 	VFMADD213PS  consts<>+1600(SB), Y4, Y5
 	VFMADD213PS  consts<>+1632(SB), Y4, Y5
-	VMULPS       Y4, Y4, Y9
-	VMULPS       Y5, Y9, Y5
+	VMULPS       Y4, Y4, Y8
+	VMULPS       Y5, Y8, Y5
 	VFMADD231PS  consts<>+160(SB), Y4, Y5
 	VPERMPS      pow_full_hi<>+0(SB), Y14, Y4
-	VPERMPS      pow_full_lo<>+0(SB), Y14, Y9
-	VFMADD231PS  Y5, Y4, Y9
+	VPERMPS      pow_full_lo<>+0(SB), Y14, Y8
+	VFMADD231PS  Y5, Y4, Y8
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y14, Y5
 	VPSRAD  $0x03, Y5, Y5
-	VADDPS  Y9, Y4, Y10
+	VADDPS  Y8, Y4, Y9
 	VPSLLD  $0x17, Y5, Y11
-	VPADDD  Y11, Y10, Y11
+	VPADDD  Y11, Y9, Y11
 	VPMINUD Y0, Y11, Y11
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
@@ -27382,57 +33210,57 @@ focusnot8_650:
 	VADDPS       Y4, Y5, Y12
 	VSUBPS       Y5, Y12, Y13
 	VSUBPS       Y13, Y4, Y4
-	VADDPS       Y9, Y4, Y4
+	VADDPS       Y8, Y4, Y4
 	VADDPS       Y4, Y12, Y4
-	VCMPPS       $0x11, Y5, Y10, Y9
+	VCMPPS       $0x11, Y5, Y9, Y8
 	VPSUBD       Y5, Y4, Y4
-	VBLENDVPS    Y9, Y4, Y11, Y4
+	VBLENDVPS    Y8, Y4, Y11, Y4
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS consts<>+1824(SB), Y5
-	VCMPPS       $0x11, Y8, Y5, Y5
+	VCMPPS       $0x11, Y7, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y4, Y4
-	VCMPPS       $0x11, consts<>+1856(SB), Y8, Y5
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y5, Y8, Y4, Y4
+	VCMPPS       $0x11, consts<>+1856(SB), Y7, Y5
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
 	VPXOR        Y5, Y5, Y5
 	VPCMPEQD     Y5, Y6, Y5
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, Y0, Y8, Y8
-	VBLENDVPS    Y5, Y8, Y4, Y4
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y0, Y7, Y7
+	VBLENDVPS    Y5, Y7, Y4, Y4
 	VPCMPEQD     Y0, Y6, Y5
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y3, Y8, Y0, Y3
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y3, Y7, Y0, Y3
 	VBLENDVPS    Y5, Y3, Y4, Y3
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R11), Y4
-	VPAND        Y4, Y7, Y4
+	VPAND        Y4, Y10, Y4
 	VPOR         Y4, Y3, Y3
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y4, Y6, Y4
 	VPCMPGTD     Y6, Y0, Y5
 	VPAND        Y4, Y5, Y4
 	VBROADCASTSS 16(R11), Y5
-	VPAND        Y5, Y7, Y5
+	VPAND        Y5, Y10, Y5
 	VPXOR        Y7, Y7, Y7
 	VPCMPGTD     Y5, Y7, Y5
 	VPAND        Y4, Y5, Y4
 	VPCMPGTD     Y0, Y6, Y5
 	VPOR         Y4, Y5, Y4
-	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y7
+	VBLENDVPS    Y4, consts<>+608(SB), Y3, Y10
 	VMOVUPS      (SP), Y9
 	VMOVUPS      32(SP), Y3
 	VMOVUPS      64(SP), Y5
 	VMOVUPS      96(SP), Y4
 
-focusdone650:
+focusdone682:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
-	VCMPPS    $0x12, consts<>+2112(SB), Y4, Y6
-	VMULPS    Y7, Y4, Y8
-	VBLENDVPS Y6, Y8, Y4, Y4
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
+	VMULPS    Y10, Y4, Y7
+	VBLENDVPS Y6, Y7, Y4, Y4
 	VPMINUD   consts<>+608(SB), Y4, Y4
-	VMULPS    Y7, Y3, Y3
+	VMULPS    Y10, Y3, Y3
 	VMULPS    Y5, Y3, Y3
 	CMPQ      AX, $+8
 	JLT       partless1
@@ -27523,6 +33351,210 @@ partdone3:
 	JGE  vector
 
 done:
+	VZEROUPPER
+	RET
+
+// func addTermsAVX512(total *[16]float64, x *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addTermsAVX512(SB), NOSPLIT, $0-24
+	MOVQ total+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+	CMPQ CX, $+64
+	JLT  add_few
+
+add_round:
+	VMOVUPS       (DX), Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z1, Z1
+	VMOVUPS       Z1, (AX)
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPS       Z0, 64(AX)
+	VMOVUPS       64(DX), Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z1, Z1
+	VMOVUPS       Z1, (AX)
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPS       Z0, 64(AX)
+	VMOVUPS       128(DX), Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z1, Z1
+	VMOVUPS       Z1, (AX)
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPS       Z0, 64(AX)
+	VMOVUPS       192(DX), Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z1, Z1
+	VMOVUPS       Z1, (AX)
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPS       Z0, 64(AX)
+	ADDQ          $+256, DX
+	ADDQ          $-64, CX
+	CMPQ          CX, $+64
+	JGE           add_round
+
+add_few:
+	CMPQ CX, $+16
+	JLT  add_part
+
+add_tile:
+	VMOVUPS       (DX), Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z1, Z1
+	VMOVUPS       Z1, (AX)
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPS       Z0, 64(AX)
+	ADDQ          $+64, DX
+	ADDQ          $-16, CX
+	CMPQ          CX, $+16
+	JGE           add_tile
+
+add_part:
+	CMPQ          CX, $+1
+	JLT           add_done
+	MOVL          $0x0000ffff, BX
+	BZHIL         CX, BX, BX
+	KMOVW         BX, K1
+	VPXORD        Z0, Z0, Z0
+	VMOVUPS       (DX), K1, Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z1, Z1
+	VMOVUPS       Z1, (AX)
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPS       Z0, 64(AX)
+
+add_done:
+	VZEROUPPER
+	RET
+
+// func addTermsAVX2(total *[16]float64, x *float32, n int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·addTermsAVX2(SB), NOSPLIT, $0-24
+	MOVQ total+0(FP), AX
+	MOVQ n+16(FP), CX
+	MOVQ x+8(FP), DX
+	CMPQ CX, $+32
+	JLT  add_few
+
+add_round:
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y1
+	VCVTPS2PD    X0, Y2
+	VEXTRACTF128 $0x01, Y0, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	VCVTPS2PD    X1, Y0
+	VEXTRACTF128 $0x01, Y1, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPS      Y0, 64(AX)
+	VADDPD       96(AX), Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	VMOVUPS      64(DX), Y0
+	VMOVUPS      96(DX), Y1
+	VCVTPS2PD    X0, Y2
+	VEXTRACTF128 $0x01, Y0, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	VCVTPS2PD    X1, Y0
+	VEXTRACTF128 $0x01, Y1, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPS      Y0, 64(AX)
+	VADDPD       96(AX), Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	ADDQ         $+128, DX
+	ADDQ         $-32, CX
+	CMPQ         CX, $+32
+	JGE          add_round
+
+add_few:
+	CMPQ CX, $+16
+	JLT  add_part
+
+add_tile:
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y1
+	VCVTPS2PD    X0, Y2
+	VEXTRACTF128 $0x01, Y0, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	VCVTPS2PD    X1, Y0
+	VEXTRACTF128 $0x01, Y1, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPS      Y0, 64(AX)
+	VADDPD       96(AX), Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	ADDQ         $+64, DX
+	ADDQ         $-16, CX
+	CMPQ         CX, $+16
+	JGE          add_tile
+
+add_part:
+	CMPQ         CX, $+1
+	JLT          add_done
+	MOVQ         $0x00000008, BX
+	MOVQ         CX, SI
+	CMPQ         SI, BX
+	CMOVQGT      BX, SI
+	NEGQ         SI
+	LEAQ         lane_mask<>+32(SB), BX
+	VMOVUPS      (BX)(SI*4), Y0
+	VMASKMOVPS   (DX), Y0, Y1
+	VPXOR        Y2, Y2, Y2
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         $0x00000000, BX
+	MOVQ         CX, CX
+	SUBQ         $+8, CX
+	CMOVQLT      BX, CX
+	MOVQ         $0x00000008, BX
+	MOVQ         CX, CX
+	CMPQ         CX, BX
+	CMOVQGT      BX, CX
+	NEGQ         CX
+	LEAQ         lane_mask<>+32(SB), BX
+	VMOVUPS      (BX)(CX*4), Y1
+	VMASKMOVPS   32(DX), Y1, Y2
+	VPXOR        Y3, Y3, Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VCVTPS2PD    X0, Y2
+	VEXTRACTF128 $0x01, Y0, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       (AX), Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPS      Y0, 32(AX)
+	VCVTPS2PD    X1, Y0
+	VEXTRACTF128 $0x01, Y1, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPS      Y0, 64(AX)
+	VADDPD       96(AX), Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+
+add_done:
 	VZEROUPPER
 	RET
 
@@ -27884,7 +33916,7 @@ done:
 TEXT ·narrowBFloat16AVX512(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+608(SB), Z0
 	VBROADCASTSS consts<>+1792(SB), Z1
-	VBROADCASTSS consts<>+2784(SB), Z2
+	VBROADCASTSS consts<>+3136(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -27928,7 +33960,7 @@ done:
 TEXT ·narrowBFloat16AVX2(SB), NOSPLIT, $0-24
 	VBROADCASTSS consts<>+608(SB), Y0
 	VBROADCASTSS consts<>+1792(SB), Y1
-	VBROADCASTSS consts<>+2784(SB), Y2
+	VBROADCASTSS consts<>+3136(SB), Y2
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX

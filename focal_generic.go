@@ -171,6 +171,11 @@ func log1p1(v float32) float32 {
 	return logSum(f, e, j, &coef.Log1pPoly)
 }
 
+// log1pUnit is log(1 + v) for v in [0, 1], or NaN, as v + v (v P(v)): no square of v, which could be subnormal.
+func log1pUnit(v float32) float32 {
+	return fma32(v, v*horner(v, coef.Log1pUnit[:]), v)
+}
+
 // logSum is e ln2 - log R_j + log1p(f), e being the exponent in place, k 2^23. Q(f) is summed by Estrin's scheme.
 func logSum(f float32, e, j uint32, q *[5]float32) float32 {
 	k := float64(int32(e)) * 0x1p-23
@@ -625,6 +630,7 @@ type lossParams struct {
 	factor    float32   // gamma where it multiplies: beyond 2^126 it changes nothing but would make 0 * Inf of a product
 	positive  float32   // sigmoid forms: the weight of target 1 (1 where unweighted)
 	negative  float32   // and of target 0
+	limit     float32   // sigmoid forms: the largest |x| of the assembly's fast path
 	power     powParams // of gamma
 	smooth    float32   // label smoothing: softmax form eps, one-vs-rest eps/2
 	classes   int
@@ -659,7 +665,7 @@ func newLossParams(classes int, gamma float32, alpha []float32, positive, negati
 		}
 	}
 	return lossParams{
-		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative,
+		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative, limit: 87,
 		power: newPowParams(gamma), classes: classes, alpha: alpha,
 	}
 }
@@ -902,7 +908,7 @@ func newSigmoidTerm(x, y float32, p *lossParams) (s sigmoidTerm) {
 	if away == 0 {
 		a = 0 // a term of weight 0 is 0, for infinite x too
 	}
-	s.ce = fma32(away, a, log1p1(e))
+	s.ce = fma32(away, a, log1pUnit(e))
 	s.q = fma32(s.p, 1-y, float32(s.n*y))
 	s.alpha = fma32(p.positive, y, float32(p.negative*(1-y)))
 	return s

@@ -36,7 +36,31 @@ func rowMostAsm(sums, logits *float32, labels *int32, rows, classes int) { panic
 
 func rowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int) { panic(noAssembly) }
 
+func rowShiftedExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int) {
+	panic(noAssembly)
+}
+
 func partShiftedAsm(sums *float32, total *[16]float64, logits *float32, n, label int) {
+	panic(noAssembly)
+}
+
+func partShiftedExpAsm(dst, sums *float32, total *[16]float64, logits *float32, n, label int) {
+	panic(noAssembly)
+}
+
+func narrowSumAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int) {
+	panic(noAssembly)
+}
+
+func narrowShiftedAsm(sums, logits *float32, labels *int32, rows, classes int, e *float32, step int) {
+	panic(noAssembly)
+}
+
+func narrowSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
+	panic(noAssembly)
+}
+
+func narrowGradAsm(dst, sums *float32, labels *int32, rows, classes int, e *float32, step int) {
 	panic(noAssembly)
 }
 
@@ -46,7 +70,11 @@ func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *flo
 	panic(noAssembly)
 }
 
-func addLossesAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
+func maxWordAsm(most, x *uint32, n int) { panic(noAssembly) }
+
+func foldRowsAsm(losses, terms *float32, rows, classes int) { panic(noAssembly) }
+
+func sumLossesAsm(sum *float64, x *float32, n int) { panic(noAssembly) }
 
 func addBlocksAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
 
@@ -54,11 +82,7 @@ func reciprocalsAsm(sums *float32, n int) { panic(noAssembly) }
 
 func softmaxScaleAsm(dst, sums *float32, rows, classes int) { panic(noAssembly) }
 
-func softmaxRowsAsm(dst, sums, logits *float32, rows, classes int) { panic(noAssembly) }
-
 func gradScaleAsm(dst, sums *float32, rows, classes int) { panic(noAssembly) }
-
-func gradRowsAsm(dst, sums, logits *float32, rows, classes int) { panic(noAssembly) }
 
 func rowFirstAsm(sums, logits *float32, labels *int32, rows, classes int) { panic(noAssembly) }
 
@@ -81,6 +105,8 @@ func addLogsAsm(total *[32]float64, logits, logs *float32, n int) { panic(noAsse
 func softTermsAsm(losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams) {
 	panic(noAssembly)
 }
+
+func addTermsAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
 
 func softGradAsm(grad, probs, complements, slopes *float32, n int, sum *float32) { panic(noAssembly) }
 

@@ -10,11 +10,14 @@ import (
 func init() {
 	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false) }
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
-	identity["addLosses"] = testSumIdentity
+	identity["sumLosses"] = testSumIdentity
 	identity["addBlocks"] = testOneVsRestIdentity
+	identity["foldRows"] = testOneVsRestIdentity
+	identity["maxWord"] = testMaxWord
 	for _, name := range []string{
-		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "partShifted", "rowLoss", "rowGrad", "reciprocals",
-		"softmaxScale", "softmaxRows", "gradScale", "gradRows", "rowFirst", "logSoftmaxRows",
+		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp",
+		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
+		"rowFirst", "logSoftmaxRows",
 	} {
 		identity[name] = testSoftmaxIdentity
 	}
@@ -79,8 +82,8 @@ func testSoftmaxIdentity(t *testing.T) {
 	for _, classes := range classCounts {
 		for k, kind := range rowKinds {
 			rows := 1 + r.below(5)
-			if classes == 7 {
-				rows = rowsAtOnce + 40
+			if classes <= narrowMost { // with whole groups of narrow rows, and some left
+				rows = 1 + r.below(rowsAtOnce+40)
 			}
 			var logits []float32
 			var labels []int32
@@ -139,6 +142,23 @@ func testSumIdentity(t *testing.T) {
 		got, want := sumBlock(x[:n]), sumBlockGeneric(x[:n])
 		if math.Float64bits(got) != math.Float64bits(want) {
 			t.Fatalf("sum of %d losses: %x, want %x", n, got, want)
+		}
+	}
+}
+
+func testMaxWord(t *testing.T) {
+	r := random(8)
+	words := make([]uint32, 300)
+	for n := range len(words) {
+		for i := range words[:n] {
+			words[i] = r.Uint32() >> r.IntN(32)
+		}
+		var want uint32
+		for _, w := range words[:n] {
+			want = max(want, w)
+		}
+		if got := maxWordKernel(words[:n]); got != want {
+			t.Fatalf("the largest of %d words: %#x, want %#x", n, got, want)
 		}
 	}
 }

@@ -179,6 +179,10 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 		clear(grad)
 		return
 	}
+	if finite := scale - scale; finite != 0 { // the fast path does not look for NaN
+		slow := *p
+		slow.limit, p = -1, &slow
+	}
 	for len(logits) > lossChunk {
 		sigmoidGradKernel(losses[:lossChunk], grad[:lossChunk], logits[:lossChunk], targets[:lossChunk], p, scale)
 		losses, grad, logits, targets = losses[lossChunk:], grad[lossChunk:], logits[lossChunk:], targets[lossChunk:]
@@ -192,31 +196,105 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 	}
 }
 
-// sumRows is newRow for some rows, whose labels are noLabel where there is none. With dst it leaves the e_j of plain rows
-// there. It reports whether all rows are plain.
-func sumRows(sums *rowSums, dst, logits []float32, labels []int32, classes int) bool {
-	rows, slow := len(labels), 0
+// A rowPass is the work on some rows, at most rowsAtOnce: sums is what the first pass leaves for the second. Columns are
+// the e_j of narrow rows; the e_j of others are kept in the output.
+type rowPass struct {
+	rows, classes int
+	targets       bool // rows have targets
+	narrow        int  // how many rows, the first ones, are computed with a lane per row
+	step          int  // the distance in bytes between the columns of two groups of narrow rows
+	plain         bool
+}
+
+// narrowMost is the largest number of classes of narrow rows, which have a virtual lane per class in the order of the sum.
+const narrowMost = lanes
+
+// columns are the e_j of narrow rows, a column of rows for each class; those behind the last class are 0.
+type columns [rowsAtOnce * narrowMost]float32
+
+// newPass plans the work on n rows; keep says that the e_j are wanted after the sum.
+func newPass(n, classes int, targets, keep bool) rowPass {
+	r := rowPass{rows: n, classes: classes, targets: targets, plain: true}
+	if classes > 1 && classes <= narrowMost {
+		vector := vectorLanes[active]
+		r.narrow = n - n%vector
+		if keep {
+			r.step = 4 * vector * ((classes + 3) &^ 3)
+		}
+	}
+	return r
+}
+
+// vectorLanes is how many float32 lanes a vector of a variant has.
+var vectorLanes = [...]int{neon: 4, avx2: 8, avx512: 16}
+
+// sum is newRow for the rows, whose labels are noLabel where there is none. dst and e get their e_j; dst may be nil, and e
+// where no row is narrow.
+func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels []int32) {
+	c, slow := r.classes, 0
+	if r.narrow > 0 {
+		narrowSumAsm(&sums.sum[0], &logits[0], &labels[0], r.narrow, c, &e[0], r.step, &slow)
+		if slow > 0 {
+			r.plain = false
+			narrowShiftedAsm(&sums.sum[0], &logits[0], &labels[0], r.narrow, c, &e[0], r.step)
+		}
+	}
+	i, n := r.narrow, r.rows-r.narrow
+	if n == 0 {
+		return
+	}
+	logits, labels, slow = logits[i*c:], labels[i:], 0
+	if dst != nil {
+		dst = dst[i*c:]
+	}
 	switch {
-	case classes > rowChunk:
-		return sumLongRow(sums, logits, int(labels[0]))
-	case classes == 1 && labels[0] != noLabel: // no row is plain
-		slow = rows
-		for i := range labels {
+	case c > rowChunk:
+		r.plain = sumLongRow(sums, logits, int(labels[0]))
+		return
+	case c == 1 && r.targets: // no row is plain
+		slow = n
+		for i := range n {
 			sums.target[i], sums.plain[i], sums.most[i] = logits[i], 0, float32(math.Inf(-1))
 		}
 	case dst != nil:
-		rowExpAsm(&dst[0], &sums.sum[0], &logits[0], &labels[0], rows, classes, &slow)
+		rowExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
 	default:
-		rowSumAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes, &slow)
+		rowSumAsm(&sums.sum[i], &logits[0], &labels[0], n, c, &slow)
 	}
-	if slow > 0 {
-		rowMostAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes)
-		rowShiftedAsm(&sums.sum[0], &logits[0], &labels[0], rows, classes)
+	if slow == 0 {
+		return
 	}
-	return slow == 0
+	r.plain = false
+	rowMostAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
+	if dst != nil {
+		rowShiftedExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
+	} else {
+		rowShiftedAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
+	}
 }
 
-// sumLongRow is sumRows for a row that is longer than a chunk.
+// write finishes the rows of dst from their e_j.
+func (r *rowPass) write(sums *rowSums, e *columns, dst, logits []float32, labels []int32, out output) {
+	c := r.classes
+	if c > rowChunk {
+		for start := 0; start < c; start += rowChunk {
+			out.writePart(sums, part(dst, start), part(logits, start), int(labels[0])-start, r.plain)
+		}
+		return
+	}
+	if r.narrow > 0 {
+		if out == gradients {
+			narrowGradAsm(&dst[0], &sums.sum[0], &labels[0], r.narrow, c, &e[0], r.step)
+		} else {
+			narrowSoftmaxAsm(&dst[0], &sums.sum[0], &labels[0], r.narrow, c, &e[0], r.step)
+		}
+	}
+	if r.narrow < r.rows {
+		out.scale(&sums.sum[r.narrow], dst[r.narrow*c:], r.rows-r.narrow, c)
+	}
+}
+
+// sumLongRow is rowPass.sum for a row that is longer than a chunk.
 func sumLongRow(sums *rowSums, logits []float32, t int) bool {
 	sums.target[0] = logits[max(t, 0)]
 	var total [lanes]float64
@@ -270,46 +348,23 @@ const (
 	gradients     output = true
 )
 
-// write finishes rows, some of which are not plain unless plain says so: dst has the e_j of those that are, if they are no
-// longer than a chunk.
-func (o output) write(sums *rowSums, dst, logits []float32, t int32, rows, classes int, plain bool) {
-	if classes <= rowChunk {
-		o.scale(sums, dst, rows, classes)
-		if !plain {
-			o.recompute(sums, dst, logits, rows, classes)
-		}
-		return
-	}
-	for start := 0; start < classes; start += rowChunk {
-		o.writePart(sums, part(dst, start), part(logits, start), int(t)-start, plain)
-	}
-}
-
 //go:noinline
 func (o output) writePart(sums *rowSums, dst, logits []float32, t int, plain bool) {
-	if !plain {
-		o.recompute(sums, dst, logits, 1, len(dst))
-		return
-	}
 	var total [lanes]float64
-	slow := 0
-	partExpAsm(&dst[0], &total, &logits[0], len(dst), t, &slow)
-	o.scale(sums, dst, 1, len(dst))
-}
-
-func (o output) scale(sums *rowSums, dst []float32, rows, classes int) {
-	if o == gradients {
-		gradScaleAsm(&dst[0], &sums.sum[0], rows, classes)
+	if plain {
+		slow := 0
+		partExpAsm(&dst[0], &total, &logits[0], len(dst), t, &slow)
 	} else {
-		softmaxScaleAsm(&dst[0], &sums.sum[0], rows, classes)
+		partShiftedExpAsm(&dst[0], &sums.sum[0], &total, &logits[0], len(dst), t)
 	}
+	o.scale(&sums.sum[0], dst, 1, len(dst))
 }
 
-func (o output) recompute(sums *rowSums, dst, logits []float32, rows, classes int) {
+func (o output) scale(sums *float32, dst []float32, rows, classes int) {
 	if o == gradients {
-		gradRowsAsm(&dst[0], &sums.sum[0], &logits[0], rows, classes)
+		gradScaleAsm(&dst[0], sums, rows, classes)
 	} else {
-		softmaxRowsAsm(&dst[0], &sums.sum[0], &logits[0], rows, classes)
+		softmaxScaleAsm(&dst[0], sums, rows, classes)
 	}
 }
 
@@ -346,6 +401,15 @@ func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossPa
 
 // softmaxLosses writes the gradients too, unless grad is nil.
 func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	if p.classes <= narrowMost && len(labels) >= vectorLanes[active] {
+		var e columns
+		softmaxRows(&e, losses, grad, logits, labels, p, scale)
+		return
+	}
+	softmaxRows(nil, losses, grad, logits, labels, p, scale)
+}
+
+func softmaxRows(e *columns, losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	var sums rowSums
 	c := p.classes
 	rows := rowsPerCall(c, rowChunk)
@@ -359,13 +423,14 @@ func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams
 		if grad != nil {
 			g, grad = grad[:n*c], grad[n*c:]
 		}
-		plain := sumRows(&sums, g, z, t, c)
+		pass := newPass(n, c, true, g != nil)
+		pass.sum(&sums, e, g, z, t)
 		p.weights(&sums, t)
 		if g == nil {
 			rowLossAsm(&losses[0], &sums.sum[0], n, p)
 		} else {
 			rowGradAsm(&losses[0], &sums.sum[0], n, p, &scale)
-			gradients.write(&sums, g, z, t[0], n, c, plain)
+			pass.write(&sums, e, g, z, t, gradients)
 		}
 		for i, label := range t {
 			switch {
@@ -374,7 +439,7 @@ func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams
 				if g != nil {
 					clear(g[i*c:][:c])
 				}
-			case g != nil:
+			case g != nil && i >= pass.narrow:
 				g[i*c+int(label)] = sums.target[i]
 			}
 		}
@@ -401,13 +466,15 @@ func softmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var e columns
 	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
 		n := min(rows, len(logits)/classes)
 		z, d := logits[:n*classes], dst[:n*classes]
-		plain := sumRows(&sums, d, z, noLabels[:n], classes)
+		pass := newPass(n, classes, false, true)
+		pass.sum(&sums, &e, d, z, noLabels[:n])
 		reciprocalsAsm(&sums.sum[0], n)
-		probabilities.write(&sums, d, z, noLabel, n, classes, plain)
+		pass.write(&sums, &e, d, z, noLabels[:n], probabilities)
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
 }
@@ -438,8 +505,10 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 func logSums(sums *rowSums, logits []float32, rows, classes int) {
 	var first [rowsAtOnce]float32
 	var labels [rowsAtOnce]int32
+	var e columns
 	firstMaxima(&first, &labels, logits, rows, classes)
-	sumRows(sums, nil, logits, labels[:rows], classes)
+	pass := newPass(rows, classes, true, false)
+	pass.sum(sums, &e, nil, logits, labels[:rows])
 	logParams.weights(sums, labels[:rows])
 	rowLossAsm(&sums.sum[0], &sums.sum[0], rows, &logParams)
 	sums.most = first
@@ -471,10 +540,12 @@ func logSumExpKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
+	var e columns
 	rows := rowsPerCall(classes, rowChunk)
 	for len(dst) > 0 {
 		n := min(rows, len(dst))
-		sumRows(&sums, nil, logits[:n*classes], noLabels[:n], classes)
+		pass := newPass(n, classes, false, false)
+		pass.sum(&sums, &e, nil, logits[:n*classes], noLabels[:n])
 		for i := range n {
 			r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
 			dst[i] = r.logSum(logits[i*classes:][:classes])
@@ -502,21 +573,33 @@ func oneVsRestGradKernel(losses, grad, logits []float32, labels []int32, p *loss
 // oneVsRestLosses writes the gradients too, unless grad is nil. The targets and the losses of some rows, or of a piece of a
 // long one, are kept in the cache.
 func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	if len(logits) <= smallTerms { // Go clears the buffers
+		var targets, terms [smallTerms]float32
+		oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
+		return
+	}
 	var targets, terms [lossChunk]float32
-	c := p.classes
+	oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
+}
+
+const smallTerms = 128
+
+// oneVsRestTerms has room for some targets, all 0, and terms.
+func oneVsRestTerms(targets, terms, losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	c, room := p.classes, len(terms)
 	for len(labels) > 0 {
-		rows := min(max(1, lossChunk/c), len(labels))
-		for i := range rows {
-			losses[i] = 0
-		}
+		rows := min(max(1, room/c), len(labels))
 		var total [lanes]float64
-		for start := 0; start < rows*c; start += lossChunk { // more than once only where a row is longer
-			n := min(lossChunk, rows*c-start)
-			for i, t := range labels[:rows] {
-				if at := i*c + int(t) - start; t >= 0 && int(t) < c && at >= 0 && at < n {
-					targets[at] = 1
+		for start := 0; start < rows*c; start += room { // more than once only where a row is longer
+			n := min(room, rows*c-start)
+			positives := func(y float32) {
+				for i, t := range labels[:rows] {
+					if at := i*c + int(t) - start; uint(t) < uint(c) && uint(at) < uint(n) {
+						targets[at] = y
+					}
 				}
 			}
+			positives(1)
 			switch {
 			case p.smooth != 0 && grad == nil:
 				smoothTerms(terms[:n], nil, logits[start:start+n], targets[:n], p, 0)
@@ -527,21 +610,15 @@ func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossPara
 			default:
 				sigmoidGradKernel(terms[:n], grad[start:start+n], logits[start:start+n], targets[:n], p, scale)
 			}
-			for i, t := range labels[:rows] {
-				if at := i*c + int(t) - start; t >= 0 && int(t) < c && at >= 0 && at < n {
-					targets[at] = 0
-				}
-				if c <= lossChunk {
-					total = [lanes]float64{}
-				}
-				addBlocks(&total, terms[min(i*c, n):min(i*c+c, n)])
-				if c <= lossChunk {
-					losses[i] = canonical(float32(fold(&total)))
-				}
+			positives(0)
+			if c > room {
+				addBlocksAsm(&total, &terms[0], n)
 			}
 		}
-		if c > lossChunk {
+		if c > room {
 			losses[0] = canonical(float32(fold(&total)))
+		} else {
+			foldRowsAsm(&losses[0], &terms[0], rows, c)
 		}
 		for i, t := range labels[:rows] {
 			if t == noLabel {
@@ -558,16 +635,24 @@ func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossPara
 	}
 }
 
-// addBlocks adds x to total, in blocks of rowBlock.
-func addBlocks(total *[lanes]float64, x []float32) {
-	addBlocksAsm(total, &x[0], len(x))
+// maxWordKernel is the largest of some words, 0 of none.
+func maxWordKernel(words []uint32) uint32 {
+	var most uint32
+	if active == generic || len(words) < lanes { // a call takes as long
+		for _, w := range words {
+			most = max(most, w)
+		}
+		return most
+	}
+	maxWordAsm(&most, &words[0], len(words))
+	return most
 }
 
 func sumBlock(losses []float32) float64 {
 	if active == generic || len(losses) == 0 {
 		return sumBlockGeneric(losses)
 	}
-	var total [lanes]float64
-	addLossesAsm(&total, &losses[0], len(losses))
-	return fold(&total)
+	var sum float64
+	sumLossesAsm(&sum, &losses[0], len(losses))
+	return sum
 }

@@ -5,7 +5,7 @@ package focal
 import "unsafe"
 
 // generatedKernels names every kernel with assembly, generatedVariants what it is emitted for.
-var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "partShifted", "rowLoss", "rowGrad", "addLosses", "addBlocks", "reciprocals", "softmaxScale", "softmaxRows", "gradScale", "gradRows", "rowFirst", "logSoftmaxRows", "sigmoidGradScaled", "weigh", "rowSmooth", "smoothSpread", "addLogs", "softTerms", "softGrad", "widenBFloat16", "widenFloat16", "narrowBFloat16", "narrowFloat16"}
+var generatedKernels = []string{"exp", "log", "sigmoid", "pow", "sigmoidLoss", "sigmoidGrad", "rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp", "narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "maxWord", "foldRows", "sumLosses", "addBlocks", "reciprocals", "softmaxScale", "gradScale", "rowFirst", "logSoftmaxRows", "sigmoidGradScaled", "weigh", "rowSmooth", "smoothSpread", "addLogs", "softTerms", "addTerms", "softGrad", "widenBFloat16", "widenFloat16", "narrowBFloat16", "narrowFloat16"}
 
 var generatedVariants = []string{"avx512", "avx2"}
 
@@ -23,6 +23,7 @@ var generatedOffsets = []struct {
 	{"lossParams.factor", 8, unsafe.Offsetof(lossParams{}.factor)},
 	{"lossParams.positive", 12, unsafe.Offsetof(lossParams{}.positive)},
 	{"lossParams.negative", 16, unsafe.Offsetof(lossParams{}.negative)},
-	{"lossParams.power", 20, unsafe.Offsetof(lossParams{}.power)},
-	{"lossParams.smooth", 44, unsafe.Offsetof(lossParams{}.smooth)},
+	{"lossParams.limit", 20, unsafe.Offsetof(lossParams{}.limit)},
+	{"lossParams.power", 24, unsafe.Offsetof(lossParams{}.power)},
+	{"lossParams.smooth", 48, unsafe.Offsetof(lossParams{}.smooth)},
 }

@@ -124,6 +124,7 @@ func smoothKernel(losses, grad, logits []float32, labels []int32, p *lossParams,
 
 func smoothRows(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	var sums rowSums
+	var e columns
 	var more smoothSums
 	var buffer [lossChunk + lanes]float32 // addLogs reads whole tiles of it
 	c := p.classes
@@ -136,19 +137,20 @@ func smoothRows(losses, grad, logits []float32, labels []int32, p *lossParams, s
 		if grad != nil && c <= lossChunk {
 			terms = buffer[:n*c]
 		}
-		plain := sumRows(&sums, terms, z, t, c)
+		pass := newPass(n, c, true, grad != nil)
+		pass.sum(&sums, &e, terms, z, t)
 		p.weights(&sums, t)
 		rowSmoothAsm(&losses[0], &sums.sum[0], &more.mean[0], n, p, &scale)
 		if grad != nil {
 			if c <= lossChunk {
-				gradients.write(&sums, terms, z, t[0], n, c, plain)
+				pass.write(&sums, &e, terms, z, t, gradients)
 				for i := range n {
 					smoothSpreadAsm(&grad[i*c], &terms[i*c], &z[i*c], c, &more.mean[i])
 				}
 			} else {
 				for start := 0; start < c; start += lossChunk {
 					end := min(start+lossChunk, c)
-					gradients.writePart(&sums, buffer[:end-start], z[start:end], int(t[0])-start, plain)
+					gradients.writePart(&sums, buffer[:end-start], z[start:end], int(t[0])-start, pass.plain)
 					smoothSpreadAsm(&grad[start], &buffer[0], &z[start], end-start, &more.mean[0])
 				}
 			}

@@ -260,11 +260,9 @@ func softTargetRows(losses, grad, logits, targets []float32, params *lossParams,
 			logSoftmaxKernel(b.logs[:n*c], z, c)
 			b.terms(y, params)
 			for i := range n {
-				var total, slopes [lanes]float64
-				b.add(&total, &slopes, i*c, c)
-				losses[i] = canonical(float32(fold(&total)))
+				losses[i] = canonical(float32(sumBlock(b.losses[i*c:][:c])))
 				if g != nil {
-					b.write(g[i*c:][:c], i*c, fold(&slopes), scale)
+					b.write(g[i*c:][:c], i*c, sumBlock(b.slopes[i*c:][:c]), scale)
 				}
 			}
 		} else {
@@ -277,12 +275,13 @@ func softTargetRows(losses, grad, logits, targets []float32, params *lossParams,
 // longRow is a row of more than lossChunk classes, in pieces: for a gradient it goes through them twice.
 func (b *softBuffers) longRow(grad, z, y []float32, params *lossParams, scale float32) float32 {
 	var sums, logs rowSums
-	plain := sumRows(&sums, nil, z, noLabels[:1], len(z))
+	pass := newPass(1, len(z), false, false)
+	pass.sum(&sums, nil, nil, z, noLabels[:1])
 	reciprocalsAsm(&sums.sum[0], 1)
 	logSums(&logs, z, 1, len(z))
 	piece := func(start int) int {
 		n := min(lossChunk, len(z)-start)
-		probabilities.writePart(&sums, b.probs[:n], z[start:start+n], noLabel, plain)
+		probabilities.writePart(&sums, b.probs[:n], z[start:start+n], noLabel, pass.plain)
 		logSoftmaxRowsAsm(&b.logs[0], &logs.sum[0], &z[start], 1, n)
 		for i := range n {
 			b.weights[i] = params.weight(int32(start + i))
@@ -293,7 +292,8 @@ func (b *softBuffers) longRow(grad, z, y []float32, params *lossParams, scale fl
 	var total, slopes [lanes]float64
 	for start := 0; start < len(z); start += lossChunk {
 		n := piece(start)
-		b.add(&total, &slopes, 0, n)
+		addTermsAsm(&total, &b.losses[0], n)
+		addTermsAsm(&slopes, &b.slopes[0], n)
 	}
 	if grad != nil {
 		a := fold(&slopes)
@@ -308,12 +308,6 @@ func (b *softBuffers) longRow(grad, z, y []float32, params *lossParams, scale fl
 // terms computes a piece's losses, H and q.
 func (b *softBuffers) terms(y []float32, params *lossParams) {
 	softTermsAsm(&b.losses[0], &b.slopes[0], &b.logs[0], &b.probs[0], &y[0], &b.weights[0], len(y), params)
-}
-
-// add adds n terms from start on.
-func (b *softBuffers) add(total, slopes *[lanes]float64, start, n int) {
-	addLossesAsm(total, &b.losses[start], n)
-	addLossesAsm(slopes, &b.slopes[start], n)
 }
 
 // write writes a gradient whose terms begin at start; a is the sum of its H.

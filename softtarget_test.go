@@ -9,7 +9,7 @@ import (
 )
 
 func init() {
-	for _, name := range []string{"softTerms", "softGrad"} {
+	for _, name := range []string{"softTerms", "softGrad", "addTerms"} {
 		identity[name] = testSoftTargetIdentity
 	}
 }

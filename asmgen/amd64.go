@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -30,9 +31,9 @@ func newAMD64(p *pool, wide bool) *amd64 {
 
 func (m *amd64) properties() properties {
 	if m.wide {
-		return properties{lanes: 16, scale: true, table16: true}
+		return properties{lanes: 16, registers: 32, scale: true, table16: true}
 	}
-	return properties{lanes: 8}
+	return properties{lanes: 8, registers: 16}
 }
 
 // kernel emits one function.
@@ -472,6 +473,17 @@ func (m *amd64) keep(k mask, a vec) vec {
 	return vec{op: d}
 }
 
+func (m *amd64) drop(k mask, a vec) vec {
+	d := m.newVec()
+	if m.wide {
+		zero := m.zero()
+		m.emit(writesAll(x86.VBLENDMPS(zero, m.inRegister(a), k.op, d)))
+	} else {
+		m.emit(x86.VPANDN(m.anywhere(a), k.op, d))
+	}
+	return vec{op: d}
+}
+
 func (m *amd64) pickNegative(x, a, b vec) vec {
 	if !m.wide {
 		d := m.newVec()
@@ -664,6 +676,169 @@ func (m *amd64) storePart(k part, p gp, offset int, a vec) {
 	m.label(name("done"))
 }
 
+// rowAddresses are the addresses of rows 0, 4, 8, ... and the distances of rows 0 to 3 from them.
+func (m *amd64) rowAddresses(p, stride gp) func(row int) operand.Mem {
+	three := m.regs.GP64()
+	m.emit(x86.LEAQ(operand.Mem{Base: stride.r, Index: stride.r, Scale: 2}, three))
+	bases := []gp{p}
+	for range m.properties().lanes/4 - 1 {
+		next := gp{m.regs.GP64()}
+		m.emit(x86.LEAQ(operand.Mem{Base: bases[len(bases)-1].r, Index: stride.r, Scale: 4}, next.r))
+		bases = append(bases, next)
+	}
+	return func(row int) operand.Mem {
+		base := bases[row/4].r
+		switch row % 4 {
+		case 0:
+			return operand.Mem{Base: base}
+		case 3:
+			return operand.Mem{Base: base, Index: three, Scale: 1}
+		}
+		return operand.Mem{Base: base, Index: stride.r, Scale: uint8(row % 4)}
+	}
+}
+
+// loadColumns puts row 4 i + k in quarter i of register k, and transposes the quarters.
+func (m *amd64) loadColumns(p, stride gp, width int) []vec {
+	address := m.rowAddresses(p, stride)
+	load := func(row int) reg.Register {
+		x := m.regs.XMM()
+		if width == 4 {
+			m.emit(x86.VMOVUPS(address(row), x))
+			return x
+		}
+		m.emit(x86.VMOVSD(address(row), x))
+		if width == 3 {
+			y := m.regs.XMM()
+			m.emit(x86.VINSERTPS(operand.U8(0x20), address(row).Offset(8), x, y))
+			return y
+		}
+		return x
+	}
+	var rows []operand.Op
+	for k := range 4 {
+		d := load(k)
+		all := reg.Register(m.newVec())
+		for i := 1; i < m.properties().lanes/4; i++ {
+			before := d
+			if i == 1 {
+				before = reg.NewVirtual(d.ID().Index(), reg.KindVector, m.vecSpec)
+			} else {
+				before = all
+			}
+			var src operand.Op = address(4*i + k)
+			if width < 4 {
+				src = load(4*i + k)
+			}
+			next := m.newVec()
+			if m.wide {
+				m.emit(x86.VINSERTF32X4(operand.U8(i), src, before, next))
+			} else {
+				m.emit(x86.VINSERTF128(operand.U8(i), src, before, next))
+			}
+			all = next
+		}
+		rows = append(rows, all)
+	}
+	var columns []vec
+	for _, c := range m.transpose(rows)[:width] {
+		columns = append(columns, vec{op: c})
+	}
+	return columns
+}
+
+// transpose transposes the 4 x 4 words that each quarter of four registers is.
+func (m *amd64) transpose(r []operand.Op) []operand.Op {
+	two := func(f constructor, a, b operand.Op) operand.Op {
+		d := m.newVec()
+		m.emit(f(b, a, d))
+		return d
+	}
+	a, b := two(x86.VUNPCKLPS, r[0], r[1]), two(x86.VUNPCKLPS, r[2], r[3])
+	c, d := two(x86.VUNPCKHPS, r[0], r[1]), two(x86.VUNPCKHPS, r[2], r[3])
+	return []operand.Op{
+		two(x86.VUNPCKLPD, a, b), two(x86.VUNPCKHPD, a, b), two(x86.VUNPCKLPD, c, d), two(x86.VUNPCKHPD, c, d),
+	}
+}
+
+func (m *amd64) storeColumns(p, stride gp, columns []vec) {
+	width := len(columns)
+	var r []operand.Op
+	for _, c := range columns {
+		r = append(r, m.inRegister(c))
+	}
+	for len(r) < 4 {
+		r = append(r, r[0])
+	}
+	address := m.rowAddresses(p, stride)
+	for k, row := range m.transpose(r) {
+		for i := range m.properties().lanes / 4 {
+			x := lowPart(row, reg.S128)
+			if i > 0 {
+				x = m.regs.XMM()
+				if m.wide {
+					m.emit(x86.VEXTRACTF32X4(operand.U8(i), row, x))
+				} else {
+					m.emit(x86.VEXTRACTF128(operand.U8(i), row, x))
+				}
+			}
+			to := address(4*i + k)
+			if width == 4 {
+				m.emit(x86.VMOVUPS(x, to))
+				continue
+			}
+			m.emit(x86.VMOVLPS(x, to))
+			if width == 3 {
+				m.emit(x86.VEXTRACTPS(operand.U8(2), x, to.Offset(8)))
+			}
+		}
+	}
+}
+
+func (m *amd64) columnFold(p gp, columns int) vec {
+	size := int(m.vecSpec.Size())
+	half := func(column, h int) operand.Op { // half a column as float64
+		d := m.newVec()
+		m.emit(x86.VCVTPS2PD(at(p, column*size+h*size/2), d))
+		return d
+	}
+	var parts [2]operand.Op
+	for h := range parts {
+		var lanes [4]operand.Op
+		for i := range lanes {
+			lanes[i] = half(i, h)
+			if columns > 8 { // (i, i+8)
+				m.emit(x86.VADDPD(half(i+8, h), lanes[i], lanes[i]))
+			}
+			if columns > 4 { // (i, i+4), each with its (i, i+8)
+				other := half(i+4, h)
+				if columns > 12 {
+					m.emit(x86.VADDPD(half(i+12, h), other, other))
+				}
+				m.emit(x86.VADDPD(other, lanes[i], lanes[i]))
+			}
+		}
+		m.emit(x86.VADDPD(lanes[2], lanes[0], lanes[0]))
+		m.emit(x86.VADDPD(lanes[3], lanes[1], lanes[1]))
+		m.emit(x86.VADDPD(lanes[1], lanes[0], lanes[0]))
+		if m.wide {
+			parts[h] = m.regs.YMM()
+			m.emit(x86.VCVTPD2PS(lanes[0], parts[h]))
+		} else {
+			parts[h] = m.regs.XMM()
+			m.emit(x86.VCVTPD2PSY(lanes[0], parts[h]))
+		}
+	}
+	d := m.newVec()
+	low := reg.NewVirtual(parts[0].(reg.Register).ID().Index(), reg.KindVector, m.vecSpec)
+	if m.wide {
+		m.emit(x86.VINSERTF64X4(operand.U8(1), parts[1], low, d))
+	} else {
+		m.emit(x86.VINSERTF128(operand.U8(1), parts[1], low, d))
+	}
+	return vec{op: d}
+}
+
 func (m *amd64) swapped(v vec, h int) vec {
 	d, a := m.newVec(), m.inRegister(v)
 	switch {
@@ -709,6 +884,34 @@ func (m *amd64) indexed(p, i gp) gp {
 }
 
 func (m *amd64) quadruple(n gp) { m.emit(x86.SHLQ(operand.U8(2), n.r)) }
+
+func (m *amd64) times(n gp, by int) { m.emit(x86.SHLQ(operand.U8(bits.TrailingZeros(uint(by))), n.r)) }
+
+func (m *amd64) sum(a, b gp) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.LEAQ(operand.Mem{Base: a.r, Index: b.r, Scale: 1}, d.r))
+	return d
+}
+
+func (m *amd64) smaller(a, b gp) gp {
+	d := gp{m.regs.GP64()}
+	m.emit(x86.MOVQ(a.r, d.r))
+	m.emit(x86.CMPQ(d.r, b.r))
+	m.emit(x86.CMOVQGT(b.r, d.r))
+	return d
+}
+
+func (m *amd64) broadcastCount(n gp) vec {
+	d := m.newVec()
+	if m.wide {
+		m.emit(x86.VPBROADCASTD(n.r.As32(), d))
+	} else {
+		x := m.regs.XMM()
+		m.emit(x86.VMOVD(n.r.As32(), x))
+		m.emit(x86.VPBROADCASTD(x, d))
+	}
+	return vec{op: d}
+}
 
 func (m *amd64) notNegative(n gp) gp {
 	d, zero := gp{m.regs.GP64()}, m.count(0)
@@ -800,8 +1003,11 @@ func (m *amd64) doublesAdd(p gp, tile []vec) {
 }
 
 func (m *amd64) local() gp {
+	// On a cache line's border: what crosses one is slow to store and load in turn.
+	const line = 64
 	p := m.regs.GP64()
-	m.emit(x86.LEAQ(m.fn.AllocLocal(8*rowTile), p))
+	m.emit(x86.LEAQ(m.fn.AllocLocal(8*rowTile+line).Offset(line-1), p))
+	m.emit(x86.ANDQ(operand.I8(-line), p))
 	return gp{p}
 }
 
@@ -812,7 +1018,7 @@ func (m *amd64) tileFold(tile []vec) vec {
 			m.emit(x86.VADDPD(r, d[i], d[i]))
 		}
 	}
-	return m.foldRest(d[:])
+	return m.rounded(m.foldRest(d[:]))
 }
 
 func (m *amd64) doublesFold(p gp) vec {
@@ -825,11 +1031,35 @@ func (m *amd64) doublesFold(p gp) vec {
 		}
 		d = append(d, r)
 	}
-	return m.foldRest(d)
+	return m.rounded(m.foldRest(d))
 }
 
-// foldRest adds the lanes of two registers.
-func (m *amd64) foldRest(d []operand.Op) vec {
+func (m *amd64) laneSums() laneSums {
+	var d laneSums
+	for range 128 / int(m.vecSpec.Size()) {
+		d = append(d, m.variable(m.u32(0)).op)
+	}
+	return d
+}
+
+func (m *amd64) laneSumsAdd(d laneSums, tile []vec) {
+	for u, v := range tile {
+		for i, r := range m.widened(v) {
+			m.emit(x86.VADDPD(r, d[2*u+i], d[2*u+i]))
+		}
+	}
+}
+
+func (m *amd64) laneSumsFold(d laneSums, p gp) {
+	if !m.wide {
+		m.emit(x86.VADDPD(d[2], d[0], d[0]))
+		m.emit(x86.VADDPD(d[3], d[1], d[1]))
+	}
+	m.emit(x86.VMOVSD(m.foldRest(d[:2]), at(p, 0)))
+}
+
+// foldRest adds the lanes of two registers; the sum is in the lowest one.
+func (m *amd64) foldRest(d []operand.Op) reg.Register {
 	m.emit(x86.VADDPD(d[1], d[0], d[0]))
 	sum, other := d[0], m.regs.YMM()
 	y := lowPart(sum, reg.S256)
@@ -846,6 +1076,11 @@ func (m *amd64) foldRest(d []operand.Op) vec {
 	m.emit(x86.VADDPD(up, x, x))
 	m.emit(x86.VPERMILPD(operand.U8(1), x, up))
 	m.emit(x86.VADDSD(up, x, x))
+	return x
+}
+
+// rounded is the lowest float64 as float32.
+func (m *amd64) rounded(x reg.Register) vec {
 	r := m.newVec()
 	m.emit(x86.VCVTSD2SS(x, x, lowPart(r, reg.S128)))
 	return vec{op: r}
@@ -890,6 +1125,11 @@ func (m *amd64) jumpIfLess(n gp, limit int, name string) {
 func (m *amd64) jumpIfAtLeast(n gp, limit int, name string) {
 	m.emit(x86.CMPQ(n.r, immediate(limit)))
 	m.emit(x86.JGE(operand.LabelRef(name)))
+}
+
+func (m *amd64) jumpIfSame(a, b gp, name string) {
+	m.emit(x86.CMPQ(a.r, b.r))
+	m.emit(x86.JEQ(operand.LabelRef(name)))
 }
 
 func (m *amd64) jumpIfAny(k mask, name string) {

@@ -108,6 +108,7 @@ type builder struct {
 	vecSpec  reg.Spec
 	used     []*constant // in order of first use
 	promoted []*constant
+	isCold   bool
 	labels   int           // numbers the labels that operations make
 	slots    []operand.Mem // where values are kept on the stack
 }
@@ -131,7 +132,7 @@ func (b *builder) begin(name, signature string, promoted []*constant) {
 	}
 	b.fn.SetSignature(sig)
 	b.fn.Attributes = attr.NOSPLIT
-	b.slots = nil
+	b.slots, b.isCold = nil, false
 	for _, k := range b.pool.constants {
 		k.uses, k.unfoldable, k.register = 0, 0, nil
 	}
@@ -155,6 +156,37 @@ func (b *builder) emit(i *ir.Instruction, err error) {
 
 func (b *builder) newVec() reg.VecVirtual { return b.regs.Vec(b.vecSpec) }
 
+// interleave emits what the functions emit in turns, an instruction of each: they must not jump.
+func (b *builder) interleave(fs ...func()) {
+	start := len(b.fn.Nodes)
+	var streams [][]ir.Node
+	for _, f := range fs {
+		f()
+		streams = append(streams, slices.Clone(b.fn.Nodes[start:]))
+		b.fn.Nodes = b.fn.Nodes[:start]
+	}
+	for more := true; more; {
+		more = false
+		for i, s := range streams {
+			for len(s) > 0 { // with its comments, of which those of the first stream are enough
+				n := s[0]
+				s = s[1:]
+				_, comment := n.(*ir.Comment)
+				if i == 0 || !comment {
+					b.fn.AddNode(n)
+				}
+				if !comment {
+					break
+				}
+			}
+			streams[i] = s
+			more = more || len(s) > 0
+		}
+	}
+}
+
+func (b *builder) cold() { b.isCold = true }
+
 func (b *builder) comment(text string) { b.fn.AddComment(text) }
 func (b *builder) label(name string)   { b.fn.AddLabel(ir.Label(name)) }
 
@@ -168,6 +200,9 @@ func (b *builder) constant(k *constant) vec {
 
 // use notes that k is needed, in a register or not.
 func (b *builder) use(k *constant, unfoldable bool) {
+	if b.isCold {
+		return
+	}
 	if !slices.Contains(b.used, k) {
 		b.used = append(b.used, k)
 	}

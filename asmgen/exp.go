@@ -20,7 +20,12 @@ func exp(m machine, x vec) vec { return expWithin(m, m.add(x, m.f32(tiny))) }
 
 // expGuard jumps to slow if some argument is outside exp's range, or NaN.
 func expGuard(m machine, x []vec, slow string) {
-	m.comment("any |x| > 87, or NaN?")
+	absGuard(m, x, m.f32(expMost), slow)
+}
+
+// absGuard jumps to slow if some |x| is greater than limit, or NaN; always if limit is negative.
+func absGuard(m machine, x []vec, limit vec, slow string) {
+	m.comment("any |x| > limit, or NaN?")
 	var most vec
 	for i, v := range x {
 		v = m.and(v, m.u32(0x7fffffff))
@@ -29,7 +34,7 @@ func expGuard(m machine, x []vec, slow string) {
 		}
 		most = v
 	}
-	m.jumpIfAny(m.igt(most, m.u32(math.Float32bits(expMost))), slow)
+	m.jumpIfAny(m.igt(most, limit), slow)
 }
 
 // expSlow is e^x for any x.

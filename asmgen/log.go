@@ -114,3 +114,14 @@ func log1p(m machine, v vec) vec {
 	f := m.fma(v, s, m.add(s, m.f32(-1)))
 	return logSum(m, f, m.float(e), j, coef.Log1pPoly[:], 0x1p-23)
 }
+
+// log1pUnit is log(1+v) for v in [2^-126, 1], as log1pUnit of focal_generic.go says.
+func log1pUnit(m machine, v vec) vec {
+	m.comment("log1p(v) = v + v (v P(v))")
+	q := coef.Log1pUnit
+	p := m.fma(v, m.f32(q[7]), m.f32(q[6]))
+	for i := 5; i >= 0; i-- {
+		p = m.fma(v, p, m.f32(q[i]))
+	}
+	return m.fma(v, m.mul(v, p), v)
+}

@@ -14,6 +14,11 @@ type elementwise struct {
 	guard func(m machine, x [][]vec, slow string)
 	// step computes the outputs from the inputs, and after them what else check wants to see.
 	step func(m machine, x []vec) []vec
+	// steps, in place of step, does some vectors together: x[u] are the inputs of vector u. It may jump to slow.
+	steps func(m machine, x [][]vec, slow string) [][]vec
+	// otherGuard jumps to a label if the inputs of some vectors ask for otherSteps in place of steps; both may be nil.
+	otherGuard func(m machine, x [][]vec, other string)
+	otherSteps func(m machine, x [][]vec, slow string) [][]vec
 	// check jumps to a label if what step made of some vectors is not to be used; it may be nil. y[i] is value i of
 	// step. Without it results are stored as they come.
 	check func(m machine, y [][]vec, slow string)
@@ -89,15 +94,33 @@ func (e elementwise) emit(m machine) {
 		}
 		return x
 	}
-	if e.guard != nil {
-		x := make([][]vec, len(ins))
+	inputs := func() (x [][]vec) {
 		for u := range e.unroll {
-			appendEach(x, input(u))
+			x = append(x, input(u))
 		}
-		e.guard(m, x, "slowblock")
+		return x
+	}
+	store := func(y [][]vec) {
+		for u := range y {
+			for i, p := range outs {
+				m.store(p.p, p.offset+4*u*lanes, y[u][i])
+			}
+		}
+	}
+	if e.guard != nil {
+		e.guard(m, transposed(inputs()), "slowblock")
+	}
+	if e.otherGuard != nil {
+		e.otherGuard(m, transposed(inputs()), "otherblock")
+	}
+	if e.steps != nil {
+		store(e.steps(m, inputs(), "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
 	for u := range e.unroll {
+		if e.steps != nil {
+			break
+		}
 		y := e.step(m, input(u))
 		if e.check == nil {
 			for i, p := range outs {
@@ -131,13 +154,24 @@ func (e elementwise) emit(m machine) {
 	if e.guard != nil {
 		e.guard(m, each(x), "slowvector")
 	}
-	y := e.step(m, x)
+	if e.otherGuard != nil {
+		e.otherGuard(m, each(x), "othervector")
+	}
+	var y []vec
+	if e.steps != nil {
+		y = e.steps(m, [][]vec{x}, "slowvector")[0]
+	} else {
+		y = e.step(m, x)
+	}
 	if e.check != nil {
 		e.check(m, each(y), "slowvector")
 	}
-	for i, p := range outs {
-		m.storePart(k, p.p, p.offset, y[i])
+	storePart := func(y []vec) {
+		for i, p := range outs {
+			m.storePart(k, p.p, p.offset, y[i])
+		}
 	}
+	storePart(y)
 	m.label("nextvector")
 	next(1)
 	m.advance(n, -lanes)
@@ -145,6 +179,15 @@ func (e elementwise) emit(m machine) {
 	m.label("done")
 	m.ret()
 
+	if e.otherGuard != nil {
+		m.label("otherblock")
+		store(e.otherSteps(m, inputs(), "slowblock"))
+		m.jump("nextblock")
+		m.label("othervector")
+		storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0])
+		m.jump("nextvector")
+	}
+	m.cold()
 	if e.patch != nil {
 		m.label("slowblock")
 		for u := range e.unroll {
@@ -197,6 +240,15 @@ func appendEach(lists [][]vec, v []vec) {
 	for i := range v {
 		lists[i] = append(lists[i], v[i])
 	}
+}
+
+// transposed makes lists of each input of lists of each vector.
+func transposed(vectors [][]vec) [][]vec {
+	lists := make([][]vec, len(vectors[0]))
+	for _, v := range vectors {
+		appendEach(lists, v)
+	}
+	return lists
 }
 
 // each makes a list of one of every value.

@@ -7,7 +7,7 @@ import (
 )
 
 // lossFields are the byte offsets in lossParams of focal_generic.go.
-var lossFields = struct{ focus, factor, positive, negative, power, smooth int }{0, 8, 12, 16, 20, 44}
+var lossFields = struct{ focus, factor, positive, negative, limit, power, smooth int }{0, 8, 12, 16, 20, 24, 48}
 
 // The values of focusKind in focal_generic.go.
 const (
@@ -20,23 +20,17 @@ const (
 	focus3
 	focus4
 	focus5
-	focusPow
 )
 
 // A lossArgs is what the kernels of the losses load before their loop.
 type lossArgs struct {
 	params, scale gp
 	kind          gp
-	scales        *vec // in place of scale: a scale for each lane
+	scales        *vec // in place of scale: a scale for each lane. The kernel that has it is also the one with smoothing
 }
 
-// scaled is what the gradient is multiplied by.
-func (a lossArgs) scaled(m machine) vec {
-	if a.scales != nil {
-		return *a.scales
-	}
-	return m.broadcast(a.scale, 0)
-}
+// smooth is half the label smoothing, 0 where there is none.
+func (a lossArgs) smooth(m machine) vec { return m.broadcast(a.params, lossFields.smooth) }
 
 func loadLossArgs(m machine, grad bool) lossArgs {
 	a := lossArgs{params: m.param("p")}
@@ -50,151 +44,215 @@ func loadLossArgs(m machine, grad bool) lossArgs {
 // focusUnique numbers the labels of focus.
 var focusUnique int
 
-// focus is q^gamma for q in [0, 1], as lossParams.focus of focal_generic.go says: the way is chosen by kind, once more for
-// each vector, which a branch predictor makes free. live is what else the caller still needs.
-func focus(m machine, a lossArgs, q vec, live ...vec) vec {
+// focus is q^gamma for q in [0, 1], as lossParams.focus of focal_generic.go says, for some vectors together: the way is
+// chosen by kind, once more for each block, which a branch predictor makes free. With slow, some powers that need their
+// slow path jump there; without, all are right here. live is what else the caller still needs.
+func focus(m machine, a lossArgs, q []vec, slow string, live ...vec) []vec {
 	focusUnique++
 	name := func(s string) string { return "focus" + s + strconv.Itoa(focusUnique) }
 	done := name("done")
-	p := m.variable(q)
-	square := func() (sq, low vec) {
+	p := make([]vec, len(q))
+	for i := range q {
+		p[i] = m.variable(q[i])
+	}
+	square := func(q vec) (sq, low vec) {
 		sq = m.mul(q, q)
 		return sq, m.fms(q, q, sq)
 	}
-	ways := []func() vec{
-		focus2: func() vec { return m.mul(q, q) },
-		focus0: func() vec { return m.f32(1) },
+	ways := []func(q vec) vec{
+		focus2: func(q vec) vec { return m.mul(q, q) },
+		focus0: func(q vec) vec { return m.f32(1) },
 		focus1: nil,
-		focusHalf: func() vec {
+		focusHalf: func(q vec) vec {
 			return m.sqrt(q)
 		},
-		focus1Half: func() vec {
+		focus1Half: func(q vec) vec {
 			s := m.sqrt(q)
 			return m.fma(q, s, m.mul(m.fnma(s, s, q), m.mul(s, m.f32(0.5))))
 		},
-		focus2Half: func() vec {
+		focus2Half: func(q vec) vec {
 			s := m.sqrt(q)
-			sq, low := square()
+			sq, low := square(q)
 			c := m.fma(m.mul(q, m.fnma(s, s, q)), m.f32(0.5), low)
 			return m.fma(sq, s, m.mul(c, s))
 		},
-		focus3: func() vec {
-			sq, low := square()
+		focus3: func(q vec) vec {
+			sq, low := square(q)
 			return m.fma(sq, q, m.mul(low, q))
 		},
-		focus4: func() vec {
-			sq, low := square()
+		focus4: func(q vec) vec {
+			sq, low := square(q)
 			return m.fma(sq, sq, m.mul(m.add(sq, sq), low))
 		},
-		focus5: func() vec {
-			sq, low := square()
+		focus5: func(q vec) vec {
+			sq, low := square(q)
 			f := m.mul(sq, sq)
 			fLow := m.fma(m.add(sq, sq), low, m.fms(sq, sq, f))
 			return m.fma(f, q, m.mul(fLow, q))
 		},
-		focusPow: func() vec {
-			power := m.offset(a.params, lossFields.power)
-			m.aside(live, func() { m.set(p, powSlow(m, p, loadExponent(m, power), power)) })
-			return p
-		},
 	}
 	m.comment("q^gamma")
 	for i, way := range ways {
-		if i < len(ways)-1 {
-			m.jumpIfAtLeast(a.kind, i+1, name("not"+strconv.Itoa(i)+"_"))
-		}
-		if way != nil {
-			if v := way(); v != p {
-				m.set(p, v)
+		m.jumpIfAtLeast(a.kind, i+1, name("not"+strconv.Itoa(i)+"_"))
+		for _, p := range p {
+			if way != nil {
+				m.set(p, way(p))
 			}
 		}
-		if i < len(ways)-1 {
-			m.jump(done)
-			m.label(name("not" + strconv.Itoa(i) + "_"))
+		m.jump(done)
+		m.label(name("not" + strconv.Itoa(i) + "_"))
+	}
+	power := m.offset(a.params, lossFields.power)
+	m.aside(append(live, p[1:]...), func() {
+		y := loadExponent(m, power)
+		if slow == "" {
+			m.set(p[0], powSlow(m, p[0], y, power))
+			return
 		}
+		v, bad := pow(m, p[0], y)
+		m.jumpIfBits(bad, slow)
+		m.set(p[0], v)
+	})
+	for i := range p[1:] {
+		m.aside(append(live, append(p[:i+1:i+1], p[i+2:]...)...), func() {
+			y := loadExponent(m, power)
+			v, bad := pow(m, p[i+1], y)
+			m.jumpIfBits(bad, slow)
+			m.set(p[i+1], v)
+		})
 	}
 	m.label(done)
 	return p
 }
 
-// sigmoidLoss is the loss of the sigmoid form and, with grad, its gradient: newSigmoidTerm, weighted and sigmoidTerm.grad
-// of focal_generic.go, for |x| <= 87; with slow for any x.
-func sigmoidLoss(m machine, x, y vec, args lossArgs, grad, slow bool) []vec {
+// A sigmoidTerm is what a vector of the sigmoid form has before q^gamma is known: the loss is (alpha ce) q^gamma, the
+// gradient scale (alpha q^gamma) d.
+type sigmoidTerm struct{ l, q, alpha, d vec }
+
+func (t sigmoidTerm) live(grad bool) []vec {
+	if !grad {
+		return []vec{t.l}
+	}
+	return []vec{t.l, t.q, t.alpha, t.d}
+}
+
+// sigmoidSides are e = e^-|x| and the probabilities of the likelier side and of the other, for |x| <= 87.
+func sigmoidSides(m machine, x vec) (e, likely, other vec) {
+	m.comment("e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)")
+	e = expWithin(m, sigmoidArg(m, x))
+	likely = m.div(m.hold(m.f32(1)), m.add(e, m.f32(1)))
+	return e, likely, m.mul(e, likely)
+}
+
+// newHardTerm is newSigmoidTerm of focal_generic.go for |x| <= 87 and y = 0 or 1: with v = x for y = 0 and -x for y = 1,
+// q is the probability of v's side.
+func newHardTerm(m machine, x, y vec, args lossArgs, grad bool) (t sigmoidTerm) {
+	e, likely, other := sigmoidSides(m, x)
+	m.comment("v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0")
+	sign := func() vec { return m.and(m.shl(m.hold(y), 2), m.u32(1<<31)) }
+	v := m.xor(sign(), x)
+	t.q = m.pickNegative(v, other, likely)
+	var pt vec
+	if grad {
+		pt = m.pickNegative(v, likely, other)
+	}
+	l1p := log1pUnit(m, e)
+	m.comment("ce = log1p(e) + max(v, 0)")
+	ce := m.add(l1p, m.max(v, m.f32(0)))
+	if grad {
+		m.comment("D = q + gamma ce (1-q), with v's sign")
+		t.d = m.xor(m.fma(m.broadcast(args.params, lossFields.factor), m.mul(ce, pt), t.q), sign())
+	}
+	t.alpha = m.pickNegative(m.shl(m.hold(y), 2), m.broadcast(args.params, lossFields.positive), m.broadcast(args.params, lossFields.negative))
+	t.l = m.mul(t.alpha, ce)
+	return t
+}
+
+// newSoftTerm is newSigmoidTerm of focal_generic.go for |x| <= 87; with slow for any x.
+func newSoftTerm(m machine, x, y vec, args lossArgs, grad, slow bool) (t sigmoidTerm) {
 	x, y = m.hold(x), m.hold(y)
 	one := m.f32(1)
-	m.comment("e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)")
-	var e, exact vec // exact is e where slow limits e
-	var small mask
+	var e, likely, other, l1p vec
 	if slow {
-		exact = m.umin(expClamped(m, m.max(m.f32(coef.ExpMin), sigmoidArg(m, x))), m.u32(nanBits))
+		m.comment("e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)")
+		exact := m.umin(expClamped(m, m.max(m.f32(coef.ExpMin), sigmoidArg(m, x))), m.u32(nanBits))
 		m.comment("below 2^-60, log1p(e) and e/(1+e) are e")
-		small = m.lt(exact, m.f32(0x1p-60))
+		small := m.lt(exact, m.f32(0x1p-60))
 		e = m.max(m.f32(0x1p-60), exact)
+		likely = m.div(m.hold(one), m.add(e, one))
+		other, l1p = m.pick(small, exact, m.mul(e, likely)), m.pick(small, exact, log1pUnit(m, e))
 	} else {
-		e = expWithin(m, sigmoidArg(m, x))
-	}
-	likely := m.div(m.hold(one), m.add(e, one))
-	other := m.mul(e, likely)
-	l1p := log1p(m, e)
-	if slow {
-		other, l1p = m.pick(small, exact, other), m.pick(small, exact, l1p)
+		e, likely, other = sigmoidSides(m, x)
+		l1p = log1pUnit(m, e)
 	}
 	p, n := m.pickNegative(x, other, likely), m.pickNegative(x, likely, other)
 	m.comment("ce = log1p(e) + |x| times the target's distance from the likelier side")
 	y0 := m.sub(m.hold(one), y)
 	away := m.pickNegative(x, y, y0)
-	smooth := args.scales != nil // that kernel alone
-	if smooth {
-		away = m.fma(m.fnma(away, m.f32(2), one), m.broadcast(args.params, lossFields.smooth), away)
+	if args.scales != nil {
+		away = m.fma(m.fnma(away, m.f32(2), one), args.smooth(m), away)
 	}
-	abs := m.keep(m.lt(m.hold(m.f32(0)), away), m.and(x, m.u32(0x7fffffff)))
+	abs := m.and(x, m.u32(0x7fffffff))
+	if slow { // a term of weight 0 is 0 for infinite x too
+		abs = m.keep(m.lt(m.hold(m.f32(0)), away), abs)
+	}
 	ce := m.fma(away, abs, l1p)
 	m.comment("q = p (1-y) + n y; alpha = positive y + negative (1-y)")
 	ny := m.mul(n, y)
-	q := m.fma(p, y0, ny)
-	alpha := m.fma(m.broadcast(args.params, lossFields.positive), y, m.mul(m.broadcast(args.params, lossFields.negative), y0))
-	l := m.mul(alpha, ce)
-	live := []vec{l}
-	if grad {
-		live = []vec{l, q, p, n, y, y0, ny, ce, alpha}
-		if args.scales != nil {
-			live = append(live, *args.scales)
-		}
-	}
-	f := focus(m, args, q, live...)
-	m.comment("loss = (alpha ce) q^gamma")
-	l = m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
-	var vanished mask
-	if smooth {
-		m.comment("a smoothed loss is 0 where q^gamma is")
-		vanished = m.both(m.lt(m.hold(m.f32(0)), m.broadcast(args.params, lossFields.smooth)), m.eq(f, m.f32(0)))
-		l = m.pick(vanished, m.hold(m.f32(0)), l)
-	}
-	out := []vec{m.umin(l, m.u32(nanBits))}
+	t.q = m.fma(p, y0, ny)
+	t.alpha = m.fma(m.broadcast(args.params, lossFields.positive), y, m.mul(m.broadcast(args.params, lossFields.negative), y0))
+	t.l = m.mul(t.alpha, ce)
 	if !grad {
-		return out
+		return t
 	}
 	m.comment("c = p n / q, without a loss of digits at y = 0 or 1")
 	half := m.lt(y, m.f32(0.5))
-	ratio := m.div(m.pick(half, p, n), q)
-	ratio = m.pick(m.eq(q, m.f32(0)), one, ratio)
+	ratio := m.div(m.pick(half, p, n), t.q)
+	if slow {
+		ratio = m.pick(m.eq(t.q, m.f32(0)), one, ratio)
+	}
 	c := m.mul(m.pick(half, n, p), ratio)
-	cross := m.keep(m.lt(m.hold(m.f32(0)), c), m.mul(ce, c))
-	d := m.fms(p, y0, ny)
-	if smooth {
-		cross = m.keep(m.lt(m.hold(m.f32(0)), m.broadcast(args.params, lossFields.factor)), cross)
-		d = m.fma(m.fms(y, m.f32(2), one), m.broadcast(args.params, lossFields.smooth), d)
+	cross := m.mul(ce, c)
+	if slow {
+		cross = m.keep(m.lt(m.hold(m.f32(0)), c), cross)
 	}
-	m.comment("D = (p (1-y) - n y) + gamma (1-2y) ce c; gradient = scale alpha q^gamma D")
-	d = m.fma(m.mul(m.broadcast(args.params, lossFields.factor), m.fnma(y, m.f32(2), one)), cross, d)
-	if smooth {
-		d = m.pick(vanished, m.hold(m.f32(0)), d)
-	}
-	g := canonical(m, m.mul(m.mul(args.scaled(m), m.mul(alpha, f)), d))
+	m.comment("D = (p (1-y) - n y) + gamma (1-2y) ce c")
+	d, factor := m.fms(p, y0, ny), m.broadcast(args.params, lossFields.factor)
 	if args.scales != nil {
-		g = m.pick(m.eq(*args.scales, m.f32(0)), m.hold(m.f32(0)), g)
+		cross = m.keep(m.lt(m.hold(m.f32(0)), factor), cross)
+		d = m.fma(m.fms(y, m.f32(2), one), args.smooth(m), d)
 	}
-	return append(out, g)
+	t.d = m.fma(m.mul(factor, m.fnma(y, m.f32(2), one)), cross, d)
+	return t
+}
+
+// sigmoidLosses are losses of the sigmoid form and, with grad, gradients: weighted and sigmoidTerm.grad of
+// focal_generic.go. slow is where to jump from the fast path; the slow path has none.
+func sigmoidLosses(m machine, terms []sigmoidTerm, args lossArgs, grad bool, slow string) (out [][]vec) {
+	var q, live []vec
+	for _, t := range terms {
+		q = append(q, t.q)
+		live = append(live, t.live(grad)...)
+	}
+	for i, f := range focus(m, args, q, slow, live...) {
+		t := terms[i]
+		m.comment("loss = (alpha ce) q^gamma")
+		l := m.mul(t.l, f)
+		if slow == "" {
+			l = m.umin(m.pick(m.le(t.l, m.u32(0x7f7fffff)), l, t.l), m.u32(nanBits))
+		}
+		y := []vec{l}
+		if grad {
+			m.comment("gradient = scale alpha q^gamma D")
+			g := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(t.alpha, f)), t.d)
+			if slow == "" {
+				g = m.pick(m.unordered(g, g), m.u32(nanBits), g)
+			}
+			y = append(y, g)
+		}
+		out = append(out, y)
+	}
+	return out
 }
 
 // sigmoidLossKernel is a kernel of the sigmoid form.
@@ -204,31 +262,69 @@ func sigmoidLossKernel(m machine, grad bool) {
 	if grad {
 		outs = at0("losses", "grad")
 	}
-	elementwise{
-		outs: outs, ins: at0("logits", "targets"), unroll: 1, fill: []float32{1, 0},
-		guard:    func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
-		prologue: func(m machine) { args = loadLossArgs(m, grad) },
-		step:     func(m machine, x []vec) []vec { return sigmoidLoss(m, x[0], x[1], args, grad, false) },
-		slow:     func(m machine, x []vec) []vec { return sigmoidLoss(m, x[0], x[1], args, grad, true) },
-	}.emit(m)
-}
-
-// sigmoidGradScaled is sigmoidGrad with a scale for each element, and with smoothing.
-func sigmoidGradScaled(m machine) {
-	var args lossArgs
-	step := func(slow bool) func(m machine, x []vec) []vec {
-		return func(m machine, x []vec) []vec {
-			scales := m.hold(x[2])
-			args.scales = &scales
-			return sigmoidLoss(m, x[0], x[1], args, true, slow)
+	steps := func(together bool, term func(x, y vec) sigmoidTerm) func(m machine, x [][]vec, slow string) [][]vec {
+		return func(m machine, x [][]vec, slow string) [][]vec {
+			terms := make([]sigmoidTerm, len(x))
+			var fs []func()
+			for u, x := range x {
+				fs = append(fs, func() { terms[u] = term(x[0], x[1]) })
+			}
+			if together {
+				m.interleave(fs...)
+			} else {
+				for _, f := range fs {
+					f()
+				}
+			}
+			return sigmoidLosses(m, terms, args, grad, slow)
 		}
 	}
 	elementwise{
+		outs: outs, ins: at0("logits", "targets"), unroll: 2, fill: []float32{1, 0},
+		guard: func(m machine, x [][]vec, slow string) {
+			absGuard(m, x[0], m.broadcast(args.params, lossFields.limit), slow)
+		},
+		prologue: func(m machine) { args = loadLossArgs(m, grad) },
+		steps:    steps(true, func(x, y vec) sigmoidTerm { return newHardTerm(m, x, y, args, grad) }),
+		otherGuard: func(m machine, x [][]vec, soft string) {
+			m.comment("any target but 0 and 1? y - y^2 is 0 for these")
+			var bits vec
+			for i, y := range x[1] {
+				y = m.hold(y)
+				y = m.fnma(y, y, y)
+				if i > 0 {
+					y = m.or(bits, y)
+				}
+				bits = y
+			}
+			m.jumpIfBits(bits, soft)
+		},
+		otherSteps: steps(m.properties().registers >= 32, func(x, y vec) sigmoidTerm { return newSoftTerm(m, x, y, args, grad, false) }),
+		slow: func(m machine, x []vec) []vec {
+			return sigmoidLosses(m, []sigmoidTerm{newSoftTerm(m, x[0], x[1], args, grad, true)}, args, grad, "")[0]
+		},
+	}.emit(m)
+}
+
+// sigmoidGradScaled is sigmoidGrad with a scale for each element, and with smoothing. It has the slow path alone.
+func sigmoidGradScaled(m machine) {
+	var args lossArgs
+	elementwise{
 		outs: at0("losses", "grad"), ins: at0("logits", "targets", "scales"), unroll: 1, fill: []float32{1, 0, 1},
-		guard:    func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
 		prologue: func(m machine) { args = loadLossArgs(m, false) },
-		step:     step(false),
-		slow:     step(true),
+		step: func(m machine, x []vec) []vec {
+			scales, zero := m.hold(x[2]), m.f32(0)
+			args := args
+			args.scales = &scales
+			t := newSoftTerm(m, x[0], x[1], args, true, true)
+			f := focus(m, args, []vec{t.q}, "", append(t.live(true), scales)...)[0]
+			m.comment("a smoothed loss is 0 where q^gamma is")
+			vanished := m.both(m.lt(m.hold(zero), args.smooth(m)), m.eq(f, zero))
+			l := m.pick(m.le(t.l, m.u32(0x7f7fffff)), m.mul(t.l, f), t.l)
+			l = m.umin(m.pick(vanished, m.hold(zero), l), m.u32(nanBits))
+			g := m.mul(m.mul(scales, m.mul(t.alpha, f)), m.pick(vanished, m.hold(zero), t.d))
+			return []vec{l, m.pick(m.eq(scales, zero), m.hold(zero), canonical(m, g))}
+		},
 	}.emit(m)
 }
 

@@ -37,7 +37,8 @@ type part struct {
 
 // properties says what a target can do beyond the machine's common operations.
 type properties struct {
-	lanes int // float32 lanes in a vector
+	lanes     int // float32 lanes in a vector
+	registers int // of vectors
 	// scale: scalef, getexp and getmant exist.
 	scale bool
 	// table16: lookup takes tables of 16 entries.
@@ -47,6 +48,13 @@ type properties struct {
 // machine is the machine as bodies and loops see it.
 type machine interface {
 	properties() properties
+
+	// cold says that what follows runs rarely: constants are not worth a register there.
+	cold()
+
+	// interleave emits what functions emit in turns, an instruction of each, so that a CPU finds work in one while it waits
+	// for another; they must not jump.
+	interleave(fs ...func())
 
 	// comment names the next step in the generated assembly.
 	comment(text string)
@@ -110,6 +118,8 @@ type machine interface {
 	// pick is a where k is true, else b. keep is a where k is true, else 0.
 	pick(k mask, a, b vec) vec
 	keep(k mask, a vec) vec
+	// drop is +0 where k is true, else a.
+	drop(k mask, a vec) vec
 	// pickNegative is a where the sign bit of x is set, else b.
 	pickNegative(x, a, b vec) vec
 
@@ -157,6 +167,11 @@ type machine interface {
 	keepPart(k part, a vec) vec
 	storePart(k part, p gp, offset int, a vec)
 
+	// loadColumns reads width (2, 3 or 4) consecutive floats at each of p, p + stride, p + 2 stride, ... (bytes), a row for
+	// each lane, and nothing else: vector k of the result has float k of each row. storeColumns writes them like that.
+	loadColumns(p, stride gp, width int) []vec
+	storeColumns(p, stride gp, columns []vec)
+
 	// swapped is v with lane i and lane i^h exchanged; h is a power of two below the number of lanes.
 	swapped(v vec, h int) vec
 	// storeFirst writes lane 0.
@@ -165,8 +180,13 @@ type machine interface {
 	loadInt32(p gp, offset int) gp
 	copyWord(to, from gp)
 	indexed(p, i gp) gp
-	// quadruple multiplies by 4.
+	// quadruple multiplies by 4, times by a power of two. sum is a + b, smaller the smaller one, signed; broadcastCount is the low 32 bits of n in every
+	// lane.
 	quadruple(n gp)
+	times(n gp, by int)
+	sum(a, b gp) gp
+	smaller(a, b gp) gp
+	broadcastCount(n gp) vec
 	// notNegative is the larger of n and 0. increment adds 1 to the 64-bit integer at p. jumpIfZero and
 	// jumpUnlessZero look at the 32 bits at p + offset. storeWord writes 32 bits.
 	notNegative(n gp) gp
@@ -189,7 +209,13 @@ type machine interface {
 	doublesAdd(p gp, tile []vec)
 	doublesFold(p gp) vec
 	tileFold(tile []vec) vec
+	// columnFold folds 4, 8, 12 or 16 vectors at p, each of which is a virtual lane of as many folds as a vector has lanes.
+	columnFold(p gp, columns int) vec
 	local() gp
+	// laneSums are such lanes in registers, +0; laneSumsAdd adds a tile; laneSumsFold adds the lanes, and writes a float64.
+	laneSums() laneSums
+	laneSumsAdd(d laneSums, tile []vec)
+	laneSumsFold(d laneSums, p gp)
 
 	// Control flow: a label stands before the next instruction; jumps take its name. advance adds bytes to a pointer
 	// or count, copyOf is a new register with p's value, count one with the constant n. jumpIfLess compares signed.
@@ -197,6 +223,7 @@ type machine interface {
 	jump(name string)
 	jumpIfLess(n gp, limit int, name string)
 	jumpIfAtLeast(n gp, limit int, name string)
+	jumpIfSame(a, b gp, name string)
 	jumpIfAny(k mask, name string)
 	jumpIfBits(a vec, name string) // if any bit of any lane is set
 	count(n int) gp
@@ -208,6 +235,9 @@ type machine interface {
 	// ret returns to the caller, in the state that the platform asks for.
 	ret()
 }
+
+// laneSums are the registers of 16 float64 lanes.
+type laneSums []operand.Op
 
 // A table is a small constant array in read-only memory.
 type table struct {

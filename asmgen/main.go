@@ -103,8 +103,22 @@ var kernels = []kernel{
 	{name: "rowShifted", args: "sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
 		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true})
 	}},
+	{name: "rowShiftedExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+	}},
 	{name: "partShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
 		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true})
+	}},
+	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+	}},
+	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrowSum},
+	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrowShifted},
+	{name: "narrowSoftmax", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
+		narrowScale(m, false)
+	}},
+	{name: "narrowGrad", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
+		narrowScale(m, true)
 	}},
 	{name: "rowLoss", args: "losses *float32, sums *float32, n int, p *lossParams", body: func(m machine) {
 		rowEndKernel(m, false)
@@ -112,13 +126,13 @@ var kernels = []kernel{
 	{name: "rowGrad", args: "losses *float32, sums *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		rowEndKernel(m, true)
 	}},
-	{name: "addLosses", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowTile) }},
-	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: func(m machine) { addLanes(m, rowBlock) }},
+	{name: "maxWord", args: "most, x *uint32, n int", body: maxWord},
+	{name: "foldRows", args: "losses, terms *float32, rows, classes int", body: foldRows},
+	{name: "sumLosses", args: "sum *float64, x *float32, n int", body: sumLosses},
+	{name: "addBlocks", args: "total *[16]float64, x *float32, n int", body: addBlocks},
 	{name: "reciprocals", args: "sums *float32, n int", body: reciprocals},
-	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { softmaxRows(m, true) }},
-	{name: "softmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: func(m machine) { softmaxRows(m, false) }},
-	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { gradRows(m, true) }},
-	{name: "gradRows", args: "dst, sums, logits *float32, rows, classes int", body: func(m machine) { gradRows(m, false) }},
+	{name: "softmaxScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, false) }},
+	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, true) }},
 	{name: "rowFirst", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowFirst},
 	{name: "logSoftmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: logSoftmaxRows},
 	{name: "sigmoidGradScaled", args: "losses, grad, logits, targets, scales *float32, n int, p *lossParams", body: sigmoidGradScaled},
@@ -127,6 +141,7 @@ var kernels = []kernel{
 	{name: "smoothSpread", args: "grad, terms, logits *float32, n int, even *float32", body: smoothSpread},
 	{name: "addLogs", args: "total *[32]float64, logits, logs *float32, n int", body: addLogs},
 	{name: "softTerms", args: "losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams", body: softTerms},
+	{name: "addTerms", args: "total *[16]float64, x *float32, n int", body: addTerms},
 	{name: "softGrad", args: "grad, probs, complements, slopes *float32, n int, sum *float32", body: softGrad},
 	{name: "widenBFloat16", args: "dst *float32, src *uint16, n int", body: widenBFloat16},
 	{name: "widenFloat16", args: "dst *float32, src *uint16, n int", body: widenFloat16},
@@ -291,6 +306,7 @@ func testTable() []byte {
 	field("lossParams", "factor", lossFields.factor)
 	field("lossParams", "positive", lossFields.positive)
 	field("lossParams", "negative", lossFields.negative)
+	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
 	field("lossParams", "smooth", lossFields.smooth)
 	fmt.Fprintf(&b, "}\n")

@@ -333,7 +333,7 @@ func rowMost(m machine) {
 	rowLoop{matrices: []string{"logits"}, labels: true}.next(m)
 }
 
-// rowShifted sums rows that are not plain, as newRow does, and writes their N. most is known.
+// rowShifted sums rows that are not plain, as newRow does, and writes their N; with dst the e_j too. most is known.
 func rowShifted(m machine, l rowLoop) {
 	left, label, z := l.begin(m, true)
 	m.comment("the shift and N")
@@ -343,12 +343,20 @@ func rowShifted(m machine, l rowLoop) {
 	m.storeFirst(m.param("sums"), rowNField, n)
 	bias, least := rowConstants(m, n)
 	bias, least = m.hold(bias), m.hold(least)
-	l.sum(m, left, label, z, nil, func(t tile, words gp, acc []vec) {
+	var others []gp
+	if l.writes() {
+		others = []gp{m.param("dst")}
+	}
+	l.sum(m, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			counts := m.igt(t.vector(m, words, u), m.hold(m.u32(0)))
 			x := t.present(m, u, m.keep(counts, m.sub(m.hold(v), shift))) // finite where nothing counts
 			p, power := rowExp(m, x, bias, least)
-			m.set(acc[u], m.fma(p, t.present(m, u, m.keep(counts, power)), acc[u]))
+			power = t.present(m, u, m.keep(counts, power))
+			if l.writes() {
+				t.store(m, others[0], u, m.mul(p, power))
+			}
+			m.set(acc[u], m.fma(p, power, acc[u]))
 		}
 	}, func() {})
 	l.next(m)
@@ -356,73 +364,26 @@ func rowShifted(m machine, l rowLoop) {
 
 func canonical(m machine, x vec) vec { return m.pick(m.unordered(x, x), m.u32(nanBits), x) }
 
-// rowMap maps rows of dst, or of logits to dst: those that are plain or those that are not. prepare loads what sums has
-// for the row, step maps a vector.
-func rowMap(m machine, from string, plain bool, prepare func(sums gp) []vec, step func(x vec, row []vec) vec) {
-	l := rowLoop{matrices: []string{"dst"}}
-	if from != "dst" {
-		l.matrices = append(l.matrices, from)
+// scaled is the last step of softmaxRow, 1/S and its rounding error being in row[1] and row[0]; with grad, of
+// softmaxGradGeneric, where f and pre are.
+func scaled(m machine, e vec, row []vec, grad bool) vec {
+	if grad {
+		return canonical(m, m.mul(m.mul(e, row[0]), row[1]))
 	}
+	return canonical(m, m.fma(e, row[1], m.mul(e, row[0])))
+}
+
+// rowScale finishes rows whose e_j stand in dst.
+func rowScale(m machine, grad bool) {
 	m.label("row")
-	if plain {
-		m.jumpIfZero(m.param("sums"), rowPlainField, "next")
-	} else {
-		m.jumpUnlessZero(m.param("sums"), rowPlainField, "next")
-	}
-	row := prepare(m.param("sums"))
-	z := m.param(from)
-	dst := z
-	var others []gp
-	if from != "dst" {
-		dst = m.param("dst")
-		others = []gp{dst}
-	}
-	tiles(m, "all", m.param("classes"), z, others, m.u32(0), func(t tile) {
+	sums, dst := m.param("sums"), m.param("dst")
+	row := []vec{m.hold(m.broadcast(sums, rowWeightField)), m.hold(m.broadcast(sums, rowSumField))}
+	tiles(m, "all", m.param("classes"), dst, nil, m.u32(0), func(t tile) {
 		for u, v := range t.x {
-			t.store(m, dst, u, step(v, row))
+			t.store(m, dst, u, scaled(m, m.hold(v), row, grad))
 		}
 	})
-	l.next(m)
-}
-
-// rowTerm is e_j of a row that is not plain.
-func rowTerm(m machine, x vec, row []vec) vec {
-	p, power := rowExp(m, m.sub(m.hold(x), row[0]), row[1], row[2])
-	return m.mul(p, power)
-}
-
-func prepareTerm(m machine, sums gp) []vec {
-	bias, least := rowConstants(m, m.broadcast(sums, rowNField))
-	return []vec{m.hold(rowShift(m, m.broadcast(sums, rowMostField))), m.hold(bias), m.hold(least)}
-}
-
-// softmaxRows is the second half of softmaxRow; 1/S and its rounding error stand in sum and weight. With plain, dst has
-// the e_j.
-func softmaxRows(m machine, plain bool) {
-	scale := func(e vec, row []vec) vec { return m.fma(e, row[0], m.mul(e, row[1])) }
-	factors := func(sums gp) []vec {
-		return []vec{m.broadcast(sums, rowSumField), m.broadcast(sums, rowWeightField)}
-	}
-	if plain {
-		rowMap(m, "dst", true, factors, func(x vec, row []vec) vec { return scale(m.hold(x), row) })
-		return
-	}
-	rowMap(m, "logits", false, func(sums gp) []vec { return append(prepareTerm(m, sums), factors(sums)...) },
-		func(x vec, row []vec) vec { return canonical(m, scale(rowTerm(m, x, row), row[3:])) })
-}
-
-// gradRows is the last loop of softmaxGradGeneric; pre and f stand in weight and sum. With plain, dst has the e_j.
-func gradRows(m machine, plain bool) {
-	scale := func(e vec, row []vec) vec { return m.mul(m.mul(e, row[0]), row[1]) }
-	factors := func(sums gp) []vec {
-		return []vec{m.broadcast(sums, rowWeightField), m.broadcast(sums, rowSumField)}
-	}
-	if plain { // e_j is finite, f canonical
-		rowMap(m, "dst", true, factors, func(x vec, row []vec) vec { return scale(x, row) })
-		return
-	}
-	rowMap(m, "logits", false, func(sums gp) []vec { return append(prepareTerm(m, sums), factors(sums)...) },
-		func(x vec, row []vec) vec { return canonical(m, scale(rowTerm(m, x, row), row[3:])) })
+	rowLoop{matrices: []string{"dst"}}.next(m)
 }
 
 // rowFirst finds each row's first maximum and its place, 0 where all is -Inf or NaN.
@@ -576,7 +537,7 @@ func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []
 		g = m.fma(m.broadcast(args.params, lossFields.factor), c, m.f32(1))
 		live = []vec{l, g, q, end.sum, alpha, zero}
 	}
-	f := focus(m, args, q, live...)
+	f := focus(m, args, []vec{q}, "", live...)[0]
 	m.comment("loss = (alpha l) q^gamma")
 	loss := m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
 	out := []vec{m.umin(loss, m.u32(nanBits))}
@@ -613,23 +574,4 @@ func rowEndKernel(m machine, grad bool) {
 			return rowEnd(m, x[0], x[1], x[2], x[3], x[4], args, grad)
 		},
 	}.emit(m)
-}
-
-// addLanes adds x to 16 lanes of float64: in blocks, whose float32 lanes are added first.
-func addLanes(m machine, block int) {
-	x, left, total := m.param("x"), m.param("n"), m.param("total")
-	m.label("block")
-	acc := make([]vec, rowTile/m.properties().lanes)
-	for u := range acc {
-		acc[u] = m.variable(m.u32(0))
-	}
-	tiles(m, "add", m.atMost(left, block), x, nil, m.u32(0), func(t tile) {
-		for u := range acc {
-			m.set(acc[u], m.add(acc[u], t.x[u]))
-		}
-	})
-	m.doublesAdd(total, acc)
-	m.advance(left, -block)
-	m.jumpIfAtLeast(left, 1, "block")
-	m.ret()
 }

@@ -30,7 +30,7 @@ func softTerms(m machine) {
 			g := m.fma(m.broadcast(args.params, lossFields.factor), c, one)
 			loss := m.mul(w, l)
 			loss = m.pick(m.both(m.eq(w, zero), m.eq(l, l)), zero, loss)
-			f := focus(m, args, q, q, w, g, loss)
+			f := focus(m, args, []vec{q}, "", q, w, g, loss)[0]
 			m.comment("loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)")
 			loss = m.pick(m.le(loss, m.u32(0x7f7fffff)), m.mul(loss, f), loss)
 			return []vec{m.umin(loss, m.u32(nanBits)), m.mul(m.mul(w, f), g), q}
@@ -51,4 +51,16 @@ func softGrad(m machine) {
 			return []vec{canonical(m, m.mul(d, m.broadcast(sum, 8)))}
 		},
 	}.emit(m)
+}
+
+// addTerms adds to float64 lanes, as sumBlockGeneric does.
+func addTerms(m machine) {
+	total := m.param("total")
+	tiles(m, "add", m.param("n"), m.param("x"), nil, m.u32(0), func(t tile) {
+		for u, v := range t.x {
+			t.x[u] = m.hold(v)
+		}
+		m.doublesAdd(total, t.x)
+	})
+	m.ret()
 }

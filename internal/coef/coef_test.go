@@ -23,7 +23,7 @@ var values = map[string][]float64{
 	"RowPoly": wide(RowPoly[:]),
 	"LogLH":   {LogLH}, "LogLL": {LogLL},
 	"LogR": wide(LogR[:]), "LogTH": wide(LogTH[:]), "LogTL": wide(LogTL[:]),
-	"LogPoly": wide(LogPoly[:]), "Log1pPoly": wide(Log1pPoly[:]),
+	"LogPoly": wide(LogPoly[:]), "Log1pPoly": wide(Log1pPoly[:]), "Log1pUnit": wide(Log1pUnit[:]),
 	"PowKh": {PowKh}, "PowKl": {PowKl},
 	"PowR": wide(PowR[:]), "PowTH": wide(PowTH[:]), "PowTL": wide(PowTL[:]),
 	"PowEH": wide(PowEH[:]), "PowEL": wide(PowEL[:]),
@@ -173,6 +173,9 @@ func TestPolynomials(t *testing.T) {
 		}},
 		{"Log1pPoly", -0.0728, 0.14844, func(x *big.Float) *big.Float {
 			return relative(add(x, horner(x, 2, Log1pPoly[:])), log1p(x))
+		}},
+		{"Log1pUnit", 0x1p-30, 1, func(x *big.Float) *big.Float {
+			return relative(add(x, horner(x, 2, Log1pUnit[:])), log1p(x))
 		}},
 		{"PowLog", -0.0596, 0.0665, func(x *big.Float) *big.Float {
 			return relative(add(sub(x, mul(exact(0.5), mul(x, x))), horner(x, 3, PowLog[:])), log1p(x))
