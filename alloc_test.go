@@ -61,6 +61,18 @@ func TestNoAllocation(t *testing.T) {
 			check(smoothOVR.Sum(x[:], labels[:]))
 			check(smoothOVR.Grad(grad[:], x[:], labels[:], 1))
 		},
+		"views": func() {
+			var x, grad [rows * classes]float32
+			var labels [rows]int32
+			planar, strided := softmax.Planes(16), ignoring.Strided(classes)
+			check(planar.Sum(x[:], labels[:]))
+			check(planar.Grad(grad[:], x[:], labels[:], 1))
+			check(strided.Sum(x[:], labels[:]))
+			check(strided.Grad(grad[:], x[:], labels[:], 1))
+			other := oneVsRest.Planes(5)
+			check(other.Grad(grad[:rows/5*5*classes], x[:rows/5*5*classes], labels[:rows/5*5], 1))
+			SoftmaxPlanes(grad[:], x[:], classes, 16)
+		},
 		"Variant": func() { _ = Variant() },
 		"SigmoidLoss": func() {
 			var x, y, dst [rows]float32

@@ -412,6 +412,7 @@ type rowLoss struct {
 	top        uint32     // the largest label in range
 	background bool       // the one-vs-rest form
 	ignore     []int32    // each once
+	layout     layout
 }
 
 func newRowLoss(params lossParams, top int, ignore []int32) rowLoss {
@@ -430,7 +431,7 @@ func (l *rowLoss) sum(logits []float32, labels []int32) (float64, error) {
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
 	}
-	raceRead(logits)
+	l.layout.read(logits, len(labels), l.params.classes)
 	return l.run(nil, logits, labels, gradScale{}), nil
 }
 
@@ -455,7 +456,7 @@ func (l *rowLoss) each(dst, logits []float32, labels []int32) error {
 	if err := l.checkLabels(labels); err != nil {
 		return err
 	}
-	raceRead(logits)
+	l.layout.read(logits, len(labels), l.params.classes)
 	raceWrite(dst)
 	for row := 0; row < len(labels); row += SumBlock {
 		end := min(row+SumBlock, len(labels))
@@ -474,14 +475,17 @@ func (l *rowLoss) grad(grad, logits []float32, labels []int32, scale float32) (f
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
 	}
-	raceRead(logits)
-	raceWrite(grad)
+	l.layout.read(logits, len(labels), l.params.classes)
+	l.layout.write(grad, len(labels), l.params.classes)
 	return l.run(grad, logits, labels, gradScale{all: scale}), nil
 }
 
 func (l *rowLoss) count(labels []int32) (int, error) {
 	if !l.configured() {
 		return 0, ErrNotConfigured
+	}
+	if err := l.layout.checkSize(l.params.classes); err != nil {
+		return 0, err
 	}
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
@@ -517,6 +521,12 @@ func (l *rowLoss) checkShape(logits []float32, labels []int32) error {
 		return ErrNotConfigured
 	}
 	c := l.params.classes
+	if err := l.layout.check(len(logits), len(labels), c); err != nil {
+		return err
+	}
+	if l.layout.kind == padded {
+		return nil
+	}
 	if len(logits)%c != 0 {
 		want := math.MaxInt
 		if len(labels) <= math.MaxInt/c {
@@ -609,18 +619,30 @@ func (l *rowLoss) runBlocks(buffer, grad, logits []float32, labels []int32, scal
 
 // block computes the rows from row to end, at most SumBlock: their losses, and their gradients unless grad is nil.
 func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end int, scale gradScale) {
-	c := l.params.classes
-	logits, labels = logits[row*c:end*c], labels[row:end]
+	labels = labels[row:end]
 	if len(l.ignore) > 0 {
 		var mapped [SumBlock]int32
 		labels = l.mapIgnored(&mapped, labels)
 	}
+	if scale.rows != nil {
+		scale.rows = scale.rows[row:end]
+	}
+	if l.layout.kind != packed {
+		l.gatheredBlock(losses, grad, logits, labels, row, scale)
+		return
+	}
+	c := l.params.classes
 	if grad != nil {
 		grad = grad[row*c : end*c]
 	}
+	l.packedBlock(losses, grad, logits[row*c:end*c], labels, scale)
+}
+
+// packedBlock is block for rows that lie side by side, ignored ones having the label noLabel.
+func (l *rowLoss) packedBlock(losses, grad, logits []float32, labels []int32, scale gradScale) {
 	switch {
 	case scale.rows != nil:
-		l.scaledBlock(losses, grad, logits, labels, scale.rows[row:end])
+		l.scaledBlock(losses, grad, logits, labels, scale.rows)
 	case l.params.smooth != 0 && !l.background:
 		smoothKernel(losses, grad, logits, labels, &l.params, scale.all)
 	case l.background && grad == nil:

@@ -80,9 +80,9 @@ func (l *rowLoss) gradRows(grad, logits []float32, labels []int32, scales []floa
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
 	}
-	raceRead(logits)
+	l.layout.read(logits, len(labels), l.params.classes)
 	raceRead(scales)
-	raceWrite(grad)
+	l.layout.write(grad, len(labels), l.params.classes)
 	return l.run(grad, logits, labels, gradScale{rows: scales}), nil
 }
 
