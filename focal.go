@@ -628,7 +628,7 @@ func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end
 		scale.rows = scale.rows[row:end]
 	}
 	if l.layout.kind != packed {
-		l.gatheredBlock(losses, grad, logits, labels, row, scale)
+		l.viewBlock(losses, grad, logits, labels, row, scale)
 		return
 	}
 	c := l.params.classes

@@ -384,6 +384,46 @@ func softGradAVX512(grad *float32, probs *float32, complements *float32, slopes 
 //go:noescape
 func softGradAVX2(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
 
+// planeSumAVX512 is planeSumGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+
+// planeSumAVX2 is planeSumGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+
+// planeShiftedAVX512 is planeShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func planeShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+
+// planeShiftedAVX2 is planeShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func planeShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+
+// planeSoftmaxAVX512 is planeSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// planeSoftmaxAVX2 is planeSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// planeGradAVX512 is planeGradGeneric on n > 0 elements.
+//
+//go:noescape
+func planeGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// planeGradAVX2 is planeGradGeneric on n > 0 elements.
+//
+//go:noescape
+func planeGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
 // widenBFloat16AVX512 is widenBFloat16Generic on n > 0 elements.
 //
 //go:noescape
@@ -763,6 +803,42 @@ func softGradAsm(grad, probs, complements, slopes *float32, n int, sum *float32)
 		softGradAVX512(grad, probs, complements, slopes, n, sum)
 	default:
 		softGradAVX2(grad, probs, complements, slopes, n, sum)
+	}
+}
+
+func planeSumAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32, slow *int) {
+	switch active {
+	case avx512:
+		planeSumAVX512(sums, logits, labels, rows, classes, stride, e, step, lanes, slow)
+	default:
+		planeSumAVX2(sums, logits, labels, rows, classes, stride, e, step, lanes, slow)
+	}
+}
+
+func planeShiftedAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32) {
+	switch active {
+	case avx512:
+		planeShiftedAVX512(sums, logits, labels, rows, classes, stride, e, step, lanes)
+	default:
+		planeShiftedAVX2(sums, logits, labels, rows, classes, stride, e, step, lanes)
+	}
+}
+
+func planeSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	switch active {
+	case avx512:
+		planeSoftmaxAVX512(dst, sums, labels, rows, classes, stride, e, step)
+	default:
+		planeSoftmaxAVX2(dst, sums, labels, rows, classes, stride, e, step)
+	}
+}
+
+func planeGradAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	switch active {
+	case avx512:
+		planeGradAVX512(dst, sums, labels, rows, classes, stride, e, step)
+	default:
+		planeGradAVX2(dst, sums, labels, rows, classes, stride, e, step)
 	}
 }
 

@@ -33760,6 +33760,4303 @@ done:
 	VZEROUPPER
 	RET
 
+// func planeSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·planeSumAVX512(SB), NOSPLIT, $0-80
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2624(SB), Z1
+	VBROADCASTSS consts<>+2656(SB), Z2
+	VBROADCASTSS consts<>+640(SB), Z3
+	VBROADCASTSS consts<>+2688(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+32(SB), Z6
+	VBROADCASTSS consts<>+64(SB), Z7
+	VBROADCASTSS consts<>+96(SB), Z8
+	VBROADCASTSS consts<>+160(SB), Z9
+	VBROADCASTSS consts<>+192(SB), Z10
+	VBROADCASTSS consts<>+224(SB), Z11
+	VBROADCASTSS consts<>+256(SB), Z12
+	VBROADCASTSS consts<>+288(SB), Z13
+	VBROADCASTSS consts<>+320(SB), Z14
+	VBROADCASTSS consts<>+352(SB), Z15
+	VMOVUPS      exp_one<>+0(SB), Z16
+	VBROADCASTSS consts<>+2240(SB), Z17
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z18
+	VPXORD  Z21, Z21, Z21
+	VPXORD  Z20, Z20, Z20
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    stride+40(FP), DX
+	CMPQ    CX, $+4
+	JLT     sum_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z19
+	VPSUBD       Z19, Z18, Z19
+	VMOVUPS      (DI), Z23
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Z24
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Z25
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Z26
+	LEAQ         (DI)(DX*1), DI
+	VPXORD       Z27, Z27, Z27
+	VPCMPD       $0x00, Z27, Z19, K1
+	VBLENDMPS    Z23, Z20, K1, Z20
+	VPANDD       Z6, Z23, Z27
+	VPXORD       Z28, Z28, Z28
+	VBLENDMPS    Z28, Z27, K1, Z27
+	VPMAXSD      Z27, Z21, Z21
+	VADDPS       Z7, Z23, Z23
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z27
+	VFMADD231PS Z8, Z23, Z27
+	VSUBPS      Z5, Z27, Z28
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z28, Z23
+	VFNMADD231PS Z10, Z28, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z28
+	VFMADD231PS Z11, Z23, Z28
+	VFMADD213PS Z13, Z23, Z28
+	VFMADD213PS Z14, Z23, Z28
+	VFMADD213PS Z15, Z28, Z23
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z27, Z28
+	VPSLLD      $0x15, Z27, Z27
+	VPADDD      Z27, Z28, Z27
+	VFMADD231PS Z23, Z27, Z27
+	VPXORD      Z23, Z23, Z23
+	VBLENDMPS   Z23, Z27, K1, Z23
+	VMOVUPS     Z23, (SI)
+	VPCMPD      $0x00, Z0, Z19, K1
+	VBLENDMPS   Z24, Z20, K1, Z20
+	VPANDD      Z6, Z24, Z23
+	VPXORD      Z27, Z27, Z27
+	VBLENDMPS   Z27, Z23, K1, Z23
+	VPMAXSD     Z23, Z21, Z21
+	VADDPS      Z7, Z24, Z23
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z23, Z24
+	VSUBPS      Z5, Z24, Z27
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z27, Z23
+	VFNMADD231PS Z10, Z27, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z27
+	VFMADD231PS Z11, Z23, Z27
+	VFMADD213PS Z13, Z23, Z27
+	VFMADD213PS Z14, Z23, Z27
+	VFMADD213PS Z15, Z27, Z23
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z27
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z27, Z24
+	VFMADD231PS Z23, Z24, Z24
+	VPXORD      Z23, Z23, Z23
+	VBLENDMPS   Z23, Z24, K1, Z23
+	VMOVUPS     Z23, 64(SI)
+	VPCMPD      $0x00, Z1, Z19, K1
+	VBLENDMPS   Z25, Z20, K1, Z20
+	VPANDD      Z6, Z25, Z23
+	VPXORD      Z24, Z24, Z24
+	VBLENDMPS   Z24, Z23, K1, Z23
+	VPMAXSD     Z23, Z21, Z21
+	VADDPS      Z7, Z25, Z23
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z23, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z23
+	VFNMADD231PS Z10, Z25, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z23, Z25
+	VFMADD213PS Z13, Z23, Z25
+	VFMADD213PS Z14, Z23, Z25
+	VFMADD213PS Z15, Z25, Z23
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z23, Z24, Z24
+	VPXORD      Z23, Z23, Z23
+	VBLENDMPS   Z23, Z24, K1, Z23
+	VMOVUPS     Z23, 128(SI)
+	VPCMPD      $0x00, Z2, Z19, K1
+	VBLENDMPS   Z26, Z20, K1, Z20
+	VPANDD      Z6, Z26, Z19
+	VPXORD      Z23, Z23, Z23
+	VBLENDMPS   Z23, Z19, K1, Z19
+	VPMAXSD     Z19, Z21, Z21
+	VADDPS      Z7, Z26, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z8, Z19, Z23
+	VSUBPS      Z5, Z23, Z24
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z24, Z19
+	VFNMADD231PS Z10, Z24, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z24
+	VFMADD231PS Z11, Z19, Z24
+	VFMADD213PS Z13, Z19, Z24
+	VFMADD213PS Z14, Z19, Z24
+	VFMADD213PS Z15, Z24, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z23, Z24
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z23, Z24, Z23
+	VFMADD231PS Z19, Z23, Z23
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z23, K1, Z19
+	VMOVUPS     Z19, 192(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ      CX, $+3
+	JLT       sum_two
+	MOVQ      e+48(FP), CX
+	VMOVUPS   (AX), Z19
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Z23
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Z24
+	LEAQ      (AX)(DX*1), AX
+	VPXORD    Z25, Z25, Z25
+	VPCMPD    $0x00, Z25, Z18, K1
+	VBLENDMPS Z19, Z20, K1, Z20
+	VPANDD    Z6, Z19, Z25
+	VPXORD    Z26, Z26, Z26
+	VBLENDMPS Z26, Z25, K1, Z25
+	VPMAXSD   Z25, Z21, Z21
+	VADDPS    Z7, Z19, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z25
+	VFMADD231PS Z8, Z19, Z25
+	VSUBPS      Z5, Z25, Z26
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z26, Z19
+	VFNMADD231PS Z10, Z26, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z26
+	VFMADD231PS Z11, Z19, Z26
+	VFMADD213PS Z13, Z19, Z26
+	VFMADD213PS Z14, Z19, Z26
+	VFMADD213PS Z15, Z26, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z25, Z26
+	VPSLLD      $0x15, Z25, Z25
+	VPADDD      Z25, Z26, Z25
+	VFMADD231PS Z19, Z25, Z25
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z25, K1, Z19
+	VMOVUPS     Z19, (CX)
+	VPCMPD      $0x00, Z0, Z18, K1
+	VBLENDMPS   Z23, Z20, K1, Z20
+	VPANDD      Z6, Z23, Z19
+	VPXORD      Z25, Z25, Z25
+	VBLENDMPS   Z25, Z19, K1, Z19
+	VPMAXSD     Z19, Z21, Z21
+	VADDPS      Z7, Z23, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z23
+	VFMADD231PS Z8, Z19, Z23
+	VSUBPS      Z5, Z23, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z23, Z25
+	VPSLLD      $0x15, Z23, Z23
+	VPADDD      Z23, Z25, Z23
+	VFMADD231PS Z19, Z23, Z23
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z23, K1, Z19
+	VMOVUPS     Z19, 64(CX)
+	VPCMPD      $0x00, Z1, Z18, K1
+	VBLENDMPS   Z24, Z20, K1, Z20
+	VPANDD      Z6, Z24, Z18
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z18, K1, Z18
+	VPMAXSD     Z18, Z21, Z21
+	VADDPS      Z7, Z24, Z18
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z19
+	VFMADD231PS Z8, Z18, Z19
+	VSUBPS      Z5, Z19, Z23
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z23, Z18
+	VFNMADD231PS Z10, Z23, Z18
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z23
+	VFMADD231PS Z11, Z18, Z23
+	VFMADD213PS Z13, Z18, Z23
+	VFMADD213PS Z14, Z18, Z23
+	VFMADD213PS Z15, Z23, Z18
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z19, Z23
+	VPSLLD      $0x15, Z19, Z19
+	VPADDD      Z19, Z23, Z19
+	VFMADD231PS Z18, Z19, Z19
+	VPXORD      Z18, Z18, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VMOVUPS     Z18, 128(CX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ      e+48(FP), CX
+	VMOVUPS   (AX), Z19
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Z23
+	LEAQ      (AX)(DX*1), AX
+	VPXORD    Z24, Z24, Z24
+	VPCMPD    $0x00, Z24, Z18, K1
+	VBLENDMPS Z19, Z20, K1, Z20
+	VPANDD    Z6, Z19, Z24
+	VPXORD    Z25, Z25, Z25
+	VBLENDMPS Z25, Z24, K1, Z24
+	VPMAXSD   Z24, Z21, Z21
+	VADDPS    Z7, Z19, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z24
+	VFMADD231PS Z8, Z19, Z24
+	VSUBPS      Z5, Z24, Z25
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z25, Z19
+	VFNMADD231PS Z10, Z25, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z25
+	VFMADD231PS Z11, Z19, Z25
+	VFMADD213PS Z13, Z19, Z25
+	VFMADD213PS Z14, Z19, Z25
+	VFMADD213PS Z15, Z25, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z24, Z25
+	VPSLLD      $0x15, Z24, Z24
+	VPADDD      Z24, Z25, Z24
+	VFMADD231PS Z19, Z24, Z24
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z24, K1, Z19
+	VMOVUPS     Z19, (CX)
+	VPCMPD      $0x00, Z0, Z18, K1
+	VBLENDMPS   Z23, Z20, K1, Z20
+	VPANDD      Z6, Z23, Z18
+	VPXORD      Z19, Z19, Z19
+	VBLENDMPS   Z19, Z18, K1, Z18
+	VPMAXSD     Z18, Z21, Z21
+	VADDPS      Z7, Z23, Z18
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z19
+	VFMADD231PS Z8, Z18, Z19
+	VSUBPS      Z5, Z19, Z23
+
+	// r = c - n ln2
+	VFNMADD231PS Z9, Z23, Z18
+	VFNMADD231PS Z10, Z23, Z18
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z12, Z23
+	VFMADD231PS Z11, Z18, Z23
+	VFMADD213PS Z13, Z18, Z23
+	VFMADD213PS Z14, Z18, Z23
+	VFMADD213PS Z15, Z23, Z18
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z16, Z19, Z23
+	VPSLLD      $0x15, Z19, Z19
+	VPADDD      Z19, Z23, Z19
+	VFMADD231PS Z18, Z19, Z19
+	VPXORD      Z18, Z18, Z18
+	VBLENDMPS   Z18, Z19, K1, Z18
+	VMOVUPS     Z18, 64(CX)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VPXORD Z18, Z18, Z18
+	MOVQ   classes+32(FP), AX
+	CMPQ   AX, $+17
+	JLT    fold
+
+	// more than 16 columns: those of a virtual lane are added
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    (CX), CX
+	VMOVUPS (CX), Z18
+
+lane0:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+1
+	JLT    lanedone0
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane0
+
+lanedone0:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, (AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    64(CX), CX
+	VMOVUPS (CX), Z18
+
+lane1:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+2
+	JLT    lanedone1
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane1
+
+lanedone1:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 64(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    128(CX), CX
+	VMOVUPS (CX), Z18
+
+lane2:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+3
+	JLT    lanedone2
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane2
+
+lanedone2:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 128(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    192(CX), CX
+	VMOVUPS (CX), Z18
+
+lane3:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+4
+	JLT    lanedone3
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane3
+
+lanedone3:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 192(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    256(CX), CX
+	VMOVUPS (CX), Z18
+
+lane4:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+5
+	JLT    lanedone4
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane4
+
+lanedone4:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 256(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    320(CX), CX
+	VMOVUPS (CX), Z18
+
+lane5:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+6
+	JLT    lanedone5
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane5
+
+lanedone5:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 320(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    384(CX), CX
+	VMOVUPS (CX), Z18
+
+lane6:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+7
+	JLT    lanedone6
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane6
+
+lanedone6:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 384(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    448(CX), CX
+	VMOVUPS (CX), Z18
+
+lane7:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+8
+	JLT    lanedone7
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane7
+
+lanedone7:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 448(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    512(CX), CX
+	VMOVUPS (CX), Z18
+
+lane8:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+9
+	JLT    lanedone8
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane8
+
+lanedone8:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 512(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    576(CX), CX
+	VMOVUPS (CX), Z18
+
+lane9:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+10
+	JLT    lanedone9
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane9
+
+lanedone9:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 576(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    640(CX), CX
+	VMOVUPS (CX), Z18
+
+lane10:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+11
+	JLT    lanedone10
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane10
+
+lanedone10:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 640(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    704(CX), CX
+	VMOVUPS (CX), Z18
+
+lane11:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+12
+	JLT    lanedone11
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane11
+
+lanedone11:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 704(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    768(CX), CX
+	VMOVUPS (CX), Z18
+
+lane12:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+13
+	JLT    lanedone12
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane12
+
+lanedone12:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 768(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    832(CX), CX
+	VMOVUPS (CX), Z18
+
+lane13:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+14
+	JLT    lanedone13
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane13
+
+lanedone13:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 832(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    896(CX), CX
+	VMOVUPS (CX), Z18
+
+lane14:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+15
+	JLT    lanedone14
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane14
+
+lanedone14:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 896(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    960(CX), CX
+	VMOVUPS (CX), Z18
+
+lane15:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+16
+	JLT    lanedone15
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane15
+
+lanedone15:
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Z18, 960(AX)
+	MOVQ         lanes+64(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VCVTPS2PD    768(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    320(AX), Z23
+	VCVTPS2PD    832(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VCVTPS2PD    896(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VCVTPS2PD    960(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y22
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VCVTPS2PD    800(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    352(AX), Z23
+	VCVTPS2PD    864(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VCVTPS2PD    928(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VCVTPS2PD    992(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z22, Z18
+	JMP          folded
+
+fold:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+5
+	JGE          more1
+	MOVQ         e+48(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    192(AX), Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y22
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    224(AX), Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z22, Z18
+	JMP          folded
+
+more1:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+9
+	JGE          more2
+	MOVQ         e+48(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    256(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    320(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    384(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    448(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y22
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    288(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    352(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    416(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    480(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z22, Z18
+	JMP          folded
+
+more2:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+13
+	JGE          more3
+	MOVQ         e+48(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    320(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y22
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    352(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z22, Z18
+	JMP          folded
+
+more3:
+	MOVQ         e+48(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VCVTPS2PD    768(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    320(AX), Z23
+	VCVTPS2PD    832(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VCVTPS2PD    896(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VCVTPS2PD    960(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y22
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VCVTPS2PD    800(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    352(AX), Z23
+	VCVTPS2PD    864(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VCVTPS2PD    928(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VCVTPS2PD    992(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z22, Z18
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VPCMPD    $0x06, Z17, Z21, K1
+	VMOVUPS   Z18, (AX)
+	VMOVUPS   Z20, 384(AX)
+	VPXORD    Z18, Z18, Z18
+	VMOVUPS   Z18, 128(AX)
+	VMOVAPS.Z Z3, K1, Z18
+	VMOVUPS   Z18, 256(AX)
+	VPXORD    Z18, Z18, Z18
+	VBLENDMPS Z18, Z4, K1, Z18
+	VMOVUPS   Z18, 640(AX)
+	KORTESTW  K1, K1
+	JNE       slow
+
+next:
+	ADDQ $+64, sums+0(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+56(FP), AX
+	ADDQ AX, e+48(FP)
+	ADDQ $+64, logits+8(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+72(FP), AX
+	INCQ (AX)
+	JMP  next
+
+// func planeSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·planeSumAVX2(SB), NOSPLIT, $0-80
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VBROADCASTSS consts<>+2624(SB), Y2
+	VBROADCASTSS consts<>+2656(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	VPXOR   Y7, Y7, Y7
+	VPXOR   Y6, Y6, Y6
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    stride+40(FP), DX
+	CMPQ    CX, $+4
+	JLT     sum_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Y5
+	VPSUBD       Y5, Y4, Y5
+	VMOVUPS      (DI), Y9
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Y10
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Y11
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Y12
+	LEAQ         (DI)(DX*1), DI
+	VPXOR        Y13, Y13, Y13
+	VPCMPEQD     Y13, Y5, Y13
+	VBLENDVPS    Y13, Y9, Y6, Y6
+	VPAND        consts<>+32(SB), Y9, Y14
+	VPANDN       Y14, Y13, Y14
+	VPMAXSD      Y14, Y7, Y7
+	VADDPS       consts<>+64(SB), Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y14
+	VFMADD213PS  consts<>+128(SB), Y9, Y14
+	VSUBPS       consts<>+128(SB), Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y15
+	VFMADD213PS  consts<>+256(SB), Y9, Y15
+	VFMADD213PS  consts<>+288(SB), Y9, Y15
+	VFMADD213PS  consts<>+320(SB), Y9, Y15
+	VFMADD213PS  consts<>+352(SB), Y15, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y9, Y14, Y14
+	VPANDN      Y14, Y13, Y9
+	VMOVUPS     Y9, (SI)
+	VPCMPEQD    Y1, Y5, Y9
+	VBLENDVPS   Y9, Y10, Y6, Y6
+	VPAND       consts<>+32(SB), Y10, Y13
+	VPANDN      Y13, Y9, Y13
+	VPMAXSD     Y13, Y7, Y7
+	VADDPS      consts<>+64(SB), Y10, Y10
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y13
+	VFMADD213PS  consts<>+128(SB), Y10, Y13
+	VSUBPS       consts<>+128(SB), Y13, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y10
+	VFNMADD231PS consts<>+192(SB), Y14, Y10
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y14
+	VFMADD213PS  consts<>+256(SB), Y10, Y14
+	VFMADD213PS  consts<>+288(SB), Y10, Y14
+	VFMADD213PS  consts<>+320(SB), Y10, Y14
+	VFMADD213PS  consts<>+352(SB), Y14, Y10
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y10, Y13, Y13
+	VPANDN      Y13, Y9, Y9
+	VMOVUPS     Y9, 32(SI)
+	VPCMPEQD    Y2, Y5, Y9
+	VBLENDVPS   Y9, Y11, Y6, Y6
+	VPAND       consts<>+32(SB), Y11, Y10
+	VPANDN      Y10, Y9, Y10
+	VPMAXSD     Y10, Y7, Y7
+	VADDPS      consts<>+64(SB), Y11, Y10
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y11
+	VFMADD213PS  consts<>+128(SB), Y10, Y11
+	VSUBPS       consts<>+128(SB), Y11, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y10, Y13
+	VFMADD213PS  consts<>+288(SB), Y10, Y13
+	VFMADD213PS  consts<>+320(SB), Y10, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y10
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y10, Y11, Y11
+	VPANDN      Y11, Y9, Y9
+	VMOVUPS     Y9, 64(SI)
+	VPCMPEQD    Y3, Y5, Y5
+	VBLENDVPS   Y5, Y12, Y6, Y6
+	VPAND       consts<>+32(SB), Y12, Y9
+	VPANDN      Y9, Y5, Y9
+	VPMAXSD     Y9, Y7, Y7
+	VADDPS      consts<>+64(SB), Y12, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y10
+	VFMADD213PS  consts<>+128(SB), Y9, Y10
+	VSUBPS       consts<>+128(SB), Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y11
+	VFMADD213PS  consts<>+256(SB), Y9, Y11
+	VFMADD213PS  consts<>+288(SB), Y9, Y11
+	VFMADD213PS  consts<>+320(SB), Y9, Y11
+	VFMADD213PS  consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VPANDN      Y10, Y5, Y5
+	VMOVUPS     Y5, 96(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ      CX, $+3
+	JLT       sum_two
+	MOVQ      e+48(FP), CX
+	VMOVUPS   (AX), Y5
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Y9
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Y10
+	LEAQ      (AX)(DX*1), AX
+	VPXOR     Y11, Y11, Y11
+	VPCMPEQD  Y11, Y4, Y11
+	VBLENDVPS Y11, Y5, Y6, Y6
+	VPAND     consts<>+32(SB), Y5, Y12
+	VPANDN    Y12, Y11, Y12
+	VPMAXSD   Y12, Y7, Y7
+	VADDPS    consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y12
+	VFMADD213PS  consts<>+128(SB), Y5, Y12
+	VSUBPS       consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y5
+	VFNMADD231PS consts<>+192(SB), Y13, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y13
+	VFMADD213PS  consts<>+256(SB), Y5, Y13
+	VFMADD213PS  consts<>+288(SB), Y5, Y13
+	VFMADD213PS  consts<>+320(SB), Y5, Y13
+	VFMADD213PS  consts<>+352(SB), Y13, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y5, Y12, Y12
+	VPANDN      Y12, Y11, Y5
+	VMOVUPS     Y5, (CX)
+	VPCMPEQD    Y1, Y4, Y5
+	VBLENDVPS   Y5, Y9, Y6, Y6
+	VPAND       consts<>+32(SB), Y9, Y11
+	VPANDN      Y11, Y5, Y11
+	VPMAXSD     Y11, Y7, Y7
+	VADDPS      consts<>+64(SB), Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y11
+	VFMADD213PS  consts<>+128(SB), Y9, Y11
+	VSUBPS       consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y9, Y12
+	VFMADD213PS  consts<>+288(SB), Y9, Y12
+	VFMADD213PS  consts<>+320(SB), Y9, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y9, Y11, Y11
+	VPANDN      Y11, Y5, Y5
+	VMOVUPS     Y5, 32(CX)
+	VPCMPEQD    Y2, Y4, Y4
+	VBLENDVPS   Y4, Y10, Y6, Y6
+	VPAND       consts<>+32(SB), Y10, Y5
+	VPANDN      Y5, Y4, Y5
+	VPMAXSD     Y5, Y7, Y7
+	VADDPS      consts<>+64(SB), Y10, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y9
+	VFMADD213PS  consts<>+128(SB), Y5, Y9
+	VSUBPS       consts<>+128(SB), Y9, Y10
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y5
+	VFNMADD231PS consts<>+192(SB), Y10, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y10
+	VFMADD213PS  consts<>+256(SB), Y5, Y10
+	VFMADD213PS  consts<>+288(SB), Y5, Y10
+	VFMADD213PS  consts<>+320(SB), Y5, Y10
+	VFMADD213PS  consts<>+352(SB), Y10, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y10
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y5, Y9, Y9
+	VPANDN      Y9, Y4, Y4
+	VMOVUPS     Y4, 64(CX)
+	JMP         sum_done
+
+sum_two:
+	MOVQ      e+48(FP), CX
+	VMOVUPS   (AX), Y5
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Y9
+	LEAQ      (AX)(DX*1), AX
+	VPXOR     Y10, Y10, Y10
+	VPCMPEQD  Y10, Y4, Y10
+	VBLENDVPS Y10, Y5, Y6, Y6
+	VPAND     consts<>+32(SB), Y5, Y11
+	VPANDN    Y11, Y10, Y11
+	VPMAXSD   Y11, Y7, Y7
+	VADDPS    consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y11
+	VFMADD213PS  consts<>+128(SB), Y5, Y11
+	VSUBPS       consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y5
+	VFNMADD231PS consts<>+192(SB), Y12, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y12
+	VFMADD213PS  consts<>+256(SB), Y5, Y12
+	VFMADD213PS  consts<>+288(SB), Y5, Y12
+	VFMADD213PS  consts<>+320(SB), Y5, Y12
+	VFMADD213PS  consts<>+352(SB), Y12, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y5, Y11, Y11
+	VPANDN      Y11, Y10, Y5
+	VMOVUPS     Y5, (CX)
+	VPCMPEQD    Y1, Y4, Y4
+	VBLENDVPS   Y4, Y9, Y6, Y6
+	VPAND       consts<>+32(SB), Y9, Y5
+	VPANDN      Y5, Y4, Y5
+	VPMAXSD     Y5, Y7, Y7
+	VADDPS      consts<>+64(SB), Y9, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VBROADCASTSS consts<>+96(SB), Y9
+	VFMADD213PS  consts<>+128(SB), Y5, Y9
+	VSUBPS       consts<>+128(SB), Y9, Y10
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y5
+	VFNMADD231PS consts<>+192(SB), Y10, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VBROADCASTSS consts<>+224(SB), Y10
+	VFMADD213PS  consts<>+256(SB), Y5, Y10
+	VFMADD213PS  consts<>+288(SB), Y5, Y10
+	VFMADD213PS  consts<>+320(SB), Y5, Y10
+	VFMADD213PS  consts<>+352(SB), Y10, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y10
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y5, Y9, Y9
+	VPANDN      Y9, Y4, Y4
+	VMOVUPS     Y4, 32(CX)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VPXOR Y4, Y4, Y4
+	MOVQ  classes+32(FP), AX
+	CMPQ  AX, $+17
+	JLT   fold
+
+	// more than 16 columns: those of a virtual lane are added
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    (CX), CX
+	VMOVUPS (CX), Y4
+
+lane0:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+1
+	JLT    lanedone0
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane0
+
+lanedone0:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, (AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    32(CX), CX
+	VMOVUPS (CX), Y4
+
+lane1:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+2
+	JLT    lanedone1
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane1
+
+lanedone1:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 32(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    64(CX), CX
+	VMOVUPS (CX), Y4
+
+lane2:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+3
+	JLT    lanedone2
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane2
+
+lanedone2:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 64(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    96(CX), CX
+	VMOVUPS (CX), Y4
+
+lane3:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+4
+	JLT    lanedone3
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane3
+
+lanedone3:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 96(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    128(CX), CX
+	VMOVUPS (CX), Y4
+
+lane4:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+5
+	JLT    lanedone4
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane4
+
+lanedone4:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 128(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    160(CX), CX
+	VMOVUPS (CX), Y4
+
+lane5:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+6
+	JLT    lanedone5
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane5
+
+lanedone5:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 160(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    192(CX), CX
+	VMOVUPS (CX), Y4
+
+lane6:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+7
+	JLT    lanedone6
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane6
+
+lanedone6:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 192(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    224(CX), CX
+	VMOVUPS (CX), Y4
+
+lane7:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+8
+	JLT    lanedone7
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane7
+
+lanedone7:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 224(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    256(CX), CX
+	VMOVUPS (CX), Y4
+
+lane8:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+9
+	JLT    lanedone8
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane8
+
+lanedone8:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 256(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    288(CX), CX
+	VMOVUPS (CX), Y4
+
+lane9:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+10
+	JLT    lanedone9
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane9
+
+lanedone9:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 288(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    320(CX), CX
+	VMOVUPS (CX), Y4
+
+lane10:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+11
+	JLT    lanedone10
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane10
+
+lanedone10:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 320(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    352(CX), CX
+	VMOVUPS (CX), Y4
+
+lane11:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+12
+	JLT    lanedone11
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane11
+
+lanedone11:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 352(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    384(CX), CX
+	VMOVUPS (CX), Y4
+
+lane12:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+13
+	JLT    lanedone12
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane12
+
+lanedone12:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 384(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    416(CX), CX
+	VMOVUPS (CX), Y4
+
+lane13:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+14
+	JLT    lanedone13
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane13
+
+lanedone13:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 416(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    448(CX), CX
+	VMOVUPS (CX), Y4
+
+lane14:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+15
+	JLT    lanedone14
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane14
+
+lanedone14:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y4, 448(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    480(CX), CX
+	VMOVUPS (CX), Y4
+
+lane15:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+16
+	JLT    lanedone15
+	ADDQ   $+512, CX
+	VADDPS (CX), Y4, Y4
+	JMP    lane15
+
+lanedone15:
+	MOVQ        lanes+64(FP), AX
+	VMOVUPS     Y4, 480(AX)
+	MOVQ        lanes+64(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   256(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   128(AX), Y5
+	VCVTPS2PD   384(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   288(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   160(AX), Y9
+	VCVTPS2PD   416(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   320(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   192(AX), Y10
+	VCVTPS2PD   448(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   352(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   224(AX), Y11
+	VCVTPS2PD   480(AX), Y12
+	VADDPD      Y12, Y11, Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X8
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   272(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   144(AX), Y5
+	VCVTPS2PD   400(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   304(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   176(AX), Y9
+	VCVTPS2PD   432(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   336(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   208(AX), Y10
+	VCVTPS2PD   464(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   368(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   240(AX), Y11
+	VCVTPS2PD   496(AX), Y12
+	VADDPD      Y12, Y11, Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y8, Y4
+	JMP         folded
+
+fold:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+5
+	JGE         more1
+	MOVQ        e+48(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   96(AX), Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X8
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   112(AX), Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y8, Y4
+	JMP         folded
+
+more1:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+9
+	JGE         more2
+	MOVQ        e+48(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   128(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   160(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   192(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   224(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X8
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   144(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   176(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   208(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   240(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y8, Y4
+	JMP         folded
+
+more2:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+13
+	JGE         more3
+	MOVQ        e+48(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   256(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   128(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   288(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   160(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   320(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   192(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   352(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   224(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X8
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   272(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   144(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   304(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   176(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   336(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   208(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   368(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   240(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y8, Y4
+	JMP         folded
+
+more3:
+	MOVQ        e+48(FP), AX
+	VCVTPS2PD   (AX), Y4
+	VCVTPS2PD   256(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   128(AX), Y5
+	VCVTPS2PD   384(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   32(AX), Y5
+	VCVTPS2PD   288(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   160(AX), Y9
+	VCVTPS2PD   416(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   64(AX), Y9
+	VCVTPS2PD   320(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   192(AX), Y10
+	VCVTPS2PD   448(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   96(AX), Y10
+	VCVTPS2PD   352(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   224(AX), Y11
+	VCVTPS2PD   480(AX), Y12
+	VADDPD      Y12, Y11, Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X8
+	VCVTPS2PD   16(AX), Y4
+	VCVTPS2PD   272(AX), Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   144(AX), Y5
+	VCVTPS2PD   400(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPS2PD   48(AX), Y5
+	VCVTPS2PD   304(AX), Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   176(AX), Y9
+	VCVTPS2PD   432(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VADDPD      Y9, Y5, Y5
+	VCVTPS2PD   80(AX), Y9
+	VCVTPS2PD   336(AX), Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   208(AX), Y10
+	VCVTPS2PD   464(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y10, Y9, Y9
+	VCVTPS2PD   112(AX), Y10
+	VCVTPS2PD   368(AX), Y11
+	VADDPD      Y11, Y10, Y10
+	VCVTPS2PD   240(AX), Y11
+	VCVTPS2PD   496(AX), Y12
+	VADDPD      Y12, Y11, Y11
+	VADDPD      Y11, Y10, Y10
+	VADDPD      Y9, Y4, Y4
+	VADDPD      Y10, Y5, Y5
+	VADDPD      Y5, Y4, Y4
+	VCVTPD2PSY  Y4, X4
+	VINSERTF128 $0x01, X4, Y8, Y4
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VPCMPGTD  consts<>+2240(SB), Y7, Y5
+	VMOVUPS   Y4, (AX)
+	VMOVUPS   Y6, 384(AX)
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   Y4, 128(AX)
+	VPAND     consts<>+640(SB), Y5, Y4
+	VMOVUPS   Y4, 256(AX)
+	VPANDN    consts<>+2688(SB), Y5, Y4
+	VMOVUPS   Y4, 640(AX)
+	VMOVMSKPS Y5, AX
+	TESTL     AX, AX
+	JNE       slow
+
+next:
+	ADDQ $+32, sums+0(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+56(FP), AX
+	ADDQ AX, e+48(FP)
+	ADDQ $+32, logits+8(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+72(FP), AX
+	INCQ (AX)
+	JMP  next
+
+// func planeShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·planeShiftedAVX512(SB), NOSPLIT, $0-72
+	VBROADCASTSS consts<>+608(SB), Z0
+	VBROADCASTSS consts<>+1792(SB), Z1
+	VBROADCASTSS consts<>+2624(SB), Z2
+	VBROADCASTSS consts<>+2656(SB), Z3
+	VBROADCASTSS consts<>+2368(SB), Z4
+	VBROADCASTSS consts<>+640(SB), Z5
+	VBROADCASTSS consts<>+2272(SB), Z6
+	VBROADCASTSS consts<>+2336(SB), Z7
+	VBROADCASTSS consts<>+2304(SB), Z8
+	VBROADCASTSS consts<>+384(SB), Z9
+	VBROADCASTSS consts<>+96(SB), Z10
+	VBROADCASTSS consts<>+160(SB), Z11
+	VBROADCASTSS consts<>+192(SB), Z12
+	VBROADCASTSS consts<>+2464(SB), Z13
+	VBROADCASTSS consts<>+2496(SB), Z14
+	VBROADCASTSS consts<>+2528(SB), Z15
+	VBROADCASTSS consts<>+2560(SB), Z16
+	VBROADCASTSS consts<>+2592(SB), Z17
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z18
+	VMOVAPS Z5, Z20
+	MOVQ    logits+8(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    stride+40(FP), DX
+	CMPQ    CX, $+4
+	JLT     most_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+most_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z19
+	VPSUBD       Z19, Z18, Z19
+	VMOVUPS      (DI), Z22
+	LEAQ         (DI)(DX*1), SI
+	VMOVUPS      (SI), Z23
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      (SI), Z24
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      (SI), Z25
+	LEAQ         (SI)(DX*1), SI
+	VPXORD       Z26, Z26, Z26
+	VPCMPD       $0x00, Z26, Z19, K1
+	VMOVAPS.Z    Z0, K1, Z26
+	VPORD        Z26, Z22, Z22
+	VMAXPS       Z20, Z22, Z20
+	VPCMPD       $0x00, Z1, Z19, K1
+	VMOVAPS.Z    Z0, K1, Z22
+	VPORD        Z22, Z23, Z22
+	VMAXPS       Z20, Z22, Z20
+	VPCMPD       $0x00, Z2, Z19, K1
+	VMOVAPS.Z    Z0, K1, Z22
+	VPORD        Z22, Z24, Z22
+	VMAXPS       Z20, Z22, Z20
+	VPCMPD       $0x00, Z3, Z19, K1
+	VMOVAPS.Z    Z0, K1, Z19
+	VPORD        Z19, Z25, Z19
+	VMAXPS       Z20, Z19, Z20
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     most_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     most_columns
+
+most_few:
+	CMPQ      CX, $+3
+	JLT       most_two
+	MOVQ      e+48(FP), CX
+	VMOVUPS   (AX), Z19
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Z22
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Z23
+	LEAQ      (AX)(DX*1), AX
+	VPXORD    Z24, Z24, Z24
+	VPCMPD    $0x00, Z24, Z18, K1
+	VMOVAPS.Z Z0, K1, Z24
+	VPORD     Z24, Z19, Z19
+	VMAXPS    Z20, Z19, Z20
+	VPCMPD    $0x00, Z1, Z18, K1
+	VMOVAPS.Z Z0, K1, Z19
+	VPORD     Z19, Z22, Z19
+	VMAXPS    Z20, Z19, Z20
+	VPCMPD    $0x00, Z2, Z18, K1
+	VMOVAPS.Z Z0, K1, Z19
+	VPORD     Z19, Z23, Z19
+	VMAXPS    Z20, Z19, Z20
+	JMP       most_done
+
+most_two:
+	MOVQ      e+48(FP), CX
+	VMOVUPS   (AX), Z19
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   (AX), Z22
+	LEAQ      (AX)(DX*1), AX
+	VPXORD    Z23, Z23, Z23
+	VPCMPD    $0x00, Z23, Z18, K1
+	VMOVAPS.Z Z0, K1, Z23
+	VPORD     Z23, Z19, Z19
+	VMAXPS    Z20, Z19, Z20
+	VPCMPD    $0x00, Z1, Z18, K1
+	VMOVAPS.Z Z0, K1, Z19
+	VPORD     Z19, Z22, Z19
+	VMAXPS    Z20, Z19, Z20
+
+most_done:
+	// the shift and N
+	VPANDD.BCST consts<>+32(SB), Z20, Z19
+	VCMPPS      $0x11, Z19, Z6, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z19, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z20, K1, Z19
+	VSUBPS      Z19, Z20, Z22
+	VMINPS      Z22, Z7, Z22
+	VMAXPS      Z22, Z8, Z22
+	VFMADD213PS Z4, Z10, Z22
+	VPSUBD.BCST consts<>+2400(SB), Z22, Z22
+	VCVTDQ2PS   Z22, Z23
+	VSUBPS.BCST consts<>+2432(SB), Z23, Z23
+	VSUBPS      Z23, Z4, Z24
+	VMULPS      Z11, Z23, Z23
+	MOVQ        sums+0(FP), AX
+	VPXORD      Z25, Z25, Z25
+	VMOVUPS     640(AX), Z26
+	VPCMPD      $0x00, Z25, Z26, K1
+	MOVQ        logits+8(FP), AX
+	MOVQ        classes+32(FP), CX
+	MOVQ        stride+40(FP), DX
+	CMPQ        CX, $+4
+	JLT         sum_few
+	ADDQ        $-4, CX
+	MOVQ        $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z25
+	VPSUBD       Z25, Z18, Z25
+	VMOVUPS      (DI), Z26
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Z27
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Z28
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Z29
+	LEAQ         (DI)(DX*1), DI
+	VPXORD       Z30, Z30, Z30
+	VPCMPD       $0x00, Z30, Z25, K2
+	VSUBPS       Z19, Z26, Z26
+	VPXORD       Z30, Z30, Z30
+	VBLENDMPS    Z30, Z26, K2, Z26
+	VMAXPS       Z26, Z23, Z26
+	VMOVAPS      Z24, Z30
+	VFMADD231PS  Z10, Z26, Z30
+	VSUBPS       Z24, Z30, Z31
+	VFNMADD231PS Z11, Z31, Z26
+	VFNMADD231PS Z12, Z31, Z26
+	VMOVAPS      Z14, Z31
+	VFMADD231PS  Z13, Z26, Z31
+	VFMADD213PS  Z15, Z26, Z31
+	VFMADD213PS  Z16, Z26, Z31
+	VFMADD213PS  Z17, Z26, Z31
+	VFMADD213PS  Z9, Z26, Z31
+	VFMADD213PS  Z9, Z31, Z26
+	VPSLLD       $0x17, Z30, Z30
+	VPXORD       Z31, Z31, Z31
+	VBLENDMPS    Z31, Z30, K2, Z30
+	VMULPS       Z30, Z26, Z26
+	VMOVUPS      (SI), Z30
+	VBLENDMPS    Z26, Z30, K1, Z26
+	VMOVUPS      Z26, (SI)
+	VPCMPD       $0x00, Z1, Z25, K2
+	VSUBPS       Z19, Z27, Z26
+	VPXORD       Z27, Z27, Z27
+	VBLENDMPS    Z27, Z26, K2, Z26
+	VMAXPS       Z26, Z23, Z26
+	VMOVAPS      Z24, Z27
+	VFMADD231PS  Z10, Z26, Z27
+	VSUBPS       Z24, Z27, Z30
+	VFNMADD231PS Z11, Z30, Z26
+	VFNMADD231PS Z12, Z30, Z26
+	VMOVAPS      Z14, Z30
+	VFMADD231PS  Z13, Z26, Z30
+	VFMADD213PS  Z15, Z26, Z30
+	VFMADD213PS  Z16, Z26, Z30
+	VFMADD213PS  Z17, Z26, Z30
+	VFMADD213PS  Z9, Z26, Z30
+	VFMADD213PS  Z9, Z30, Z26
+	VPSLLD       $0x17, Z27, Z27
+	VPXORD       Z30, Z30, Z30
+	VBLENDMPS    Z30, Z27, K2, Z27
+	VMULPS       Z27, Z26, Z26
+	VMOVUPS      64(SI), Z27
+	VBLENDMPS    Z26, Z27, K1, Z26
+	VMOVUPS      Z26, 64(SI)
+	VPCMPD       $0x00, Z2, Z25, K2
+	VSUBPS       Z19, Z28, Z26
+	VPXORD       Z27, Z27, Z27
+	VBLENDMPS    Z27, Z26, K2, Z26
+	VMAXPS       Z26, Z23, Z26
+	VMOVAPS      Z24, Z27
+	VFMADD231PS  Z10, Z26, Z27
+	VSUBPS       Z24, Z27, Z28
+	VFNMADD231PS Z11, Z28, Z26
+	VFNMADD231PS Z12, Z28, Z26
+	VMOVAPS      Z14, Z28
+	VFMADD231PS  Z13, Z26, Z28
+	VFMADD213PS  Z15, Z26, Z28
+	VFMADD213PS  Z16, Z26, Z28
+	VFMADD213PS  Z17, Z26, Z28
+	VFMADD213PS  Z9, Z26, Z28
+	VFMADD213PS  Z9, Z28, Z26
+	VPSLLD       $0x17, Z27, Z27
+	VPXORD       Z28, Z28, Z28
+	VBLENDMPS    Z28, Z27, K2, Z27
+	VMULPS       Z27, Z26, Z26
+	VMOVUPS      128(SI), Z27
+	VBLENDMPS    Z26, Z27, K1, Z26
+	VMOVUPS      Z26, 128(SI)
+	VPCMPD       $0x00, Z3, Z25, K2
+	VSUBPS       Z19, Z29, Z25
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z25, K2, Z25
+	VMAXPS       Z25, Z23, Z25
+	VMOVAPS      Z24, Z26
+	VFMADD231PS  Z10, Z25, Z26
+	VSUBPS       Z24, Z26, Z27
+	VFNMADD231PS Z11, Z27, Z25
+	VFNMADD231PS Z12, Z27, Z25
+	VMOVAPS      Z14, Z27
+	VFMADD231PS  Z13, Z25, Z27
+	VFMADD213PS  Z15, Z25, Z27
+	VFMADD213PS  Z16, Z25, Z27
+	VFMADD213PS  Z17, Z25, Z27
+	VFMADD213PS  Z9, Z25, Z27
+	VFMADD213PS  Z9, Z27, Z25
+	VPSLLD       $0x17, Z26, Z26
+	VPXORD       Z27, Z27, Z27
+	VBLENDMPS    Z27, Z26, K2, Z26
+	VMULPS       Z26, Z25, Z25
+	VMOVUPS      192(SI), Z26
+	VBLENDMPS    Z25, Z26, K1, Z25
+	VMOVUPS      Z25, 192(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ         CX, $+3
+	JLT          sum_two
+	MOVQ         e+48(FP), CX
+	VMOVUPS      (AX), Z25
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Z26
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Z27
+	LEAQ         (AX)(DX*1), AX
+	VPXORD       Z28, Z28, Z28
+	VPCMPD       $0x00, Z28, Z18, K2
+	VSUBPS       Z19, Z25, Z25
+	VPXORD       Z28, Z28, Z28
+	VBLENDMPS    Z28, Z25, K2, Z25
+	VMAXPS       Z25, Z23, Z25
+	VMOVAPS      Z24, Z28
+	VFMADD231PS  Z10, Z25, Z28
+	VSUBPS       Z24, Z28, Z29
+	VFNMADD231PS Z11, Z29, Z25
+	VFNMADD231PS Z12, Z29, Z25
+	VMOVAPS      Z14, Z29
+	VFMADD231PS  Z13, Z25, Z29
+	VFMADD213PS  Z15, Z25, Z29
+	VFMADD213PS  Z16, Z25, Z29
+	VFMADD213PS  Z17, Z25, Z29
+	VFMADD213PS  Z9, Z25, Z29
+	VFMADD213PS  Z9, Z29, Z25
+	VPSLLD       $0x17, Z28, Z28
+	VPXORD       Z29, Z29, Z29
+	VBLENDMPS    Z29, Z28, K2, Z28
+	VMULPS       Z28, Z25, Z25
+	VMOVUPS      (CX), Z28
+	VBLENDMPS    Z25, Z28, K1, Z25
+	VMOVUPS      Z25, (CX)
+	VPCMPD       $0x00, Z1, Z18, K2
+	VSUBPS       Z19, Z26, Z25
+	VPXORD       Z26, Z26, Z26
+	VBLENDMPS    Z26, Z25, K2, Z25
+	VMAXPS       Z25, Z23, Z25
+	VMOVAPS      Z24, Z26
+	VFMADD231PS  Z10, Z25, Z26
+	VSUBPS       Z24, Z26, Z28
+	VFNMADD231PS Z11, Z28, Z25
+	VFNMADD231PS Z12, Z28, Z25
+	VMOVAPS      Z14, Z28
+	VFMADD231PS  Z13, Z25, Z28
+	VFMADD213PS  Z15, Z25, Z28
+	VFMADD213PS  Z16, Z25, Z28
+	VFMADD213PS  Z17, Z25, Z28
+	VFMADD213PS  Z9, Z25, Z28
+	VFMADD213PS  Z9, Z28, Z25
+	VPSLLD       $0x17, Z26, Z26
+	VPXORD       Z28, Z28, Z28
+	VBLENDMPS    Z28, Z26, K2, Z26
+	VMULPS       Z26, Z25, Z25
+	VMOVUPS      64(CX), Z26
+	VBLENDMPS    Z25, Z26, K1, Z25
+	VMOVUPS      Z25, 64(CX)
+	VPCMPD       $0x00, Z2, Z18, K2
+	VSUBPS       Z19, Z27, Z18
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z18, K2, Z18
+	VMAXPS       Z18, Z23, Z18
+	VMOVAPS      Z24, Z19
+	VFMADD231PS  Z10, Z18, Z19
+	VSUBPS       Z24, Z19, Z23
+	VFNMADD231PS Z11, Z23, Z18
+	VFNMADD231PS Z12, Z23, Z18
+	VMOVAPS      Z14, Z23
+	VFMADD231PS  Z13, Z18, Z23
+	VFMADD213PS  Z15, Z18, Z23
+	VFMADD213PS  Z16, Z18, Z23
+	VFMADD213PS  Z17, Z18, Z23
+	VFMADD213PS  Z9, Z18, Z23
+	VFMADD213PS  Z9, Z23, Z18
+	VPSLLD       $0x17, Z19, Z19
+	VPXORD       Z23, Z23, Z23
+	VBLENDMPS    Z23, Z19, K2, Z19
+	VMULPS       Z19, Z18, Z18
+	VMOVUPS      128(CX), Z19
+	VBLENDMPS    Z18, Z19, K1, Z18
+	VMOVUPS      Z18, 128(CX)
+	JMP          sum_done
+
+sum_two:
+	MOVQ         e+48(FP), CX
+	VMOVUPS      (AX), Z25
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Z26
+	LEAQ         (AX)(DX*1), AX
+	VPXORD       Z27, Z27, Z27
+	VPCMPD       $0x00, Z27, Z18, K2
+	VSUBPS       Z19, Z25, Z25
+	VPXORD       Z27, Z27, Z27
+	VBLENDMPS    Z27, Z25, K2, Z25
+	VMAXPS       Z25, Z23, Z25
+	VMOVAPS      Z24, Z27
+	VFMADD231PS  Z10, Z25, Z27
+	VSUBPS       Z24, Z27, Z28
+	VFNMADD231PS Z11, Z28, Z25
+	VFNMADD231PS Z12, Z28, Z25
+	VMOVAPS      Z14, Z28
+	VFMADD231PS  Z13, Z25, Z28
+	VFMADD213PS  Z15, Z25, Z28
+	VFMADD213PS  Z16, Z25, Z28
+	VFMADD213PS  Z17, Z25, Z28
+	VFMADD213PS  Z9, Z25, Z28
+	VFMADD213PS  Z9, Z28, Z25
+	VPSLLD       $0x17, Z27, Z27
+	VPXORD       Z28, Z28, Z28
+	VBLENDMPS    Z28, Z27, K2, Z27
+	VMULPS       Z27, Z25, Z25
+	VMOVUPS      (CX), Z27
+	VBLENDMPS    Z25, Z27, K1, Z25
+	VMOVUPS      Z25, (CX)
+	VPCMPD       $0x00, Z1, Z18, K2
+	VSUBPS       Z19, Z26, Z18
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z18, K2, Z18
+	VMAXPS       Z18, Z23, Z18
+	VMOVAPS      Z24, Z19
+	VFMADD231PS  Z10, Z18, Z19
+	VSUBPS       Z24, Z19, Z23
+	VFNMADD231PS Z11, Z23, Z18
+	VFNMADD231PS Z12, Z23, Z18
+	VMOVAPS      Z14, Z23
+	VFMADD231PS  Z13, Z18, Z23
+	VFMADD213PS  Z15, Z18, Z23
+	VFMADD213PS  Z16, Z18, Z23
+	VFMADD213PS  Z17, Z18, Z23
+	VFMADD213PS  Z9, Z18, Z23
+	VFMADD213PS  Z9, Z23, Z18
+	VPSLLD       $0x17, Z19, Z19
+	VPXORD       Z23, Z23, Z23
+	VBLENDMPS    Z23, Z19, K2, Z19
+	VMULPS       Z19, Z18, Z18
+	VMOVUPS      64(CX), Z19
+	VBLENDMPS    Z18, Z19, K1, Z18
+	VMOVUPS      Z18, 64(CX)
+
+sum_done:
+	VPXORD Z18, Z18, Z18
+	MOVQ   classes+32(FP), AX
+	CMPQ   AX, $+17
+	JLT    fold
+
+	// more than 16 columns: those of a virtual lane are added
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    (CX), CX
+	VMOVUPS (CX), Z18
+
+lane0:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+1
+	JLT    lanedone0
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane0
+
+lanedone0:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, (AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    64(CX), CX
+	VMOVUPS (CX), Z18
+
+lane1:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+2
+	JLT    lanedone1
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane1
+
+lanedone1:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 64(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    128(CX), CX
+	VMOVUPS (CX), Z18
+
+lane2:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+3
+	JLT    lanedone2
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane2
+
+lanedone2:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 128(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    192(CX), CX
+	VMOVUPS (CX), Z18
+
+lane3:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+4
+	JLT    lanedone3
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane3
+
+lanedone3:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 192(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    256(CX), CX
+	VMOVUPS (CX), Z18
+
+lane4:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+5
+	JLT    lanedone4
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane4
+
+lanedone4:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 256(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    320(CX), CX
+	VMOVUPS (CX), Z18
+
+lane5:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+6
+	JLT    lanedone5
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane5
+
+lanedone5:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 320(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    384(CX), CX
+	VMOVUPS (CX), Z18
+
+lane6:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+7
+	JLT    lanedone6
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane6
+
+lanedone6:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 384(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    448(CX), CX
+	VMOVUPS (CX), Z18
+
+lane7:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+8
+	JLT    lanedone7
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane7
+
+lanedone7:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 448(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    512(CX), CX
+	VMOVUPS (CX), Z18
+
+lane8:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+9
+	JLT    lanedone8
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane8
+
+lanedone8:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 512(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    576(CX), CX
+	VMOVUPS (CX), Z18
+
+lane9:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+10
+	JLT    lanedone9
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane9
+
+lanedone9:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 576(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    640(CX), CX
+	VMOVUPS (CX), Z18
+
+lane10:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+11
+	JLT    lanedone10
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane10
+
+lanedone10:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 640(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    704(CX), CX
+	VMOVUPS (CX), Z18
+
+lane11:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+12
+	JLT    lanedone11
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane11
+
+lanedone11:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 704(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    768(CX), CX
+	VMOVUPS (CX), Z18
+
+lane12:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+13
+	JLT    lanedone12
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane12
+
+lanedone12:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 768(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    832(CX), CX
+	VMOVUPS (CX), Z18
+
+lane13:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+14
+	JLT    lanedone13
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane13
+
+lanedone13:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 832(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    896(CX), CX
+	VMOVUPS (CX), Z18
+
+lane14:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+15
+	JLT    lanedone14
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane14
+
+lanedone14:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Z18, 896(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    960(CX), CX
+	VMOVUPS (CX), Z18
+
+lane15:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+16
+	JLT    lanedone15
+	ADDQ   $+1024, CX
+	VADDPS (CX), Z18, Z18
+	JMP    lane15
+
+lanedone15:
+	MOVQ         lanes+64(FP), AX
+	VMOVUPS      Z18, 960(AX)
+	MOVQ         lanes+64(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VCVTPS2PD    768(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    320(AX), Z23
+	VCVTPS2PD    832(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VCVTPS2PD    896(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VCVTPS2PD    960(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y21
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VCVTPS2PD    800(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    352(AX), Z23
+	VCVTPS2PD    864(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VCVTPS2PD    928(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VCVTPS2PD    992(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z21, Z18
+	JMP          folded
+
+fold:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+5
+	JGE          more1
+	MOVQ         e+48(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    192(AX), Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y21
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    224(AX), Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z21, Z18
+	JMP          folded
+
+more1:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+9
+	JGE          more2
+	MOVQ         e+48(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    256(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    320(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    384(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    448(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y21
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    288(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    352(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    416(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    480(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z21, Z18
+	JMP          folded
+
+more2:
+	MOVQ         classes+32(FP), AX
+	CMPQ         AX, $+13
+	JGE          more3
+	MOVQ         e+48(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    320(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y21
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    352(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z21, Z18
+	JMP          folded
+
+more3:
+	MOVQ         e+48(FP), AX
+	VCVTPS2PD    (AX), Z18
+	VCVTPS2PD    512(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    256(AX), Z19
+	VCVTPS2PD    768(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    64(AX), Z19
+	VCVTPS2PD    576(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    320(AX), Z23
+	VCVTPS2PD    832(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    128(AX), Z23
+	VCVTPS2PD    640(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    384(AX), Z24
+	VCVTPS2PD    896(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    192(AX), Z24
+	VCVTPS2PD    704(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    448(AX), Z25
+	VCVTPS2PD    960(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y21
+	VCVTPS2PD    32(AX), Z18
+	VCVTPS2PD    544(AX), Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    288(AX), Z19
+	VCVTPS2PD    800(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPS2PD    96(AX), Z19
+	VCVTPS2PD    608(AX), Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    352(AX), Z23
+	VCVTPS2PD    864(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VADDPD       Z23, Z19, Z19
+	VCVTPS2PD    160(AX), Z23
+	VCVTPS2PD    672(AX), Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    416(AX), Z24
+	VCVTPS2PD    928(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z24, Z23, Z23
+	VCVTPS2PD    224(AX), Z24
+	VCVTPS2PD    736(AX), Z25
+	VADDPD       Z25, Z24, Z24
+	VCVTPS2PD    480(AX), Z25
+	VCVTPS2PD    992(AX), Z26
+	VADDPD       Z26, Z25, Z25
+	VADDPD       Z25, Z24, Z24
+	VADDPD       Z23, Z18, Z18
+	VADDPD       Z24, Z19, Z19
+	VADDPD       Z19, Z18, Z18
+	VCVTPD2PS    Z18, Y18
+	VINSERTF64X4 $0x01, Y18, Z21, Z18
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VMOVUPS   (AX), Z19
+	VBLENDMPS Z18, Z19, K1, Z18
+	VMOVUPS   Z18, (AX)
+	VMOVUPS   128(AX), Z18
+	VBLENDMPS Z22, Z18, K1, Z18
+	VMOVUPS   Z18, 128(AX)
+	VMOVUPS   256(AX), Z18
+	VBLENDMPS Z20, Z18, K1, Z18
+	VMOVUPS   Z18, 256(AX)
+	ADDQ      $+64, sums+0(FP)
+	ADDQ      $+64, labels+16(FP)
+	MOVQ      step+56(FP), AX
+	ADDQ      AX, e+48(FP)
+	ADDQ      $+64, logits+8(FP)
+	ADDQ      $-16, rows+24(FP)
+	CMPQ      rows+24(FP), $0x00
+	JNE       group
+	VZEROUPPER
+	RET
+
+// func planeShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·planeShiftedAVX2(SB), NOSPLIT, $0-72
+group:
+	MOVQ         labels+16(FP), AX
+	VMOVUPS      (AX), Y0
+	VBROADCASTSS consts<>+640(SB), Y2
+	MOVQ         logits+8(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         stride+40(FP), DX
+	CMPQ         CX, $+4
+	JLT          most_few
+	ADDQ         $-4, CX
+	MOVQ         $0x00000000, BX
+
+most_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	VPSUBD       Y1, Y0, Y1
+	VMOVUPS      (DI), Y4
+	LEAQ         (DI)(DX*1), SI
+	VMOVUPS      (SI), Y5
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      (SI), Y6
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      (SI), Y7
+	LEAQ         (SI)(DX*1), SI
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y1, Y8
+	VPAND        consts<>+608(SB), Y8, Y8
+	VPOR         Y8, Y4, Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS consts<>+1792(SB), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VPAND        consts<>+608(SB), Y4, Y4
+	VPOR         Y4, Y5, Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS consts<>+2624(SB), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VPAND        consts<>+608(SB), Y4, Y4
+	VPOR         Y4, Y6, Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS consts<>+2656(SB), Y4
+	VPCMPEQD     Y4, Y1, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y7, Y1
+	VMAXPS       Y2, Y1, Y2
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     most_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     most_columns
+
+most_few:
+	CMPQ         CX, $+3
+	JLT          most_two
+	MOVQ         e+48(FP), CX
+	VMOVUPS      (AX), Y1
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Y4
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Y5
+	LEAQ         (AX)(DX*1), AX
+	VPXOR        Y6, Y6, Y6
+	VPCMPEQD     Y6, Y0, Y6
+	VPAND        consts<>+608(SB), Y6, Y6
+	VPOR         Y6, Y1, Y1
+	VMAXPS       Y2, Y1, Y2
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y4, Y1
+	VMAXPS       Y2, Y1, Y2
+	VBROADCASTSS consts<>+2624(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y5, Y1
+	VMAXPS       Y2, Y1, Y2
+	JMP          most_done
+
+most_two:
+	MOVQ         e+48(FP), CX
+	VMOVUPS      (AX), Y1
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Y4
+	LEAQ         (AX)(DX*1), AX
+	VPXOR        Y5, Y5, Y5
+	VPCMPEQD     Y5, Y0, Y5
+	VPAND        consts<>+608(SB), Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMAXPS       Y2, Y1, Y2
+	VBROADCASTSS consts<>+1792(SB), Y1
+	VPCMPEQD     Y1, Y0, Y1
+	VPAND        consts<>+608(SB), Y1, Y1
+	VPOR         Y1, Y4, Y1
+	VMAXPS       Y2, Y1, Y2
+
+most_done:
+	// the shift and N
+	VPAND        consts<>+32(SB), Y2, Y1
+	VBROADCASTSS consts<>+2272(SB), Y4
+	VCMPPS       $0x11, Y1, Y4, Y4
+	VCMPPS       $0x11, consts<>+928(SB), Y1, Y1
+	VPAND        Y4, Y1, Y1
+	VPAND        Y2, Y1, Y1
+	VSUBPS       Y1, Y2, Y4
+	VBROADCASTSS consts<>+2336(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS consts<>+2304(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+2368(SB), Y5, Y4
+	VPSUBD       consts<>+2400(SB), Y4, Y4
+	VCVTDQ2PS    Y4, Y5
+	VSUBPS       consts<>+2432(SB), Y5, Y5
+	VBROADCASTSS consts<>+2368(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VMULPS       consts<>+160(SB), Y5, Y5
+	MOVQ         sums+0(FP), AX
+	VPXOR        Y7, Y7, Y7
+	VMOVUPS      640(AX), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	MOVQ         logits+8(FP), AX
+	MOVQ         classes+32(FP), CX
+	MOVQ         stride+40(FP), DX
+	CMPQ         CX, $+4
+	JLT          sum_few
+	ADDQ         $-4, CX
+	MOVQ         $0x00000000, BX
+
+sum_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y8
+	VPSUBD       Y8, Y0, Y8
+	VMOVUPS      (DI), Y9
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Y10
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Y11
+	LEAQ         (DI)(DX*1), DI
+	VMOVUPS      (DI), Y12
+	LEAQ         (DI)(DX*1), DI
+	VPXOR        Y13, Y13, Y13
+	VPCMPEQD     Y13, Y8, Y13
+	VSUBPS       Y1, Y9, Y9
+	VPANDN       Y9, Y13, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y14
+	VFMADD231PS  consts<>+96(SB), Y9, Y14
+	VSUBPS       Y6, Y14, Y15
+	VFNMADD231PS consts<>+160(SB), Y15, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y9
+	VBROADCASTSS consts<>+2464(SB), Y15
+	VFMADD213PS  consts<>+2496(SB), Y9, Y15
+	VFMADD213PS  consts<>+2528(SB), Y9, Y15
+	VFMADD213PS  consts<>+2560(SB), Y9, Y15
+	VFMADD213PS  consts<>+2592(SB), Y9, Y15
+	VFMADD213PS  consts<>+384(SB), Y9, Y15
+	VFMADD213PS  consts<>+384(SB), Y15, Y9
+	VPSLLD       $0x17, Y14, Y14
+	VPANDN       Y14, Y13, Y13
+	VMULPS       Y13, Y9, Y9
+	VMOVUPS      (SI), Y13
+	VBLENDVPS    Y7, Y9, Y13, Y9
+	VMOVUPS      Y9, (SI)
+	VBROADCASTSS consts<>+1792(SB), Y9
+	VPCMPEQD     Y9, Y8, Y9
+	VSUBPS       Y1, Y10, Y10
+	VPANDN       Y10, Y9, Y10
+	VMAXPS       Y10, Y5, Y10
+	VMOVAPS      Y6, Y13
+	VFMADD231PS  consts<>+96(SB), Y10, Y13
+	VSUBPS       Y6, Y13, Y14
+	VFNMADD231PS consts<>+160(SB), Y14, Y10
+	VFNMADD231PS consts<>+192(SB), Y14, Y10
+	VBROADCASTSS consts<>+2464(SB), Y14
+	VFMADD213PS  consts<>+2496(SB), Y10, Y14
+	VFMADD213PS  consts<>+2528(SB), Y10, Y14
+	VFMADD213PS  consts<>+2560(SB), Y10, Y14
+	VFMADD213PS  consts<>+2592(SB), Y10, Y14
+	VFMADD213PS  consts<>+384(SB), Y10, Y14
+	VFMADD213PS  consts<>+384(SB), Y14, Y10
+	VPSLLD       $0x17, Y13, Y13
+	VPANDN       Y13, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMOVUPS      32(SI), Y10
+	VBLENDVPS    Y7, Y9, Y10, Y9
+	VMOVUPS      Y9, 32(SI)
+	VBROADCASTSS consts<>+2624(SB), Y9
+	VPCMPEQD     Y9, Y8, Y9
+	VSUBPS       Y1, Y11, Y10
+	VPANDN       Y10, Y9, Y10
+	VMAXPS       Y10, Y5, Y10
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y6, Y11, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPANDN       Y11, Y9, Y9
+	VMULPS       Y9, Y10, Y9
+	VMOVUPS      64(SI), Y10
+	VBLENDVPS    Y7, Y9, Y10, Y9
+	VMOVUPS      Y9, 64(SI)
+	VBROADCASTSS consts<>+2656(SB), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VSUBPS       Y1, Y12, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y10
+	VFMADD231PS  consts<>+96(SB), Y9, Y10
+	VSUBPS       Y6, Y10, Y11
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+	VBROADCASTSS consts<>+2464(SB), Y11
+	VFMADD213PS  consts<>+2496(SB), Y9, Y11
+	VFMADD213PS  consts<>+2528(SB), Y9, Y11
+	VFMADD213PS  consts<>+2560(SB), Y9, Y11
+	VFMADD213PS  consts<>+2592(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y9, Y11
+	VFMADD213PS  consts<>+384(SB), Y11, Y9
+	VPSLLD       $0x17, Y10, Y10
+	VPANDN       Y10, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      96(SI), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, 96(SI)
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     sum_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     sum_columns
+
+sum_few:
+	CMPQ         CX, $+3
+	JLT          sum_two
+	MOVQ         e+48(FP), CX
+	VMOVUPS      (AX), Y8
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Y9
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Y10
+	LEAQ         (AX)(DX*1), AX
+	VPXOR        Y11, Y11, Y11
+	VPCMPEQD     Y11, Y0, Y11
+	VSUBPS       Y1, Y8, Y8
+	VPANDN       Y8, Y11, Y8
+	VMAXPS       Y8, Y5, Y8
+	VMOVAPS      Y6, Y12
+	VFMADD231PS  consts<>+96(SB), Y8, Y12
+	VSUBPS       Y6, Y12, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+	VBROADCASTSS consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y8, Y13
+	VFMADD213PS  consts<>+2528(SB), Y8, Y13
+	VFMADD213PS  consts<>+2560(SB), Y8, Y13
+	VFMADD213PS  consts<>+2592(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y8, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y8
+	VPSLLD       $0x17, Y12, Y12
+	VPANDN       Y12, Y11, Y11
+	VMULPS       Y11, Y8, Y8
+	VMOVUPS      (CX), Y11
+	VBLENDVPS    Y7, Y8, Y11, Y8
+	VMOVUPS      Y8, (CX)
+	VBROADCASTSS consts<>+1792(SB), Y8
+	VPCMPEQD     Y8, Y0, Y8
+	VSUBPS       Y1, Y9, Y9
+	VPANDN       Y9, Y8, Y9
+	VMAXPS       Y9, Y5, Y9
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y9, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y9, Y12
+	VFMADD213PS  consts<>+2528(SB), Y9, Y12
+	VFMADD213PS  consts<>+2560(SB), Y9, Y12
+	VFMADD213PS  consts<>+2592(SB), Y9, Y12
+	VFMADD213PS  consts<>+384(SB), Y9, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y9
+	VPSLLD       $0x17, Y11, Y11
+	VPANDN       Y11, Y8, Y8
+	VMULPS       Y8, Y9, Y8
+	VMOVUPS      32(CX), Y9
+	VBLENDVPS    Y7, Y8, Y9, Y8
+	VMOVUPS      Y8, 32(CX)
+	VBROADCASTSS consts<>+2624(SB), Y8
+	VPCMPEQD     Y8, Y0, Y0
+	VSUBPS       Y1, Y10, Y1
+	VPANDN       Y1, Y0, Y1
+	VMAXPS       Y1, Y5, Y1
+	VMOVAPS      Y6, Y5
+	VFMADD231PS  consts<>+96(SB), Y1, Y5
+	VSUBPS       Y6, Y5, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y1
+	VFNMADD231PS consts<>+192(SB), Y6, Y1
+	VBROADCASTSS consts<>+2464(SB), Y6
+	VFMADD213PS  consts<>+2496(SB), Y1, Y6
+	VFMADD213PS  consts<>+2528(SB), Y1, Y6
+	VFMADD213PS  consts<>+2560(SB), Y1, Y6
+	VFMADD213PS  consts<>+2592(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y1
+	VPSLLD       $0x17, Y5, Y5
+	VPANDN       Y5, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      64(CX), Y1
+	VBLENDVPS    Y7, Y0, Y1, Y0
+	VMOVUPS      Y0, 64(CX)
+	JMP          sum_done
+
+sum_two:
+	MOVQ         e+48(FP), CX
+	VMOVUPS      (AX), Y8
+	LEAQ         (AX)(DX*1), AX
+	VMOVUPS      (AX), Y9
+	LEAQ         (AX)(DX*1), AX
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y0, Y10
+	VSUBPS       Y1, Y8, Y8
+	VPANDN       Y8, Y10, Y8
+	VMAXPS       Y8, Y5, Y8
+	VMOVAPS      Y6, Y11
+	VFMADD231PS  consts<>+96(SB), Y8, Y11
+	VSUBPS       Y6, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+	VBROADCASTSS consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y8, Y12
+	VFMADD213PS  consts<>+2528(SB), Y8, Y12
+	VFMADD213PS  consts<>+2560(SB), Y8, Y12
+	VFMADD213PS  consts<>+2592(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y8, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      (CX), Y10
+	VBLENDVPS    Y7, Y8, Y10, Y8
+	VMOVUPS      Y8, (CX)
+	VBROADCASTSS consts<>+1792(SB), Y8
+	VPCMPEQD     Y8, Y0, Y0
+	VSUBPS       Y1, Y9, Y1
+	VPANDN       Y1, Y0, Y1
+	VMAXPS       Y1, Y5, Y1
+	VMOVAPS      Y6, Y5
+	VFMADD231PS  consts<>+96(SB), Y1, Y5
+	VSUBPS       Y6, Y5, Y6
+	VFNMADD231PS consts<>+160(SB), Y6, Y1
+	VFNMADD231PS consts<>+192(SB), Y6, Y1
+	VBROADCASTSS consts<>+2464(SB), Y6
+	VFMADD213PS  consts<>+2496(SB), Y1, Y6
+	VFMADD213PS  consts<>+2528(SB), Y1, Y6
+	VFMADD213PS  consts<>+2560(SB), Y1, Y6
+	VFMADD213PS  consts<>+2592(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y1, Y6
+	VFMADD213PS  consts<>+384(SB), Y6, Y1
+	VPSLLD       $0x17, Y5, Y5
+	VPANDN       Y5, Y0, Y0
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      32(CX), Y1
+	VBLENDVPS    Y7, Y0, Y1, Y0
+	VMOVUPS      Y0, 32(CX)
+
+sum_done:
+	VPXOR Y0, Y0, Y0
+	MOVQ  classes+32(FP), AX
+	CMPQ  AX, $+17
+	JLT   fold
+
+	// more than 16 columns: those of a virtual lane are added
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    (CX), CX
+	VMOVUPS (CX), Y0
+
+lane0:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+1
+	JLT    lanedone0
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane0
+
+lanedone0:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, (AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    32(CX), CX
+	VMOVUPS (CX), Y0
+
+lane1:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+2
+	JLT    lanedone1
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane1
+
+lanedone1:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 32(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    64(CX), CX
+	VMOVUPS (CX), Y0
+
+lane2:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+3
+	JLT    lanedone2
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane2
+
+lanedone2:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 64(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    96(CX), CX
+	VMOVUPS (CX), Y0
+
+lane3:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+4
+	JLT    lanedone3
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane3
+
+lanedone3:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 96(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    128(CX), CX
+	VMOVUPS (CX), Y0
+
+lane4:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+5
+	JLT    lanedone4
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane4
+
+lanedone4:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 128(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    160(CX), CX
+	VMOVUPS (CX), Y0
+
+lane5:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+6
+	JLT    lanedone5
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane5
+
+lanedone5:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 160(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    192(CX), CX
+	VMOVUPS (CX), Y0
+
+lane6:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+7
+	JLT    lanedone6
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane6
+
+lanedone6:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 192(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    224(CX), CX
+	VMOVUPS (CX), Y0
+
+lane7:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+8
+	JLT    lanedone7
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane7
+
+lanedone7:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 224(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    256(CX), CX
+	VMOVUPS (CX), Y0
+
+lane8:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+9
+	JLT    lanedone8
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane8
+
+lanedone8:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 256(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    288(CX), CX
+	VMOVUPS (CX), Y0
+
+lane9:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+10
+	JLT    lanedone9
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane9
+
+lanedone9:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 288(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    320(CX), CX
+	VMOVUPS (CX), Y0
+
+lane10:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+11
+	JLT    lanedone10
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane10
+
+lanedone10:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 320(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    352(CX), CX
+	VMOVUPS (CX), Y0
+
+lane11:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+12
+	JLT    lanedone11
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane11
+
+lanedone11:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 352(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    384(CX), CX
+	VMOVUPS (CX), Y0
+
+lane12:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+13
+	JLT    lanedone12
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane12
+
+lanedone12:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 384(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    416(CX), CX
+	VMOVUPS (CX), Y0
+
+lane13:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+14
+	JLT    lanedone13
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane13
+
+lanedone13:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 416(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    448(CX), CX
+	VMOVUPS (CX), Y0
+
+lane14:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+15
+	JLT    lanedone14
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane14
+
+lanedone14:
+	MOVQ    lanes+64(FP), AX
+	VMOVUPS Y0, 448(AX)
+	MOVQ    classes+32(FP), AX
+	MOVQ    e+48(FP), CX
+	LEAQ    480(CX), CX
+	VMOVUPS (CX), Y0
+
+lane15:
+	ADDQ   $-16, AX
+	CMPQ   AX, $+16
+	JLT    lanedone15
+	ADDQ   $+512, CX
+	VADDPS (CX), Y0, Y0
+	JMP    lane15
+
+lanedone15:
+	MOVQ        lanes+64(FP), AX
+	VMOVUPS     Y0, 480(AX)
+	MOVQ        lanes+64(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   256(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   128(AX), Y1
+	VCVTPS2PD   384(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   288(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   160(AX), Y5
+	VCVTPS2PD   416(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   320(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   192(AX), Y6
+	VCVTPS2PD   448(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   224(AX), Y8
+	VCVTPS2PD   480(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X3
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   272(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   144(AX), Y1
+	VCVTPS2PD   400(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   304(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   176(AX), Y5
+	VCVTPS2PD   432(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   336(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   208(AX), Y6
+	VCVTPS2PD   464(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   240(AX), Y8
+	VCVTPS2PD   496(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y3, Y0
+	JMP         folded
+
+fold:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+5
+	JGE         more1
+	MOVQ        e+48(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   96(AX), Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X3
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   112(AX), Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y3, Y0
+	JMP         folded
+
+more1:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+9
+	JGE         more2
+	MOVQ        e+48(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   128(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   160(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   192(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X3
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   144(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   176(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   208(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y3, Y0
+	JMP         folded
+
+more2:
+	MOVQ        classes+32(FP), AX
+	CMPQ        AX, $+13
+	JGE         more3
+	MOVQ        e+48(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   256(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   128(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   288(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   160(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   320(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   192(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   224(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X3
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   272(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   144(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   304(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   176(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   336(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   208(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   240(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y3, Y0
+	JMP         folded
+
+more3:
+	MOVQ        e+48(FP), AX
+	VCVTPS2PD   (AX), Y0
+	VCVTPS2PD   256(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   128(AX), Y1
+	VCVTPS2PD   384(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   32(AX), Y1
+	VCVTPS2PD   288(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   160(AX), Y5
+	VCVTPS2PD   416(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   64(AX), Y5
+	VCVTPS2PD   320(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   192(AX), Y6
+	VCVTPS2PD   448(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   96(AX), Y6
+	VCVTPS2PD   352(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   224(AX), Y8
+	VCVTPS2PD   480(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X3
+	VCVTPS2PD   16(AX), Y0
+	VCVTPS2PD   272(AX), Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   144(AX), Y1
+	VCVTPS2PD   400(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPS2PD   48(AX), Y1
+	VCVTPS2PD   304(AX), Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   176(AX), Y5
+	VCVTPS2PD   432(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VCVTPS2PD   80(AX), Y5
+	VCVTPS2PD   336(AX), Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   208(AX), Y6
+	VCVTPS2PD   464(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y6, Y5, Y5
+	VCVTPS2PD   112(AX), Y6
+	VCVTPS2PD   368(AX), Y8
+	VADDPD      Y8, Y6, Y6
+	VCVTPS2PD   240(AX), Y8
+	VCVTPS2PD   496(AX), Y9
+	VADDPD      Y9, Y8, Y8
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y5, Y0, Y0
+	VADDPD      Y6, Y1, Y1
+	VADDPD      Y1, Y0, Y0
+	VCVTPD2PSY  Y0, X0
+	VINSERTF128 $0x01, X0, Y3, Y0
+
+folded:
+	MOVQ      sums+0(FP), AX
+	VMOVUPS   (AX), Y1
+	VBLENDVPS Y7, Y0, Y1, Y0
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   128(AX), Y0
+	VBLENDVPS Y7, Y4, Y0, Y0
+	VMOVUPS   Y0, 128(AX)
+	VMOVUPS   256(AX), Y0
+	VBLENDVPS Y7, Y2, Y0, Y0
+	VMOVUPS   Y0, 256(AX)
+	ADDQ      $+32, sums+0(FP)
+	ADDQ      $+32, labels+16(FP)
+	MOVQ      step+56(FP), AX
+	ADDQ      AX, e+48(FP)
+	ADDQ      $+32, logits+8(FP)
+	ADDQ      $-8, rows+24(FP)
+	CMPQ      rows+24(FP), $0x00
+	JNE       group
+	VZEROUPPER
+	RET
+
+// func planeSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·planeSoftmaxAVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2624(SB), Z1
+	VBROADCASTSS consts<>+2656(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 384(AX), Z7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    stride+40(FP), DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z7
+	VPSUBD       Z7, Z4, Z7
+	VPXORD       Z8, Z8, Z8
+	VPCMPD       $0x00, Z8, Z7, K1
+	VMOVUPS      (SI), Z8
+	VMULPS       Z5, Z8, Z9
+	VFMADD231PS  Z6, Z8, Z9
+	VCMPPS       $0x03, Z9, Z9, K1
+	VBLENDMPS    Z3, Z9, K1, Z8
+	VPCMPD       $0x00, Z0, Z7, K1
+	VMOVUPS      64(SI), Z9
+	VMULPS       Z5, Z9, Z10
+	VFMADD231PS  Z6, Z9, Z10
+	VCMPPS       $0x03, Z10, Z10, K1
+	VBLENDMPS    Z3, Z10, K1, Z9
+	VPCMPD       $0x00, Z1, Z7, K1
+	VMOVUPS      128(SI), Z10
+	VMULPS       Z5, Z10, Z11
+	VFMADD231PS  Z6, Z10, Z11
+	VCMPPS       $0x03, Z11, Z11, K1
+	VBLENDMPS    Z3, Z11, K1, Z10
+	VPCMPD       $0x00, Z2, Z7, K1
+	VMOVUPS      192(SI), Z7
+	VMULPS       Z5, Z7, Z11
+	VFMADD231PS  Z6, Z7, Z11
+	VCMPPS       $0x03, Z11, Z11, K1
+	VBLENDMPS    Z3, Z11, K1, Z7
+	VMOVUPS      Z8, (DI)
+	LEAQ         (DI)(DX*1), SI
+	VMOVUPS      Z9, (SI)
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      Z10, (SI)
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      Z7, (SI)
+	LEAQ         (SI)(DX*1), SI
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ        CX, $+3
+	JLT         all_two
+	MOVQ        e+48(FP), CX
+	VPXORD      Z7, Z7, Z7
+	VPCMPD      $0x00, Z7, Z4, K1
+	VMOVUPS     (CX), Z7
+	VMULPS      Z5, Z7, Z8
+	VFMADD231PS Z6, Z7, Z8
+	VCMPPS      $0x03, Z8, Z8, K1
+	VBLENDMPS   Z3, Z8, K1, Z7
+	VPCMPD      $0x00, Z0, Z4, K1
+	VMOVUPS     64(CX), Z8
+	VMULPS      Z5, Z8, Z9
+	VFMADD231PS Z6, Z8, Z9
+	VCMPPS      $0x03, Z9, Z9, K1
+	VBLENDMPS   Z3, Z9, K1, Z8
+	VPCMPD      $0x00, Z1, Z4, K1
+	VMOVUPS     128(CX), Z4
+	VMULPS      Z5, Z4, Z5
+	VFMADD231PS Z6, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z3, Z5, K1, Z4
+	VMOVUPS     Z7, (AX)
+	LEAQ        (AX)(DX*1), AX
+	VMOVUPS     Z8, (AX)
+	LEAQ        (AX)(DX*1), AX
+	VMOVUPS     Z4, (AX)
+	LEAQ        (AX)(DX*1), AX
+	JMP         all_done
+
+all_two:
+	MOVQ        e+48(FP), CX
+	VPXORD      Z7, Z7, Z7
+	VPCMPD      $0x00, Z7, Z4, K1
+	VMOVUPS     (CX), Z7
+	VMULPS      Z5, Z7, Z8
+	VFMADD231PS Z6, Z7, Z8
+	VCMPPS      $0x03, Z8, Z8, K1
+	VBLENDMPS   Z3, Z8, K1, Z7
+	VPCMPD      $0x00, Z0, Z4, K1
+	VMOVUPS     64(CX), Z4
+	VMULPS      Z5, Z4, Z5
+	VFMADD231PS Z6, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z3, Z5, K1, Z4
+	VMOVUPS     Z7, (AX)
+	LEAQ        (AX)(DX*1), AX
+	VMOVUPS     Z4, (AX)
+	LEAQ        (AX)(DX*1), AX
+
+all_done:
+	ADDQ $+64, sums+8(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+56(FP), AX
+	ADDQ AX, e+48(FP)
+	ADDQ $+64, dst+0(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func planeSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·planeSoftmaxAVX2(SB), NOSPLIT, $0-64
+	VBROADCASTSS consts<>+1792(SB), Y0
+	VBROADCASTSS consts<>+2624(SB), Y1
+	VBROADCASTSS consts<>+2656(SB), Y2
+	VBROADCASTSS consts<>+608(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 384(AX), Y7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    stride+40(FP), DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Y7
+	VPSUBD       Y7, Y4, Y7
+	VPXOR        Y8, Y8, Y8
+	VPCMPEQD     Y8, Y7, Y8
+	VMOVUPS      (SI), Y8
+	VMULPS       Y5, Y8, Y9
+	VFMADD231PS  Y6, Y8, Y9
+	VCMPPS       $0x03, Y9, Y9, Y8
+	VBLENDVPS    Y8, Y3, Y9, Y8
+	VPCMPEQD     Y0, Y7, Y9
+	VMOVUPS      32(SI), Y9
+	VMULPS       Y5, Y9, Y10
+	VFMADD231PS  Y6, Y9, Y10
+	VCMPPS       $0x03, Y10, Y10, Y9
+	VBLENDVPS    Y9, Y3, Y10, Y9
+	VPCMPEQD     Y1, Y7, Y10
+	VMOVUPS      64(SI), Y10
+	VMULPS       Y5, Y10, Y11
+	VFMADD231PS  Y6, Y10, Y11
+	VCMPPS       $0x03, Y11, Y11, Y10
+	VBLENDVPS    Y10, Y3, Y11, Y10
+	VPCMPEQD     Y2, Y7, Y7
+	VMOVUPS      96(SI), Y7
+	VMULPS       Y5, Y7, Y11
+	VFMADD231PS  Y6, Y7, Y11
+	VCMPPS       $0x03, Y11, Y11, Y7
+	VBLENDVPS    Y7, Y3, Y11, Y7
+	VMOVUPS      Y8, (DI)
+	LEAQ         (DI)(DX*1), SI
+	VMOVUPS      Y9, (SI)
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      Y10, (SI)
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      Y7, (SI)
+	LEAQ         (SI)(DX*1), SI
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ        CX, $+3
+	JLT         all_two
+	MOVQ        e+48(FP), CX
+	VPXOR       Y7, Y7, Y7
+	VPCMPEQD    Y7, Y4, Y7
+	VMOVUPS     (CX), Y7
+	VMULPS      Y5, Y7, Y8
+	VFMADD231PS Y6, Y7, Y8
+	VCMPPS      $0x03, Y8, Y8, Y7
+	VBLENDVPS   Y7, Y3, Y8, Y7
+	VPCMPEQD    Y0, Y4, Y8
+	VMOVUPS     32(CX), Y8
+	VMULPS      Y5, Y8, Y9
+	VFMADD231PS Y6, Y8, Y9
+	VCMPPS      $0x03, Y9, Y9, Y8
+	VBLENDVPS   Y8, Y3, Y9, Y8
+	VPCMPEQD    Y1, Y4, Y4
+	VMOVUPS     64(CX), Y4
+	VMULPS      Y5, Y4, Y5
+	VFMADD231PS Y6, Y4, Y5
+	VCMPPS      $0x03, Y5, Y5, Y4
+	VBLENDVPS   Y4, Y3, Y5, Y4
+	VMOVUPS     Y7, (AX)
+	LEAQ        (AX)(DX*1), AX
+	VMOVUPS     Y8, (AX)
+	LEAQ        (AX)(DX*1), AX
+	VMOVUPS     Y4, (AX)
+	LEAQ        (AX)(DX*1), AX
+	JMP         all_done
+
+all_two:
+	MOVQ        e+48(FP), CX
+	VPXOR       Y7, Y7, Y7
+	VPCMPEQD    Y7, Y4, Y7
+	VMOVUPS     (CX), Y7
+	VMULPS      Y5, Y7, Y8
+	VFMADD231PS Y6, Y7, Y8
+	VCMPPS      $0x03, Y8, Y8, Y7
+	VBLENDVPS   Y7, Y3, Y8, Y7
+	VPCMPEQD    Y0, Y4, Y4
+	VMOVUPS     32(CX), Y4
+	VMULPS      Y5, Y4, Y5
+	VFMADD231PS Y6, Y4, Y5
+	VCMPPS      $0x03, Y5, Y5, Y4
+	VBLENDVPS   Y4, Y3, Y5, Y4
+	VMOVUPS     Y7, (AX)
+	LEAQ        (AX)(DX*1), AX
+	VMOVUPS     Y4, (AX)
+	LEAQ        (AX)(DX*1), AX
+
+all_done:
+	ADDQ $+32, sums+8(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+56(FP), AX
+	ADDQ AX, e+48(FP)
+	ADDQ $+32, dst+0(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func planeGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·planeGradAVX512(SB), NOSPLIT, $0-64
+	VBROADCASTSS consts<>+1792(SB), Z0
+	VBROADCASTSS consts<>+2624(SB), Z1
+	VBROADCASTSS consts<>+2656(SB), Z2
+	VBROADCASTSS consts<>+608(SB), Z3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Z4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Z5
+	VMOVUPS (AX), Z6
+	VMOVUPS 384(AX), Z7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    stride+40(FP), DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x06, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VPBROADCASTD BX, Z8
+	VPSUBD       Z8, Z4, Z8
+	VPXORD       Z9, Z9, Z9
+	VPCMPD       $0x00, Z9, Z8, K1
+	VMOVUPS      (SI), Z9
+	VMULPS       Z5, Z9, Z9
+	VMULPS       Z6, Z9, Z9
+	VCMPPS       $0x03, Z9, Z9, K2
+	VBLENDMPS    Z3, Z9, K2, Z9
+	VBLENDMPS    Z7, Z9, K1, Z9
+	VPCMPD       $0x00, Z0, Z8, K1
+	VMOVUPS      64(SI), Z10
+	VMULPS       Z5, Z10, Z10
+	VMULPS       Z6, Z10, Z10
+	VCMPPS       $0x03, Z10, Z10, K2
+	VBLENDMPS    Z3, Z10, K2, Z10
+	VBLENDMPS    Z7, Z10, K1, Z10
+	VPCMPD       $0x00, Z1, Z8, K1
+	VMOVUPS      128(SI), Z11
+	VMULPS       Z5, Z11, Z11
+	VMULPS       Z6, Z11, Z11
+	VCMPPS       $0x03, Z11, Z11, K2
+	VBLENDMPS    Z3, Z11, K2, Z11
+	VBLENDMPS    Z7, Z11, K1, Z11
+	VPCMPD       $0x00, Z2, Z8, K1
+	VMOVUPS      192(SI), Z8
+	VMULPS       Z5, Z8, Z8
+	VMULPS       Z6, Z8, Z8
+	VCMPPS       $0x03, Z8, Z8, K2
+	VBLENDMPS    Z3, Z8, K2, Z8
+	VBLENDMPS    Z7, Z8, K1, Z8
+	VMOVUPS      Z9, (DI)
+	LEAQ         (DI)(DX*1), SI
+	VMOVUPS      Z10, (SI)
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      Z11, (SI)
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      Z8, (SI)
+	LEAQ         (SI)(DX*1), SI
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ      CX, $+3
+	JLT       all_two
+	MOVQ      e+48(FP), CX
+	VPXORD    Z8, Z8, Z8
+	VPCMPD    $0x00, Z8, Z4, K1
+	VMOVUPS   (CX), Z8
+	VMULPS    Z5, Z8, Z8
+	VMULPS    Z6, Z8, Z8
+	VCMPPS    $0x03, Z8, Z8, K2
+	VBLENDMPS Z3, Z8, K2, Z8
+	VBLENDMPS Z7, Z8, K1, Z8
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   64(CX), Z9
+	VMULPS    Z5, Z9, Z9
+	VMULPS    Z6, Z9, Z9
+	VCMPPS    $0x03, Z9, Z9, K2
+	VBLENDMPS Z3, Z9, K2, Z9
+	VBLENDMPS Z7, Z9, K1, Z9
+	VPCMPD    $0x00, Z1, Z4, K1
+	VMOVUPS   128(CX), Z4
+	VMULPS    Z5, Z4, Z4
+	VMULPS    Z6, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K2
+	VBLENDMPS Z3, Z4, K2, Z4
+	VBLENDMPS Z7, Z4, K1, Z4
+	VMOVUPS   Z8, (AX)
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   Z9, (AX)
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   Z4, (AX)
+	LEAQ      (AX)(DX*1), AX
+	JMP       all_done
+
+all_two:
+	MOVQ      e+48(FP), CX
+	VPXORD    Z8, Z8, Z8
+	VPCMPD    $0x00, Z8, Z4, K1
+	VMOVUPS   (CX), Z8
+	VMULPS    Z5, Z8, Z8
+	VMULPS    Z6, Z8, Z8
+	VCMPPS    $0x03, Z8, Z8, K2
+	VBLENDMPS Z3, Z8, K2, Z8
+	VBLENDMPS Z7, Z8, K1, Z8
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   64(CX), Z4
+	VMULPS    Z5, Z4, Z4
+	VMULPS    Z6, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K2
+	VBLENDMPS Z3, Z4, K2, Z4
+	VBLENDMPS Z7, Z4, K1, Z4
+	VMOVUPS   Z8, (AX)
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   Z4, (AX)
+	LEAQ      (AX)(DX*1), AX
+
+all_done:
+	ADDQ $+64, sums+8(FP)
+	ADDQ $+64, labels+16(FP)
+	MOVQ step+56(FP), AX
+	ADDQ AX, e+48(FP)
+	ADDQ $+64, dst+0(FP)
+	ADDQ $-16, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
+// func planeGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·planeGradAVX2(SB), NOSPLIT, $0-64
+	VBROADCASTSS consts<>+1792(SB), Y0
+	VBROADCASTSS consts<>+2624(SB), Y1
+	VBROADCASTSS consts<>+2656(SB), Y2
+	VBROADCASTSS consts<>+608(SB), Y3
+
+group:
+	MOVQ    labels+16(FP), AX
+	VMOVUPS (AX), Y4
+	MOVQ    sums+8(FP), AX
+	VMOVUPS 512(AX), Y5
+	VMOVUPS (AX), Y6
+	VMOVUPS 384(AX), Y7
+	MOVQ    dst+0(FP), AX
+	MOVQ    classes+32(FP), CX
+	MOVQ    stride+40(FP), DX
+	CMPQ    CX, $+4
+	JLT     all_few
+	ADDQ    $-4, CX
+	MOVQ    $0x00000000, BX
+
+all_columns:
+	MOVQ         BX, SI
+	SHLQ         $0x05, SI
+	MOVQ         BX, DI
+	IMULQ        DX, DI
+	LEAQ         (AX)(DI*1), DI
+	MOVQ         e+48(FP), R8
+	LEAQ         (R8)(SI*1), SI
+	VMOVD        BX, X8
+	VPBROADCASTD X8, Y8
+	VPSUBD       Y8, Y4, Y8
+	VPXOR        Y9, Y9, Y9
+	VPCMPEQD     Y9, Y8, Y9
+	VMOVUPS      (SI), Y10
+	VMULPS       Y5, Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y11, Y3, Y10, Y10
+	VBLENDVPS    Y9, Y7, Y10, Y9
+	VPCMPEQD     Y0, Y8, Y10
+	VMOVUPS      32(SI), Y11
+	VMULPS       Y5, Y11, Y11
+	VMULPS       Y6, Y11, Y11
+	VCMPPS       $0x03, Y11, Y11, Y12
+	VBLENDVPS    Y12, Y3, Y11, Y11
+	VBLENDVPS    Y10, Y7, Y11, Y10
+	VPCMPEQD     Y1, Y8, Y11
+	VMOVUPS      64(SI), Y12
+	VMULPS       Y5, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, Y3, Y12, Y12
+	VBLENDVPS    Y11, Y7, Y12, Y11
+	VPCMPEQD     Y2, Y8, Y8
+	VMOVUPS      96(SI), Y12
+	VMULPS       Y5, Y12, Y12
+	VMULPS       Y6, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y13
+	VBLENDVPS    Y13, Y3, Y12, Y12
+	VBLENDVPS    Y8, Y7, Y12, Y8
+	VMOVUPS      Y9, (DI)
+	LEAQ         (DI)(DX*1), SI
+	VMOVUPS      Y10, (SI)
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      Y11, (SI)
+	LEAQ         (SI)(DX*1), SI
+	VMOVUPS      Y8, (SI)
+	LEAQ         (SI)(DX*1), SI
+
+	// the next 4, or the last
+	CMPQ    BX, CX
+	JEQ     all_done
+	ADDQ    $+4, BX
+	MOVQ    BX, BX
+	CMPQ    BX, CX
+	CMOVQGT CX, BX
+	MOVQ    BX, BX
+	JMP     all_columns
+
+all_few:
+	CMPQ      CX, $+3
+	JLT       all_two
+	MOVQ      e+48(FP), CX
+	VPXOR     Y8, Y8, Y8
+	VPCMPEQD  Y8, Y4, Y8
+	VMOVUPS   (CX), Y9
+	VMULPS    Y5, Y9, Y9
+	VMULPS    Y6, Y9, Y9
+	VCMPPS    $0x03, Y9, Y9, Y10
+	VBLENDVPS Y10, Y3, Y9, Y9
+	VBLENDVPS Y8, Y7, Y9, Y8
+	VPCMPEQD  Y0, Y4, Y9
+	VMOVUPS   32(CX), Y10
+	VMULPS    Y5, Y10, Y10
+	VMULPS    Y6, Y10, Y10
+	VCMPPS    $0x03, Y10, Y10, Y11
+	VBLENDVPS Y11, Y3, Y10, Y10
+	VBLENDVPS Y9, Y7, Y10, Y9
+	VPCMPEQD  Y1, Y4, Y4
+	VMOVUPS   64(CX), Y10
+	VMULPS    Y5, Y10, Y5
+	VMULPS    Y6, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y3, Y5, Y5
+	VBLENDVPS Y4, Y7, Y5, Y4
+	VMOVUPS   Y8, (AX)
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   Y9, (AX)
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   Y4, (AX)
+	LEAQ      (AX)(DX*1), AX
+	JMP       all_done
+
+all_two:
+	MOVQ      e+48(FP), CX
+	VPXOR     Y8, Y8, Y8
+	VPCMPEQD  Y8, Y4, Y8
+	VMOVUPS   (CX), Y9
+	VMULPS    Y5, Y9, Y9
+	VMULPS    Y6, Y9, Y9
+	VCMPPS    $0x03, Y9, Y9, Y10
+	VBLENDVPS Y10, Y3, Y9, Y9
+	VBLENDVPS Y8, Y7, Y9, Y8
+	VPCMPEQD  Y0, Y4, Y4
+	VMOVUPS   32(CX), Y9
+	VMULPS    Y5, Y9, Y5
+	VMULPS    Y6, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y3, Y5, Y5
+	VBLENDVPS Y4, Y7, Y5, Y4
+	VMOVUPS   Y8, (AX)
+	LEAQ      (AX)(DX*1), AX
+	VMOVUPS   Y4, (AX)
+	LEAQ      (AX)(DX*1), AX
+
+all_done:
+	ADDQ $+32, sums+8(FP)
+	ADDQ $+32, labels+16(FP)
+	MOVQ step+56(FP), AX
+	ADDQ AX, e+48(FP)
+	ADDQ $+32, dst+0(FP)
+	ADDQ $-8, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  group
+	VZEROUPPER
+	RET
+
 // func widenBFloat16AVX512(dst *float32, src *uint16, n int)
 // Requires: AVX, AVX512F
 TEXT ·widenBFloat16AVX512(SB), NOSPLIT, $0-24

@@ -110,6 +110,22 @@ func addTermsAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
 
 func softGradAsm(grad, probs, complements, slopes *float32, n int, sum *float32) { panic(noAssembly) }
 
+func planeSumAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32, slow *int) {
+	panic(noAssembly)
+}
+
+func planeShiftedAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32) {
+	panic(noAssembly)
+}
+
+func planeSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	panic(noAssembly)
+}
+
+func planeGradAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	panic(noAssembly)
+}
+
 func widenBFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }
 
 func widenFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }

@@ -66,14 +66,27 @@ func SoftmaxPlanes(dst, logits []float32, classes, inner int) {
 	}
 	raceRead(logits)
 	raceWrite(dst)
+	v, rows := layout{planes, inner}, len(logits)/classes
+	for row := 0; row < rows; {
+		at, n := v.vectors(row, rows, classes)
+		if n > 0 {
+			planeSoftmaxes(dst[at:], logits[at:], n, classes, inner)
+		} else {
+			n = v.rest(row, rows-row)
+			v.gatheredSoftmax(dst, logits, row, n, classes)
+		}
+		row += n
+	}
+}
+
+func (v layout) gatheredSoftmax(dst, logits []float32, row, rows, classes int) {
 	var chunk [gatherChunk]float32
 	buffer := chunk[:]
 	if classes > gatherChunk {
 		buffer = make([]float32, classes)
 	}
-	v, rows := layout{planes, inner}, len(logits)/classes
-	for row := 0; row < rows; {
-		n := min(len(buffer)/classes, rows-row)
+	for end := row + rows; row < end; {
+		n := min(len(buffer)/classes, end-row)
 		z := buffer[:n*classes]
 		v.gather(z, logits, row, n, classes)
 		softmaxKernel(z, z, classes)
@@ -212,7 +225,31 @@ func (v layout) segments(row, n, classes int, f func(i, at, run int)) {
 // gatherChunk is how many logits are gathered at once: 16 KB.
 const gatherChunk = 4096
 
-// gatheredBlock is block for rows that are not packed.
+// viewBlock is block for rows that are not packed: whole vectors of pixels have kernels, others are gathered.
+func (l *rowLoss) viewBlock(losses, grad, logits []float32, labels []int32, row int, scale gradScale) {
+	for len(labels) > 0 {
+		at, n := 0, 0
+		if !l.background && scale.rows == nil && l.params.smooth == 0 {
+			at, n = l.layout.vectors(row, row+len(labels), l.params.classes)
+		}
+		part := scale
+		if n > 0 {
+			var g []float32
+			if grad != nil {
+				g = grad[at:]
+			}
+			planeLosses(losses[:n], g, logits[at:], labels[:n], l.layout.size, &l.params, scale.all)
+		} else {
+			n = l.layout.rest(row, len(labels))
+			if scale.rows != nil {
+				part.rows, scale.rows = scale.rows[:n], scale.rows[n:]
+			}
+			l.gatheredBlock(losses[:n], grad, logits, labels[:n], row, part)
+		}
+		losses, labels, row = losses[n:], labels[n:], row+n
+	}
+}
+
 func (l *rowLoss) gatheredBlock(losses, grad, logits []float32, labels []int32, row int, scale gradScale) {
 	var chunk [gatherChunk]float32
 	c, buffer := l.params.classes, chunk[:]
@@ -234,4 +271,114 @@ func (l *rowLoss) gatheredBlock(losses, grad, logits []float32, labels []int32, 
 		}
 		losses, labels, row = losses[n:], labels[n:], row+n
 	}
+}
+
+// planeMost is the largest number of classes whose planes have kernels of their own, with a lane per pixel.
+const planeMost = rowBlock
+
+// vectors is how many rows from row on are whole vectors of pixels of one image, of planes that kernels take, and where the
+// first logit of the first one is.
+func (v layout) vectors(row, end, classes int) (at, n int) {
+	if v.kind != planes || active == generic || classes < 2 || classes > planeMost {
+		return 0, 0
+	}
+	image, pixel := row/v.size, row%v.size
+	n = min(end-row, v.size-pixel)
+	return image*v.size*classes + pixel, n - n%vectorLanes[active]
+}
+
+// rest is how many of n rows to gather: in planes that have kernels, those up to the end of the image.
+func (v layout) rest(row, n int) int {
+	if v.kind != planes {
+		return n
+	}
+	return min(n, v.size-row%v.size)
+}
+
+// planePixels is how many pixels are computed at once.
+const planePixels = rowsAtOnce
+
+// A planePass computes some pixels, whole vectors of them: e has a column of e_j for each class, and is the buffer of one
+// of the two sizes that Go has to clear.
+type planePass struct {
+	classes, inner int
+	e              []float32
+	step           int // the distance in bytes between the columns of two groups
+	lanes          [16 * lanes]float32
+	sums           rowSums
+}
+
+// sum is rowPass.sum.
+func (b *planePass) sum(logits []float32, labels []int32) {
+	c, slow := b.classes, 0
+	b.step = 4 * vectorLanes[active] * ((c + 3) &^ 3)
+	planeSumAsm(&b.sums.sum[0], &logits[0], &labels[0], len(labels), c, 4*b.inner, &b.e[0], b.step, &b.lanes[0], &slow)
+	if slow > 0 {
+		planeShiftedAsm(&b.sums.sum[0], &logits[0], &labels[0], len(labels), c, 4*b.inner, &b.e[0], b.step, &b.lanes[0])
+	}
+}
+
+func (b *planePass) softmax(dst, logits []float32, n int) {
+	for i := 0; i < n; i += planePixels {
+		t := noLabels[:min(planePixels, n-i)]
+		b.sum(logits[i:], t)
+		reciprocalsAsm(&b.sums.sum[0], len(t))
+		planeSoftmaxAsm(&dst[i], &b.sums.sum[0], &t[0], len(t), b.classes, 4*b.inner, &b.e[0], b.step)
+	}
+}
+
+// losses writes the gradients too, unless grad is nil.
+func (b *planePass) losses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
+	for i := 0; i < len(labels); i += planePixels {
+		t := labels[i:min(i+planePixels, len(labels))]
+		b.sum(logits[i:], t)
+		p.weights(&b.sums, t)
+		if grad == nil {
+			rowLossAsm(&losses[i], &b.sums.sum[0], len(t), p)
+		} else {
+			rowGradAsm(&losses[i], &b.sums.sum[0], len(t), p, &scale)
+			planeGradAsm(&grad[i], &b.sums.sum[0], &t[0], len(t), b.classes, 4*b.inner, &b.e[0], b.step)
+		}
+		for j, label := range t {
+			if label == noLabel {
+				losses[i+j] = 0
+				for k := 0; grad != nil && k < b.classes; k++ {
+					grad[i+j+k*b.inner] = 0
+				}
+			}
+		}
+	}
+}
+
+func planeSoftmaxes(dst, logits []float32, n, classes, inner int) {
+	b := planePass{classes: classes, inner: inner}
+	if classes <= narrowMost {
+		var e [planePixels * narrowMost]float32
+		b.e = e[:]
+		b.softmax(dst, logits, n)
+		return
+	}
+	var e [planePixels * planeMost]float32
+	b.e = e[:]
+	b.softmax(dst, logits, n)
+}
+
+func planeLosses(losses, grad, logits []float32, labels []int32, inner int, p *lossParams, scale float32) {
+	if grad != nil && scale == 0 {
+		planeLosses(losses, nil, logits, labels, inner, p, 0)
+		for k := range p.classes {
+			clear(grad[k*inner:][:len(labels)])
+		}
+		return
+	}
+	b := planePass{classes: p.classes, inner: inner}
+	if p.classes <= narrowMost {
+		var e [planePixels * narrowMost]float32
+		b.e = e[:]
+		b.losses(losses, grad, logits, labels, p, scale)
+		return
+	}
+	var e [planePixels * planeMost]float32
+	b.e = e[:]
+	b.losses(losses, grad, logits, labels, p, scale)
 }

@@ -17,6 +17,62 @@ type viewCase struct {
 	wholeRows    int                // rows come in multiples of it
 }
 
+func init() {
+	for _, name := range []string{"planeSum", "planeShifted", "planeSoftmax", "planeGrad"} {
+		identity[name] = testPlaneIdentity
+	}
+}
+
+// testPlaneIdentity holds planes on the active variant against packed rows by the specification.
+func testPlaneIdentity(t *testing.T) {
+	r, v := newRNG(73), active
+	for classes := 2; classes <= planeMost+2; classes += 1 + classes/24 {
+		for k, kind := range rowKinds {
+			if testing.Short() && (classes+k)%5 > 0 {
+				continue
+			}
+			inner := 1 + r.below(90)
+			rows := inner * (1 + r.below(2))
+			logits, labels := featureRows(r, kind, rows, classes)
+			at := func(row, c int) int { return (row/inner*classes+c)*inner + row%inner }
+			planar := make([]float32, len(logits))
+			for row := range rows {
+				for c := range classes {
+					planar[at(row, c)] = logits[row*classes+c]
+				}
+			}
+			p := newLossParams(classes, identityGammas[r.below(len(identityGammas))], randomAlpha(r, classes), 1, 1)
+			l := rowLoss{params: p, top: topLabel(classes - 1), ignore: []int32{noLabel}}
+			view, scale := l.with(layout{planes, inner}), featureScales[r.below(len(featureScales))]
+			losses, want, grad, wantGrad := make([]float32, rows), make([]float32, rows), make([]float32, len(logits)), make([]float32, len(logits))
+			active = generic
+			softmaxGradGeneric(want, wantGrad, logits, labels, &p, scale)
+			active = v
+			what := fmt.Sprintf("%s, %d classes, inner %d, gamma %g, scale %g", kind, classes, inner, p.factor, scale)
+			check := func(name string, grad []float32) {
+				t.Helper()
+				for row := range rows {
+					for c := range classes {
+						if g, w := grad[at(row, c)], wantGrad[row*classes+c]; math.Float32bits(g) != math.Float32bits(w) {
+							t.Fatalf("%s, %s: row %d, class %d, label %d: %x (%08x), want %x (%08x)", what, name, row, c, labels[row],
+								g, math.Float32bits(g), w, math.Float32bits(w))
+						}
+					}
+				}
+			}
+			must(0, view.each(losses, planar, labels))
+			sameBits(t, what+", losses", want, losses, want)
+			must(view.grad(grad, planar, labels, scale))
+			check("gradient", grad)
+			softmaxGeneric(wantGrad, logits, classes)
+			SoftmaxPlanes(grad, planar, classes, inner)
+			check("softmax", grad)
+			SoftmaxPlanes(planar, planar, classes, inner)
+			check("softmax in place", planar)
+		}
+	}
+}
+
 // viewCases are planes of inner and rows padded by pad, for both forms, with and without smoothing.
 func viewCases(classes, inner, pad int) []viewCase {
 	var cases []viewCase

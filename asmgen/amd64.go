@@ -893,6 +893,13 @@ func (m *amd64) sum(a, b gp) gp {
 	return d
 }
 
+func (m *amd64) product(a, b gp) gp {
+	d := gp{m.regs.GP64()}
+	m.setCopy(d, a)
+	m.emit(x86.IMULQ(b.r, d.r))
+	return d
+}
+
 func (m *amd64) smaller(a, b gp) gp {
 	d := gp{m.regs.GP64()}
 	m.emit(x86.MOVQ(a.r, d.r))

@@ -180,11 +180,12 @@ type machine interface {
 	loadInt32(p gp, offset int) gp
 	copyWord(to, from gp)
 	indexed(p, i gp) gp
-	// quadruple multiplies by 4, times by a power of two. sum is a + b, smaller the smaller one, signed; broadcastCount is the low 32 bits of n in every
+	// quadruple multiplies by 4, times by a power of two. sum is a + b, product a * b, smaller the smaller one, signed; broadcastCount is the low 32 bits of n in every
 	// lane.
 	quadruple(n gp)
 	times(n gp, by int)
 	sum(a, b gp) gp
+	product(a, b gp) gp
 	smaller(a, b gp) gp
 	broadcastCount(n gp) vec
 	// notNegative is the larger of n and 0. increment adds 1 to the 64-bit integer at p. jumpIfZero and

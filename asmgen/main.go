@@ -112,13 +112,13 @@ var kernels = []kernel{
 	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
 		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
 	}},
-	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrowSum},
-	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrowShifted},
+	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrow{}.sum},
+	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrow{}.shifted},
 	{name: "narrowSoftmax", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
-		narrowScale(m, false)
+		narrow{}.scale(m, false)
 	}},
 	{name: "narrowGrad", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
-		narrowScale(m, true)
+		narrow{}.scale(m, true)
 	}},
 	{name: "rowLoss", args: "losses *float32, sums *float32, n int, p *lossParams", body: func(m machine) {
 		rowEndKernel(m, false)
@@ -143,6 +143,10 @@ var kernels = []kernel{
 	{name: "softTerms", args: "losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams", body: softTerms},
 	{name: "addTerms", args: "total *[16]float64, x *float32, n int", body: addTerms},
 	{name: "softGrad", args: "grad, probs, complements, slopes *float32, n int, sum *float32", body: softGrad},
+	{name: "planeSum", args: "sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32, slow *int", body: narrow{planes: true}.sum},
+	{name: "planeShifted", args: "sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32", body: narrow{planes: true}.shifted},
+	{name: "planeSoftmax", args: "dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int", body: func(m machine) { narrow{planes: true}.scale(m, false) }},
+	{name: "planeGrad", args: "dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int", body: func(m machine) { narrow{planes: true}.scale(m, true) }},
 	{name: "widenBFloat16", args: "dst *float32, src *uint16, n int", body: widenBFloat16},
 	{name: "widenFloat16", args: "dst *float32, src *uint16, n int", body: widenFloat16},
 	{name: "narrowBFloat16", args: "dst *uint16, src *float32, n int", body: narrowBFloat16},
