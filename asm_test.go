@@ -20,6 +20,7 @@ type asmLine struct {
 	number   int
 	mnemonic string // with suffixes
 	operands string
+	comment  string
 }
 
 // readAsm splits an assembly file into functions.
@@ -43,13 +44,13 @@ func readAsm(t *testing.T, name string) []asmFunc {
 			funcs = append(funcs, asmFunc{name: name, requires: requires})
 			requires = nil
 		}
-		code, _, _ := strings.Cut(line, "//")
+		code, comment, _ := strings.Cut(line, "//")
 		if len(funcs) == 0 || !strings.HasPrefix(line, "\t") || strings.TrimSpace(code) == "" {
 			continue
 		}
 		mnemonic, operands, _ := strings.Cut(strings.TrimSpace(code), " ")
 		fn := &funcs[len(funcs)-1]
-		fn.lines = append(fn.lines, asmLine{n, mnemonic, strings.TrimSpace(operands)})
+		fn.lines = append(fn.lines, asmLine{n, mnemonic, strings.TrimSpace(operands), strings.TrimSpace(comment)})
 	}
 	if err := s.Err(); err != nil {
 		t.Fatal(err)
@@ -57,8 +58,11 @@ func readAsm(t *testing.T, name string) []asmFunc {
 	return funcs
 }
 
-// variantSuffix is how the names of a variant's functions end.
-var variantSuffix = map[string]string{"avx2": "AVX2", "avx512": "AVX512"}
+// variantSuffix is how the names of a variant's functions end, variantFile where they are.
+var (
+	variantSuffix = map[string]string{"avx2": "AVX2", "avx512": "AVX512", "neon": "NEON"}
+	variantFile   = map[string]string{"avx2": "focal_amd64.s", "avx512": "focal_amd64.s", "neon": "focal_arm64.s"}
+)
 
 var (
 	// Registers that are not ours: the frame pointer, g, and the GOT's address in dynamically linked code.
@@ -74,26 +78,27 @@ var (
 
 // TestAssemblyText holds the generated assembly against the rules that its text shows.
 func TestAssemblyText(t *testing.T) {
-	const file = "focal_amd64.s"
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	if !regexp.MustCompile(`^// Code generated .* DO NOT EDIT\.$`).MatchString(first) {
-		t.Errorf("%s:1: %q does not say that the file is generated", file, first)
-	}
 	found := map[string]bool{}
-	for _, fn := range readAsm(t, file) {
-		found[fn.name] = true
-		for _, p := range asmProblems(fn) {
-			t.Errorf("%s:%s", file, p)
+	for file, problems := range map[string]func(asmFunc) []string{"focal_amd64.s": asmProblems, "focal_arm64.s": neonProblems} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(text), "\n")
+		if !regexp.MustCompile(`^// Code generated .* DO NOT EDIT\.$`).MatchString(first) {
+			t.Errorf("%s:1: %q does not say that the file is generated", file, first)
+		}
+		for _, fn := range readAsm(t, file) {
+			found[file+" "+fn.name] = true
+			for _, p := range problems(fn) {
+				t.Errorf("%s:%s", file, p)
+			}
 		}
 	}
 	for _, k := range generatedKernels {
 		for _, v := range generatedVariants {
-			if name := k + variantSuffix[v]; !found[name] {
-				t.Errorf("%s: no %s", file, name)
+			if name := variantFile[v] + " " + k + variantSuffix[v]; !found[name] {
+				t.Errorf("no %s", name)
 			}
 		}
 	}
@@ -146,12 +151,12 @@ func TestAssemblyRules(t *testing.T) {
 		{"fAVX2", "VADDPS.BCST", "(AX), Y1, Y2"}, {"fAVX2", "KORTESTW", "K1, K1"},
 		{"fAVX2", "ADDPS", "X0, X1"}, {"fAVX2", "RET", ""}, {"fAVX2", "CALL", "·f(SB)"},
 	} {
-		fn := asmFunc{name: c.name, lines: []asmLine{{1, c.mnemonic, c.operands}, {2, "VZEROUPPER", ""}, {3, "RET", ""}}}
+		fn := asmFunc{name: c.name, lines: []asmLine{{1, c.mnemonic, c.operands, ""}, {2, "VZEROUPPER", "", ""}, {3, "RET", "", ""}}}
 		if p := asmProblems(fn); len(p) != 1 {
 			t.Errorf("%s %s in %s: problems %q, want one", c.mnemonic, c.operands, c.name, p)
 		}
 	}
-	fine := asmFunc{name: "fAVX512", lines: []asmLine{{1, "VADDPS.BCST", "(AX), Z1, Z17"}, {2, "VZEROUPPER", ""}, {3, "RET", ""}}}
+	fine := asmFunc{name: "fAVX512", lines: []asmLine{{1, "VADDPS.BCST", "(AX), Z1, Z17", ""}, {2, "VZEROUPPER", "", ""}, {3, "RET", "", ""}}}
 	if p := asmProblems(fine); len(p) != 0 {
 		t.Errorf("problems %q in a function without any", p)
 	}

@@ -418,6 +418,7 @@ type rowLoss struct {
 func newRowLoss(params lossParams, top int, ignore []int32) rowLoss {
 	ignore = slices.Clone(ignore)
 	slices.Sort(ignore)
+	params.ignores = len(ignore) > 0
 	return rowLoss{params: params, top: topLabel(top), ignore: slices.Compact(ignore)}
 }
 
@@ -767,18 +768,22 @@ func (l *SigmoidLoss) Grad(grad, logits, targets []float32, scale float32) (floa
 
 // run sums the losses, and either checks the targets on its way (grad is nil) or writes the gradients.
 func (l *SigmoidLoss) run(grad, logits, targets []float32, scale float32) (float64, error) {
-	if len(logits) <= smallBlock { // as in rowLoss.run
+	switch { // as in rowLoss.run
+	case len(logits) <= smallBlock:
 		var losses [smallBlock]float32
 		return l.runBlocks(losses[:], grad, logits, targets, scale)
+	case len(logits) <= SumBlock:
+		var losses [SumBlock]float32
+		return l.runBlocks(losses[:], grad, logits, targets, scale)
 	}
-	var losses [SumBlock]float32
+	var losses [4 * SumBlock]float32 // the kernels' latency counts less in longer pieces
 	return l.runBlocks(losses[:], grad, logits, targets, scale)
 }
 
 func (l *SigmoidLoss) runBlocks(buffer, grad, logits, targets []float32, scale float32) (float64, error) {
 	total := 0.0
-	for i := 0; i < len(logits); i += SumBlock {
-		end := min(i+SumBlock, len(logits))
+	for i := 0; i < len(logits); i += len(buffer) {
+		end := min(i+len(buffer), len(logits))
 		losses := buffer[:end-i]
 		if grad != nil {
 			sigmoidGradKernel(losses, grad[i:end], logits[i:end], targets[i:end], &l.params, scale)
@@ -787,6 +792,10 @@ func (l *SigmoidLoss) runBlocks(buffer, grad, logits, targets []float32, scale f
 				return 0, err
 			}
 			sigmoidLossKernel(losses, logits[i:end], targets[i:end], &l.params)
+		}
+		for len(losses) > SumBlock {
+			total += sumBlock(losses[:SumBlock])
+			losses = losses[SumBlock:]
 		}
 		total += sumBlock(losses)
 	}

@@ -166,14 +166,18 @@ func log1(x float32) float32 {
 func log1p1(v float32) float32 {
 	t := math.Float32bits(v+1) - coef.Log1pOff
 	e, j := t&0xff800000, t>>21&3
-	s := math.Float32frombits(0x3f800000-e) * coef.LogR[j]
+	s := float32(math.Float32frombits(0x3f800000-e) * coef.LogR[j])
 	f := fma32(v, s, s-1)
 	return logSum(f, e, j, &coef.Log1pPoly)
 }
 
-// log1pUnit is log(1 + v) for v in [0, 1], or NaN, as v + v (v P(v)): no square of v, which could be subnormal.
+// log1pUnit is log(1 + v) for v in [0, 1], or NaN: v + v^2 (A(v^2) + v B(v^2)), two short chains instead of a long one.
 func log1pUnit(v float32) float32 {
-	return fma32(v, v*horner(v, coef.Log1pUnit[:]), v)
+	q := &coef.Log1pUnit
+	v2 := v * v
+	a := fma32(v2, fma32(v2, fma32(v2, q[6], q[4]), q[2]), q[0])
+	b := fma32(v2, fma32(v2, fma32(v2, q[7], q[5]), q[3]), q[1])
+	return fma32(v2, fma32(v, b, a), v)
 }
 
 // logSum is e ln2 - log R_j + log1p(f), e being the exponent in place, k 2^23. Q(f) is summed by Estrin's scheme.
@@ -299,7 +303,7 @@ func powCore(a float32, p *powParams) float32 {
 	l = fma32(float32(f2*f), horner(f, coef.PowLog[:]), l)
 	// s = y log2 x, only to choose n; zh + zl = y Lh.
 	lh := e + coef.PowTH[i]
-	zh := y * lh
+	zh := float32(y * lh)
 	zl := fma32(y, lh, -zh)
 	s := fma32(p.ah, u+l, zh)
 	switch {
@@ -375,7 +379,7 @@ func sigmoidGeneric(dst, x []float32) {
 //
 // # The sum of a row
 //
-// One order for all variants: blocks of rowBlock elements; within a block element i is added to lane i mod 16, ascending, in
+// One order for all variants: blocks of rowBlock elements (in Softmax of softmaxBlock); within a block element i is added to lane i mod 16, ascending, in
 // float32; the lanes of the blocks are added in float64, ascending; then the 16 lanes are folded in float64, and the sum is
 // rounded once. Elements that are absent add +0:
 //
@@ -385,14 +389,17 @@ func sigmoidGeneric(dst, x []float32) {
 //	       ...
 //	fold  (i, i+8)  (i, i+4)  (i, i+2)  (0, 1)
 //
-// A fold in float32 alone would cost 2 ULP, lanes of 16 additions 2.5: too much for Softmax.
+// In a row with one class ahead of many others, its lane is rounded with every addition in float32: 8 of them, as with rowBlock,
+// are too many for Softmax, whose error reaches 5.7 ULP then (64 elements: 5.0; softmaxBlock: 3.7).
 
 const (
 	lanes    = 16
 	rowBlock = 128
 	rowBias  = 64
-	shiftAt  = 0x1p20 // beyond it the row's maximum is subtracted from the logits
-	clampAt  = 0x1p21 // logits are clamped to +-clampAt before the reduction
+	// softmaxBlock: a lane is added to once before it goes to float64.
+	softmaxBlock = 32
+	shiftAt      = 0x1p20 // beyond it the row's maximum is subtracted from the logits
+	clampAt      = 0x1p21 // logits are clamped to +-clampAt before the reduction
 	// plainMax bounds the logits of plain rows. 2^31 classes of e^40 add up to 2^89, a single one of e^-40 is 2^-58: so sums,
 	// their reciprocals and the rounding errors of both are normal numbers.
 	plainMax = 40
@@ -423,7 +430,7 @@ func exp2i(k int32) float32 { return math.Float32frombits(uint32(k+127) << 23) }
 func scale2(x float32, k int32) float32 {
 	k = min(max(k, -252), 252)
 	h := k >> 1
-	return x * exp2i(h) * exp2i(k-h)
+	return float32(x * exp2i(h) * exp2i(k-h))
 }
 
 // clampLogit keeps NaN.
@@ -481,8 +488,8 @@ type row struct {
 	plain bool
 }
 
-// newRow sums a row. A row whose only class is the target is not plain.
-func newRow(z []float32, t int) row {
+// newRow sums a row in blocks. A row whose only class is the target is not plain.
+func newRow(z []float32, t, blockSize int) row {
 	r := row{plain: len(z) > 1 || t < 0}
 	for j, x := range z {
 		if !(x >= -plainMax && x <= plainMax) && j != t {
@@ -496,8 +503,8 @@ func newRow(z []float32, t int) row {
 	}
 	shift := r.shift()
 	var total [lanes]float64
-	for start := 0; start < len(z); start += rowBlock {
-		block, target := z[start:min(start+rowBlock, len(z))], t-start
+	for start := 0; start < len(z); start += blockSize {
+		block, target := z[start:min(start+blockSize, len(z))], t-start
 		var acc [lanes]float32
 		for j, x := range block {
 			if j == target {
@@ -551,7 +558,7 @@ func softmaxGeneric(dst, logits []float32, classes int) {
 
 // softmaxRow: p_j = e_j / S, by a reciprocal with its own rounding error beside it. A row of -Inf has S = 0, hence NaN.
 func softmaxRow(dst, z []float32) {
-	r := newRow(z, -1)
+	r := newRow(z, -1, softmaxBlock)
 	inv, invLow := reciprocal(r.sum)
 	for j, x := range z {
 		e := r.exp(x)
@@ -575,7 +582,7 @@ func logSumExpGeneric(dst, logits []float32, classes int) {
 // logSumExpRow is the logarithm of a plain row's sum; else M' + n ln2 + log(S 2^-n), n being the largest exponent, M' what was
 // subtracted from the logits.
 func logSumExpRow(z []float32) float32 {
-	r := newRow(z, -1)
+	r := newRow(z, -1, rowBlock)
 	return r.logSum(z)
 }
 
@@ -606,7 +613,7 @@ func logSoftmaxGeneric(dst, logits []float32, classes int) {
 // logSoftmaxRow: with M = z_t the first maximum, log p_j = (z_j - M) - (-log p_t): two terms of one sign, so nothing cancels.
 func logSoftmaxRow(dst, z []float32) {
 	m, t := firstMax(z)
-	r := newRow(z, t)
+	r := newRow(z, t, rowBlock)
 	l := newTail(&r, z[t]).nll
 	for j, x := range z {
 		dst[j] = canonical((x - m) - l)
@@ -634,6 +641,7 @@ type lossParams struct {
 	power     powParams // of gamma
 	smooth    float32   // label smoothing: softmax form eps, one-vs-rest eps/2
 	classes   int
+	ignores   bool      // there may be ignored rows
 	alpha     []float32 // softmax form: a weight per class; nil: every class weighs 1
 }
 
@@ -657,6 +665,9 @@ var focusGammas = [focusPow]float32{
 	focus2: 2, focus0: 0, focus1: 1, focusHalf: 0.5, focus1Half: 1.5, focus2Half: 2.5, focus3: 3, focus4: 4, focus5: 5,
 }
 
+// sigmoidLimit is below -log 2^-63: the square of e^-|x| is a normal number.
+const sigmoidLimit = 43
+
 func newLossParams(classes int, gamma float32, alpha []float32, positive, negative float32) lossParams {
 	kind := focusPow
 	for k, g := range focusGammas {
@@ -665,8 +676,8 @@ func newLossParams(classes int, gamma float32, alpha []float32, positive, negati
 		}
 	}
 	return lossParams{
-		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative, limit: 87,
-		power: newPowParams(gamma), classes: classes, alpha: alpha,
+		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative, limit: sigmoidLimit,
+		power: newPowParams(gamma), classes: classes, ignores: true, alpha: alpha,
 	}
 }
 
@@ -710,7 +721,7 @@ func sqrt32(x float32) float32 { return float32(math.Sqrt(float64(x))) } // roun
 
 // square is q^2 and its rounding error.
 func square(q float32) (sq, low float32) {
-	sq = q * q
+	sq = float32(q * q)
 	return sq, fma32(q, q, -sq)
 }
 
@@ -759,7 +770,7 @@ func newTail(row *row, zt float32) tail {
 	w := a + b
 	wLow := b - (w - a)
 	inv = 1 / w
-	q := u * inv
+	q := float32(u * inv)
 	q += float32(((fma32(-q, w, u) + uLow) - float32(q*(wLow+uLow))) * inv)
 
 	// log(1 + u + uLow); beyond 2^gapMax the excess of the exponent times ln2; beyond the clamp the logits' difference.
@@ -807,7 +818,7 @@ func softmaxLossGeneric(losses, logits []float32, labels []int32, p *lossParams)
 		losses[i] = 0
 		if t != noLabel {
 			z := logits[i*p.classes:][:p.classes]
-			row := newRow(z, int(t))
+			row := newRow(z, int(t), rowBlock)
 			end := newTail(&row, z[t])
 			losses[i] = weighted(p.weight(t), end.nll, p.focus(end.q))
 		}
@@ -858,7 +869,7 @@ func softmaxGradGeneric(losses, grad, logits []float32, labels []int32, p *lossP
 			clear(g)
 			continue
 		}
-		row := newRow(z, int(t))
+		row := newRow(z, int(t), rowBlock)
 		end := newTail(&row, z[t])
 		alpha, focus := p.weight(t), p.focus(end.q)
 		losses[i] = weighted(alpha, end.nll, focus)

@@ -16,6 +16,7 @@ func init() {
 	identity["maxWord"] = testMaxWord
 	for _, name := range []string{
 		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp",
+		"softmaxExp", "softmaxPart", "softmaxShifted", "softmaxPartShifted",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
 		"rowFirst", "logSoftmaxRows",
 	} {

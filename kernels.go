@@ -201,6 +201,7 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 type rowPass struct {
 	rows, classes int
 	targets       bool // rows have targets
+	softmax       bool // the sum is Softmax's
 	narrow        int  // how many rows, the first ones, are computed with a lane per row
 	step          int  // the distance in bytes between the columns of two groups of narrow rows
 	plain         bool
@@ -214,7 +215,7 @@ type columns [rowsAtOnce * narrowMost]float32
 
 // newPass plans the work on n rows; keep says that the e_j are wanted after the sum.
 func newPass(n, classes int, targets, keep bool) rowPass {
-	r := rowPass{rows: n, classes: classes, targets: targets, plain: true}
+	r := rowPass{rows: n, classes: classes, targets: targets, softmax: keep && !targets, plain: true}
 	if classes > 1 && classes <= narrowMost {
 		vector := vectorLanes[active]
 		r.narrow = n - n%vector
@@ -249,13 +250,15 @@ func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels [
 	}
 	switch {
 	case c > rowChunk:
-		r.plain = sumLongRow(sums, logits, int(labels[0]))
+		r.plain = r.sumLong(sums, logits, int(labels[0]))
 		return
 	case c == 1 && r.targets: // no row is plain
 		slow = n
 		for i := range n {
 			sums.target[i], sums.plain[i], sums.most[i] = logits[i], 0, float32(math.Inf(-1))
 		}
+	case r.softmax:
+		softmaxExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
 	case dst != nil:
 		rowExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
 	default:
@@ -266,9 +269,12 @@ func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels [
 	}
 	r.plain = false
 	rowMostAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
-	if dst != nil {
+	switch {
+	case r.softmax:
+		softmaxShiftedAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
+	case dst != nil:
 		rowShiftedExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
-	} else {
+	default:
 		rowShiftedAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
 	}
 }
@@ -294,13 +300,13 @@ func (r *rowPass) write(sums *rowSums, e *columns, dst, logits []float32, labels
 	}
 }
 
-// sumLongRow is rowPass.sum for a row that is longer than a chunk.
-func sumLongRow(sums *rowSums, logits []float32, t int) bool {
+// sumLong is rowPass.sum for a row that is longer than a chunk.
+func (r *rowPass) sumLong(sums *rowSums, logits []float32, t int) bool {
 	sums.target[0] = logits[max(t, 0)]
 	var total [lanes]float64
 	sums.plain[0], sums.n[0], sums.most[0] = ^uint32(0), 0, 0
 	for start := 0; start < len(logits); start += rowChunk {
-		if !sumPart(&total, part(logits, start), t-start) {
+		if !r.sumPart(&total, part(logits, start), t-start) {
 			sums.plain[0], sums.most[0] = 0, float32(math.Inf(-1))
 			total = [lanes]float64{}
 			break
@@ -311,7 +317,7 @@ func sumLongRow(sums *rowSums, logits []float32, t int) bool {
 			mostOfPart(sums, part(logits, start), t-start)
 		}
 		for start := 0; start < len(logits); start += rowChunk {
-			sumShiftedPart(sums, &total, part(logits, start), t-start)
+			r.sumShiftedPart(sums, &total, part(logits, start), t-start)
 		}
 	}
 	sums.sum[0] = float32(fold(&total))
@@ -323,9 +329,13 @@ func part(x []float32, start int) []float32 { return x[start:min(start+rowChunk,
 // The parts of a long row. Functions that are not inlined, so that the garbage collection can stop where they begin.
 
 //go:noinline
-func sumPart(total *[lanes]float64, z []float32, t int) bool {
+func (r *rowPass) sumPart(total *[lanes]float64, z []float32, t int) bool {
 	slow := 0
-	partSumAsm(total, &z[0], len(z), t, &slow)
+	if r.softmax {
+		softmaxPartAsm(total, &z[0], len(z), t, &slow)
+	} else {
+		partSumAsm(total, &z[0], len(z), t, &slow)
+	}
 	return slow == 0
 }
 
@@ -336,8 +346,12 @@ func mostOfPart(sums *rowSums, z []float32, t int) {
 }
 
 //go:noinline
-func sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
-	partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
+func (r *rowPass) sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
+	if r.softmax {
+		softmaxPartShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
+	} else {
+		partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
+	}
 }
 
 // An output is what is made of the e_j of rows.
@@ -432,27 +446,39 @@ func softmaxRows(e *columns, losses, grad, logits []float32, labels []int32, p *
 			rowGradAsm(&losses[0], &sums.sum[0], n, p, &scale)
 			pass.write(&sums, e, g, z, t, gradients)
 		}
-		for i, label := range t {
-			switch {
-			case label == noLabel:
-				losses[i] = 0
-				if g != nil {
-					clear(g[i*c:][:c])
+		if g != nil {
+			for i := pass.narrow; i < n; i++ {
+				if t[i] != noLabel {
+					g[i*c+int(t[i])] = sums.target[i]
 				}
-			case g != nil && i >= pass.narrow:
-				g[i*c+int(label)] = sums.target[i]
+			}
+		}
+		if p.ignores {
+			for i, label := range t {
+				if label == noLabel {
+					losses[i] = 0
+					if g != nil {
+						clear(g[i*c:][:c])
+					}
+				}
 			}
 		}
 		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
 	}
 }
 
+// ones are the weights of rows without.
+var ones = func() (w [rowsAtOnce]float32) {
+	for i := range w {
+		w[i] = 1
+	}
+	return w
+}()
+
 // weights sets the weights of some rows.
 func (p *lossParams) weights(sums *rowSums, labels []int32) {
 	if p.alpha == nil {
-		for i := range labels {
-			sums.weight[i] = 1
-		}
+		copy(sums.weight[:len(labels)], ones[:])
 		return
 	}
 	for i, t := range labels {

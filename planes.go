@@ -68,7 +68,10 @@ func SoftmaxPlanes(dst, logits []float32, classes, inner int) {
 	raceWrite(dst)
 	v, rows := layout{planes, inner}, len(logits)/classes
 	for row := 0; row < rows; {
-		at, n := v.vectors(row, rows, classes)
+		at, n := 0, 0
+		if classes <= softmaxBlock { // one block, as the kernel has it
+			at, n = v.vectors(row, rows, classes)
+		}
 		if n > 0 {
 			planeSoftmaxes(dst[at:], logits[at:], n, classes, inner)
 		} else {

@@ -181,9 +181,9 @@ func softTargetGeneric(losses, grad, logits, targets []float32, params *lossPara
 	for i := range losses {
 		z, y := logits[i*c:][:c], targets[i*c:][:c]
 		m, t := firstMax(z)
-		r := newRow(z, -1)
+		r := newRow(z, -1, softmaxBlock)
 		inv, invLow := reciprocal(r.sum)
-		first := newRow(z, t)
+		first := newRow(z, t, rowBlock)
 		nll := newTail(&first, z[t]).nll
 		term := func(j int) softTerm {
 			e := r.exp(z[j])
@@ -275,8 +275,8 @@ func softTargetRows(losses, grad, logits, targets []float32, params *lossParams,
 // longRow is a row of more than lossChunk classes, in pieces: for a gradient it goes through them twice.
 func (b *softBuffers) longRow(grad, z, y []float32, params *lossParams, scale float32) float32 {
 	var sums, logs rowSums
-	pass := newPass(1, len(z), false, false)
-	pass.sum(&sums, nil, nil, z, noLabels[:1])
+	pass := newPass(1, len(z), false, true)
+	pass.plain = pass.sumLong(&sums, z, noLabel)
 	reciprocalsAsm(&sums.sum[0], 1)
 	logSums(&logs, z, 1, len(z))
 	piece := func(start int) int {

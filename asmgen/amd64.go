@@ -38,7 +38,7 @@ func (m *amd64) properties() properties {
 
 // kernel emits one function.
 func (m *amd64) kernel(name, signature string, emit func()) *ir.Function {
-	return m.compile(name, signature, m.promote, m.lower, m.registers(), emit)
+	return m.compile(name, signature, func(*constant) operand.Op { return m.newVec() }, m.fetchTo, m.lower, m.registers(), emit)
 }
 
 // registers lists what the allocator may hand out. SP and BP hold the stack and frame; R14 is g and R15 the GOT's
@@ -60,18 +60,19 @@ func (m *amd64) registers() map[reg.Kind][]reg.Physical {
 
 // Operands
 
-// promote loads a constant into a register for the whole function.
-func (m *amd64) promote(k *constant) operand.Op { return m.fetch(k) }
-
 // fetch loads a constant.
 func (m *amd64) fetch(k *constant) operand.Op {
 	d := m.newVec()
-	if k.table {
+	m.fetchTo(k, d)
+	return d
+}
+
+func (m *amd64) fetchTo(k *constant, d operand.Op) {
+	if k.table || !m.wide { // constants are in memory eight times
 		m.emit(x86.VMOVUPS(k.mem(), d))
 	} else {
 		m.emit(x86.VBROADCASTSS(k.mem(), d))
 	}
-	return d
 }
 
 // inRegister is a as a register.
@@ -81,8 +82,8 @@ func (m *amd64) inRegister(a vec) operand.Op {
 			return m.zero()
 		}
 		m.use(k, true)
-		if k.register != nil {
-			return k.register
+		if r := m.promotedTo(k); r != nil {
+			return r
 		}
 		return m.fetch(k)
 	}
@@ -112,8 +113,8 @@ func (m *amd64) anywhere(a vec) operand.Op {
 			return m.zero()
 		}
 		m.use(k, false)
-		if k.register != nil {
-			return k.register
+		if r := m.promotedTo(k); r != nil {
+			return r
 		}
 	}
 	return a.op
@@ -121,7 +122,7 @@ func (m *amd64) anywhere(a vec) operand.Op {
 
 func (m *amd64) inMemory(a vec) bool {
 	if a.konst != nil {
-		return a.konst.register == nil && !a.konst.zero
+		return m.promotedTo(a.konst) == nil && !a.konst.zero
 	}
 	return !operand.IsRegister(a.op)
 }
@@ -400,7 +401,7 @@ func (m *amd64) compare(predicate int, a, b vec) mask {
 	} else {
 		m.emit(x86.VCMPPS(operand.U8(predicate), src, other, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) igt(a, b vec) mask { return m.icompare(icmpGT, x86.VPCMPGTD, a, b) }
@@ -417,7 +418,7 @@ func (m *amd64) icompare(predicate int, narrow constructor, a, b vec) mask {
 	default:
 		m.emit(x86.VPCMPD(operand.U8(predicate), src, other, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) both(a, b mask) mask {
@@ -427,7 +428,7 @@ func (m *amd64) both(a, b mask) mask {
 	} else {
 		m.emit(x86.VPAND(a.op, b.op, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 func (m *amd64) either(a, b mask) mask {
@@ -437,7 +438,7 @@ func (m *amd64) either(a, b mask) mask {
 	} else {
 		m.emit(x86.VPOR(a.op, b.op, d))
 	}
-	return mask{d}
+	return mask{op: d}
 }
 
 // writesAll takes the destination from the inputs: avo takes a blend for an operation that keeps lanes of it.
@@ -493,7 +494,7 @@ func (m *amd64) pickNegative(x, a, b vec) vec {
 	}
 	k := m.newMask()
 	m.emit(x86.VPMOVD2M(m.inRegister(x), k))
-	return m.pick(mask{k}, a, b)
+	return m.pick(mask{op: k}, a, b)
 }
 
 // Exponents
@@ -638,7 +639,7 @@ func (m *amd64) loadPart(k part, p gp, offset int, fill vec) vec {
 	return vec{op: filled}
 }
 
-func (m *amd64) keepPart(k part, a vec) vec { return m.keep(mask{k.op}, a) }
+func (m *amd64) keepPart(k part, a vec) vec { return m.keep(mask{op: k.op}, a) }
 
 func (m *amd64) storePart(k part, p gp, offset int, a vec) {
 	if m.wide {
@@ -981,7 +982,13 @@ func (m *amd64) widened(v vec) [2]operand.Op {
 	if m.wide {
 		half = reg.S256
 	}
-	a, low, high, upper := m.inRegister(v), m.newVec(), m.newVec(), m.regs.Vec(half)
+	low, high, upper := m.newVec(), m.newVec(), m.regs.Vec(half)
+	if mem, ok := v.op.(operand.Mem); ok && v.konst == nil {
+		m.emit(x86.VCVTPS2PD(mem, low))
+		m.emit(x86.VCVTPS2PD(mem.Offset(int(half.Size())), high))
+		return [2]operand.Op{low, high}
+	}
+	a := m.inRegister(v)
 	m.emit(x86.VCVTPS2PD(lowPart(a, half), low))
 	if m.wide {
 		m.emit(x86.VEXTRACTF64X4(operand.U8(1), a, upper))
@@ -1095,14 +1102,6 @@ func (m *amd64) rounded(x reg.Register) vec {
 
 // Control flow
 
-func (m *amd64) paramAddress(name string) operand.Mem {
-	b, err := m.fn.Signature.Params().Lookup(name).Resolve()
-	if err != nil {
-		m.fatal("%v", err)
-	}
-	return b.Addr
-}
-
 func (m *amd64) param(name string) gp {
 	r := m.regs.GP64()
 	m.emit(x86.MOVQ(m.paramAddress(name), r))
@@ -1134,9 +1133,9 @@ func (m *amd64) jumpIfAtLeast(n gp, limit int, name string) {
 	m.emit(x86.JGE(operand.LabelRef(name)))
 }
 
-func (m *amd64) jumpIfSame(a, b gp, name string) {
+func (m *amd64) jumpIfAtMost(a, b gp, name string) {
 	m.emit(x86.CMPQ(a.r, b.r))
-	m.emit(x86.JEQ(operand.LabelRef(name)))
+	m.emit(x86.JLE(operand.LabelRef(name)))
 }
 
 func (m *amd64) jumpIfAny(k mask, name string) {

@@ -26,38 +26,42 @@ type constant struct {
 	offset int
 	table  bool
 	zero   bool
+	bits   uint32 // the value
+	size   int    // bytes of a table
 	// In the function under construction: how often it was used, and how often in a place that memory cannot stand in.
 	uses, unfoldable int
-	register         operand.Op // where it has been loaded, else nil
+	register         operand.Op // where it has been loaded for all but cold code, else nil
 }
 
 func (k *constant) mem() operand.Mem {
 	return operand.NewDataAddr(operand.NewStaticSymbol(k.symbol), k.offset)
 }
 
-// constSymbol holds the constants of all kernels, 32 bytes each: an AVX2 operand reads them as they are, AVX-512
-// broadcasts the first four.
-const (
-	constSymbol = "consts"
-	constBytes  = 32
-)
+// constSymbol holds the constants of all kernels, as many bytes each as the smallest vector: an AVX2 operand reads them
+// as they are, AVX-512 broadcasts the first four.
+const constSymbol = "consts"
+
+// blockSymbol holds small tables, one behind the other.
+const blockSymbol = "tables"
 
 // A pool is a file's read-only data.
 type pool struct {
-	bits      []uint32
-	constants map[uint32]*constant
-	tables    map[string]*constant
-	globals   []*ir.Global
+	constBytes int
+	bits       []uint32
+	blocks     []uint32
+	constants  map[uint32]*constant
+	tables     map[string]*constant
+	globals    []*ir.Global
 }
 
-func newPool() *pool {
-	return &pool{constants: map[uint32]*constant{}, tables: map[string]*constant{}}
+func newPool(constBytes int) *pool {
+	return &pool{constBytes: constBytes, constants: map[uint32]*constant{}, tables: map[string]*constant{}}
 }
 
 func (p *pool) u32(bits uint32) *constant {
 	k := p.constants[bits]
 	if k == nil {
-		k = &constant{symbol: constSymbol, offset: constBytes * len(p.bits), zero: bits == 0}
+		k = &constant{symbol: constSymbol, offset: p.constBytes * len(p.bits), zero: bits == 0, bits: bits}
 		p.bits = append(p.bits, bits)
 		p.constants[bits] = k
 	}
@@ -75,6 +79,17 @@ func (p *pool) words(name string, words []uint32) *constant {
 	return k
 }
 
+// block is a part of the symbol blockSymbol with the given words.
+func (p *pool) block(name string, words []uint32) *constant {
+	k := p.tables[name]
+	if k == nil {
+		k = &constant{symbol: blockSymbol, offset: 4 * len(p.blocks), table: true, size: 4 * len(words)}
+		p.tables[name] = k
+		p.blocks = append(p.blocks, words...)
+	}
+	return k
+}
+
 func rodata(name string, words []uint32) *ir.Global {
 	g := ir.NewStaticGlobal(name)
 	g.Attributes = attr.RODATA | attr.NOPTR
@@ -88,11 +103,14 @@ func rodata(name string, words []uint32) *ir.Global {
 func (p *pool) sections() []ir.Section {
 	var words []uint32
 	for _, b := range p.bits {
-		for range constBytes / 4 {
+		for range p.constBytes / 4 {
 			words = append(words, b)
 		}
 	}
 	sections := []ir.Section{rodata(constSymbol, words)}
+	if len(p.blocks) > 0 {
+		sections = append(sections, rodata(blockSymbol, p.blocks))
+	}
 	for _, g := range p.globals {
 		sections = append(sections, g)
 	}
@@ -108,9 +126,11 @@ type builder struct {
 	vecSpec  reg.Spec
 	used     []*constant // in order of first use
 	promoted []*constant
+	load     func(*constant, operand.Op)
 	isCold   bool
 	labels   int           // numbers the labels that operations make
 	slots    []operand.Mem // where values are kept on the stack
+	starting func()        // called where a function begins, if it is not nil
 }
 
 // focalTypes has the names of focal's types that signatures of kernels point to.
@@ -133,6 +153,9 @@ func (b *builder) begin(name, signature string, promoted []*constant) {
 	b.fn.SetSignature(sig)
 	b.fn.Attributes = attr.NOSPLIT
 	b.slots, b.isCold = nil, false
+	if b.starting != nil {
+		b.starting()
+	}
 	for _, k := range b.pool.constants {
 		k.uses, k.unfoldable, k.register = 0, 0, nil
 	}
@@ -156,36 +179,56 @@ func (b *builder) emit(i *ir.Instruction, err error) {
 
 func (b *builder) newVec() reg.VecVirtual { return b.regs.Vec(b.vecSpec) }
 
-// interleave emits what the functions emit in turns, an instruction of each: they must not jump.
+// interleave emits what the functions emit in turns, an instruction of each: they must not jump. (To load a constant
+// once for all of them takes registers and an instruction more, and was slower.)
 func (b *builder) interleave(fs ...func()) {
 	start := len(b.fn.Nodes)
-	var streams [][]ir.Node
-	for _, f := range fs {
+	streams := make([][]ir.Node, len(fs))
+	for s, f := range fs {
 		f()
-		streams = append(streams, slices.Clone(b.fn.Nodes[start:]))
+		for _, n := range b.fn.Nodes[start:] {
+			if _, ok := n.(*ir.Comment); !ok || s == 0 { // one stream's comments are enough
+				streams[s] = append(streams[s], n)
+			}
+		}
 		b.fn.Nodes = b.fn.Nodes[:start]
 	}
-	for more := true; more; {
-		more = false
-		for i, s := range streams {
-			for len(s) > 0 { // with its comments, of which those of the first stream are enough
-				n := s[0]
-				s = s[1:]
-				_, comment := n.(*ir.Comment)
-				if i == 0 || !comment {
-					b.fn.AddNode(n)
-				}
-				if !comment {
+	for len(streams[0]) > 0 {
+		for s := range streams {
+			for len(streams[s]) > 0 {
+				n := streams[s][0]
+				streams[s] = streams[s][1:]
+				b.fn.AddNode(n)
+				if _, ok := n.(*ir.Comment); !ok {
 					break
 				}
 			}
-			streams[i] = s
-			more = more || len(s) > 0
 		}
 	}
 }
 
-func (b *builder) cold() { b.isCold = true }
+func (b *builder) cold(f func()) {
+	was := b.isCold
+	b.isCold = true
+	f()
+	b.isCold = was
+}
+
+func (b *builder) reload() {
+	if !b.isCold {
+		for _, k := range b.promoted {
+			b.load(k, k.register)
+		}
+	}
+}
+
+// promotedTo is the register that k is in here, nil if none.
+func (b *builder) promotedTo(k *constant) operand.Op {
+	if b.isCold {
+		return nil
+	}
+	return k.register
+}
 
 func (b *builder) comment(text string) { b.fn.AddComment(text) }
 func (b *builder) label(name string)   { b.fn.AddLabel(ir.Label(name)) }
@@ -196,6 +239,15 @@ func (b *builder) u32(bits uint32) vec { return b.constant(b.pool.u32(bits)) }
 
 func (b *builder) constant(k *constant) vec {
 	return vec{op: k.mem(), konst: k}
+}
+
+// paramAddress is where an argument is.
+func (b *builder) paramAddress(name string) operand.Mem {
+	p, err := b.fn.Signature.Params().Lookup(name).Resolve()
+	if err != nil {
+		b.fatal("%v", err)
+	}
+	return p.Addr
 }
 
 // use notes that k is needed, in a register or not.
@@ -214,11 +266,13 @@ func (b *builder) use(k *constant, unfoldable bool) {
 
 // compile builds a function with as many constants in registers as there are registers for: it runs emit once to see
 // which constants are wanted most, then with ever fewer of them in registers until the allocation succeeds.
-func (b *builder) compile(name, signature string, load func(*constant) operand.Op, lower func(*ir.Function), registers map[reg.Kind][]reg.Physical, emit func()) *ir.Function {
+func (b *builder) compile(name, signature string, register func(*constant) operand.Op, load func(*constant, operand.Op), lower func(*ir.Function), registers map[reg.Kind][]reg.Physical, emit func()) *ir.Function {
+	b.load = load
 	run := func(promoted []*constant) error {
 		b.begin(name, signature, promoted)
 		for _, k := range promoted {
-			k.register = load(k)
+			k.register = register(k)
+			load(k, k.register)
 		}
 		emit()
 		return b.finish(lower, registers)
@@ -233,17 +287,26 @@ func (b *builder) compile(name, signature string, load func(*constant) operand.O
 		return x.uses > y.uses
 	})
 	wanted = wanted[:min(len(wanted), len(registers[reg.KindVector])-2)]
-	var err error
-	for n := len(wanted); n >= 0; n-- {
-		if err = run(wanted[:n]); err == nil {
-			return b.fn
-		}
-		if !strings.Contains(err.Error(), "allocat") {
-			break
+	// The largest number of constants for which the allocation succeeds, by bisection: best is known to, tooMany not to.
+	best, tooMany := -1, len(wanted)+1
+	for tooMany-best > 1 {
+		n := (best + tooMany) / 2
+		switch err := run(wanted[:n]); {
+		case err == nil:
+			best = n
+		case strings.Contains(err.Error(), "allocat"):
+			tooMany = n
+		default:
+			b.fatal("%v", err)
 		}
 	}
-	b.fatal("%v", err)
-	return nil
+	if best < 0 {
+		b.fatal("too few registers, even with all constants in memory")
+	}
+	if err := run(wanted[:best]); err != nil {
+		b.fatal("%v", err)
+	}
+	return b.fn
 }
 
 // finish takes the function from virtual to real registers.

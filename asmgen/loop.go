@@ -107,21 +107,22 @@ func (e elementwise) emit(m machine) {
 			}
 		}
 	}
+	loaded := inputs()
 	if e.guard != nil {
-		e.guard(m, transposed(inputs()), "slowblock")
+		e.guard(m, transposed(loaded), "slowblock")
 	}
 	if e.otherGuard != nil {
-		e.otherGuard(m, transposed(inputs()), "otherblock")
+		e.otherGuard(m, transposed(loaded), "otherblock")
 	}
 	if e.steps != nil {
-		store(e.steps(m, inputs(), "slowblock"))
+		store(e.steps(m, loaded, "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
 	for u := range e.unroll {
 		if e.steps != nil {
 			break
 		}
-		y := e.step(m, input(u))
+		y := e.step(m, loaded[u])
 		if e.check == nil {
 			for i, p := range outs {
 				m.store(p.p, p.offset+4*u*lanes, y[i])
@@ -179,60 +180,60 @@ func (e elementwise) emit(m machine) {
 	m.label("done")
 	m.ret()
 
-	if e.otherGuard != nil {
-		m.label("otherblock")
-		store(e.otherSteps(m, inputs(), "slowblock"))
-		m.jump("nextblock")
-		m.label("othervector")
-		storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0])
-		m.jump("nextvector")
+	// aside and rare emit code that jumps back from the end.
+	aside := func(label string, f func(), back string) {
+		m.label(label)
+		f()
+		m.jump(back)
 	}
-	m.cold()
+	rare := func(label string, f func(), back string) {
+		m.label(label)
+		m.cold(f)
+		m.reload()
+		m.jump(back)
+	}
+	if e.otherGuard != nil {
+		emit := aside // its constants are those of steps
+		if m.properties().registers < 32 {
+			emit = rare
+		}
+		emit("otherblock", func() { store(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
+		emit("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
+	}
 	if e.patch != nil {
-		m.label("slowblock")
-		for u := range e.unroll {
-			var v []vec
-			for i := range late {
-				v = append(v, late[i][u])
+		rare("slowblock", func() {
+			for u := range e.unroll {
+				var v []vec
+				for i := range late {
+					v = append(v, late[i][u])
+				}
+				for i, v := range e.patch(m, input(u), v)[:len(outs)] {
+					m.store(outs[i].p, outs[i].offset+4*u*lanes, v)
+				}
 			}
-			for i, v := range e.patch(m, input(u), v)[:len(outs)] {
-				m.store(outs[i].p, outs[i].offset+4*u*lanes, v)
-			}
-		}
-		m.jump("nextblock")
-		m.label("slowvector")
-		for i, v := range e.patch(m, x, y)[:len(outs)] {
-			m.storePart(k, outs[i].p, outs[i].offset, v)
-		}
-		m.jump("nextvector")
+		}, "nextblock")
+		rare("slowvector", func() { storePart(e.patch(m, x, y)[:len(outs)]) }, "nextvector")
 	}
 	if e.slow == nil {
 		return
 	}
 	// The vectors of a block, each whole; then the one that may be a part.
-	m.label("slowblock")
-	left := m.count(block)
-	m.label("slow")
-	y = e.slow(m, input(0))
-	for i, p := range outs {
-		m.store(p.p, p.offset, y[i])
-	}
-	next(1)
-	m.advance(n, -lanes)
-	m.advance(left, -lanes)
-	m.jumpIfAtLeast(left, 1, "slow")
-	m.jump("loop")
-
-	m.label("slowvector")
-	k = m.part(n)
-	y = e.slow(m, parts(k))
-	for i, p := range outs {
-		m.storePart(k, p.p, p.offset, y[i])
-	}
-	next(1)
-	m.advance(n, -lanes)
-	m.jumpIfAtLeast(n, 1, "vector")
-	m.ret()
+	rare("slowblock", func() {
+		left := m.count(block)
+		m.label("slow")
+		y = e.slow(m, input(0))
+		for i, p := range outs {
+			m.store(p.p, p.offset, y[i])
+		}
+		next(1)
+		m.advance(n, -lanes)
+		m.advance(left, -lanes)
+		m.jumpIfAtLeast(left, 1, "slow")
+	}, "loop")
+	rare("slowvector", func() {
+		k = m.part(n)
+		storePart(e.slow(m, parts(k)))
+	}, "nextvector")
 }
 
 // appendEach appends v[i] to lists[i].

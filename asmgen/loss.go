@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/gofocal/focal/internal/coef"
@@ -102,25 +103,23 @@ func focus(m machine, a lossArgs, q []vec, slow string, live ...vec) []vec {
 		m.jump(done)
 		m.label(name("not" + strconv.Itoa(i) + "_"))
 	}
-	power := m.offset(a.params, lossFields.power)
-	m.aside(append(live, p[1:]...), func() {
-		y := loadExponent(m, power)
-		if slow == "" {
-			m.set(p[0], powSlow(m, p[0], y, power))
-			return
+	m.cold(func() {
+		power := m.offset(a.params, lossFields.power)
+		for i := range p {
+			others := append(slices.Clone(live), slices.Delete(slices.Clone(p), i, i+1)...)
+			m.aside(others, func() {
+				y := loadExponent(m, power)
+				if slow == "" {
+					m.set(p[i], powSlow(m, p[i], y, power))
+					return
+				}
+				v, bad := pow(m, p[i], y)
+				m.jumpIfBits(bad, slow)
+				m.set(p[i], v)
+			})
 		}
-		v, bad := pow(m, p[0], y)
-		m.jumpIfBits(bad, slow)
-		m.set(p[0], v)
 	})
-	for i := range p[1:] {
-		m.aside(append(live, append(p[:i+1:i+1], p[i+2:]...)...), func() {
-			y := loadExponent(m, power)
-			v, bad := pow(m, p[i+1], y)
-			m.jumpIfBits(bad, slow)
-			m.set(p[i+1], v)
-		})
-	}
+	m.reload()
 	m.label(done)
 	return p
 }
@@ -149,8 +148,12 @@ func sigmoidSides(m machine, x vec) (e, likely, other vec) {
 func newHardTerm(m machine, x, y vec, args lossArgs, grad bool) (t sigmoidTerm) {
 	e, likely, other := sigmoidSides(m, x)
 	m.comment("v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0")
-	sign := func() vec { return m.and(m.shl(m.hold(y), 2), m.u32(1<<31)) }
-	v := m.xor(sign(), x)
+	one := func() vec { return m.shl(m.hold(y), 2) } // its sign bit is set for y = 1 only
+	if !grad || m.properties().registers >= 32 {
+		v := one()
+		one = func() vec { return v }
+	}
+	v := m.xor(m.and(one(), m.u32(1<<31)), x)
 	t.q = m.pickNegative(v, other, likely)
 	var pt vec
 	if grad {
@@ -161,9 +164,9 @@ func newHardTerm(m machine, x, y vec, args lossArgs, grad bool) (t sigmoidTerm) 
 	ce := m.add(l1p, m.max(v, m.f32(0)))
 	if grad {
 		m.comment("D = q + gamma ce (1-q), with v's sign")
-		t.d = m.xor(m.fma(m.broadcast(args.params, lossFields.factor), m.mul(ce, pt), t.q), sign())
+		t.d = m.xor(m.fma(m.broadcast(args.params, lossFields.factor), m.mul(ce, pt), t.q), m.and(one(), m.u32(1<<31)))
 	}
-	t.alpha = m.pickNegative(m.shl(m.hold(y), 2), m.broadcast(args.params, lossFields.positive), m.broadcast(args.params, lossFields.negative))
+	t.alpha = m.pickNegative(one(), m.broadcast(args.params, lossFields.positive), m.broadcast(args.params, lossFields.negative))
 	t.l = m.mul(t.alpha, ce)
 	return t
 }
@@ -263,20 +266,23 @@ func sigmoidLossKernel(m machine, grad bool) {
 		outs = at0("losses", "grad")
 	}
 	steps := func(together bool, term func(x, y vec) sigmoidTerm) func(m machine, x [][]vec, slow string) [][]vec {
-		return func(m machine, x [][]vec, slow string) [][]vec {
-			terms := make([]sigmoidTerm, len(x))
-			var fs []func()
-			for u, x := range x {
-				fs = append(fs, func() { terms[u] = term(x[0], x[1]) })
-			}
-			if together {
-				m.interleave(fs...)
-			} else {
-				for _, f := range fs {
-					f()
+		return func(m machine, x [][]vec, slow string) (y [][]vec) {
+			for pair := range slices.Chunk(x, 2) {
+				terms := make([]sigmoidTerm, len(pair))
+				var fs []func()
+				for u, x := range pair {
+					fs = append(fs, func() { terms[u] = term(x[0], x[1]) })
 				}
+				if together {
+					m.interleave(fs...)
+				} else {
+					for _, f := range fs {
+						f()
+					}
+				}
+				y = append(y, sigmoidLosses(m, terms, args, grad, slow)...)
 			}
-			return sigmoidLosses(m, terms, args, grad, slow)
+			return y
 		}
 	}
 	elementwise{

@@ -23,8 +23,11 @@ type vec struct {
 	konst *constant  // what op is a constant of, if it is one that has not been loaded
 }
 
-// A mask is a truth value in every lane.
-type mask struct{ op operand.Op }
+// A mask is a truth value in every lane; with not, the opposite of what op says.
+type mask struct {
+	op  operand.Op
+	not bool
+}
 
 // A gp is a general-purpose register: a pointer or a count.
 type gp struct{ r reg.GPVirtual }
@@ -49,8 +52,10 @@ type properties struct {
 type machine interface {
 	properties() properties
 
-	// cold says that what follows runs rarely: constants are not worth a register there.
-	cold()
+	// cold runs f, which emits code that rarely runs: there constants are not worth a register, and their registers are
+	// free. Where that code ends, reload loads them again.
+	cold(f func())
+	reload()
 
 	// interleave emits what functions emit in turns, an instruction of each, so that a CPU finds work in one while it waits
 	// for another; they must not jump.
@@ -224,7 +229,7 @@ type machine interface {
 	jump(name string)
 	jumpIfLess(n gp, limit int, name string)
 	jumpIfAtLeast(n gp, limit int, name string)
-	jumpIfSame(a, b gp, name string)
+	jumpIfAtMost(a, b gp, name string)
 	jumpIfAny(k mask, name string)
 	jumpIfBits(a vec, name string) // if any bit of any lane is set
 	count(n int) gp

@@ -315,24 +315,53 @@ func operands() (a, b, c []uint32) {
 	return a, b, c
 }
 
-// TestOperations runs each operation of the machine on every target that this computer has, and compares with Go.
+// runner says how a program for an architecture runs here, as arguments of go run; ok is false if it does not.
+func runner(architecture string) (args []string, ok bool) {
+	if architecture == runtime.GOARCH {
+		return nil, true
+	}
+	emulator := map[string]string{"arm64": "qemu-aarch64"}[architecture]
+	if _, err := exec.LookPath(emulator); err != nil {
+		return nil, false
+	}
+	return []string{"-exec", emulator}, true
+}
+
+// flags are what /proc/cpuinfo must list for a variant to run.
+var flags = map[string]string{"avx2": " avx2 ", "avx512": " avx512dq "}
+
+// TestOperations runs each operation of the machine on every target that this computer has or emulates, and compares with
+// Go.
 func TestOperations(t *testing.T) {
-	if runtime.GOARCH != "amd64" || runtime.GOOS != "linux" {
-		t.Skip("needs linux/amd64")
+	if runtime.GOOS != "linux" {
+		t.Skip("needs Linux")
 	}
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	flag := map[string]string{"avx2": " avx2 ", "avx512": " avx512dq "}
+	for _, a := range architectures {
+		args, ok := runner(a.name)
+		for _, v := range a.variants {
+			t.Run(v.name, func(t *testing.T) {
+				if !ok || a.name == runtime.GOARCH && !strings.Contains(string(info), flags[v.name]) {
+					t.Skip("does not run here")
+				}
+				testOperations(t, a, v, args)
+			})
+		}
+	}
+}
+
+func testOperations(t *testing.T, arch architecture, v variant, args []string) {
+	arch.variants = []variant{v}
 	var list []kernel
 	var calls strings.Builder
-	type run struct {
-		o operation
-		v variant
-	}
-	var runs []run
+	var runs []operation
 	for _, o := range operations {
+		if o.needs != nil && !o.needs(v.target(newPool(arch.constBytes)).properties()) {
+			continue
+		}
 		list = append(list, kernel{
 			name: "op_" + o.name, args: "dst, src, b, c *float32, n int",
 			body: func(m machine) {
@@ -342,25 +371,12 @@ func TestOperations(t *testing.T) {
 				}
 				elementwise{
 					outs: at0("dst"), ins: at0("src", "b", "c"), unroll: 2, fill: []float32{1, 1, 1},
-					step: func(m machine, x []vec) []vec {
-						if o.needs != nil && !o.needs(m.properties()) {
-							return []vec{x[0]}
-						}
-						return []vec{o.emit(m, x[0], x[1], x[2])}
-					},
+					step: func(m machine, x []vec) []vec { return []vec{o.emit(m, x[0], x[1], x[2])} },
 				}.emit(m)
 			},
 		})
-		for _, v := range amd64Variants {
-			if !strings.Contains(string(info), flag[v.name]) || o.needs != nil && !o.needs(newAMD64(newPool(), v.wide).properties()) {
-				continue
-			}
-			runs = append(runs, run{o, v})
-			fmt.Fprintf(&calls, "\trun(op_%s%s)\n", o.name, v.suffix)
-		}
-	}
-	if len(runs) == 0 {
-		t.Skip("this computer has no AVX2")
+		runs = append(runs, o)
+		fmt.Fprintf(&calls, "\trun(op_%s%s)\n", o.name, v.suffix)
 	}
 	a, b, c := operands()
 	var input bytes.Buffer
@@ -369,7 +385,7 @@ func TestOperations(t *testing.T) {
 	binary.Write(&input, binary.LittleEndian, c)
 
 	dir := t.TempDir()
-	assembly, stubs := assemble("main", list)
+	assembly, stubs := arch.assemble("main", list)
 	for name, text := range map[string][]byte{
 		"go.mod": []byte("module operations\n\ngo 1.25\n"), "ops.s": assembly, "ops.go": stubs,
 		"main.go": []byte(fmt.Sprintf(runOperations, len(a), calls.String())),
@@ -378,8 +394,9 @@ func TestOperations(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("go", "run", ".")
+	cmd := exec.Command("go", append(append([]string{"run"}, args...), ".")...)
 	cmd.Dir, cmd.Stdin = dir, &input
+	cmd.Env = append(os.Environ(), "GOARCH="+arch.name, "CGO_ENABLED=0")
 	var failure bytes.Buffer
 	cmd.Stderr = &failure
 	output, err := cmd.Output()
@@ -390,23 +407,23 @@ func TestOperations(t *testing.T) {
 	if err := binary.Read(bytes.NewReader(output), binary.LittleEndian, got); err != nil {
 		t.Fatal(err)
 	}
-	for i, r := range runs {
+	for i, o := range runs {
 		for j, g := range got[i*len(a):][:len(a)] {
-			if r.o.applies != nil && !r.o.applies(a[j], b[j], c[j]) {
+			if o.applies != nil && !o.applies(a[j], b[j], c[j]) {
 				continue
 			}
 			var w uint32
-			if r.o.wantAt != nil {
-				w = r.o.wantAt(a, j)
+			if o.wantAt != nil {
+				w = o.wantAt(a, j)
 			} else {
-				w = r.o.want(a[j], b[j], c[j])
+				w = o.want(a[j], b[j], c[j])
 			}
-			same := g == w || isNaN(g) && isNaN(w) && isFloat(r.o.name)
-			if r.o.name == "log1p" {
+			same := g == w || isNaN(g) && isNaN(w) && isFloat(o.name)
+			if o.name == "log1p" {
 				same = g-w+2 <= 4
 			}
 			if !same {
-				t.Errorf("%s on %s: a = %08x, b = %08x, c = %08x: got %08x, want %08x", r.o.name, r.v.name, a[j], b[j], c[j], g, w)
+				t.Errorf("%s: a = %08x, b = %08x, c = %08x: got %08x, want %08x", o.name, a[j], b[j], c[j], g, w)
 				break
 			}
 		}

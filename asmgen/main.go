@@ -88,29 +88,41 @@ var kernels = []kernel{
 		sigmoidLossKernel(m, true)
 	}},
 	{name: "rowSum", args: "sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true})
+		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true, block: rowBlock})
 	}},
 	{name: "rowExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
+	}},
+	{name: "softmaxExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: softmaxBlock})
 	}},
 	{name: "partSum", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true})
+		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
+	}},
+	{name: "softmaxPart", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
+		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: softmaxBlock})
 	}},
 	{name: "partExp", args: "dst *float32, total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
 	}},
 	{name: "rowMost", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowMost},
 	{name: "rowShifted", args: "sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true})
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, labels: true, block: rowBlock})
 	}},
 	{name: "rowShiftedExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
+	}},
+	{name: "softmaxShifted", args: "dst, sums, logits *float32, labels *int32, rows, classes int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: softmaxBlock})
 	}},
 	{name: "partShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true})
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
+	}},
+	{name: "softmaxPartShifted", args: "sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
+		rowShifted(m, rowLoop{matrices: []string{"logits"}, part: true, block: softmaxBlock})
 	}},
 	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
-		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true})
+		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
 	}},
 	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrow{}.sum},
 	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrow{}.shifted},
@@ -167,14 +179,32 @@ func nanCheck(m machine, y []vec, slow string) {
 	m.jumpIfAny(any, slow)
 }
 
+// A target is a machine that emits functions.
+type target interface {
+	machine
+	kernel(name, signature string, emit func()) *ir.Function
+}
+
 // A variant is a target that kernels are emitted for.
 type variant struct {
 	name, suffix string
-	wide         bool
+	target       func(*pool) target
 }
 
-// amd64Variants are x86-64's, best first.
-var amd64Variants = []variant{{"avx512", "AVX512", true}, {"avx2", "AVX2", false}}
+// An architecture has a file of assembly.
+type architecture struct {
+	name       string
+	constBytes int       // of a constant in memory
+	variants   []variant // best first
+}
+
+var architectures = []architecture{
+	{"amd64", 32, []variant{
+		{"avx512", "AVX512", func(p *pool) target { return newAMD64(p, true) }},
+		{"avx2", "AVX2", func(p *pool) target { return newAMD64(p, false) }},
+	}},
+	{"arm64", 16, []variant{{"neon", "NEON", func(p *pool) target { return newARM64(p) }}}},
+}
 
 func main() {
 	golog.SetFlags(0)
@@ -189,11 +219,13 @@ func main() {
 
 // generate returns the generated files by name.
 func generate() map[string][]byte {
-	assembly, stubs := assemble("focal", kernels)
-	return map[string][]byte{
-		"focal_amd64.s": assembly, "focal_amd64.go": append(stubs, calls(kernels, amd64Variants)...),
-		"focal_noasm.go": noAssembly(kernels), "kernels_gen_test.go": testTable(),
+	files := map[string][]byte{"focal_noasm.go": noAssembly(kernels), "kernels_gen_test.go": testTable()}
+	for _, a := range architectures {
+		assembly, stubs := a.assemble("focal", kernels)
+		files["focal_"+a.name+".s"] = assembly
+		files["focal_"+a.name+".go"] = append(stubs, calls(kernels, a.variants)...)
 	}
+	return files
 }
 
 // calls are the switches to the active variant: for each kernel a function with the ending Asm.
@@ -221,7 +253,7 @@ func calls(kernels []kernel, variants []variant) []byte {
 // noAssembly has the same functions for platforms without assembly, where nothing calls them.
 func noAssembly(kernels []kernel) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "// Code generated by asmgen. DO NOT EDIT.\n\n//go:build purego || !amd64\n\npackage focal\n\n")
+	fmt.Fprintf(&b, "// Code generated by asmgen. DO NOT EDIT.\n\n//go:build purego || !(amd64 || arm64)\n\npackage focal\n\n")
 	fmt.Fprintf(&b, "const noAssembly = \"focal: there is no assembly on this platform\"\n")
 	for _, k := range kernels {
 		fmt.Fprintf(&b, "\nfunc %sAsm(%s) { panic(noAssembly) }\n", k.name, k.args)
@@ -243,16 +275,16 @@ func (k kernel) argNames() string {
 }
 
 // assemble emits kernels for all variants: the assembly, and its declarations in package pkg.
-func assemble(pkg string, kernels []kernel) (assembly, stubs []byte) {
+func (a architecture) assemble(pkg string, kernels []kernel) (assembly, stubs []byte) {
 	file := ir.NewFile()
 	if err := buildtagsOf(file, "!purego"); err != nil {
 		panic(err)
 	}
 	file.Includes = []string{"textflag.h"}
-	p := newPool()
+	p := newPool(a.constBytes)
 	for _, k := range kernels {
-		for _, v := range amd64Variants {
-			m := newAMD64(p, v.wide)
+		for _, v := range a.variants {
+			m := v.target(p)
 			fn := m.kernel(k.name+v.suffix, "func("+k.args+")", func() { k.body(m) })
 			fn.Doc = []string{fn.Name + " is " + k.name + "Generic on n > 0 elements."}
 			fn.AddPragma("noescape")
@@ -292,8 +324,10 @@ func testTable() []byte {
 		fmt.Fprintf(&b, "%q, ", k.name)
 	}
 	fmt.Fprintf(&b, "}\n\nvar generatedVariants = []string{")
-	for _, v := range amd64Variants {
-		fmt.Fprintf(&b, "%q, ", v.name)
+	for _, a := range architectures {
+		for _, v := range a.variants {
+			fmt.Fprintf(&b, "%q, ", v.name)
+		}
 	}
 	fmt.Fprintf(&b, "}\n\n")
 	fmt.Fprintf(&b, "// generatedOffsets are where the assembly looks for fields, beside where they are.\n")

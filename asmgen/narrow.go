@@ -21,19 +21,18 @@ const planeMost = rowBlock
 // A narrow is the layout of what the kernels read and write: packed rows, or planes.
 type narrow struct{ planes bool }
 
-// A column is column at + k of some rows. What it is called for may be stored at out, the place of the column at e.
+// A column is a class of some rows.
 type column struct {
-	k      int
-	target mask // the rows whose label it is
-	out    gp
+	x      vec         // the logits, where they are read
+	target func() mask // the rows whose label it is
+	out    gp          // the column's place at e, and offset bytes
 	offset int
 }
 
-// columns runs step for the columns of the rows at z, 4 at a time; the last 4 may have columns that were among those before.
-// step returns what to write to the rows at z, or nothing. z may be none: then x is.
-func (l narrow) columns(m machine, name string, z gp, labels vec, step func(c column, x vec) vec, write bool, read bool) {
+// columns runs step for the columns of the rows at z, up to 4 at a time. Where it returns vectors, they are written to the rows
+// at z; then the last 4 columns may have some that were written before.
+func (l narrow) columns(m machine, name string, z gp, labels vec, write bool, step func(c []column) []vec) {
 	size := 4 * m.properties().lanes
-	classes := m.param("classes")
 	var stride gp
 	if l.planes {
 		stride = m.param("stride")
@@ -41,73 +40,114 @@ func (l narrow) columns(m machine, name string, z gp, labels vec, step func(c co
 		stride = m.param("classes")
 		m.quadruple(stride)
 	}
-	some := func(width int, z, out gp, rel vec) {
-		x := make([]vec, width)
-		at := z
-		for k := range width {
-			if l.planes && read {
-				x[k] = m.hold(m.load(at, 0))
-				at = m.sum(at, stride)
-			}
+	load := func(p gp, width int) (x []vec) {
+		if !l.planes {
+			return m.loadColumns(p, stride, width)
 		}
-		if !l.planes && read {
-			x = m.loadColumns(z, stride, width)
+		for range width {
+			x = append(x, m.hold(m.load(p, 0)))
+			p = m.sum(p, stride)
 		}
-		var y []vec
-		for k := range width {
-			c := column{k: k, target: m.ieq(rel, m.hold(m.u32(uint32(k)))), out: out, offset: k * size}
-			y = append(y, step(c, x[k]))
+		return x
+	}
+	store := func(p gp, columns []vec) {
+		if !l.planes {
+			m.storeColumns(p, stride, columns)
+			return
 		}
-		switch at := z; {
-		case write && l.planes:
-			for _, v := range y {
-				m.store(at, 0, v)
-				at = m.sum(at, stride)
-			}
-		case write:
-			m.storeColumns(z, stride, y)
+		for _, v := range columns {
+			m.store(p, 0, v)
+			p = m.sum(p, stride)
 		}
 	}
-	m.jumpIfLess(classes, 4, name+"_few")
-	m.advance(classes, -4)
+	// some does the last count of the columns at, at+1, ..., at+width-1.
+	some := func(width, count int, at gp) {
+		place, out, rel := z, m.param("e"), labels
+		if at != (gp{}) {
+			column := m.copyOf(at)
+			m.times(column, size)
+			var first gp
+			if l.planes {
+				first = m.product(at, stride)
+			} else {
+				first = m.copyOf(at)
+				m.quadruple(first)
+			}
+			place, out, rel = m.sum(z, first), m.sum(out, column), m.isub(labels, m.broadcastCount(at))
+		}
+		cs := make([]column, width)
+		if !write {
+			for k, x := range load(place, width) {
+				cs[k].x = x
+			}
+		}
+		for k := range cs {
+			cs[k].out, cs[k].offset = out, k*size
+		}
+		cs = cs[width-count:]
+		for k := range cs {
+			cs[k].target = func() mask { return m.ieq(rel, m.hold(m.u32(uint32(width-count+k)))) }
+		}
+		if y := step(cs); write {
+			store(place, y)
+		}
+	}
+	last := m.param("classes")
+	m.jumpIfLess(last, 4, name+"_few")
+	m.advance(last, -4)
 	at := m.count(0)
 	m.label(name + "_columns")
-	out := m.copyOf(at)
-	m.times(out, size)
-	var column gp
-	if l.planes {
-		column = m.product(at, stride)
-	} else {
-		column = m.copyOf(at)
-		m.quadruple(column)
-	}
-	some(4, m.sum(z, column), m.sum(m.param("e"), out), m.isub(labels, m.broadcastCount(at)))
-	m.comment("the next 4, or the last")
-	m.jumpIfSame(at, classes, name+"_done")
+	some(4, 4, at)
 	m.advance(at, 4)
-	m.setCopy(at, m.smaller(at, classes))
-	m.jump(name + "_columns")
+	m.jumpIfAtMost(at, last, name+"_columns")
+	m.comment("the columns that are left")
+	m.subtract(at, last)
+	m.jumpIfAtLeast(at, 4, name+"_done")
+	if write {
+		some(4, 4, last)
+	} else {
+		m.jumpIfAtLeast(at, 3, name+"_left1")
+		m.jumpIfAtLeast(at, 2, name+"_left2")
+		for count := 3; count > 0; count-- {
+			m.label(name + "_left" + strconv.Itoa(count))
+			some(4, count, last)
+			m.jump(name + "_done")
+		}
+	}
+	m.jump(name + "_done")
 	m.label(name + "_few")
-	m.jumpIfLess(classes, 3, name+"_two")
-	some(3, z, m.param("e"), labels)
+	m.jumpIfLess(m.param("classes"), 3, name+"_two")
+	some(3, 3, gp{})
 	m.jump(name + "_done")
 	m.label(name + "_two")
-	some(2, z, m.param("e"), labels)
+	some(2, 2, gp{})
 	m.label(name + "_done")
+}
+
+// abreast emits f for each column, as many side by side as there are registers for if each takes some.
+func abreast(m machine, cs []column, registers int, f func(c column)) {
+	n := m.properties().registers / registers
+	for len(cs) > 0 {
+		var fs []func()
+		for _, c := range cs[:min(n, len(cs))] {
+			fs = append(fs, func() { f(c) })
+		}
+		m.interleave(fs...)
+		cs = cs[len(fs):]
+	}
 }
 
 // fold is the sum of the rows from the columns at e.
 func (l narrow) fold(m machine) vec {
 	sum := m.variable(m.u32(0))
 	if l.planes {
-		m.jumpIfLess(m.param("classes"), narrowMost+1, "fold")
+		m.jumpIfLess(m.param("classes"), narrowMost+1, "few")
 		m.comment("more than 16 columns: those of a virtual lane are added")
 		size := 4 * m.properties().lanes
 		for i := range narrowMost {
-			left := m.param("classes")
+			left, more, done := m.param("classes"), "lane"+strconv.Itoa(i), "added"+strconv.Itoa(i)
 			p := m.offset(m.param("e"), i*size)
 			acc := m.variable(m.load(p, 0))
-			more, done := "lane"+strconv.Itoa(i), "lanedone"+strconv.Itoa(i)
 			m.label(more)
 			m.advance(left, -narrowMost)
 			m.jumpIfLess(left, i+1, done)
@@ -119,10 +159,10 @@ func (l narrow) fold(m machine) vec {
 		}
 		m.set(sum, m.columnFold(m.param("lanes"), narrowMost))
 		m.jump("folded")
-		m.label("fold")
+		m.label("few")
 	}
 	for columns := 4; columns <= narrowMost; columns += 4 {
-		next := "more" + string(rune('0'+columns/4))
+		next := "more" + strconv.Itoa(columns/4)
 		if columns < narrowMost {
 			m.jumpIfAtLeast(m.param("classes"), columns+1, next)
 		}
@@ -160,12 +200,15 @@ func (l narrow) sum(m machine) {
 	m.label("group")
 	labels := m.hold(m.load(m.param("labels"), 0))
 	large, target := m.variable(m.u32(0)), m.variable(m.u32(0))
-	l.columns(m, "sum", m.param("logits"), labels, func(c column, x vec) vec {
-		m.set(target, m.pick(c.target, x, target))
-		m.set(large, m.smax(large, m.drop(c.target, m.and(x, m.u32(0x7fffffff)))))
-		m.store(c.out, c.offset, m.drop(c.target, exp(m, x)))
-		return vec{}
-	}, false, true)
+	l.columns(m, "sum", m.param("logits"), labels, false, func(cs []column) []vec {
+		for _, c := range cs {
+			here := c.target()
+			m.set(target, m.pick(here, c.x, target))
+			m.set(large, m.smax(large, m.drop(here, m.and(c.x, m.u32(0x7fffffff)))))
+		}
+		abreast(m, cs, 8, func(c column) { m.store(c.out, c.offset, m.drop(c.target(), exp(m, c.x))) })
+		return nil
+	})
 	m.comment("the sums; |z| > 40 makes a row one that is not plain")
 	sum := l.fold(m)
 	sums := m.param("sums")
@@ -187,21 +230,26 @@ func (l narrow) shifted(m machine) {
 	m.label("group")
 	labels := m.hold(m.load(m.param("labels"), 0))
 	most := m.variable(m.u32(0xff800000))
-	l.columns(m, "most", m.param("logits"), labels, func(c column, x vec) vec {
-		m.set(most, m.max(m.or(x, m.keep(c.target, m.u32(nanBits))), most)) // NaN is passed over
-		return vec{}
-	}, false, true)
+	l.columns(m, "most", m.param("logits"), labels, false, func(cs []column) []vec {
+		for _, c := range cs {
+			m.set(most, m.max(m.or(c.x, m.keep(c.target(), m.u32(nanBits))), most)) // NaN is passed over
+		}
+		return nil
+	})
 	m.comment("the shift and N")
 	shift := m.hold(rowShift(m, most))
 	n := m.hold(rowExponent(m, m.sub(most, shift)))
 	bias, least := rowConstants(m, n)
 	bias, least = m.hold(bias), m.hold(least)
 	shifted := m.ieq(m.load(m.param("sums"), rowPlainField), m.hold(m.u32(0)))
-	l.columns(m, "sum", m.param("logits"), labels, func(c column, x vec) vec {
-		p, power := rowExp(m, m.drop(c.target, m.sub(x, shift)), bias, least)
-		m.store(c.out, c.offset, m.pick(shifted, m.mul(p, m.drop(c.target, power)), m.hold(m.load(c.out, c.offset))))
-		return vec{}
-	}, false, true)
+	l.columns(m, "sum", m.param("logits"), labels, false, func(cs []column) []vec {
+		abreast(m, cs, 16, func(c column) {
+			p, power := rowExp(m, m.drop(c.target(), m.sub(c.x, shift)), bias, least)
+			e := m.mul(p, m.drop(c.target(), power))
+			m.store(c.out, c.offset, m.pick(shifted, e, m.hold(m.load(c.out, c.offset))))
+		})
+		return nil
+	})
 	sum := l.fold(m)
 	sums := m.param("sums")
 	for _, f := range []struct {
@@ -220,12 +268,14 @@ func (l narrow) scale(m machine, grad bool) {
 	sums := m.param("sums")
 	row := []vec{m.hold(m.load(sums, rowWeightField)), m.hold(m.load(sums, rowSumField))}
 	target := m.hold(m.load(sums, rowTargetField))
-	l.columns(m, "all", m.param("dst"), labels, func(c column, _ vec) vec {
-		y := scaled(m, m.hold(m.load(c.out, c.offset)), row, grad)
-		if grad {
-			y = m.pick(c.target, target, y)
+	l.columns(m, "all", m.param("dst"), labels, true, func(cs []column) (y []vec) {
+		for k, c := range cs {
+			y = append(y, scaled(m, m.hold(m.load(c.out, c.offset)), row, grad))
+			if grad {
+				y[k] = m.pick(c.target(), target, y[k])
+			}
 		}
 		return y
-	}, true, false)
+	})
 	l.next(m, "dst")
 }

@@ -12,11 +12,13 @@ import (
 const (
 	rowTile  = 16  // virtual lanes
 	rowBlock = 128 // a block of the sum
-	rowBias  = 64
-	plainMax = 40
-	clampAt  = 0x1p21
-	shiftAt  = 0x1p20
-	rowMagic = 0x1.8p23 // round(x log2 e) in the low bits
+	// softmaxBlock is one in Softmax.
+	softmaxBlock = 32
+	rowBias      = 64
+	plainMax     = 40
+	clampAt      = 0x1p21
+	shiftAt      = 0x1p20
+	rowMagic     = 0x1.8p23 // round(x log2 e) in the low bits
 )
 
 // rowsAtOnce is the number of rows in a call, and the distance of the arrays in rowSums of kernels.go.
@@ -157,17 +159,17 @@ func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(
 	m.label(name + "_done")
 }
 
-// blocks runs step for every tile of a row, block by block: words points to the tile's words of targetTable. end follows
+// blocks runs step for every tile of a row, in blocks of at most targetWords - rowTile elements: words points to the tile's words of targetTable. end follows
 // each block; it may be nil. label and z are used up, others move along with z.
-func blocks(m machine, name string, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
+func blocks(m machine, name string, block int, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
 	m.label(name + "_block")
 	words := m.wordBefore(targetTable, targetWords, m.atMost(label, targetWords))
-	tiles(m, name, m.atMost(left, rowBlock), z, append([]gp{words}, others...), fill, func(t tile) { step(t, words) })
+	tiles(m, name, m.atMost(left, block), z, append([]gp{words}, others...), fill, func(t tile) { step(t, words) })
 	if end != nil {
 		end()
 	}
-	m.advance(label, -rowBlock)
-	m.advance(left, -rowBlock)
+	m.advance(label, -block)
+	m.advance(left, -block)
 	m.jumpIfAtLeast(left, 1, name+"_block")
 }
 
@@ -176,6 +178,7 @@ func blocks(m machine, name string, left, label, z gp, others []gp, fill vec, st
 type rowLoop struct {
 	matrices     []string
 	labels, part bool
+	block        int // of the sum
 }
 
 func (l rowLoop) writes() bool { return l.matrices[0] == "dst" }
@@ -204,14 +207,14 @@ func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile
 		total = m.param("total")
 	} else {
 		total = m.local()
-		m.jumpIfLess(left, rowBlock+1, "begin")
+		m.jumpIfLess(left, l.block+1, "begin")
 		m.doublesClear(total)
 		m.label("begin")
 	}
-	blocks(m, "sum", left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
+	blocks(m, "sum", l.block, left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
 		check()
 		if !l.part {
-			m.jumpIfLess(m.param("classes"), rowBlock+1, "only") // one block is folded as it is
+			m.jumpIfLess(m.param("classes"), l.block+1, "only") // one block is folded as it is
 		}
 		m.doublesAdd(total, acc)
 		for u := range acc {
@@ -269,7 +272,7 @@ func rowSum(m machine, l rowLoop) {
 	}
 	var others []gp
 	if l.writes() {
-		blocks(m, "look", m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
+		blocks(m, "look", rowBlock, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
 		judge()
 		others = []gp{m.param("dst")}
 	}
@@ -318,7 +321,7 @@ func rowMost(m machine) {
 	for u := range most {
 		most[u] = m.variable(m.broadcast(m.param("sums"), rowMostField))
 	}
-	blocks(m, "most", m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
+	blocks(m, "most", rowBlock, m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
 		func(t tile, words gp) {
 			for u, v := range t.x {
 				out := m.andnot(t.vector(m, words, u), m.u32(0x7fffffff)) // makes the target a NaN, which max passes over
