@@ -38855,12 +38855,16 @@ sum_columns:
 	VPBROADCASTD BX, Z17
 	VPSUBD       Z17, Z16, Z17
 	VMOVUPS      (R8), Z21
+	PREFETCHT0   128(R8)
 	LEAQ         (R8)(CX*1), DI
 	VMOVUPS      (DI), Z22
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VMOVUPS      (DI), Z23
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VMOVUPS      (DI), Z24
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VPXORD       Z25, Z25, Z25
 	VPCMPD       $0x00, Z25, Z17, K1
@@ -38994,12 +38998,16 @@ sum_columns:
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z16
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z21
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z22
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPCMPD       $0x00, Z0, Z16, K1
 	VBLENDMPS    Z17, Z18, K1, Z18
@@ -39097,12 +39105,16 @@ sum_left2:
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z16
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z21
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPCMPD       $0x00, Z1, Z16, K1
 	VBLENDMPS    Z17, Z18, K1, Z18
@@ -39175,12 +39187,16 @@ sum_left1:
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z16
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPCMPD       $0x00, Z2, Z16, K1
 	VBLENDMPS    Z17, Z18, K1, Z18
@@ -39224,10 +39240,13 @@ sum_few:
 	JLT         sum_two
 	MOVQ        e+48(FP), DX
 	VMOVUPS     (AX), Z17
+	PREFETCHT0  128(AX)
 	LEAQ        (AX)(CX*1), AX
 	VMOVUPS     (AX), Z21
+	PREFETCHT0  128(AX)
 	LEAQ        (AX)(CX*1), AX
 	VMOVUPS     (AX), Z22
+	PREFETCHT0  128(AX)
 	LEAQ        (AX)(CX*1), AX
 	VPXORD      Z23, Z23, Z23
 	VPCMPD      $0x00, Z23, Z16, K1
@@ -39319,8 +39338,10 @@ sum_few:
 sum_two:
 	MOVQ        e+48(FP), DX
 	VMOVUPS     (AX), Z17
+	PREFETCHT0  128(AX)
 	LEAQ        (AX)(CX*1), AX
 	VMOVUPS     (AX), Z21
+	PREFETCHT0  128(AX)
 	LEAQ        (AX)(CX*1), AX
 	VPXORD      Z22, Z22, Z22
 	VPCMPD      $0x00, Z22, Z16, K1
@@ -39965,12 +39986,16 @@ sum_columns:
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y2
 	VMOVUPS      (R8), Y6
+	PREFETCHT0   128(R8)
 	LEAQ         (R8)(CX*1), DI
 	VMOVUPS      (DI), Y7
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VMOVUPS      (DI), Y8
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VMOVUPS      (DI), Y9
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VPXOR        Y10, Y10, Y10
 	VPCMPEQD     Y10, Y2, Y10
@@ -40111,12 +40136,16 @@ sum_columns:
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y1
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y6
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y7
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      consts<>+1792(SB), Y8
 	VPCMPEQD     Y8, Y1, Y8
@@ -40223,12 +40252,16 @@ sum_left2:
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y1
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y6
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      consts<>+2624(SB), Y7
 	VPCMPEQD     Y7, Y1, Y7
@@ -40302,12 +40335,16 @@ sum_left1:
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y1
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y1, Y6
@@ -40346,40 +40383,43 @@ sum_left1:
 	JMP sum_done
 
 sum_few:
-	MOVQ      classes+32(FP), DX
-	CMPQ      DX, $+3
-	JLT       sum_two
-	MOVQ      e+48(FP), DX
-	VMOVUPS   (AX), Y2
-	LEAQ      (AX)(CX*1), AX
-	VMOVUPS   (AX), Y6
-	LEAQ      (AX)(CX*1), AX
-	VMOVUPS   (AX), Y7
-	LEAQ      (AX)(CX*1), AX
-	VPXOR     Y8, Y8, Y8
-	VPCMPEQD  Y8, Y1, Y8
-	VBLENDVPS Y8, Y2, Y3, Y3
-	VPAND     consts<>+32(SB), Y2, Y9
-	VPANDN    Y9, Y8, Y8
-	VPMAXSD   Y8, Y4, Y4
-	VMOVUPS   consts<>+1792(SB), Y8
-	VPCMPEQD  Y8, Y1, Y8
-	VBLENDVPS Y8, Y6, Y3, Y3
-	VPAND     consts<>+32(SB), Y6, Y9
-	VPANDN    Y9, Y8, Y8
-	VPMAXSD   Y8, Y4, Y4
-	VMOVUPS   consts<>+2624(SB), Y8
-	VPCMPEQD  Y8, Y1, Y8
-	VBLENDVPS Y8, Y7, Y3, Y3
-	VPAND     consts<>+32(SB), Y7, Y9
-	VPANDN    Y9, Y8, Y8
-	VPMAXSD   Y8, Y4, Y4
-	VPXOR     Y8, Y8, Y8
-	VMOVUPS   consts<>+1792(SB), Y9
-	VPCMPEQD  Y8, Y1, Y8
-	VPCMPEQD  Y9, Y1, Y9
-	VADDPS    consts<>+64(SB), Y2, Y2
-	VADDPS    consts<>+64(SB), Y6, Y11
+	MOVQ       classes+32(FP), DX
+	CMPQ       DX, $+3
+	JLT        sum_two
+	MOVQ       e+48(FP), DX
+	VMOVUPS    (AX), Y2
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Y6
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Y7
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VPXOR      Y8, Y8, Y8
+	VPCMPEQD   Y8, Y1, Y8
+	VBLENDVPS  Y8, Y2, Y3, Y3
+	VPAND      consts<>+32(SB), Y2, Y9
+	VPANDN     Y9, Y8, Y8
+	VPMAXSD    Y8, Y4, Y4
+	VMOVUPS    consts<>+1792(SB), Y8
+	VPCMPEQD   Y8, Y1, Y8
+	VBLENDVPS  Y8, Y6, Y3, Y3
+	VPAND      consts<>+32(SB), Y6, Y9
+	VPANDN     Y9, Y8, Y8
+	VPMAXSD    Y8, Y4, Y4
+	VMOVUPS    consts<>+2624(SB), Y8
+	VPCMPEQD   Y8, Y1, Y8
+	VBLENDVPS  Y8, Y7, Y3, Y3
+	VPAND      consts<>+32(SB), Y7, Y9
+	VPANDN     Y9, Y8, Y8
+	VPMAXSD    Y8, Y4, Y4
+	VPXOR      Y8, Y8, Y8
+	VMOVUPS    consts<>+1792(SB), Y9
+	VPCMPEQD   Y8, Y1, Y8
+	VPCMPEQD   Y9, Y1, Y9
+	VADDPS     consts<>+64(SB), Y2, Y2
+	VADDPS     consts<>+64(SB), Y6, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y6
@@ -40450,29 +40490,31 @@ sum_few:
 	JMP         sum_done
 
 sum_two:
-	MOVQ      e+48(FP), DX
-	VMOVUPS   (AX), Y2
-	LEAQ      (AX)(CX*1), AX
-	VMOVUPS   (AX), Y6
-	LEAQ      (AX)(CX*1), AX
-	VPXOR     Y7, Y7, Y7
-	VPCMPEQD  Y7, Y1, Y7
-	VBLENDVPS Y7, Y2, Y3, Y3
-	VPAND     consts<>+32(SB), Y2, Y8
-	VPANDN    Y8, Y7, Y7
-	VPMAXSD   Y7, Y4, Y4
-	VMOVUPS   consts<>+1792(SB), Y7
-	VPCMPEQD  Y7, Y1, Y7
-	VBLENDVPS Y7, Y6, Y3, Y3
-	VPAND     consts<>+32(SB), Y6, Y8
-	VPANDN    Y8, Y7, Y7
-	VPMAXSD   Y7, Y4, Y4
-	VPXOR     Y7, Y7, Y7
-	VMOVUPS   consts<>+1792(SB), Y8
-	VPCMPEQD  Y7, Y1, Y7
-	VPCMPEQD  Y8, Y1, Y1
-	VADDPS    consts<>+64(SB), Y2, Y2
-	VADDPS    consts<>+64(SB), Y6, Y9
+	MOVQ       e+48(FP), DX
+	VMOVUPS    (AX), Y2
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Y6
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VPXOR      Y7, Y7, Y7
+	VPCMPEQD   Y7, Y1, Y7
+	VBLENDVPS  Y7, Y2, Y3, Y3
+	VPAND      consts<>+32(SB), Y2, Y8
+	VPANDN     Y8, Y7, Y7
+	VPMAXSD    Y7, Y4, Y4
+	VMOVUPS    consts<>+1792(SB), Y7
+	VPCMPEQD   Y7, Y1, Y7
+	VBLENDVPS  Y7, Y6, Y3, Y3
+	VPAND      consts<>+32(SB), Y6, Y8
+	VPANDN     Y8, Y7, Y7
+	VPMAXSD    Y7, Y4, Y4
+	VPXOR      Y7, Y7, Y7
+	VMOVUPS    consts<>+1792(SB), Y8
+	VPCMPEQD   Y7, Y1, Y7
+	VPCMPEQD   Y8, Y1, Y1
+	VADDPS     consts<>+64(SB), Y2, Y2
+	VADDPS     consts<>+64(SB), Y6, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y6
@@ -41109,12 +41151,16 @@ most_columns:
 	VPBROADCASTD BX, Z17
 	VPSUBD       Z17, Z16, Z17
 	VMOVUPS      (R8), Z20
+	PREFETCHT0   128(R8)
 	LEAQ         (R8)(CX*1), SI
 	VMOVUPS      (SI), Z21
+	PREFETCHT0   128(SI)
 	LEAQ         (SI)(CX*1), SI
 	VMOVUPS      (SI), Z22
+	PREFETCHT0   128(SI)
 	LEAQ         (SI)(CX*1), SI
 	VMOVUPS      (SI), Z23
+	PREFETCHT0   128(SI)
 	LEAQ         (SI)(CX*1), SI
 	VPXORD       Z24, Z24, Z24
 	VPCMPD       $0x00, Z24, Z17, K1
@@ -41155,12 +41201,16 @@ most_columns:
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z17
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z21
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z22
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPCMPD       $0x00, Z1, Z17, K1
 	VMOVAPS.Z    Z0, K1, Z23
@@ -41187,12 +41237,16 @@ most_left2:
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z17
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z21
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPCMPD       $0x00, Z2, Z17, K1
 	VMOVAPS.Z    Z0, K1, Z22
@@ -41215,12 +41269,16 @@ most_left1:
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z17
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPCMPD       $0x00, Z3, Z17, K1
 	VMOVAPS.Z    Z0, K1, Z17
@@ -41230,46 +41288,51 @@ most_left1:
 	JMP most_done
 
 most_few:
-	MOVQ      classes+32(FP), DX
-	CMPQ      DX, $+3
-	JLT       most_two
-	MOVQ      e+48(FP), DX
-	VMOVUPS   (AX), Z17
-	LEAQ      (AX)(CX*1), AX
-	VMOVUPS   (AX), Z20
-	LEAQ      (AX)(CX*1), AX
-	VMOVUPS   (AX), Z21
-	LEAQ      (AX)(CX*1), AX
-	VPXORD    Z22, Z22, Z22
-	VPCMPD    $0x00, Z22, Z16, K1
-	VMOVAPS.Z Z0, K1, Z22
-	VPORD     Z22, Z17, Z17
-	VMAXPS    Z18, Z17, Z18
-	VPCMPD    $0x00, Z1, Z16, K1
-	VMOVAPS.Z Z0, K1, Z17
-	VPORD     Z17, Z20, Z17
-	VMAXPS    Z18, Z17, Z18
-	VPCMPD    $0x00, Z2, Z16, K1
-	VMOVAPS.Z Z0, K1, Z17
-	VPORD     Z17, Z21, Z17
-	VMAXPS    Z18, Z17, Z18
-	JMP       most_done
+	MOVQ       classes+32(FP), DX
+	CMPQ       DX, $+3
+	JLT        most_two
+	MOVQ       e+48(FP), DX
+	VMOVUPS    (AX), Z17
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Z20
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Z21
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VPXORD     Z22, Z22, Z22
+	VPCMPD     $0x00, Z22, Z16, K1
+	VMOVAPS.Z  Z0, K1, Z22
+	VPORD      Z22, Z17, Z17
+	VMAXPS     Z18, Z17, Z18
+	VPCMPD     $0x00, Z1, Z16, K1
+	VMOVAPS.Z  Z0, K1, Z17
+	VPORD      Z17, Z20, Z17
+	VMAXPS     Z18, Z17, Z18
+	VPCMPD     $0x00, Z2, Z16, K1
+	VMOVAPS.Z  Z0, K1, Z17
+	VPORD      Z17, Z21, Z17
+	VMAXPS     Z18, Z17, Z18
+	JMP        most_done
 
 most_two:
-	MOVQ      e+48(FP), DX
-	VMOVUPS   (AX), Z17
-	LEAQ      (AX)(CX*1), AX
-	VMOVUPS   (AX), Z20
-	LEAQ      (AX)(CX*1), AX
-	VPXORD    Z21, Z21, Z21
-	VPCMPD    $0x00, Z21, Z16, K1
-	VMOVAPS.Z Z0, K1, Z21
-	VPORD     Z21, Z17, Z17
-	VMAXPS    Z18, Z17, Z18
-	VPCMPD    $0x00, Z1, Z16, K1
-	VMOVAPS.Z Z0, K1, Z17
-	VPORD     Z17, Z20, Z17
-	VMAXPS    Z18, Z17, Z18
+	MOVQ       e+48(FP), DX
+	VMOVUPS    (AX), Z17
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Z20
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VPXORD     Z21, Z21, Z21
+	VPCMPD     $0x00, Z21, Z16, K1
+	VMOVAPS.Z  Z0, K1, Z21
+	VPORD      Z21, Z17, Z17
+	VMAXPS     Z18, Z17, Z18
+	VPCMPD     $0x00, Z1, Z16, K1
+	VMOVAPS.Z  Z0, K1, Z17
+	VPORD      Z17, Z20, Z17
+	VMAXPS     Z18, Z17, Z18
 
 most_done:
 	// the shift and N
@@ -41310,12 +41373,16 @@ sum_columns:
 	VPBROADCASTD     BX, Z23
 	VPSUBD           Z23, Z16, Z23
 	VMOVUPS          (R8), Z24
+	PREFETCHT0       128(R8)
 	LEAQ             (R8)(CX*1), DI
 	VMOVUPS          (DI), Z25
+	PREFETCHT0       128(DI)
 	LEAQ             (DI)(CX*1), DI
 	VMOVUPS          (DI), Z26
+	PREFETCHT0       128(DI)
 	LEAQ             (DI)(CX*1), DI
 	VMOVUPS          (DI), Z27
+	PREFETCHT0       128(DI)
 	LEAQ             (DI)(CX*1), DI
 	VPXORD           Z28, Z28, Z28
 	VPCMPD           $0x00, Z1, Z23, K3
@@ -41441,12 +41508,16 @@ sum_columns:
 	VPBROADCASTD     DX, Z23
 	VPSUBD           Z23, Z16, Z16
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z24
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z25
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VPCMPD           $0x00, Z1, Z16, K2
 	VPCMPD           $0x00, Z2, Z16, K3
@@ -41536,12 +41607,16 @@ sum_left2:
 	VPBROADCASTD     DX, Z23
 	VPSUBD           Z23, Z16, Z16
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z24
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VPCMPD           $0x00, Z2, Z16, K2
 	VPCMPD           $0x00, Z3, Z16, K3
@@ -41606,12 +41681,16 @@ sum_left1:
 	VPBROADCASTD     DX, Z23
 	VPSUBD           Z23, Z16, Z16
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VPCMPD           $0x00, Z3, Z16, K2
 	VSUBPS           Z17, Z23, Z17
@@ -41647,10 +41726,13 @@ sum_few:
 	JLT              sum_two
 	MOVQ             e+48(FP), DX
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z24
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z25
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VPXORD           Z26, Z26, Z26
 	VPCMPD           $0x00, Z1, Z16, K3
@@ -41734,8 +41816,10 @@ sum_few:
 sum_two:
 	MOVQ             e+48(FP), DX
 	VMOVUPS          (AX), Z23
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z24
+	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VPXORD           Z25, Z25, Z25
 	VPCMPD           $0x00, Z1, Z16, K3
@@ -42360,12 +42444,16 @@ most_columns:
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y2
 	VMOVUPS      (R8), Y5
+	PREFETCHT0   128(R8)
 	LEAQ         (R8)(CX*1), SI
 	VMOVUPS      (SI), Y6
+	PREFETCHT0   128(SI)
 	LEAQ         (SI)(CX*1), SI
 	VMOVUPS      (SI), Y7
+	PREFETCHT0   128(SI)
 	LEAQ         (SI)(CX*1), SI
 	VMOVUPS      (SI), Y8
+	PREFETCHT0   128(SI)
 	LEAQ         (SI)(CX*1), SI
 	VPXOR        Y9, Y9, Y9
 	VPCMPEQD     Y9, Y2, Y9
@@ -42409,12 +42497,16 @@ most_columns:
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y2
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y6
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y7
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPCMPEQD     Y0, Y2, Y8
 	VPAND        consts<>+608(SB), Y8, Y8
@@ -42444,12 +42536,16 @@ most_left2:
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y2
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y6
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      consts<>+2624(SB), Y7
 	VPCMPEQD     Y7, Y2, Y7
@@ -42475,12 +42571,16 @@ most_left1:
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y2
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y2, Y2
@@ -42491,47 +42591,52 @@ most_left1:
 	JMP most_done
 
 most_few:
-	MOVQ     classes+32(FP), DX
-	CMPQ     DX, $+3
-	JLT      most_two
-	MOVQ     e+48(FP), DX
-	VMOVUPS  (AX), Y2
-	LEAQ     (AX)(CX*1), AX
-	VMOVUPS  (AX), Y5
-	LEAQ     (AX)(CX*1), AX
-	VMOVUPS  (AX), Y6
-	LEAQ     (AX)(CX*1), AX
-	VPXOR    Y7, Y7, Y7
-	VPCMPEQD Y7, Y1, Y7
-	VPAND    consts<>+608(SB), Y7, Y7
-	VPOR     Y7, Y2, Y2
-	VMAXPS   Y3, Y2, Y3
-	VPCMPEQD Y0, Y1, Y2
-	VPAND    consts<>+608(SB), Y2, Y2
-	VPOR     Y2, Y5, Y2
-	VMAXPS   Y3, Y2, Y3
-	VMOVUPS  consts<>+2624(SB), Y2
-	VPCMPEQD Y2, Y1, Y2
-	VPAND    consts<>+608(SB), Y2, Y2
-	VPOR     Y2, Y6, Y2
-	VMAXPS   Y3, Y2, Y3
-	JMP      most_done
+	MOVQ       classes+32(FP), DX
+	CMPQ       DX, $+3
+	JLT        most_two
+	MOVQ       e+48(FP), DX
+	VMOVUPS    (AX), Y2
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Y5
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Y6
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VPXOR      Y7, Y7, Y7
+	VPCMPEQD   Y7, Y1, Y7
+	VPAND      consts<>+608(SB), Y7, Y7
+	VPOR       Y7, Y2, Y2
+	VMAXPS     Y3, Y2, Y3
+	VPCMPEQD   Y0, Y1, Y2
+	VPAND      consts<>+608(SB), Y2, Y2
+	VPOR       Y2, Y5, Y2
+	VMAXPS     Y3, Y2, Y3
+	VMOVUPS    consts<>+2624(SB), Y2
+	VPCMPEQD   Y2, Y1, Y2
+	VPAND      consts<>+608(SB), Y2, Y2
+	VPOR       Y2, Y6, Y2
+	VMAXPS     Y3, Y2, Y3
+	JMP        most_done
 
 most_two:
-	MOVQ     e+48(FP), DX
-	VMOVUPS  (AX), Y2
-	LEAQ     (AX)(CX*1), AX
-	VMOVUPS  (AX), Y5
-	LEAQ     (AX)(CX*1), AX
-	VPXOR    Y6, Y6, Y6
-	VPCMPEQD Y6, Y1, Y6
-	VPAND    consts<>+608(SB), Y6, Y6
-	VPOR     Y6, Y2, Y2
-	VMAXPS   Y3, Y2, Y3
-	VPCMPEQD Y0, Y1, Y2
-	VPAND    consts<>+608(SB), Y2, Y2
-	VPOR     Y2, Y5, Y2
-	VMAXPS   Y3, Y2, Y3
+	MOVQ       e+48(FP), DX
+	VMOVUPS    (AX), Y2
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VMOVUPS    (AX), Y5
+	PREFETCHT0 128(AX)
+	LEAQ       (AX)(CX*1), AX
+	VPXOR      Y6, Y6, Y6
+	VPCMPEQD   Y6, Y1, Y6
+	VPAND      consts<>+608(SB), Y6, Y6
+	VPOR       Y6, Y2, Y2
+	VMAXPS     Y3, Y2, Y3
+	VPCMPEQD   Y0, Y1, Y2
+	VPAND      consts<>+608(SB), Y2, Y2
+	VPOR       Y2, Y5, Y2
+	VMAXPS     Y3, Y2, Y3
 
 most_done:
 	// the shift and N
@@ -42578,12 +42683,16 @@ sum_columns:
 	VPBROADCASTD X4, Y9
 	VPSUBD       Y9, Y1, Y9
 	VMOVUPS      (R8), Y10
+	PREFETCHT0   128(R8)
 	LEAQ         (R8)(CX*1), DI
 	VMOVUPS      (DI), Y11
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VMOVUPS      (DI), Y12
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VMOVUPS      (DI), Y13
+	PREFETCHT0   128(DI)
 	LEAQ         (DI)(CX*1), DI
 	VPXOR        Y14, Y14, Y14
 	VPCMPEQD     Y14, Y9, Y14
@@ -42706,12 +42815,16 @@ sum_columns:
 	VPBROADCASTD X4, Y9
 	VPSUBD       Y9, Y1, Y1
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y10
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y11
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPCMPEQD     Y0, Y1, Y12
 	VSUBPS       Y2, Y9, Y9
@@ -42800,12 +42913,16 @@ sum_left2:
 	VPBROADCASTD X4, Y9
 	VPSUBD       Y9, Y1, Y1
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y10
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      consts<>+2624(SB), Y11
 	VPCMPEQD     Y11, Y1, Y11
@@ -42871,12 +42988,16 @@ sum_left1:
 	VPBROADCASTD X4, Y9
 	VPSUBD       Y9, Y1, Y1
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      consts<>+2656(SB), Y10
 	VPCMPEQD     Y10, Y1, Y10
@@ -42912,10 +43033,13 @@ sum_few:
 	JLT          sum_two
 	MOVQ         e+48(FP), DX
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y10
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y11
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPXOR        Y12, Y12, Y12
 	VPCMPEQD     Y12, Y1, Y12
@@ -42995,8 +43119,10 @@ sum_few:
 sum_two:
 	MOVQ         e+48(FP), DX
 	VMOVUPS      (AX), Y9
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y10
+	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VPXOR        Y11, Y11, Y11
 	VPCMPEQD     Y11, Y1, Y11

@@ -573,6 +573,12 @@ func (m *amd64) store(p gp, offset int, a vec) {
 	m.emit(x86.VMOVUPS(m.inRegister(a), at(p, offset)))
 }
 
+func (m *amd64) prefetch(p gp, offset int) {
+	i, err := x86.PREFETCHT0(at(p, offset))
+	i.ISA = nil // avo says MMX+; it is SSE's, and so every x86-64 processor's
+	m.emit(i, err)
+}
+
 func (m *amd64) loadWords(p gp, offset int) vec {
 	d := m.newVec()
 	m.emit(x86.VPMOVZXWD(at(p, offset), d))

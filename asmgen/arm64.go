@@ -517,6 +517,8 @@ func (m *arm64) store(p gp, offset int, a vec) {
 	m.forget()
 }
 
+func (m *arm64) prefetch(p gp, offset int) { m.do("prfm", at(p, offset)) }
+
 func (m *arm64) loadWords(p gp, offset int) vec {
 	return m.result("ushll.4h", m.result("ldr.d", at(p, offset)).op)
 }

@@ -105,6 +105,7 @@ var arm64Ops = map[string]arm64Op{
 	"ldr.d":   to("FMOVD %[2]s, F%[1]d"),
 	"ldr.s":   to("FMOVS %[2]s, F%[1]d"),
 	"ldp":     {text: "FLDPQ %[3]s, (F%[1]d, F%[2]d)", results: 2},
+	"prfm":    {text: "PRFM %[1]s, PLDL1KEEP"},
 	"str":     {text: "FMOVQ F%[1]d, %[2]s"},
 	"str.d":   {text: "FMOVD F%[1]d, %[2]s"},
 	"str.s":   {text: "FMOVS F%[1]d, %[2]s"},

@@ -156,6 +156,8 @@ type machine interface {
 	load(p gp, offset int) vec
 	hold(a vec) vec
 	store(p gp, offset int, a vec)
+	// prefetch asks for the memory at p + offset bytes, which may lie behind any slice: nothing is read.
+	prefetch(p gp, offset int)
 	// loadWords is the vector of 16-bit words at p + offset bytes, zeros above them; storeWords writes the lower 16 bits
 	// of each lane, the upper ones being zero. loadFloat16 is the value of the IEEE 754 binary16 numbers there;
 	// storeFloat16 writes those nearest to a, ties to even, subnormal ones too. NaN gives some quiet NaN, 0x7fc00000

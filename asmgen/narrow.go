@@ -18,6 +18,9 @@ const narrowMost = rowTile
 // planeMost is the largest number of classes of planes: a block of the sum.
 const planeMost = rowBlock
 
+// planesAhead is how many bytes ahead planes are fetched: there are too many streams for the processor to see.
+const planesAhead = 128
+
 // A narrow is the layout of what the kernels read and write: packed rows, or planes.
 type narrow struct{ planes bool }
 
@@ -46,6 +49,7 @@ func (l narrow) columns(m machine, name string, z gp, labels vec, write bool, st
 		}
 		for range width {
 			x = append(x, m.hold(m.load(p, 0)))
+			m.prefetch(p, planesAhead)
 			p = m.sum(p, stride)
 		}
 		return x
