@@ -72,7 +72,7 @@ func Sigmoid(dst, x []float32) {
 // len(dst) must equal len(logits). dst may be logits; it may not overlap it otherwise. Softmax panics before it writes
 // anything if that does not hold.
 //
-// Error: at most 4 ULP (measured: 4.0); 4 units of 2^-149 below 2^-126. A logit of -Inf is a masked class, its
+// Error: at most 4 ULP (measured: 3.7); 4 units of 2^-149 below 2^-126. A logit of -Inf is a masked class, its
 // probability 0. A NaN, a +Inf or nothing but -Inf in a row makes that row NaN, and no other.
 func Softmax(dst, logits []float32, classes int) {
 	checkRows("Softmax", dst, logits, classes, len(logits))
