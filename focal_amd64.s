@@ -20158,7 +20158,7 @@ slow:
 	JMP  next
 
 // func softmaxExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
@@ -20171,367 +20171,345 @@ TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2240(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), DX
-
-	// the target's logit; any where there is none
-	MOVQ    sums+8(FP), BX
-	LEAQ    384(BX), BX
-	MOVQ    $0x00000000, DI
-	MOVQ    CX, SI
-	TESTQ   SI, SI
-	CMOVQLT DI, SI
-	LEAQ    (DX)(SI*4), SI
-	MOVL    (SI), SI
-	MOVL    SI, (BX)
-	VPXORD  Z13, Z13, Z13
-	MOVQ    AX, BX
-	MOVQ    CX, SI
-	MOVQ    DX, DI
-
-look_block:
-	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	LEAQ    target<>+576(SB), R9
-	MOVQ    R8, R8
-	NEGQ    R8
-	LEAQ    (R9)(R8*4), R9
-	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
-	CMPQ    R8, R10
-	CMOVQHI R10, R8
-	CMPQ    R8, $+64
+	MOVQ    logits+16(FP), CX
+	VPXORD  Z14, Z14, Z14
+	MOVQ    AX, DX
+	MOVQ    CX, BX
+	CMPQ    DX, $+64
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 64(DI), Z12
-	VPANDD  64(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 128(DI), Z12
-	VPANDD  128(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 192(DI), Z12
-	VPANDD  192(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	ADDQ    $+256, DI
-	ADDQ    $+256, R9
-	ADDQ    $-64, R8
-	CMPQ    R8, $+64
+	VPANDD  (BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  64(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  128(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  192(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+256, BX
+	ADDQ    $-64, DX
+	CMPQ    DX, $+64
 	JGE     look_round
 
 look_few:
-	CMPQ R8, $+16
+	CMPQ DX, $+16
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	ADDQ    $+64, DI
-	ADDQ    $+64, R9
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
+	VPANDD  (BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+64, BX
+	ADDQ    $-16, DX
+	CMPQ    DX, $+16
 	JGE     look_tile
 
 look_part:
-	CMPQ    R8, $+1
+	CMPQ    DX, $+1
 	JLT     look_done
-	MOVL    $0x0000ffff, R10
-	BZHIL   R8, R10, R10
-	KMOVW   R10, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DI), K1, Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
+	MOVL    $0x0000ffff, SI
+	BZHIL   DX, SI, SI
+	KMOVW   SI, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (BX), K1, Z13
+	VPANDD  Z11, Z13, Z13
+	VPMAXSD Z13, Z14, Z14
 
 look_done:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z11, Z13, K1
+	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
-	MOVQ     dst+0(FP), BX
+	MOVQ     dst+0(FP), DX
+	LEAQ     63(SP), BX
+	ANDQ     $-64, BX
 	VPXORD   Z13, Z13, Z13
-	LEAQ     63(SP), SI
-	ANDQ     $-64, SI
-	CMPQ     AX, $+33
-	JLT      begin
-	VPXORD   Z12, Z12, Z12
-	VMOVUPS  Z12, (SI)
-	VMOVUPS  Z12, 64(SI)
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z16, Z16, Z16
+	CMPQ     AX, $+32
+	JLT      rest
 
-begin:
-sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000020, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+64
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Z12
-	VADDPS  Z1, Z12, Z12
+pair:
+	VMOVUPS (CX), Z15
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z17, Z15
+	VFNMADD231PS Z4, Z17, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z15, Z17
+	VFMADD213PS Z7, Z15, Z17
+	VFMADD213PS Z8, Z15, Z17
+	VFMADD213PS Z9, Z17, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVUPS     Z12, (BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     64(DX), Z12
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     Z16, (DX)
+	VMOVUPS     64(CX), Z15
+	VADDPS      Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      64(R8), Z14, Z12
-	VMOVUPS     Z12, 64(BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     128(DX), Z12
-	VADDPS      Z1, Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      128(R8), Z14, Z12
-	VMOVUPS     Z12, 128(BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     192(DX), Z12
-	VADDPS      Z1, Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      192(R8), Z14, Z12
-	VMOVUPS     Z12, 192(BX)
-	VADDPS      Z12, Z13, Z13
-	ADDQ        $+256, DX
-	ADDQ        $+256, R8
-	ADDQ        $+256, BX
-	ADDQ        $-64, DI
-	CMPQ        DI, $+64
-	JGE         sum_round
-
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Z12
-	VADDPS  Z1, Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVUPS     Z12, (BX)
-	VADDPS      Z12, Z13, Z13
-	ADDQ        $+64, DX
-	ADDQ        $+64, R8
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ    DI, $+1
-	JLT     sum_done
-	MOVL    $0x0000ffff, R9
-	BZHIL   DI, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DX), K1, Z12
-	VADDPS  Z1, Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VMOVUPS     Z12, K1, (BX)
-	VADDPS      Z12, Z13, Z13
-
-sum_done:
-	MOVQ          classes+40(FP), DI
-	CMPQ          DI, $+33
-	JLT           only
-	VCVTPS2PD     Y13, Z12
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (SI), Z12, Z12
-	VMOVUPS       Z12, (SI)
-	VADDPD        64(SI), Z13, Z13
-	VMOVUPS       Z13, 64(SI)
-	VPXORD        Z13, Z13, Z13
-	ADDQ          $-32, CX
+	VPERMPS       Z10, Z17, Z18
+	VPSLLD        $0x15, Z17, Z17
+	VPADDD        Z17, Z18, Z17
+	VFMADD231PS   Z15, Z17, Z17
+	VMOVUPS       Z17, 64(DX)
+	VADDPS        Z17, Z16, Z16
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	ADDQ          $+128, CX
+	ADDQ          $+128, DX
 	ADDQ          $-32, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
-	MOVQ          sums+8(FP), AX
-	VMOVUPS       (SI), Z12
-	VMOVUPS       64(SI), Z13
-	VADDPD        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y13
-	VADDPD        Y13, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X13
-	VADDPD        X13, X12, X12
-	VPERMILPD     $0x01, X12, X13
-	VADDSD        X13, X12, X12
-	VCVTSD2SS     X12, X12, X12
-	VMOVSS        X12, (AX)
-	JMP           summed
+	CMPQ          AX, $+32
+	JGE           pair
 
-only:
-	MOVQ          sums+8(FP), AX
-	VCVTPS2PD     Y13, Z12
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y13
-	VADDPD        Y13, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X13
-	VADDPD        X13, X12, X12
-	VPERMILPD     $0x01, X12, X13
-	VADDSD        X13, X12, X12
-	VCVTSD2SS     X12, X12, X12
-	VMOVSS        X12, (AX)
+rest:
+	VPXORD Z16, Z16, Z16
+	CMPQ   AX, $+64
+	JLT    last_few
 
-summed:
-	MOVQ sums+8(FP), AX
-	MOVL $0x00000000, 128(AX)
-	MOVL $0x00000000, 256(AX)
-	MOVL $0xffffffff, 640(AX)
+last_round:
+	VMOVUPS (CX), Z15
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, (DX)
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     64(CX), Z15
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, 64(DX)
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     128(CX), Z15
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, 128(DX)
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     192(CX), Z15
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, 192(DX)
+	VADDPS      Z17, Z16, Z16
+	ADDQ        $+256, CX
+	ADDQ        $+256, DX
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
+	JGE         last_round
+
+last_few:
+	CMPQ AX, $+16
+	JLT  last_part
+
+last_tile:
+	VMOVUPS (CX), Z15
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, (DX)
+	VADDPS      Z17, Z16, Z16
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         last_tile
+
+last_part:
+	CMPQ    AX, $+1
+	JLT     last_done
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS (CX), K1, Z15
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVAPS.Z   Z17, K1, Z15
+	VMOVUPS     Z15, K1, (DX)
+	VADDPS      Z15, Z16, Z16
+
+last_done:
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	VMOVUPS       Z13, (BX)
+	VMOVUPS       Z14, 64(BX)
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (BX), Z13
+	VMOVUPS       64(BX), Z14
+	VADDPD        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VADDPD        Y14, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X14
+	VADDPD        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDSD        X14, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VMOVSS        X13, (AX)
+	MOVQ          sums+8(FP), AX
+	MOVL          $0x00000000, 128(AX)
+	MOVL          $0x00000000, 256(AX)
+	MOVL          $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -20562,214 +20540,154 @@ TEXT ·softmaxExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS consts<>+128(SB), Y1
 	VMOVUPS consts<>+64(SB), Y2
 	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
-	VMOVUPS consts<>+256(SB), Y7
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), DX
-
-	// the target's logit; any where there is none
-	MOVQ    sums+8(FP), BX
-	LEAQ    384(BX), BX
-	MOVQ    $0x00000000, DI
-	MOVQ    CX, SI
-	TESTQ   SI, SI
-	CMOVQLT DI, SI
-	LEAQ    (DX)(SI*4), SI
-	MOVL    (SI), SI
-	MOVL    SI, (BX)
-	VPXOR   Y9, Y9, Y9
-	MOVQ    AX, BX
-	MOVQ    CX, SI
-	MOVQ    DX, DI
-
-look_block:
-	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	LEAQ    target<>+576(SB), R9
-	MOVQ    R8, R8
-	NEGQ    R8
-	LEAQ    (R9)(R8*4), R9
-	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
-	CMPQ    R8, R10
-	CMOVQHI R10, R8
-	CMPQ    R8, $+32
+	MOVQ    logits+16(FP), CX
+	VPXOR   Y5, Y5, Y5
+	MOVQ    AX, DX
+	MOVQ    CX, BX
+	CMPQ    DX, $+32
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   64(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	ADDQ    $+128, DI
-	ADDQ    $+128, R9
-	ADDQ    $-32, R8
-	CMPQ    R8, $+32
+	VMOVUPS (BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	VMOVUPS 32(BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	VMOVUPS 64(BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	VMOVUPS 96(BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	ADDQ    $+128, BX
+	ADDQ    $-32, DX
+	CMPQ    DX, $+32
 	JGE     look_round
 
 look_few:
-	CMPQ R8, $+16
+	CMPQ DX, $+16
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	ADDQ    $+64, DI
-	ADDQ    $+64, R9
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
+	VMOVUPS (BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	VMOVUPS 32(BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	ADDQ    $+64, BX
+	ADDQ    $-16, DX
+	CMPQ    DX, $+16
 	JGE     look_tile
 
 look_part:
-	CMPQ       R8, $+1
+	CMPQ       DX, $+1
 	JLT        look_done
-	MOVQ       $0x00000008, R10
-	MOVQ       R8, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
-	MOVQ       $0x00000000, R10
-	MOVQ       R8, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R10, R8
-	MOVQ       $0x00000008, R10
-	MOVQ       R8, R8
-	CMPQ       R8, R10
-	CMOVQGT    R10, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      (R9), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	MOVQ       $0x00000008, SI
+	MOVQ       DX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y4
+	VMASKMOVPS (BX), Y4, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y4, Y6, Y7, Y4
+	MOVQ       $0x00000000, SI
+	MOVQ       DX, DX
+	SUBQ       $+8, DX
+	CMOVQLT    SI, DX
+	MOVQ       $0x00000008, SI
+	MOVQ       DX, DX
+	CMPQ       DX, SI
+	CMOVQGT    SI, DX
+	NEGQ       DX
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DX*4), Y6
+	VMASKMOVPS 32(BX), Y6, Y7
+	VPXOR      Y8, Y8, Y8
+	VBLENDVPS  Y6, Y7, Y8, Y6
+	VPAND      consts<>+32(SB), Y4, Y4
+	VPMAXSD    Y4, Y5, Y5
+	VPAND      consts<>+32(SB), Y6, Y4
+	VPMAXSD    Y4, Y5, Y5
 
 look_done:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2240(SB), Y9, Y8
-	VMOVMSKPS Y8, BX
-	TESTL     BX, BX
+	VPCMPGTD  consts<>+2240(SB), Y5, Y4
+	VMOVMSKPS Y4, DX
+	TESTL     DX, DX
 	JNE       slow
-	MOVQ      dst+0(FP), BX
-	VPXOR     Y9, Y9, Y9
+	MOVQ      dst+0(FP), DX
+	LEAQ      63(SP), BX
+	ANDQ      $-64, BX
+	VPXOR     Y4, Y4, Y4
+	VPXOR     Y5, Y5, Y5
+	VPXOR     Y6, Y6, Y6
+	VPXOR     Y7, Y7, Y7
 	VPXOR     Y10, Y10, Y10
-	LEAQ      63(SP), SI
-	ANDQ      $-64, SI
-	CMPQ      AX, $+33
-	JLT       begin
-	VPXOR     Y8, Y8, Y8
-	VMOVUPS   Y8, (SI)
-	VMOVUPS   Y8, 32(SI)
-	VMOVUPS   Y8, 64(SI)
-	VMOVUPS   Y8, 96(SI)
+	VPXOR     Y9, Y9, Y9
+	CMPQ      AX, $+32
+	JLT       rest
 
-begin:
-sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000020, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+32
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y11
+pair:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y9
 	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y3, Y8, Y10
+	VSUBPS      Y1, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VMOVUPS     Y10, (DX)
+	VADDPS      Y2, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
-	VSUBPS      Y1, Y11, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y10, Y10
-	VMOVUPS     64(DX), Y8
-	VMOVUPS     96(DX), Y11
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     Y9, 32(DX)
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y11
 	VADDPS      Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20778,12 +20696,12 @@ sum_round:
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
 	VFMADD213PS consts<>+288(SB), Y8, Y13
 	VFMADD213PS consts<>+320(SB), Y8, Y13
 	VFMADD213PS consts<>+352(SB), Y13, Y8
@@ -20793,9 +20711,8 @@ sum_round:
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(R8), Y12, Y8
-	VMOVUPS     Y8, 64(BX)
-	VADDPS      Y8, Y9, Y9
+	VMOVUPS     Y12, 64(DX)
+	VADDPS      Y12, Y10, Y10
 	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20804,38 +20721,48 @@ sum_round:
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
 	VFMADD213PS consts<>+288(SB), Y8, Y12
 	VFMADD213PS consts<>+320(SB), Y8, Y12
 	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       96(R8), Y11, Y8
-	VMOVUPS     Y8, 96(BX)
-	VADDPS      Y8, Y10, Y10
-	ADDQ        $+128, DX
-	ADDQ        $+128, R8
-	ADDQ        $+128, BX
-	ADDQ        $-32, DI
-	CMPQ        DI, $+32
-	JGE         sum_round
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y8, Y11, Y11
+	VMOVUPS      Y11, 96(DX)
+	VADDPS       Y11, Y9, Y9
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          pair
 
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
+rest:
+	VPXOR Y10, Y10, Y10
+	VPXOR Y9, Y9, Y9
+	CMPQ  AX, $+32
+	JLT   last_few
 
-sum_tile:
-	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y11
+last_round:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y11
 	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20844,12 +20771,12 @@ sum_tile:
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
 	VFMADD213PS consts<>+288(SB), Y8, Y13
 	VFMADD213PS consts<>+320(SB), Y8, Y13
 	VFMADD213PS consts<>+352(SB), Y13, Y8
@@ -20859,9 +20786,8 @@ sum_tile:
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y9, Y9
+	VMOVUPS     Y12, (DX)
+	VADDPS      Y12, Y10, Y10
 	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20870,12 +20796,12 @@ sum_tile:
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
 	VFMADD213PS consts<>+288(SB), Y8, Y12
 	VFMADD213PS consts<>+320(SB), Y8, Y12
 	VFMADD213PS consts<>+352(SB), Y12, Y8
@@ -20885,41 +20811,154 @@ sum_tile:
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
 	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y10, Y10
-	ADDQ        $+64, DX
-	ADDQ        $+64, R8
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_tile
+	VMOVUPS     Y11, 32(DX)
+	VADDPS      Y11, Y9, Y9
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y11
+	VADDPS      Y2, Y8, Y8
 
-sum_part:
-	CMPQ       DI, $+1
-	JLT        sum_done
-	MOVQ       $0x00000008, R9
-	MOVQ       DI, R10
-	CMPQ       R10, R9
-	CMOVQGT    R9, R10
-	NEGQ       R10
-	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DX), Y8, Y11
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, 64(DX)
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VMOVUPS     Y11, 96(DX)
+	VADDPS      Y11, Y9, Y9
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         last_round
+
+last_few:
+	CMPQ AX, $+16
+	JLT  last_part
+
+last_tile:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y11
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, (DX)
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VMOVUPS     Y11, 32(DX)
+	VADDPS      Y11, Y9, Y9
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         last_tile
+
+last_part:
+	CMPQ       AX, $+1
+	JLT        last_done
+	MOVQ       $0x00000008, SI
+	MOVQ       AX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y8
+	VMASKMOVPS (CX), Y8, Y11
 	VPXOR      Y12, Y12, Y12
 	VBLENDVPS  Y8, Y11, Y12, Y11
-	MOVQ       $0x00000000, R10
-	MOVQ       DI, R9
-	SUBQ       $+8, R9
-	CMOVQLT    R10, R9
-	MOVQ       $0x00000008, R10
-	MOVQ       R9, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
+	MOVQ       $0x00000000, DI
+	MOVQ       AX, SI
+	SUBQ       $+8, SI
+	CMOVQLT    DI, SI
+	MOVQ       $0x00000008, DI
+	MOVQ       SI, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y12
+	VMASKMOVPS 32(CX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
 	VADDPS     Y2, Y11, Y11
@@ -20930,12 +20969,12 @@ sum_part:
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y11
-	VFNMADD231PS Y5, Y15, Y11
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y11, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
 	VFMADD213PS consts<>+288(SB), Y11, Y15
 	VFMADD213PS consts<>+320(SB), Y11, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y11
@@ -20945,36 +20984,35 @@ sum_part:
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y11, Y14, Y14
-	VPAND       (R8), Y14, Y11
-	VPAND       Y11, Y8, Y8
-	CMPQ        DI, $+8
+	VPAND       Y14, Y8, Y8
+	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y8, (DX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         BX, R10
+	MOVQ         DX, CX
 	VMOVAPS      X8, X11
-	TESTQ        $0x00000004, DI
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X11, (R10)
-	ADDQ         $+16, R10
+	VMOVUPS      X11, (CX)
+	ADDQ         $+16, CX
 	VEXTRACTF128 $0x01, Y8, X11
 
 partfour1:
-	TESTQ   $0x00000002, DI
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X11, (R10)
-	ADDQ    $+8, R10
+	VMOVLPS X11, (CX)
+	ADDQ    $+8, CX
 	VPSRLDQ $0x08, X11, X11
 
 parttwo1:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X11, (R10)
+	VMOVSS X11, (CX)
 
 partdone1:
-	VADDPS Y8, Y9, Y9
+	VADDPS Y8, Y10, Y10
 	VADDPS Y2, Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20983,12 +21021,12 @@ partdone1:
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
 	VFMADD213PS consts<>+288(SB), Y8, Y13
 	VFMADD213PS consts<>+320(SB), Y8, Y13
 	VFMADD213PS consts<>+352(SB), Y13, Y8
@@ -20998,98 +21036,67 @@ partdone1:
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y13, Y11
 	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VPAND       Y8, Y12, Y8
-	CMPQ        R9, $+8
+	VPAND       Y11, Y12, Y8
+	CMPQ        SI, $+8
 	JLT         partless2
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y8, 32(DX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         BX, DI
+	MOVQ         DX, AX
 	VMOVAPS      X8, X11
-	TESTQ        $0x00000004, R9
+	TESTQ        $0x00000004, SI
 	JEQ          partfour2
-	VMOVUPS      X11, 32(DI)
-	ADDQ         $+16, DI
+	VMOVUPS      X11, 32(AX)
+	ADDQ         $+16, AX
 	VEXTRACTF128 $0x01, Y8, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
+	TESTQ   $0x00000002, SI
 	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
+	VMOVLPS X11, 32(AX)
+	ADDQ    $+8, AX
 	VPSRLDQ $0x08, X11, X11
 
 parttwo2:
-	TESTQ  $0x00000001, R9
+	TESTQ  $0x00000001, SI
 	JEQ    partdone2
-	VMOVSS X11, 32(DI)
+	VMOVSS X11, 32(AX)
 
 partdone2:
-	VADDPS Y8, Y10, Y10
+	VADDPS Y8, Y9, Y9
 
-sum_done:
-	MOVQ         classes+40(FP), DI
-	CMPQ         DI, $+33
-	JLT          only
-	VCVTPS2PD    X9, Y8
-	VEXTRACTF128 $0x01, Y9, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       (SI), Y8, Y8
-	VMOVUPS      Y8, (SI)
-	VADDPD       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(SI)
+last_done:
 	VCVTPS2PD    X10, Y8
-	VEXTRACTF128 $0x01, Y10, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      Y8, 64(SI)
-	VADDPD       96(SI), Y9, Y9
-	VMOVUPS      Y9, 96(SI)
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	ADDQ         $-32, CX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	MOVQ         sums+8(FP), AX
-	VMOVUPS      (SI), Y8
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      32(SI), Y9
-	VADDPD       96(SI), Y9, Y9
-	VADDPD       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X9
-	VADDPD       X9, X8, X8
-	VPERMILPD    $0x01, X8, X9
-	VADDSD       X9, X8, X8
-	VCVTSD2SS    X8, X8, X8
-	VMOVSS       X8, (AX)
-	JMP          summed
-
-only:
-	MOVQ         sums+8(FP), AX
-	VCVTPS2PD    X9, Y8
-	VEXTRACTF128 $0x01, Y9, X9
-	VCVTPS2PD    X9, Y9
-	VCVTPS2PD    X10, Y11
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VADDPD       Y11, Y8, Y8
-	VADDPD       Y10, Y9, Y9
-	VADDPD       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X9
-	VADDPD       X9, X8, X8
-	VPERMILPD    $0x01, X8, X9
-	VADDSD       X9, X8, X8
-	VCVTSD2SS    X8, X8, X8
-	VMOVSS       X8, (AX)
-
-summed:
-	MOVQ sums+8(FP), AX
-	MOVL $0x00000000, 128(AX)
-	MOVL $0x00000000, 256(AX)
-	MOVL $0xffffffff, 640(AX)
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	VMOVUPS      Y4, (BX)
+	VMOVUPS      Y5, 32(BX)
+	VMOVUPS      Y6, 64(BX)
+	VMOVUPS      Y7, 96(BX)
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (BX), Y4
+	VADDPD       64(BX), Y4, Y4
+	VMOVUPS      32(BX), Y5
+	VADDPD       96(BX), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	MOVQ         sums+8(FP), AX
+	MOVL         $0x00000000, 128(AX)
+	MOVL         $0x00000000, 256(AX)
+	MOVL         $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -21712,255 +21719,299 @@ slow:
 	RET
 
 // func softmaxPartAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxPartAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+64(SB), Z1
-	VBROADCASTSS consts<>+96(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+192(SB), Z4
-	VBROADCASTSS consts<>+224(SB), Z5
-	VBROADCASTSS consts<>+256(SB), Z6
-	VBROADCASTSS consts<>+288(SB), Z7
-	VBROADCASTSS consts<>+320(SB), Z8
-	VBROADCASTSS consts<>+352(SB), Z9
-	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2240(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
 	MOVQ         n+16(FP), AX
 	MOVQ         label+24(FP), CX
-	MOVQ         logits+8(FP), DX
+	MOVQ         logits+8(FP), CX
+	VPXORD       Z17, Z17, Z17
+	MOVQ         total+0(FP), DX
+	VPXORD       Z13, Z13, Z13
 	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
-	MOVQ         total+0(FP), BX
+	VMOVUPS      (DX), Z13
+	VMOVUPS      64(DX), Z14
+	VPXORD       Z16, Z16, Z16
+	CMPQ         AX, $+32
+	JLT          rest
 
-sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000020, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+pair:
+	VMOVUPS (CX), Z15
+	VPANDD  Z1, Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z5, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z15, Z18
+	VFMADD213PS Z10, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     64(DX), Z12
-	VPANDD      64(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z11, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     64(CX), Z15
+	VPANDD      Z1, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      64(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     128(DX), Z12
-	VPANDD      128(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS       Z11, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z15, Z18, Z18
+	VADDPS        Z18, Z16, Z16
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	ADDQ          $+128, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+32
+	JGE           pair
+
+rest:
+	VPXORD Z16, Z16, Z16
+	CMPQ   AX, $+64
+	JLT    last_few
+
+last_round:
+	VMOVUPS (CX), Z15
+	VPANDD  Z1, Z15, Z18
+	VPMAXSD Z18, Z17, Z17
+	VADDPS  Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      128(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     192(DX), Z12
-	VPANDD      192(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	VMOVUPS     64(CX), Z15
+	VPANDD      Z1, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      192(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	ADDQ        $+256, DX
-	ADDQ        $+256, DI
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
-	JGE         sum_round
-
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	VMOVUPS     128(CX), Z15
+	VPANDD      Z1, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ    SI, $+1
-	JLT     sum_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   SI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DX), K1, Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	VMOVUPS     192(CX), Z15
+	VPANDD      Z1, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VADDPS      Z12, Z15, Z15
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	ADDQ        $+256, CX
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
+	JGE         last_round
 
-sum_done:
-	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z11, Z14, K1
+last_few:
+	CMPQ AX, $+16
+	JLT  last_part
+
+last_tile:
+	VMOVUPS (CX), Z15
+	VPANDD  Z1, Z15, Z18
+	VPMAXSD Z18, Z17, Z17
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         last_tile
+
+last_part:
+	CMPQ    AX, $+1
+	JLT     last_done
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS (CX), K1, Z15
+	VPANDD  Z1, Z15, Z1
+	VPMAXSD Z1, Z17, Z17
+	VADDPS  Z2, Z15, Z1
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VFMADD213PS Z0, Z1, Z3
+	VSUBPS      Z0, Z3, Z0
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z0, Z1
+	VFNMADD231PS Z5, Z0, Z1
+
+	// p = e^r / s - 1, s = T[0]
+	VFMADD231PS Z6, Z1, Z7
+	VFMADD231PS Z7, Z1, Z8
+	VFMADD231PS Z8, Z1, Z9
+	VFMADD231PS Z9, Z1, Z10
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z3, Z0
+	VPSLLD      $0x15, Z3, Z1
+	VPADDD      Z1, Z0, Z0
+	VFMADD231PS Z10, Z0, Z0
+	VMOVAPS.Z   Z0, K1, Z0
+	VADDPS      Z0, Z16, Z16
+
+last_done:
+	VCVTPS2PD     Y16, Z0
+	VEXTRACTF64X4 $0x01, Z16, Y1
+	VCVTPS2PD     Y1, Z1
+	VADDPD        Z0, Z13, Z13
+	VADDPD        Z1, Z14, Z14
+	VPCMPD        $0x06, Z12, Z17, K1
 	KORTESTW      K1, K1
 	JNE           slow
-	VCVTPS2PD     Y15, Z12
-	VEXTRACTF64X4 $0x01, Z15, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (BX), Z12, Z12
-	VMOVUPS       Z12, (BX)
-	VADDPD        64(BX), Z13, Z13
-	VMOVUPS       Z13, 64(BX)
-	VPXORD        Z15, Z15, Z15
-	ADDQ          $-32, CX
-	ADDQ          $-32, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
+	VMOVUPS       Z13, (DX)
+	VMOVUPS       Z14, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -21975,331 +22026,433 @@ slow:
 TEXT ·softmaxPartAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
+	VMOVUPS consts<>+32(SB), Y2
+	VMOVUPS consts<>+64(SB), Y3
 	MOVQ    n+16(FP), AX
 	MOVQ    label+24(FP), CX
-	MOVQ    logits+8(FP), DX
-	VPXOR   Y10, Y10, Y10
+	MOVQ    logits+8(FP), CX
 	VPXOR   Y11, Y11, Y11
-	VPXOR   Y12, Y12, Y12
-	MOVQ    total+0(FP), BX
+	MOVQ    total+0(FP), DX
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y9, Y9, Y9
+	CMPQ    AX, $+32
+	JLT     rest
 
-sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000020, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
-	JLT     sum_few
+pair:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y9
+	VPAND   Y2, Y8, Y10
+	VPMAXSD Y10, Y11, Y11
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y11, Y11
+	VADDPS  Y3, Y8, Y8
 
-sum_round:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y8
-	VPAND   (DI), Y7, Y9
-	VPMAXSD Y9, Y10, Y10
-	VPAND   32(DI), Y8, Y9
-	VPMAXSD Y9, Y10, Y10
-	VADDPS  Y2, Y7, Y7
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y12
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y12, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VADDPS      Y3, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
+	VPERMILPS   Y9, Y0, Y12
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       (DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y12
+	VPAND       Y2, Y8, Y13
+	VPMAXSD     Y13, Y11, Y11
+	VPAND       Y2, Y12, Y13
+	VPMAXSD     Y13, Y11, Y11
+	VADDPS      Y3, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
+	VMOVAPS     Y1, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y13
+	VSUBPS      Y1, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
+	VFNMADD231PS consts<>+160(SB), Y14, Y8
+	VFNMADD231PS consts<>+192(SB), Y14, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
+	VMOVUPS     consts<>+224(SB), Y14
+	VFMADD213PS consts<>+256(SB), Y8, Y14
+	VFMADD213PS consts<>+288(SB), Y8, Y14
+	VFMADD213PS consts<>+320(SB), Y8, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
-	VMOVUPS     64(DX), Y7
-	VMOVUPS     96(DX), Y8
-	VPAND       64(DI), Y7, Y9
-	VPMAXSD     Y9, Y10, Y10
-	VPAND       96(DI), Y8, Y9
-	VPMAXSD     Y9, Y10, Y10
-	VADDPS      Y2, Y7, Y7
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y8, Y13, Y13
+	VADDPS      Y13, Y10, Y10
+	VADDPS      Y3, Y12, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       64(DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       96(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
-	ADDQ        $+128, DX
-	ADDQ        $+128, DI
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
-	JGE         sum_round
-
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y8
-	VPAND   (DI), Y7, Y9
-	VPMAXSD Y9, Y10, Y10
-	VPAND   32(DI), Y8, Y9
-	VPMAXSD Y9, Y10, Y10
-	VADDPS  Y2, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       (DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
-	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ       SI, $+1
-	JLT        sum_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y7
-	VMASKMOVPS (DX), Y7, Y8
-	VPXOR      Y9, Y9, Y9
-	VBLENDVPS  Y7, Y8, Y9, Y8
-	MOVQ       $0x00000000, R8
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    R8, SI
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, SI
-	CMPQ       SI, R8
-	CMOVQGT    R8, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(SI*4), Y9
-	VMASKMOVPS 32(DX), Y9, Y13
-	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y9, Y13, Y14, Y13
-	VPAND      (DI), Y8, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VPAND      32(DI), Y13, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VADDPS     Y2, Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y8, Y14
-	VSUBPS      Y1, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y8
-	VFNMADD231PS Y5, Y15, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y8, Y15
-	VFMADD213PS consts<>+256(SB), Y6, Y15
-	VFMADD213PS consts<>+288(SB), Y8, Y15
-	VFMADD213PS consts<>+320(SB), Y8, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y8, Y14, Y14
-	VPAND       (DI), Y14, Y8
-	VPAND       Y8, Y7, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y13, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VPAND       Y7, Y9, Y7
-	VADDPS      Y7, Y12, Y12
-
-sum_done:
-	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2240(SB), Y10, Y7
-	VMOVMSKPS    Y7, SI
-	TESTL        SI, SI
-	JNE          slow
-	VCVTPS2PD    X11, Y7
-	VEXTRACTF128 $0x01, Y11, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       (BX), Y7, Y7
-	VMOVUPS      Y7, (BX)
-	VADDPD       32(BX), Y8, Y8
-	VMOVUPS      Y8, 32(BX)
-	VCVTPS2PD    X12, Y7
-	VEXTRACTF128 $0x01, Y12, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       64(BX), Y7, Y7
-	VMOVUPS      Y7, 64(BX)
-	VADDPD       96(BX), Y8, Y8
-	VMOVUPS      Y8, 96(BX)
-	VPXOR        Y11, Y11, Y11
-	VPXOR        Y12, Y12, Y12
-	ADDQ         $-32, CX
+	VPERMILPS    Y12, Y0, Y13
+	VPSLLD       $0x15, Y12, Y12
+	VPADDD       Y12, Y13, Y12
+	VFMADD231PS  Y8, Y12, Y12
+	VADDPS       Y12, Y9, Y9
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	ADDQ         $+128, CX
 	ADDQ         $-32, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
+	CMPQ         AX, $+32
+	JGE          pair
+
+rest:
+	VPXOR Y10, Y10, Y10
+	VPXOR Y9, Y9, Y9
+	CMPQ  AX, $+32
+	JLT   last_few
+
+last_round:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y12
+	VPAND   Y2, Y8, Y13
+	VPMAXSD Y13, Y11, Y11
+	VPAND   Y2, Y12, Y13
+	VPMAXSD Y13, Y11, Y11
+	VADDPS  Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y13
+	VSUBPS      Y1, Y13, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y8
+	VFNMADD231PS consts<>+192(SB), Y14, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y14
+	VFMADD213PS consts<>+256(SB), Y8, Y14
+	VFMADD213PS consts<>+288(SB), Y8, Y14
+	VFMADD213PS consts<>+320(SB), Y8, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y8, Y13, Y13
+	VADDPS      Y13, Y10, Y10
+	VADDPS      Y3, Y12, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y12
+	VPAND       Y2, Y8, Y13
+	VPMAXSD     Y13, Y11, Y11
+	VPAND       Y2, Y12, Y13
+	VPMAXSD     Y13, Y11, Y11
+	VADDPS      Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y13
+	VSUBPS      Y1, Y13, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y8
+	VFNMADD231PS consts<>+192(SB), Y14, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y14
+	VFMADD213PS consts<>+256(SB), Y8, Y14
+	VFMADD213PS consts<>+288(SB), Y8, Y14
+	VFMADD213PS consts<>+320(SB), Y8, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y8, Y13, Y13
+	VADDPS      Y13, Y10, Y10
+	VADDPS      Y3, Y12, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	ADDQ        $+128, CX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         last_round
+
+last_few:
+	CMPQ AX, $+16
+	JLT  last_part
+
+last_tile:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y12
+	VPAND   Y2, Y8, Y13
+	VPMAXSD Y13, Y11, Y11
+	VPAND   Y2, Y12, Y13
+	VPMAXSD Y13, Y11, Y11
+	VADDPS  Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y13
+	VSUBPS      Y1, Y13, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y8
+	VFNMADD231PS consts<>+192(SB), Y14, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y14
+	VFMADD213PS consts<>+256(SB), Y8, Y14
+	VFMADD213PS consts<>+288(SB), Y8, Y14
+	VFMADD213PS consts<>+320(SB), Y8, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y8, Y13, Y13
+	VADDPS      Y13, Y10, Y10
+	VADDPS      Y3, Y12, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         last_tile
+
+last_part:
+	CMPQ       AX, $+1
+	JLT        last_done
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y8
+	VMASKMOVPS (CX), Y8, Y12
+	VPXOR      Y13, Y13, Y13
+	VBLENDVPS  Y8, Y12, Y13, Y12
+	MOVQ       $0x00000000, BX
+	MOVQ       AX, AX
+	SUBQ       $+8, AX
+	CMOVQLT    BX, AX
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, AX
+	CMPQ       AX, BX
+	CMOVQGT    BX, AX
+	NEGQ       AX
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(AX*4), Y13
+	VMASKMOVPS 32(CX), Y13, Y14
+	VPXOR      Y15, Y15, Y15
+	VBLENDVPS  Y13, Y14, Y15, Y14
+	VPAND      Y2, Y12, Y15
+	VPMAXSD    Y15, Y11, Y11
+	VPAND      Y2, Y14, Y2
+	VPMAXSD    Y2, Y11, Y11
+	VADDPS     Y3, Y12, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y2, Y12
+	VSUBPS      Y1, Y12, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y2
+	VFNMADD231PS consts<>+192(SB), Y15, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y2, Y15
+	VFMADD213PS consts<>+288(SB), Y2, Y15
+	VFMADD213PS consts<>+320(SB), Y2, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y15
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y15, Y12
+	VFMADD231PS Y2, Y12, Y12
+	VPAND       Y12, Y8, Y2
+	VADDPS      Y2, Y10, Y10
+	VADDPS      Y3, Y14, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y3
+	VFMADD231PS consts<>+96(SB), Y2, Y3
+	VSUBPS      Y1, Y3, Y1
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y1, Y2
+	VFNMADD231PS consts<>+192(SB), Y1, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y1
+	VFMADD213PS consts<>+256(SB), Y2, Y1
+	VFMADD213PS consts<>+288(SB), Y2, Y1
+	VFMADD213PS consts<>+320(SB), Y2, Y1
+	VFMADD213PS consts<>+352(SB), Y1, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y3, Y0, Y0
+	VPSLLD      $0x15, Y3, Y1
+	VPADDD      Y1, Y0, Y0
+	VFMADD231PS Y2, Y0, Y0
+	VPAND       Y0, Y13, Y0
+	VADDPS      Y0, Y9, Y9
+
+last_done:
+	VCVTPS2PD    X10, Y0
+	VEXTRACTF128 $0x01, Y10, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       Y0, Y4, Y4
+	VADDPD       Y1, Y5, Y5
+	VCVTPS2PD    X9, Y0
+	VEXTRACTF128 $0x01, Y9, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       Y0, Y6, Y6
+	VADDPD       Y1, Y7, Y7
+	VPCMPGTD     consts<>+2240(SB), Y11, Y0
+	VMOVMSKPS    Y0, AX
+	TESTL        AX, AX
+	JNE          slow
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y5, 32(DX)
+	VMOVUPS      Y6, 64(DX)
+	VMOVUPS      Y7, 96(DX)
 	VZEROUPPER
 	RET
 

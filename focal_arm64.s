@@ -12315,650 +12315,896 @@ TEXT ·softmaxExpNEON(SB), NOSPLIT, $128-56
 	FMOVQ 1136(R0), F9
 
 row:
-	MOVD classes+40(FP), R2
-	MOVD labels+24(FP), R3
-	MOVW (R3), R3
-	MOVD logits+16(FP), R5
-
-	// the target's logit; any where there is none
-	MOVD  sums+8(FP), R6
-	ADD   $384, R6, R6
-	CMP   $0, R3
-	CSEL  LT, ZR, R3, R7
-	ADD   R7<<2, R5, R7
-	MOVW  (R7), R7
-	MOVW  R7, (R6)
+	MOVD  classes+40(FP), R2
+	MOVD  labels+24(FP), R3
+	MOVW  (R3), R3
+	MOVD  logits+16(FP), R3
 	VMOVI $0, V10.B16
-	MOVD  R2, R6
-	MOVD  R3, R7
-	MOVD  R5, R8
-
-look_block:
-	MOVD $144, R9
-	CMP  R9, R7
-	CSEL HI, R9, R7, R9
-	MOVD $target<>+576(SB), R10
-	SUB  R9<<2, R10, R9
-	MOVD $128, R10
-	CMP  R10, R6
-	CSEL HI, R10, R6, R10
-	CMP  $16, R10
-	BLT  look_part
+	MOVD  R2, R5
+	MOVD  R3, R6
+	CMP   $16, R5
+	BLT   look_part
 
 look_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
-	ADD   $64, R9, R9
-	SUB   $16, R10, R10
-	CMP   $16, R10
+	ADD   $64, R6, R6
+	SUB   $16, R5, R5
+	CMP   $16, R5
 	BGE   look_tile
 
 look_part:
-	CMP   $1, R10
+	CMP   $1, R5
 	BLT   look_done
 	VMOVI $0, V11.B16
-	ADD   $0, R8, R11
-	CMP   $4, R10
+	ADD   $0, R6, R7
+	CMP   $4, R5
 	BLT   partless1
-	FMOVQ (R8), F11
+	FMOVQ (R6), F11
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R10, partone1
-	VLD1.P 8(R11), V11.D[0]
-	TBZ    $0, R10, partdone1
-	VLD1   (R11), V11.S[2]
+	TBZ    $1, R5, partone1
+	VLD1.P 8(R7), V11.D[0]
+	TBZ    $0, R5, partdone1
+	VLD1   (R7), V11.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R10, partdone1
-	VLD1 (R11), V11.S[0]
+	TBZ  $0, R5, partdone1
+	VLD1 (R7), V11.S[0]
 
 partdone1:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V12.B16
-	ADD   $16, R8, R11
-	CMP   $4, R10
+	ADD   $16, R6, R7
+	CMP   $4, R5
 	BLT   partless2
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R6), F12
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V12.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V12.S[2]
+	TBZ    $1, R5, partone2
+	VLD1.P 8(R7), V12.D[0]
+	TBZ    $0, R5, partdone2
+	VLD1   (R7), V12.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V12.S[0]
+	TBZ  $0, R5, partdone2
+	VLD1 (R7), V12.S[0]
 
 partdone2:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V13.B16
-	ADD   $32, R8, R11
-	CMP   $4, R10
+	ADD   $32, R6, R7
+	CMP   $4, R5
 	BLT   partless3
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R6), F13
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V13.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V13.S[2]
+	TBZ    $1, R5, partone3
+	VLD1.P 8(R7), V13.D[0]
+	TBZ    $0, R5, partdone3
+	VLD1   (R7), V13.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V13.S[0]
+	TBZ  $0, R5, partdone3
+	VLD1 (R7), V13.S[0]
 
 partdone3:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V14.B16
-	ADD   $48, R8, R11
-	CMP   $4, R10
+	ADD   $48, R6, R7
+	CMP   $4, R5
 	BLT   partless4
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R6), F14
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R10, partone4
-	VLD1.P 8(R11), V14.D[0]
-	TBZ    $0, R10, partdone4
-	VLD1   (R11), V14.S[2]
+	TBZ    $1, R5, partone4
+	VLD1.P 8(R7), V14.D[0]
+	TBZ    $0, R5, partdone4
+	VLD1   (R7), V14.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R10, partdone4
-	VLD1 (R11), V14.S[0]
+	TBZ  $0, R5, partdone4
+	VLD1 (R7), V14.S[0]
 
 partdone4:
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 
 look_done:
-	SUB $128, R7, R7
-	SUB $128, R6, R6
-	CMP $1, R6
-	BGE look_block
-
-	// any |z| > 40, but the target's?
 	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD F10, R6
-	CBNZ  R6, slow
-	MOVD  dst+0(FP), R6
+	FMOVD F10, R5
+	CBNZ  R5, slow
+	MOVD  dst+0(FP), R5
+	MOVD  $local-128(SP), R6
 	VMOVI $0, V10.B16
 	VMOVI $0, V11.B16
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
-	MOVD  $local-128(SP), R7
-	CMP   $33, R2
-	BLT   begin
 	VMOVI $0, V14.B16
-	FMOVQ F14, (R7)
-	FMOVQ F14, 16(R7)
-	FMOVQ F14, 32(R7)
-	FMOVQ F14, 48(R7)
-	FMOVQ F14, 64(R7)
-	FMOVQ F14, 80(R7)
-	FMOVQ F14, 96(R7)
-	FMOVQ F14, 112(R7)
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	CMP   $32, R2
+	BLT   rest
 
-begin:
-sum_block:
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $32, R9
-	CMP  R9, R2
-	CSEL HI, R9, R2, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F15
-	FMOVQ 32(R5), F16
-	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
+pair:
+	FMOVQ (R3), F18
+	FMOVQ 16(R3), F19
+	FMOVQ 32(R3), F20
+	FMOVQ 48(R3), F21
+	WORD  $0x4e20d657 // fadd v23.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V14.S4, V17.S4
-	VFMLA V1.S4, V15.S4, V19.S4
-	VFMLA V1.S4, V16.S4, V21.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V23.S4, V18.S4
+	WORD  $0x4ea2d656 // fsub v22.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V14.S4
-	VFMLS V3.S4, V20.S4, V15.S4
-	VFMLS V3.S4, V22.S4, V16.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V18.S4, V14.S4
-	VFMLS V4.S4, V20.S4, V15.S4
-	VFMLS V4.S4, V22.S4, V16.S4
-	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F18
-	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F26
-	FMOVQ 128(R0), F28
-	VFMLA V5.S4, V14.S4, V18.S4
-	VFMLA V5.S4, V15.S4, V22.S4
-	VFMLA V5.S4, V16.S4, V26.S4
-	VFMLA V5.S4, V25.S4, V28.S4
-	FMOVQ 144(R0), F20
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	FMOVQ 144(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 160(R0), F18
-	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F26
-	FMOVQ 160(R0), F28
-	VFMLA V20.S4, V14.S4, V18.S4
-	VFMLA V24.S4, V15.S4, V22.S4
-	VFMLA V27.S4, V16.S4, V26.S4
-	VFMLA V29.S4, V25.S4, V28.S4
-	FMOVQ 176(R0), F20
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	FMOVQ 176(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V14.B16
-	VTBL  V6.B16, [V19.B16], V16.B16
-	VTBL  V6.B16, [V21.B16], V22.B16
-	VTBL  V6.B16, [V23.B16], V26.B16
-	FMOVQ 192(R0), F15
-	FMOVQ 192(R0), F18
-	FMOVQ 192(R0), F25
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V14.B16, V15.B16
-	VBIT  V7.B16, V16.B16, V18.B16
-	VBIT  V7.B16, V22.B16, V25.B16
-	VBIT  V7.B16, V26.B16, V28.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VTBL  V25.B16, [V8.B16], V16.B16
-	VTBL  V28.B16, [V8.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V22.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VADD  V19.S4, V15.S4, V15.S4
-	VADD  V21.S4, V16.S4, V16.S4
-	VADD  V22.S4, V18.S4, V17.S4
-	VFMLA V20.S4, V14.S4, V14.S4
-	VFMLA V24.S4, V15.S4, V15.S4
-	VFMLA V27.S4, V16.S4, V16.S4
-	VFMLA V29.S4, V17.S4, V17.S4
-	FMOVQ (R8), F18
-	VAND  V18.B16, V14.B16, V14.B16
-	FMOVQ F14, (R6)
-	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V15.B16, V14.B16
-	FMOVQ F14, 16(R6)
-	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V16.B16, V14.B16
-	FMOVQ F14, 32(R6)
-	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V17.B16, V14.B16
-	FMOVQ F14, 48(R6)
-	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
+	VTBL  V6.B16, [V18.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V23.S4, V18.S4
+	VFMLA V22.S4, V18.S4, V18.S4
+	FMOVQ F18, (R5)
+	WORD  $0x4e20d677 // fadd v23.4s, v19.4s, v0.4s
 
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V23.S4, V19.S4
+	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	FMOVQ F19, 16(R5)
+	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V23.S4, V20.S4
+	WORD  $0x4ea2d696 // fsub v22.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V22.S4, V20.S4, V20.S4
+	FMOVQ F20, 32(R5)
+	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V23.S4, V21.S4
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V22.S4, V21.S4, V21.S4
+	FMOVQ F21, 48(R5)
+	FMOVQ 64(R3), F22
+	FMOVQ 80(R3), F23
+	FMOVQ 96(R3), F24
+	FMOVQ 112(R3), F25
+	WORD  $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F26
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	FMOVQ F22, 64(R5)
+	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD  $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	FMOVQ F22, 80(R5)
+	WORD  $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD  $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	FMOVQ F22, 96(R5)
+	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD  $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 112(R5)
+	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
+	WORD  $0x0e617a56 // fcvtl v22.2d, v18.2s
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD  $0x4e76d54a // fadd v10.2d, v10.2d, v22.2d
+	WORD  $0x4e72d56b // fadd v11.2d, v11.2d, v18.2d
+	WORD  $0x0e617a72 // fcvtl v18.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x0e617a92 // fcvtl v18.2d, v20.2s
+	WORD  $0x4e617a93 // fcvtl2 v19.2d, v20.4s
+	WORD  $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x0e617ab2 // fcvtl v18.2d, v21.2s
+	WORD  $0x4e617ab3 // fcvtl2 v19.2d, v21.4s
+	WORD  $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	ADD   $128, R3, R3
+	ADD   $128, R5, R5
+	SUB   $32, R2, R2
+	CMP   $32, R2
+	BGE   pair
+
+rest:
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	CMP   $16, R2
+	BLT   last_part
+
+last_tile:
+	FMOVQ (R3), F22
+	FMOVQ 16(R3), F23
+	FMOVQ 32(R3), F24
+	FMOVQ 48(R3), F25
+	WORD  $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F26
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	FMOVQ F22, (R5)
+	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD  $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	FMOVQ F22, 16(R5)
+	WORD  $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD  $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	FMOVQ F22, 32(R5)
+	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD  $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 48(R5)
+	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
+	ADD   $64, R3, R3
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   last_tile
+
+last_part:
+	CMP   $1, R2
+	BLT   last_done
+	VMOVI $0, V22.B16
+	ADD   $0, R3, R7
+	CMP   $4, R2
 	BLT   partless5
-	FMOVQ (R5), F14
+	FMOVQ (R3), F22
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R9, partone5
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone5
-	VLD1   (R10), V14.S[2]
+	TBZ    $1, R2, partone5
+	VLD1.P 8(R7), V22.D[0]
+	TBZ    $0, R2, partdone5
+	VLD1   (R7), V22.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R9, partdone5
-	VLD1 (R10), V14.S[0]
+	TBZ  $0, R2, partdone5
+	VLD1 (R7), V22.S[0]
 
 partdone5:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V15.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R2, R7
+	CSEL  LT, ZR, R7, R7
+	VMOVI $0, V23.B16
+	ADD   $16, R3, R8
+	CMP   $4, R7
 	BLT   partless6
-	FMOVQ 16(R5), F15
+	FMOVQ 16(R3), F23
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R10, partone6
-	VLD1.P 8(R11), V15.D[0]
-	TBZ    $0, R10, partdone6
-	VLD1   (R11), V15.S[2]
+	TBZ    $1, R7, partone6
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone6
+	VLD1   (R8), V23.S[2]
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R10, partdone6
-	VLD1 (R11), V15.S[0]
+	TBZ  $0, R7, partdone6
+	VLD1 (R8), V23.S[0]
 
 partdone6:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V16.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $32, R3, R9
+	CMP   $4, R8
 	BLT   partless7
-	FMOVQ 32(R5), F16
+	FMOVQ 32(R3), F24
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R11, partone7
-	VLD1.P 8(R12), V16.D[0]
-	TBZ    $0, R11, partdone7
-	VLD1   (R12), V16.S[2]
+	TBZ    $1, R8, partone7
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone7
+	VLD1   (R9), V24.S[2]
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R11, partdone7
-	VLD1 (R12), V16.S[0]
+	TBZ  $0, R8, partdone7
+	VLD1 (R9), V24.S[0]
 
 partdone7:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V17.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $48, R3, R10
+	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R5), F17
+	FMOVQ 48(R3), F25
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R12, partone8
-	VLD1.P 8(R13), V17.D[0]
-	TBZ    $0, R12, partdone8
-	VLD1   (R13), V17.S[2]
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V25.S[2]
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R12, partdone8
-	VLD1 (R13), V17.S[0]
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V25.S[0]
 
 partdone8:
-	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
+	WORD $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V14.S4, V17.S4
-	VFMLA V1.S4, V15.S4, V19.S4
-	VFMLA V1.S4, V16.S4, V21.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V14.S4
-	VFMLS V3.S4, V20.S4, V15.S4
-	VFMLS V3.S4, V22.S4, V16.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V18.S4, V14.S4
-	VFMLS V4.S4, V20.S4, V15.S4
-	VFMLS V4.S4, V22.S4, V16.S4
-	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F18
-	FMOVQ 128(R0), F22
 	FMOVQ 128(R0), F26
-	FMOVQ 128(R0), F28
-	VFMLA V5.S4, V14.S4, V18.S4
-	VFMLA V5.S4, V15.S4, V22.S4
-	VFMLA V5.S4, V16.S4, V26.S4
-	VFMLA V5.S4, V25.S4, V28.S4
-	FMOVQ 144(R0), F20
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	FMOVQ 144(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 160(R0), F18
-	FMOVQ 160(R0), F22
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
 	FMOVQ 160(R0), F26
-	FMOVQ 160(R0), F28
-	VFMLA V20.S4, V14.S4, V18.S4
-	VFMLA V24.S4, V15.S4, V22.S4
-	VFMLA V27.S4, V16.S4, V26.S4
-	VFMLA V29.S4, V25.S4, V28.S4
-	FMOVQ 176(R0), F20
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	FMOVQ 176(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V14.B16
-	VTBL  V6.B16, [V19.B16], V16.B16
-	VTBL  V6.B16, [V21.B16], V22.B16
-	VTBL  V6.B16, [V23.B16], V26.B16
-	FMOVQ 192(R0), F15
-	FMOVQ 192(R0), F18
-	FMOVQ 192(R0), F25
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V14.B16, V15.B16
-	VBIT  V7.B16, V16.B16, V18.B16
-	VBIT  V7.B16, V22.B16, V25.B16
-	VBIT  V7.B16, V26.B16, V28.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VTBL  V25.B16, [V8.B16], V16.B16
-	VTBL  V28.B16, [V8.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V22.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VADD  V19.S4, V15.S4, V15.S4
-	VADD  V21.S4, V16.S4, V16.S4
-	VADD  V22.S4, V18.S4, V17.S4
-	VFMLA V20.S4, V14.S4, V14.S4
-	VFMLA V24.S4, V15.S4, V15.S4
-	VFMLA V27.S4, V16.S4, V16.S4
-	VFMLA V29.S4, V17.S4, V17.S4
-	FMOVQ (R8), F18
-	VAND  V18.B16, V14.B16, V14.B16
-	VDUP  R9, V18.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33652 // cmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V14.B16, V14.B16
-	ADD   $0, R6, R13
-	CMP   $4, R9
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	VDUP  R2, V26.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V22.B16, V22.B16
+	ADD   $0, R5, R3
+	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F14, (R6)
+	FMOVQ F22, (R5)
 	JMP   partdone9
 
 partless9:
-	TBZ    $1, R9, partone9
-	VST1.P V14.D[0], 8(R13)
-	TBZ    $0, R9, partdone9
-	VST1   V14.S[2], (R13)
+	TBZ    $1, R2, partone9
+	VST1.P V22.D[0], 8(R3)
+	TBZ    $0, R2, partdone9
+	VST1   V22.S[2], (R3)
 	JMP    partdone9
 
 partone9:
-	TBZ  $0, R9, partdone9
-	VST1 V14.S[0], (R13)
+	TBZ  $0, R2, partdone9
+	VST1 V22.S[0], (R3)
 
 partdone9:
-	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V15.B16, V14.B16
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F18
-	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $16, R6, R9
-	CMP   $4, R10
+	WORD $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	VDUP  R7, V23.S4
+	FMOVQ 336(R1), F26
+	WORD  $0x4eba36f7 // cmgt v23.4s, v23.4s, v26.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $16, R5, R2
+	CMP   $4, R7
 	BLT   partless10
-	FMOVQ F14, 16(R6)
+	FMOVQ F22, 16(R5)
 	JMP   partdone10
 
 partless10:
-	TBZ    $1, R10, partone10
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R10, partdone10
-	VST1   V14.S[2], (R9)
+	TBZ    $1, R7, partone10
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R7, partdone10
+	VST1   V22.S[2], (R2)
 	JMP    partdone10
 
 partone10:
-	TBZ  $0, R10, partdone10
-	VST1 V14.S[0], (R9)
+	TBZ  $0, R7, partdone10
+	VST1 V22.S[0], (R2)
 
 partdone10:
-	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V16.B16, V14.B16
-	VDUP  R11, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $32, R6, R9
-	CMP   $4, R11
+	WORD $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	VDUP  R8, V23.S4
+	FMOVQ 336(R1), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $32, R5, R2
+	CMP   $4, R8
 	BLT   partless11
-	FMOVQ F14, 32(R6)
+	FMOVQ F22, 32(R5)
 	JMP   partdone11
 
 partless11:
-	TBZ    $1, R11, partone11
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R11, partdone11
-	VST1   V14.S[2], (R9)
+	TBZ    $1, R8, partone11
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R8, partdone11
+	VST1   V22.S[2], (R2)
 	JMP    partdone11
 
 partone11:
-	TBZ  $0, R11, partdone11
-	VST1 V14.S[0], (R9)
+	TBZ  $0, R8, partdone11
+	VST1 V22.S[0], (R2)
 
 partdone11:
-	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V17.B16, V14.B16
-	VDUP  R12, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $48, R6, R8
-	CMP   $4, R12
+	WORD $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	VDUP  R9, V23.S4
+	FMOVQ 336(R1), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $48, R5, R2
+	CMP   $4, R9
 	BLT   partless12
-	FMOVQ F14, 48(R6)
+	FMOVQ F22, 48(R5)
 	JMP   partdone12
 
 partless12:
-	TBZ    $1, R12, partone12
-	VST1.P V14.D[0], 8(R8)
-	TBZ    $0, R12, partdone12
-	VST1   V14.S[2], (R8)
+	TBZ    $1, R9, partone12
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R9, partdone12
+	VST1   V22.S[2], (R2)
 	JMP    partdone12
 
 partone12:
-	TBZ  $0, R12, partdone12
-	VST1 V14.S[0], (R8)
+	TBZ  $0, R9, partdone12
+	VST1 V22.S[0], (R2)
 
 partdone12:
-	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+	WORD $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
 
-sum_done:
-	MOVD   classes+40(FP), R8
-	CMP    $33, R8
-	BLT    only
-	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
-	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
-	FMOVQ  (R7), F15
-	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
-	FMOVQ  F14, (R7)
-	FMOVQ  16(R7), F14
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	FMOVQ  F10, 16(R7)
-	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ  32(R7), F14
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	FMOVQ  F10, 32(R7)
-	FMOVQ  48(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 48(R7)
-	WORD   $0x0e61798a // fcvtl v10.2d, v12.2s
-	WORD   $0x4e61798b // fcvtl2 v11.2d, v12.4s
-	FMOVQ  64(R7), F12
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	FMOVQ  F10, 64(R7)
-	FMOVQ  80(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 80(R7)
-	WORD   $0x0e6179aa // fcvtl v10.2d, v13.2s
-	WORD   $0x4e6179ab // fcvtl2 v11.2d, v13.4s
-	FMOVQ  96(R7), F12
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	FMOVQ  F10, 96(R7)
-	FMOVQ  112(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 112(R7)
-	VMOVI  $0, V10.B16
-	VMOVI  $0, V11.B16
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	SUB    $32, R3, R3
-	SUB    $32, R2, R2
-	CMP    $1, R2
-	BGE    sum_block
+last_done:
+	WORD   $0x0e617a56 // fcvtl v22.2d, v18.2s
+	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD   $0x4e76d54a // fadd v10.2d, v10.2d, v22.2d
+	WORD   $0x4e72d56b // fadd v11.2d, v11.2d, v18.2d
+	WORD   $0x0e617a72 // fcvtl v18.2d, v19.2s
+	WORD   $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD   $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
+	WORD   $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD   $0x0e617a92 // fcvtl v18.2d, v20.2s
+	WORD   $0x4e617a93 // fcvtl2 v19.2d, v20.4s
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD   $0x0e617ab2 // fcvtl v18.2d, v21.2s
+	WORD   $0x4e617ab3 // fcvtl2 v19.2d, v21.4s
+	WORD   $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
+	WORD   $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	FMOVQ  F10, (R6)
+	FMOVQ  F11, 16(R6)
+	FMOVQ  F12, 32(R6)
+	FMOVQ  F13, 48(R6)
+	FMOVQ  F14, 64(R6)
+	FMOVQ  F15, 80(R6)
+	FMOVQ  F16, 96(R6)
+	FMOVQ  F17, 112(R6)
 	MOVD   sums+8(FP), R2
-	FMOVQ  (R7), F10
-	FMOVQ  16(R7), F11
-	FMOVQ  32(R7), F12
-	FMOVQ  48(R7), F13
-	FMOVQ  64(R7), F14
-	FMOVQ  80(R7), F15
-	FMOVQ  96(R7), F16
-	FMOVQ  112(R7), F17
+	FMOVQ  (R6), F10
+	FMOVQ  16(R6), F11
+	FMOVQ  32(R6), F12
+	FMOVQ  48(R6), F13
+	FMOVQ  64(R6), F14
+	FMOVQ  80(R6), F15
+	FMOVQ  96(R6), F16
+	FMOVQ  112(R6), F17
 	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
 	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
@@ -12969,37 +13215,13 @@ sum_done:
 	WORD   $0x7e70d94a // faddp d10, v10.2d
 	FCVTDS F10, F10
 	FMOVS  F10, (R2)
-	JMP    summed
-
-only:
 	MOVD   sums+8(FP), R2
-	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
-	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
-	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	WORD   $0x0e6179b1 // fcvtl v17.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x4e6ad5ce // fadd v14.2d, v14.2d, v10.2d
-	WORD   $0x7e70d9ca // faddp d10, v14.2d
-	FCVTDS F10, F10
-	FMOVS  F10, (R2)
-
-summed:
-	MOVD sums+8(FP), R2
-	MOVD $0, R3
-	MOVW R3, 128(R2)
-	MOVD $0, R3
-	MOVW R3, 256(R2)
-	MOVD $4294967295, R3
-	MOVW R3, 640(R2)
+	MOVD   $0, R3
+	MOVW   R3, 128(R2)
+	MOVD   $0, R3
+	MOVW   R3, 256(R2)
+	MOVD   $4294967295, R3
+	MOVW   R3, 640(R2)
 
 next:
 	MOVD sums+8(FP), R2
@@ -13488,417 +13710,719 @@ TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
 	FMOVQ 1136(R0), F9
 	MOVD  n+16(FP), R2
 	MOVD  label+24(FP), R3
-	MOVD  logits+8(FP), R5
+	MOVD  logits+8(FP), R3
 	VMOVI $0, V10.B16
+	MOVD  total+0(FP), R5
 	VMOVI $0, V11.B16
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
 	VMOVI $0, V14.B16
-	MOVD  total+0(FP), R6
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	FMOVQ (R5), F11
+	FMOVQ 16(R5), F12
+	FMOVQ 32(R5), F13
+	FMOVQ 48(R5), F14
+	FMOVQ 64(R5), F15
+	FMOVQ 80(R5), F16
+	FMOVQ 96(R5), F17
+	FMOVQ 112(R5), F18
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $32, R2
+	BLT   rest
 
-sum_block:
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $32, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+pair:
+	FMOVQ (R3), F19
+	FMOVQ 16(R3), F20
+	FMOVQ 32(R3), F21
+	FMOVQ 48(R3), F22
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
+	VTBL  V6.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V24.S4, V19.S4
+	VFMLA V23.S4, V19.S4, V19.S4
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
 
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V24.S4, V21.S4
+	VFMLA V23.S4, V21.S4, V21.S4
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V24.S4, V22.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	FMOVQ 64(R3), F23
+	FMOVQ 80(R3), F24
+	FMOVQ 96(R3), F25
+	FMOVQ 112(R3), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R3, R3
+	SUB   $32, R2, R2
+	CMP   $32, R2
+	BGE   pair
+
+rest:
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R2
+	BLT   last_part
+
+last_tile:
+	FMOVQ (R3), F23
+	FMOVQ 16(R3), F24
+	FMOVQ 32(R3), F25
+	FMOVQ 48(R3), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   last_tile
+
+last_part:
+	CMP   $1, R2
+	BLT   last_done
+	VMOVI $0, V23.B16
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F15
+	FMOVQ (R3), F23
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V15.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V23.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V23.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V15.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V23.S[0]
 
 partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R2, R6
+	CSEL  LT, ZR, R6, R6
+	VMOVI $0, V24.B16
+	ADD   $16, R3, R7
+	CMP   $4, R6
 	BLT   partless2
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R3), F24
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V16.S[2]
+	TBZ    $1, R6, partone2
+	VLD1.P 8(R7), V24.D[0]
+	TBZ    $0, R6, partdone2
+	VLD1   (R7), V24.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V16.S[0]
+	TBZ  $0, R6, partdone2
+	VLD1 (R7), V24.S[0]
 
 partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R6, R7
+	CSEL  LT, ZR, R7, R7
+	VMOVI $0, V25.B16
+	ADD   $32, R3, R8
+	CMP   $4, R7
 	BLT   partless3
-	FMOVQ 32(R5), F17
+	FMOVQ 32(R3), F25
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V17.S[2]
+	TBZ    $1, R7, partone3
+	VLD1.P 8(R8), V25.D[0]
+	TBZ    $0, R7, partdone3
+	VLD1   (R8), V25.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V17.S[0]
+	TBZ  $0, R7, partdone3
+	VLD1 (R8), V25.S[0]
 
 partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V26.B16
+	ADD   $48, R3, R9
+	CMP   $4, R8
 	BLT   partless4
-	FMOVQ 48(R5), F18
+	FMOVQ 48(R3), F26
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V18.S[2]
+	TBZ    $1, R8, partone4
+	VLD1.P 8(R9), V26.D[0]
+	TBZ    $0, R8, partdone4
+	VLD1   (R9), V26.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V18.S[0]
+	TBZ  $0, R8, partdone4
+	VLD1 (R9), V26.S[0]
 
 partdone4:
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R9, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	VDUP  R2, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
 
-sum_done:
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R7
-	CBNZ  R7, slow
-	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ (R6), F16
-	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ F15, (R6)
-	FMOVQ 16(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 16(R6)
-	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 32(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 32(R6)
-	FMOVQ 48(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 48(R6)
-	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ 64(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 64(R6)
-	FMOVQ 80(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 80(R6)
-	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ 96(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 96(R6)
-	FMOVQ 112(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 112(R6)
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	SUB   $32, R3, R3
-	SUB   $32, R2, R2
-	CMP   $1, R2
-	BGE   sum_block
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	VDUP  R6, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	VDUP  R7, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d757 // fadd v23.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F0
+	VFMLA V1.S4, V23.S4, V0.S4
+	WORD  $0x4ea2d401 // fsub v1.4s, v0.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V1.S4, V23.S4
+	VFMLS V4.S4, V1.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F1
+	VFMLA V5.S4, V23.S4, V1.S4
+	FMOVQ 144(R0), F2
+	VFMLA V1.S4, V23.S4, V2.S4
+	FMOVQ 160(R0), F1
+	VFMLA V2.S4, V23.S4, V1.S4
+	FMOVQ 176(R0), F2
+	VFMLA V1.S4, V23.S4, V2.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V0.B16], V1.B16
+	FMOVQ 192(R0), F3
+	VBIT  V7.B16, V1.B16, V3.B16
+	VTBL  V3.B16, [V8.B16], V1.B16
+	VSHL  $21, V0.S4, V0.S4
+	VADD  V0.S4, V1.S4, V0.S4
+	VFMLA V2.S4, V0.S4, V0.S4
+	VDUP  R8, V1.S4
+	FMOVQ 336(R1), F2
+	WORD  $0x4ea23421 // cmgt v1.4s, v1.4s, v2.4s
+	VAND  V1.B16, V0.B16, V0.B16
+	WORD  $0x4e20d6d6 // fadd v22.4s, v22.4s, v0.4s
+
+last_done:
+	WORD  $0x0e617a60 // fcvtl v0.2d, v19.2s
+	WORD  $0x4e617a61 // fcvtl2 v1.2d, v19.4s
+	WORD  $0x4e60d56b // fadd v11.2d, v11.2d, v0.2d
+	WORD  $0x4e61d58c // fadd v12.2d, v12.2d, v1.2d
+	WORD  $0x0e617a80 // fcvtl v0.2d, v20.2s
+	WORD  $0x4e617a81 // fcvtl2 v1.2d, v20.4s
+	WORD  $0x4e60d5ad // fadd v13.2d, v13.2d, v0.2d
+	WORD  $0x4e61d5ce // fadd v14.2d, v14.2d, v1.2d
+	WORD  $0x0e617aa0 // fcvtl v0.2d, v21.2s
+	WORD  $0x4e617aa1 // fcvtl2 v1.2d, v21.4s
+	WORD  $0x4e60d5ef // fadd v15.2d, v15.2d, v0.2d
+	WORD  $0x4e61d610 // fadd v16.2d, v16.2d, v1.2d
+	WORD  $0x0e617ac0 // fcvtl v0.2d, v22.2s
+	WORD  $0x4e617ac1 // fcvtl2 v1.2d, v22.4s
+	WORD  $0x4e60d631 // fadd v17.2d, v17.2d, v0.2d
+	WORD  $0x4e61d652 // fadd v18.2d, v18.2d, v1.2d
+	WORD  $0x4ea93540 // cmgt v0.4s, v10.4s, v9.4s
+	WORD  $0x6ea0a400 // umaxp v0.4s, v0.4s, v0.4s
+	FMOVD F0, R0
+	CBNZ  R0, slow
+	FMOVQ F11, (R5)
+	FMOVQ F12, 16(R5)
+	FMOVQ F13, 32(R5)
+	FMOVQ F14, 48(R5)
+	FMOVQ F15, 64(R5)
+	FMOVQ F16, 80(R5)
+	FMOVQ F17, 96(R5)
+	FMOVQ F18, 112(R5)
 	RET
 
 slow:

@@ -98,13 +98,13 @@ var kernels = []kernel{
 		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
 	}},
 	{name: "softmaxExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: softmaxBlock})
+		softmaxSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
 	}},
 	{name: "partSum", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
 		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
 	}},
 	{name: "softmaxPart", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: softmaxBlock})
+		softmaxSum(m, rowLoop{matrices: []string{"logits"}, part: true})
 	}},
 	{name: "partExp", args: "dst *float32, total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
 		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})

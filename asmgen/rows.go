@@ -232,6 +232,26 @@ func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile
 	m.label("summed")
 }
 
+// finish marks a row as plain and goes on; at slow it marks one that is not, and counts it.
+func (l rowLoop) finish(m machine) {
+	if !l.part {
+		sums := m.param("sums")
+		m.storeWord(sums, rowNField, 0)
+		m.storeWord(sums, rowMostField, 0)
+		m.storeWord(sums, rowPlainField, ^uint32(0))
+	}
+	l.next(m)
+	m.label("slow")
+	m.increment(m.param("slow"))
+	if l.part {
+		m.ret()
+		return
+	}
+	m.storeWord(m.param("sums"), rowPlainField, 0)
+	m.storeWord(m.param("sums"), rowMostField, 0xff800000)
+	m.jump("next")
+}
+
 // next ends a row.
 func (l rowLoop) next(m machine) {
 	if l.part {
@@ -297,22 +317,92 @@ func rowSum(m machine, l rowLoop) {
 			judge()
 		}
 	})
-	if !l.part {
-		sums := m.param("sums")
-		m.storeWord(sums, rowNField, 0)
-		m.storeWord(sums, rowMostField, 0)
-		m.storeWord(sums, rowPlainField, ^uint32(0))
+	l.finish(m)
+}
+
+// softmaxSum is rowSum for Softmax: no row has a target, and a block of softmaxBlock is two tiles, whose sum goes to float64
+// in registers.
+func softmaxSum(m machine, l rowLoop) {
+	left, _, z := l.begin(m, false)
+	lanes := m.properties().lanes
+	vectors := rowTile / lanes
+	large := m.variable(m.u32(0))
+	look := func(t tile) {
+		for _, v := range t.x {
+			m.set(large, m.smax(large, m.and(v, m.u32(0x7fffffff))))
+		}
 	}
-	l.next(m)
-	m.label("slow")
-	m.increment(m.param("slow"))
+	var others []gp
+	if l.writes() {
+		tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
+		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
+		others = []gp{m.param("dst")}
+	}
+	var memory gp
 	if l.part {
-		m.ret()
-		return
+		memory = m.param("total")
+	} else {
+		memory = m.local()
 	}
-	m.storeWord(m.param("sums"), rowPlainField, 0)
-	m.storeWord(m.param("sums"), rowMostField, 0xff800000)
-	m.jump("next")
+	total := m.laneSums()
+	if l.part {
+		for i, r := range total {
+			m.set(vec{op: r}, m.load(memory, 4*lanes*i))
+		}
+	}
+	acc := make([]vec, vectors)
+	for u := range acc {
+		acc[u] = m.variable(m.u32(0))
+	}
+	step := func(t tile, add bool) {
+		for u, v := range t.x {
+			t.x[u] = m.hold(v)
+		}
+		if !l.writes() {
+			look(t)
+		}
+		for u, v := range t.x { // the sums leave no registers for several side by side
+			e := t.present(m, u, exp(m, v))
+			if l.writes() {
+				t.store(m, others[0], u, e)
+			}
+			if add {
+				e = m.add(acc[u], e)
+			}
+			m.set(acc[u], e)
+		}
+	}
+	m.jumpIfLess(left, softmaxBlock, "rest")
+	m.label("pair")
+	for k := range 2 {
+		t := tile{at: 4 * rowTile * k}
+		for u := range vectors {
+			t.x = append(t.x, t.vector(m, z, u))
+		}
+		step(t, k > 0)
+	}
+	m.laneSumsAdd(total, acc)
+	for _, p := range append([]gp{z}, others...) {
+		m.advance(p, 4*softmaxBlock)
+	}
+	m.advance(left, -softmaxBlock)
+	m.jumpIfAtLeast(left, softmaxBlock, "pair")
+	m.label("rest")
+	for u := range acc {
+		m.set(acc[u], m.u32(0))
+	}
+	tiles(m, "last", left, z, others, m.u32(0), func(t tile) { step(t, true) })
+	m.laneSumsAdd(total, acc)
+	if !l.writes() {
+		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
+	}
+	for i, r := range total {
+		m.store(memory, 4*lanes*i, vec{op: r})
+	}
+	if !l.part {
+		m.storeFirst(m.param("sums"), rowSumField, m.doublesFold(memory))
+	}
+	l.finish(m)
 }
 
 // rowMost is maxOther for rows that are not plain, of what stands in most and the row: so a row may come in parts.
