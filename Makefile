@@ -33,7 +33,7 @@ lint: ## gofmt, vet for all targets, staticcheck
 	$(GO) vet -tags purego ./...
 	$(GO) vet -tags exhaustive ./...
 	@set -e; for m in $(MODULES); do \
-		echo "go vet and staticcheck in $$m"; $(GO) vet -C $$m ./...; (cd $$m && $(GO) run $(STATICCHECK) ./...); done
+		echo "go vet and staticcheck in $$m"; $(GO) vet -C $$m ./...; (cd $$m && $(GO) run $(STATICCHECK) -tags exhaustive ./...); done
 
 race: ## the root module's tests under the race detector
 	$(GO) test -race -short -count=1 .
