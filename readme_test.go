@@ -136,7 +136,7 @@ func TestReadmeAccuracy(t *testing.T) {
 	}{
 		{"`Exp`", "Exp", bounds.exp, "at most %s ULP. Measured over all inputs: %s"},
 		{"`Log`", "Log", bounds.log, "at most %s ULP. Measured over all inputs: %s"},
-		{"`Pow`", "Pow", bounds.pow, "at most %s ULP. Measured: %s"},
+		{"`Pow`", "Pow", bounds.pow, "at most %s ULP. The largest error known is %s"},
 		{"`Sigmoid`", "Sigmoid", bounds.sigmoid, "at most %s ULP. Measured over all inputs: %s"},
 		{"`Softmax`", "Softmax", bounds.softmax, "at most %s ULP (measured: %s"},
 		{"`LogSoftmax`", "LogSoftmax", bounds.logSoftmax, "at most %s ULP (measured: %s"},
