@@ -98,8 +98,8 @@ func TestAdversarialRows(t *testing.T) {
 			t.Logf("| %-46s | %5.3g | %9.2g | %8.2g | %8.2g | %13.2g | %8.2g |", c.Name, float64(c.Gamma),
 				units(hexFloat(each[0]), c.Loss), units(c.PyTorch.Loss, c.Loss), units(c.ONNX.Loss, c.Loss), ours, theirs)
 		}
-		lossWorst.log()
-		gradWorst.log()
+		lossWorst.log("")
+		gradWorst.log("")
 	})
 }
 
@@ -131,7 +131,7 @@ func TestAdversarialFactors(t *testing.T) {
 			}
 		}
 		for _, w := range []*worst{loss, grad, softmax, logSoftmax, logSumExp} {
-			w.log()
+			w.log("")
 		}
 	})
 }
@@ -164,8 +164,8 @@ func TestAdversarialSigmoid(t *testing.T) {
 				}
 			}
 		}
-		lossWorst.log()
-		gradWorst.log()
+		lossWorst.log("")
+		gradWorst.log("")
 	})
 }
 
@@ -244,7 +244,7 @@ func TestRandomOneVsRest(t *testing.T) {
 				lossWorst.check(each[0], sum, where)
 			}
 		}
-		lossWorst.log()
-		gradWorst.log()
+		lossWorst.log("")
+		gradWorst.log("")
 	})
 }

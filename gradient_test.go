@@ -89,6 +89,6 @@ func TestGradientsByDifferences(t *testing.T) {
 				worst.check(got, c.want[j], func() string { return fmt.Sprintf("%s[%d]", c.name, j) })
 			}
 		}
-		worst.log()
+		worst.log("")
 	})
 }

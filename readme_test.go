@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -160,6 +161,43 @@ func TestReadmeAccuracy(t *testing.T) {
 		inDoc, err := strconv.ParseFloat(m[2], 64)
 		if err != nil || m[1] != strconv.FormatFloat(bound, 'g', -1, 64) || !(inDoc <= measured && inDoc > measured-0.1) {
 			t.Errorf("README.md says that %s is measured at %v, at most %v; the documentation %q", c.row, measured, bound, m[0])
+		}
+	}
+}
+
+// TestReadmeFiles: the files that README.md links to, the targets of make and the tests that it names exist.
+func TestReadmeFiles(t *testing.T) {
+	text := readFile(t, "README.md")
+	links := regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(text, -1)
+	targets := regexp.MustCompile("`make (\\w+)`|    make (\\w+)").FindAllStringSubmatch(text, -1)
+	tests := regexp.MustCompile(`go test -run '?([\w|\\]+)`).FindAllStringSubmatch(text, -1)
+	if len(links) == 0 || len(targets) == 0 || len(tests) == 0 {
+		t.Fatalf("found %d links, %d targets, %d tests", len(links), len(targets), len(tests))
+	}
+	for _, m := range links {
+		if _, err := os.Stat(m[1]); err != nil {
+			t.Errorf("README.md links to %v", err)
+		}
+	}
+	makefile := readFile(t, "Makefile")
+	for _, m := range targets {
+		if !strings.Contains("\n"+makefile, "\n"+m[1]+m[2]+":") {
+			t.Errorf("Makefile has no target %s, which README.md names", m[1]+m[2])
+		}
+	}
+	sources := ""
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		sources += readFile(t, name)
+	}
+	for _, m := range tests {
+		for _, name := range strings.Split(m[1], `\|`) {
+			if !regexp.MustCompile(`\nfunc (Test|Example)\w*` + name).MatchString(sources) {
+				t.Errorf("README.md runs the test %s, which does not exist", name)
+			}
 		}
 	}
 }

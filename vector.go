@@ -145,12 +145,12 @@ func words[T float32 | int32](x []T) []uint32 {
 }
 
 // overlaps reports whether two slices have a byte in common.
-func overlaps[A, B float32 | int32](a []A, b []B) bool {
+func overlaps[A, B float32 | int32 | uint16](a []A, b []B) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return false
 	}
 	aStart, bStart := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))
-	return aStart < bStart+uintptr(len(b))*4 && bStart < aStart+uintptr(len(a))*4
+	return aStart < bStart+uintptr(len(b))*unsafe.Sizeof(b[0]) && bStart < aStart+uintptr(len(a))*unsafe.Sizeof(a[0])
 }
 
 // same reports whether two slices are the same memory.
