@@ -200,7 +200,11 @@ DATA consts<>+1536(SB)/8, $0x1f8000001f800000
 DATA consts<>+1544(SB)/8, $0x1f8000001f800000
 DATA consts<>+1552(SB)/8, $0x0000001000000010
 DATA consts<>+1560(SB)/8, $0x0000001000000010
-GLOBL consts<>(SB), RODATA|NOPTR, $1568
+DATA consts<>+1568(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+1576(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+1584(SB)/8, $0x00007fff00007fff
+DATA consts<>+1592(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $1600
 
 DATA tables<>+0(SB)/8, $0x0404040400000000
 DATA tables<>+8(SB)/8, $0x0c0c0c0c08080808
@@ -423,375 +427,370 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	FMOVQ 272(R0), F13
 	FMOVQ 288(R0), F14
 	FMOVQ 320(R0), F15
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F16
-	FMOVQ 368(R0), F17
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F18
-	FMOVQ 16(R3), F19
-	FMOVQ 32(R3), F20
-	FMOVQ 48(R3), F21
+	FMOVQ (R5), F16
+	FMOVQ 16(R5), F17
+	FMOVQ 32(R5), F18
+	FMOVQ 48(R5), F19
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
-	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
-	FMOVD F22, R5
-	CBNZ  R5, slowblock
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa55 // fabs v21.4s, v18.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa75 // fabs v21.4s, v19.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4eaa3694 // cmgt v20.4s, v20.4s, v10.4s
+	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
+	FMOVD F20, R6
+	CBNZ  R6, slowblock
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
 	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD  $0x4e20d679 // fadd v25.4s, v19.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V18.S4, V19.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V18.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V22.S4, V18.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F26
-	VFMLA V5.S4, V18.S4, V22.S4
-	VFMLA V5.S4, V25.S4, V26.S4
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F26
-	VFMLA V24.S4, V18.S4, V22.S4
-	VFMLA V27.S4, V25.S4, V26.S4
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V18.B16
-	VTBL  V6.B16, [V23.B16], V25.B16
-	FMOVQ 192(R0), F22
-	FMOVQ 192(R0), F26
-	VBIT  V7.B16, V18.B16, V22.B16
-	VBIT  V7.B16, V25.B16, V26.B16
-	VTBL  V22.B16, [V8.B16], V18.B16
-	VTBL  V26.B16, [V8.B16], V22.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V23.S4, V22.S4, V19.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	VFMLA V27.S4, V19.S4, V19.S4
-	FMOVQ F18, (R2)
-	FMOVQ F19, 16(R2)
-	WORD  $0x4e20d692 // fadd v18.4s, v20.4s, v0.4s
-	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
+	WORD  $0x4e20d67b // fadd v27.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
 	FMOVQ 64(R0), F21
-	VFMLA V1.S4, V18.S4, V19.S4
-	VFMLA V1.S4, V23.S4, V21.S4
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V16.S4, V19.S4
+	VFMLA V1.S4, V17.S4, V21.S4
+	VFMLA V1.S4, V18.S4, V23.S4
+	VFMLA V1.S4, V27.S4, V25.S4
 	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d73a // fsub v26.4s, v25.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V20.S4, V18.S4
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V20.S4, V18.S4
-	VFMLS V4.S4, V22.S4, V23.S4
+	VFMLS V3.S4, V20.S4, V16.S4
+	VFMLS V3.S4, V22.S4, V17.S4
+	VFMLS V3.S4, V24.S4, V18.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
 	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V18.S4, V20.S4
-	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V5.S4, V16.S4, V20.S4
+	VFMLA V5.S4, V17.S4, V24.S4
+	VFMLA V5.S4, V18.S4, V28.S4
+	VFMLA V5.S4, V27.S4, V30.S4
 	FMOVQ 144(R0), F22
-	FMOVQ 144(R0), F25
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 	FMOVQ 160(R0), F20
 	FMOVQ 160(R0), F24
-	VFMLA V22.S4, V18.S4, V20.S4
-	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
 	FMOVQ 176(R0), F22
-	FMOVQ 176(R0), F25
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V18.B16
-	VTBL  V6.B16, [V21.B16], V23.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V18.B16
+	VTBL  V6.B16, [V23.B16], V24.B16
+	VTBL  V6.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
 	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V7.B16, V16.B16, V17.B16
 	VBIT  V7.B16, V18.B16, V20.B16
-	VBIT  V7.B16, V23.B16, V24.B16
-	VTBL  V20.B16, [V8.B16], V18.B16
-	VTBL  V24.B16, [V8.B16], V20.B16
+	VBIT  V7.B16, V24.B16, V27.B16
+	VBIT  V7.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VTBL  V20.B16, [V8.B16], V17.B16
+	VTBL  V27.B16, [V8.B16], V18.B16
+	VTBL  V30.B16, [V8.B16], V20.B16
 	VSHL  $21, V19.S4, V19.S4
 	VSHL  $21, V21.S4, V21.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V21.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V18.S4, V18.S4
-	VFMLA V25.S4, V19.S4, V19.S4
-	FMOVQ F18, 32(R2)
-	FMOVQ F19, 48(R2)
-	ADD   $64, R2, R2
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	FMOVQ F16, (R3)
+	FMOVQ F17, 16(R3)
+	FMOVQ F18, 32(R3)
+	FMOVQ F19, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V16.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V16.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R5
-	CBNZ  R5, slowvector
-	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+	WORD  $0x4ea0fa11 // fabs v17.4s, v16.4s
+	WORD  $0x4eaa3631 // cmgt v17.4s, v17.4s, v10.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R6
+	CBNZ  R6, slowvector
+	WORD  $0x4e20d612 // fadd v18.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VTBL  V6.B16, [V16.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V16.S4, V17.S4, V16.S4
+	VFMLA V19.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V16.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V16.S[0], (R6)
 
 partdone2:
 nextvector:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	ADD   $16, R2, R2
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	FMOVQ F16, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V16.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V16.S[0]
 
 partdone3:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V16.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V16.S[0], (R6)
 
 partdone4:
 	JMP nextvector
@@ -1713,9 +1712,9 @@ TEXT ·powNEON(SB), NOSPLIT, $0-32
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 784(R0), F0
-	FMOVQ (R1), F1
-	FMOVQ 320(R0), F2
-	FMOVQ 384(R0), F3
+	FMOVQ 384(R0), F1
+	FMOVQ (R1), F2
+	FMOVQ 320(R0), F3
 	FMOVQ 640(R0), F4
 	FMOVQ 656(R0), F5
 	FMOVQ 672(R0), F6
@@ -1756,12 +1755,12 @@ block:
 	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
-	VTBL  V1.B16, [V14.B16], V17.B16
+	VTBL  V2.B16, [V16.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V17.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 304(R0), F21
-	VBIT  V2.B16, V16.B16, V14.B16
-	VBIT  V2.B16, V17.B16, V21.B16
+	VBIT  V3.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V17.B16, V21.B16
 	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
 	VTBL  V21.B16, [V28.B16, V29.B16], V22.B16
 	FMOVQ 432(R0), F17
@@ -1862,12 +1861,12 @@ block:
 	FMOVQ 80(R0), F21
 	VFMLA V18.S4, V14.S4, V15.S4
 	VFMLA V21.S4, V20.S4, V16.S4
-	VTBL  V1.B16, [V13.B16], V18.B16
-	VTBL  V1.B16, [V17.B16], V21.B16
+	VTBL  V2.B16, [V13.B16], V18.B16
+	VTBL  V2.B16, [V17.B16], V21.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 304(R0), F20
-	VBIT  V2.B16, V18.B16, V14.B16
-	VBIT  V2.B16, V21.B16, V20.B16
+	VBIT  V3.B16, V18.B16, V14.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 208(R1), (F30, F31)
 	FLDPQ 208(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
@@ -1951,9 +1950,9 @@ partdone1:
 	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V14.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V16.B16
 	FMOVQ 304(R0), F14
-	VBIT  V2.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V16.B16, V14.B16
 	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
 	FMOVQ 432(R0), F17
 	VFMLA V16.S4, V15.S4, V17.S4
@@ -2007,9 +2006,9 @@ partdone1:
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	FMOVQ 80(R0), F15
 	VFMLA V15.S4, V14.S4, V13.S4
-	VTBL  V1.B16, [V17.B16], V15.B16
+	VTBL  V2.B16, [V17.B16], V15.B16
 	FMOVQ 304(R0), F14
-	VBIT  V2.B16, V15.B16, V14.B16
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R1), (F30, F31)
@@ -2084,9 +2083,9 @@ slow:
 	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V17.B16
+	VTBL  V2.B16, [V15.B16], V17.B16
 	FMOVQ 304(R0), F15
-	VBIT  V2.B16, V17.B16, V15.B16
+	VBIT  V3.B16, V17.B16, V15.B16
 	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
 	FMOVQ 432(R0), F18
 	VFMLA V17.S4, V16.S4, V18.S4
@@ -2140,9 +2139,9 @@ slow:
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	FMOVQ 80(R0), F17
 	VFMLA V17.S4, V16.S4, V15.S4
-	VTBL  V1.B16, [V18.B16], V17.B16
+	VTBL  V2.B16, [V18.B16], V17.B16
 	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2155,7 +2154,7 @@ slow:
 	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
 	VSHL  $23, V15.S4, V19.S4
 	VADD  V19.S4, V18.S4, V19.S4
-	VUMIN V3.S4, V19.S4, V20.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V19.B16
@@ -2179,19 +2178,15 @@ slow:
 	VBIF  V15.B16, V20.B16, V16.B16
 	FMOVQ 944(R0), F15
 	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	VMOVI $0, V15.B16
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
 	VMOVI $0, V14.B16
 	VCMEQ V14.S4, V13.S4, V14.S4
 	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V16.B16, V3.B16, V17.B16
+	VAND  V16.B16, V1.B16, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V3.S4, V13.S4, V14.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R0), F18
-	VBIT  V16.B16, V17.B16, V18.B16
-	VBIT  V14.B16, V18.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R6), F14
@@ -2199,14 +2194,14 @@ slow:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V15.B16, V14.B16
 	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
-	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
 	VORR  V13.B16, V12.B16, V12.B16
 	FMOVQ 368(R0), F13
 	VBIF  V12.B16, V14.B16, V13.B16
@@ -2255,9 +2250,9 @@ partdone3:
 	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V17.B16
+	VTBL  V2.B16, [V15.B16], V17.B16
 	FMOVQ 304(R0), F15
-	VBIT  V2.B16, V17.B16, V15.B16
+	VBIT  V3.B16, V17.B16, V15.B16
 	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
 	FMOVQ 432(R0), F18
 	VFMLA V17.S4, V16.S4, V18.S4
@@ -2311,9 +2306,9 @@ partdone3:
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	FMOVQ 80(R0), F17
 	VFMLA V17.S4, V16.S4, V15.S4
-	VTBL  V1.B16, [V18.B16], V17.B16
+	VTBL  V2.B16, [V18.B16], V17.B16
 	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2326,7 +2321,7 @@ partdone3:
 	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
 	VSHL  $23, V15.S4, V19.S4
 	VADD  V19.S4, V18.S4, V19.S4
-	VUMIN V3.S4, V19.S4, V20.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V19.B16
@@ -2350,19 +2345,15 @@ partdone3:
 	VBIF  V15.B16, V20.B16, V16.B16
 	FMOVQ 944(R0), F15
 	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	VMOVI $0, V15.B16
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
 	VMOVI $0, V14.B16
 	VCMEQ V14.S4, V13.S4, V14.S4
 	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V16.B16, V3.B16, V17.B16
+	VAND  V16.B16, V1.B16, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V3.S4, V13.S4, V14.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R0), F18
-	VBIT  V16.B16, V17.B16, V18.B16
-	VBIT  V14.B16, V18.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R6), F14
@@ -2370,14 +2361,14 @@ partdone3:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V15.B16, V14.B16
 	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
-	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
 	VORR  V13.B16, V12.B16, V12.B16
 	FMOVQ 368(R0), F13
 	VBIF  V12.B16, V14.B16, V13.B16
@@ -2411,8 +2402,8 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	FMOVQ 784(R1), F3
 	FMOVQ 80(R1), F4
 	FMOVQ 1088(R1), F5
-	FMOVQ 608(R1), F6
-	FMOVQ 384(R1), F7
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
 	FMOVQ 64(R1), F10
@@ -2434,16 +2425,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F22
+	FMOVQ (R5), F23
 	FMOVQ (R6), F17
-	FMOVQ 16(R5), F24
+	FMOVQ 16(R5), F21
 	FMOVQ 16(R6), F25
 	FMOVS 20(R7), F18
 	VDUP  V18.S[0], V18.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fad3 // fabs v19.4s, v22.4s
-	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
+	WORD  $0x4ea0faf3 // fabs v19.4s, v23.4s
+	WORD  $0x4ea0fab4 // fabs v20.4s, v21.4s
 	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
 	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
 	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
@@ -2461,18 +2452,18 @@ block:
 	CBNZ  R9, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V22.B16, V18.B16
-	VORR V6.B16, V24.B16, V19.B16
+	VORR V7.B16, V23.B16, V18.B16
+	VORR V7.B16, V21.B16, V19.B16
 	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
 	WORD $0x4ea8d67b // fsub v27.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F26
-	FMOVQ 64(R1), F21
+	FMOVQ 64(R1), F24
 	VFMLA V9.S4, V18.S4, V26.S4
-	VFMLA V9.S4, V27.S4, V21.S4
+	VFMLA V9.S4, V27.S4, V24.S4
 	WORD  $0x4eaad753 // fsub v19.4s, v26.4s, v10.4s
-	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+	WORD  $0x4eaad714 // fsub v20.4s, v24.4s, v10.4s
 
 	// r = c - n ln2
 	VFMLS V4.S4, V19.S4, V18.S4
@@ -2481,103 +2472,101 @@ block:
 	VFMLS V11.S4, V20.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F22
 	FMOVQ 128(R1), F28
-	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V18.S4, V22.S4
 	VFMLA V12.S4, V27.S4, V28.S4
 	FMOVQ 144(R1), F19
 	FMOVQ 144(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V22.S4, V18.S4, V19.S4
 	VFMLA V28.S4, V27.S4, V20.S4
-	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F22
 	FMOVQ 160(R1), F28
-	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V18.S4, V22.S4
 	VFMLA V20.S4, V27.S4, V28.S4
 	FMOVQ 176(R1), F19
 	FMOVQ 176(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V22.S4, V18.S4, V19.S4
 	VFMLA V28.S4, V27.S4, V20.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V26.B16], V27.B16
-	VTBL  V0.B16, [V21.B16], V29.B16
-	FMOVQ 192(R1), F23
+	VTBL  V0.B16, [V24.B16], V29.B16
+	FMOVQ 192(R1), F22
 	FMOVQ 192(R1), F18
 	FMOVQ 208(R1), F28
 	FMOVQ 208(R1), F30
-	VBIT  V28.B16, V27.B16, V23.B16
+	VBIT  V28.B16, V27.B16, V22.B16
 	VBIT  V30.B16, V29.B16, V18.B16
 	FMOVQ 16(R0), F28
 	FMOVQ 16(R0), F27
-	VTBL  V23.B16, [V28.B16], V23.B16
+	VTBL  V22.B16, [V28.B16], V22.B16
 	VTBL  V18.B16, [V27.B16], V18.B16
 	VSHL  $21, V26.S4, V26.S4
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V26.S4, V23.S4, V23.S4
-	VADD  V21.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V23.S4, V23.S4
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V26.S4, V22.S4, V22.S4
+	VADD  V24.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V22.S4, V22.S4
 	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d6d3 // fadd v19.4s, v22.4s, v1.4s
 	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
 	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
 	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
-	WORD  $0x6e34de5a // fmul v26.4s, v18.4s, v20.4s
+	WORD  $0x6e33ded8 // fmul v24.4s, v22.4s, v19.4s
+	WORD  $0x6e34de5b // fmul v27.4s, v18.4s, v20.4s
 	VSHL  $2, V17.S4, V17.S4
 	VSHL  $2, V25.S4, V25.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V17.B16, V28.B16
-	VAND V6.B16, V25.B16, V27.B16
-	VEOR V22.B16, V28.B16, V22.B16
-	VEOR V24.B16, V27.B16, V27.B16
-	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
-	WORD $0x4ea0ab7c // cmlt v28.4s, v27.4s, #0
-	VBIT V24.B16, V21.B16, V19.B16
-	VBIT V28.B16, V26.B16, V20.B16
+	VAND V7.B16, V17.B16, V28.B16
+	VAND V7.B16, V25.B16, V26.B16
+	VEOR V23.B16, V28.B16, V23.B16
+	VEOR V21.B16, V26.B16, V21.B16
+	WORD $0x4ea0aafa // cmlt v26.4s, v23.4s, #0
+	WORD $0x4ea0aabc // cmlt v28.4s, v21.4s, #0
+	VBIT V26.B16, V24.B16, V19.B16
+	VBIT V28.B16, V27.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F21
-	FMOVQ 976(R1), F26
-	VFMLA V13.S4, V23.S4, V21.S4
-	VFMLA V13.S4, V18.S4, V26.S4
-	FMOVQ 992(R1), F24
+	FMOVQ 976(R1), F24
+	FMOVQ 976(R1), F27
+	VFMLA V13.S4, V22.S4, V24.S4
+	VFMLA V13.S4, V18.S4, V27.S4
+	FMOVQ 992(R1), F26
 	FMOVQ 992(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1008(R1), F21
-	FMOVQ 1008(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1024(R1), F24
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1008(R1), F24
+	FMOVQ 1008(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	FMOVQ 1024(R1), F26
 	FMOVQ 1024(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1040(R1), F21
-	FMOVQ 1040(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1056(R1), F24
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1040(R1), F24
+	FMOVQ 1040(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	FMOVQ 1056(R1), F26
 	FMOVQ 1056(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1072(R1), F21
-	FMOVQ 1072(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	WORD  $0x6e3ade58 // fmul v24.4s, v18.4s, v26.4s
-	VFMLA V21.S4, V23.S4, V23.S4
-	VFMLA V24.S4, V18.S4, V18.S4
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1072(R1), F24
+	FMOVQ 1072(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	WORD  $0x6e38ded8 // fmul v24.4s, v22.4s, v24.4s
+	WORD  $0x6e3bde5a // fmul v26.4s, v18.4s, v27.4s
+	VFMLA V24.S4, V22.S4, V22.S4
+	VFMLA V26.S4, V18.S4, V18.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
-	WORD  $0x4ea0cb7c // fcmgt v28.4s, v27.4s, #0.0
-	VMOVI $0, V26.B16
-	VMOVI $0, V21.B16
-	VBIT  V24.B16, V22.B16, V26.B16
-	VBIT  V28.B16, V27.B16, V21.B16
-	WORD  $0x4e3ad6f6 // fadd v22.4s, v23.4s, v26.4s
+	WORD  $0x4ea0cafa // fcmgt v26.4s, v23.4s, #0.0
+	WORD  $0x4ea0cab8 // fcmgt v24.4s, v21.4s, #0.0
+	VAND  V26.B16, V23.B16, V23.B16
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
 	FMOVS 16(R7), F23
 	FMOVS 16(R7), F21
@@ -2596,33 +2585,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_345
+	BGE  focusnot0_415
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone345
+	JMP  focusdone415
 
-focusnot0_345:
+focusnot0_415:
 	CMP   $2, R8
-	BGE   focusnot1_345
+	BGE   focusnot1_415
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone345
+	JMP   focusdone415
 
-focusnot1_345:
+focusnot1_415:
 	CMP $3, R8
-	BGE focusnot2_345
-	JMP focusdone345
+	BGE focusnot2_415
+	JMP focusdone415
 
-focusnot2_345:
+focusnot2_415:
 	CMP  $4, R8
-	BGE  focusnot3_345
+	BGE  focusnot3_415
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone345
+	JMP  focusdone415
 
-focusnot3_345:
+focusnot3_415:
 	CMP   $5, R8
-	BGE   focusnot4_345
+	BGE   focusnot4_415
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -2637,11 +2626,11 @@ focusnot3_345:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone345
+	JMP   focusdone415
 
-focusnot4_345:
+focusnot4_415:
 	CMP   $6, R8
-	BGE   focusnot5_345
+	BGE   focusnot5_415
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -2662,11 +2651,11 @@ focusnot4_345:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone345
+	JMP   focusdone415
 
-focusnot5_345:
+focusnot5_415:
 	CMP   $7, R8
-	BGE   focusnot6_345
+	BGE   focusnot6_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2679,11 +2668,11 @@ focusnot5_345:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone345
+	JMP   focusdone415
 
-focusnot6_345:
+focusnot6_415:
 	CMP   $8, R8
-	BGE   focusnot7_345
+	BGE   focusnot7_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2696,11 +2685,11 @@ focusnot6_345:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone345
+	JMP   focusdone415
 
-focusnot7_345:
+focusnot7_415:
 	CMP   $9, R8
-	BGE   focusnot8_345
+	BGE   focusnot8_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2723,9 +2712,9 @@ focusnot7_345:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone345
+	JMP   focusdone415
 
-focusnot8_345:
+focusnot8_415:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -2930,7 +2919,7 @@ focusnot8_345:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone345:
+focusdone415:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3008,7 +2997,7 @@ partdone2:
 	CBNZ  R9, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
+	VORR V7.B16, V17.B16, V19.B16
 	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -3046,7 +3035,7 @@ partdone2:
 	VSHL  $2, V18.S4, V18.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V18.B16, V21.B16
+	VAND V7.B16, V18.B16, V21.B16
 	VEOR V17.B16, V21.B16, V17.B16
 	WORD $0x4ea0aa35 // cmlt v21.4s, v17.4s, #0
 	VBIT V21.B16, V19.B16, V22.B16
@@ -3071,9 +3060,8 @@ partdone2:
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
-	VMOVI $0, V21.B16
-	VBIT  V19.B16, V17.B16, V21.B16
-	WORD  $0x4e35d691 // fadd v17.4s, v20.4s, v21.4s
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
 	FMOVS 16(R7), F19
 	VDUP  V19.S[0], V20.S4
 	FMOVS 12(R7), F19
@@ -3084,30 +3072,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_346
+	BGE  focusnot0_416
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone346
+	JMP  focusdone416
 
-focusnot0_346:
+focusnot0_416:
 	CMP   $2, R8
-	BGE   focusnot1_346
+	BGE   focusnot1_416
 	FMOVQ 224(R1), F22
-	JMP   focusdone346
+	JMP   focusdone416
 
-focusnot1_346:
+focusnot1_416:
 	CMP $3, R8
-	BGE focusnot2_346
-	JMP focusdone346
+	BGE focusnot2_416
+	JMP focusdone416
 
-focusnot2_346:
+focusnot2_416:
 	CMP  $4, R8
-	BGE  focusnot3_346
+	BGE  focusnot3_416
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone346
+	JMP  focusdone416
 
-focusnot3_346:
+focusnot3_416:
 	CMP   $5, R8
-	BGE   focusnot4_346
+	BGE   focusnot4_416
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3115,11 +3103,11 @@ focusnot3_346:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone346
+	JMP   focusdone416
 
-focusnot4_346:
+focusnot4_416:
 	CMP   $6, R8
-	BGE   focusnot5_346
+	BGE   focusnot5_416
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3130,33 +3118,33 @@ focusnot4_346:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone346
+	JMP   focusdone416
 
-focusnot5_346:
+focusnot5_416:
 	CMP   $7, R8
-	BGE   focusnot6_346
+	BGE   focusnot6_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone346
+	JMP   focusdone416
 
-focusnot6_346:
+focusnot6_416:
 	CMP   $8, R8
-	BGE   focusnot7_346
+	BGE   focusnot7_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone346
+	JMP   focusdone416
 
-focusnot7_346:
+focusnot7_416:
 	CMP   $9, R8
-	BGE   focusnot8_346
+	BGE   focusnot8_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3168,9 +3156,9 @@ focusnot7_346:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone346
+	JMP   focusdone416
 
-focusnot8_346:
+focusnot8_416:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -3274,7 +3262,7 @@ focusnot8_346:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone346:
+focusdone416:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -3313,8 +3301,8 @@ otherblock:
 	FMOVQ 16(R6), F22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V19.B16, V18.B16
-	VORR V6.B16, V27.B16, V20.B16
+	VORR V7.B16, V19.B16, V18.B16
+	VORR V7.B16, V27.B16, V20.B16
 	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
 	WORD $0x4ea8d69a // fsub v26.4s, v20.4s, v8.4s
 
@@ -3450,33 +3438,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_347
+	BGE  focusnot0_417
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone347
+	JMP  focusdone417
 
-focusnot0_347:
+focusnot0_417:
 	CMP   $2, R8
-	BGE   focusnot1_347
+	BGE   focusnot1_417
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone347
+	JMP   focusdone417
 
-focusnot1_347:
+focusnot1_417:
 	CMP $3, R8
-	BGE focusnot2_347
-	JMP focusdone347
+	BGE focusnot2_417
+	JMP focusdone417
 
-focusnot2_347:
+focusnot2_417:
 	CMP  $4, R8
-	BGE  focusnot3_347
+	BGE  focusnot3_417
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone347
+	JMP  focusdone417
 
-focusnot3_347:
+focusnot3_417:
 	CMP   $5, R8
-	BGE   focusnot4_347
+	BGE   focusnot4_417
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -3491,11 +3479,11 @@ focusnot3_347:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone347
+	JMP   focusdone417
 
-focusnot4_347:
+focusnot4_417:
 	CMP   $6, R8
-	BGE   focusnot5_347
+	BGE   focusnot5_417
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -3516,11 +3504,11 @@ focusnot4_347:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone347
+	JMP   focusdone417
 
-focusnot5_347:
+focusnot5_417:
 	CMP   $7, R8
-	BGE   focusnot6_347
+	BGE   focusnot6_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3533,11 +3521,11 @@ focusnot5_347:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone347
+	JMP   focusdone417
 
-focusnot6_347:
+focusnot6_417:
 	CMP   $8, R8
-	BGE   focusnot7_347
+	BGE   focusnot7_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3550,11 +3538,11 @@ focusnot6_347:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone347
+	JMP   focusdone417
 
-focusnot7_347:
+focusnot7_417:
 	CMP   $9, R8
-	BGE   focusnot8_347
+	BGE   focusnot8_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3577,9 +3565,9 @@ focusnot7_347:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone347
+	JMP   focusdone417
 
-focusnot8_347:
+focusnot8_417:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -3784,7 +3772,7 @@ focusnot8_347:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone347:
+focusdone417:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3796,7 +3784,7 @@ focusdone347:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
+	VORR V7.B16, V17.B16, V19.B16
 	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -3873,30 +3861,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_348
+	BGE  focusnot0_418
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone348
+	JMP  focusdone418
 
-focusnot0_348:
+focusnot0_418:
 	CMP   $2, R8
-	BGE   focusnot1_348
+	BGE   focusnot1_418
 	FMOVQ 224(R1), F22
-	JMP   focusdone348
+	JMP   focusdone418
 
-focusnot1_348:
+focusnot1_418:
 	CMP $3, R8
-	BGE focusnot2_348
-	JMP focusdone348
+	BGE focusnot2_418
+	JMP focusdone418
 
-focusnot2_348:
+focusnot2_418:
 	CMP  $4, R8
-	BGE  focusnot3_348
+	BGE  focusnot3_418
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone348
+	JMP  focusdone418
 
-focusnot3_348:
+focusnot3_418:
 	CMP   $5, R8
-	BGE   focusnot4_348
+	BGE   focusnot4_418
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3904,11 +3892,11 @@ focusnot3_348:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone348
+	JMP   focusdone418
 
-focusnot4_348:
+focusnot4_418:
 	CMP   $6, R8
-	BGE   focusnot5_348
+	BGE   focusnot5_418
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3919,33 +3907,33 @@ focusnot4_348:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone348
+	JMP   focusdone418
 
-focusnot5_348:
+focusnot5_418:
 	CMP   $7, R8
-	BGE   focusnot6_348
+	BGE   focusnot6_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone348
+	JMP   focusdone418
 
-focusnot6_348:
+focusnot6_418:
 	CMP   $8, R8
-	BGE   focusnot7_348
+	BGE   focusnot7_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone348
+	JMP   focusdone418
 
-focusnot7_348:
+focusnot7_418:
 	CMP   $9, R8
-	BGE   focusnot8_348
+	BGE   focusnot8_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3957,9 +3945,9 @@ focusnot7_348:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone348
+	JMP   focusdone418
 
-focusnot8_348:
+focusnot8_418:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4063,7 +4051,7 @@ focusnot8_348:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone348:
+focusdone418:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -4094,7 +4082,7 @@ slow:
 	FMOVQ (R6), F18
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
+	VORR  V7.B16, V17.B16, V19.B16
 	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
 	FMOVQ 240(R1), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
@@ -4203,30 +4191,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_349
+	BGE  focusnot0_419
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone349
+	JMP  focusdone419
 
-focusnot0_349:
+focusnot0_419:
 	CMP   $2, R8
-	BGE   focusnot1_349
+	BGE   focusnot1_419
 	FMOVQ 224(R1), F17
-	JMP   focusdone349
+	JMP   focusdone419
 
-focusnot1_349:
+focusnot1_419:
 	CMP $3, R8
-	BGE focusnot2_349
-	JMP focusdone349
+	BGE focusnot2_419
+	JMP focusdone419
 
-focusnot2_349:
+focusnot2_419:
 	CMP  $4, R8
-	BGE  focusnot3_349
+	BGE  focusnot3_419
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone349
+	JMP  focusdone419
 
-focusnot3_349:
+focusnot3_419:
 	CMP   $5, R8
-	BGE   focusnot4_349
+	BGE   focusnot4_419
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4234,11 +4222,11 @@ focusnot3_349:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone349
+	JMP   focusdone419
 
-focusnot4_349:
+focusnot4_419:
 	CMP   $6, R8
-	BGE   focusnot5_349
+	BGE   focusnot5_419
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4249,33 +4237,33 @@ focusnot4_349:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone349
+	JMP   focusdone419
 
-focusnot5_349:
+focusnot5_419:
 	CMP   $7, R8
-	BGE   focusnot6_349
+	BGE   focusnot6_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone349
+	JMP   focusdone419
 
-focusnot6_349:
+focusnot6_419:
 	CMP   $8, R8
-	BGE   focusnot7_349
+	BGE   focusnot7_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone349
+	JMP   focusdone419
 
-focusnot7_349:
+focusnot7_419:
 	CMP   $9, R8
-	BGE   focusnot8_349
+	BGE   focusnot8_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4287,9 +4275,9 @@ focusnot7_349:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone349
+	JMP   focusdone419
 
-focusnot8_349:
+focusnot8_419:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -4387,7 +4375,7 @@ focusnot8_349:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V7.S4, V26.S4, V27.S4
+	VUMIN V6.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -4411,39 +4399,35 @@ focusnot8_349:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V7.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V7.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V6.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534f4 // cmgt v20.4s, v7.4s, v21.4s
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R10), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea736b3 // cmgt v19.4s, v21.4s, v7.4s
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone349:
+focusdone419:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4501,7 +4485,7 @@ partone6:
 
 partdone6:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
+	VORR  V7.B16, V17.B16, V19.B16
 	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
 	FMOVQ 240(R1), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
@@ -4610,30 +4594,30 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_350
+	BGE  focusnot0_420
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone350
+	JMP  focusdone420
 
-focusnot0_350:
+focusnot0_420:
 	CMP   $2, R8
-	BGE   focusnot1_350
+	BGE   focusnot1_420
 	FMOVQ 224(R1), F17
-	JMP   focusdone350
+	JMP   focusdone420
 
-focusnot1_350:
+focusnot1_420:
 	CMP $3, R8
-	BGE focusnot2_350
-	JMP focusdone350
+	BGE focusnot2_420
+	JMP focusdone420
 
-focusnot2_350:
+focusnot2_420:
 	CMP  $4, R8
-	BGE  focusnot3_350
+	BGE  focusnot3_420
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone350
+	JMP  focusdone420
 
-focusnot3_350:
+focusnot3_420:
 	CMP   $5, R8
-	BGE   focusnot4_350
+	BGE   focusnot4_420
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4641,11 +4625,11 @@ focusnot3_350:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone350
+	JMP   focusdone420
 
-focusnot4_350:
+focusnot4_420:
 	CMP   $6, R8
-	BGE   focusnot5_350
+	BGE   focusnot5_420
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4656,33 +4640,33 @@ focusnot4_350:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone350
+	JMP   focusdone420
 
-focusnot5_350:
+focusnot5_420:
 	CMP   $7, R8
-	BGE   focusnot6_350
+	BGE   focusnot6_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone350
+	JMP   focusdone420
 
-focusnot6_350:
+focusnot6_420:
 	CMP   $8, R8
-	BGE   focusnot7_350
+	BGE   focusnot7_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone350
+	JMP   focusdone420
 
-focusnot7_350:
+focusnot7_420:
 	CMP   $9, R8
-	BGE   focusnot8_350
+	BGE   focusnot8_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4694,9 +4678,9 @@ focusnot7_350:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone350
+	JMP   focusdone420
 
-focusnot8_350:
+focusnot8_420:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4794,7 +4778,7 @@ focusnot8_350:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V7.S4, V26.S4, V27.S4
+	VUMIN V6.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -4818,39 +4802,35 @@ focusnot8_350:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V7.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V7.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V6.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534f4 // cmgt v20.4s, v7.4s, v21.4s
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R9), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea736b3 // cmgt v19.4s, v21.4s, v7.4s
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone350:
+focusdone420:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4906,16 +4886,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F15
+	FMOVQ (R6), F17
 	FMOVQ (R7), F12
-	FMOVQ 16(R6), F16
-	FMOVQ 16(R7), F17
+	FMOVQ 16(R6), F14
+	FMOVQ 16(R7), F16
 	FMOVS 20(R8), F10
 	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9eb // fabs v11.4s, v15.4s
-	WORD  $0x4ea0fa0d // fabs v13.4s, v16.4s
+	WORD  $0x4ea0fa2b // fabs v11.4s, v17.4s
+	WORD  $0x4ea0f9cd // fabs v13.4s, v14.4s
 	WORD  $0x4ead656b // smax v11.4s, v11.4s, v13.4s
 	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4925,7 +4905,7 @@ block:
 	// any target but 0 and 1? y - y^2 is 0 for these
 	VMOV  V12.B16, V10.B16
 	VFMLS V10.S4, V10.S4, V10.S4
-	VMOV  V17.B16, V11.B16
+	VMOV  V16.B16, V11.B16
 	VFMLS V11.S4, V11.S4, V11.S4
 	VORR  V11.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4933,136 +4913,134 @@ block:
 	CBNZ  R11, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V15.B16, V11.B16
-	VORR V6.B16, V16.B16, V10.B16
+	VORR V6.B16, V17.B16, V11.B16
+	VORR V6.B16, V14.B16, V10.B16
 	WORD $0x4ea8d56d // fsub v13.4s, v11.4s, v8.4s
 	WORD $0x4ea8d554 // fsub v20.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F14
+	FMOVQ 64(R1), F18
 	VFMLA V9.S4, V13.S4, V19.S4
-	VFMLA V9.S4, V20.S4, V14.S4
+	VFMLA V9.S4, V20.S4, V18.S4
 	FMOVQ 64(R1), F10
 	FMOVQ 64(R1), F11
 	WORD  $0x4eaad66a // fsub v10.4s, v19.4s, v10.4s
-	WORD  $0x4eabd5d2 // fsub v18.4s, v14.4s, v11.4s
+	WORD  $0x4eabd64f // fsub v15.4s, v18.4s, v11.4s
 
 	// r = c - n ln2
 	VFMLS V5.S4, V10.S4, V13.S4
-	VFMLS V5.S4, V18.S4, V20.S4
+	VFMLS V5.S4, V15.S4, V20.S4
 	FMOVQ 96(R1), F11
 	FMOVQ 96(R1), F21
 	VFMLS V11.S4, V10.S4, V13.S4
-	VFMLS V21.S4, V18.S4, V20.S4
+	VFMLS V21.S4, V15.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F15
 	FMOVQ 128(R1), F21
 	FMOVQ 112(R1), F10
 	FMOVQ 112(R1), F11
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 144(R1), F10
 	FMOVQ 144(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
-	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F15
 	FMOVQ 160(R1), F21
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 176(R1), F10
 	FMOVQ 176(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V19.B16], V20.B16
-	VTBL  V0.B16, [V14.B16], V22.B16
-	FMOVQ 192(R1), F18
+	VTBL  V0.B16, [V18.B16], V22.B16
+	FMOVQ 192(R1), F15
 	FMOVQ 192(R1), F13
 	FMOVQ 208(R1), F21
 	FMOVQ 208(R1), F23
-	VBIT  V21.B16, V20.B16, V18.B16
+	VBIT  V21.B16, V20.B16, V15.B16
 	VBIT  V23.B16, V22.B16, V13.B16
 	FMOVQ 16(R0), F21
 	FMOVQ 16(R0), F20
-	VTBL  V18.B16, [V21.B16], V18.B16
+	VTBL  V15.B16, [V21.B16], V15.B16
 	VTBL  V13.B16, [V20.B16], V13.B16
 	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V14.S4, V13.S4, V13.S4
-	VFMLA V10.S4, V18.S4, V18.S4
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V18.S4, V13.S4, V13.S4
+	VFMLA V10.S4, V15.S4, V15.S4
 	VFMLA V11.S4, V13.S4, V13.S4
-	WORD  $0x4e21d64b // fadd v11.4s, v18.4s, v1.4s
+	WORD  $0x4e21d5eb // fadd v11.4s, v15.4s, v1.4s
 	WORD  $0x4e21d5aa // fadd v10.4s, v13.4s, v1.4s
-	WORD  $0x6e2bfc2e // fdiv v14.4s, v1.4s, v11.4s
-	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
-	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
-	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+	WORD  $0x6e2bfc33 // fdiv v19.4s, v1.4s, v11.4s
+	WORD  $0x6e2afc36 // fdiv v22.4s, v1.4s, v10.4s
+	WORD  $0x6e33ddeb // fmul v11.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddaa // fmul v10.4s, v13.4s, v22.4s
 	VSHL  $2, V12.S4, V12.S4
-	VSHL  $2, V17.S4, V20.S4
+	VSHL  $2, V16.S4, V20.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V12.B16, V19.B16
-	VAND V6.B16, V20.B16, V17.B16
-	VEOR V15.B16, V19.B16, V15.B16
-	VEOR V16.B16, V17.B16, V22.B16
-	WORD $0x4ea0a9f3 // cmlt v19.4s, v15.4s, #0
-	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
-	VMOV V14.B16, V16.B16
-	VBIT V19.B16, V11.B16, V16.B16
-	VMOV V21.B16, V17.B16
+	VAND V6.B16, V12.B16, V18.B16
+	VAND V6.B16, V20.B16, V16.B16
+	VEOR V17.B16, V18.B16, V18.B16
+	VEOR V14.B16, V16.B16, V14.B16
+	WORD $0x4ea0aa55 // cmlt v21.4s, v18.4s, #0
+	WORD $0x4ea0a9d7 // cmlt v23.4s, v14.4s, #0
+	VMOV V19.B16, V16.B16
+	VBIT V21.B16, V11.B16, V16.B16
+	VMOV V22.B16, V17.B16
 	VBIT V23.B16, V10.B16, V17.B16
-	VBIT V19.B16, V14.B16, V11.B16
-	VBIT V23.B16, V21.B16, V10.B16
+	VBIT V21.B16, V19.B16, V11.B16
+	VBIT V23.B16, V22.B16, V10.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F14
-	FMOVQ 976(R1), F21
-	FMOVQ 960(R1), F19
+	FMOVQ 976(R1), F19
+	FMOVQ 976(R1), F22
+	FMOVQ 960(R1), F21
 	FMOVQ 960(R1), F23
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 992(R1), F19
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 992(R1), F21
 	FMOVQ 992(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1008(R1), F14
-	FMOVQ 1008(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 1024(R1), F19
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1008(R1), F19
+	FMOVQ 1008(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1024(R1), F21
 	FMOVQ 1024(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1040(R1), F14
-	FMOVQ 1040(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 1056(R1), F19
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1040(R1), F19
+	FMOVQ 1040(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1056(R1), F21
 	FMOVQ 1056(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1072(R1), F14
-	FMOVQ 1072(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	WORD  $0x6e2ede4e // fmul v14.4s, v18.4s, v14.4s
-	WORD  $0x6e35ddb3 // fmul v19.4s, v13.4s, v21.4s
-	VFMLA V14.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1072(R1), F19
+	FMOVQ 1072(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	WORD  $0x6e33ddf3 // fmul v19.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddb5 // fmul v21.4s, v13.4s, v22.4s
+	VFMLA V19.S4, V15.S4, V15.S4
+	VFMLA V21.S4, V13.S4, V13.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
-	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
-	VMOVI $0, V21.B16
-	VMOVI $0, V14.B16
-	VBIT  V19.B16, V15.B16, V21.B16
-	VBIT  V23.B16, V22.B16, V14.B16
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
+	WORD $0x4ea0ca55 // fcmgt v21.4s, v18.4s, #0.0
+	WORD $0x4ea0c9d3 // fcmgt v19.4s, v14.4s, #0.0
+	VAND V21.B16, V18.B16, V18.B16
+	VAND V19.B16, V14.B16, V14.B16
+	WORD $0x4e32d5f2 // fadd v18.4s, v15.4s, v18.4s
+	WORD $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F13
@@ -5096,33 +5074,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_387
+	BGE  focusnot0_499
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone387
+	JMP  focusdone499
 
-focusnot0_387:
+focusnot0_499:
 	CMP   $2, R9
-	BGE   focusnot1_387
+	BGE   focusnot1_499
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone387
+	JMP   focusdone499
 
-focusnot1_387:
+focusnot1_499:
 	CMP $3, R9
-	BGE focusnot2_387
-	JMP focusdone387
+	BGE focusnot2_499
+	JMP focusdone499
 
-focusnot2_387:
+focusnot2_499:
 	CMP  $4, R9
-	BGE  focusnot3_387
+	BGE  focusnot3_499
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone387
+	JMP  focusdone499
 
-focusnot3_387:
+focusnot3_499:
 	CMP   $5, R9
-	BGE   focusnot4_387
+	BGE   focusnot4_499
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5137,11 +5115,11 @@ focusnot3_387:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone387
+	JMP   focusdone499
 
-focusnot4_387:
+focusnot4_499:
 	CMP   $6, R9
-	BGE   focusnot5_387
+	BGE   focusnot5_499
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5162,11 +5140,11 @@ focusnot4_387:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone387
+	JMP   focusdone499
 
-focusnot5_387:
+focusnot5_499:
 	CMP   $7, R9
-	BGE   focusnot6_387
+	BGE   focusnot6_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5179,11 +5157,11 @@ focusnot5_387:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone387
+	JMP   focusdone499
 
-focusnot6_387:
+focusnot6_499:
 	CMP   $8, R9
-	BGE   focusnot7_387
+	BGE   focusnot7_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5196,11 +5174,11 @@ focusnot6_387:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone387
+	JMP   focusdone499
 
-focusnot7_387:
+focusnot7_499:
 	CMP   $9, R9
-	BGE   focusnot8_387
+	BGE   focusnot8_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5223,9 +5201,9 @@ focusnot7_387:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone387
+	JMP   focusdone499
 
-focusnot8_387:
+focusnot8_499:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5436,7 +5414,7 @@ focusnot8_387:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone387:
+focusdone499:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5597,10 +5575,9 @@ partdone2:
 	VFMLA V11.S4, V15.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
-	VMOVI $0, V14.B16
-	VBIT  V11.B16, V13.B16, V14.B16
-	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	WORD $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
+	VAND V11.B16, V13.B16, V11.B16
+	WORD $0x4e2bd5ed // fadd v13.4s, v15.4s, v11.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F11
@@ -5620,30 +5597,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_388
+	BGE  focusnot0_500
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone388
+	JMP  focusdone500
 
-focusnot0_388:
+focusnot0_500:
 	CMP   $2, R9
-	BGE   focusnot1_388
+	BGE   focusnot1_500
 	FMOVQ 224(R1), F17
-	JMP   focusdone388
+	JMP   focusdone500
 
-focusnot1_388:
+focusnot1_500:
 	CMP $3, R9
-	BGE focusnot2_388
-	JMP focusdone388
+	BGE focusnot2_500
+	JMP focusdone500
 
-focusnot2_388:
+focusnot2_500:
 	CMP  $4, R9
-	BGE  focusnot3_388
+	BGE  focusnot3_500
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone388
+	JMP  focusdone500
 
-focusnot3_388:
+focusnot3_500:
 	CMP   $5, R9
-	BGE   focusnot4_388
+	BGE   focusnot4_500
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5651,11 +5628,11 @@ focusnot3_388:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone388
+	JMP   focusdone500
 
-focusnot4_388:
+focusnot4_500:
 	CMP   $6, R9
-	BGE   focusnot5_388
+	BGE   focusnot5_500
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5666,33 +5643,33 @@ focusnot4_388:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone388
+	JMP   focusdone500
 
-focusnot5_388:
+focusnot5_500:
 	CMP   $7, R9
-	BGE   focusnot6_388
+	BGE   focusnot6_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone388
+	JMP   focusdone500
 
-focusnot6_388:
+focusnot6_500:
 	CMP   $8, R9
-	BGE   focusnot7_388
+	BGE   focusnot7_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone388
+	JMP   focusdone500
 
-focusnot7_388:
+focusnot7_500:
 	CMP   $9, R9
-	BGE   focusnot8_388
+	BGE   focusnot8_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5704,9 +5681,9 @@ focusnot7_388:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone388
+	JMP   focusdone500
 
-focusnot8_388:
+focusnot8_500:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5813,7 +5790,7 @@ focusnot8_388:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone388:
+focusdone500:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -5873,21 +5850,21 @@ done:
 
 otherblock:
 	FMOVQ (R6), F10
-	FMOVQ (R7), F21
+	FMOVQ (R7), F18
 	FMOVQ 16(R6), F11
-	FMOVQ 16(R7), F27
+	FMOVQ 16(R7), F19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VORR V6.B16, V10.B16, V13.B16
 	VORR V6.B16, V11.B16, V12.B16
 	WORD $0x4ea8d5ae // fsub v14.4s, v13.4s, v8.4s
-	WORD $0x4ea8d592 // fsub v18.4s, v12.4s, v8.4s
+	WORD $0x4ea8d594 // fsub v20.4s, v12.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F17
 	FMOVQ 64(R1), F15
 	VFMLA V9.S4, V14.S4, V17.S4
-	VFMLA V9.S4, V18.S4, V15.S4
+	VFMLA V9.S4, V20.S4, V15.S4
 	FMOVQ 64(R1), F12
 	FMOVQ 64(R1), F13
 	WORD  $0x4eacd62c // fsub v12.4s, v17.4s, v12.4s
@@ -5895,119 +5872,119 @@ otherblock:
 
 	// r = c - n ln2
 	VFMLS V5.S4, V12.S4, V14.S4
-	VFMLS V5.S4, V16.S4, V18.S4
+	VFMLS V5.S4, V16.S4, V20.S4
 	FMOVQ 96(R1), F13
-	FMOVQ 96(R1), F19
+	FMOVQ 96(R1), F21
 	VFMLS V13.S4, V12.S4, V14.S4
-	VFMLS V19.S4, V16.S4, V18.S4
+	VFMLS V21.S4, V16.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R1), F16
-	FMOVQ 128(R1), F19
+	FMOVQ 128(R1), F21
 	FMOVQ 112(R1), F12
 	FMOVQ 112(R1), F13
 	VFMLA V12.S4, V14.S4, V16.S4
-	VFMLA V13.S4, V18.S4, V19.S4
+	VFMLA V13.S4, V20.S4, V21.S4
 	FMOVQ 144(R1), F12
 	FMOVQ 144(R1), F13
 	VFMLA V16.S4, V14.S4, V12.S4
-	VFMLA V19.S4, V18.S4, V13.S4
+	VFMLA V21.S4, V20.S4, V13.S4
 	FMOVQ 160(R1), F16
-	FMOVQ 160(R1), F19
+	FMOVQ 160(R1), F21
 	VFMLA V12.S4, V14.S4, V16.S4
-	VFMLA V13.S4, V18.S4, V19.S4
+	VFMLA V13.S4, V20.S4, V21.S4
 	FMOVQ 176(R1), F12
 	FMOVQ 176(R1), F13
 	VFMLA V16.S4, V14.S4, V12.S4
-	VFMLA V19.S4, V18.S4, V13.S4
+	VFMLA V21.S4, V20.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V17.B16], V18.B16
-	VTBL  V0.B16, [V15.B16], V20.B16
+	VTBL  V0.B16, [V17.B16], V20.B16
+	VTBL  V0.B16, [V15.B16], V22.B16
 	FMOVQ 192(R1), F16
 	FMOVQ 192(R1), F14
-	FMOVQ 208(R1), F19
-	FMOVQ 208(R1), F22
-	VBIT  V19.B16, V18.B16, V16.B16
-	VBIT  V22.B16, V20.B16, V14.B16
-	FMOVQ 16(R0), F19
-	FMOVQ 16(R0), F18
-	VTBL  V16.B16, [V19.B16], V16.B16
-	VTBL  V14.B16, [V18.B16], V14.B16
+	FMOVQ 208(R1), F21
+	FMOVQ 208(R1), F23
+	VBIT  V21.B16, V20.B16, V16.B16
+	VBIT  V23.B16, V22.B16, V14.B16
+	FMOVQ 16(R0), F21
+	FMOVQ 16(R0), F20
+	VTBL  V16.B16, [V21.B16], V16.B16
+	VTBL  V14.B16, [V20.B16], V14.B16
 	VSHL  $21, V17.S4, V17.S4
 	VSHL  $21, V15.S4, V15.S4
-	VADD  V17.S4, V16.S4, V20.S4
-	VADD  V15.S4, V14.S4, V24.S4
-	VFMLA V12.S4, V20.S4, V20.S4
-	VFMLA V13.S4, V24.S4, V24.S4
-	WORD  $0x4e21d68d // fadd v13.4s, v20.4s, v1.4s
-	WORD  $0x4e21d70c // fadd v12.4s, v24.4s, v1.4s
+	VADD  V17.S4, V16.S4, V22.S4
+	VADD  V15.S4, V14.S4, V25.S4
+	VFMLA V12.S4, V22.S4, V22.S4
+	VFMLA V13.S4, V25.S4, V25.S4
+	WORD  $0x4e21d6cd // fadd v13.4s, v22.4s, v1.4s
+	WORD  $0x4e21d72c // fadd v12.4s, v25.4s, v1.4s
 	WORD  $0x6e2dfc2e // fdiv v14.4s, v1.4s, v13.4s
 	WORD  $0x6e2cfc2f // fdiv v15.4s, v1.4s, v12.4s
-	WORD  $0x6e2ede9e // fmul v30.4s, v20.4s, v14.4s
-	WORD  $0x6e2fdf1c // fmul v28.4s, v24.4s, v15.4s
+	WORD  $0x6e2edede // fmul v30.4s, v22.4s, v14.4s
+	WORD  $0x6e2fdf3c // fmul v28.4s, v25.4s, v15.4s
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F12
 	FMOVQ 976(R1), F16
 	FMOVQ 960(R1), F13
 	FMOVQ 960(R1), F17
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
 	FMOVQ 992(R1), F13
 	FMOVQ 992(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
 	FMOVQ 1008(R1), F12
 	FMOVQ 1008(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
 	FMOVQ 1024(R1), F13
 	FMOVQ 1024(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
 	FMOVQ 1040(R1), F12
 	FMOVQ 1040(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
 	FMOVQ 1056(R1), F13
 	FMOVQ 1056(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
 	FMOVQ 1072(R1), F12
 	FMOVQ 1072(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	WORD  $0x6e2cde8c // fmul v12.4s, v20.4s, v12.4s
-	WORD  $0x6e30df0d // fmul v13.4s, v24.4s, v16.4s
-	VFMLA V12.S4, V20.S4, V20.S4
-	VFMLA V13.S4, V24.S4, V24.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
+	WORD  $0x6e2cdecc // fmul v12.4s, v22.4s, v12.4s
+	WORD  $0x6e30df2d // fmul v13.4s, v25.4s, v16.4s
+	VFMLA V12.S4, V22.S4, V22.S4
+	VFMLA V13.S4, V25.S4, V25.S4
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	WORD  $0x4ea0a96d // cmlt v13.4s, v11.4s, #0
-	VMOV  V14.B16, V18.B16
-	VBIT  V12.B16, V30.B16, V18.B16
-	VMOV  V15.B16, V22.B16
-	VBIT  V13.B16, V28.B16, V22.B16
+	VMOV  V14.B16, V20.B16
+	VBIT  V12.B16, V30.B16, V20.B16
+	VMOV  V15.B16, V23.B16
+	VBIT  V13.B16, V28.B16, V23.B16
 	VBIT  V12.B16, V14.B16, V30.B16
 	VBIT  V13.B16, V15.B16, V28.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb5d433 // fsub v19.4s, v1.4s, v21.4s
-	WORD  $0x4ebbd437 // fsub v23.4s, v1.4s, v27.4s
-	VBSL  V19.B16, V21.B16, V12.B16
-	VBSL  V23.B16, V27.B16, V13.B16
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	WORD  $0x4eb3d438 // fsub v24.4s, v1.4s, v19.4s
+	VBSL  V21.B16, V18.B16, V12.B16
+	VBSL  V24.B16, V19.B16, V13.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
 	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
-	VFMLA V10.S4, V12.S4, V20.S4
-	VFMLA V11.S4, V13.S4, V24.S4
+	VFMLA V10.S4, V12.S4, V22.S4
+	VFMLA V11.S4, V13.S4, V25.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e35dfcc // fmul v12.4s, v30.4s, v21.4s
-	WORD  $0x6e3bdf8f // fmul v15.4s, v28.4s, v27.4s
+	WORD  $0x6e32dfcc // fmul v12.4s, v30.4s, v18.4s
+	WORD  $0x6e33df8f // fmul v15.4s, v28.4s, v19.4s
 	VMOV  V12.B16, V16.B16
 	VMOV  V15.B16, V17.B16
-	VFMLA V19.S4, V18.S4, V16.S4
-	VFMLA V23.S4, V22.S4, V17.S4
+	VFMLA V21.S4, V20.S4, V16.S4
+	VFMLA V24.S4, V23.S4, V17.S4
 	FMOVS 12(R8), F11
 	FMOVS 12(R8), F10
 	VDUP  V11.S[0], V11.S4
@@ -6016,78 +5993,78 @@ otherblock:
 	FMOVS 16(R8), F13
 	VDUP  V10.S[0], V10.S4
 	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e33dd4a // fmul v10.4s, v10.4s, v19.4s
-	WORD  $0x6e37ddad // fmul v13.4s, v13.4s, v23.4s
-	VFMLA V21.S4, V11.S4, V10.S4
-	VFMLA V27.S4, V14.S4, V13.S4
-	WORD  $0x6e34dd4b // fmul v11.4s, v10.4s, v20.4s
-	WORD  $0x6e38ddae // fmul v14.4s, v13.4s, v24.4s
+	WORD  $0x6e35dd4a // fmul v10.4s, v10.4s, v21.4s
+	WORD  $0x6e38ddad // fmul v13.4s, v13.4s, v24.4s
+	VFMLA V18.S4, V11.S4, V10.S4
+	VFMLA V19.S4, V14.S4, V13.S4
+	WORD  $0x6e36dd4b // fmul v11.4s, v10.4s, v22.4s
+	WORD  $0x6e39ddae // fmul v14.4s, v13.4s, v25.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD $0x6eb5e45a // fcmgt v26.4s, v2.4s, v21.4s
-	WORD $0x6ebbe45f // fcmgt v31.4s, v2.4s, v27.4s
+	WORD $0x6eb2e45b // fcmgt v27.4s, v2.4s, v18.4s
+	WORD $0x6eb3e45f // fcmgt v31.4s, v2.4s, v19.4s
 	VMOV V30.B16, V29.B16
-	VBIT V26.B16, V18.B16, V29.B16
-	VMOV V28.B16, V25.B16
-	VBIT V31.B16, V22.B16, V25.B16
+	VBIT V27.B16, V20.B16, V29.B16
+	VMOV V28.B16, V26.B16
+	VBIT V31.B16, V23.B16, V26.B16
 	WORD $0x6e30ffbd // fdiv v29.4s, v29.4s, v16.4s
-	WORD $0x6e31ff39 // fdiv v25.4s, v25.4s, v17.4s
-	VBIF V26.B16, V18.B16, V30.B16
-	VBIF V31.B16, V22.B16, V28.B16
-	WORD $0x6e3ddfda // fmul v26.4s, v30.4s, v29.4s
-	WORD $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
-	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
-	WORD $0x6e39df18 // fmul v24.4s, v24.4s, v25.4s
+	WORD $0x6e31ff5a // fdiv v26.4s, v26.4s, v17.4s
+	VBIF V27.B16, V20.B16, V30.B16
+	VBIF V31.B16, V23.B16, V28.B16
+	WORD $0x6e3ddfdb // fmul v27.4s, v30.4s, v29.4s
+	WORD $0x6e3adf9a // fmul v26.4s, v28.4s, v26.4s
+	WORD $0x6e3bded6 // fmul v22.4s, v22.4s, v27.4s
+	WORD $0x6e3adf39 // fmul v25.4s, v25.4s, v26.4s
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R8), F26
-	FMOVS 8(R8), F25
-	VDUP  V26.S[0], V28.S4
-	VDUP  V25.S[0], V25.S4
-	FMOVQ 224(R1), F29
-	FMOVQ 224(R1), F26
-	FMOVQ 1120(R1), F30
-	FMOVQ 1120(R1), F31
-	VFMLS V30.S4, V21.S4, V29.S4
-	VFMLS V31.S4, V27.S4, V26.S4
-	WORD  $0x6e3ddf95 // fmul v21.4s, v28.4s, v29.4s
-	WORD  $0x6e3adf39 // fmul v25.4s, v25.4s, v26.4s
 	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
 	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
-	VFMLA V19.S4, V18.S4, V12.S4
-	VFMLA V23.S4, V22.S4, V15.S4
-	VFMLA V20.S4, V21.S4, V12.S4
-	VFMLA V24.S4, V25.S4, V15.S4
+	VFMLA V21.S4, V20.S4, V12.S4
+	VFMLA V24.S4, V23.S4, V15.S4
+	FMOVS 8(R8), F20
+	FMOVS 8(R8), F21
+	VDUP  V20.S[0], V20.S4
+	VDUP  V21.S[0], V24.S4
+	FMOVQ 224(R1), F21
+	FMOVQ 224(R1), F26
+	FMOVQ 1120(R1), F23
+	FMOVQ 1120(R1), F27
+	VFMLS V23.S4, V18.S4, V21.S4
+	VFMLS V27.S4, V19.S4, V26.S4
+	WORD  $0x6e35de92 // fmul v18.4s, v20.4s, v21.4s
+	WORD  $0x6e3adf13 // fmul v19.4s, v24.4s, v26.4s
+	VFMLA V22.S4, V18.S4, V12.S4
+	VFMLA V25.S4, V19.S4, V15.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_389
+	BGE  focusnot0_501
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone389
+	JMP  focusdone501
 
-focusnot0_389:
+focusnot0_501:
 	CMP   $2, R9
-	BGE   focusnot1_389
+	BGE   focusnot1_501
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone389
+	JMP   focusdone501
 
-focusnot1_389:
+focusnot1_501:
 	CMP $3, R9
-	BGE focusnot2_389
-	JMP focusdone389
+	BGE focusnot2_501
+	JMP focusdone501
 
-focusnot2_389:
+focusnot2_501:
 	CMP  $4, R9
-	BGE  focusnot3_389
+	BGE  focusnot3_501
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone389
+	JMP  focusdone501
 
-focusnot3_389:
+focusnot3_501:
 	CMP   $5, R9
-	BGE   focusnot4_389
+	BGE   focusnot4_501
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6102,11 +6079,11 @@ focusnot3_389:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone501
 
-focusnot4_389:
+focusnot4_501:
 	CMP   $6, R9
-	BGE   focusnot5_389
+	BGE   focusnot5_501
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6127,11 +6104,11 @@ focusnot4_389:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone389
+	JMP   focusdone501
 
-focusnot5_389:
+focusnot5_501:
 	CMP   $7, R9
-	BGE   focusnot6_389
+	BGE   focusnot6_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6144,11 +6121,11 @@ focusnot5_389:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone501
 
-focusnot6_389:
+focusnot6_501:
 	CMP   $8, R9
-	BGE   focusnot7_389
+	BGE   focusnot7_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6161,11 +6138,11 @@ focusnot6_389:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone389
+	JMP   focusdone501
 
-focusnot7_389:
+focusnot7_501:
 	CMP   $9, R9
-	BGE   focusnot8_389
+	BGE   focusnot8_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6188,9 +6165,9 @@ focusnot7_389:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone501
 
-focusnot8_389:
+focusnot8_501:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6401,7 +6378,7 @@ focusnot8_389:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone389:
+focusdone501:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6464,7 +6441,7 @@ othervector:
 	VFMLA V10.S4, V16.S4, V16.S4
 	WORD  $0x4e21d60a // fadd v10.4s, v16.4s, v1.4s
 	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
-	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	WORD  $0x6e2bde12 // fmul v18.4s, v16.4s, v11.4s
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F10
@@ -6486,8 +6463,8 @@ othervector:
 	VFMLA V10.S4, V16.S4, V16.S4
 	WORD  $0x4ea0a9aa // cmlt v10.4s, v13.4s, #0
 	VMOV  V11.B16, V14.B16
-	VBIT  V10.B16, V17.B16, V14.B16
-	VBIT  V10.B16, V11.B16, V17.B16
+	VBIT  V10.B16, V18.B16, V14.B16
+	VBIT  V10.B16, V11.B16, V18.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eacd42f // fsub v15.4s, v1.4s, v12.4s
@@ -6496,9 +6473,9 @@ othervector:
 	VFMLA V11.S4, V10.S4, V16.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
-	VMOV  V13.B16, V20.B16
-	VFMLA V15.S4, V14.S4, V20.S4
+	WORD  $0x6e2cde4d // fmul v13.4s, v18.4s, v12.4s
+	VMOV  V13.B16, V17.B16
+	VFMLA V15.S4, V14.S4, V17.S4
 	FMOVS 12(R8), F10
 	VDUP  V10.S[0], V11.S4
 	FMOVS 16(R8), F10
@@ -6508,117 +6485,117 @@ othervector:
 	WORD  $0x6e30dd4b // fmul v11.4s, v10.4s, v16.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD $0x6eace452 // fcmgt v18.4s, v2.4s, v12.4s
-	VMOV V17.B16, V19.B16
-	VBIT V18.B16, V14.B16, V19.B16
-	WORD $0x6e34fe73 // fdiv v19.4s, v19.4s, v20.4s
-	VBIF V18.B16, V14.B16, V17.B16
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	WORD $0x6eace453 // fcmgt v19.4s, v2.4s, v12.4s
+	VMOV V18.B16, V20.B16
+	VBIT V19.B16, V14.B16, V20.B16
+	WORD $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	VBIF V19.B16, V14.B16, V18.B16
+	WORD $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	WORD $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R8), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVQ 224(R1), F18
-	FMOVQ 1120(R1), F19
-	VFMLS V19.S4, V12.S4, V18.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	WORD  $0x6ea0f9ac // fneg v12.4s, v13.4s
-	VFMLA V15.S4, V14.S4, V12.S4
-	VFMLA V16.S4, V17.S4, V12.S4
+	WORD  $0x6ea0f9ad // fneg v13.4s, v13.4s
+	VFMLA V15.S4, V14.S4, V13.S4
+	FMOVS 8(R8), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVQ 224(R1), F15
+	FMOVQ 1120(R1), F18
+	VFMLS V18.S4, V12.S4, V15.S4
+	WORD  $0x6e2fddcc // fmul v12.4s, v14.4s, v15.4s
+	VFMLA V16.S4, V12.S4, V13.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_390
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone390
+	BGE  focusnot0_502
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone502
 
-focusnot0_390:
+focusnot0_502:
 	CMP   $2, R9
-	BGE   focusnot1_390
-	FMOVQ 224(R1), F20
-	JMP   focusdone390
+	BGE   focusnot1_502
+	FMOVQ 224(R1), F17
+	JMP   focusdone502
 
-focusnot1_390:
+focusnot1_502:
 	CMP $3, R9
-	BGE focusnot2_390
-	JMP focusdone390
+	BGE focusnot2_502
+	JMP focusdone502
 
-focusnot2_390:
+focusnot2_502:
 	CMP  $4, R9
-	BGE  focusnot3_390
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone390
+	BGE  focusnot3_502
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone502
 
-focusnot3_390:
+focusnot3_502:
 	CMP   $5, R9
-	BGE   focusnot4_390
-	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
-	VMOV  V20.B16, V14.B16
-	VFMLS V13.S4, V13.S4, V14.S4
-	WORD  $0x6e22ddaf // fmul v15.4s, v13.4s, v2.4s
+	BGE   focusnot4_502
+	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
+	VMOV  V17.B16, V14.B16
+	VFMLS V12.S4, V12.S4, V14.S4
+	WORD  $0x6e22dd8f // fmul v15.4s, v12.4s, v2.4s
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
-	VFMLA V13.S4, V20.S4, V14.S4
-	VMOV  V14.B16, V20.B16
-	JMP   focusdone390
+	VFMLA V12.S4, V17.S4, V14.S4
+	VMOV  V14.B16, V17.B16
+	JMP   focusdone502
 
-focusnot4_390:
+focusnot4_502:
 	CMP   $6, R9
-	BGE   focusnot5_390
-	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
-	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
+	BGE   focusnot5_502
+	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
+	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
-	VFMLA V20.S4, V20.S4, V16.S4
-	VMOV  V20.B16, V15.B16
-	VFMLS V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V16.S4
+	VMOV  V17.B16, V15.B16
+	VFMLS V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
 	VFMLA V2.S4, V15.S4, V16.S4
-	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
-	VFMLA V13.S4, V14.S4, V20.S4
-	JMP   focusdone390
+	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V17.S4
+	JMP   focusdone502
 
-focusnot5_390:
+focusnot5_502:
 	CMP   $7, R9
-	BGE   focusnot6_390
-	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V20.S4, V20.S4, V14.S4
-	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
-	VFMLA V20.S4, V13.S4, V14.S4
-	VMOV  V14.B16, V20.B16
-	JMP   focusdone390
+	BGE   focusnot6_502
+	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V17.S4, V12.S4, V14.S4
+	VMOV  V14.B16, V17.B16
+	JMP   focusdone502
 
-focusnot6_390:
+focusnot6_502:
 	CMP   $8, R9
-	BGE   focusnot7_390
-	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V20.S4, V20.S4, V14.S4
-	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
-	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
-	VFMLA V13.S4, V13.S4, V20.S4
-	JMP   focusdone390
+	BGE   focusnot7_502
+	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x4e2cd58f // fadd v15.4s, v12.4s, v12.4s
+	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	JMP   focusdone502
 
-focusnot7_390:
+focusnot7_502:
 	CMP   $9, R9
-	BGE   focusnot8_390
-	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V20.S4, V20.S4, V14.S4
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
-	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VFMLA V14.S4, V16.S4, V17.S4
-	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
-	VFMLA V20.S4, V15.S4, V13.S4
-	VMOV  V13.B16, V20.B16
-	JMP   focusdone390
+	BGE   focusnot8_502
+	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x4e2cd590 // fadd v16.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f2 // fneg v18.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V18.S4
+	VFMLA V14.S4, V16.S4, V18.S4
+	WORD  $0x6e31de4c // fmul v12.4s, v18.4s, v17.4s
+	VFMLA V17.S4, V15.S4, V12.S4
+	VMOV  V12.B16, V17.B16
+	JMP   focusdone502
 
-focusnot8_390:
+focusnot8_502:
 	ADD   $24, R8, R11
-	FMOVS (R11), F13
-	VDUP  V13.S[0], V13.S4
+	FMOVS (R11), F12
+	VDUP  V12.S[0], V12.S4
 	FMOVS 4(R11), F14
 	VDUP  V14.S[0], V14.S4
 	FMOVS 8(R11), F15
@@ -6626,112 +6603,112 @@ focusnot8_390:
 
 	// x = 2^(E-64) z; j is z's table cell
 	FMOVQ 640(R1), F16
-	VSUB  V16.S4, V20.S4, V17.S4
+	VSUB  V16.S4, V17.S4, V17.S4
 	VUSHR $23, V17.S4, V16.S4
-	VUSHR $20, V17.S4, V18.S4
-	FMOVQ 656(R1), F19
-	VAND  V19.B16, V17.B16, V17.B16
-	FMOVQ 672(R1), F19
-	VADD  V19.S4, V17.S4, V17.S4
-	WORD  $0x4e21da15 // scvtf v21.4s, v16.4s
+	VUSHR $20, V17.S4, V19.S4
+	FMOVQ 656(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVQ 672(R1), F18
+	VADD  V18.S4, V17.S4, V17.S4
+	WORD  $0x4e21da12 // scvtf v18.4s, v16.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V18.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V3.B16, V19.B16, V18.B16
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V20.B16, V19.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FMOVQ 432(R1), F22
-	VFMLA V19.S4, V17.S4, V22.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FMOVQ 432(R1), F21
+	VFMLA V20.S4, V17.S4, V21.S4
 	FMOVQ 688(R1), F17
-	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
-	VMOV  V22.B16, V19.B16
-	VFMLA V17.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6d4 // fsub v20.4s, v22.4s, v19.4s
-	VFMLA V17.S4, V22.S4, V20.S4
-	WORD  $0x6e36ded1 // fmul v17.4s, v22.4s, v22.4s
+	WORD  $0x6e31deb6 // fmul v22.4s, v21.4s, v17.4s
+	VMOV  V21.B16, V17.B16
+	VFMLA V22.S4, V17.S4, V17.S4
+	WORD  $0x4eb1d6b4 // fsub v20.4s, v21.4s, v17.4s
+	VFMLA V22.S4, V21.S4, V20.S4
+	WORD  $0x6e35deb6 // fmul v22.4s, v21.4s, v21.4s
 	FMOVQ 720(R1), F23
 	FMOVQ 704(R1), F24
-	VFMLA V24.S4, V22.S4, V23.S4
+	VFMLA V24.S4, V21.S4, V23.S4
 	FMOVQ 736(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
+	VFMLA V23.S4, V21.S4, V24.S4
 	FMOVQ 752(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
+	VFMLA V24.S4, V21.S4, V23.S4
 	FMOVQ 768(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
-	VFMLA V24.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VFMLA V23.S4, V21.S4, V24.S4
+	WORD  $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
+	VFMLA V24.S4, V21.S4, V20.S4
+	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V22.B16
-	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
-	WORD  $0x6e35ddb7 // fmul v23.4s, v13.4s, v21.4s
-	WORD  $0x6ea0faf6 // fneg v22.4s, v23.4s
-	VFMLA V21.S4, V13.S4, V22.S4
-	VMOV  V23.B16, V21.B16
-	VFMLA V17.S4, V14.S4, V21.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V22.B16
+	WORD  $0x4e36d656 // fadd v22.4s, v18.4s, v22.4s
+	WORD  $0x6e36dd97 // fmul v23.4s, v12.4s, v22.4s
+	WORD  $0x6ea0faf2 // fneg v18.4s, v23.4s
+	VFMLA V22.S4, V12.S4, V18.S4
+	VMOV  V23.B16, V22.B16
+	VFMLA V21.S4, V14.S4, V22.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6b1 // fadd v17.4s, v21.4s, v4.4s
-	WORD  $0x4ea4d635 // fsub v21.4s, v17.4s, v4.4s
-	WORD  $0x4eb5d6f5 // fsub v21.4s, v23.4s, v21.4s
-	VFMLA V19.S4, V14.S4, V21.S4
+	WORD  $0x4e24d6d5 // fadd v21.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d6b6 // fsub v22.4s, v21.4s, v4.4s
+	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
+	VFMLA V17.S4, V14.S4, V22.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V18.S4, V13.S4, V22.S4
-	VFMLA V19.S4, V15.S4, V22.S4
-	VFMLA V20.S4, V14.S4, V22.S4
-	WORD  $0x4e36d6ae // fadd v14.4s, v21.4s, v22.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V17.S4, V15.S4, V18.S4
+	VFMLA V20.S4, V14.S4, V18.S4
+	WORD  $0x4e32d6ce // fadd v14.4s, v22.4s, v18.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F13
+	FMOVQ 816(R1), F12
 	FMOVQ 800(R1), F15
-	VFMLA V15.S4, V14.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V12.S4
 	FMOVQ 832(R1), F15
-	VFMLA V13.S4, V14.S4, V15.S4
-	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V5.S4, V14.S4, V13.S4
-	VTBL  V0.B16, [V17.B16], V15.B16
+	VFMLA V12.S4, V14.S4, V15.S4
+	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V5.S4, V14.S4, V12.S4
+	VTBL  V0.B16, [V21.B16], V15.B16
 	FMOVQ 304(R1), F14
 	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R0), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VFMLA V13.S4, V15.S4, V14.S4
+	VFMLA V12.S4, V15.S4, V14.S4
 
 	// times 2^k
-	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
-	VSHL  $20, V17.S4, V14.S4
+	WORD  $0x4e2ed5ec // fadd v12.4s, v15.4s, v14.4s
+	VSHL  $20, V21.S4, V14.S4
 	FMOVQ 336(R1), F15
 	VAND  V15.B16, V14.B16, V14.B16
-	VADD  V14.S4, V13.S4, V20.S4
+	VADD  V14.S4, V12.S4, V17.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F13
-	WORD  $0x4e6d1e0d // bic v13.16b, v16.16b, v13.16b
+	FMOVQ 848(R1), F12
+	WORD  $0x4e6c1e0c // bic v12.16b, v16.16b, v12.16b
 	FMOVQ 880(R1), F14
-	VEOR  V14.B16, V17.B16, V14.B16
+	VEOR  V14.B16, V21.B16, V14.B16
 	FMOVQ 864(R1), F15
 	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
-	VORR  V14.B16, V13.B16, V13.B16
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R11
+	VORR  V14.B16, V12.B16, V12.B16
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R11
 	CBNZ  R11, slowvector
 
-focusdone390:
+focusdone502:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e34dd6b // fmul v11.4s, v11.4s, v20.4s
+	WORD $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
 
 	// gradient = scale alpha q^gamma D
-	FMOVS (R10), F13
-	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e34dd4a // fmul v10.4s, v10.4s, v20.4s
-	WORD  $0x6e2addaa // fmul v10.4s, v13.4s, v10.4s
-	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	FMOVS (R10), F12
+	VDUP  V12.S[0], V12.S4
+	WORD  $0x6e31dd4a // fmul v10.4s, v10.4s, v17.4s
+	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless5
@@ -6839,182 +6816,182 @@ slow:
 	FMOVQ 624(R1), F13
 	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
 	FMOVQ 624(R1), F13
-	WORD  $0x4e2cf5b0 // fmax v16.4s, v13.4s, v12.4s
-	WORD  $0x4e21d60d // fadd v13.4s, v16.4s, v1.4s
+	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
+	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
 	WORD  $0x6e2dfc2d // fdiv v13.4s, v1.4s, v13.4s
-	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
+	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 992(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1008(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1040(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1056(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1072(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V16.S4
-	VBIT  V14.B16, V12.B16, V16.B16
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
+	VBIT  V14.B16, V12.B16, V17.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
-	VMOV  V13.B16, V14.B16
-	VBIT  V12.B16, V20.B16, V14.B16
+	VMOV  V13.B16, V15.B16
+	VBIT  V12.B16, V20.B16, V15.B16
 	VBIT  V12.B16, V13.B16, V20.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
-	VBSL  V15.B16, V11.B16, V12.B16
+	WORD  $0x4eabd430 // fsub v16.4s, v1.4s, v11.4s
+	VBSL  V16.B16, V11.B16, V12.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V16.S4
+	VFMLA V10.S4, V12.S4, V17.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde91 // fmul v17.4s, v20.4s, v11.4s
-	VMOV  V17.B16, V12.B16
-	VFMLA V15.S4, V14.S4, V12.S4
+	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
+	VMOV  V12.B16, V13.B16
+	VFMLA V16.S4, V15.S4, V13.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V13.S4
+	VDUP  V10.S[0], V14.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
-	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
-	VFMLA V11.S4, V13.S4, V10.S4
-	WORD  $0x6e30dd4d // fmul v13.4s, v10.4s, v16.4s
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	VFMLA V11.S4, V14.S4, V10.S4
+	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	WORD  $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
 	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V14.B16, V19.B16
-	WORD  $0x6e2cfe73 // fdiv v19.4s, v19.4s, v12.4s
-	WORD  $0x4ea0d995 // fcmeq v21.4s, v12.4s, #0.0
+	VBIT  V18.B16, V15.B16, V19.B16
+	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
+	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
 	FMOVQ 224(R1), F22
 	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V14.B16, V20.B16
+	VBIF  V18.B16, V15.B16, V20.B16
 	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VMOVI $0, V19.B16
 	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V16.B16, V16.B16
+	VAND  V18.B16, V17.B16, V17.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVQ 224(R1), F19
-	FMOVQ 1120(R1), F20
-	VFMLS V20.S4, V11.S4, V19.S4
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	WORD  $0x6ea0fa2b // fneg v11.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V11.S4
-	VFMLA V16.S4, V18.S4, V11.S4
+	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
+	VFMLA V16.S4, V15.S4, V12.S4
+	FMOVS 8(R8), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVQ 224(R1), F16
+	FMOVQ 1120(R1), F18
+	VFMLS V18.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
+	VFMLA V17.S4, V11.S4, V12.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_391
-	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone391
+	BGE  focusnot0_503
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone503
 
-focusnot0_391:
+focusnot0_503:
 	CMP   $2, R9
-	BGE   focusnot1_391
-	FMOVQ 224(R1), F12
-	JMP   focusdone391
+	BGE   focusnot1_503
+	FMOVQ 224(R1), F13
+	JMP   focusdone503
 
-focusnot1_391:
+focusnot1_503:
 	CMP $3, R9
-	BGE focusnot2_391
-	JMP focusdone391
+	BGE focusnot2_503
+	JMP focusdone503
 
-focusnot2_391:
+focusnot2_503:
 	CMP  $4, R9
-	BGE  focusnot3_391
-	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone391
+	BGE  focusnot3_503
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone503
 
-focusnot3_391:
+focusnot3_503:
 	CMP   $5, R9
-	BGE   focusnot4_391
-	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
-	VMOV  V12.B16, V15.B16
-	VFMLS V14.S4, V14.S4, V15.S4
-	WORD  $0x6e22ddd0 // fmul v16.4s, v14.4s, v2.4s
+	BGE   focusnot4_503
+	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V11.S4, V11.S4, V15.S4
+	WORD  $0x6e22dd70 // fmul v16.4s, v11.4s, v2.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V14.S4, V12.S4, V15.S4
-	VMOV  V15.B16, V12.B16
-	JMP   focusdone391
+	VFMLA V11.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone503
 
-focusnot4_391:
+focusnot4_503:
 	CMP   $6, R9
-	BGE   focusnot5_391
-	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
-	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	BGE   focusnot5_503
+	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V12.S4, V12.S4, V17.S4
-	VMOV  V12.B16, V16.B16
-	VFMLS V14.S4, V14.S4, V16.S4
-	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
-	VFMLA V2.S4, V12.S4, V17.S4
-	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
-	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone391
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V11.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V2.S4, V13.S4, V17.S4
+	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
+	VFMLA V11.S4, V15.S4, V13.S4
+	JMP   focusdone503
 
-focusnot5_391:
+focusnot5_503:
 	CMP   $7, R9
-	BGE   focusnot6_391
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
-	VFMLA V12.S4, V14.S4, V15.S4
-	VMOV  V15.B16, V12.B16
-	JMP   focusdone391
+	BGE   focusnot6_503
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone503
 
-focusnot6_391:
+focusnot6_503:
 	CMP   $8, R9
-	BGE   focusnot7_391
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone391
+	BGE   focusnot7_503
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V11.S4, V11.S4, V13.S4
+	JMP   focusdone503
 
-focusnot7_391:
+focusnot7_503:
 	CMP   $9, R9
-	BGE   focusnot8_391
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	BGE   focusnot8_503
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
+	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V11.S4, V11.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
-	VFMLA V12.S4, V16.S4, V14.S4
-	VMOV  V14.B16, V12.B16
-	JMP   focusdone391
+	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V11.S4
+	VMOV  V11.B16, V13.B16
+	JMP   focusdone503
 
-focusnot8_391:
+focusnot8_503:
 	ADD   $24, R8, R12
-	FMOVS (R12), F14
-	VDUP  V14.S[0], V14.S4
+	FMOVS (R12), F11
+	VDUP  V11.S[0], V11.S4
 	FMOVS 4(R12), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R12), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	FMOVQ 640(R1), F18
 	VSUB  V18.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
@@ -7063,9 +7040,9 @@ focusnot8_391:
 	FLDPQ 144(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V19.S4, V11.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
@@ -7076,7 +7053,7 @@ focusnot8_391:
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V11.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
@@ -7129,58 +7106,54 @@ focusnot8_391:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V14.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6b1ceb // bic v11.16b, v7.16b, v11.16b
+	VBIT  V15.B16, V11.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R12), F14
-	VDUP  V14.S[0], V14.S4
-	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V18.B16, V14.B16
+	FMOVS 12(R12), F11
+	VDUP  V11.S[0], V11.S4
+	VAND  V11.B16, V13.B16, V11.B16
+	VORR  V11.B16, V16.B16, V11.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R12), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V12.B16, V12.B16
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VAND  V12.B16, V15.B16, V12.B16
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
 	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
-	VORR  V15.B16, V12.B16, V15.B16
-	FMOVQ 368(R1), F12
-	VBIF  V15.B16, V14.B16, V12.B16
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R1), F13
+	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone391:
+focusdone503:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
-	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
-	VBIT  V15.B16, V14.B16, V13.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V13.S4, V13.S4
+	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
+	VBIT  V15.B16, V11.B16, V14.B16
+	FMOVQ 368(R1), F11
+	VUMIN V11.S4, V14.S4, V11.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
-	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
-	FMOVQ 368(R1), F12
-	VBIT  V11.B16, V10.B16, V12.B16
-	FMOVQ F13, (R3)
-	FMOVQ F12, (R5)
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
+	FMOVQ 368(R1), F13
+	VBIT  V12.B16, V10.B16, V13.B16
+	FMOVQ F11, (R3)
+	FMOVQ F13, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -7292,182 +7265,182 @@ partdone8:
 	FMOVQ 624(R1), F13
 	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
 	FMOVQ 624(R1), F13
-	WORD  $0x4e2cf5b0 // fmax v16.4s, v13.4s, v12.4s
-	WORD  $0x4e21d60d // fadd v13.4s, v16.4s, v1.4s
+	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
+	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
 	WORD  $0x6e2dfc2d // fdiv v13.4s, v1.4s, v13.4s
-	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
+	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 992(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1008(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1040(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1056(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1072(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V16.S4
-	VBIT  V14.B16, V12.B16, V16.B16
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
+	VBIT  V14.B16, V12.B16, V17.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
-	VMOV  V13.B16, V14.B16
-	VBIT  V12.B16, V20.B16, V14.B16
+	VMOV  V13.B16, V15.B16
+	VBIT  V12.B16, V20.B16, V15.B16
 	VBIT  V12.B16, V13.B16, V20.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
-	VBSL  V15.B16, V11.B16, V12.B16
+	WORD  $0x4eabd430 // fsub v16.4s, v1.4s, v11.4s
+	VBSL  V16.B16, V11.B16, V12.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V16.S4
+	VFMLA V10.S4, V12.S4, V17.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde91 // fmul v17.4s, v20.4s, v11.4s
-	VMOV  V17.B16, V12.B16
-	VFMLA V15.S4, V14.S4, V12.S4
+	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
+	VMOV  V12.B16, V13.B16
+	VFMLA V16.S4, V15.S4, V13.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V13.S4
+	VDUP  V10.S[0], V14.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
-	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
-	VFMLA V11.S4, V13.S4, V10.S4
-	WORD  $0x6e30dd4d // fmul v13.4s, v10.4s, v16.4s
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	VFMLA V11.S4, V14.S4, V10.S4
+	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	WORD  $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
 	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V14.B16, V19.B16
-	WORD  $0x6e2cfe73 // fdiv v19.4s, v19.4s, v12.4s
-	WORD  $0x4ea0d995 // fcmeq v21.4s, v12.4s, #0.0
+	VBIT  V18.B16, V15.B16, V19.B16
+	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
+	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
 	FMOVQ 224(R1), F22
 	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V14.B16, V20.B16
+	VBIF  V18.B16, V15.B16, V20.B16
 	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VMOVI $0, V19.B16
 	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V16.B16, V16.B16
+	VAND  V18.B16, V17.B16, V17.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVQ 224(R1), F19
-	FMOVQ 1120(R1), F20
-	VFMLS V20.S4, V11.S4, V19.S4
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	WORD  $0x6ea0fa2b // fneg v11.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V11.S4
-	VFMLA V16.S4, V18.S4, V11.S4
+	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
+	VFMLA V16.S4, V15.S4, V12.S4
+	FMOVS 8(R8), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVQ 224(R1), F16
+	FMOVQ 1120(R1), F18
+	VFMLS V18.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
+	VFMLA V17.S4, V11.S4, V12.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_392
-	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone392
+	BGE  focusnot0_504
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone504
 
-focusnot0_392:
+focusnot0_504:
 	CMP   $2, R9
-	BGE   focusnot1_392
-	FMOVQ 224(R1), F12
-	JMP   focusdone392
+	BGE   focusnot1_504
+	FMOVQ 224(R1), F13
+	JMP   focusdone504
 
-focusnot1_392:
+focusnot1_504:
 	CMP $3, R9
-	BGE focusnot2_392
-	JMP focusdone392
+	BGE focusnot2_504
+	JMP focusdone504
 
-focusnot2_392:
+focusnot2_504:
 	CMP  $4, R9
-	BGE  focusnot3_392
-	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone392
+	BGE  focusnot3_504
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone504
 
-focusnot3_392:
+focusnot3_504:
 	CMP   $5, R9
-	BGE   focusnot4_392
-	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
-	VMOV  V12.B16, V15.B16
-	VFMLS V14.S4, V14.S4, V15.S4
-	WORD  $0x6e22ddd0 // fmul v16.4s, v14.4s, v2.4s
+	BGE   focusnot4_504
+	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V11.S4, V11.S4, V15.S4
+	WORD  $0x6e22dd70 // fmul v16.4s, v11.4s, v2.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V14.S4, V12.S4, V15.S4
-	VMOV  V15.B16, V12.B16
-	JMP   focusdone392
+	VFMLA V11.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone504
 
-focusnot4_392:
+focusnot4_504:
 	CMP   $6, R9
-	BGE   focusnot5_392
-	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
-	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	BGE   focusnot5_504
+	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V12.S4, V12.S4, V17.S4
-	VMOV  V12.B16, V16.B16
-	VFMLS V14.S4, V14.S4, V16.S4
-	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
-	VFMLA V2.S4, V12.S4, V17.S4
-	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
-	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone392
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V11.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V2.S4, V13.S4, V17.S4
+	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
+	VFMLA V11.S4, V15.S4, V13.S4
+	JMP   focusdone504
 
-focusnot5_392:
+focusnot5_504:
 	CMP   $7, R9
-	BGE   focusnot6_392
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
-	VFMLA V12.S4, V14.S4, V15.S4
-	VMOV  V15.B16, V12.B16
-	JMP   focusdone392
+	BGE   focusnot6_504
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone504
 
-focusnot6_392:
+focusnot6_504:
 	CMP   $8, R9
-	BGE   focusnot7_392
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone392
+	BGE   focusnot7_504
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V11.S4, V11.S4, V13.S4
+	JMP   focusdone504
 
-focusnot7_392:
+focusnot7_504:
 	CMP   $9, R9
-	BGE   focusnot8_392
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	BGE   focusnot8_504
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
+	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V11.S4, V11.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
-	VFMLA V12.S4, V16.S4, V14.S4
-	VMOV  V14.B16, V12.B16
-	JMP   focusdone392
+	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V11.S4
+	VMOV  V11.B16, V13.B16
+	JMP   focusdone504
 
-focusnot8_392:
+focusnot8_504:
 	ADD   $24, R8, R11
-	FMOVS (R11), F14
-	VDUP  V14.S[0], V14.S4
+	FMOVS (R11), F11
+	VDUP  V11.S[0], V11.S4
 	FMOVS 4(R11), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R11), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	FMOVQ 640(R1), F18
 	VSUB  V18.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
@@ -7516,9 +7489,9 @@ focusnot8_392:
 	FLDPQ 144(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V19.S4, V11.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
@@ -7529,7 +7502,7 @@ focusnot8_392:
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V11.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
@@ -7582,90 +7555,86 @@ focusnot8_392:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V14.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V14.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6b1ceb // bic v11.16b, v7.16b, v11.16b
+	VBIT  V15.B16, V11.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F14
-	VDUP  V14.S[0], V14.S4
-	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V18.B16, V14.B16
+	FMOVS 12(R11), F11
+	VDUP  V11.S[0], V11.S4
+	VAND  V11.B16, V13.B16, V11.B16
+	VORR  V11.B16, V16.B16, V11.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R11), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V12.B16, V12.B16
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VAND  V12.B16, V15.B16, V12.B16
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
 	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
-	VORR  V15.B16, V12.B16, V15.B16
-	FMOVQ 368(R1), F12
-	VBIF  V15.B16, V14.B16, V12.B16
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R1), F13
+	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone392:
+focusdone504:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
-	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
-	VBIT  V15.B16, V14.B16, V13.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V13.S4, V13.S4
+	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
+	VBIT  V15.B16, V11.B16, V14.B16
+	FMOVQ 368(R1), F11
+	VUMIN V11.S4, V14.S4, V11.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
-	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
-	FMOVQ 368(R1), F12
-	VBIT  V11.B16, V10.B16, V12.B16
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
+	FMOVQ 368(R1), F13
+	VBIT  V12.B16, V10.B16, V13.B16
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F13, (R3)
+	FMOVQ F11, (R3)
 	JMP   partdone9
 
 partless9:
 	TBZ    $1, R2, partone9
-	VST1.P V13.D[0], 8(R11)
+	VST1.P V11.D[0], 8(R11)
 	TBZ    $0, R2, partdone9
-	VST1   V13.S[2], (R11)
+	VST1   V11.S[2], (R11)
 	JMP    partdone9
 
 partone9:
 	TBZ  $0, R2, partdone9
-	VST1 V13.S[0], (R11)
+	VST1 V11.S[0], (R11)
 
 partdone9:
 	ADD   $0, R5, R11
 	CMP   $4, R2
 	BLT   partless10
-	FMOVQ F12, (R5)
+	FMOVQ F13, (R5)
 	JMP   partdone10
 
 partless10:
 	TBZ    $1, R2, partone10
-	VST1.P V12.D[0], 8(R11)
+	VST1.P V13.D[0], 8(R11)
 	TBZ    $0, R2, partdone10
-	VST1   V12.S[2], (R11)
+	VST1   V13.S[2], (R11)
 	JMP    partdone10
 
 partone10:
 	TBZ  $0, R2, partdone10
-	VST1 V12.S[0], (R11)
+	VST1 V13.S[0], (R11)
 
 partdone10:
 	JMP nextvector
@@ -7678,9 +7647,9 @@ TEXT ·backgroundLossNEON(SB), NOSPLIT, $0-32
 	FMOVQ 224(R1), F1
 	FMOVQ 320(R1), F2
 	FMOVQ 784(R1), F3
-	FMOVQ 80(R1), F4
-	FMOVQ 1088(R1), F5
-	FMOVQ 384(R1), F6
+	FMOVQ 384(R1), F4
+	FMOVQ 80(R1), F5
+	FMOVQ 1088(R1), F6
 	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
@@ -7702,132 +7671,130 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F17
-	FMOVQ 16(R5), F22
-	FMOVS 20(R6), F18
-	VDUP  V18.S[0], V18.S4
+	FMOVQ (R5), F22
+	FMOVQ 16(R5), F21
+	FMOVS 20(R6), F17
+	VDUP  V17.S[0], V17.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4ea0fad4 // fabs v20.4s, v22.4s
-	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
-	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R8
+	WORD  $0x4ea0fad2 // fabs v18.4s, v22.4s
+	WORD  $0x4ea0fab3 // fabs v19.4s, v21.4s
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	WORD  $0x4eb13651 // cmgt v17.4s, v18.4s, v17.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R8
 	CBNZ  R8, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V17.B16, V18.B16
-	VORR V7.B16, V22.B16, V19.B16
-	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
-	WORD $0x4ea8d679 // fsub v25.4s, v19.4s, v8.4s
+	VORR V7.B16, V22.B16, V17.B16
+	VORR V7.B16, V21.B16, V18.B16
+	WORD $0x4ea8d631 // fsub v17.4s, v17.4s, v8.4s
+	WORD $0x4ea8d659 // fsub v25.4s, v18.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F24
-	FMOVQ 64(R1), F21
-	VFMLA V9.S4, V18.S4, V24.S4
-	VFMLA V9.S4, V25.S4, V21.S4
-	WORD  $0x4eaad713 // fsub v19.4s, v24.4s, v10.4s
-	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+	FMOVQ 64(R1), F23
+	VFMLA V9.S4, V17.S4, V24.S4
+	VFMLA V9.S4, V25.S4, V23.S4
+	WORD  $0x4eaad712 // fsub v18.4s, v24.4s, v10.4s
+	WORD  $0x4eaad6f3 // fsub v19.4s, v23.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V19.S4, V18.S4
-	VFMLS V4.S4, V20.S4, V25.S4
-	VFMLS V11.S4, V19.S4, V18.S4
-	VFMLS V11.S4, V20.S4, V25.S4
+	VFMLS V5.S4, V18.S4, V17.S4
+	VFMLS V5.S4, V19.S4, V25.S4
+	VFMLS V11.S4, V18.S4, V17.S4
+	VFMLS V11.S4, V19.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F18
 	FMOVQ 128(R1), F26
-	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V17.S4, V18.S4
 	VFMLA V12.S4, V25.S4, V26.S4
 	FMOVQ 144(R1), F19
 	FMOVQ 144(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V19.S4
 	VFMLA V26.S4, V25.S4, V20.S4
-	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F18
 	FMOVQ 160(R1), F26
-	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V17.S4, V18.S4
 	VFMLA V20.S4, V25.S4, V26.S4
 	FMOVQ 176(R1), F19
 	FMOVQ 176(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V19.S4
 	VFMLA V26.S4, V25.S4, V20.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V24.B16], V25.B16
-	VTBL  V0.B16, [V21.B16], V27.B16
-	FMOVQ 192(R1), F23
+	VTBL  V0.B16, [V23.B16], V27.B16
+	FMOVQ 192(R1), F17
 	FMOVQ 192(R1), F18
 	FMOVQ 208(R1), F26
 	FMOVQ 208(R1), F28
-	VBIT  V26.B16, V25.B16, V23.B16
+	VBIT  V26.B16, V25.B16, V17.B16
 	VBIT  V28.B16, V27.B16, V18.B16
 	FMOVQ 16(R0), F26
 	FMOVQ 16(R0), F25
-	VTBL  V23.B16, [V26.B16], V23.B16
+	VTBL  V17.B16, [V26.B16], V17.B16
 	VTBL  V18.B16, [V25.B16], V18.B16
 	VSHL  $21, V24.S4, V24.S4
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V24.S4, V23.S4, V23.S4
-	VADD  V21.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V23.S4, V23.S4
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V24.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V17.S4, V17.S4
 	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
 	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
 	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
 	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
+	WORD  $0x6e33de37 // fmul v23.4s, v17.4s, v19.4s
 	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
-	WORD $0x4ea0aada // cmlt v26.4s, v22.4s, #0
-	VBIT V24.B16, V21.B16, V19.B16
+	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
+	WORD $0x4ea0aaba // cmlt v26.4s, v21.4s, #0
+	VBIT V24.B16, V23.B16, V19.B16
 	VBIT V26.B16, V25.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F21
+	FMOVQ 976(R1), F23
 	FMOVQ 976(R1), F25
-	VFMLA V13.S4, V23.S4, V21.S4
+	VFMLA V13.S4, V17.S4, V23.S4
 	VFMLA V13.S4, V18.S4, V25.S4
 	FMOVQ 992(R1), F24
 	FMOVQ 992(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F23
 	FMOVQ 1008(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
 	FMOVQ 1024(R1), F24
 	FMOVQ 1024(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1040(R1), F21
+	FMOVQ 1040(R1), F23
 	FMOVQ 1040(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
 	FMOVQ 1056(R1), F24
 	FMOVQ 1056(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1072(R1), F21
+	FMOVQ 1072(R1), F23
 	FMOVQ 1072(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
+	WORD  $0x6e37de37 // fmul v23.4s, v17.4s, v23.4s
 	WORD  $0x6e39de58 // fmul v24.4s, v18.4s, v25.4s
-	VFMLA V21.S4, V23.S4, V23.S4
+	VFMLA V23.S4, V17.S4, V17.S4
 	VFMLA V24.S4, V18.S4, V18.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca38 // fcmgt v24.4s, v17.4s, #0.0
-	WORD  $0x4ea0cada // fcmgt v26.4s, v22.4s, #0.0
-	VMOVI $0, V25.B16
-	VMOVI $0, V21.B16
-	VBIT  V24.B16, V17.B16, V25.B16
-	VBIT  V26.B16, V22.B16, V21.B16
-	WORD  $0x4e39d6f1 // fadd v17.4s, v23.4s, v25.4s
+	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
+	WORD  $0x4ea0cab7 // fcmgt v23.4s, v21.4s, #0.0
+	VAND  V24.B16, V22.B16, V22.B16
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
 	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
 	FMOVS 16(R6), F22
 	FMOVS 16(R6), F21
@@ -7838,52 +7805,52 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_417
+	BGE  focusnot0_571
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone417
+	JMP  focusdone571
 
-focusnot0_417:
+focusnot0_571:
 	CMP   $2, R7
-	BGE   focusnot1_417
+	BGE   focusnot1_571
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone417
+	JMP   focusdone571
 
-focusnot1_417:
+focusnot1_571:
 	CMP $3, R7
-	BGE focusnot2_417
-	JMP focusdone417
+	BGE focusnot2_571
+	JMP focusdone571
 
-focusnot2_417:
+focusnot2_571:
 	CMP  $4, R7
-	BGE  focusnot3_417
+	BGE  focusnot3_571
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone417
+	JMP  focusdone571
 
-focusnot3_417:
+focusnot3_571:
 	CMP   $5, R7
-	BGE   focusnot4_417
+	BGE   focusnot4_571
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V19.S4, V22.S4
 	VMOV  V22.B16, V19.B16
 	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
 	VMOV  V20.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone571
 
-focusnot4_417:
+focusnot4_571:
 	CMP   $6, R7
-	BGE   focusnot5_417
+	BGE   focusnot5_571
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -7891,7 +7858,7 @@ focusnot4_417:
 	VMOV  V19.B16, V23.B16
 	VFMLS V21.S4, V21.S4, V23.S4
 	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V5.S4, V19.S4, V24.S4
+	VFMLA V6.S4, V19.S4, V24.S4
 	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V19.S4
 	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
@@ -7901,14 +7868,14 @@ focusnot4_417:
 	VMOV  V20.B16, V23.B16
 	VFMLS V21.S4, V21.S4, V23.S4
 	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V5.S4, V20.S4, V24.S4
+	VFMLA V6.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone417
+	JMP   focusdone571
 
-focusnot5_417:
+focusnot5_571:
 	CMP   $7, R7
-	BGE   focusnot6_417
+	BGE   focusnot6_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7921,11 +7888,11 @@ focusnot5_417:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone571
 
-focusnot6_417:
+focusnot6_571:
 	CMP   $8, R7
-	BGE   focusnot7_417
+	BGE   focusnot7_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7938,11 +7905,11 @@ focusnot6_417:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone417
+	JMP   focusdone571
 
-focusnot7_417:
+focusnot7_571:
 	CMP   $9, R7
-	BGE   focusnot8_417
+	BGE   focusnot8_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7965,9 +7932,9 @@ focusnot7_417:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone571
 
-focusnot8_417:
+focusnot8_571:
 	ADD   $24, R6, R8
 	FMOVS (R8), F21
 	VDUP  V21.S[0], V21.S4
@@ -8042,7 +8009,7 @@ focusnot8_417:
 	VFMLA V19.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V21.S4, V19.S4
+	VFMLA V5.S4, V21.S4, V19.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V2.B16, V22.B16, V21.B16
@@ -8143,7 +8110,7 @@ focusnot8_417:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V4.S4, V21.S4, V20.S4
+	VFMLA V5.S4, V21.S4, V20.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V2.B16, V22.B16, V21.B16
@@ -8172,7 +8139,7 @@ focusnot8_417:
 	FMOVD F21, R8
 	CBNZ  R8, slowblock
 
-focusdone417:
+focusdone571:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -8230,7 +8197,7 @@ partdone1:
 	WORD  $0x4eaad672 // fsub v18.4s, v19.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V18.S4, V20.S4
+	VFMLS V5.S4, V18.S4, V20.S4
 	VFMLS V11.S4, V18.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -8281,51 +8248,50 @@ partdone1:
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0ca32 // fcmgt v18.4s, v17.4s, #0.0
-	VMOVI $0, V19.B16
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4e33d691 // fadd v17.4s, v20.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
 	FMOVS 16(R6), F18
 	VDUP  V18.S[0], V18.S4
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_418
+	BGE  focusnot0_572
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone418
+	JMP  focusdone572
 
-focusnot0_418:
+focusnot0_572:
 	CMP   $2, R7
-	BGE   focusnot1_418
+	BGE   focusnot1_572
 	FMOVQ 224(R1), F22
-	JMP   focusdone418
+	JMP   focusdone572
 
-focusnot1_418:
+focusnot1_572:
 	CMP $3, R7
-	BGE focusnot2_418
-	JMP focusdone418
+	BGE focusnot2_572
+	JMP focusdone572
 
-focusnot2_418:
+focusnot2_572:
 	CMP  $4, R7
-	BGE  focusnot3_418
+	BGE  focusnot3_572
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone418
+	JMP  focusdone572
 
-focusnot3_418:
+focusnot3_572:
 	CMP   $5, R7
-	BGE   focusnot4_418
+	BGE   focusnot4_572
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone572
 
-focusnot4_418:
+focusnot4_572:
 	CMP   $6, R7
-	BGE   focusnot5_418
+	BGE   focusnot5_572
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8333,36 +8299,36 @@ focusnot4_418:
 	VMOV  V22.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V5.S4, V20.S4, V21.S4
+	VFMLA V6.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone418
+	JMP   focusdone572
 
-focusnot5_418:
+focusnot5_572:
 	CMP   $7, R7
-	BGE   focusnot6_418
+	BGE   focusnot6_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone572
 
-focusnot6_418:
+focusnot6_572:
 	CMP   $8, R7
-	BGE   focusnot7_418
+	BGE   focusnot7_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone418
+	JMP   focusdone572
 
-focusnot7_418:
+focusnot7_572:
 	CMP   $9, R7
-	BGE   focusnot8_418
+	BGE   focusnot8_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -8374,9 +8340,9 @@ focusnot7_418:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone572
 
-focusnot8_418:
+focusnot8_572:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -8451,7 +8417,7 @@ focusnot8_418:
 	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V4.S4, V19.S4, V18.S4
+	VFMLA V5.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V26.B16], V20.B16
 	FMOVQ 304(R1), F19
 	VBIT  V2.B16, V20.B16, V19.B16
@@ -8480,7 +8446,7 @@ focusnot8_418:
 	FMOVD F18, R8
 	CBNZ  R8, slowvector
 
-focusdone418:
+focusdone572:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R8
@@ -8531,7 +8497,7 @@ slow:
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V5.S4, V19.S4, V21.S4
 	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -8628,42 +8594,42 @@ slow:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_419
+	BGE  focusnot0_573
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone419
+	JMP  focusdone573
 
-focusnot0_419:
+focusnot0_573:
 	CMP   $2, R7
-	BGE   focusnot1_419
+	BGE   focusnot1_573
 	FMOVQ 224(R1), F17
-	JMP   focusdone419
+	JMP   focusdone573
 
-focusnot1_419:
+focusnot1_573:
 	CMP $3, R7
-	BGE focusnot2_419
-	JMP focusdone419
+	BGE focusnot2_573
+	JMP focusdone573
 
-focusnot2_419:
+focusnot2_573:
 	CMP  $4, R7
-	BGE  focusnot3_419
+	BGE  focusnot3_573
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone419
+	JMP  focusdone573
 
-focusnot3_419:
+focusnot3_573:
 	CMP   $5, R7
-	BGE   focusnot4_419
+	BGE   focusnot4_573
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone573
 
-focusnot4_419:
+focusnot4_573:
 	CMP   $6, R7
-	BGE   focusnot5_419
+	BGE   focusnot5_573
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8671,36 +8637,36 @@ focusnot4_419:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone419
+	JMP   focusdone573
 
-focusnot5_419:
+focusnot5_573:
 	CMP   $7, R7
-	BGE   focusnot6_419
+	BGE   focusnot6_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone573
 
-focusnot6_419:
+focusnot6_573:
 	CMP   $8, R7
-	BGE   focusnot7_419
+	BGE   focusnot7_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone419
+	JMP   focusdone573
 
-focusnot7_419:
+focusnot7_573:
 	CMP   $9, R7
-	BGE   focusnot8_419
+	BGE   focusnot8_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -8712,9 +8678,9 @@ focusnot7_419:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone573
 
-focusnot8_419:
+focusnot8_573:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -8796,7 +8762,7 @@ focusnot8_419:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V20.S4, V19.S4
+	VFMLA V5.S4, V20.S4, V19.S4
 	VTBL  V0.B16, [V27.B16], V22.B16
 	FMOVQ 304(R1), F20
 	VBIT  V2.B16, V22.B16, V20.B16
@@ -8812,7 +8778,7 @@ focusnot8_419:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V6.S4, V26.S4, V27.S4
+	VUMIN V4.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -8836,39 +8802,35 @@ focusnot8_419:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V6.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V6.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V4.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V4.S4, V21.S4, V19.S4
+	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R9), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone419:
+focusdone573:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -8920,7 +8882,7 @@ partdone3:
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V5.S4, V19.S4, V21.S4
 	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -9017,42 +8979,42 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_420
+	BGE  focusnot0_574
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone420
+	JMP  focusdone574
 
-focusnot0_420:
+focusnot0_574:
 	CMP   $2, R7
-	BGE   focusnot1_420
+	BGE   focusnot1_574
 	FMOVQ 224(R1), F17
-	JMP   focusdone420
+	JMP   focusdone574
 
-focusnot1_420:
+focusnot1_574:
 	CMP $3, R7
-	BGE focusnot2_420
-	JMP focusdone420
+	BGE focusnot2_574
+	JMP focusdone574
 
-focusnot2_420:
+focusnot2_574:
 	CMP  $4, R7
-	BGE  focusnot3_420
+	BGE  focusnot3_574
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone420
+	JMP  focusdone574
 
-focusnot3_420:
+focusnot3_574:
 	CMP   $5, R7
-	BGE   focusnot4_420
+	BGE   focusnot4_574
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone574
 
-focusnot4_420:
+focusnot4_574:
 	CMP   $6, R7
-	BGE   focusnot5_420
+	BGE   focusnot5_574
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -9060,36 +9022,36 @@ focusnot4_420:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone420
+	JMP   focusdone574
 
-focusnot5_420:
+focusnot5_574:
 	CMP   $7, R7
-	BGE   focusnot6_420
+	BGE   focusnot6_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone574
 
-focusnot6_420:
+focusnot6_574:
 	CMP   $8, R7
-	BGE   focusnot7_420
+	BGE   focusnot7_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone420
+	JMP   focusdone574
 
-focusnot7_420:
+focusnot7_574:
 	CMP   $9, R7
-	BGE   focusnot8_420
+	BGE   focusnot8_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -9101,9 +9063,9 @@ focusnot7_420:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone574
 
-focusnot8_420:
+focusnot8_574:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -9185,7 +9147,7 @@ focusnot8_420:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V20.S4, V19.S4
+	VFMLA V5.S4, V20.S4, V19.S4
 	VTBL  V0.B16, [V27.B16], V22.B16
 	FMOVQ 304(R1), F20
 	VBIT  V2.B16, V22.B16, V20.B16
@@ -9201,7 +9163,7 @@ focusnot8_420:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V6.S4, V26.S4, V27.S4
+	VUMIN V4.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -9225,39 +9187,35 @@ focusnot8_420:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V6.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V6.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V4.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V4.S4, V21.S4, V19.S4
+	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R8), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone420:
+focusdone574:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -9294,8 +9252,8 @@ TEXT ·backgroundGradNEON(SB), NOSPLIT, $0-48
 	FMOVQ 1088(R1), F2
 	FMOVQ 320(R1), F3
 	FMOVQ 784(R1), F4
-	FMOVQ 80(R1), F5
-	FMOVQ 384(R1), F6
+	FMOVQ 384(R1), F5
+	FMOVQ 80(R1), F6
 	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
@@ -9315,139 +9273,137 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F15
-	FMOVQ 16(R6), F18
+	FMOVQ (R6), F18
+	FMOVQ 16(R6), F17
 	FMOVS 20(R7), F13
 	VDUP  V13.S[0], V13.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9ee // fabs v14.4s, v15.4s
-	WORD  $0x4ea0fa50 // fabs v16.4s, v18.4s
-	WORD  $0x4eb065ce // smax v14.4s, v14.4s, v16.4s
+	WORD  $0x4ea0fa4e // fabs v14.4s, v18.4s
+	WORD  $0x4ea0fa2f // fabs v15.4s, v17.4s
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
 	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
 	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
 	FMOVD F13, R10
 	CBNZ  R10, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V15.B16, V14.B16
-	VORR V7.B16, V18.B16, V13.B16
+	VORR V7.B16, V18.B16, V14.B16
+	VORR V7.B16, V17.B16, V13.B16
 	WORD $0x4ea8d5ce // fsub v14.4s, v14.4s, v8.4s
 	WORD $0x4ea8d5b5 // fsub v21.4s, v13.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F20
-	FMOVQ 64(R1), F17
+	FMOVQ 64(R1), F19
 	VFMLA V9.S4, V14.S4, V20.S4
-	VFMLA V9.S4, V21.S4, V17.S4
+	VFMLA V9.S4, V21.S4, V19.S4
 	WORD  $0x4eaad68d // fsub v13.4s, v20.4s, v10.4s
-	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+	WORD  $0x4eaad66f // fsub v15.4s, v19.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V13.S4, V14.S4
-	VFMLS V5.S4, V16.S4, V21.S4
+	VFMLS V6.S4, V13.S4, V14.S4
+	VFMLS V6.S4, V15.S4, V21.S4
 	VFMLS V11.S4, V13.S4, V14.S4
-	VFMLS V11.S4, V16.S4, V21.S4
+	VFMLS V11.S4, V15.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
+	FMOVQ 128(R1), F15
 	FMOVQ 128(R1), F22
-	VFMLA V12.S4, V14.S4, V19.S4
+	VFMLA V12.S4, V14.S4, V15.S4
 	VFMLA V12.S4, V21.S4, V22.S4
 	FMOVQ 144(R1), F13
 	FMOVQ 144(R1), F16
-	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V13.S4
 	VFMLA V22.S4, V21.S4, V16.S4
-	FMOVQ 160(R1), F19
+	FMOVQ 160(R1), F15
 	FMOVQ 160(R1), F22
-	VFMLA V13.S4, V14.S4, V19.S4
+	VFMLA V13.S4, V14.S4, V15.S4
 	VFMLA V16.S4, V21.S4, V22.S4
 	FMOVQ 176(R1), F13
 	FMOVQ 176(R1), F16
-	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V13.S4
 	VFMLA V22.S4, V21.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V20.B16], V21.B16
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 192(R1), F19
+	VTBL  V0.B16, [V19.B16], V23.B16
+	FMOVQ 192(R1), F15
 	FMOVQ 192(R1), F14
 	FMOVQ 208(R1), F22
 	FMOVQ 208(R1), F24
-	VBIT  V22.B16, V21.B16, V19.B16
+	VBIT  V22.B16, V21.B16, V15.B16
 	VBIT  V24.B16, V23.B16, V14.B16
 	FMOVQ 16(R0), F22
 	FMOVQ 16(R0), F21
-	VTBL  V19.B16, [V22.B16], V19.B16
+	VTBL  V15.B16, [V22.B16], V15.B16
 	VTBL  V14.B16, [V21.B16], V14.B16
 	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V20.S4, V19.S4, V21.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VFMLA V13.S4, V21.S4, V21.S4
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V19.S4, V14.S4, V14.S4
+	VFMLA V13.S4, V15.S4, V15.S4
 	VFMLA V16.S4, V14.S4, V14.S4
-	WORD  $0x4e21d6b0 // fadd v16.4s, v21.4s, v1.4s
+	WORD  $0x4e21d5f0 // fadd v16.4s, v15.4s, v1.4s
 	WORD  $0x4e21d5cd // fadd v13.4s, v14.4s, v1.4s
-	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
+	WORD  $0x6e30fc35 // fdiv v21.4s, v1.4s, v16.4s
 	WORD  $0x6e2dfc37 // fdiv v23.4s, v1.4s, v13.4s
-	WORD  $0x6e31deb0 // fmul v16.4s, v21.4s, v17.4s
+	WORD  $0x6e35ddf0 // fmul v16.4s, v15.4s, v21.4s
 	WORD  $0x6e37ddcd // fmul v13.4s, v14.4s, v23.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
-	WORD $0x4ea0aa58 // cmlt v24.4s, v18.4s, #0
-	VMOV V17.B16, V19.B16
+	WORD $0x4ea0aa56 // cmlt v22.4s, v18.4s, #0
+	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
+	VMOV V21.B16, V19.B16
 	VBIT V22.B16, V16.B16, V19.B16
 	VMOV V23.B16, V20.B16
 	VBIT V24.B16, V13.B16, V20.B16
-	VBIT V22.B16, V17.B16, V16.B16
+	VBIT V22.B16, V21.B16, V16.B16
 	VBIT V24.B16, V23.B16, V13.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F17
+	FMOVQ 976(R1), F21
 	FMOVQ 976(R1), F23
 	FMOVQ 960(R1), F22
 	FMOVQ 960(R1), F24
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 992(R1), F22
 	FMOVQ 992(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1008(R1), F17
+	FMOVQ 1008(R1), F21
 	FMOVQ 1008(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 1024(R1), F22
 	FMOVQ 1024(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1040(R1), F17
+	FMOVQ 1040(R1), F21
 	FMOVQ 1040(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 1056(R1), F22
 	FMOVQ 1056(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1072(R1), F17
+	FMOVQ 1072(R1), F21
 	FMOVQ 1072(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
 	WORD  $0x6e37ddd6 // fmul v22.4s, v14.4s, v23.4s
-	VFMLA V17.S4, V21.S4, V21.S4
+	VFMLA V21.S4, V15.S4, V15.S4
 	VFMLA V22.S4, V14.S4, V14.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9f6 // fcmgt v22.4s, v15.4s, #0.0
-	WORD  $0x4ea0ca58 // fcmgt v24.4s, v18.4s, #0.0
-	VMOVI $0, V23.B16
-	VMOVI $0, V17.B16
-	VBIT  V22.B16, V15.B16, V23.B16
-	VBIT  V24.B16, V18.B16, V17.B16
-	WORD  $0x4e37d6af // fadd v15.4s, v21.4s, v23.4s
-	WORD  $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
+	WORD $0x4ea0ca56 // fcmgt v22.4s, v18.4s, #0.0
+	WORD $0x4ea0ca35 // fcmgt v21.4s, v17.4s, #0.0
+	VAND V22.B16, V18.B16, V18.B16
+	VAND V21.B16, V17.B16, V17.B16
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R7), F14
@@ -9469,33 +9425,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_445
+	BGE  focusnot0_627
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone445
+	JMP  focusdone627
 
-focusnot0_445:
+focusnot0_627:
 	CMP   $2, R8
-	BGE   focusnot1_445
+	BGE   focusnot1_627
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone445
+	JMP   focusdone627
 
-focusnot1_445:
+focusnot1_627:
 	CMP $3, R8
-	BGE focusnot2_445
-	JMP focusdone445
+	BGE focusnot2_627
+	JMP focusdone627
 
-focusnot2_445:
+focusnot2_627:
 	CMP  $4, R8
-	BGE  focusnot3_445
+	BGE  focusnot3_627
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone445
+	JMP  focusdone627
 
-focusnot3_445:
+focusnot3_627:
 	CMP   $5, R8
-	BGE   focusnot4_445
+	BGE   focusnot4_627
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -9510,11 +9466,11 @@ focusnot3_445:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone445
+	JMP   focusdone627
 
-focusnot4_445:
+focusnot4_627:
 	CMP   $6, R8
-	BGE   focusnot5_445
+	BGE   focusnot5_627
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -9535,11 +9491,11 @@ focusnot4_445:
 	VFMLA V2.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone445
+	JMP   focusdone627
 
-focusnot5_445:
+focusnot5_627:
 	CMP   $7, R8
-	BGE   focusnot6_445
+	BGE   focusnot6_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9552,11 +9508,11 @@ focusnot5_445:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone445
+	JMP   focusdone627
 
-focusnot6_445:
+focusnot6_627:
 	CMP   $8, R8
-	BGE   focusnot7_445
+	BGE   focusnot7_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9569,11 +9525,11 @@ focusnot6_445:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone445
+	JMP   focusdone627
 
-focusnot7_445:
+focusnot7_627:
 	CMP   $9, R8
-	BGE   focusnot8_445
+	BGE   focusnot8_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9596,9 +9552,9 @@ focusnot7_445:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone445
+	JMP   focusdone627
 
-focusnot8_445:
+focusnot8_627:
 	ADD   $24, R7, R10
 	FMOVS (R10), F21
 	VDUP  V21.S[0], V21.S4
@@ -9676,7 +9632,7 @@ focusnot8_445:
 	VFMLA V19.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V5.S4, V21.S4, V19.S4
+	VFMLA V6.S4, V21.S4, V19.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V3.B16, V22.B16, V21.B16
@@ -9780,7 +9736,7 @@ focusnot8_445:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V5.S4, V21.S4, V20.S4
+	VFMLA V6.S4, V21.S4, V20.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V3.B16, V22.B16, V21.B16
@@ -9809,7 +9765,7 @@ focusnot8_445:
 	FMOVD F21, R10
 	CBNZ  R10, slowblock
 
-focusdone445:
+focusdone627:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
 
@@ -9882,7 +9838,7 @@ partdone1:
 	WORD  $0x4eaad5ed // fsub v13.4s, v15.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V13.S4, V16.S4
+	VFMLS V6.S4, V13.S4, V16.S4
 	VFMLS V11.S4, V13.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -9935,10 +9891,9 @@ partdone1:
 	VFMLA V15.S4, V17.S4, V17.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
-	VMOVI $0, V16.B16
-	VBIT  V15.B16, V14.B16, V16.B16
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	WORD $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
+	VAND V15.B16, V14.B16, V14.B16
+	WORD $0x4e2ed62f // fadd v15.4s, v17.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R7), F14
@@ -9952,30 +9907,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_446
+	BGE  focusnot0_628
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone446
+	JMP  focusdone628
 
-focusnot0_446:
+focusnot0_628:
 	CMP   $2, R8
-	BGE   focusnot1_446
+	BGE   focusnot1_628
 	FMOVQ 224(R1), F20
-	JMP   focusdone446
+	JMP   focusdone628
 
-focusnot1_446:
+focusnot1_628:
 	CMP $3, R8
-	BGE focusnot2_446
-	JMP focusdone446
+	BGE focusnot2_628
+	JMP focusdone628
 
-focusnot2_446:
+focusnot2_628:
 	CMP  $4, R8
-	BGE  focusnot3_446
+	BGE  focusnot3_628
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone446
+	JMP  focusdone628
 
-focusnot3_446:
+focusnot3_628:
 	CMP   $5, R8
-	BGE   focusnot4_446
+	BGE   focusnot4_628
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	VMOV  V20.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -9983,11 +9938,11 @@ focusnot3_446:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V20.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone446
+	JMP   focusdone628
 
-focusnot4_446:
+focusnot4_628:
 	CMP   $6, R8
-	BGE   focusnot5_446
+	BGE   focusnot5_628
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -9998,33 +9953,33 @@ focusnot4_446:
 	VFMLA V2.S4, V18.S4, V19.S4
 	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V20.S4
-	JMP   focusdone446
+	JMP   focusdone628
 
-focusnot5_446:
+focusnot5_628:
 	CMP   $7, R8
-	BGE   focusnot6_446
+	BGE   focusnot6_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone446
+	JMP   focusdone628
 
-focusnot6_446:
+focusnot6_628:
 	CMP   $8, R8
-	BGE   focusnot7_446
+	BGE   focusnot7_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
 	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V20.S4
-	JMP   focusdone446
+	JMP   focusdone628
 
-focusnot7_446:
+focusnot7_628:
 	CMP   $9, R8
-	BGE   focusnot8_446
+	BGE   focusnot8_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
@@ -10036,9 +9991,9 @@ focusnot7_446:
 	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
 	VFMLA V20.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V20.B16
-	JMP   focusdone446
+	JMP   focusdone628
 
-focusnot8_446:
+focusnot8_628:
 	ADD   $24, R7, R10
 	FMOVS (R10), F16
 	VDUP  V16.S[0], V16.S4
@@ -10116,7 +10071,7 @@ focusnot8_446:
 	VFMLA V16.S4, V17.S4, V18.S4
 	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V5.S4, V17.S4, V16.S4
+	VFMLA V6.S4, V17.S4, V16.S4
 	VTBL  V0.B16, [V24.B16], V18.B16
 	FMOVQ 304(R1), F17
 	VBIT  V3.B16, V18.B16, V17.B16
@@ -10145,7 +10100,7 @@ focusnot8_446:
 	FMOVD F16, R10
 	CBNZ  R10, slowvector
 
-focusdone446:
+focusdone628:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
 
@@ -10222,7 +10177,7 @@ slow:
 
 	// r = c - n ln2
 	VMOV  V16.B16, V17.B16
-	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V6.S4, V15.S4, V17.S4
 	VFMLS V11.S4, V15.S4, V17.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -10268,182 +10223,182 @@ slow:
 	FMOVQ 624(R1), F16
 	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
 	FMOVQ 624(R1), F16
-	WORD  $0x4e2ff613 // fmax v19.4s, v16.4s, v15.4s
-	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
+	WORD  $0x4e2ff614 // fmax v20.4s, v16.4s, v15.4s
+	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
 	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
-	WORD  $0x6e30de77 // fmul v23.4s, v19.4s, v16.4s
+	WORD  $0x6e30de97 // fmul v23.4s, v20.4s, v16.4s
 	VBIT  V17.B16, V15.B16, V23.B16
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F18
-	FMOVQ 960(R1), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 992(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 960(R1), F19
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1008(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 1024(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1040(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 1056(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1072(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V19.S4
-	VBIT  V17.B16, V15.B16, V19.B16
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
-	VMOV  V16.B16, V17.B16
-	VBIT  V15.B16, V23.B16, V17.B16
+	VMOV  V16.B16, V18.B16
+	VBIT  V15.B16, V23.B16, V18.B16
 	VBIT  V15.B16, V16.B16, V23.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaed432 // fsub v18.4s, v1.4s, v14.4s
-	VBSL  V18.B16, V14.B16, V15.B16
+	WORD  $0x4eaed433 // fsub v19.4s, v1.4s, v14.4s
+	VBSL  V19.B16, V14.B16, V15.B16
 	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
 	VMOVI $0, V16.B16
 	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
 	VAND  V16.B16, V13.B16, V13.B16
-	VFMLA V13.S4, V15.S4, V19.S4
+	VFMLA V13.S4, V15.S4, V20.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2edef4 // fmul v20.4s, v23.4s, v14.4s
-	VMOV  V20.B16, V15.B16
-	VFMLA V18.S4, V17.S4, V15.S4
+	WORD  $0x6e2edeef // fmul v15.4s, v23.4s, v14.4s
+	VMOV  V15.B16, V16.B16
+	VFMLA V19.S4, V18.S4, V16.S4
 	FMOVS 12(R7), F13
-	VDUP  V13.S[0], V16.S4
+	VDUP  V13.S[0], V17.S4
 	FMOVS 16(R7), F13
 	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e32ddad // fmul v13.4s, v13.4s, v18.4s
-	VFMLA V14.S4, V16.S4, V13.S4
-	WORD  $0x6e33ddb0 // fmul v16.4s, v13.4s, v19.4s
+	WORD  $0x6e33ddad // fmul v13.4s, v13.4s, v19.4s
+	VFMLA V14.S4, V17.S4, V13.S4
+	WORD  $0x6e34ddb1 // fmul v17.4s, v13.4s, v20.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
 	VMOV  V23.B16, V22.B16
-	VBIT  V21.B16, V17.B16, V22.B16
-	WORD  $0x6e2ffed6 // fdiv v22.4s, v22.4s, v15.4s
-	WORD  $0x4ea0d9f8 // fcmeq v24.4s, v15.4s, #0.0
+	VBIT  V21.B16, V18.B16, V22.B16
+	WORD  $0x6e30fed6 // fdiv v22.4s, v22.4s, v16.4s
+	WORD  $0x4ea0da18 // fcmeq v24.4s, v16.4s, #0.0
 	FMOVQ 224(R1), F25
 	VBIF  V24.B16, V22.B16, V25.B16
-	VBIF  V21.B16, V17.B16, V23.B16
+	VBIF  V21.B16, V18.B16, V23.B16
 	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
-	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VMOVI $0, V22.B16
 	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
-	VAND  V21.B16, V19.B16, V19.B16
+	VAND  V21.B16, V20.B16, V20.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R7), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVQ 224(R1), F22
-	FMOVQ 1120(R1), F23
-	VFMLS V23.S4, V14.S4, V22.S4
-	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
-	WORD  $0x6ea0fa8e // fneg v14.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V14.S4
-	VFMLA V19.S4, V21.S4, V14.S4
+	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVS 8(R7), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVQ 224(R1), F19
+	FMOVQ 1120(R1), F21
+	VFMLS V21.S4, V14.S4, V19.S4
+	WORD  $0x6e33de4e // fmul v14.4s, v18.4s, v19.4s
+	VFMLA V20.S4, V14.S4, V15.S4
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_447
-	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone447
+	BGE  focusnot0_629
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone629
 
-focusnot0_447:
+focusnot0_629:
 	CMP   $2, R8
-	BGE   focusnot1_447
-	FMOVQ 224(R1), F15
-	JMP   focusdone447
+	BGE   focusnot1_629
+	FMOVQ 224(R1), F16
+	JMP   focusdone629
 
-focusnot1_447:
+focusnot1_629:
 	CMP $3, R8
-	BGE focusnot2_447
-	JMP focusdone447
+	BGE focusnot2_629
+	JMP focusdone629
 
-focusnot2_447:
+focusnot2_629:
 	CMP  $4, R8
-	BGE  focusnot3_447
-	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone447
+	BGE  focusnot3_629
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone629
 
-focusnot3_447:
+focusnot3_629:
 	CMP   $5, R8
-	BGE   focusnot4_447
-	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	VMOV  V15.B16, V18.B16
-	VFMLS V17.S4, V17.S4, V18.S4
-	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	BGE   focusnot4_629
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V14.S4, V14.S4, V18.S4
+	WORD  $0x6e22ddd3 // fmul v19.4s, v14.4s, v2.4s
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VFMLA V17.S4, V15.S4, V18.S4
-	VMOV  V18.B16, V15.B16
-	JMP   focusdone447
+	VFMLA V14.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone629
 
-focusnot4_447:
+focusnot4_629:
 	CMP   $6, R8
-	BGE   focusnot5_447
-	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
+	BGE   focusnot5_629
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VMOV  V15.B16, V19.B16
-	VFMLS V17.S4, V17.S4, V19.S4
-	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
-	VFMLA V2.S4, V15.S4, V20.S4
-	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V15.S4
-	JMP   focusdone447
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V14.S4, V14.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	JMP   focusdone629
 
-focusnot5_447:
+focusnot5_629:
 	CMP   $7, R8
-	BGE   focusnot6_447
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V18.S4
-	VMOV  V18.B16, V15.B16
-	JMP   focusdone447
+	BGE   focusnot6_629
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V14.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone629
 
-focusnot6_447:
+focusnot6_629:
 	CMP   $8, R8
-	BGE   focusnot7_447
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
-	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V15.S4
-	JMP   focusdone447
+	BGE   focusnot7_629
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	JMP   focusdone629
 
-focusnot7_447:
+focusnot7_629:
 	CMP   $9, R8
-	BGE   focusnot8_447
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	BGE   focusnot8_629
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d4 // fadd v20.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V14.S4, V14.S4, V21.S4
 	VFMLA V18.S4, V20.S4, V21.S4
-	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
-	VFMLA V15.S4, V19.S4, V17.S4
-	VMOV  V17.B16, V15.B16
-	JMP   focusdone447
+	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V14.S4
+	VMOV  V14.B16, V16.B16
+	JMP   focusdone629
 
-focusnot8_447:
+focusnot8_629:
 	ADD   $24, R7, R11
-	FMOVS (R11), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R11), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R11), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 8(R11), F19
 	VDUP  V19.S[0], V19.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9f4 // fabs v20.4s, v15.4s
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
 	FMOVQ 640(R1), F21
 	VSUB  V21.S4, V20.S4, V21.S4
 	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
@@ -10492,9 +10447,9 @@ focusnot8_447:
 	FLDPQ 144(R0), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
 	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
-	WORD  $0x6e36de3b // fmul v27.4s, v17.4s, v22.4s
+	WORD  $0x6e36dddb // fmul v27.4s, v14.4s, v22.4s
 	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V22.S4, V17.S4, V26.S4
+	VFMLA V22.S4, V14.S4, V26.S4
 	VMOV  V27.B16, V22.B16
 	VFMLA V25.S4, V18.S4, V22.S4
 
@@ -10505,7 +10460,7 @@ focusnot8_447:
 	VFMLA V21.S4, V18.S4, V27.S4
 	FLDPQ 176(R0), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V17.S4, V26.S4
+	VFMLA V23.S4, V14.S4, V26.S4
 	VFMLA V21.S4, V19.S4, V26.S4
 	VFMLA V24.S4, V18.S4, V26.S4
 	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
@@ -10518,7 +10473,7 @@ focusnot8_447:
 	VFMLA V18.S4, V19.S4, V21.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V5.S4, V19.S4, V18.S4
+	VFMLA V6.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V25.B16], V21.B16
 	FMOVQ 304(R1), F19
 	VBIT  V3.B16, V21.B16, V19.B16
@@ -10534,7 +10489,7 @@ focusnot8_447:
 	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
 	VSHL  $23, V18.S4, V24.S4
 	VADD  V24.S4, V23.S4, V24.S4
-	VUMIN V6.S4, V24.S4, V25.S4
+	VUMIN V5.S4, V24.S4, V25.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V24.B16
@@ -10558,58 +10513,54 @@ focusnot8_447:
 	VBIF  V18.B16, V25.B16, V19.B16
 	FMOVQ 944(R1), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V6.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V6.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R1), F22
-	VBIT  V17.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V5.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V5.S4, V20.S4, V18.S4
+	WORD  $0x4e6e1cae // bic v14.16b, v5.16b, v14.16b
+	VBIT  V18.B16, V14.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V15.B16, V17.B16
-	VORR  V17.B16, V21.B16, V17.B16
+	FMOVS 12(R11), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V16.B16, V14.B16
+	VORR  V14.B16, V19.B16, V14.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R11), F19
 	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
-	VORR  V18.B16, V15.B16, V18.B16
-	FMOVQ 368(R1), F15
-	VBIF  V18.B16, V17.B16, V15.B16
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R1), F16
+	VBIF  V18.B16, V14.B16, V16.B16
 
-focusdone447:
+focusdone629:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
+	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
 	FMOVQ 1104(R1), F18
-	WORD  $0x6e30e652 // fcmge v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V16.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V16.S4, V16.S4
+	WORD  $0x6e31e652 // fcmge v18.4s, v18.4s, v17.4s
+	VBIT  V18.B16, V14.B16, V17.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V17.S4, V14.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R9), F17
 	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R1), F15
-	VBIT  V14.B16, V13.B16, V15.B16
-	FMOVQ F16, (R3)
-	FMOVQ F15, (R5)
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x4e2de5af // fcmeq v15.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F16
+	VBIT  V15.B16, V13.B16, V16.B16
+	FMOVQ F14, (R3)
+	FMOVQ F16, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -10654,7 +10605,7 @@ partdone4:
 
 	// r = c - n ln2
 	VMOV  V16.B16, V17.B16
-	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V6.S4, V15.S4, V17.S4
 	VFMLS V11.S4, V15.S4, V17.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -10700,182 +10651,182 @@ partdone4:
 	FMOVQ 624(R1), F16
 	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
 	FMOVQ 624(R1), F16
-	WORD  $0x4e2ff613 // fmax v19.4s, v16.4s, v15.4s
-	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
+	WORD  $0x4e2ff614 // fmax v20.4s, v16.4s, v15.4s
+	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
 	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
-	WORD  $0x6e30de77 // fmul v23.4s, v19.4s, v16.4s
+	WORD  $0x6e30de97 // fmul v23.4s, v20.4s, v16.4s
 	VBIT  V17.B16, V15.B16, V23.B16
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F18
-	FMOVQ 960(R1), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 992(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 960(R1), F19
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1008(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 1024(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1040(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 1056(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1072(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V19.S4
-	VBIT  V17.B16, V15.B16, V19.B16
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
-	VMOV  V16.B16, V17.B16
-	VBIT  V15.B16, V23.B16, V17.B16
+	VMOV  V16.B16, V18.B16
+	VBIT  V15.B16, V23.B16, V18.B16
 	VBIT  V15.B16, V16.B16, V23.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaed432 // fsub v18.4s, v1.4s, v14.4s
-	VBSL  V18.B16, V14.B16, V15.B16
+	WORD  $0x4eaed433 // fsub v19.4s, v1.4s, v14.4s
+	VBSL  V19.B16, V14.B16, V15.B16
 	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
 	VMOVI $0, V16.B16
 	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
 	VAND  V16.B16, V13.B16, V13.B16
-	VFMLA V13.S4, V15.S4, V19.S4
+	VFMLA V13.S4, V15.S4, V20.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2edef4 // fmul v20.4s, v23.4s, v14.4s
-	VMOV  V20.B16, V15.B16
-	VFMLA V18.S4, V17.S4, V15.S4
+	WORD  $0x6e2edeef // fmul v15.4s, v23.4s, v14.4s
+	VMOV  V15.B16, V16.B16
+	VFMLA V19.S4, V18.S4, V16.S4
 	FMOVS 12(R7), F13
-	VDUP  V13.S[0], V16.S4
+	VDUP  V13.S[0], V17.S4
 	FMOVS 16(R7), F13
 	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e32ddad // fmul v13.4s, v13.4s, v18.4s
-	VFMLA V14.S4, V16.S4, V13.S4
-	WORD  $0x6e33ddb0 // fmul v16.4s, v13.4s, v19.4s
+	WORD  $0x6e33ddad // fmul v13.4s, v13.4s, v19.4s
+	VFMLA V14.S4, V17.S4, V13.S4
+	WORD  $0x6e34ddb1 // fmul v17.4s, v13.4s, v20.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
 	VMOV  V23.B16, V22.B16
-	VBIT  V21.B16, V17.B16, V22.B16
-	WORD  $0x6e2ffed6 // fdiv v22.4s, v22.4s, v15.4s
-	WORD  $0x4ea0d9f8 // fcmeq v24.4s, v15.4s, #0.0
+	VBIT  V21.B16, V18.B16, V22.B16
+	WORD  $0x6e30fed6 // fdiv v22.4s, v22.4s, v16.4s
+	WORD  $0x4ea0da18 // fcmeq v24.4s, v16.4s, #0.0
 	FMOVQ 224(R1), F25
 	VBIF  V24.B16, V22.B16, V25.B16
-	VBIF  V21.B16, V17.B16, V23.B16
+	VBIF  V21.B16, V18.B16, V23.B16
 	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
-	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VMOVI $0, V22.B16
 	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
-	VAND  V21.B16, V19.B16, V19.B16
+	VAND  V21.B16, V20.B16, V20.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R7), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVQ 224(R1), F22
-	FMOVQ 1120(R1), F23
-	VFMLS V23.S4, V14.S4, V22.S4
-	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
-	WORD  $0x6ea0fa8e // fneg v14.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V14.S4
-	VFMLA V19.S4, V21.S4, V14.S4
+	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVS 8(R7), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVQ 224(R1), F19
+	FMOVQ 1120(R1), F21
+	VFMLS V21.S4, V14.S4, V19.S4
+	WORD  $0x6e33de4e // fmul v14.4s, v18.4s, v19.4s
+	VFMLA V20.S4, V14.S4, V15.S4
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_448
-	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone448
+	BGE  focusnot0_630
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone630
 
-focusnot0_448:
+focusnot0_630:
 	CMP   $2, R8
-	BGE   focusnot1_448
-	FMOVQ 224(R1), F15
-	JMP   focusdone448
+	BGE   focusnot1_630
+	FMOVQ 224(R1), F16
+	JMP   focusdone630
 
-focusnot1_448:
+focusnot1_630:
 	CMP $3, R8
-	BGE focusnot2_448
-	JMP focusdone448
+	BGE focusnot2_630
+	JMP focusdone630
 
-focusnot2_448:
+focusnot2_630:
 	CMP  $4, R8
-	BGE  focusnot3_448
-	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone448
+	BGE  focusnot3_630
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone630
 
-focusnot3_448:
+focusnot3_630:
 	CMP   $5, R8
-	BGE   focusnot4_448
-	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	VMOV  V15.B16, V18.B16
-	VFMLS V17.S4, V17.S4, V18.S4
-	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	BGE   focusnot4_630
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V14.S4, V14.S4, V18.S4
+	WORD  $0x6e22ddd3 // fmul v19.4s, v14.4s, v2.4s
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VFMLA V17.S4, V15.S4, V18.S4
-	VMOV  V18.B16, V15.B16
-	JMP   focusdone448
+	VFMLA V14.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone630
 
-focusnot4_448:
+focusnot4_630:
 	CMP   $6, R8
-	BGE   focusnot5_448
-	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
+	BGE   focusnot5_630
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VMOV  V15.B16, V19.B16
-	VFMLS V17.S4, V17.S4, V19.S4
-	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
-	VFMLA V2.S4, V15.S4, V20.S4
-	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V15.S4
-	JMP   focusdone448
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V14.S4, V14.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	JMP   focusdone630
 
-focusnot5_448:
+focusnot5_630:
 	CMP   $7, R8
-	BGE   focusnot6_448
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V18.S4
-	VMOV  V18.B16, V15.B16
-	JMP   focusdone448
+	BGE   focusnot6_630
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V14.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone630
 
-focusnot6_448:
+focusnot6_630:
 	CMP   $8, R8
-	BGE   focusnot7_448
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
-	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V15.S4
-	JMP   focusdone448
+	BGE   focusnot7_630
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	JMP   focusdone630
 
-focusnot7_448:
+focusnot7_630:
 	CMP   $9, R8
-	BGE   focusnot8_448
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	BGE   focusnot8_630
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d4 // fadd v20.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V14.S4, V14.S4, V21.S4
 	VFMLA V18.S4, V20.S4, V21.S4
-	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
-	VFMLA V15.S4, V19.S4, V17.S4
-	VMOV  V17.B16, V15.B16
-	JMP   focusdone448
+	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V14.S4
+	VMOV  V14.B16, V16.B16
+	JMP   focusdone630
 
-focusnot8_448:
+focusnot8_630:
 	ADD   $24, R7, R10
-	FMOVS (R10), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R10), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 8(R10), F19
 	VDUP  V19.S[0], V19.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9f4 // fabs v20.4s, v15.4s
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
 	FMOVQ 640(R1), F21
 	VSUB  V21.S4, V20.S4, V21.S4
 	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
@@ -10924,9 +10875,9 @@ focusnot8_448:
 	FLDPQ 144(R0), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
 	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
-	WORD  $0x6e36de3b // fmul v27.4s, v17.4s, v22.4s
+	WORD  $0x6e36dddb // fmul v27.4s, v14.4s, v22.4s
 	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V22.S4, V17.S4, V26.S4
+	VFMLA V22.S4, V14.S4, V26.S4
 	VMOV  V27.B16, V22.B16
 	VFMLA V25.S4, V18.S4, V22.S4
 
@@ -10937,7 +10888,7 @@ focusnot8_448:
 	VFMLA V21.S4, V18.S4, V27.S4
 	FLDPQ 176(R0), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V17.S4, V26.S4
+	VFMLA V23.S4, V14.S4, V26.S4
 	VFMLA V21.S4, V19.S4, V26.S4
 	VFMLA V24.S4, V18.S4, V26.S4
 	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
@@ -10950,7 +10901,7 @@ focusnot8_448:
 	VFMLA V18.S4, V19.S4, V21.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V5.S4, V19.S4, V18.S4
+	VFMLA V6.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V25.B16], V21.B16
 	FMOVQ 304(R1), F19
 	VBIT  V3.B16, V21.B16, V19.B16
@@ -10966,7 +10917,7 @@ focusnot8_448:
 	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
 	VSHL  $23, V18.S4, V24.S4
 	VADD  V24.S4, V23.S4, V24.S4
-	VUMIN V6.S4, V24.S4, V25.S4
+	VUMIN V5.S4, V24.S4, V25.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V24.B16
@@ -10990,90 +10941,86 @@ focusnot8_448:
 	VBIF  V18.B16, V25.B16, V19.B16
 	FMOVQ 944(R1), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V6.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V6.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R1), F22
-	VBIT  V17.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V5.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V5.S4, V20.S4, V18.S4
+	WORD  $0x4e6e1cae // bic v14.16b, v5.16b, v14.16b
+	VBIT  V18.B16, V14.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V15.B16, V17.B16
-	VORR  V17.B16, V21.B16, V17.B16
+	FMOVS 12(R10), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V16.B16, V14.B16
+	VORR  V14.B16, V19.B16, V14.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R10), F19
 	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
-	VORR  V18.B16, V15.B16, V18.B16
-	FMOVQ 368(R1), F15
-	VBIF  V18.B16, V17.B16, V15.B16
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R1), F16
+	VBIF  V18.B16, V14.B16, V16.B16
 
-focusdone448:
+focusdone630:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
+	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
 	FMOVQ 1104(R1), F18
-	WORD  $0x6e30e652 // fcmge v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V16.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V16.S4, V16.S4
+	WORD  $0x6e31e652 // fcmge v18.4s, v18.4s, v17.4s
+	VBIT  V18.B16, V14.B16, V17.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V17.S4, V14.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R9), F17
 	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R1), F15
-	VBIT  V14.B16, V13.B16, V15.B16
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x4e2de5af // fcmeq v15.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F16
+	VBIT  V15.B16, V13.B16, V16.B16
 	ADD   $0, R3, R10
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ F16, (R3)
+	FMOVQ F14, (R3)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VST1.P V16.D[0], 8(R10)
+	VST1.P V14.D[0], 8(R10)
 	TBZ    $0, R2, partdone5
-	VST1   V16.S[2], (R10)
+	VST1   V14.S[2], (R10)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VST1 V16.S[0], (R10)
+	VST1 V14.S[0], (R10)
 
 partdone5:
 	ADD   $0, R5, R10
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ F15, (R5)
+	FMOVQ F16, (R5)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VST1.P V15.D[0], 8(R10)
+	VST1.P V16.D[0], 8(R10)
 	TBZ    $0, R2, partdone6
-	VST1   V15.S[2], (R10)
+	VST1   V16.S[2], (R10)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VST1 V15.S[0], (R10)
+	VST1 V16.S[0], (R10)
 
 partdone6:
 	JMP nextvector
@@ -11155,133 +11102,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -11386,35 +11309,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -11422,109 +11408,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -11877,136 +11776,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -12101,35 +11976,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -12154,38 +12092,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -12208,38 +12117,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -12262,38 +12142,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -12662,136 +12513,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -12886,35 +12713,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -12939,38 +12829,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -12993,38 +12854,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -13047,38 +12879,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -13286,133 +13089,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -13517,35 +13296,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -13553,109 +13395,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -13770,133 +13525,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -14001,35 +13732,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -14037,109 +13831,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -14391,136 +14098,112 @@ sum_tile:
 	FMOVQ 16(R5), F14
 	FMOVQ 32(R5), F15
 	FMOVQ 48(R5), F16
-	WORD  $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	FMOVQ F13, (R6)
 	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD  $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	FMOVQ F13, 16(R6)
 	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	FMOVQ F13, 32(R6)
 	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD  $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	FMOVQ F13, 48(R6)
 	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
 	ADD   $64, R5, R5
@@ -14615,35 +14298,98 @@ partone8:
 	VLD1 (R13), V16.S[0]
 
 partdone8:
-	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	VDUP  R9, V17.S4
@@ -14668,38 +14414,9 @@ partone9:
 	VST1 V13.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	VDUP  R10, V14.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb135ce // cmgt v14.4s, v14.4s, v17.4s
@@ -14722,38 +14439,9 @@ partone10:
 	VST1 V13.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	VDUP  R11, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -14776,38 +14464,9 @@ partone11:
 	VST1 V13.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	VDUP  R12, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -18306,8 +17965,8 @@ group:
 sum_columns:
 	MOVD  e+40(FP), R7
 	MOVD  R6, R8
-	MOVD  R6, R9
 	LSL   $4, R8, R8
+	MOVD  R6, R9
 	LSL   $2, R9, R9
 	ADD   R9, R1, R9
 	ADD   R8, R7, R7
@@ -18490,8 +18149,8 @@ sum_columns:
 	BGE   sum_left2
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R1
 	ADD   R7, R6, R6
@@ -18630,8 +18289,8 @@ sum_columns:
 sum_left2:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R1
 	ADD   R7, R6, R6
@@ -18735,8 +18394,8 @@ sum_left2:
 sum_left1:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R1
 	ADD   R7, R6, R6
@@ -19384,8 +19043,8 @@ group:
 most_columns:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R8
 	ADD   R7, R6, R6
@@ -19441,8 +19100,8 @@ most_columns:
 	BGE   most_left2
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19483,8 +19142,8 @@ most_columns:
 most_left2:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19520,8 +19179,8 @@ most_left2:
 most_left1:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19657,8 +19316,8 @@ most_done:
 sum_columns:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R8
 	ADD   R7, R6, R6
@@ -19811,8 +19470,8 @@ sum_columns:
 	BGE   sum_left2
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19925,8 +19584,8 @@ sum_columns:
 sum_left2:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -20010,8 +19669,8 @@ sum_left2:
 sum_left1:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -20578,8 +20237,8 @@ group:
 all_columns:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R0, R8
 	ADD   R7, R6, R6
@@ -20634,8 +20293,8 @@ all_columns:
 	BGE   all_done
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R0, R0
 	ADD   R6, R5, R5
@@ -20809,8 +20468,8 @@ group:
 all_columns:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R8
 	ADD   R7, R6, R6
@@ -20874,8 +20533,8 @@ all_columns:
 	BGE   all_done
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -21237,30 +20896,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_461
+	BGE  focusnot0_671
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone461
+	JMP  focusdone671
 
-focusnot0_461:
+focusnot0_671:
 	CMP   $2, R7
-	BGE   focusnot1_461
+	BGE   focusnot1_671
 	FMOVQ 224(R0), F17
-	JMP   focusdone461
+	JMP   focusdone671
 
-focusnot1_461:
+focusnot1_671:
 	CMP $3, R7
-	BGE focusnot2_461
-	JMP focusdone461
+	BGE focusnot2_671
+	JMP focusdone671
 
-focusnot2_461:
+focusnot2_671:
 	CMP  $4, R7
-	BGE  focusnot3_461
+	BGE  focusnot3_671
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone461
+	JMP  focusdone671
 
-focusnot3_461:
+focusnot3_671:
 	CMP   $5, R7
-	BGE   focusnot4_461
+	BGE   focusnot4_671
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -21268,11 +20927,11 @@ focusnot3_461:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone461
+	JMP   focusdone671
 
-focusnot4_461:
+focusnot4_671:
 	CMP   $6, R7
-	BGE   focusnot5_461
+	BGE   focusnot5_671
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -21283,33 +20942,33 @@ focusnot4_461:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone461
+	JMP   focusdone671
 
-focusnot5_461:
+focusnot5_671:
 	CMP   $7, R7
-	BGE   focusnot6_461
+	BGE   focusnot6_671
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone461
+	JMP   focusdone671
 
-focusnot6_461:
+focusnot6_671:
 	CMP   $8, R7
-	BGE   focusnot7_461
+	BGE   focusnot7_671
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone461
+	JMP   focusdone671
 
-focusnot7_461:
+focusnot7_671:
 	CMP   $9, R7
-	BGE   focusnot8_461
+	BGE   focusnot8_671
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -21321,9 +20980,9 @@ focusnot7_461:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone461
+	JMP   focusdone671
 
-focusnot8_461:
+focusnot8_671:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -21448,25 +21107,21 @@ focusnot8_461:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -21480,7 +21135,7 @@ focusnot8_461:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone461:
+focusdone671:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -21751,30 +21406,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_462
+	BGE  focusnot0_672
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone462
+	JMP  focusdone672
 
-focusnot0_462:
+focusnot0_672:
 	CMP   $2, R7
-	BGE   focusnot1_462
+	BGE   focusnot1_672
 	FMOVQ 224(R0), F17
-	JMP   focusdone462
+	JMP   focusdone672
 
-focusnot1_462:
+focusnot1_672:
 	CMP $3, R7
-	BGE focusnot2_462
-	JMP focusdone462
+	BGE focusnot2_672
+	JMP focusdone672
 
-focusnot2_462:
+focusnot2_672:
 	CMP  $4, R7
-	BGE  focusnot3_462
+	BGE  focusnot3_672
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone462
+	JMP  focusdone672
 
-focusnot3_462:
+focusnot3_672:
 	CMP   $5, R7
-	BGE   focusnot4_462
+	BGE   focusnot4_672
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -21782,11 +21437,11 @@ focusnot3_462:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone462
+	JMP   focusdone672
 
-focusnot4_462:
+focusnot4_672:
 	CMP   $6, R7
-	BGE   focusnot5_462
+	BGE   focusnot5_672
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -21797,33 +21452,33 @@ focusnot4_462:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone462
+	JMP   focusdone672
 
-focusnot5_462:
+focusnot5_672:
 	CMP   $7, R7
-	BGE   focusnot6_462
+	BGE   focusnot6_672
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone462
+	JMP   focusdone672
 
-focusnot6_462:
+focusnot6_672:
 	CMP   $8, R7
-	BGE   focusnot7_462
+	BGE   focusnot7_672
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone462
+	JMP   focusdone672
 
-focusnot7_462:
+focusnot7_672:
 	CMP   $9, R7
-	BGE   focusnot8_462
+	BGE   focusnot8_672
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -21835,9 +21490,9 @@ focusnot7_462:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone462
+	JMP   focusdone672
 
-focusnot8_462:
+focusnot8_672:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -21962,25 +21617,21 @@ focusnot8_462:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -21994,7 +21645,7 @@ focusnot8_462:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone462:
+focusdone672:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -22237,30 +21888,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_475
+	BGE  focusnot0_699
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone475
+	JMP  focusdone699
 
-focusnot0_475:
+focusnot0_699:
 	CMP   $2, R7
-	BGE   focusnot1_475
+	BGE   focusnot1_699
 	FMOVQ 224(R0), F17
-	JMP   focusdone475
+	JMP   focusdone699
 
-focusnot1_475:
+focusnot1_699:
 	CMP $3, R7
-	BGE focusnot2_475
-	JMP focusdone475
+	BGE focusnot2_699
+	JMP focusdone699
 
-focusnot2_475:
+focusnot2_699:
 	CMP  $4, R7
-	BGE  focusnot3_475
+	BGE  focusnot3_699
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone475
+	JMP  focusdone699
 
-focusnot3_475:
+focusnot3_699:
 	CMP   $5, R7
-	BGE   focusnot4_475
+	BGE   focusnot4_699
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -22268,11 +21919,11 @@ focusnot3_475:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone475
+	JMP   focusdone699
 
-focusnot4_475:
+focusnot4_699:
 	CMP   $6, R7
-	BGE   focusnot5_475
+	BGE   focusnot5_699
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -22283,33 +21934,33 @@ focusnot4_475:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone475
+	JMP   focusdone699
 
-focusnot5_475:
+focusnot5_699:
 	CMP   $7, R7
-	BGE   focusnot6_475
+	BGE   focusnot6_699
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone475
+	JMP   focusdone699
 
-focusnot6_475:
+focusnot6_699:
 	CMP   $8, R7
-	BGE   focusnot7_475
+	BGE   focusnot7_699
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone475
+	JMP   focusdone699
 
-focusnot7_475:
+focusnot7_699:
 	CMP   $9, R7
-	BGE   focusnot8_475
+	BGE   focusnot8_699
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -22321,9 +21972,9 @@ focusnot7_475:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone475
+	JMP   focusdone699
 
-focusnot8_475:
+focusnot8_699:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -22448,25 +22099,21 @@ focusnot8_475:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -22480,7 +22127,7 @@ focusnot8_475:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone475:
+focusdone699:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -22507,18 +22154,18 @@ focusdone475:
 	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
 	VMOVI $0, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
+	WORD  $0x4e2fe5ee // fcmeq v14.4s, v15.4s, v15.4s
+	FMOVQ 368(R0), F17
+	VBIT  V14.B16, V15.B16, V17.B16
 	FMOVQ 608(R0), F14
 	VEOR  V14.B16, V13.B16, V13.B16
 	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F17
-	VBIT  V14.B16, V13.B16, V17.B16
-	WORD  $0x4e2fe5ed // fcmeq v13.4s, v15.4s, v15.4s
-	FMOVQ 368(R0), F14
-	VBIT  V13.B16, V15.B16, V14.B16
+	FMOVQ 368(R0), F15
+	VBIT  V14.B16, V13.B16, V15.B16
 	FMOVQ F18, (R3)
-	FMOVQ F17, 384(R5)
+	FMOVQ F15, 384(R5)
 	FMOVQ F16, 512(R5)
-	FMOVQ F14, (R5)
+	FMOVQ F17, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -22803,30 +22450,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_476
+	BGE  focusnot0_700
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone476
+	JMP  focusdone700
 
-focusnot0_476:
+focusnot0_700:
 	CMP   $2, R7
-	BGE   focusnot1_476
+	BGE   focusnot1_700
 	FMOVQ 224(R0), F17
-	JMP   focusdone476
+	JMP   focusdone700
 
-focusnot1_476:
+focusnot1_700:
 	CMP $3, R7
-	BGE focusnot2_476
-	JMP focusdone476
+	BGE focusnot2_700
+	JMP focusdone700
 
-focusnot2_476:
+focusnot2_700:
 	CMP  $4, R7
-	BGE  focusnot3_476
+	BGE  focusnot3_700
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone476
+	JMP  focusdone700
 
-focusnot3_476:
+focusnot3_700:
 	CMP   $5, R7
-	BGE   focusnot4_476
+	BGE   focusnot4_700
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -22834,11 +22481,11 @@ focusnot3_476:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone476
+	JMP   focusdone700
 
-focusnot4_476:
+focusnot4_700:
 	CMP   $6, R7
-	BGE   focusnot5_476
+	BGE   focusnot5_700
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -22849,33 +22496,33 @@ focusnot4_476:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone476
+	JMP   focusdone700
 
-focusnot5_476:
+focusnot5_700:
 	CMP   $7, R7
-	BGE   focusnot6_476
+	BGE   focusnot6_700
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone476
+	JMP   focusdone700
 
-focusnot6_476:
+focusnot6_700:
 	CMP   $8, R7
-	BGE   focusnot7_476
+	BGE   focusnot7_700
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone476
+	JMP   focusdone700
 
-focusnot7_476:
+focusnot7_700:
 	CMP   $9, R7
-	BGE   focusnot8_476
+	BGE   focusnot8_700
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -22887,9 +22534,9 @@ focusnot7_476:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone476
+	JMP   focusdone700
 
-focusnot8_476:
+focusnot8_700:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -23014,25 +22661,21 @@ focusnot8_476:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -23046,7 +22689,7 @@ focusnot8_476:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone476:
+focusdone700:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -23073,14 +22716,14 @@ focusdone476:
 	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
 	VMOVI $0, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
+	WORD  $0x4e2fe5ee // fcmeq v14.4s, v15.4s, v15.4s
+	FMOVQ 368(R0), F17
+	VBIT  V14.B16, V15.B16, V17.B16
 	FMOVQ 608(R0), F14
 	VEOR  V14.B16, V13.B16, V13.B16
 	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F17
-	VBIT  V14.B16, V13.B16, V17.B16
-	WORD  $0x4e2fe5ed // fcmeq v13.4s, v15.4s, v15.4s
-	FMOVQ 368(R0), F14
-	VBIT  V13.B16, V15.B16, V14.B16
+	FMOVQ 368(R0), F15
+	VBIT  V14.B16, V13.B16, V15.B16
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless6
@@ -23102,19 +22745,19 @@ partdone6:
 	ADD   $384, R5, R9
 	CMP   $4, R2
 	BLT   partless7
-	FMOVQ F17, 384(R5)
+	FMOVQ F15, 384(R5)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R2, partone7
-	VST1.P V17.D[0], 8(R9)
+	VST1.P V15.D[0], 8(R9)
 	TBZ    $0, R2, partdone7
-	VST1   V17.S[2], (R9)
+	VST1   V15.S[2], (R9)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R2, partdone7
-	VST1 V17.S[0], (R9)
+	VST1 V15.S[0], (R9)
 
 partdone7:
 	ADD   $512, R5, R9
@@ -23138,19 +22781,19 @@ partdone8:
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F14, (R5)
+	FMOVQ F17, (R5)
 	JMP   partdone9
 
 partless9:
 	TBZ    $1, R2, partone9
-	VST1.P V14.D[0], 8(R9)
+	VST1.P V17.D[0], 8(R9)
 	TBZ    $0, R2, partdone9
-	VST1   V14.S[2], (R9)
+	VST1   V17.S[2], (R9)
 	JMP    partdone9
 
 partone9:
 	TBZ  $0, R2, partdone9
-	VST1 V14.S[0], (R9)
+	VST1 V17.S[0], (R9)
 
 partdone9:
 	ADD $16, R3, R3
@@ -25001,4 +24644,7387 @@ all_done:
 	MOVD R0, rows+24(FP)
 	MOVD rows+24(FP), R0
 	CBNZ R0, row
+	RET
+
+// func sigmoidGradScaledNEON(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+TEXT ·sigmoidGradScaledNEON(SB), NOSPLIT, $0-56
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 384(R0), F0
+	FMOVQ 224(R0), F1
+	FMOVQ (R1), F2
+	FMOVQ 320(R0), F3
+	FMOVQ 1120(R0), F4
+	FMOVQ 1088(R0), F5
+	FMOVQ 784(R0), F6
+	FMOVQ 80(R0), F7
+	FMOVQ 352(R0), F8
+	FMOVQ 368(R0), F9
+	FMOVQ 624(R0), F10
+	FMOVQ 608(R0), F11
+	FMOVQ 32(R0), F12
+	FMOVQ 240(R0), F13
+	MOVD  n+40(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  grad+8(FP), R5
+	MOVD  logits+16(FP), R6
+	MOVD  targets+24(FP), R7
+	MOVD  scales+32(FP), R8
+	MOVD  p+48(FP), R9
+	MOVD  (R9), R10
+	CMP   $4, R2
+	BLT   rest
+
+block:
+	FMOVQ (R6), F14
+	FMOVQ (R7), F15
+	FMOVQ (R8), F16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V11.B16, V14.B16, V17.B16
+	WORD $0x4eacd631 // fsub v17.4s, v17.4s, v12.4s
+	WORD $0x4e31f5b2 // fmax v18.4s, v13.4s, v17.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	FMOVQ 48(R0), F17
+	VFMLA V17.S4, V18.S4, V20.S4
+	FMOVQ 64(R0), F17
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+
+	// r = c - n ln2
+	VMOV  V18.B16, V19.B16
+	VFMLS V7.S4, V17.S4, V19.S4
+	FMOVQ 96(R0), F21
+	VFMLS V21.S4, V17.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F21
+	FMOVQ 112(R0), F17
+	VFMLA V17.S4, V19.S4, V21.S4
+	FMOVQ 144(R0), F17
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVQ 160(R0), F21
+	VFMLA V17.S4, V19.S4, V21.S4
+	FMOVQ 176(R0), F17
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVQ 272(R0), F19
+	WORD  $0x6eb2e672 // fcmgt v18.4s, v19.4s, v18.4s
+	FMOVQ 288(R0), F19
+	VAND  V18.B16, V19.B16, V18.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V20.S4, V19.S4
+	VTBL  V2.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VADD  V19.S4, V20.S4, V21.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V18.S4, V19.S4, V19.S4
+	VFMLA V17.S4, V21.S4, V21.S4
+	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V18.S4, V17.S4, V18.S4
+	WORD  $0x4e28d631 // fadd v17.4s, v17.4s, v8.4s
+	VSUB  V8.S4, V17.S4, V17.S4
+	WORD  $0x4eb16651 // smax v17.4s, v18.4s, v17.4s
+	VUMIN V9.S4, V17.S4, V18.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	WORD $0x6eb2e553 // fcmgt v19.4s, v10.4s, v18.4s
+	WORD $0x4e32f557 // fmax v23.4s, v10.4s, v18.4s
+	WORD $0x4e21d6f1 // fadd v17.4s, v23.4s, v1.4s
+	WORD $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
+	WORD $0x6e31defa // fmul v26.4s, v23.4s, v17.4s
+	VBIT V19.B16, V18.B16, V26.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R0), F20
+	FMOVQ 960(R0), F21
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 992(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1008(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1024(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1040(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1056(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1072(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	WORD  $0x6e34def4 // fmul v20.4s, v23.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V23.S4
+	VBIT  V19.B16, V18.B16, V23.B16
+	WORD  $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
+	VMOV  V17.B16, V20.B16
+	VBIT  V18.B16, V26.B16, V20.B16
+	VBIT  V18.B16, V17.B16, V26.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd435 // fsub v21.4s, v1.4s, v15.4s
+	VBSL  V21.B16, V15.B16, V18.B16
+	FMOVQ 224(R0), F17
+	VFMLS V4.S4, V18.S4, V17.S4
+	FMOVS 48(R9), F19
+	VDUP  V19.S[0], V22.S4
+	VFMLA V22.S4, V17.S4, V18.S4
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VMOVI $0, V17.B16
+	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
+	VAND  V17.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V18.S4, V23.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fdf53 // fmul v19.4s, v26.4s, v15.4s
+	VMOV  V19.B16, V17.B16
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V18.S4
+	FMOVS 16(R9), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e35ddce // fmul v14.4s, v14.4s, v21.4s
+	VFMLA V15.S4, V18.S4, V14.S4
+	WORD  $0x6e37ddd2 // fmul v18.4s, v14.4s, v23.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eafe4b8 // fcmgt v24.4s, v5.4s, v15.4s
+	VMOV  V26.B16, V25.B16
+	VBIT  V24.B16, V20.B16, V25.B16
+	WORD  $0x6e31ff39 // fdiv v25.4s, v25.4s, v17.4s
+	WORD  $0x4ea0da3b // fcmeq v27.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F28
+	VBIF  V27.B16, V25.B16, V28.B16
+	VBIF  V24.B16, V20.B16, V26.B16
+	WORD  $0x6e3cdf58 // fmul v24.4s, v26.4s, v28.4s
+	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
+	VMOVI $0, V25.B16
+	WORD  $0x6eb9e718 // fcmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	WORD  $0x6ea0fa73 // fneg v19.4s, v19.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VMOVI $0, V21.B16
+	WORD  $0x6eb5e695 // fcmgt v21.4s, v20.4s, v21.4s
+	VAND  V21.B16, V23.B16, V21.B16
+	WORD  $0x6ea0f837 // fneg v23.4s, v1.4s
+	VFMLA V4.S4, V15.S4, V23.S4
+	VFMLA V22.S4, V23.S4, V19.S4
+	FMOVQ 224(R0), F22
+	VFMLS V4.S4, V15.S4, V22.S4
+	WORD  $0x6e36de8f // fmul v15.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V15.S4, V19.S4
+
+	// q^gamma
+	CMP  $1, R10
+	BGE  focusnot0_727
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone727
+
+focusnot0_727:
+	CMP   $2, R10
+	BGE   focusnot1_727
+	FMOVQ 224(R0), F17
+	JMP   focusdone727
+
+focusnot1_727:
+	CMP $3, R10
+	BGE focusnot2_727
+	JMP focusdone727
+
+focusnot2_727:
+	CMP  $4, R10
+	BGE  focusnot3_727
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone727
+
+focusnot3_727:
+	CMP   $5, R10
+	BGE   focusnot4_727
+	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
+	VMOV  V17.B16, V20.B16
+	VFMLS V15.S4, V15.S4, V20.S4
+	WORD  $0x6e25ddf5 // fmul v21.4s, v15.4s, v5.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V15.S4, V17.S4, V20.S4
+	VMOV  V20.B16, V17.B16
+	JMP   focusdone727
+
+focusnot4_727:
+	CMP   $6, R10
+	BGE   focusnot5_727
+	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
+	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V17.S4, V17.S4, V22.S4
+	VMOV  V17.B16, V21.B16
+	VFMLS V15.S4, V15.S4, V21.S4
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V5.S4, V17.S4, V22.S4
+	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
+	VFMLA V15.S4, V20.S4, V17.S4
+	JMP   focusdone727
+
+focusnot5_727:
+	CMP   $7, R10
+	BGE   focusnot6_727
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V15.S4, V20.S4
+	VMOV  V20.B16, V17.B16
+	JMP   focusdone727
+
+focusnot6_727:
+	CMP   $8, R10
+	BGE   focusnot7_727
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	JMP   focusdone727
+
+focusnot7_727:
+	CMP   $9, R10
+	BGE   focusnot8_727
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f6 // fadd v22.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V15.S4, V15.S4, V23.S4
+	VFMLA V20.S4, V22.S4, V23.S4
+	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
+	VFMLA V17.S4, V21.S4, V15.S4
+	VMOV  V15.B16, V17.B16
+	JMP   focusdone727
+
+focusnot8_727:
+	ADD   $24, R9, R11
+	FMOVS (R11), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R11), F20
+	VDUP  V20.S[0], V20.S4
+	FMOVS 8(R11), F21
+	VDUP  V21.S[0], V21.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa36 // fabs v22.4s, v17.4s
+	FMOVQ 640(R0), F23
+	VSUB  V23.S4, V22.S4, V23.S4
+	WORD  $0x4e21dad8 // scvtf v24.4s, v22.4s
+	FMOVQ 896(R0), F25
+	VSUB  V25.S4, V24.S4, V24.S4
+	FMOVQ 560(R0), F25
+	WORD  $0x4eb63739 // cmgt v25.4s, v25.4s, v22.4s
+	VBIT  V25.B16, V24.B16, V23.B16
+	WORD  $0x4f2906f8 // sshr v24.4s, v23.4s, #23
+	VUSHR $20, V23.S4, V25.S4
+	FMOVQ 656(R0), F26
+	VAND  V26.B16, V23.B16, V23.B16
+	FMOVQ 672(R0), F26
+	VADD  V26.S4, V23.S4, V23.S4
+	WORD  $0x4e21db18 // scvtf v24.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V25.B16], V26.B16
+	FMOVQ 304(R0), F25
+	VBIT  V3.B16, V26.B16, V25.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 688(R0), F23
+	WORD  $0x6e37df7c // fmul v28.4s, v27.4s, v23.4s
+	VMOV  V27.B16, V23.B16
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d77a // fsub v26.4s, v27.4s, v23.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6fb // fadd v27.4s, v23.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd718 // fadd v24.4s, v24.4s, v28.4s
+	WORD  $0x6e38ddfd // fmul v29.4s, v15.4s, v24.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V24.S4, V15.S4, V28.S4
+	VMOV  V29.B16, V24.B16
+	VFMLA V27.S4, V20.S4, V24.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d71b // fadd v27.4s, v24.4s, v6.4s
+	WORD  $0x4ea6d77e // fsub v30.4s, v27.4s, v6.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V23.S4, V20.S4, V29.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V25.B16
+	VFMLA V25.S4, V15.S4, V28.S4
+	VFMLA V23.S4, V21.S4, V28.S4
+	VFMLA V26.S4, V20.S4, V28.S4
+	WORD  $0x4e3cd7b5 // fadd v21.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F23
+	VFMLA V23.S4, V21.S4, V20.S4
+	FMOVQ 832(R0), F23
+	VFMLA V20.S4, V21.S4, V23.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V7.S4, V21.S4, V20.S4
+	VTBL  V2.B16, [V27.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V23.S4, V21.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V6.S4, V27.S4, V20.S4
+	WORD  $0x4f3d0694 // sshr v20.4s, v20.4s, #3
+	WORD  $0x4e35d6f9 // fadd v25.4s, v23.4s, v21.4s
+	VSHL  $23, V20.S4, V26.S4
+	VADD  V26.S4, V25.S4, V26.S4
+	VUMIN V0.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e94 // smin v20.4s, v20.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V20.S4, V26.S4, V20.S4
+	VSHL  $23, V20.S4, V20.S4
+	WORD  $0x4e37d69a // fadd v26.4s, v20.4s, v23.4s
+	WORD  $0x4eb4d75c // fsub v28.4s, v26.4s, v20.4s
+	WORD  $0x4ebcd6f7 // fsub v23.4s, v23.4s, v28.4s
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
+	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
+	WORD  $0x6eb9e697 // fcmgt v23.4s, v20.4s, v25.4s
+	VSUB  V20.S4, V21.S4, V20.S4
+	VBIT  V23.B16, V20.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F20
+	WORD  $0x6eb4e714 // fcmgt v20.4s, v24.4s, v20.4s
+	FMOVQ 384(R0), F21
+	VBIF  V20.B16, V27.B16, V21.B16
+	FMOVQ 944(R0), F20
+	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
+	WORD  $0x4e741eb5 // bic v21.16b, v21.16b, v20.16b
+	VMOVI $0, V20.B16
+	VCMEQ V20.S4, V22.S4, V20.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V0.B16, V23.B16
+	VBIT  V20.B16, V23.B16, V21.B16
+	VCMEQ V0.S4, V22.S4, V20.S4
+	WORD  $0x4e6f1c0f // bic v15.16b, v0.16b, v15.16b
+	VBIT  V20.B16, V15.B16, V21.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V17.B16, V15.B16
+	VORR  V15.B16, V21.B16, V15.B16
+	WORD  $0x4ea08ad4 // cmgt v20.4s, v22.4s, #0
+	WORD  $0x4eb63415 // cmgt v21.4s, v0.4s, v22.4s
+	VAND  V21.B16, V20.B16, V20.B16
+	FMOVS 16(R11), F21
+	VDUP  V21.S[0], V21.S4
+	VAND  V21.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V20.B16, V17.B16
+	WORD  $0x4ea036d4 // cmgt v20.4s, v22.4s, v0.4s
+	VORR  V20.B16, V17.B16, V20.B16
+	FMOVQ 368(R0), F17
+	VBIF  V20.B16, V15.B16, V17.B16
+
+focusdone727:
+	// a smoothed loss is 0 where q^gamma is
+	VMOVI $0, V15.B16
+	FMOVS 48(R9), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6eafe68f // fcmgt v15.4s, v20.4s, v15.4s
+	WORD  $0x4ea0da34 // fcmeq v20.4s, v17.4s, #0.0
+	VAND  V20.B16, V15.B16, V15.B16
+	FMOVQ 1104(R0), F20
+	WORD  $0x6e32e694 // fcmge v20.4s, v20.4s, v18.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V20.B16, V21.B16, V18.B16
+	VMOVI $0, V20.B16
+	VBIT  V15.B16, V20.B16, V18.B16
+	VUMIN V9.S4, V18.S4, V18.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V17.B16, V19.B16
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x4ea0da0f // fcmeq v15.4s, v16.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x4e2ee5d1 // fcmeq v17.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F19
+	VBIT  V17.B16, V14.B16, V19.B16
+	VBIT  V15.B16, V16.B16, V19.B16
+	FMOVQ F18, (R3)
+	FMOVQ F19, (R5)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	ADD   $16, R7, R7
+	ADD   $16, R8, R8
+	SUB   $4, R2, R2
+	CMP   $4, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F14
+	ADD   $0, R6, R11
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R6), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R11), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R11), V14.S[0]
+
+partdone1:
+	VMOVI $0, V15.B16
+	ADD   $0, R7, R11
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ (R7), F15
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R11), V15.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R11), V15.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R11), V15.S[0]
+
+partdone2:
+	FMOVQ 224(R0), F16
+	ADD   $0, R8, R11
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ (R8), F16
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R11), V16.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R11), V16.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R11), V16.S[0]
+
+partdone3:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V11.B16, V14.B16, V17.B16
+	WORD $0x4eacd631 // fsub v17.4s, v17.4s, v12.4s
+	WORD $0x4e31f5b2 // fmax v18.4s, v13.4s, v17.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	FMOVQ 48(R0), F17
+	VFMLA V17.S4, V18.S4, V20.S4
+	FMOVQ 64(R0), F17
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+
+	// r = c - n ln2
+	VMOV  V18.B16, V19.B16
+	VFMLS V7.S4, V17.S4, V19.S4
+	FMOVQ 96(R0), F21
+	VFMLS V21.S4, V17.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F21
+	FMOVQ 112(R0), F17
+	VFMLA V17.S4, V19.S4, V21.S4
+	FMOVQ 144(R0), F17
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVQ 160(R0), F21
+	VFMLA V17.S4, V19.S4, V21.S4
+	FMOVQ 176(R0), F17
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVQ 272(R0), F19
+	WORD  $0x6eb2e672 // fcmgt v18.4s, v19.4s, v18.4s
+	FMOVQ 288(R0), F19
+	VAND  V18.B16, V19.B16, V18.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V20.S4, V19.S4
+	VTBL  V2.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VADD  V19.S4, V20.S4, V21.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V18.S4, V19.S4, V19.S4
+	VFMLA V17.S4, V21.S4, V21.S4
+	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V18.S4, V17.S4, V18.S4
+	WORD  $0x4e28d631 // fadd v17.4s, v17.4s, v8.4s
+	VSUB  V8.S4, V17.S4, V17.S4
+	WORD  $0x4eb16651 // smax v17.4s, v18.4s, v17.4s
+	VUMIN V9.S4, V17.S4, V18.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	WORD $0x6eb2e553 // fcmgt v19.4s, v10.4s, v18.4s
+	WORD $0x4e32f557 // fmax v23.4s, v10.4s, v18.4s
+	WORD $0x4e21d6f1 // fadd v17.4s, v23.4s, v1.4s
+	WORD $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
+	WORD $0x6e31defa // fmul v26.4s, v23.4s, v17.4s
+	VBIT V19.B16, V18.B16, V26.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R0), F20
+	FMOVQ 960(R0), F21
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 992(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1008(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1024(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1040(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1056(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1072(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	WORD  $0x6e34def4 // fmul v20.4s, v23.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V23.S4
+	VBIT  V19.B16, V18.B16, V23.B16
+	WORD  $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
+	VMOV  V17.B16, V20.B16
+	VBIT  V18.B16, V26.B16, V20.B16
+	VBIT  V18.B16, V17.B16, V26.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd435 // fsub v21.4s, v1.4s, v15.4s
+	VBSL  V21.B16, V15.B16, V18.B16
+	FMOVQ 224(R0), F17
+	VFMLS V4.S4, V18.S4, V17.S4
+	FMOVS 48(R9), F19
+	VDUP  V19.S[0], V22.S4
+	VFMLA V22.S4, V17.S4, V18.S4
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VMOVI $0, V17.B16
+	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
+	VAND  V17.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V18.S4, V23.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fdf53 // fmul v19.4s, v26.4s, v15.4s
+	VMOV  V19.B16, V17.B16
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V18.S4
+	FMOVS 16(R9), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e35ddce // fmul v14.4s, v14.4s, v21.4s
+	VFMLA V15.S4, V18.S4, V14.S4
+	WORD  $0x6e37ddd2 // fmul v18.4s, v14.4s, v23.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eafe4b8 // fcmgt v24.4s, v5.4s, v15.4s
+	VMOV  V26.B16, V25.B16
+	VBIT  V24.B16, V20.B16, V25.B16
+	WORD  $0x6e31ff39 // fdiv v25.4s, v25.4s, v17.4s
+	WORD  $0x4ea0da3b // fcmeq v27.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F28
+	VBIF  V27.B16, V25.B16, V28.B16
+	VBIF  V24.B16, V20.B16, V26.B16
+	WORD  $0x6e3cdf58 // fmul v24.4s, v26.4s, v28.4s
+	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
+	VMOVI $0, V25.B16
+	WORD  $0x6eb9e718 // fcmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	WORD  $0x6ea0fa73 // fneg v19.4s, v19.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VMOVI $0, V21.B16
+	WORD  $0x6eb5e695 // fcmgt v21.4s, v20.4s, v21.4s
+	VAND  V21.B16, V23.B16, V21.B16
+	WORD  $0x6ea0f837 // fneg v23.4s, v1.4s
+	VFMLA V4.S4, V15.S4, V23.S4
+	VFMLA V22.S4, V23.S4, V19.S4
+	FMOVQ 224(R0), F22
+	VFMLS V4.S4, V15.S4, V22.S4
+	WORD  $0x6e36de8f // fmul v15.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V15.S4, V19.S4
+
+	// q^gamma
+	CMP  $1, R10
+	BGE  focusnot0_728
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone728
+
+focusnot0_728:
+	CMP   $2, R10
+	BGE   focusnot1_728
+	FMOVQ 224(R0), F17
+	JMP   focusdone728
+
+focusnot1_728:
+	CMP $3, R10
+	BGE focusnot2_728
+	JMP focusdone728
+
+focusnot2_728:
+	CMP  $4, R10
+	BGE  focusnot3_728
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone728
+
+focusnot3_728:
+	CMP   $5, R10
+	BGE   focusnot4_728
+	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
+	VMOV  V17.B16, V20.B16
+	VFMLS V15.S4, V15.S4, V20.S4
+	WORD  $0x6e25ddf5 // fmul v21.4s, v15.4s, v5.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V15.S4, V17.S4, V20.S4
+	VMOV  V20.B16, V17.B16
+	JMP   focusdone728
+
+focusnot4_728:
+	CMP   $6, R10
+	BGE   focusnot5_728
+	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
+	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V17.S4, V17.S4, V22.S4
+	VMOV  V17.B16, V21.B16
+	VFMLS V15.S4, V15.S4, V21.S4
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V5.S4, V17.S4, V22.S4
+	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
+	VFMLA V15.S4, V20.S4, V17.S4
+	JMP   focusdone728
+
+focusnot5_728:
+	CMP   $7, R10
+	BGE   focusnot6_728
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V15.S4, V20.S4
+	VMOV  V20.B16, V17.B16
+	JMP   focusdone728
+
+focusnot6_728:
+	CMP   $8, R10
+	BGE   focusnot7_728
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	JMP   focusdone728
+
+focusnot7_728:
+	CMP   $9, R10
+	BGE   focusnot8_728
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f6 // fadd v22.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V15.S4, V15.S4, V23.S4
+	VFMLA V20.S4, V22.S4, V23.S4
+	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
+	VFMLA V17.S4, V21.S4, V15.S4
+	VMOV  V15.B16, V17.B16
+	JMP   focusdone728
+
+focusnot8_728:
+	ADD   $24, R9, R11
+	FMOVS (R11), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R11), F20
+	VDUP  V20.S[0], V20.S4
+	FMOVS 8(R11), F21
+	VDUP  V21.S[0], V21.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa36 // fabs v22.4s, v17.4s
+	FMOVQ 640(R0), F23
+	VSUB  V23.S4, V22.S4, V23.S4
+	WORD  $0x4e21dad8 // scvtf v24.4s, v22.4s
+	FMOVQ 896(R0), F25
+	VSUB  V25.S4, V24.S4, V24.S4
+	FMOVQ 560(R0), F25
+	WORD  $0x4eb63739 // cmgt v25.4s, v25.4s, v22.4s
+	VBIT  V25.B16, V24.B16, V23.B16
+	WORD  $0x4f2906f8 // sshr v24.4s, v23.4s, #23
+	VUSHR $20, V23.S4, V25.S4
+	FMOVQ 656(R0), F26
+	VAND  V26.B16, V23.B16, V23.B16
+	FMOVQ 672(R0), F26
+	VADD  V26.S4, V23.S4, V23.S4
+	WORD  $0x4e21db18 // scvtf v24.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V25.B16], V26.B16
+	FMOVQ 304(R0), F25
+	VBIT  V3.B16, V26.B16, V25.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 688(R0), F23
+	WORD  $0x6e37df7c // fmul v28.4s, v27.4s, v23.4s
+	VMOV  V27.B16, V23.B16
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d77a // fsub v26.4s, v27.4s, v23.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6fb // fadd v27.4s, v23.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd718 // fadd v24.4s, v24.4s, v28.4s
+	WORD  $0x6e38ddfd // fmul v29.4s, v15.4s, v24.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V24.S4, V15.S4, V28.S4
+	VMOV  V29.B16, V24.B16
+	VFMLA V27.S4, V20.S4, V24.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d71b // fadd v27.4s, v24.4s, v6.4s
+	WORD  $0x4ea6d77e // fsub v30.4s, v27.4s, v6.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V23.S4, V20.S4, V29.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V25.B16
+	VFMLA V25.S4, V15.S4, V28.S4
+	VFMLA V23.S4, V21.S4, V28.S4
+	VFMLA V26.S4, V20.S4, V28.S4
+	WORD  $0x4e3cd7b5 // fadd v21.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F23
+	VFMLA V23.S4, V21.S4, V20.S4
+	FMOVQ 832(R0), F23
+	VFMLA V20.S4, V21.S4, V23.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V7.S4, V21.S4, V20.S4
+	VTBL  V2.B16, [V27.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V23.S4, V21.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V6.S4, V27.S4, V20.S4
+	WORD  $0x4f3d0694 // sshr v20.4s, v20.4s, #3
+	WORD  $0x4e35d6f9 // fadd v25.4s, v23.4s, v21.4s
+	VSHL  $23, V20.S4, V26.S4
+	VADD  V26.S4, V25.S4, V26.S4
+	VUMIN V0.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e94 // smin v20.4s, v20.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V20.S4, V26.S4, V20.S4
+	VSHL  $23, V20.S4, V20.S4
+	WORD  $0x4e37d69a // fadd v26.4s, v20.4s, v23.4s
+	WORD  $0x4eb4d75c // fsub v28.4s, v26.4s, v20.4s
+	WORD  $0x4ebcd6f7 // fsub v23.4s, v23.4s, v28.4s
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
+	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
+	WORD  $0x6eb9e697 // fcmgt v23.4s, v20.4s, v25.4s
+	VSUB  V20.S4, V21.S4, V20.S4
+	VBIT  V23.B16, V20.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F20
+	WORD  $0x6eb4e714 // fcmgt v20.4s, v24.4s, v20.4s
+	FMOVQ 384(R0), F21
+	VBIF  V20.B16, V27.B16, V21.B16
+	FMOVQ 944(R0), F20
+	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
+	WORD  $0x4e741eb5 // bic v21.16b, v21.16b, v20.16b
+	VMOVI $0, V20.B16
+	VCMEQ V20.S4, V22.S4, V20.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V0.B16, V23.B16
+	VBIT  V20.B16, V23.B16, V21.B16
+	VCMEQ V0.S4, V22.S4, V20.S4
+	WORD  $0x4e6f1c0f // bic v15.16b, v0.16b, v15.16b
+	VBIT  V20.B16, V15.B16, V21.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V17.B16, V15.B16
+	VORR  V15.B16, V21.B16, V15.B16
+	WORD  $0x4ea08ad4 // cmgt v20.4s, v22.4s, #0
+	WORD  $0x4eb63415 // cmgt v21.4s, v0.4s, v22.4s
+	VAND  V21.B16, V20.B16, V20.B16
+	FMOVS 16(R11), F21
+	VDUP  V21.S[0], V21.S4
+	VAND  V21.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V20.B16, V17.B16
+	WORD  $0x4ea036d4 // cmgt v20.4s, v22.4s, v0.4s
+	VORR  V20.B16, V17.B16, V20.B16
+	FMOVQ 368(R0), F17
+	VBIF  V20.B16, V15.B16, V17.B16
+
+focusdone728:
+	// a smoothed loss is 0 where q^gamma is
+	VMOVI $0, V15.B16
+	FMOVS 48(R9), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6eafe68f // fcmgt v15.4s, v20.4s, v15.4s
+	WORD  $0x4ea0da34 // fcmeq v20.4s, v17.4s, #0.0
+	VAND  V20.B16, V15.B16, V15.B16
+	FMOVQ 1104(R0), F20
+	WORD  $0x6e32e694 // fcmge v20.4s, v20.4s, v18.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V20.B16, V21.B16, V18.B16
+	VMOVI $0, V20.B16
+	VBIT  V15.B16, V20.B16, V18.B16
+	VUMIN V9.S4, V18.S4, V18.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V17.B16, V19.B16
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x4ea0da0f // fcmeq v15.4s, v16.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x4e2ee5d1 // fcmeq v17.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F19
+	VBIT  V17.B16, V14.B16, V19.B16
+	VBIT  V15.B16, V16.B16, V19.B16
+	ADD   $0, R3, R11
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F18, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V18.D[0], 8(R11)
+	TBZ    $0, R2, partdone4
+	VST1   V18.S[2], (R11)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V18.S[0], (R11)
+
+partdone4:
+	ADD   $0, R5, R11
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ F19, (R5)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VST1.P V19.D[0], 8(R11)
+	TBZ    $0, R2, partdone5
+	VST1   V19.S[2], (R11)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VST1 V19.S[0], (R11)
+
+partdone5:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	ADD $16, R7, R7
+	ADD $16, R8, R8
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+// func weighNEON(losses *float32, scales *float32, n int)
+TEXT ·weighNEON(SB), NOSPLIT, $0-24
+	MOVD $consts<>+0(SB), R3
+	MOVD n+16(FP), R0
+	MOVD losses+0(FP), R1
+	MOVD scales+8(FP), R2
+	CMP  $8, R0
+	BLT  rest
+
+block:
+	FMOVQ (R1), F0
+	FMOVQ (R2), F1
+	FMOVQ 16(R1), F2
+	FMOVQ 16(R2), F3
+	WORD  $0x6e22dc62 // fmul v2.4s, v3.4s, v2.4s
+	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
+	WORD  $0x4e20e404 // fcmeq v4.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F7
+	FMOVQ 368(R3), F5
+	VBIT  V6.B16, V2.B16, V7.B16
+	VBIT  V4.B16, V0.B16, V5.B16
+	WORD  $0x4ea0d860 // fcmeq v0.4s, v3.4s, #0.0
+	WORD  $0x4ea0d821 // fcmeq v1.4s, v1.4s, #0.0
+	VMOVI $0, V3.B16
+	VMOVI $0, V2.B16
+	VBIT  V0.B16, V3.B16, V7.B16
+	VBIT  V1.B16, V2.B16, V5.B16
+	FMOVQ F5, (R1)
+	FMOVQ F7, 16(R1)
+	ADD   $32, R1, R1
+	ADD   $32, R2, R2
+	SUB   $8, R0, R0
+	CMP   $8, R0
+	BGE   block
+
+rest:
+	CMP $1, R0
+	BLT done
+
+vector:
+	FMOVQ 224(R3), F0
+	ADD   $0, R1, R5
+	CMP   $4, R0
+	BLT   partless1
+	FMOVQ (R1), F0
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R5), V0.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R5), V0.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R0, partdone1
+	VLD1 (R5), V0.S[0]
+
+partdone1:
+	FMOVQ 224(R3), F1
+	ADD   $0, R2, R5
+	CMP   $4, R0
+	BLT   partless2
+	FMOVQ (R2), F1
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R5), V1.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R5), V1.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R0, partdone2
+	VLD1 (R5), V1.S[0]
+
+partdone2:
+	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F3
+	VBIT  V2.B16, V0.B16, V3.B16
+	WORD  $0x4ea0d820 // fcmeq v0.4s, v1.4s, #0.0
+	VMOVI $0, V1.B16
+	VBIT  V0.B16, V1.B16, V3.B16
+	ADD   $0, R1, R5
+	CMP   $4, R0
+	BLT   partless3
+	FMOVQ F3, (R1)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R0, partone3
+	VST1.P V3.D[0], 8(R5)
+	TBZ    $0, R0, partdone3
+	VST1   V3.S[2], (R5)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R0, partdone3
+	VST1 V3.S[0], (R5)
+
+partdone3:
+	ADD $16, R1, R1
+	ADD $16, R2, R2
+	SUB $4, R0, R0
+	CMP $1, R0
+	BGE vector
+
+done:
+	RET
+
+// func rowSmoothNEON(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+TEXT ·rowSmoothNEON(SB), NOSPLIT, $0-48
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 224(R0), F0
+	FMOVQ 384(R0), F1
+	FMOVQ 336(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ (R1), F4
+	FMOVQ 784(R0), F5
+	FMOVQ 1104(R0), F6
+	FMOVQ 368(R0), F7
+	FMOVQ 1200(R0), F8
+	FMOVQ 848(R0), F9
+	FMOVQ 1088(R0), F10
+	MOVD  n+24(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  sums+8(FP), R5
+	MOVD  more+16(FP), R6
+	MOVD  p+32(FP), R7
+	MOVD  (R7), R8
+	MOVD  scale+40(FP), R9
+	CMP   $4, R2
+	BLT   rest
+
+block:
+	FMOVQ (R5), F18
+	FMOVQ 128(R5), F14
+	FMOVQ 256(R5), F20
+	FMOVQ 384(R5), F16
+	FMOVQ 512(R5), F11
+	FMOVQ (R6), F19
+	FMOVQ 128(R6), F15
+	VMOVI $0, V12.B16
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0fa8d // fabs v13.4s, v20.4s
+	FMOVQ 1152(R0), F17
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
+	VAND  V13.B16, V17.B16, V13.B16
+	VAND  V13.B16, V20.B16, V17.B16
+	WORD  $0x6e30e4cd // fcmge v13.4s, v6.4s, v16.4s
+	VBIF  V13.B16, V7.B16, V18.B16
+	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
+	VBIT  V13.B16, V16.B16, V20.B16
+	WORD  $0x4e22e694 // fcmeq v20.4s, v20.4s, v2.4s
+	FMOVQ 368(R0), F13
+	VBIF  V20.B16, V18.B16, V13.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
+	FMOVQ 1184(R0), F18
+	WORD  $0x4eb1f652 // fmin v18.4s, v18.4s, v17.4s
+	FMOVQ 1168(R0), F20
+	WORD  $0x4e32f692 // fmax v18.4s, v20.4s, v18.4s
+	FMOVQ 1200(R0), F21
+	FMOVQ 48(R0), F20
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
+	VMOV  V18.B16, V20.B16
+	VFMLS V3.S4, V22.S4, V20.S4
+	FMOVQ 96(R0), F23
+	VFMLS V23.S4, V22.S4, V20.S4
+	WORD  $0x6eb1e656 // fcmgt v22.4s, v18.4s, v17.4s
+	WORD  $0x6eace5b7 // fcmgt v23.4s, v13.4s, v12.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VAND  V22.B16, V17.B16, V18.B16
+	FMOVQ 1264(R0), F22
+	FMOVQ 1248(R0), F17
+	VFMLA V17.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V22.S4, V20.S4, V17.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V17.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V22.S4, V20.S4, V17.S4
+	FMOVQ 224(R0), F23
+	VFMLA V17.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F17
+	VFMLA V23.S4, V20.S4, V17.S4
+	WORD  $0x4eb1d416 // fsub v22.4s, v0.4s, v17.4s
+	VFMLA V23.S4, V20.S4, V22.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e31fc17 // fdiv v23.4s, v0.4s, v17.4s
+	WORD  $0x6e37ddb4 // fmul v20.4s, v13.4s, v23.4s
+	VMOV  V13.B16, V24.B16
+	VFMLS V17.S4, V20.S4, V24.S4
+	WORD  $0x6e36de91 // fmul v17.4s, v20.4s, v22.4s
+	WORD  $0x4eb1d711 // fsub v17.4s, v24.4s, v17.4s
+	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
+	VSUB  V8.S4, V21.S4, V21.S4
+	VSUB  V21.S4, V14.S4, V21.S4
+	VUSHR $23, V20.S4, V14.S4
+	FMOVQ 1376(R0), F22
+	VSUB  V22.S4, V14.S4, V14.S4
+	VADD  V14.S4, V21.S4, V14.S4
+	WORD  $0x4eac65ce // smax v14.4s, v14.4s, v12.4s
+	VSUB  V14.S4, V21.S4, V21.S4
+	FMOVQ 1392(R0), F22
+	WORD  $0x4eb666b6 // smax v22.4s, v21.4s, v22.4s
+	WORD  $0x4f3f06d7 // sshr v23.4s, v22.4s, #1
+	VADD  V9.S4, V23.S4, V21.S4
+	VSHL  $23, V21.S4, V21.S4
+	VSUB  V23.S4, V22.S4, V22.S4
+	VADD  V9.S4, V22.S4, V22.S4
+	VSHL  $23, V22.S4, V22.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	WORD  $0x6e36de36 // fmul v22.4s, v17.4s, v22.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6eb4e415 // fcmgt v21.4s, v0.4s, v20.4s
+	VBSL  V20.B16, V0.B16, V21.B16
+	WORD  $0x6ea0e697 // fcmgt v23.4s, v20.4s, v0.4s
+	VBSL  V20.B16, V0.B16, V23.B16
+	WORD  $0x4e37d6b1 // fadd v17.4s, v21.4s, v23.4s
+	WORD  $0x4eb5d635 // fsub v21.4s, v17.4s, v21.4s
+	WORD  $0x4eb5d6f7 // fsub v23.4s, v23.4s, v21.4s
+	WORD  $0x6e31fc15 // fdiv v21.4s, v0.4s, v17.4s
+	WORD  $0x6e35de98 // fmul v24.4s, v20.4s, v21.4s
+	VMOV  V20.B16, V25.B16
+	VFMLS V17.S4, V24.S4, V25.S4
+	WORD  $0x4e36d731 // fadd v17.4s, v25.4s, v22.4s
+	WORD  $0x4e36d6f7 // fadd v23.4s, v23.4s, v22.4s
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	WORD  $0x4eb7d631 // fsub v17.4s, v17.4s, v23.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
+	WORD  $0x6ea0e637 // fcmgt v23.4s, v17.4s, v0.4s
+	VBIT  V23.B16, V0.B16, V17.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
+	FMOVQ 1408(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	VAND  V2.B16, V23.B16, V24.B16
+	VUSHR $21, V23.S4, V23.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V24.S4, V0.S4, V25.S4
+	VTBL  V4.B16, [V23.B16], V23.B16
+	FMOVQ 192(R0), F26
+	FMOVQ 208(R0), F27
+	VBIT  V27.B16, V23.B16, V26.B16
+	FMOVQ 64(R1), F23
+	VTBL  V26.B16, [V23.B16], V23.B16
+	WORD  $0x6e37df37 // fmul v23.4s, v25.4s, v23.4s
+	FMOVQ 432(R0), F25
+	WORD  $0x4e39d6f9 // fadd v25.4s, v23.4s, v25.4s
+	VFMLA V23.S4, V20.S4, V25.S4
+	WORD  $0x4e21db14 // scvtf v20.4s, v24.4s
+	FMOVQ 80(R1), F23
+	VTBL  V26.B16, [V23.B16], V24.B16
+	FMOVQ 96(R1), F23
+	VTBL  V26.B16, [V23.B16], V28.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e39df37 // fmul v23.4s, v25.4s, v25.4s
+	FMOVQ 1456(R0), F27
+	FMOVQ 1440(R0), F26
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1424(R0), F26
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1488(R0), F29
+	FMOVQ 1472(R0), F26
+	VFMLA V26.S4, V25.S4, V29.S4
+	VFMLA V27.S4, V23.S4, V29.S4
+	FMOVQ 528(R0), F26
+	VFMLA V26.S4, V20.S4, V28.S4
+	VFMLA V29.S4, V23.S4, V28.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F23
+	VFMLA V23.S4, V20.S4, V24.S4
+	WORD  $0x4e39d714 // fadd v20.4s, v24.4s, v25.4s
+	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
+	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD  $0x4e37d797 // fadd v23.4s, v28.4s, v23.4s
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x6e35ded6 // fmul v22.4s, v22.4s, v21.4s
+	WORD  $0x4e36d696 // fadd v22.4s, v20.4s, v22.4s
+	WORD  $0x4e21d9d4 // scvtf v20.4s, v14.4s
+	VFMLA V3.S4, V20.S4, V22.S4
+	WORD  $0x4e32d6d4 // fadd v20.4s, v22.4s, v18.4s
+	WORD  $0x6ea2e610 // fcmgt v16.4s, v16.4s, v2.4s
+	FMOVS 48(R7), F18
+	VDUP  V18.S[0], V18.S4
+
+	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
+	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V19.S4, V18.S4, V20.S4
+	WORD  $0x6e34dd79 // fmul v25.4s, v11.4s, v20.4s
+	WORD  $0x4e2ce573 // fcmeq v19.4s, v11.4s, v12.4s
+	WORD  $0x4e34e696 // fcmeq v22.4s, v20.4s, v20.4s
+	VAND  V22.B16, V19.B16, V19.B16
+	VBIT  V19.B16, V12.B16, V25.B16
+
+	// q + gamma p_t ce; eps/C and what the target has of eps besides
+	FMOVS 8(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
+	VBIT  V14.B16, V12.B16, V21.B16
+	WORD  $0x4e2ce6ae // fcmeq v14.4s, v21.4s, v12.4s
+	WORD  $0x4e2ce676 // fcmeq v22.4s, v19.4s, v12.4s
+	VORR  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
+	VBIT  V14.B16, V12.B16, V20.B16
+	VMOV  V17.B16, V14.B16
+	VFMLA V20.S4, V19.S4, V14.S4
+	WORD  $0x6e2ffe4f // fdiv v15.4s, v18.4s, v15.4s
+	VAND  V16.B16, V15.B16, V16.B16
+	WORD  $0x4eb0d650 // fsub v16.4s, v18.4s, v16.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_755
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone755
+
+focusnot0_755:
+	CMP   $2, R8
+	BGE   focusnot1_755
+	FMOVQ 224(R0), F17
+	JMP   focusdone755
+
+focusnot1_755:
+	CMP $3, R8
+	BGE focusnot2_755
+	JMP focusdone755
+
+focusnot2_755:
+	CMP  $4, R8
+	BGE  focusnot3_755
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone755
+
+focusnot3_755:
+	CMP   $5, R8
+	BGE   focusnot4_755
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone755
+
+focusnot4_755:
+	CMP   $6, R8
+	BGE   focusnot5_755
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V10.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone755
+
+focusnot5_755:
+	CMP   $7, R8
+	BGE   focusnot6_755
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone755
+
+focusnot6_755:
+	CMP   $8, R8
+	BGE   focusnot7_755
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone755
+
+focusnot7_755:
+	CMP   $9, R8
+	BGE   focusnot8_755
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone755
+
+focusnot8_755:
+	ADD   $24, R7, R10
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	FMOVQ 640(R0), F22
+	VSUB  V22.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	FMOVQ 656(R0), F26
+	VAND  V26.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F26
+	VADD  V26.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V4.B16, [V24.B16], V26.B16
+	FMOVQ 304(R0), F24
+	FMOVQ 320(R0), F27
+	VBIT  V27.B16, V26.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
+	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V3.S4, V20.S4, V19.S4
+	VTBL  V4.B16, [V27.B16], V22.B16
+	FMOVQ 304(R0), F20
+	FMOVQ 320(R0), F24
+	VBIT  V24.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V5.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V1.S4, V21.S4, V19.S4
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R0), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone755:
+	// loss = (alpha ce) q^gamma, 0 where q^gamma is
+	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
+	VBIT  V18.B16, V19.B16, V25.B16
+	WORD  $0x4e2ce632 // fcmeq v18.4s, v17.4s, v12.4s
+	VBIT  V18.B16, V12.B16, V25.B16
+	VUMIN V7.S4, V25.S4, V18.S4
+
+	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
+	FMOVS (R9), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
+	WORD  $0x6e2bde6b // fmul v11.4s, v19.4s, v11.4s
+	WORD  $0x4e2ce571 // fcmeq v17.4s, v11.4s, v12.4s
+	WORD  $0x4e2de5b3 // fcmeq v19.4s, v13.4s, v13.4s
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e2edd6e // fmul v14.4s, v11.4s, v14.4s
+	VBIT  V17.B16, V12.B16, V14.B16
+	WORD  $0x6ea0f9cc // fneg v12.4s, v14.4s
+	VFMLA V16.S4, V11.S4, V12.S4
+	WORD  $0x4e2ce590 // fcmeq v16.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F17
+	VBIT  V16.B16, V12.B16, V17.B16
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	FMOVQ 1504(R0), F12
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	WORD  $0x6e2ce5ec // fcmge v12.4s, v15.4s, v12.4s
+	WORD  $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	FMOVQ 1520(R0), F16
+	VBIF  V15.B16, V0.B16, V16.B16
+	FMOVQ 1536(R0), F15
+	VBIT  V12.B16, V16.B16, V15.B16
+	WORD  $0x6e2fddac // fmul v12.4s, v13.4s, v15.4s
+	WORD  $0x6e2cfdcc // fdiv v12.4s, v14.4s, v12.4s
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	VBIT  V13.B16, V14.B16, V12.B16
+	WORD  $0x4e2ce58d // fcmeq v13.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F14
+	VBIT  V13.B16, V12.B16, V14.B16
+	FMOVQ F18, (R3)
+	FMOVQ F17, 384(R5)
+	FMOVQ F15, 512(R5)
+	FMOVQ F14, (R5)
+	FMOVQ F11, (R6)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	SUB   $4, R2, R2
+	CMP   $4, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F18
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R5), F18
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R10), V18.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R10), V18.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R10), V18.S[0]
+
+partdone1:
+	VMOVI $0, V14.B16
+	ADD   $128, R5, R10
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ 128(R5), F14
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R10), V14.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R10), V14.S[0]
+
+partdone2:
+	VMOVI $0, V20.B16
+	ADD   $256, R5, R10
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ 256(R5), F20
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R10), V20.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R10), V20.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R10), V20.S[0]
+
+partdone3:
+	VMOVI $0, V16.B16
+	ADD   $384, R5, R10
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ 384(R5), F16
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R10), V16.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R10), V16.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R10), V16.S[0]
+
+partdone4:
+	FMOVQ 224(R0), F11
+	ADD   $512, R5, R10
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ 512(R5), F11
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VLD1.P 8(R10), V11.D[0]
+	TBZ    $0, R2, partdone5
+	VLD1   (R10), V11.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VLD1 (R10), V11.S[0]
+
+partdone5:
+	FMOVQ 224(R0), F19
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ (R6), F19
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VLD1.P 8(R10), V19.D[0]
+	TBZ    $0, R2, partdone6
+	VLD1   (R10), V19.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VLD1 (R10), V19.S[0]
+
+partdone6:
+	FMOVQ 224(R0), F15
+	ADD   $128, R6, R10
+	CMP   $4, R2
+	BLT   partless7
+	FMOVQ 128(R6), F15
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R2, partone7
+	VLD1.P 8(R10), V15.D[0]
+	TBZ    $0, R2, partdone7
+	VLD1   (R10), V15.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R2, partdone7
+	VLD1 (R10), V15.S[0]
+
+partdone7:
+	VMOVI $0, V12.B16
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0fa8d // fabs v13.4s, v20.4s
+	FMOVQ 1152(R0), F17
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
+	VAND  V13.B16, V17.B16, V13.B16
+	VAND  V13.B16, V20.B16, V17.B16
+	WORD  $0x6e30e4cd // fcmge v13.4s, v6.4s, v16.4s
+	VBIF  V13.B16, V7.B16, V18.B16
+	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
+	VBIT  V13.B16, V16.B16, V20.B16
+	WORD  $0x4e22e694 // fcmeq v20.4s, v20.4s, v2.4s
+	FMOVQ 368(R0), F13
+	VBIF  V20.B16, V18.B16, V13.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
+	FMOVQ 1184(R0), F18
+	WORD  $0x4eb1f652 // fmin v18.4s, v18.4s, v17.4s
+	FMOVQ 1168(R0), F20
+	WORD  $0x4e32f692 // fmax v18.4s, v20.4s, v18.4s
+	FMOVQ 1200(R0), F21
+	FMOVQ 48(R0), F20
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
+	VMOV  V18.B16, V20.B16
+	VFMLS V3.S4, V22.S4, V20.S4
+	FMOVQ 96(R0), F23
+	VFMLS V23.S4, V22.S4, V20.S4
+	WORD  $0x6eb1e656 // fcmgt v22.4s, v18.4s, v17.4s
+	WORD  $0x6eace5b7 // fcmgt v23.4s, v13.4s, v12.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VAND  V22.B16, V17.B16, V18.B16
+	FMOVQ 1264(R0), F22
+	FMOVQ 1248(R0), F17
+	VFMLA V17.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V22.S4, V20.S4, V17.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V17.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V22.S4, V20.S4, V17.S4
+	FMOVQ 224(R0), F23
+	VFMLA V17.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F17
+	VFMLA V23.S4, V20.S4, V17.S4
+	WORD  $0x4eb1d416 // fsub v22.4s, v0.4s, v17.4s
+	VFMLA V23.S4, V20.S4, V22.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e31fc17 // fdiv v23.4s, v0.4s, v17.4s
+	WORD  $0x6e37ddb4 // fmul v20.4s, v13.4s, v23.4s
+	VMOV  V13.B16, V24.B16
+	VFMLS V17.S4, V20.S4, V24.S4
+	WORD  $0x6e36de91 // fmul v17.4s, v20.4s, v22.4s
+	WORD  $0x4eb1d711 // fsub v17.4s, v24.4s, v17.4s
+	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
+	VSUB  V8.S4, V21.S4, V21.S4
+	VSUB  V21.S4, V14.S4, V21.S4
+	VUSHR $23, V20.S4, V14.S4
+	FMOVQ 1376(R0), F22
+	VSUB  V22.S4, V14.S4, V14.S4
+	VADD  V14.S4, V21.S4, V14.S4
+	WORD  $0x4eac65ce // smax v14.4s, v14.4s, v12.4s
+	VSUB  V14.S4, V21.S4, V21.S4
+	FMOVQ 1392(R0), F22
+	WORD  $0x4eb666b6 // smax v22.4s, v21.4s, v22.4s
+	WORD  $0x4f3f06d7 // sshr v23.4s, v22.4s, #1
+	VADD  V9.S4, V23.S4, V21.S4
+	VSHL  $23, V21.S4, V21.S4
+	VSUB  V23.S4, V22.S4, V22.S4
+	VADD  V9.S4, V22.S4, V22.S4
+	VSHL  $23, V22.S4, V22.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	WORD  $0x6e36de36 // fmul v22.4s, v17.4s, v22.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6eb4e415 // fcmgt v21.4s, v0.4s, v20.4s
+	VBSL  V20.B16, V0.B16, V21.B16
+	WORD  $0x6ea0e697 // fcmgt v23.4s, v20.4s, v0.4s
+	VBSL  V20.B16, V0.B16, V23.B16
+	WORD  $0x4e37d6b1 // fadd v17.4s, v21.4s, v23.4s
+	WORD  $0x4eb5d635 // fsub v21.4s, v17.4s, v21.4s
+	WORD  $0x4eb5d6f7 // fsub v23.4s, v23.4s, v21.4s
+	WORD  $0x6e31fc15 // fdiv v21.4s, v0.4s, v17.4s
+	WORD  $0x6e35de98 // fmul v24.4s, v20.4s, v21.4s
+	VMOV  V20.B16, V25.B16
+	VFMLS V17.S4, V24.S4, V25.S4
+	WORD  $0x4e36d731 // fadd v17.4s, v25.4s, v22.4s
+	WORD  $0x4e36d6f7 // fadd v23.4s, v23.4s, v22.4s
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	WORD  $0x4eb7d631 // fsub v17.4s, v17.4s, v23.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
+	WORD  $0x6ea0e637 // fcmgt v23.4s, v17.4s, v0.4s
+	VBIT  V23.B16, V0.B16, V17.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
+	FMOVQ 1408(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	VAND  V2.B16, V23.B16, V24.B16
+	VUSHR $21, V23.S4, V23.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V24.S4, V0.S4, V25.S4
+	VTBL  V4.B16, [V23.B16], V23.B16
+	FMOVQ 192(R0), F26
+	FMOVQ 208(R0), F27
+	VBIT  V27.B16, V23.B16, V26.B16
+	FMOVQ 64(R1), F23
+	VTBL  V26.B16, [V23.B16], V23.B16
+	WORD  $0x6e37df37 // fmul v23.4s, v25.4s, v23.4s
+	FMOVQ 432(R0), F25
+	WORD  $0x4e39d6f9 // fadd v25.4s, v23.4s, v25.4s
+	VFMLA V23.S4, V20.S4, V25.S4
+	WORD  $0x4e21db14 // scvtf v20.4s, v24.4s
+	FMOVQ 80(R1), F23
+	VTBL  V26.B16, [V23.B16], V24.B16
+	FMOVQ 96(R1), F23
+	VTBL  V26.B16, [V23.B16], V28.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e39df37 // fmul v23.4s, v25.4s, v25.4s
+	FMOVQ 1456(R0), F27
+	FMOVQ 1440(R0), F26
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1424(R0), F26
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1488(R0), F29
+	FMOVQ 1472(R0), F26
+	VFMLA V26.S4, V25.S4, V29.S4
+	VFMLA V27.S4, V23.S4, V29.S4
+	FMOVQ 528(R0), F26
+	VFMLA V26.S4, V20.S4, V28.S4
+	VFMLA V29.S4, V23.S4, V28.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F23
+	VFMLA V23.S4, V20.S4, V24.S4
+	WORD  $0x4e39d714 // fadd v20.4s, v24.4s, v25.4s
+	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
+	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD  $0x4e37d797 // fadd v23.4s, v28.4s, v23.4s
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x6e35ded6 // fmul v22.4s, v22.4s, v21.4s
+	WORD  $0x4e36d696 // fadd v22.4s, v20.4s, v22.4s
+	WORD  $0x4e21d9d4 // scvtf v20.4s, v14.4s
+	VFMLA V3.S4, V20.S4, V22.S4
+	WORD  $0x4e32d6d4 // fadd v20.4s, v22.4s, v18.4s
+	WORD  $0x6ea2e610 // fcmgt v16.4s, v16.4s, v2.4s
+	FMOVS 48(R7), F18
+	VDUP  V18.S[0], V18.S4
+
+	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
+	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V19.S4, V18.S4, V20.S4
+	WORD  $0x6e34dd79 // fmul v25.4s, v11.4s, v20.4s
+	WORD  $0x4e2ce573 // fcmeq v19.4s, v11.4s, v12.4s
+	WORD  $0x4e34e696 // fcmeq v22.4s, v20.4s, v20.4s
+	VAND  V22.B16, V19.B16, V19.B16
+	VBIT  V19.B16, V12.B16, V25.B16
+
+	// q + gamma p_t ce; eps/C and what the target has of eps besides
+	FMOVS 8(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
+	VBIT  V14.B16, V12.B16, V21.B16
+	WORD  $0x4e2ce6ae // fcmeq v14.4s, v21.4s, v12.4s
+	WORD  $0x4e2ce676 // fcmeq v22.4s, v19.4s, v12.4s
+	VORR  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
+	VBIT  V14.B16, V12.B16, V20.B16
+	VMOV  V17.B16, V14.B16
+	VFMLA V20.S4, V19.S4, V14.S4
+	WORD  $0x6e2ffe4f // fdiv v15.4s, v18.4s, v15.4s
+	VAND  V16.B16, V15.B16, V16.B16
+	WORD  $0x4eb0d650 // fsub v16.4s, v18.4s, v16.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_756
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone756
+
+focusnot0_756:
+	CMP   $2, R8
+	BGE   focusnot1_756
+	FMOVQ 224(R0), F17
+	JMP   focusdone756
+
+focusnot1_756:
+	CMP $3, R8
+	BGE focusnot2_756
+	JMP focusdone756
+
+focusnot2_756:
+	CMP  $4, R8
+	BGE  focusnot3_756
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone756
+
+focusnot3_756:
+	CMP   $5, R8
+	BGE   focusnot4_756
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone756
+
+focusnot4_756:
+	CMP   $6, R8
+	BGE   focusnot5_756
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V10.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone756
+
+focusnot5_756:
+	CMP   $7, R8
+	BGE   focusnot6_756
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone756
+
+focusnot6_756:
+	CMP   $8, R8
+	BGE   focusnot7_756
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone756
+
+focusnot7_756:
+	CMP   $9, R8
+	BGE   focusnot8_756
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone756
+
+focusnot8_756:
+	ADD   $24, R7, R10
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	FMOVQ 640(R0), F22
+	VSUB  V22.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	FMOVQ 656(R0), F26
+	VAND  V26.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F26
+	VADD  V26.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V4.B16, [V24.B16], V26.B16
+	FMOVQ 304(R0), F24
+	FMOVQ 320(R0), F27
+	VBIT  V27.B16, V26.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
+	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V3.S4, V20.S4, V19.S4
+	VTBL  V4.B16, [V27.B16], V22.B16
+	FMOVQ 304(R0), F20
+	FMOVQ 320(R0), F24
+	VBIT  V24.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V5.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V1.S4, V21.S4, V19.S4
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R0), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone756:
+	// loss = (alpha ce) q^gamma, 0 where q^gamma is
+	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
+	VBIT  V18.B16, V19.B16, V25.B16
+	WORD  $0x4e2ce632 // fcmeq v18.4s, v17.4s, v12.4s
+	VBIT  V18.B16, V12.B16, V25.B16
+	VUMIN V7.S4, V25.S4, V18.S4
+
+	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
+	FMOVS (R9), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
+	WORD  $0x6e2bde6b // fmul v11.4s, v19.4s, v11.4s
+	WORD  $0x4e2ce571 // fcmeq v17.4s, v11.4s, v12.4s
+	WORD  $0x4e2de5b3 // fcmeq v19.4s, v13.4s, v13.4s
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e2edd6e // fmul v14.4s, v11.4s, v14.4s
+	VBIT  V17.B16, V12.B16, V14.B16
+	WORD  $0x6ea0f9cc // fneg v12.4s, v14.4s
+	VFMLA V16.S4, V11.S4, V12.S4
+	WORD  $0x4e2ce590 // fcmeq v16.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F17
+	VBIT  V16.B16, V12.B16, V17.B16
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	FMOVQ 1504(R0), F12
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	WORD  $0x6e2ce5ec // fcmge v12.4s, v15.4s, v12.4s
+	WORD  $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	FMOVQ 1520(R0), F16
+	VBIF  V15.B16, V0.B16, V16.B16
+	FMOVQ 1536(R0), F15
+	VBIT  V12.B16, V16.B16, V15.B16
+	WORD  $0x6e2fddac // fmul v12.4s, v13.4s, v15.4s
+	WORD  $0x6e2cfdcc // fdiv v12.4s, v14.4s, v12.4s
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	VBIT  V13.B16, V14.B16, V12.B16
+	WORD  $0x4e2ce58d // fcmeq v13.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F14
+	VBIT  V13.B16, V12.B16, V14.B16
+	ADD   $0, R3, R10
+	CMP   $4, R2
+	BLT   partless8
+	FMOVQ F18, (R3)
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R2, partone8
+	VST1.P V18.D[0], 8(R10)
+	TBZ    $0, R2, partdone8
+	VST1   V18.S[2], (R10)
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R2, partdone8
+	VST1 V18.S[0], (R10)
+
+partdone8:
+	ADD   $384, R5, R10
+	CMP   $4, R2
+	BLT   partless9
+	FMOVQ F17, 384(R5)
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R2, partone9
+	VST1.P V17.D[0], 8(R10)
+	TBZ    $0, R2, partdone9
+	VST1   V17.S[2], (R10)
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R2, partdone9
+	VST1 V17.S[0], (R10)
+
+partdone9:
+	ADD   $512, R5, R10
+	CMP   $4, R2
+	BLT   partless10
+	FMOVQ F15, 512(R5)
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R2, partone10
+	VST1.P V15.D[0], 8(R10)
+	TBZ    $0, R2, partdone10
+	VST1   V15.S[2], (R10)
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R2, partdone10
+	VST1 V15.S[0], (R10)
+
+partdone10:
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless11
+	FMOVQ F14, (R5)
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R2, partone11
+	VST1.P V14.D[0], 8(R10)
+	TBZ    $0, R2, partdone11
+	VST1   V14.S[2], (R10)
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R2, partdone11
+	VST1 V14.S[0], (R10)
+
+partdone11:
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless12
+	FMOVQ F11, (R6)
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R2, partone12
+	VST1.P V11.D[0], 8(R10)
+	TBZ    $0, R2, partdone12
+	VST1   V11.S[2], (R10)
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R2, partdone12
+	VST1 V11.S[0], (R10)
+
+partdone12:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+// func smoothSpreadNEON(grad *float32, terms *float32, logits *float32, n int, even *float32)
+TEXT ·smoothSpreadNEON(SB), NOSPLIT, $0-40
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 336(R0), F0
+	MOVD  n+24(FP), R1
+	MOVD  grad+0(FP), R2
+	MOVD  terms+8(FP), R3
+	MOVD  logits+16(FP), R5
+	MOVD  even+32(FP), R6
+	CMP   $8, R1
+	BLT   rest
+
+block:
+	FMOVQ (R3), F1
+	FMOVQ (R5), F2
+	FMOVQ 16(R3), F3
+	FMOVQ 16(R5), F4
+	WORD  $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD  $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	FMOVS (R6), F4
+	FMOVS (R6), F6
+	VDUP  V4.S[0], V4.S4
+	VDUP  V6.S[0], V6.S4
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V5.B16, V6.B16, V4.B16
+	WORD  $0x4ea2d421 // fsub v1.4s, v1.4s, v2.4s
+	WORD  $0x4ea4d464 // fsub v4.4s, v3.4s, v4.4s
+	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F3
+	FMOVQ 368(R0), F6
+	VBIT  V2.B16, V1.B16, V3.B16
+	VBIT  V5.B16, V4.B16, V6.B16
+	FMOVQ F3, (R2)
+	FMOVQ F6, 16(R2)
+	ADD   $32, R2, R2
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   block
+
+rest:
+	CMP $1, R1
+	BLT done
+
+vector:
+	VMOVI $0, V1.B16
+	ADD   $0, R3, R7
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R3), F1
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R7), V1.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R7), V1.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R7), V1.S[0]
+
+partdone1:
+	VMOVI $0, V2.B16
+	ADD   $0, R5, R7
+	CMP   $4, R1
+	BLT   partless2
+	FMOVQ (R5), F2
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R7), V2.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R7), V2.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R1, partdone2
+	VLD1 (R7), V2.S[0]
+
+partdone2:
+	WORD  $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	FMOVS (R6), F3
+	VDUP  V3.S[0], V3.S4
+	VAND  V2.B16, V3.B16, V2.B16
+	WORD  $0x4ea2d421 // fsub v1.4s, v1.4s, v2.4s
+	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
+	FMOVQ 368(R0), F3
+	VBIT  V2.B16, V1.B16, V3.B16
+	ADD   $0, R2, R7
+	CMP   $4, R1
+	BLT   partless3
+	FMOVQ F3, (R2)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R1, partone3
+	VST1.P V3.D[0], 8(R7)
+	TBZ    $0, R1, partdone3
+	VST1   V3.S[2], (R7)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R1, partdone3
+	VST1 V3.S[0], (R7)
+
+partdone3:
+	ADD $16, R2, R2
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	SUB $4, R1, R1
+	CMP $1, R1
+	BGE vector
+
+done:
+	RET
+
+// func addLogsNEON(total *[32]float64, logits *float32, logs *float32, n int)
+TEXT ·addLogsNEON(SB), NOSPLIT, $0-32
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 336(R0), F0
+	FMOVQ 224(R0), F5
+	MOVD  logits+8(FP), R1
+	MOVD  logs+16(FP), R2
+	MOVD  n+24(FP), R3
+	MOVD  total+0(FP), R5
+	ADD   $128, R5, R6
+	CMP   $16, R3
+	BLT   add_part
+
+add_tile:
+	FMOVQ (R1), F1
+	FMOVQ 16(R1), F2
+	FMOVQ 32(R1), F3
+	FMOVQ 48(R1), F4
+	WORD  $0x4e20e421 // fcmeq v1.4s, v1.4s, v0.4s
+	VMOVI $0, V7.B16
+	FMOVQ (R2), F6
+	VBIT  V1.B16, V7.B16, V6.B16
+	WORD  $0x4ea6d4e6 // fsub v6.4s, v7.4s, v6.4s
+	VBIF  V1.B16, V5.B16, V7.B16
+	WORD  $0x4e20e441 // fcmeq v1.4s, v2.4s, v0.4s
+	VMOVI $0, V8.B16
+	FMOVQ 16(R2), F2
+	VBIT  V1.B16, V8.B16, V2.B16
+	WORD  $0x4ea2d502 // fsub v2.4s, v8.4s, v2.4s
+	VBIF  V1.B16, V5.B16, V8.B16
+	WORD  $0x4e20e461 // fcmeq v1.4s, v3.4s, v0.4s
+	VMOVI $0, V9.B16
+	FMOVQ 32(R2), F3
+	VBIT  V1.B16, V9.B16, V3.B16
+	WORD  $0x4ea3d523 // fsub v3.4s, v9.4s, v3.4s
+	VBIF  V1.B16, V5.B16, V9.B16
+	WORD  $0x4e20e481 // fcmeq v1.4s, v4.4s, v0.4s
+	VMOVI $0, V10.B16
+	FMOVQ 48(R2), F4
+	VBIT  V1.B16, V10.B16, V4.B16
+	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
+	VBIF  V1.B16, V5.B16, V10.B16
+	WORD  $0x0e6178c1 // fcvtl v1.2d, v6.2s
+	WORD  $0x4e6178c6 // fcvtl2 v6.2d, v6.4s
+	FMOVQ (R5), F11
+	WORD  $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
+	FMOVQ F1, (R5)
+	FMOVQ 16(R5), F1
+	WORD  $0x4e61d4c6 // fadd v6.2d, v6.2d, v1.2d
+	FMOVQ F6, 16(R5)
+	WORD  $0x0e617841 // fcvtl v1.2d, v2.2s
+	WORD  $0x4e617842 // fcvtl2 v2.2d, v2.4s
+	FMOVQ 32(R5), F6
+	WORD  $0x4e66d421 // fadd v1.2d, v1.2d, v6.2d
+	FMOVQ F1, 32(R5)
+	FMOVQ 48(R5), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 48(R5)
+	WORD  $0x0e617861 // fcvtl v1.2d, v3.2s
+	WORD  $0x4e617862 // fcvtl2 v2.2d, v3.4s
+	FMOVQ 64(R5), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 64(R5)
+	FMOVQ 80(R5), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 80(R5)
+	WORD  $0x0e617881 // fcvtl v1.2d, v4.2s
+	WORD  $0x4e617882 // fcvtl2 v2.2d, v4.4s
+	FMOVQ 96(R5), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 96(R5)
+	FMOVQ 112(R5), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 112(R5)
+	WORD  $0x0e6178e1 // fcvtl v1.2d, v7.2s
+	WORD  $0x4e6178e2 // fcvtl2 v2.2d, v7.4s
+	FMOVQ (R6), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, (R6)
+	FMOVQ 16(R6), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 16(R6)
+	WORD  $0x0e617901 // fcvtl v1.2d, v8.2s
+	WORD  $0x4e617902 // fcvtl2 v2.2d, v8.4s
+	FMOVQ 32(R6), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 32(R6)
+	FMOVQ 48(R6), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 48(R6)
+	WORD  $0x0e617921 // fcvtl v1.2d, v9.2s
+	WORD  $0x4e617922 // fcvtl2 v2.2d, v9.4s
+	FMOVQ 64(R6), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 64(R6)
+	FMOVQ 80(R6), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 80(R6)
+	WORD  $0x0e617941 // fcvtl v1.2d, v10.2s
+	WORD  $0x4e617942 // fcvtl2 v2.2d, v10.4s
+	FMOVQ 96(R6), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 96(R6)
+	FMOVQ 112(R6), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 112(R6)
+	ADD   $64, R1, R1
+	ADD   $64, R2, R2
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   add_tile
+
+add_part:
+	CMP   $1, R3
+	BLT   add_done
+	FMOVQ 336(R0), F1
+	ADD   $0, R1, R7
+	CMP   $4, R3
+	BLT   partless1
+	FMOVQ (R1), F1
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R3, partone1
+	VLD1.P 8(R7), V1.D[0]
+	TBZ    $0, R3, partdone1
+	VLD1   (R7), V1.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R3, partdone1
+	VLD1 (R7), V1.S[0]
+
+partdone1:
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	FMOVQ 336(R0), F2
+	ADD   $16, R1, R7
+	CMP   $4, R3
+	BLT   partless2
+	FMOVQ 16(R1), F2
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R3, partone2
+	VLD1.P 8(R7), V2.D[0]
+	TBZ    $0, R3, partdone2
+	VLD1   (R7), V2.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R3, partdone2
+	VLD1 (R7), V2.S[0]
+
+partdone2:
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	FMOVQ 336(R0), F3
+	ADD   $32, R1, R7
+	CMP   $4, R3
+	BLT   partless3
+	FMOVQ 32(R1), F3
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R3, partone3
+	VLD1.P 8(R7), V3.D[0]
+	TBZ    $0, R3, partdone3
+	VLD1   (R7), V3.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R3, partdone3
+	VLD1 (R7), V3.S[0]
+
+partdone3:
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	FMOVQ 336(R0), F4
+	ADD   $48, R1, R0
+	CMP   $4, R3
+	BLT   partless4
+	FMOVQ 48(R1), F4
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R3, partone4
+	VLD1.P 8(R0), V4.D[0]
+	TBZ    $0, R3, partdone4
+	VLD1   (R0), V4.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R3, partdone4
+	VLD1 (R0), V4.S[0]
+
+partdone4:
+	WORD  $0x4e20e421 // fcmeq v1.4s, v1.4s, v0.4s
+	VMOVI $0, V7.B16
+	FMOVQ (R2), F6
+	VBIT  V1.B16, V7.B16, V6.B16
+	WORD  $0x4ea6d4e6 // fsub v6.4s, v7.4s, v6.4s
+	VBIF  V1.B16, V5.B16, V7.B16
+	WORD  $0x4e20e441 // fcmeq v1.4s, v2.4s, v0.4s
+	VMOVI $0, V8.B16
+	FMOVQ 16(R2), F2
+	VBIT  V1.B16, V8.B16, V2.B16
+	WORD  $0x4ea2d502 // fsub v2.4s, v8.4s, v2.4s
+	VBIF  V1.B16, V5.B16, V8.B16
+	WORD  $0x4e20e461 // fcmeq v1.4s, v3.4s, v0.4s
+	VMOVI $0, V9.B16
+	FMOVQ 32(R2), F3
+	VBIT  V1.B16, V9.B16, V3.B16
+	WORD  $0x4ea3d523 // fsub v3.4s, v9.4s, v3.4s
+	VBIF  V1.B16, V5.B16, V9.B16
+	WORD  $0x4e20e480 // fcmeq v0.4s, v4.4s, v0.4s
+	VMOVI $0, V1.B16
+	FMOVQ 48(R2), F4
+	VBIT  V0.B16, V1.B16, V4.B16
+	WORD  $0x4ea4d424 // fsub v4.4s, v1.4s, v4.4s
+	VBIT  V0.B16, V1.B16, V5.B16
+	WORD  $0x0e6178c0 // fcvtl v0.2d, v6.2s
+	WORD  $0x4e6178c1 // fcvtl2 v1.2d, v6.4s
+	FMOVQ (R5), F6
+	WORD  $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
+	FMOVQ F0, (R5)
+	FMOVQ 16(R5), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 16(R5)
+	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ 32(R5), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 32(R5)
+	FMOVQ 48(R5), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R5)
+	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ 64(R5), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R5)
+	FMOVQ 80(R5), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R5)
+	WORD  $0x0e617880 // fcvtl v0.2d, v4.2s
+	WORD  $0x4e617881 // fcvtl2 v1.2d, v4.4s
+	FMOVQ 96(R5), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R5)
+	FMOVQ 112(R5), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R5)
+	WORD  $0x0e6178e0 // fcvtl v0.2d, v7.2s
+	WORD  $0x4e6178e1 // fcvtl2 v1.2d, v7.4s
+	FMOVQ (R6), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, (R6)
+	FMOVQ 16(R6), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 16(R6)
+	WORD  $0x0e617900 // fcvtl v0.2d, v8.2s
+	WORD  $0x4e617901 // fcvtl2 v1.2d, v8.4s
+	FMOVQ 32(R6), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 32(R6)
+	FMOVQ 48(R6), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R6)
+	WORD  $0x0e617920 // fcvtl v0.2d, v9.2s
+	WORD  $0x4e617921 // fcvtl2 v1.2d, v9.4s
+	FMOVQ 64(R6), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R6)
+	FMOVQ 80(R6), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R6)
+	WORD  $0x0e6178a0 // fcvtl v0.2d, v5.2s
+	WORD  $0x4e6178a1 // fcvtl2 v1.2d, v5.4s
+	FMOVQ 96(R6), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R6)
+	FMOVQ 112(R6), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R6)
+
+add_done:
+	RET
+
+// func softTermsNEON(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+TEXT ·softTermsNEON(SB), NOSPLIT, $0-64
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 384(R0), F0
+	FMOVQ 784(R0), F1
+	FMOVQ 1088(R0), F2
+	FMOVQ (R1), F3
+	FMOVQ 320(R0), F4
+	FMOVQ 224(R0), F5
+	FMOVQ 1248(R0), F6
+	FMOVQ 1568(R0), F7
+	FMOVQ 640(R0), F8
+	FMOVQ 896(R0), F9
+	FMOVQ 560(R0), F10
+	FMOVQ 656(R0), F11
+	FMOVQ 672(R0), F12
+	MOVD  n+48(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  slopes+8(FP), R5
+	MOVD  logs+16(FP), R6
+	MOVD  probs+24(FP), R7
+	MOVD  targets+32(FP), R8
+	MOVD  weights+40(FP), R9
+	MOVD  p+56(FP), R10
+	MOVD  (R10), R11
+	CMP   $4, R2
+	BLT   rest
+
+block:
+	FMOVQ (R7), F18
+	FMOVQ (R6), F15
+	FMOVQ (R8), F13
+	FMOVQ (R9), F14
+	VMOVI $0, V16.B16
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD  $0x4eafd611 // fsub v17.4s, v16.4s, v15.4s
+
+	// q = 1 - e^-l
+	FMOVQ 1264(R0), F14
+	VFMLA V6.S4, V15.S4, V14.S4
+	FMOVQ 1280(R0), F19
+	VFMLA V14.S4, V15.S4, V19.S4
+	FMOVQ 1296(R0), F14
+	VFMLA V19.S4, V15.S4, V14.S4
+	FMOVQ 1312(R0), F19
+	VFMLA V14.S4, V15.S4, V19.S4
+	FMOVQ 224(R0), F14
+	VFMLA V19.S4, V15.S4, V14.S4
+	WORD  $0x6eb1e4ef // fcmgt v15.4s, v7.4s, v17.4s
+	WORD  $0x6e2ede33 // fmul v19.4s, v17.4s, v14.4s
+	WORD  $0x4eb2d4ae // fsub v14.4s, v5.4s, v18.4s
+	VBIT  V15.B16, V19.B16, V14.B16
+
+	// 1 + gamma p l / q
+	WORD  $0x4e30e5cf // fcmeq v15.4s, v14.4s, v16.4s
+	WORD  $0x6e2efe33 // fdiv v19.4s, v17.4s, v14.4s
+	VBIT  V15.B16, V5.B16, V19.B16
+	WORD  $0x4e30e64f // fcmeq v15.4s, v18.4s, v16.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VBIT  V15.B16, V16.B16, V18.B16
+	FMOVS 8(R10), F15
+	VDUP  V15.S[0], V19.S4
+	VMOV  V5.B16, V15.B16
+	VFMLA V18.S4, V19.S4, V15.S4
+	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
+	WORD  $0x4e30e5b2 // fcmeq v18.4s, v13.4s, v16.4s
+	WORD  $0x4e31e631 // fcmeq v17.4s, v17.4s, v17.4s
+	VAND  V17.B16, V18.B16, V17.B16
+	VBIT  V17.B16, V16.B16, V24.B16
+	VMOV  V14.B16, V16.B16
+
+	// q^gamma
+	CMP  $1, R11
+	BGE  focusnot0_781
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone781
+
+focusnot0_781:
+	CMP   $2, R11
+	BGE   focusnot1_781
+	FMOVQ 224(R0), F16
+	JMP   focusdone781
+
+focusnot1_781:
+	CMP $3, R11
+	BGE focusnot2_781
+	JMP focusdone781
+
+focusnot2_781:
+	CMP  $4, R11
+	BGE  focusnot3_781
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone781
+
+focusnot3_781:
+	CMP   $5, R11
+	BGE   focusnot4_781
+	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V17.S4, V17.S4, V18.S4
+	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V17.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone781
+
+focusnot4_781:
+	CMP   $6, R11
+	BGE   focusnot5_781
+	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V17.S4, V17.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V16.S4
+	JMP   focusdone781
+
+focusnot5_781:
+	CMP   $7, R11
+	BGE   focusnot6_781
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone781
+
+focusnot6_781:
+	CMP   $8, R11
+	BGE   focusnot7_781
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V16.S4
+	JMP   focusdone781
+
+focusnot7_781:
+	CMP   $9, R11
+	BGE   focusnot8_781
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V17.S4
+	VMOV  V17.B16, V16.B16
+	JMP   focusdone781
+
+focusnot8_781:
+	ADD   $24, R10, R12
+	FMOVS (R12), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 4(R12), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R12), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	VSUB  V8.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	VSUB  V9.S4, V22.S4, V22.S4
+	WORD  $0x4eb43557 // cmgt v23.4s, v10.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	VAND  V11.B16, V21.B16, V21.B16
+	VADD  V12.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V3.B16, [V23.B16], V25.B16
+	FMOVQ 304(R0), F23
+	VBIT  V4.B16, V25.B16, V23.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V21.S4, V26.S4
+	FMOVQ 688(R0), F21
+	WORD  $0x6e35df5b // fmul v27.4s, v26.4s, v21.4s
+	VMOV  V26.B16, V21.B16
+	VFMLA V27.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d759 // fsub v25.4s, v26.4s, v21.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6ba // fadd v26.4s, v21.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
+	WORD  $0x6e36de3c // fmul v28.4s, v17.4s, v22.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V22.S4, V17.S4, V27.S4
+	VMOV  V28.B16, V22.B16
+	VFMLA V26.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e21d6da // fadd v26.4s, v22.4s, v1.4s
+	WORD  $0x4ea1d75d // fsub v29.4s, v26.4s, v1.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V21.S4, V18.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V17.S4, V27.S4
+	VFMLA V21.S4, V19.S4, V27.S4
+	VFMLA V25.S4, V18.S4, V27.S4
+	WORD  $0x4e3bd793 // fadd v19.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	FMOVQ 80(R0), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	VTBL  V3.B16, [V26.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V4.B16, V21.B16, V19.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V1.S4, V26.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V25.S4
+	VADD  V25.S4, V23.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e52 // smin v18.4s, v18.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V18.S4, V25.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d659 // fadd v25.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d73b // fsub v27.4s, v25.4s, v18.4s
+	WORD  $0x4ebbd6b5 // fsub v21.4s, v21.4s, v27.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d733 // fadd v19.4s, v25.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R0), F19
+	VBIF  V18.B16, V26.B16, V19.B16
+	FMOVQ 944(R0), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V0.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V0.S4, V20.S4, V18.S4
+	WORD  $0x4e711c11 // bic v17.16b, v0.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R12), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V16.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb43413 // cmgt v19.4s, v0.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R12), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea03692 // cmgt v18.4s, v20.4s, v0.4s
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R0), F16
+	VBIF  V18.B16, V17.B16, V16.B16
+
+focusdone781:
+	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
+	FMOVQ 1104(R0), F17
+	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
+	WORD  $0x6e30df12 // fmul v18.4s, v24.4s, v16.4s
+	VBIT  V17.B16, V18.B16, V24.B16
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V24.S4, V17.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ F17, (R3)
+	FMOVQ F13, (R5)
+	FMOVQ F14, (R6)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	ADD   $16, R7, R7
+	ADD   $16, R8, R8
+	ADD   $16, R9, R9
+	SUB   $4, R2, R2
+	CMP   $4, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F18
+	ADD   $0, R7, R12
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R7), F18
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R12), V18.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R12), V18.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R12), V18.S[0]
+
+partdone1:
+	VMOVI $0, V15.B16
+	ADD   $0, R6, R12
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ (R6), F15
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R12), V15.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R12), V15.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R12), V15.S[0]
+
+partdone2:
+	VMOVI $0, V13.B16
+	ADD   $0, R8, R12
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ (R8), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R12), V13.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R12), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R12), V13.S[0]
+
+partdone3:
+	VMOVI $0, V14.B16
+	ADD   $0, R9, R12
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ (R9), F14
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R12), V14.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R12), V14.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R12), V14.S[0]
+
+partdone4:
+	VMOVI $0, V16.B16
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD  $0x4eafd611 // fsub v17.4s, v16.4s, v15.4s
+
+	// q = 1 - e^-l
+	FMOVQ 1264(R0), F14
+	VFMLA V6.S4, V15.S4, V14.S4
+	FMOVQ 1280(R0), F19
+	VFMLA V14.S4, V15.S4, V19.S4
+	FMOVQ 1296(R0), F14
+	VFMLA V19.S4, V15.S4, V14.S4
+	FMOVQ 1312(R0), F19
+	VFMLA V14.S4, V15.S4, V19.S4
+	FMOVQ 224(R0), F14
+	VFMLA V19.S4, V15.S4, V14.S4
+	WORD  $0x6eb1e4ef // fcmgt v15.4s, v7.4s, v17.4s
+	WORD  $0x6e2ede33 // fmul v19.4s, v17.4s, v14.4s
+	WORD  $0x4eb2d4ae // fsub v14.4s, v5.4s, v18.4s
+	VBIT  V15.B16, V19.B16, V14.B16
+
+	// 1 + gamma p l / q
+	WORD  $0x4e30e5cf // fcmeq v15.4s, v14.4s, v16.4s
+	WORD  $0x6e2efe33 // fdiv v19.4s, v17.4s, v14.4s
+	VBIT  V15.B16, V5.B16, V19.B16
+	WORD  $0x4e30e64f // fcmeq v15.4s, v18.4s, v16.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VBIT  V15.B16, V16.B16, V18.B16
+	FMOVS 8(R10), F15
+	VDUP  V15.S[0], V19.S4
+	VMOV  V5.B16, V15.B16
+	VFMLA V18.S4, V19.S4, V15.S4
+	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
+	WORD  $0x4e30e5b2 // fcmeq v18.4s, v13.4s, v16.4s
+	WORD  $0x4e31e631 // fcmeq v17.4s, v17.4s, v17.4s
+	VAND  V17.B16, V18.B16, V17.B16
+	VBIT  V17.B16, V16.B16, V24.B16
+	VMOV  V14.B16, V16.B16
+
+	// q^gamma
+	CMP  $1, R11
+	BGE  focusnot0_782
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone782
+
+focusnot0_782:
+	CMP   $2, R11
+	BGE   focusnot1_782
+	FMOVQ 224(R0), F16
+	JMP   focusdone782
+
+focusnot1_782:
+	CMP $3, R11
+	BGE focusnot2_782
+	JMP focusdone782
+
+focusnot2_782:
+	CMP  $4, R11
+	BGE  focusnot3_782
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone782
+
+focusnot3_782:
+	CMP   $5, R11
+	BGE   focusnot4_782
+	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V17.S4, V17.S4, V18.S4
+	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V17.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone782
+
+focusnot4_782:
+	CMP   $6, R11
+	BGE   focusnot5_782
+	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V17.S4, V17.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V16.S4
+	JMP   focusdone782
+
+focusnot5_782:
+	CMP   $7, R11
+	BGE   focusnot6_782
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone782
+
+focusnot6_782:
+	CMP   $8, R11
+	BGE   focusnot7_782
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V16.S4
+	JMP   focusdone782
+
+focusnot7_782:
+	CMP   $9, R11
+	BGE   focusnot8_782
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V17.S4
+	VMOV  V17.B16, V16.B16
+	JMP   focusdone782
+
+focusnot8_782:
+	ADD   $24, R10, R12
+	FMOVS (R12), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 4(R12), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R12), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	VSUB  V8.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	VSUB  V9.S4, V22.S4, V22.S4
+	WORD  $0x4eb43557 // cmgt v23.4s, v10.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	VAND  V11.B16, V21.B16, V21.B16
+	VADD  V12.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V3.B16, [V23.B16], V25.B16
+	FMOVQ 304(R0), F23
+	VBIT  V4.B16, V25.B16, V23.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V21.S4, V26.S4
+	FMOVQ 688(R0), F21
+	WORD  $0x6e35df5b // fmul v27.4s, v26.4s, v21.4s
+	VMOV  V26.B16, V21.B16
+	VFMLA V27.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d759 // fsub v25.4s, v26.4s, v21.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6ba // fadd v26.4s, v21.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
+	WORD  $0x6e36de3c // fmul v28.4s, v17.4s, v22.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V22.S4, V17.S4, V27.S4
+	VMOV  V28.B16, V22.B16
+	VFMLA V26.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e21d6da // fadd v26.4s, v22.4s, v1.4s
+	WORD  $0x4ea1d75d // fsub v29.4s, v26.4s, v1.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V21.S4, V18.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V17.S4, V27.S4
+	VFMLA V21.S4, V19.S4, V27.S4
+	VFMLA V25.S4, V18.S4, V27.S4
+	WORD  $0x4e3bd793 // fadd v19.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	FMOVQ 80(R0), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	VTBL  V3.B16, [V26.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V4.B16, V21.B16, V19.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V1.S4, V26.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V25.S4
+	VADD  V25.S4, V23.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e52 // smin v18.4s, v18.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V18.S4, V25.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d659 // fadd v25.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d73b // fsub v27.4s, v25.4s, v18.4s
+	WORD  $0x4ebbd6b5 // fsub v21.4s, v21.4s, v27.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d733 // fadd v19.4s, v25.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R0), F19
+	VBIF  V18.B16, V26.B16, V19.B16
+	FMOVQ 944(R0), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V0.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V0.S4, V20.S4, V18.S4
+	WORD  $0x4e711c11 // bic v17.16b, v0.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R12), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V16.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb43413 // cmgt v19.4s, v0.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R12), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea03692 // cmgt v18.4s, v20.4s, v0.4s
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R0), F16
+	VBIF  V18.B16, V17.B16, V16.B16
+
+focusdone782:
+	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
+	FMOVQ 1104(R0), F17
+	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
+	WORD  $0x6e30df12 // fmul v18.4s, v24.4s, v16.4s
+	VBIT  V17.B16, V18.B16, V24.B16
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V24.S4, V17.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	ADD   $0, R3, R12
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ F17, (R3)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VST1.P V17.D[0], 8(R12)
+	TBZ    $0, R2, partdone5
+	VST1   V17.S[2], (R12)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VST1 V17.S[0], (R12)
+
+partdone5:
+	ADD   $0, R5, R12
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F13, (R5)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V13.D[0], 8(R12)
+	TBZ    $0, R2, partdone6
+	VST1   V13.S[2], (R12)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V13.S[0], (R12)
+
+partdone6:
+	ADD   $0, R6, R12
+	CMP   $4, R2
+	BLT   partless7
+	FMOVQ F14, (R6)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R2, partone7
+	VST1.P V14.D[0], 8(R12)
+	TBZ    $0, R2, partdone7
+	VST1   V14.S[2], (R12)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R2, partdone7
+	VST1 V14.S[0], (R12)
+
+partdone7:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	ADD $16, R7, R7
+	ADD $16, R8, R8
+	ADD $16, R9, R9
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+// func addTermsNEON(total *[16]float64, x *float32, n int)
+TEXT ·addTermsNEON(SB), NOSPLIT, $0-24
+	MOVD total+0(FP), R0
+	MOVD n+16(FP), R1
+	MOVD x+8(FP), R2
+	CMP  $16, R1
+	BLT  add_part
+
+add_tile:
+	FMOVQ (R2), F0
+	FMOVQ 16(R2), F1
+	FMOVQ 32(R2), F2
+	FMOVQ 48(R2), F3
+	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
+	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	FMOVQ (R0), F5
+	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	FMOVQ F4, (R0)
+	FMOVQ 16(R0), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 16(R0)
+	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
+	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
+	FMOVQ 32(R0), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 32(R0)
+	FMOVQ 48(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R0)
+	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ 64(R0), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R0)
+	FMOVQ 80(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R0)
+	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ 96(R0), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R0)
+	FMOVQ 112(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R0)
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   add_tile
+
+add_part:
+	CMP   $1, R1
+	BLT   add_done
+	VMOVI $0, V0.B16
+	ADD   $0, R2, R3
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R2), F0
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R3), V0.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R3), V0.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R3), V0.S[0]
+
+partdone1:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V1.B16
+	ADD   $16, R2, R3
+	CMP   $4, R1
+	BLT   partless2
+	FMOVQ 16(R2), F1
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R3), V1.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R3), V1.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R1, partdone2
+	VLD1 (R3), V1.S[0]
+
+partdone2:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V2.B16
+	ADD   $32, R2, R3
+	CMP   $4, R1
+	BLT   partless3
+	FMOVQ 32(R2), F2
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R3), V2.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R3), V2.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R1, partdone3
+	VLD1 (R3), V2.S[0]
+
+partdone3:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V3.B16
+	ADD   $48, R2, R3
+	CMP   $4, R1
+	BLT   partless4
+	FMOVQ 48(R2), F3
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R1, partone4
+	VLD1.P 8(R3), V3.D[0]
+	TBZ    $0, R1, partdone4
+	VLD1   (R3), V3.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R1, partdone4
+	VLD1 (R3), V3.S[0]
+
+partdone4:
+	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
+	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	FMOVQ (R0), F5
+	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	FMOVQ F4, (R0)
+	FMOVQ 16(R0), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 16(R0)
+	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
+	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
+	FMOVQ 32(R0), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 32(R0)
+	FMOVQ 48(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R0)
+	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ 64(R0), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R0)
+	FMOVQ 80(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R0)
+	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ 96(R0), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R0)
+	FMOVQ 112(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R0)
+
+add_done:
+	RET
+
+// func softGradNEON(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+TEXT ·softGradNEON(SB), NOSPLIT, $0-48
+	MOVD $consts<>+0(SB), R7
+	MOVD n+32(FP), R0
+	MOVD grad+0(FP), R1
+	MOVD probs+8(FP), R2
+	MOVD complements+16(FP), R3
+	MOVD slopes+24(FP), R5
+	MOVD sum+40(FP), R6
+	CMP  $8, R0
+	BLT  rest
+
+block:
+	FMOVQ (R2), F0
+	FMOVQ (R3), F1
+	FMOVQ (R5), F2
+	FMOVQ 16(R2), F3
+	FMOVQ 16(R3), F4
+	FMOVQ 16(R5), F5
+	FMOVS (R6), F7
+	FMOVS (R6), F6
+	VDUP  V7.S[0], V7.S4
+	VDUP  V6.S[0], V6.S4
+	WORD  $0x4ea5d4e7 // fsub v7.4s, v7.4s, v5.4s
+	WORD  $0x4ea2d4c6 // fsub v6.4s, v6.4s, v2.4s
+	FMOVS 4(R6), F9
+	FMOVS 4(R6), F8
+	VDUP  V9.S[0], V9.S4
+	VDUP  V8.S[0], V8.S4
+	WORD  $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	WORD  $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	WORD  $0x6e24dca4 // fmul v4.4s, v5.4s, v4.4s
+	WORD  $0x6e21dc41 // fmul v1.4s, v2.4s, v1.4s
+	WORD  $0x6ea0f882 // fneg v2.4s, v4.4s
+	WORD  $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V7.S4, V3.S4, V2.S4
+	VFMLA V6.S4, V0.S4, V1.S4
+	FMOVS 8(R6), F3
+	FMOVS 8(R6), F0
+	VDUP  V3.S[0], V3.S4
+	VDUP  V0.S[0], V0.S4
+	WORD  $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e22e444 // fcmeq v4.4s, v2.4s, v2.4s
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R7), F5
+	FMOVQ 368(R7), F3
+	VBIT  V4.B16, V2.B16, V5.B16
+	VBIT  V1.B16, V0.B16, V3.B16
+	FMOVQ F3, (R1)
+	FMOVQ F5, 16(R1)
+	ADD   $32, R1, R1
+	ADD   $32, R2, R2
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	SUB   $8, R0, R0
+	CMP   $8, R0
+	BGE   block
+
+rest:
+	CMP $1, R0
+	BLT done
+
+vector:
+	VMOVI $0, V0.B16
+	ADD   $0, R2, R8
+	CMP   $4, R0
+	BLT   partless1
+	FMOVQ (R2), F0
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R8), V0.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R8), V0.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R0, partdone1
+	VLD1 (R8), V0.S[0]
+
+partdone1:
+	VMOVI $0, V1.B16
+	ADD   $0, R3, R8
+	CMP   $4, R0
+	BLT   partless2
+	FMOVQ (R3), F1
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R8), V1.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R8), V1.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R0, partdone2
+	VLD1 (R8), V1.S[0]
+
+partdone2:
+	VMOVI $0, V2.B16
+	ADD   $0, R5, R8
+	CMP   $4, R0
+	BLT   partless3
+	FMOVQ (R5), F2
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R8), V2.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R8), V2.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R0, partdone3
+	VLD1 (R8), V2.S[0]
+
+partdone3:
+	FMOVS (R6), F3
+	VDUP  V3.S[0], V3.S4
+	WORD  $0x4ea2d463 // fsub v3.4s, v3.4s, v2.4s
+	FMOVS 4(R6), F4
+	VDUP  V4.S[0], V4.S4
+	WORD  $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD  $0x6e21dc41 // fmul v1.4s, v2.4s, v1.4s
+	WORD  $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V3.S4, V0.S4, V1.S4
+	FMOVS 8(R6), F0
+	VDUP  V0.S[0], V0.S4
+	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R7), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	ADD   $0, R1, R8
+	CMP   $4, R0
+	BLT   partless4
+	FMOVQ F2, (R1)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R0, partone4
+	VST1.P V2.D[0], 8(R8)
+	TBZ    $0, R0, partdone4
+	VST1   V2.S[2], (R8)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R0, partdone4
+	VST1 V2.S[0], (R8)
+
+partdone4:
+	ADD $16, R1, R1
+	ADD $16, R2, R2
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	SUB $4, R0, R0
+	CMP $1, R0
+	BGE vector
+
+done:
+	RET
+
+// func planeSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+TEXT ·planeSumNEON(SB), NOSPLIT, $0-80
+	MOVD  $tables<>+0(SB), R2
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F5
+	VMOVI $0, V6.B16
+	VMOVI $0, V8.B16
+	MOVD  logits+8(FP), R1
+	MOVD  stride+40(FP), R3
+	MOVD  classes+32(FP), R5
+	CMP   $4, R5
+	BLT   sum_few
+	SUB   $4, R5, R5
+	MOVD  $0, R6
+
+sum_columns:
+	MOVD  e+48(FP), R7
+	MOVD  R6, R8
+	LSL   $4, R8, R8
+	MUL   R3, R6, R9
+	ADD   R9, R1, R9
+	ADD   R8, R7, R7
+	VDUP  R6, V7.S4
+	VSUB  V7.S4, V5.S4, V7.S4
+	FMOVQ (R9), F9
+	PRFM  128(R9), PLDL1KEEP
+	ADD   R3, R9, R8
+	FMOVQ (R8), F10
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R3, R8, R8
+	FMOVQ (R8), F11
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R3, R8, R8
+	FMOVQ (R8), F12
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R3, R8, R8
+	VMOVI $0, V13.B16
+	VCMEQ V13.S4, V7.S4, V13.S4
+	VBIT  V13.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92e // fabs v14.4s, v9.4s
+	WORD  $0x4e6d1dcd // bic v13.16b, v14.16b, v13.16b
+	WORD  $0x4ead64c6 // smax v6.4s, v6.4s, v13.4s
+	FMOVQ 912(R0), F13
+	VCMEQ V13.S4, V7.S4, V13.S4
+	VBIT  V13.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94e // fabs v14.4s, v10.4s
+	WORD  $0x4e6d1dcd // bic v13.16b, v14.16b, v13.16b
+	WORD  $0x4ead64c6 // smax v6.4s, v6.4s, v13.4s
+	FMOVQ 1328(R0), F13
+	VCMEQ V13.S4, V7.S4, V13.S4
+	VBIT  V13.B16, V11.B16, V8.B16
+	WORD  $0x4ea0f96e // fabs v14.4s, v11.4s
+	WORD  $0x4e6d1dcd // bic v13.16b, v14.16b, v13.16b
+	WORD  $0x4ead64c6 // smax v6.4s, v6.4s, v13.4s
+	FMOVQ 1344(R0), F13
+	VCMEQ V13.S4, V7.S4, V13.S4
+	VBIT  V13.B16, V12.B16, V8.B16
+	WORD  $0x4ea0f98e // fabs v14.4s, v12.4s
+	WORD  $0x4e6d1dcd // bic v13.16b, v14.16b, v13.16b
+	WORD  $0x4ead64c6 // smax v6.4s, v6.4s, v13.4s
+	FMOVQ 912(R0), F14
+	FMOVQ 1328(R0), F15
+	FMOVQ 1344(R0), F16
+	VMOVI $0, V13.B16
+	VCMEQ V14.S4, V7.S4, V14.S4
+	VCMEQ V15.S4, V7.S4, V15.S4
+	VCMEQ V16.S4, V7.S4, V16.S4
+	VCMEQ V13.S4, V7.S4, V7.S4
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	WORD  $0x4e20d531 // fadd v17.4s, v9.4s, v0.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F9
+	VFMLA V1.S4, V10.S4, V18.S4
+	VFMLA V1.S4, V11.S4, V20.S4
+	VFMLA V1.S4, V12.S4, V22.S4
+	VFMLA V1.S4, V17.S4, V9.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d52d // fsub v13.4s, v9.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V10.S4
+	VFMLS V3.S4, V21.S4, V11.S4
+	VFMLS V3.S4, V23.S4, V12.S4
+	VFMLS V3.S4, V13.S4, V17.S4
+	VFMLS V4.S4, V19.S4, V10.S4
+	VFMLS V4.S4, V21.S4, V11.S4
+	VFMLS V4.S4, V23.S4, V12.S4
+	VFMLS V4.S4, V13.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F26
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	FMOVQ 112(R0), F23
+	FMOVQ 112(R0), F25
+	FMOVQ 112(R0), F27
+	FMOVQ 112(R0), F19
+	VFMLA V23.S4, V10.S4, V21.S4
+	VFMLA V25.S4, V11.S4, V24.S4
+	VFMLA V27.S4, V12.S4, V26.S4
+	VFMLA V19.S4, V17.S4, V13.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F19
+	VFMLA V21.S4, V10.S4, V23.S4
+	VFMLA V24.S4, V11.S4, V25.S4
+	VFMLA V26.S4, V12.S4, V27.S4
+	VFMLA V13.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F13
+	VFMLA V23.S4, V10.S4, V21.S4
+	VFMLA V25.S4, V11.S4, V24.S4
+	VFMLA V27.S4, V12.S4, V26.S4
+	VFMLA V19.S4, V17.S4, V13.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F19
+	VFMLA V21.S4, V10.S4, V23.S4
+	VFMLA V24.S4, V11.S4, V25.S4
+	VFMLA V26.S4, V12.S4, V27.S4
+	VFMLA V13.S4, V17.S4, V19.S4
+	FMOVQ (R2), F11
+	FMOVQ (R2), F12
+	FMOVQ (R2), F13
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F10
+	VTBL  V11.B16, [V18.B16], V11.B16
+	VTBL  V12.B16, [V20.B16], V12.B16
+	VTBL  V13.B16, [V22.B16], V13.B16
+	VTBL  V10.B16, [V9.B16], V10.B16
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F28
+	FMOVQ 192(R0), F30
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F26
+	FMOVQ 208(R0), F29
+	FMOVQ 208(R0), F31
+	FMOVQ 208(R0), F21
+	VBIT  V26.B16, V11.B16, V24.B16
+	VBIT  V29.B16, V12.B16, V28.B16
+	VBIT  V31.B16, V13.B16, V30.B16
+	VBIT  V21.B16, V10.B16, V17.B16
+	FMOVQ 16(R2), F11
+	FMOVQ 16(R2), F12
+	FMOVQ 16(R2), F13
+	FMOVQ 16(R2), F10
+	VTBL  V24.B16, [V11.B16], V11.B16
+	VTBL  V28.B16, [V12.B16], V12.B16
+	VTBL  V30.B16, [V13.B16], V13.B16
+	VTBL  V17.B16, [V10.B16], V10.B16
+	VSHL  $21, V18.S4, V17.S4
+	VSHL  $21, V20.S4, V18.S4
+	VSHL  $21, V22.S4, V20.S4
+	VSHL  $21, V9.S4, V9.S4
+	VADD  V17.S4, V11.S4, V11.S4
+	VADD  V18.S4, V12.S4, V12.S4
+	VADD  V20.S4, V13.S4, V13.S4
+	VADD  V9.S4, V10.S4, V9.S4
+	VFMLA V23.S4, V11.S4, V11.S4
+	VFMLA V25.S4, V12.S4, V12.S4
+	VFMLA V27.S4, V13.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V9.S4
+	WORD  $0x4e6e1d6a // bic v10.16b, v11.16b, v14.16b
+	WORD  $0x4e6f1d8b // bic v11.16b, v12.16b, v15.16b
+	WORD  $0x4e701dac // bic v12.16b, v13.16b, v16.16b
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	FMOVQ F10, 16(R7)
+	FMOVQ F11, 32(R7)
+	FMOVQ F12, 48(R7)
+	FMOVQ F7, (R7)
+	ADD   $4, R6, R6
+	CMP   R5, R6
+	BLE   sum_columns
+
+	// the columns that are left
+	SUB   R5, R6, R6
+	CMP   $4, R6
+	BGE   sum_done
+	CMP   $3, R6
+	BGE   sum_left1
+	CMP   $2, R6
+	BGE   sum_left2
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R3, R5, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F9
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F10
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ 912(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ec // fabs v12.4s, v7.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 1328(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92c // fabs v12.4s, v9.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 1344(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94c // fabs v12.4s, v10.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 912(R0), F11
+	FMOVQ 1328(R0), F12
+	FMOVQ 1344(R0), F13
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VCMEQ V12.S4, V5.S4, V12.S4
+	VCMEQ V13.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD  $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	WORD  $0x4e20d552 // fadd v18.4s, v10.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V7.S4, V10.S4
+	VFMLA V1.S4, V9.S4, V14.S4
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d54d // fsub v13.4s, v10.4s, v2.4s
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V13.S4, V7.S4
+	VFMLS V3.S4, V15.S4, V9.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V13.S4, V7.S4
+	VFMLS V4.S4, V15.S4, V9.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F20
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F19
+	FMOVQ 112(R0), F21
+	VFMLA V15.S4, V7.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F15
+	FMOVQ 144(R0), F19
+	FMOVQ 144(R0), F21
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 160(R0), F13
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F20
+	VFMLA V15.S4, V7.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F15
+	FMOVQ 176(R0), F19
+	FMOVQ 176(R0), F21
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F7
+	FMOVQ (R2), F9
+	FMOVQ (R2), F13
+	VTBL  V7.B16, [V10.B16], V7.B16
+	VTBL  V9.B16, [V14.B16], V9.B16
+	VTBL  V13.B16, [V16.B16], V22.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F23
+	FMOVQ 208(R0), F17
+	FMOVQ 208(R0), F20
+	FMOVQ 208(R0), F24
+	VBIT  V17.B16, V7.B16, V13.B16
+	VBIT  V20.B16, V9.B16, V18.B16
+	VBIT  V24.B16, V22.B16, V23.B16
+	FMOVQ 16(R2), F7
+	FMOVQ 16(R2), F9
+	FMOVQ 16(R2), F17
+	VTBL  V13.B16, [V7.B16], V7.B16
+	VTBL  V18.B16, [V9.B16], V9.B16
+	VTBL  V23.B16, [V17.B16], V13.B16
+	VSHL  $21, V10.S4, V10.S4
+	VSHL  $21, V14.S4, V14.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V10.S4, V7.S4, V7.S4
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V16.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V7.S4, V7.S4
+	VFMLA V19.S4, V9.S4, V9.S4
+	VFMLA V21.S4, V10.S4, V10.S4
+	WORD  $0x4e6b1ce7 // bic v7.16b, v7.16b, v11.16b
+	WORD  $0x4e6c1d29 // bic v9.16b, v9.16b, v12.16b
+	WORD  $0x4e651d45 // bic v5.16b, v10.16b, v5.16b
+	FMOVQ F7, 16(R6)
+	FMOVQ F9, 32(R6)
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+
+sum_left2:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R3, R5, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F9
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ 1328(R0), F10
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VBIT  V10.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e6a1d6a // bic v10.16b, v11.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 1344(R0), F10
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92b // fabs v11.4s, v9.4s
+	WORD  $0x4e6a1d6a // bic v10.16b, v11.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 1328(R0), F10
+	FMOVQ 1344(R0), F11
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD  $0x4e20d52e // fadd v14.4s, v9.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F9
+	FMOVQ 64(R0), F12
+	VFMLA V1.S4, V7.S4, V9.S4
+	VFMLA V1.S4, V14.S4, V12.S4
+	WORD  $0x4ea2d52b // fsub v11.4s, v9.4s, v2.4s
+	WORD  $0x4ea2d58d // fsub v13.4s, v12.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V11.S4, V7.S4
+	VFMLS V3.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V7.S4
+	VFMLS V4.S4, V13.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F13
+	FMOVQ 112(R0), F16
+	VFMLA V13.S4, V7.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 144(R0), F13
+	FMOVQ 144(R0), F16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F11
+	FMOVQ 160(R0), F15
+	VFMLA V13.S4, V7.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 176(R0), F13
+	FMOVQ 176(R0), F16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F7
+	FMOVQ (R2), F11
+	VTBL  V7.B16, [V9.B16], V7.B16
+	VTBL  V11.B16, [V12.B16], V15.B16
+	FMOVQ 192(R0), F11
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F14
+	FMOVQ 208(R0), F18
+	VBIT  V14.B16, V7.B16, V11.B16
+	VBIT  V18.B16, V15.B16, V17.B16
+	FMOVQ 16(R2), F7
+	FMOVQ 16(R2), F14
+	VTBL  V11.B16, [V7.B16], V7.B16
+	VTBL  V17.B16, [V14.B16], V11.B16
+	VSHL  $21, V9.S4, V9.S4
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V9.S4, V7.S4, V7.S4
+	VADD  V12.S4, V11.S4, V9.S4
+	VFMLA V13.S4, V7.S4, V7.S4
+	VFMLA V16.S4, V9.S4, V9.S4
+	WORD  $0x4e6a1ce7 // bic v7.16b, v7.16b, v10.16b
+	WORD  $0x4e651d25 // bic v5.16b, v9.16b, v5.16b
+	FMOVQ F7, 32(R6)
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+
+sum_left1:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R3, R5, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ea // fabs v10.4s, v7.4s
+	WORD  $0x4e691d49 // bic v9.16b, v10.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4ea // fadd v10.4s, v7.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F7
+	VFMLA V1.S4, V10.S4, V7.S4
+	WORD  $0x4ea2d4e9 // fsub v9.4s, v7.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V9.S4, V10.S4
+	VFMLS V4.S4, V9.S4, V10.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F9
+	FMOVQ 112(R0), F11
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ 144(R0), F11
+	VFMLA V9.S4, V10.S4, V11.S4
+	FMOVQ 160(R0), F9
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ 176(R0), F11
+	VFMLA V9.S4, V10.S4, V11.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F9
+	VTBL  V9.B16, [V7.B16], V9.B16
+	FMOVQ 192(R0), F10
+	FMOVQ 208(R0), F12
+	VBIT  V12.B16, V9.B16, V10.B16
+	FMOVQ 16(R2), F9
+	VTBL  V10.B16, [V9.B16], V9.B16
+	VSHL  $21, V7.S4, V7.S4
+	VADD  V7.S4, V9.S4, V7.S4
+	VFMLA V11.S4, V7.S4, V7.S4
+	WORD  $0x4e651ce5 // bic v5.16b, v7.16b, v5.16b
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+	JMP sum_done
+
+sum_few:
+	MOVD  classes+32(FP), R5
+	CMP   $3, R5
+	BLT   sum_two
+	MOVD  e+48(FP), R5
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F9
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F10
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	VMOVI $0, V11.B16
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ec // fabs v12.4s, v7.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 912(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92c // fabs v12.4s, v9.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 1328(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94c // fabs v12.4s, v10.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	VMOVI $0, V11.B16
+	FMOVQ 912(R0), F12
+	FMOVQ 1328(R0), F13
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VCMEQ V12.S4, V5.S4, V12.S4
+	VCMEQ V13.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD  $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	WORD  $0x4e20d552 // fadd v18.4s, v10.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V7.S4, V10.S4
+	VFMLA V1.S4, V9.S4, V14.S4
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d54d // fsub v13.4s, v10.4s, v2.4s
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V13.S4, V7.S4
+	VFMLS V3.S4, V15.S4, V9.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V13.S4, V7.S4
+	VFMLS V4.S4, V15.S4, V9.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F20
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F19
+	FMOVQ 112(R0), F21
+	VFMLA V15.S4, V7.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F15
+	FMOVQ 144(R0), F19
+	FMOVQ 144(R0), F21
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 160(R0), F13
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F20
+	VFMLA V15.S4, V7.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F15
+	FMOVQ 176(R0), F19
+	FMOVQ 176(R0), F21
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F7
+	FMOVQ (R2), F9
+	FMOVQ (R2), F13
+	VTBL  V7.B16, [V10.B16], V7.B16
+	VTBL  V9.B16, [V14.B16], V9.B16
+	VTBL  V13.B16, [V16.B16], V22.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F23
+	FMOVQ 208(R0), F17
+	FMOVQ 208(R0), F20
+	FMOVQ 208(R0), F24
+	VBIT  V17.B16, V7.B16, V13.B16
+	VBIT  V20.B16, V9.B16, V18.B16
+	VBIT  V24.B16, V22.B16, V23.B16
+	FMOVQ 16(R2), F7
+	FMOVQ 16(R2), F9
+	FMOVQ 16(R2), F17
+	VTBL  V13.B16, [V7.B16], V7.B16
+	VTBL  V18.B16, [V9.B16], V9.B16
+	VTBL  V23.B16, [V17.B16], V13.B16
+	VSHL  $21, V10.S4, V10.S4
+	VSHL  $21, V14.S4, V14.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V10.S4, V7.S4, V7.S4
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V16.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V7.S4, V7.S4
+	VFMLA V19.S4, V9.S4, V9.S4
+	VFMLA V21.S4, V10.S4, V10.S4
+	WORD  $0x4e6b1ce7 // bic v7.16b, v7.16b, v11.16b
+	WORD  $0x4e6c1d29 // bic v9.16b, v9.16b, v12.16b
+	WORD  $0x4e651d45 // bic v5.16b, v10.16b, v5.16b
+	FMOVQ F7, (R5)
+	FMOVQ F9, 16(R5)
+	FMOVQ F5, 32(R5)
+	JMP   sum_done
+
+sum_two:
+	MOVD  e+48(FP), R5
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F9
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	VMOVI $0, V10.B16
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VBIT  V10.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e6a1d6a // bic v10.16b, v11.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 912(R0), F10
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92b // fabs v11.4s, v9.4s
+	WORD  $0x4e6a1d6a // bic v10.16b, v11.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	VMOVI $0, V10.B16
+	FMOVQ 912(R0), F11
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD  $0x4e20d52e // fadd v14.4s, v9.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F9
+	FMOVQ 64(R0), F12
+	VFMLA V1.S4, V7.S4, V9.S4
+	VFMLA V1.S4, V14.S4, V12.S4
+	WORD  $0x4ea2d52b // fsub v11.4s, v9.4s, v2.4s
+	WORD  $0x4ea2d58d // fsub v13.4s, v12.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V11.S4, V7.S4
+	VFMLS V3.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V7.S4
+	VFMLS V4.S4, V13.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F13
+	FMOVQ 112(R0), F16
+	VFMLA V13.S4, V7.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 144(R0), F13
+	FMOVQ 144(R0), F16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F11
+	FMOVQ 160(R0), F15
+	VFMLA V13.S4, V7.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 176(R0), F13
+	FMOVQ 176(R0), F16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F7
+	FMOVQ (R2), F11
+	VTBL  V7.B16, [V9.B16], V7.B16
+	VTBL  V11.B16, [V12.B16], V15.B16
+	FMOVQ 192(R0), F11
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F14
+	FMOVQ 208(R0), F18
+	VBIT  V14.B16, V7.B16, V11.B16
+	VBIT  V18.B16, V15.B16, V17.B16
+	FMOVQ 16(R2), F7
+	FMOVQ 16(R2), F14
+	VTBL  V11.B16, [V7.B16], V7.B16
+	VTBL  V17.B16, [V14.B16], V11.B16
+	VSHL  $21, V9.S4, V9.S4
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V9.S4, V7.S4, V7.S4
+	VADD  V12.S4, V11.S4, V9.S4
+	VFMLA V13.S4, V7.S4, V7.S4
+	VFMLA V16.S4, V9.S4, V9.S4
+	WORD  $0x4e6a1ce7 // bic v7.16b, v7.16b, v10.16b
+	WORD  $0x4e651d25 // bic v5.16b, v9.16b, v5.16b
+	FMOVQ F7, (R5)
+	FMOVQ F5, 16(R5)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VMOVI $0, V5.B16
+	MOVD  classes+32(FP), R1
+	CMP   $17, R1
+	BLT   few
+
+	// more than 16 columns: those of a virtual lane are added
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $0, R3, R3
+	FMOVQ (R3), F5
+
+lane0:
+	SUB   $16, R1, R1
+	CMP   $1, R1
+	BLT   added0
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane0
+
+added0:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, (R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $16, R3, R3
+	FMOVQ (R3), F5
+
+lane1:
+	SUB   $16, R1, R1
+	CMP   $2, R1
+	BLT   added1
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane1
+
+added1:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 16(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $32, R3, R3
+	FMOVQ (R3), F5
+
+lane2:
+	SUB   $16, R1, R1
+	CMP   $3, R1
+	BLT   added2
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane2
+
+added2:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 32(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $48, R3, R3
+	FMOVQ (R3), F5
+
+lane3:
+	SUB   $16, R1, R1
+	CMP   $4, R1
+	BLT   added3
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane3
+
+added3:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 48(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $64, R3, R3
+	FMOVQ (R3), F5
+
+lane4:
+	SUB   $16, R1, R1
+	CMP   $5, R1
+	BLT   added4
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane4
+
+added4:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 64(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $80, R3, R3
+	FMOVQ (R3), F5
+
+lane5:
+	SUB   $16, R1, R1
+	CMP   $6, R1
+	BLT   added5
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane5
+
+added5:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 80(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $96, R3, R3
+	FMOVQ (R3), F5
+
+lane6:
+	SUB   $16, R1, R1
+	CMP   $7, R1
+	BLT   added6
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane6
+
+added6:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 96(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $112, R3, R3
+	FMOVQ (R3), F5
+
+lane7:
+	SUB   $16, R1, R1
+	CMP   $8, R1
+	BLT   added7
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane7
+
+added7:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 112(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $128, R3, R3
+	FMOVQ (R3), F5
+
+lane8:
+	SUB   $16, R1, R1
+	CMP   $9, R1
+	BLT   added8
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane8
+
+added8:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 128(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $144, R3, R3
+	FMOVQ (R3), F5
+
+lane9:
+	SUB   $16, R1, R1
+	CMP   $10, R1
+	BLT   added9
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane9
+
+added9:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 144(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $160, R3, R3
+	FMOVQ (R3), F5
+
+lane10:
+	SUB   $16, R1, R1
+	CMP   $11, R1
+	BLT   added10
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane10
+
+added10:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 160(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $176, R3, R3
+	FMOVQ (R3), F5
+
+lane11:
+	SUB   $16, R1, R1
+	CMP   $12, R1
+	BLT   added11
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane11
+
+added11:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 176(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $192, R3, R3
+	FMOVQ (R3), F5
+
+lane12:
+	SUB   $16, R1, R1
+	CMP   $13, R1
+	BLT   added12
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane12
+
+added12:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 192(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $208, R3, R3
+	FMOVQ (R3), F5
+
+lane13:
+	SUB   $16, R1, R1
+	CMP   $14, R1
+	BLT   added13
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane13
+
+added13:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 208(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $224, R3, R3
+	FMOVQ (R3), F5
+
+lane14:
+	SUB   $16, R1, R1
+	CMP   $15, R1
+	BLT   added14
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane14
+
+added14:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 224(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $240, R3, R3
+	FMOVQ (R3), F5
+
+lane15:
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BLT   added15
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane15
+
+added15:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 240(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 176(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	FMOVQ 192(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 208(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 224(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 240(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 160(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 176(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 192(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 208(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 224(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 240(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e77d5ef // fadd v15.2d, v15.2d, v23.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+	JMP   folded
+
+few:
+	MOVD  classes+32(FP), R1
+	CMP   $5, R1
+	BGE   more1
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+	JMP   folded
+
+more1:
+	MOVD  classes+32(FP), R1
+	CMP   $9, R1
+	BGE   more2
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+	JMP   folded
+
+more2:
+	MOVD  classes+32(FP), R1
+	CMP   $13, R1
+	BGE   more3
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 176(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 160(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 176(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+	JMP   folded
+
+more3:
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 176(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	FMOVQ 192(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 208(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 224(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 240(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 160(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 176(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 192(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 208(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 224(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 240(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e77d5ef // fadd v15.2d, v15.2d, v23.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+
+folded:
+	MOVD  sums+0(FP), R1
+	FMOVQ 1136(R0), F7
+	WORD  $0x4ea734c6 // cmgt v6.4s, v6.4s, v7.4s
+	FMOVQ F5, (R1)
+	FMOVQ F8, 384(R1)
+	VMOVI $0, V5.B16
+	FMOVQ F5, 128(R1)
+	FMOVQ 336(R0), F5
+	VAND  V6.B16, V5.B16, V5.B16
+	FMOVQ F5, 256(R1)
+	FMOVQ 1360(R0), F5
+	WORD  $0x4e661ca5 // bic v5.16b, v5.16b, v6.16b
+	FMOVQ F5, 640(R1)
+	WORD  $0x6ea6a4c5 // umaxp v5.4s, v6.4s, v6.4s
+	FMOVD F5, R1
+	CBNZ  R1, slow
+
+next:
+	MOVD sums+0(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, sums+0(FP)
+	MOVD labels+16(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD step+56(FP), R1
+	MOVD e+48(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, e+48(FP)
+	MOVD logits+8(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, logits+8(FP)
+	MOVD rows+24(FP), R1
+	SUB  $4, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, group
+	RET
+
+slow:
+	MOVD slow+72(FP), R1
+	MOVD (R1), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R1)
+	JMP  next
+
+// func planeShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+TEXT ·planeShiftedNEON(SB), NOSPLIT, $0-72
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 368(R0), F2
+	FMOVQ 96(R0), F3
+	FMOVQ 1248(R0), F4
+	FMOVQ 912(R0), F5
+	FMOVQ 1328(R0), F6
+	FMOVQ 1344(R0), F7
+	FMOVQ 1152(R0), F8
+	FMOVQ 384(R0), F9
+	FMOVQ 1184(R0), F10
+	FMOVQ 1168(R0), F11
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F12
+	FMOVQ 336(R0), F14
+	MOVD  logits+8(FP), R1
+	MOVD  stride+40(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $4, R3
+	BLT   most_few
+	SUB   $4, R3, R3
+	MOVD  $0, R5
+
+most_columns:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R2, R5, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ (R8), F15
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R2, R8, R6
+	FMOVQ (R6), F16
+	PRFM  128(R6), PLDL1KEEP
+	ADD   R2, R6, R6
+	FMOVQ (R6), F17
+	PRFM  128(R6), PLDL1KEEP
+	ADD   R2, R6, R6
+	FMOVQ (R6), F18
+	PRFM  128(R6), PLDL1KEEP
+	ADD   R2, R6, R6
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V13.S4, V19.S4
+	VAND  V19.B16, V2.B16, V19.B16
+	VORR  V19.B16, V15.B16, V15.B16
+	WORD  $0x6eaee5f3 // fcmgt v19.4s, v15.4s, v14.4s
+	VBIT  V19.B16, V15.B16, V14.B16
+	VCMEQ V5.S4, V13.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V16.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V6.S4, V13.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V17.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V18.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   most_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   most_done
+	CMP   $3, R5
+	BGE   most_left1
+	CMP   $2, R5
+	BGE   most_left2
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F16
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F17
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V5.S4, V13.S4, V18.S4
+	VAND  V18.B16, V2.B16, V18.B16
+	VORR  V18.B16, V15.B16, V15.B16
+	WORD  $0x6eaee5f2 // fcmgt v18.4s, v15.4s, v14.4s
+	VBIT  V18.B16, V15.B16, V14.B16
+	VCMEQ V6.S4, V13.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V16.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V17.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_left2:
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F16
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V6.S4, V13.S4, V17.S4
+	VAND  V17.B16, V2.B16, V17.B16
+	VORR  V17.B16, V15.B16, V15.B16
+	WORD  $0x6eaee5f1 // fcmgt v17.4s, v15.4s, v14.4s
+	VBIT  V17.B16, V15.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V16.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_left1:
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+	JMP most_done
+
+most_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   most_two
+	MOVD  e+48(FP), R3
+	FMOVQ (R1), F13
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F16
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V12.S4, V17.S4
+	VAND  V17.B16, V2.B16, V17.B16
+	VORR  V17.B16, V13.B16, V13.B16
+	WORD  $0x6eaee5b1 // fcmgt v17.4s, v13.4s, v14.4s
+	VBIT  V17.B16, V13.B16, V14.B16
+	VCMEQ V5.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	VCMEQ V6.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V16.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_two:
+	MOVD  e+48(FP), R3
+	FMOVQ (R1), F13
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V12.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V13.B16, V13.B16
+	WORD  $0x6eaee5b0 // fcmgt v16.4s, v13.4s, v14.4s
+	VBIT  V16.B16, V13.B16, V14.B16
+	VCMEQ V5.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+
+most_done:
+	// the shift and N
+	WORD  $0x4ea0f9cd // fabs v13.4s, v14.4s
+	WORD  $0x6ea8e5af // fcmgt v15.4s, v13.4s, v8.4s
+	WORD  $0x6eade52d // fcmgt v13.4s, v9.4s, v13.4s
+	VAND  V13.B16, V15.B16, V13.B16
+	VAND  V13.B16, V14.B16, V13.B16
+	WORD  $0x4eadd5cf // fsub v15.4s, v14.4s, v13.4s
+	WORD  $0x4eaff54f // fmin v15.4s, v10.4s, v15.4s
+	WORD  $0x4e2ff56f // fmax v15.4s, v11.4s, v15.4s
+	FMOVQ 1200(R0), F16
+	VFMLA V0.S4, V15.S4, V16.S4
+	FMOVQ 1216(R0), F15
+	VSUB  V15.S4, V16.S4, V15.S4
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	FMOVQ 1232(R0), F17
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	FMOVQ 1200(R0), F17
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x6e21de10 // fmul v16.4s, v16.4s, v1.4s
+	MOVD  sums+0(FP), R1
+	FMOVQ 640(R1), F18
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V18.S4, V18.S4
+	MOVD  logits+8(FP), R1
+	MOVD  stride+40(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $4, R3
+	BLT   sum_few
+	SUB   $4, R3, R3
+	MOVD  $0, R5
+
+sum_columns:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R2, R5, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V19.S4
+	VSUB  V19.S4, V12.S4, V19.S4
+	FMOVQ (R8), F20
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R2, R8, R7
+	FMOVQ (R7), F21
+	PRFM  128(R7), PLDL1KEEP
+	ADD   R2, R7, R7
+	FMOVQ (R7), F22
+	PRFM  128(R7), PLDL1KEEP
+	ADD   R2, R7, R7
+	FMOVQ (R7), F23
+	PRFM  128(R7), PLDL1KEEP
+	ADD   R2, R7, R7
+	VMOVI $0, V24.B16
+	VCMEQ V5.S4, V19.S4, V25.S4
+	VCMEQ V24.S4, V19.S4, V24.S4
+	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4e791eb5 // bic v21.16b, v21.16b, v25.16b
+	WORD  $0x4e781e98 // bic v24.16b, v20.16b, v24.16b
+	WORD  $0x6eb5e619 // fcmgt v25.4s, v16.4s, v21.4s
+	WORD  $0x6eb8e614 // fcmgt v20.4s, v16.4s, v24.4s
+	VBIT  V25.B16, V16.B16, V21.B16
+	VBIT  V20.B16, V16.B16, V24.B16
+	VMOV  V17.B16, V26.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V26.S4
+	VFMLA V0.S4, V24.S4, V20.S4
+	WORD  $0x4eb1d75b // fsub v27.4s, v26.4s, v17.4s
+	WORD  $0x4eb1d699 // fsub v25.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V27.S4, V21.S4
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V3.S4, V27.S4, V21.S4
+	VFMLS V3.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F28
+	FMOVQ 1264(R0), F25
+	VFMLA V4.S4, V21.S4, V28.S4
+	VFMLA V4.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F29
+	FMOVQ 1280(R0), F27
+	VFMLA V28.S4, V21.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	FMOVQ 1296(R0), F28
+	FMOVQ 1296(R0), F25
+	VFMLA V29.S4, V21.S4, V28.S4
+	VFMLA V27.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F29
+	FMOVQ 1312(R0), F27
+	VFMLA V28.S4, V21.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	FMOVQ 224(R0), F28
+	FMOVQ 224(R0), F25
+	VFMLA V29.S4, V21.S4, V28.S4
+	VFMLA V27.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F29
+	FMOVQ 224(R0), F27
+	VFMLA V28.S4, V21.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	VSHL  $23, V26.S4, V21.S4
+	VSHL  $23, V20.S4, V20.S4
+	VCMEQ V5.S4, V19.S4, V25.S4
+	VMOVI $0, V24.B16
+	WORD  $0x4e791eb5 // bic v21.16b, v21.16b, v25.16b
+	VCMEQ V24.S4, V19.S4, V24.S4
+	WORD  $0x6e35dfb5 // fmul v21.4s, v29.4s, v21.4s
+	WORD  $0x4e781e94 // bic v20.16b, v20.16b, v24.16b
+	FMOVQ 16(R6), F24
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	VBIT  V18.B16, V21.B16, V24.B16
+	FMOVQ (R6), F21
+	FMOVQ F24, 16(R6)
+	VBIT  V18.B16, V20.B16, V21.B16
+	FMOVQ F21, (R6)
+	VCMEQ V6.S4, V19.S4, V20.S4
+	VCMEQ V7.S4, V19.S4, V21.S4
+	WORD  $0x4eadd6d6 // fsub v22.4s, v22.4s, v13.4s
+	WORD  $0x4eadd6f7 // fsub v23.4s, v23.4s, v13.4s
+	WORD  $0x4e741ed4 // bic v20.16b, v22.16b, v20.16b
+	WORD  $0x4e751ef7 // bic v23.16b, v23.16b, v21.16b
+	WORD  $0x6eb4e615 // fcmgt v21.4s, v16.4s, v20.4s
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
+	VBIT  V21.B16, V16.B16, V20.B16
+	VBIT  V22.B16, V16.B16, V23.B16
+	VMOV  V17.B16, V21.B16
+	VMOV  V17.B16, V24.B16
+	VFMLA V0.S4, V20.S4, V21.S4
+	VFMLA V0.S4, V23.S4, V24.S4
+	WORD  $0x4eb1d6b6 // fsub v22.4s, v21.4s, v17.4s
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V1.S4, V25.S4, V23.S4
+	VFMLS V3.S4, V22.S4, V20.S4
+	VFMLS V3.S4, V25.S4, V23.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F26
+	VFMLA V4.S4, V20.S4, V22.S4
+	VFMLA V4.S4, V23.S4, V26.S4
+	FMOVQ 1280(R0), F25
+	FMOVQ 1280(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F26
+	VFMLA V25.S4, V20.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1312(R0), F25
+	FMOVQ 1312(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 224(R0), F22
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V20.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 224(R0), F25
+	FMOVQ 224(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	VSHL  $23, V21.S4, V20.S4
+	VSHL  $23, V24.S4, V22.S4
+	VCMEQ V6.S4, V19.S4, V21.S4
+	VCMEQ V7.S4, V19.S4, V19.S4
+	WORD  $0x4e751e94 // bic v20.16b, v20.16b, v21.16b
+	WORD  $0x4e731ed3 // bic v19.16b, v22.16b, v19.16b
+	WORD  $0x6e34df34 // fmul v20.4s, v25.4s, v20.4s
+	WORD  $0x6e33df75 // fmul v21.4s, v27.4s, v19.4s
+	FMOVQ 32(R6), F19
+	FMOVQ 48(R6), F22
+	VBIT  V18.B16, V20.B16, V19.B16
+	VBIT  V18.B16, V21.B16, V22.B16
+	FMOVQ F19, 32(R6)
+	FMOVQ F22, 48(R6)
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   sum_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   sum_done
+	CMP   $3, R5
+	BGE   sum_left1
+	CMP   $2, R5
+	BGE   sum_left2
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F20
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F21
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V5.S4, V12.S4, V22.S4
+	VCMEQ V6.S4, V12.S4, V23.S4
+	WORD  $0x4eadd673 // fsub v19.4s, v19.4s, v13.4s
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	WORD  $0x4e771e97 // bic v23.16b, v20.16b, v23.16b
+	WORD  $0x6eb3e614 // fcmgt v20.4s, v16.4s, v19.4s
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
+	VBIT  V20.B16, V16.B16, V19.B16
+	VBIT  V22.B16, V16.B16, V23.B16
+	VMOV  V17.B16, V20.B16
+	VMOV  V17.B16, V24.B16
+	VFMLA V0.S4, V19.S4, V20.S4
+	VFMLA V0.S4, V23.S4, V24.S4
+	WORD  $0x4eb1d696 // fsub v22.4s, v20.4s, v17.4s
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	VFMLS V1.S4, V22.S4, V19.S4
+	VFMLS V1.S4, V25.S4, V23.S4
+	VFMLS V3.S4, V22.S4, V19.S4
+	VFMLS V3.S4, V25.S4, V23.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F26
+	VFMLA V4.S4, V19.S4, V22.S4
+	VFMLA V4.S4, V23.S4, V26.S4
+	FMOVQ 1280(R0), F25
+	FMOVQ 1280(R0), F27
+	VFMLA V22.S4, V19.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F26
+	VFMLA V25.S4, V19.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1312(R0), F25
+	FMOVQ 1312(R0), F27
+	VFMLA V22.S4, V19.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 224(R0), F22
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V19.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 224(R0), F25
+	FMOVQ 224(R0), F27
+	VFMLA V22.S4, V19.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	VSHL  $23, V20.S4, V19.S4
+	VSHL  $23, V24.S4, V22.S4
+	VCMEQ V5.S4, V12.S4, V20.S4
+	VCMEQ V6.S4, V12.S4, V23.S4
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	WORD  $0x4e771ed4 // bic v20.16b, v22.16b, v23.16b
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	WORD  $0x6e34df76 // fmul v22.4s, v27.4s, v20.4s
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F23
+	VBIT  V18.B16, V19.B16, V20.B16
+	VBIT  V18.B16, V22.B16, V23.B16
+	FMOVQ F20, 16(R5)
+	FMOVQ F23, 32(R5)
+	VCMEQ V7.S4, V12.S4, V19.S4
+	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
+	WORD  $0x4e731db3 // bic v19.16b, v13.16b, v19.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 48(R5), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 48(R5)
+	JMP   sum_done
+
+sum_left2:
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F20
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V6.S4, V12.S4, V21.S4
+	VCMEQ V7.S4, V12.S4, V22.S4
+	WORD  $0x4eadd673 // fsub v19.4s, v19.4s, v13.4s
+	WORD  $0x4eadd68d // fsub v13.4s, v20.4s, v13.4s
+	WORD  $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	WORD  $0x4e761db5 // bic v21.16b, v13.16b, v22.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	WORD  $0x6eb5e614 // fcmgt v20.4s, v16.4s, v21.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VBIT  V20.B16, V16.B16, V21.B16
+	VMOV  V17.B16, V13.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V1.S4, V17.S4, V21.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V17.S4, V21.S4
+	FMOVQ 1264(R0), F16
+	FMOVQ 1264(R0), F22
+	VFMLA V4.S4, V19.S4, V16.S4
+	VFMLA V4.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F17
+	FMOVQ 1280(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F16
+	FMOVQ 1296(R0), F22
+	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F17
+	FMOVQ 1312(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F22
+	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V13.S4, V13.S4
+	VSHL  $23, V20.S4, V19.S4
+	VCMEQ V6.S4, V12.S4, V16.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e701dad // bic v13.16b, v13.16b, v16.16b
+	WORD  $0x4e6c1e6c // bic v12.16b, v19.16b, v12.16b
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2cdef0 // fmul v16.4s, v23.4s, v12.4s
+	FMOVQ 32(R5), F12
+	FMOVQ 48(R5), F17
+	VBIT  V18.B16, V13.B16, V12.B16
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ F12, 32(R5)
+	FMOVQ F17, 48(R5)
+	JMP   sum_done
+
+sum_left1:
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V7.S4, V12.S4, V20.S4
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741db3 // bic v19.16b, v13.16b, v20.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 48(R5), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 48(R5)
+	JMP   sum_done
+	JMP sum_done
+
+sum_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   sum_two
+	MOVD  e+48(FP), R3
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F20
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F21
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VMOVI $0, V22.B16
+	VCMEQ V5.S4, V12.S4, V23.S4
+	VCMEQ V22.S4, V12.S4, V22.S4
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4eadd673 // fsub v19.4s, v19.4s, v13.4s
+	WORD  $0x4e771e94 // bic v20.16b, v20.16b, v23.16b
+	WORD  $0x4e761e76 // bic v22.16b, v19.16b, v22.16b
+	WORD  $0x6eb4e617 // fcmgt v23.4s, v16.4s, v20.4s
+	WORD  $0x6eb6e613 // fcmgt v19.4s, v16.4s, v22.4s
+	VBIT  V23.B16, V16.B16, V20.B16
+	VBIT  V19.B16, V16.B16, V22.B16
+	VMOV  V17.B16, V24.B16
+	VMOV  V17.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V24.S4
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	WORD  $0x4eb1d677 // fsub v23.4s, v19.4s, v17.4s
+	VFMLS V1.S4, V25.S4, V20.S4
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V3.S4, V25.S4, V20.S4
+	VFMLS V3.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F26
+	FMOVQ 1264(R0), F23
+	VFMLA V4.S4, V20.S4, V26.S4
+	VFMLA V4.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F27
+	FMOVQ 1280(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	FMOVQ 1296(R0), F26
+	FMOVQ 1296(R0), F23
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V25.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F27
+	FMOVQ 1312(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	FMOVQ 224(R0), F26
+	FMOVQ 224(R0), F23
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V25.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F27
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	VSHL  $23, V24.S4, V20.S4
+	VSHL  $23, V19.S4, V19.S4
+	VCMEQ V5.S4, V12.S4, V23.S4
+	VMOVI $0, V22.B16
+	WORD  $0x4e771e94 // bic v20.16b, v20.16b, v23.16b
+	VCMEQ V22.S4, V12.S4, V22.S4
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	FMOVQ 16(R3), F22
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	VBIT  V18.B16, V20.B16, V22.B16
+	FMOVQ (R3), F20
+	FMOVQ F22, 16(R3)
+	VBIT  V18.B16, V19.B16, V20.B16
+	FMOVQ F20, (R3)
+	VCMEQ V6.S4, V12.S4, V19.S4
+	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
+	WORD  $0x4e731db3 // bic v19.16b, v13.16b, v19.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V6.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 32(R3), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 32(R3)
+	JMP   sum_done
+
+sum_two:
+	MOVD  e+48(FP), R3
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F20
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VMOVI $0, V21.B16
+	VCMEQ V5.S4, V12.S4, V22.S4
+	VCMEQ V21.S4, V12.S4, V21.S4
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e761e93 // bic v19.16b, v20.16b, v22.16b
+	WORD  $0x4e751db4 // bic v20.16b, v13.16b, v21.16b
+	WORD  $0x6eb3e615 // fcmgt v21.4s, v16.4s, v19.4s
+	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
+	VBIT  V21.B16, V16.B16, V19.B16
+	VBIT  V13.B16, V16.B16, V20.B16
+	VMOV  V17.B16, V16.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V16.S4
+	VFMLA V0.S4, V20.S4, V13.S4
+	WORD  $0x4eb1d615 // fsub v21.4s, v16.4s, v17.4s
+	WORD  $0x4eb1d5b1 // fsub v17.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V21.S4, V19.S4
+	VFMLS V1.S4, V17.S4, V20.S4
+	VFMLS V3.S4, V21.S4, V19.S4
+	VFMLS V3.S4, V17.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F17
+	VFMLA V4.S4, V19.S4, V22.S4
+	VFMLA V4.S4, V20.S4, V17.S4
+	FMOVQ 1280(R0), F23
+	FMOVQ 1280(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F17
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVQ 1312(R0), F23
+	FMOVQ 1312(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	FMOVQ 224(R0), F17
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVQ 224(R0), F23
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	VSHL  $23, V16.S4, V16.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V5.S4, V12.S4, V19.S4
+	VMOVI $0, V17.B16
+	WORD  $0x4e731e10 // bic v16.16b, v16.16b, v19.16b
+	VCMEQ V17.S4, V12.S4, V12.S4
+	WORD  $0x6e30def0 // fmul v16.4s, v23.4s, v16.4s
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	FMOVQ 16(R3), F13
+	WORD  $0x6e2cdeac // fmul v12.4s, v21.4s, v12.4s
+	VBIT  V18.B16, V16.B16, V13.B16
+	FMOVQ (R3), F16
+	FMOVQ F13, 16(R3)
+	VBIT  V18.B16, V12.B16, V16.B16
+	FMOVQ F16, (R3)
+
+sum_done:
+	VMOVI $0, V12.B16
+	MOVD  classes+32(FP), R1
+	CMP   $17, R1
+	BLT   few
+
+	// more than 16 columns: those of a virtual lane are added
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $0, R2, R2
+	FMOVQ (R2), F12
+
+lane0:
+	SUB   $16, R1, R1
+	CMP   $1, R1
+	BLT   added0
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane0
+
+added0:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, (R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $16, R2, R2
+	FMOVQ (R2), F12
+
+lane1:
+	SUB   $16, R1, R1
+	CMP   $2, R1
+	BLT   added1
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane1
+
+added1:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 16(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $32, R2, R2
+	FMOVQ (R2), F12
+
+lane2:
+	SUB   $16, R1, R1
+	CMP   $3, R1
+	BLT   added2
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane2
+
+added2:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 32(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $48, R2, R2
+	FMOVQ (R2), F12
+
+lane3:
+	SUB   $16, R1, R1
+	CMP   $4, R1
+	BLT   added3
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane3
+
+added3:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 48(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $64, R2, R2
+	FMOVQ (R2), F12
+
+lane4:
+	SUB   $16, R1, R1
+	CMP   $5, R1
+	BLT   added4
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane4
+
+added4:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 64(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $80, R2, R2
+	FMOVQ (R2), F12
+
+lane5:
+	SUB   $16, R1, R1
+	CMP   $6, R1
+	BLT   added5
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane5
+
+added5:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 80(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $96, R2, R2
+	FMOVQ (R2), F12
+
+lane6:
+	SUB   $16, R1, R1
+	CMP   $7, R1
+	BLT   added6
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane6
+
+added6:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 96(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $112, R2, R2
+	FMOVQ (R2), F12
+
+lane7:
+	SUB   $16, R1, R1
+	CMP   $8, R1
+	BLT   added7
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane7
+
+added7:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 112(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $128, R2, R2
+	FMOVQ (R2), F12
+
+lane8:
+	SUB   $16, R1, R1
+	CMP   $9, R1
+	BLT   added8
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane8
+
+added8:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 128(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $144, R2, R2
+	FMOVQ (R2), F12
+
+lane9:
+	SUB   $16, R1, R1
+	CMP   $10, R1
+	BLT   added9
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane9
+
+added9:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 144(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $160, R2, R2
+	FMOVQ (R2), F12
+
+lane10:
+	SUB   $16, R1, R1
+	CMP   $11, R1
+	BLT   added10
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane10
+
+added10:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 160(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $176, R2, R2
+	FMOVQ (R2), F12
+
+lane11:
+	SUB   $16, R1, R1
+	CMP   $12, R1
+	BLT   added11
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane11
+
+added11:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 176(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $192, R2, R2
+	FMOVQ (R2), F12
+
+lane12:
+	SUB   $16, R1, R1
+	CMP   $13, R1
+	BLT   added12
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane12
+
+added12:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 192(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $208, R2, R2
+	FMOVQ (R2), F12
+
+lane13:
+	SUB   $16, R1, R1
+	CMP   $14, R1
+	BLT   added13
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane13
+
+added13:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 208(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $224, R2, R2
+	FMOVQ (R2), F12
+
+lane14:
+	SUB   $16, R1, R1
+	CMP   $15, R1
+	BLT   added14
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane14
+
+added14:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 224(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $240, R2, R2
+	FMOVQ (R2), F12
+
+lane15:
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BLT   added15
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane15
+
+added15:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 240(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	FMOVQ 192(R1), F27
+	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
+	FMOVQ 208(R1), F28
+	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
+	FMOVQ 224(R1), F29
+	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
+	FMOVQ 240(R1), F30
+	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
+	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	FMOVQ 192(R1), F28
+	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
+	FMOVQ 208(R1), F29
+	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
+	FMOVQ 224(R1), F30
+	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
+	FMOVQ 240(R1), F31
+	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e7fd6f7 // fadd v23.2d, v23.2d, v31.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+few:
+	MOVD  classes+32(FP), R1
+	CMP   $5, R1
+	BGE   more1
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more1:
+	MOVD  classes+32(FP), R1
+	CMP   $9, R1
+	BGE   more2
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more2:
+	MOVD  classes+32(FP), R1
+	CMP   $13, R1
+	BGE   more3
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more3:
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	FMOVQ 192(R1), F27
+	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
+	FMOVQ 208(R1), F28
+	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
+	FMOVQ 224(R1), F29
+	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
+	FMOVQ 240(R1), F30
+	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
+	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	FMOVQ 192(R1), F28
+	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
+	FMOVQ 208(R1), F29
+	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
+	FMOVQ 224(R1), F30
+	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
+	FMOVQ 240(R1), F31
+	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e7fd6f7 // fadd v23.2d, v23.2d, v31.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+
+folded:
+	MOVD  sums+0(FP), R1
+	FMOVQ (R1), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, (R1)
+	FMOVQ 128(R1), F12
+	VBIT  V18.B16, V15.B16, V12.B16
+	FMOVQ F12, 128(R1)
+	FMOVQ 256(R1), F12
+	VBIT  V18.B16, V14.B16, V12.B16
+	FMOVQ F12, 256(R1)
+	MOVD  sums+0(FP), R1
+	ADD   $16, R1, R1
+	MOVD  R1, sums+0(FP)
+	MOVD  labels+16(FP), R1
+	ADD   $16, R1, R1
+	MOVD  R1, labels+16(FP)
+	MOVD  step+56(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   R1, R2, R2
+	MOVD  R2, e+48(FP)
+	MOVD  logits+8(FP), R1
+	ADD   $16, R1, R1
+	MOVD  R1, logits+8(FP)
+	MOVD  rows+24(FP), R1
+	SUB   $4, R1, R1
+	MOVD  R1, rows+24(FP)
+	MOVD  rows+24(FP), R1
+	CBNZ  R1, group
+	RET
+
+// func planeSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+TEXT ·planeSoftmaxNEON(SB), NOSPLIT, $0-64
+	MOVD $consts<>+0(SB), R1
+
+group:
+	MOVD  labels+16(FP), R0
+	FMOVQ (R0), F0
+	MOVD  sums+8(FP), R0
+	FMOVQ 512(R0), F1
+	FMOVQ (R0), F2
+	FMOVQ 384(R0), F3
+	MOVD  dst+0(FP), R0
+	MOVD  stride+40(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $4, R3
+	BLT   all_few
+	SUB   $4, R3, R3
+	MOVD  $0, R5
+
+all_columns:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R2, R5, R8
+	ADD   R8, R0, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V3.S4
+	VSUB  V3.S4, V0.S4, V3.S4
+	FMOVQ (R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F5
+	VBIT  V3.B16, V4.B16, V5.B16
+	FMOVQ 16(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F6
+	VBIT  V3.B16, V4.B16, V6.B16
+	FMOVQ 32(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F7
+	VBIT  V3.B16, V4.B16, V7.B16
+	FMOVQ 48(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F8
+	VBIT  V3.B16, V4.B16, V8.B16
+	FMOVQ F5, (R8)
+	ADD   R2, R8, R6
+	FMOVQ F6, (R6)
+	ADD   R2, R6, R6
+	FMOVQ F7, (R6)
+	ADD   R2, R6, R6
+	FMOVQ F8, (R6)
+	ADD   R2, R6, R6
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   all_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   all_done
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R0, R0
+	ADD   R6, R5, R5
+	VDUP  R3, V3.S4
+	VSUB  V3.S4, V0.S4, V0.S4
+	FMOVQ (R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F5
+	VBIT  V0.B16, V3.B16, V5.B16
+	FMOVQ 32(R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F6
+	VBIT  V0.B16, V3.B16, V6.B16
+	FMOVQ 48(R5), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	FMOVQ F4, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F5, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F6, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R2, R0, R0
+	JMP   all_done
+
+all_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   all_two
+	MOVD  e+48(FP), R3
+	FMOVQ (R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F5
+	VBIT  V0.B16, V3.B16, V5.B16
+	FMOVQ 32(R3), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	FMOVQ F4, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F5, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R2, R0, R0
+	JMP   all_done
+
+all_two:
+	MOVD  e+48(FP), R3
+	FMOVQ (R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	FMOVQ F4, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R2, R0, R0
+
+all_done:
+	MOVD sums+8(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, sums+8(FP)
+	MOVD labels+16(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, labels+16(FP)
+	MOVD step+56(FP), R0
+	MOVD e+48(FP), R2
+	ADD  R0, R2, R2
+	MOVD R2, e+48(FP)
+	MOVD dst+0(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, dst+0(FP)
+	MOVD rows+24(FP), R0
+	SUB  $4, R0, R0
+	MOVD R0, rows+24(FP)
+	MOVD rows+24(FP), R0
+	CBNZ R0, group
+	RET
+
+// func planeGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+TEXT ·planeGradNEON(SB), NOSPLIT, $0-64
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 912(R0), F0
+	FMOVQ 1328(R0), F1
+	FMOVQ 1344(R0), F2
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F3
+	MOVD  sums+8(FP), R1
+	FMOVQ 512(R1), F4
+	FMOVQ (R1), F5
+	FMOVQ 384(R1), F6
+	MOVD  dst+0(FP), R1
+	MOVD  stride+40(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $4, R3
+	BLT   all_few
+	SUB   $4, R3, R3
+	MOVD  $0, R5
+
+all_columns:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R2, R5, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V3.S4, V7.S4
+	FMOVQ (R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V9.B16, V8.B16, V10.B16
+	VMOVI $0, V8.B16
+	VCMEQ V8.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V10.B16
+	FMOVQ 16(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F11
+	VBIT  V9.B16, V8.B16, V11.B16
+	VCMEQ V0.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V11.B16
+	FMOVQ 32(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F12
+	VBIT  V9.B16, V8.B16, V12.B16
+	VCMEQ V1.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V12.B16
+	FMOVQ 48(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F13
+	VBIT  V9.B16, V8.B16, V13.B16
+	VCMEQ V2.S4, V7.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V13.B16
+	FMOVQ F10, (R8)
+	ADD   R2, R8, R6
+	FMOVQ F11, (R6)
+	ADD   R2, R6, R6
+	FMOVQ F12, (R6)
+	ADD   R2, R6, R6
+	FMOVQ F13, (R6)
+	ADD   R2, R6, R6
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   all_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   all_done
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V7.S4
+	VSUB  V7.S4, V3.S4, V3.S4
+	FMOVQ (R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V7.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ 32(R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F11
+	VBIT  V8.B16, V7.B16, V11.B16
+	VCMEQ V1.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V11.B16
+	FMOVQ 48(R5), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V2.S4, V3.S4, V3.S4
+	VBIT  V3.B16, V6.B16, V7.B16
+	FMOVQ F9, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F10, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F11, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F7, (R1)
+	ADD   R2, R1, R1
+	JMP   all_done
+
+all_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   all_two
+	MOVD  e+48(FP), R3
+	FMOVQ (R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V7.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ 32(R3), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V1.S4, V3.S4, V3.S4
+	VBIT  V3.B16, V6.B16, V7.B16
+	FMOVQ F9, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F10, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F7, (R1)
+	ADD   R2, R1, R1
+	JMP   all_done
+
+all_two:
+	MOVD  e+48(FP), R3
+	FMOVQ (R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R3), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V0.S4, V3.S4, V3.S4
+	VBIT  V3.B16, V6.B16, V7.B16
+	FMOVQ F9, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F7, (R1)
+	ADD   R2, R1, R1
+
+all_done:
+	MOVD sums+8(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, sums+8(FP)
+	MOVD labels+16(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD step+56(FP), R1
+	MOVD e+48(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, e+48(FP)
+	MOVD dst+0(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, dst+0(FP)
+	MOVD rows+24(FP), R1
+	SUB  $4, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, group
+	RET
+
+// func widenBFloat16NEON(dst *float32, src *uint16, n int)
+TEXT ·widenBFloat16NEON(SB), NOSPLIT, $0-24
+	MOVD $consts<>+0(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD n+16(FP), R2
+
+tile:
+	FMOVD  (R1), F0
+	VUSHLL $0, V0.H4, V0.S4
+	VSHL   $16, V0.S4, V0.S4
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R3), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVQ  F2, (R0)
+	FMOVD  8(R1), F0
+	VUSHLL $0, V0.H4, V0.S4
+	VSHL   $16, V0.S4, V0.S4
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R3), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVQ  F2, 16(R0)
+	FMOVD  16(R1), F0
+	VUSHLL $0, V0.H4, V0.S4
+	VSHL   $16, V0.S4, V0.S4
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R3), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVQ  F2, 32(R0)
+	FMOVD  24(R1), F0
+	VUSHLL $0, V0.H4, V0.S4
+	VSHL   $16, V0.S4, V0.S4
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R3), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVQ  F2, 48(R0)
+	ADD    $64, R0, R0
+	ADD    $32, R1, R1
+	SUB    $16, R2, R2
+	CMP    $16, R2
+	BGE    tile
+	CMP    $1, R2
+	BLT    done
+	MOVD   $16, R5
+	SUB    R2, R5, R5
+	SUB    R5, R0, R0
+	SUB    R5, R0, R0
+	SUB    R5, R0, R0
+	SUB    R5, R0, R0
+	SUB    R5, R1, R1
+	SUB    R5, R1, R1
+	MOVD   $16, R2
+	JMP    tile
+
+done:
+	RET
+
+// func widenFloat16NEON(dst *float32, src *uint16, n int)
+TEXT ·widenFloat16NEON(SB), NOSPLIT, $0-24
+	MOVD $consts<>+0(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD n+16(FP), R2
+
+tile:
+	FMOVD (R1), F0
+	WORD  $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, (R0)
+	FMOVD 8(R1), F0
+	WORD  $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 16(R0)
+	FMOVD 16(R1), F0
+	WORD  $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 32(R0)
+	FMOVD 24(R1), F0
+	WORD  $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 48(R0)
+	ADD   $64, R0, R0
+	ADD   $32, R1, R1
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   tile
+	CMP   $1, R2
+	BLT   done
+	MOVD  $16, R5
+	SUB   R2, R5, R5
+	SUB   R5, R0, R0
+	SUB   R5, R0, R0
+	SUB   R5, R0, R0
+	SUB   R5, R0, R0
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	MOVD  $16, R2
+	JMP   tile
+
+done:
+	RET
+
+// func narrowBFloat16NEON(dst *uint16, src *float32, n int)
+TEXT ·narrowBFloat16NEON(SB), NOSPLIT, $0-24
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 912(R0), F0
+	FMOVQ 1584(R0), F1
+	MOVD  dst+0(FP), R1
+	MOVD  src+8(FP), R2
+	MOVD  n+16(FP), R3
+
+tile:
+	FMOVQ (R2), F2
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VUSHR $16, V4.S4, V2.S4
+	VAND  V0.B16, V2.B16, V2.B16
+	VADD  V1.S4, V4.S4, V3.S4
+	VADD  V2.S4, V3.S4, V2.S4
+	VUSHR $16, V2.S4, V2.S4
+	WORD  $0x0e612842 // xtn v2.4h, v2.4s
+	FMOVD F2, (R1)
+	FMOVQ 16(R2), F2
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VUSHR $16, V4.S4, V2.S4
+	VAND  V0.B16, V2.B16, V2.B16
+	VADD  V1.S4, V4.S4, V3.S4
+	VADD  V2.S4, V3.S4, V2.S4
+	VUSHR $16, V2.S4, V2.S4
+	WORD  $0x0e612842 // xtn v2.4h, v2.4s
+	FMOVD F2, 8(R1)
+	FMOVQ 32(R2), F2
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VUSHR $16, V4.S4, V2.S4
+	VAND  V0.B16, V2.B16, V2.B16
+	VADD  V1.S4, V4.S4, V3.S4
+	VADD  V2.S4, V3.S4, V2.S4
+	VUSHR $16, V2.S4, V2.S4
+	WORD  $0x0e612842 // xtn v2.4h, v2.4s
+	FMOVD F2, 16(R1)
+	FMOVQ 48(R2), F2
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VUSHR $16, V4.S4, V2.S4
+	VAND  V0.B16, V2.B16, V2.B16
+	VADD  V1.S4, V4.S4, V3.S4
+	VADD  V2.S4, V3.S4, V2.S4
+	VUSHR $16, V2.S4, V2.S4
+	WORD  $0x0e612842 // xtn v2.4h, v2.4s
+	FMOVD F2, 24(R1)
+	ADD   $32, R1, R1
+	ADD   $64, R2, R2
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   tile
+	CMP   $1, R3
+	BLT   done
+	MOVD  $16, R5
+	SUB   R3, R5, R5
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	MOVD  $16, R3
+	JMP   tile
+
+done:
+	RET
+
+// func narrowFloat16NEON(dst *uint16, src *float32, n int)
+TEXT ·narrowFloat16NEON(SB), NOSPLIT, $0-24
+	MOVD $consts<>+0(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD n+16(FP), R2
+
+tile:
+	FMOVQ (R1), F0
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	WORD  $0x0e216840 // fcvtn v0.4h, v2.4s
+	FMOVD F0, (R0)
+	FMOVQ 16(R1), F0
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	WORD  $0x0e216840 // fcvtn v0.4h, v2.4s
+	FMOVD F0, 8(R0)
+	FMOVQ 32(R1), F0
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	WORD  $0x0e216840 // fcvtn v0.4h, v2.4s
+	FMOVD F0, 16(R0)
+	FMOVQ 48(R1), F0
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	WORD  $0x0e216840 // fcvtn v0.4h, v2.4s
+	FMOVD F0, 24(R0)
+	ADD   $32, R0, R0
+	ADD   $64, R1, R1
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   tile
+	CMP   $1, R2
+	BLT   done
+	MOVD  $16, R5
+	SUB   R2, R5, R5
+	SUB   R5, R0, R0
+	SUB   R5, R0, R0
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	MOVD  $16, R2
+	JMP   tile
+
+done:
 	RET

@@ -10,8 +10,9 @@ import (
 // bits. It uses what a vector lane can do: IEEE operations, fused multiply-adds (fma32), bit operations, table look-ups of
 // 4 or 8 entries, and blends, which are ifs here.
 //
-// A compiler may fuse x*y + z, in float64 too. So a product that is added is wrapped in a conversion, unless it is exact:
-// in float64 every product of two float32 values is.
+// A compiler may fuse x*y + z, in float64 too and across statements; on amd64 it usually doesn't, so mistakes hide there.
+// So a product that is added is wrapped in a conversion, unless it is exact: in float64 every product of two float32
+// values is.
 
 // fma32 is x*y + z, rounded once.
 //
@@ -33,9 +34,10 @@ func fma32(x, y, z float32) float32 {
 	return float32(s)
 }
 
-// border is negative if s may lie on the border between two float32 values. If not, float32(s) is fma32 where s is the
-// float64 sum in it. So a chain of FMAs needs one branch: it is computed in float64, and exactly if a border was met.
-func border(s float64) int64 { return int64(math.Float64bits(s)&(1<<28-1)) - 1 }
+// border is negative if s lies right between two float32 values of the normal range. If not, and if float32(s) is normal, that
+// is fma32 where s is the float64 sum in it. So a chain of FMAs needs one branch: it is computed in float64, and anew if a
+// border was met.
+func border(s float64) int64 { return int64(math.Float64bits(s)&(1<<29-1)^1<<28) - 1 }
 
 // horner is c[0] + x (c[1] + x (c[2] + ...)), each step fused. The loop has fma32's fast path inside: a call per step
 // would double the time of exp.
@@ -70,13 +72,17 @@ func canonical(x float32) float32 {
 // The power of two is applied in equal halves, one inside T_j: so the product T_j (1 + p) and the other half are normal, and
 // a subnormal result is rounded once.
 func exp1(x float32) float32 {
-	if x > expLow && x < expHigh {
+	switch {
+	case x > expLow && x < expHigh:
 		return expCore(x)
-	}
-	if x != x {
+	case x <= coef.ExpMin:
+		return 0
+	case x >= coef.ExpMax:
+		return float32(math.Inf(1))
+	case x != x:
 		return nan32
 	}
-	return expExact(min(max(x, coef.ExpMin), coef.ExpMax))
+	return expExact(x)
 }
 
 // Between expLow and expHigh the result of exp is neither subnormal nor infinite.
@@ -126,7 +132,7 @@ func sigmoid1(x float32) float32 {
 	if x != x {
 		return nan32
 	}
-	y := expCore(max(-float32(math.Abs(float64(x))), coef.ExpMin))
+	y := exp1(-float32(math.Abs(float64(x))))
 	q := y / (1 + y)
 	v := float32(1)
 	if x < 0 {
@@ -186,15 +192,15 @@ func logSum(f float32, e, j uint32, q *[5]float32) float32 {
 	q1 := x*float64(q[1]) + float64(q[0])
 	q2 := x2*float64(q[4]) + float64(float32(q3))
 	q0 := x2*float64(float32(q2)) + float64(float32(q1))
-	g := x2*float64(float32(q0)) + float64(u)
-	if border(q3)|border(q1)|border(q2)|border(q0)|border(g) < 0 {
-		f2 := f * f
-		g = float64(fma32(f2, fma32(f2, fma32(f2, q[4], fma32(f, q[3], q[2])), fma32(f, q[1], q[0])), u))
+	sum := float32(q0)
+	if border(q3)|border(q1)|border(q2)|border(q0) < 0 {
+		sum = fma32(f*f, fma32(f*f, q[4], fma32(f, q[3], q[2])), fma32(f, q[1], q[0]))
 	}
+	g := fma32(f*f, sum, u)
 	a := float32(k*coef.LogLH + float64(coef.LogTH[j])) // exact
 	s := a + f
 	d := (a - s) + f
-	return s + (float32(g) + d)
+	return s + (g + d)
 }
 
 // powParams is what pow1 derives from its exponent, once per call. The assembly reads all but special, in this order.
@@ -609,12 +615,7 @@ func logSoftmaxGeneric(dst, logits []float32, classes int) {
 
 // logSoftmaxRow: with M = z_t the first maximum, log p_j = (z_j - M) - (-log p_t): two terms of one sign, so nothing cancels.
 func logSoftmaxRow(dst, z []float32) {
-	m, t := float32(math.Inf(-1)), 0
-	for j, x := range z {
-		if x > m {
-			m, t = x, j
-		}
-	}
+	m, t := firstMax(z)
 	r := newRow(z, t, rowBlock)
 	l := newTail(&r, z[t]).nll
 	for j, x := range z {
@@ -622,7 +623,18 @@ func logSoftmaxRow(dst, z []float32) {
 	}
 }
 
-// lossParams is a loss's configuration, prepared once by New.... Assembly reads the fields up to power at their offsets.
+// firstMax is the row's maximum and its first place; -Inf and 0 where all is -Inf or NaN.
+func firstMax(z []float32) (m float32, first int) {
+	m = float32(math.Inf(-1))
+	for j, x := range z {
+		if x > m {
+			m, first = x, j
+		}
+	}
+	return m, first
+}
+
+// lossParams is a loss's configuration, prepared once by New.... Assembly reads the fields up to smooth at their offsets.
 type lossParams struct {
 	focusKind focusKind
 	factor    float32   // gamma where it multiplies: beyond 2^126 it changes nothing but would make 0 * Inf of a product
@@ -630,6 +642,7 @@ type lossParams struct {
 	negative  float32   // and of target 0
 	limit     float32   // sigmoid forms: the largest |x| of the assembly's fast path
 	power     powParams // of gamma
+	smooth    float32   // label smoothing: softmax form eps, one-vs-rest eps/2
 	classes   int
 	ignores   bool      // there may be ignored rows
 	alpha     []float32 // softmax form: a weight per class; nil: every class weighs 1
@@ -773,6 +786,14 @@ func newTail(row *row, zt float32) tail {
 	return tail{sum: sum, nll: nll, q: min(q, 1), pt: pt}
 }
 
+// weighted is (alpha l) P. A smoothed cross-entropy grows where 1 - p_t vanishes: there a P of 0 beats an infinite one.
+func (p *lossParams) weighted(alpha, nll, focus float32) float32 {
+	if p.smooth != 0 && focus == 0 && nll == nll {
+		return 0
+	}
+	return weighted(alpha, nll, focus)
+}
+
 // weighted is (alpha l) P, where an alpha of 0 beats an infinite loss, and that beats a P of 0.
 func weighted(alpha, nll, focus float32) float32 {
 	l := alpha * nll
@@ -804,7 +825,7 @@ func softmaxLossGeneric(losses, logits []float32, labels []int32, p *lossParams)
 	}
 }
 
-// gradient gives s q, and pre and f such that s p_j = (e_j pre) f. pre keeps e_j pre and f in range: f is s q / (R pre).
+// gradient gives s q, and pre and f such that s p_j = (e_j pre) f.
 func (p *lossParams) gradient(end *tail, alpha, focus, scale float32) (sq, pre, f float32) {
 	ratio := end.nll / end.q
 	if end.q == 0 {
@@ -815,18 +836,24 @@ func (p *lossParams) gradient(end *tail, alpha, focus, scale float32) (sq, pre, 
 		x = 0
 	}
 	sq = scale * float32(float32(alpha*focus)*fma32(p.factor, x, 1)) * end.q
+	pre, f = end.share(sq)
+	return sq, pre, f
+}
+
+// share gives pre and f such that x e_j / R = (e_j pre) f. pre keeps e_j pre and f in range: f is x / (R pre).
+func (end *tail) share(x float32) (pre, f float32) {
 	pre = 1
 	if end.sum < 1 {
 		pre = 0x1p64
 	}
-	if !(sq >= gradSplit || sq <= -gradSplit) {
+	if !(x >= gradSplit || x <= -gradSplit) {
 		pre = 0x1p-64
 	}
-	f = sq / (end.sum * pre)
+	f = x / (end.sum * pre)
 	if end.sum == 0 {
 		f = 0
 	}
-	return sq, pre, f
+	return pre, f
 }
 
 // softmaxGradGeneric: with G = alpha q^gamma (1 + gamma p_t l / q) and s = scale G,
@@ -886,6 +913,9 @@ func newSigmoidTerm(x, y float32, p *lossParams) (s sigmoidTerm) {
 		s.p, s.n = other, likely
 		away = y
 	}
+	if p.smooth != 0 { // y is 0 or 1
+		away = fma32(1-2*away, p.smooth, away)
+	}
 	if away == 0 {
 		a = 0 // a term of weight 0 is 0, for infinite x too
 	}
@@ -907,26 +937,33 @@ func (s *sigmoidTerm) grad(y float32, p *lossParams) float32 {
 	}
 	c := a * ratio
 	cross := s.ce * c
-	if c == 0 {
+	if c == 0 || p.factor == 0 {
 		cross = 0
 	}
 	d := fma32(s.p, 1-y, -float32(s.n*y))
+	if p.smooth != 0 { // the cross-entropy's own target is nearer
+		d = fma32(2*y-1, p.smooth, d)
+	}
 	return fma32(p.factor*(1-2*y), cross, d)
 }
 
 func sigmoidLoss(x, y float32, p *lossParams) float32 {
 	s := newSigmoidTerm(x, y, p)
-	return weighted(s.alpha, s.ce, p.focus(s.q))
+	return p.weighted(s.alpha, s.ce, p.focus(s.q))
 }
 
 func sigmoidGrad(x, y float32, p *lossParams, scale float32) (loss, grad float32) {
 	s := newSigmoidTerm(x, y, p)
 	focus := p.focus(s.q)
-	loss = weighted(s.alpha, s.ce, focus)
+	loss = p.weighted(s.alpha, s.ce, focus)
 	if scale == 0 {
 		return loss, 0
 	}
-	return loss, canonical(scale * float32(s.alpha*focus) * s.grad(y, p))
+	d := s.grad(y, p)
+	if p.smooth != 0 && focus == 0 {
+		d = 0
+	}
+	return loss, canonical(scale * float32(s.alpha*focus) * d)
 }
 
 func sigmoidLossGeneric(losses, logits, targets []float32, p *lossParams) {

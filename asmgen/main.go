@@ -23,8 +23,6 @@ type kernel struct {
 	name string // of the specification, without "Generic"
 	args string // of the assembly
 	body func(machine)
-	// unroll is the number of vectors in a block, by target.
-	doc string
 }
 
 // kernels is THE LIST.
@@ -134,13 +132,13 @@ var kernels = []kernel{
 	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
 		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
 	}},
-	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrowSum},
-	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrowShifted},
+	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrow{}.sum},
+	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrow{}.shifted},
 	{name: "narrowSoftmax", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
-		narrowScale(m, false)
+		narrow{}.scale(m, false)
 	}},
 	{name: "narrowGrad", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
-		narrowScale(m, true)
+		narrow{}.scale(m, true)
 	}},
 	{name: "rowLoss", args: "losses *float32, sums *float32, n int, p *lossParams", body: func(m machine) {
 		rowEndKernel(m, false)
@@ -157,6 +155,22 @@ var kernels = []kernel{
 	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, true) }},
 	{name: "rowFirst", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowFirst},
 	{name: "logSoftmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: logSoftmaxRows},
+	{name: "sigmoidGradScaled", args: "losses, grad, logits, targets, scales *float32, n int, p *lossParams", body: sigmoidGradScaled},
+	{name: "weigh", args: "losses, scales *float32, n int", body: weigh},
+	{name: "rowSmooth", args: "losses, sums, more *float32, n int, p *lossParams, scale *float32", body: rowSmooth},
+	{name: "smoothSpread", args: "grad, terms, logits *float32, n int, even *float32", body: smoothSpread},
+	{name: "addLogs", args: "total *[32]float64, logits, logs *float32, n int", body: addLogs},
+	{name: "softTerms", args: "losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams", body: softTerms},
+	{name: "addTerms", args: "total *[16]float64, x *float32, n int", body: addTerms},
+	{name: "softGrad", args: "grad, probs, complements, slopes *float32, n int, sum *float32", body: softGrad},
+	{name: "planeSum", args: "sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32, slow *int", body: narrow{planes: true}.sum},
+	{name: "planeShifted", args: "sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32", body: narrow{planes: true}.shifted},
+	{name: "planeSoftmax", args: "dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int", body: func(m machine) { narrow{planes: true}.scale(m, false) }},
+	{name: "planeGrad", args: "dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int", body: func(m machine) { narrow{planes: true}.scale(m, true) }},
+	{name: "widenBFloat16", args: "dst *float32, src *uint16, n int", body: widenBFloat16},
+	{name: "widenFloat16", args: "dst *float32, src *uint16, n int", body: widenFloat16},
+	{name: "narrowBFloat16", args: "dst *uint16, src *float32, n int", body: narrowBFloat16},
+	{name: "narrowFloat16", args: "dst *uint16, src *float32, n int", body: narrowFloat16},
 }
 
 // nanCheck jumps to slow if there is a NaN among some vectors.
@@ -340,6 +354,7 @@ func testTable() []byte {
 	field("lossParams", "negative", lossFields.negative)
 	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
+	field("lossParams", "smooth", lossFields.smooth)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))
 	if err != nil {

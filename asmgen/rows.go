@@ -283,13 +283,14 @@ func rowSum(m machine, l rowLoop) {
 		if !l.writes() {
 			look(t, words)
 		}
-		for u, v := range t.x {
-			e := t.present(m, u, m.and(exp(m, v), t.vector(m, words, u)))
+		e := make([]vec, len(t.x))
+		together(m, len(e), 1, func(u int) { e[u] = exp(m, t.x[u]) }, func(u int) {
+			e := t.present(m, u, m.and(e[u], t.vector(m, words, u)))
 			if l.writes() {
 				t.store(m, others[0], u, e)
 			}
 			m.set(acc[u], m.add(acc[u], e))
-		}
+		})
 	}, func() {
 		if !l.writes() {
 			judge()
@@ -458,9 +459,28 @@ func reciprocals(m machine) {
 	}.emit(m)
 }
 
-// rowEnd is newTail for a row in each lane, and what follows: the loss and, with grad, s q, pre and f.
-func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []vec {
-	sum, most, zt, alpha = m.hold(sum), m.hold(most), m.hold(zt), m.hold(alpha)
+// A tail is what focal_generic.go calls so, for a row in each lane.
+type tail struct {
+	sum, nll, q vec
+	inv, over   vec // p_t is inv, 0 where over > 0
+	zero        vec
+}
+
+func (t tail) pt(m machine) vec { return m.pick(m.igt(t.over, t.zero), t.zero, t.inv) }
+
+// share is tail.share: pre and f.
+func (t tail) share(m machine, x vec) (pre, factor vec) {
+	large := m.le(m.hold(m.f32(gradSplit)), m.and(x, m.u32(0x7fffffff)))
+	pre = m.pick(m.lt(t.sum, m.f32(1)), m.f32(0x1p64), m.hold(m.f32(1)))
+	pre = m.pick(large, pre, m.hold(m.f32(0x1p-64)))
+	factor = m.div(x, m.mul(t.sum, pre))
+	factor = m.pick(m.eq(t.sum, m.f32(0)), m.hold(m.f32(0)), factor)
+	return pre, canonical(m, factor)
+}
+
+// newTail finishes rows that have been summed.
+func newTail(m machine, sum, n, most, zt vec) tail {
+	sum, most, zt = m.hold(sum), m.hold(most), m.hold(zt)
 	zero, one := m.hold(m.f32(0)), m.f32(1)
 	m.comment("the shift; a label on +Inf or NaN, or no class unmasked")
 	shift := rowShift(m, most)
@@ -501,18 +521,25 @@ func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []
 	m.comment("-log p_t = log1p(u) and what the exponent and the clamp left out")
 	nll := m.add(log1p(m, u), m.mul(uLow, inv))
 	nll = m.add(m.fma(m.float(over), m.f32(coef.Ln2Hi), nll), beyond)
+	return tail{sum: sum, nll: nll, q: q, inv: inv, over: over, zero: zero}
+}
 
+// rowEnd is newTail for a row in each lane, and what follows: the loss and, with grad, s q, pre and f.
+func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []vec {
+	end := newTail(m, sum, n, most, zt)
+	nll, q, zero := end.nll, end.q, end.zero
+	alpha = m.hold(alpha)
 	l := m.mul(alpha, nll)
 	l = m.pick(m.both(m.eq(alpha, zero), m.eq(nll, nll)), zero, l)
 	live := []vec{l}
 	var g vec
 	if grad {
 		m.comment("1 + gamma p_t l / q")
-		pt := m.pick(m.igt(over, zero), zero, inv)
-		ratio := m.pick(m.eq(q, zero), m.hold(one), m.div(nll, q))
+		pt := end.pt(m)
+		ratio := m.pick(m.eq(q, zero), m.hold(m.f32(1)), m.div(nll, q))
 		c := m.pick(m.eq(pt, zero), zero, m.mul(pt, ratio))
-		g = m.fma(m.broadcast(args.params, lossFields.factor), c, one)
-		live = []vec{l, g, q, sum, alpha, zero}
+		g = m.fma(m.broadcast(args.params, lossFields.factor), c, m.f32(1))
+		live = []vec{l, g, q, end.sum, alpha, zero}
 	}
 	f := focus(m, args, []vec{q}, "", live...)[0]
 	m.comment("loss = (alpha l) q^gamma")
@@ -523,12 +550,8 @@ func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []
 	}
 	m.comment("s q, pre and f")
 	sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(alpha, f), g)), q)
-	large := m.le(m.hold(m.f32(gradSplit)), m.and(sq, m.u32(0x7fffffff)))
-	pre := m.pick(m.lt(sum, m.f32(1)), m.f32(0x1p64), m.hold(m.f32(1)))
-	pre = m.pick(large, pre, m.hold(m.f32(0x1p-64)))
-	factor := m.div(sq, m.mul(sum, pre))
-	factor = m.pick(m.eq(sum, m.f32(0)), m.hold(m.f32(0)), factor)
-	return append(out, canonical(m, m.xor(sq, m.u32(1<<31))), pre, canonical(m, factor))
+	pre, factor := end.share(m, sq)
+	return append(out, canonical(m, m.xor(sq, m.u32(1<<31))), pre, factor)
 }
 
 const (
