@@ -64,6 +64,26 @@ func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets 
 //go:noescape
 func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
+// backgroundLossAVX512 is backgroundLossGeneric on n > 0 elements.
+//
+//go:noescape
+func backgroundLossAVX512(losses *float32, logits *float32, n int, p *lossParams)
+
+// backgroundLossAVX2 is backgroundLossGeneric on n > 0 elements.
+//
+//go:noescape
+func backgroundLossAVX2(losses *float32, logits *float32, n int, p *lossParams)
+
+// backgroundGradAVX512 is backgroundGradGeneric on n > 0 elements.
+//
+//go:noescape
+func backgroundGradAVX512(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+
+// backgroundGradAVX2 is backgroundGradGeneric on n > 0 elements.
+//
+//go:noescape
+func backgroundGradAVX2(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+
 // rowSumAVX512 is rowSumGeneric on n > 0 elements.
 //
 //go:noescape
@@ -555,6 +575,24 @@ func sigmoidGradAsm(losses, grad, logits, targets *float32, n int, p *lossParams
 		sigmoidGradAVX512(losses, grad, logits, targets, n, p, scale)
 	default:
 		sigmoidGradAVX2(losses, grad, logits, targets, n, p, scale)
+	}
+}
+
+func backgroundLossAsm(losses, logits *float32, n int, p *lossParams) {
+	switch active {
+	case avx512:
+		backgroundLossAVX512(losses, logits, n, p)
+	default:
+		backgroundLossAVX2(losses, logits, n, p)
+	}
+}
+
+func backgroundGradAsm(losses, grad, logits *float32, n int, p *lossParams, scale *float32) {
+	switch active {
+	case avx512:
+		backgroundGradAVX512(losses, grad, logits, n, p, scale)
+	default:
+		backgroundGradAVX2(losses, grad, logits, n, p, scale)
 	}
 }
 

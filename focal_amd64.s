@@ -240,38 +240,38 @@ DATA consts<>+1856(SB)/8, $0xc3180000c3180000
 DATA consts<>+1864(SB)/8, $0xc3180000c3180000
 DATA consts<>+1872(SB)/8, $0xc3180000c3180000
 DATA consts<>+1880(SB)/8, $0xc3180000c3180000
-DATA consts<>+1888(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1896(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1904(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1912(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+1920(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1928(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1936(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1944(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+1952(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1960(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1968(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1976(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1984(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1992(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+2000(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+2008(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+2016(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2024(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2032(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2040(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+2048(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2056(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2064(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2072(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+2080(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2088(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2096(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2104(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+2112(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2120(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2128(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+2136(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1888(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1896(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1904(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1912(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+1920(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1928(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1936(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1944(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+1952(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1960(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1968(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1976(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1984(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1992(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+2000(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+2008(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+2016(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2024(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2032(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2040(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+2048(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2056(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2064(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2072(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+2080(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2088(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2096(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2104(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+2112(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2120(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2128(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+2136(SB)/8, $0xbeffff8abeffff8a
 DATA consts<>+2144(SB)/8, $0x3f0000003f000000
 DATA consts<>+2152(SB)/8, $0x3f0000003f000000
 DATA consts<>+2160(SB)/8, $0x3f0000003f000000
@@ -767,101 +767,85 @@ block:
 	KORTESTW K1, K1
 	JNE      slowblock
 	VADDPS   (DX), Z3, Z14
+	VADDPS   64(DX), Z3, Z17
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z1, Z15
 	VFMADD231PS Z4, Z14, Z15
+	VMOVAPS     Z1, Z18
+	VFMADD231PS Z4, Z17, Z18
 	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z18, Z19
 
 	// r = c - n ln2
 	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z5, Z19, Z17
 	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z6, Z19, Z17
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z8, Z16
 	VFMADD231PS Z7, Z14, Z16
+	VMOVAPS     Z8, Z19
+	VFMADD231PS Z7, Z17, Z19
 	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z9, Z17, Z19
 	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z10, Z17, Z19
 	VFMADD213PS Z11, Z16, Z14
+	VFMADD213PS Z11, Z19, Z17
 
 	// 2^n T[j] (1 + p)
 	VPERMPS     Z12, Z15, Z16
+	VPERMPS     Z12, Z18, Z19
 	VPSLLD      $0x15, Z15, Z15
+	VPSLLD      $0x15, Z18, Z18
 	VPADDD      Z15, Z16, Z15
+	VPADDD      Z18, Z19, Z16
 	VFMADD231PS Z14, Z15, Z15
+	VFMADD231PS Z17, Z16, Z16
 	VMOVUPS     Z15, (CX)
-	VADDPS      64(DX), Z3, Z14
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z15
-	VFMADD231PS Z4, Z14, Z15
-	VSUBPS      Z1, Z15, Z16
-
-	// r = c - n ln2
-	VFNMADD231PS Z5, Z16, Z14
-	VFNMADD231PS Z6, Z16, Z14
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z8, Z16
-	VFMADD231PS Z7, Z14, Z16
-	VFMADD213PS Z9, Z14, Z16
-	VFMADD213PS Z10, Z14, Z16
-	VFMADD213PS Z11, Z16, Z14
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z12, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z14, Z15, Z15
-	VMOVUPS     Z15, 64(CX)
+	VMOVUPS     Z16, 64(CX)
 	VADDPS      128(DX), Z3, Z14
+	VADDPS      192(DX), Z3, Z17
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z1, Z15
 	VFMADD231PS Z4, Z14, Z15
+	VMOVAPS     Z1, Z18
+	VFMADD231PS Z4, Z17, Z18
 	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z18, Z19
 
 	// r = c - n ln2
 	VFNMADD231PS Z5, Z16, Z14
+	VFNMADD231PS Z5, Z19, Z17
 	VFNMADD231PS Z6, Z16, Z14
+	VFNMADD231PS Z6, Z19, Z17
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVAPS     Z8, Z16
 	VFMADD231PS Z7, Z14, Z16
+	VMOVAPS     Z8, Z19
+	VFMADD231PS Z7, Z17, Z19
 	VFMADD213PS Z9, Z14, Z16
+	VFMADD213PS Z9, Z17, Z19
 	VFMADD213PS Z10, Z14, Z16
+	VFMADD213PS Z10, Z17, Z19
 	VFMADD213PS Z11, Z16, Z14
+	VFMADD213PS Z11, Z19, Z17
 
 	// 2^n T[j] (1 + p)
 	VPERMPS     Z12, Z15, Z16
+	VPERMPS     Z12, Z18, Z19
 	VPSLLD      $0x15, Z15, Z15
+	VPSLLD      $0x15, Z18, Z18
 	VPADDD      Z15, Z16, Z15
+	VPADDD      Z18, Z19, Z16
 	VFMADD231PS Z14, Z15, Z15
+	VFMADD231PS Z17, Z16, Z16
 	VMOVUPS     Z15, 128(CX)
-	VADDPS      192(DX), Z3, Z14
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z15
-	VFMADD231PS Z4, Z14, Z15
-	VSUBPS      Z1, Z15, Z16
-
-	// r = c - n ln2
-	VFNMADD231PS Z5, Z16, Z14
-	VFNMADD231PS Z6, Z16, Z14
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z8, Z16
-	VFMADD231PS Z7, Z14, Z16
-	VFMADD213PS Z9, Z14, Z16
-	VFMADD213PS Z10, Z14, Z16
-	VFMADD213PS Z11, Z16, Z14
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z12, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z14, Z15, Z15
-	VMOVUPS     Z15, 192(CX)
+	VMOVUPS     Z16, 192(CX)
 	ADDQ        $+256, CX
 	ADDQ        $+256, DX
 	ADDQ        $-64, AX
@@ -925,135 +909,106 @@ slowblock:
 
 slow:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VMOVUPS      (DX), Z0
-	VADDPS.BCST  consts<>+64(SB), Z0, Z0
-	VBROADCASTSS consts<>+416(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VBROADCASTSS consts<>+448(SB), Z1
-	VMINPS       Z0, Z1, Z0
+	VADDPS       (DX), Z3, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
+	VBROADCASTSS consts<>+448(SB), Z15
+	VMINPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z1
-	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
-	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z0, Z3
-	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z3
-	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z3
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z4
-	VFMADD213PS.BCST consts<>+256(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+288(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+320(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+352(SB), Z4, Z3
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z0, K1
-	VBROADCASTSS     consts<>+512(SB), Z0
-	VMOVAPS.Z        Z0, K1, Z0
+	VMOVAPS      Z8, Z18
+	VFMADD231PS  Z7, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z18, Z17
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K1
+	VBROADCASTSS consts<>+512(SB), Z14
+	VMOVAPS.Z    Z14, K1, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z1, Z1
-	VFMADD231PS  Z3, Z1, Z1
-	VBROADCASTSS consts<>+544(SB), Z3
-	VMOVAPS.Z    Z3, K1, Z3
-	VADDPS       Z3, Z2, Z2
-	VSCALEFPS    Z2, Z1, Z1
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K1, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z0, Z1, Z0
-	VADDPS.BCST  consts<>+576(SB), Z1, Z1
-	VPSUBD.BCST  consts<>+576(SB), Z1, Z1
-	VPMAXSD      Z1, Z0, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, (CX)
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+	VMOVUPS      Z14, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+32(SB), Z2
-	VBROADCASTSS consts<>+64(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+160(SB), Z5
-	VBROADCASTSS consts<>+192(SB), Z6
-	VBROADCASTSS consts<>+224(SB), Z7
-	VBROADCASTSS consts<>+256(SB), Z8
-	VBROADCASTSS consts<>+288(SB), Z9
-	VBROADCASTSS consts<>+320(SB), Z10
-	VBROADCASTSS consts<>+352(SB), Z11
-	VMOVUPS      exp_one<>+0(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
 	JMP          loop
 
 slowvector:
-	MOVL         $0x0000ffff, BX
-	BZHIL        AX, BX, BX
-	KMOVW        BX, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (DX), K1, Z0
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z14
+	VMOVUPS (DX), K1, Z14
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	VADDPS.BCST  consts<>+64(SB), Z0, Z0
-	VBROADCASTSS consts<>+416(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VBROADCASTSS consts<>+448(SB), Z1
-	VMINPS       Z0, Z1, Z0
+	VADDPS       Z3, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
+	VBROADCASTSS consts<>+448(SB), Z15
+	VMINPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z1
-	VFMADD213PS.BCST consts<>+128(SB), Z0, Z1
-	VSUBPS.BCST      consts<>+128(SB), Z1, Z2
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z4, Z14, Z15
+	VSUBPS      Z1, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z0, Z3
-	VFNMADD231PS.BCST consts<>+160(SB), Z2, Z3
-	VFNMADD231PS.BCST consts<>+192(SB), Z2, Z3
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z5, Z16, Z17
+	VFNMADD231PS Z6, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z4
-	VFMADD213PS.BCST consts<>+256(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+288(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+320(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+352(SB), Z4, Z3
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z0, K2
-	VBROADCASTSS     consts<>+512(SB), Z0
-	VMOVAPS.Z        Z0, K2, Z0
+	VMOVAPS      Z8, Z18
+	VFMADD231PS  Z7, Z17, Z18
+	VFMADD213PS  Z9, Z17, Z18
+	VFMADD213PS  Z10, Z17, Z18
+	VFMADD213PS  Z11, Z18, Z17
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z14, K2
+	VBROADCASTSS consts<>+512(SB), Z14
+	VMOVAPS.Z    Z14, K2, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z1, Z1
-	VFMADD231PS  Z3, Z1, Z1
-	VBROADCASTSS consts<>+544(SB), Z3
-	VMOVAPS.Z    Z3, K2, Z3
-	VADDPS       Z3, Z2, Z2
-	VSCALEFPS    Z2, Z1, Z1
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K2, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z0, Z1, Z0
-	VADDPS.BCST  consts<>+576(SB), Z1, Z1
-	VPSUBD.BCST  consts<>+576(SB), Z1, Z1
-	VPMAXSD      Z1, Z0, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, K1, (CX)
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+32(SB), Z2
-	VBROADCASTSS consts<>+64(SB), Z3
-	VBROADCASTSS consts<>+96(SB), Z4
-	VBROADCASTSS consts<>+160(SB), Z5
-	VBROADCASTSS consts<>+192(SB), Z6
-	VBROADCASTSS consts<>+224(SB), Z7
-	VBROADCASTSS consts<>+256(SB), Z8
-	VBROADCASTSS consts<>+288(SB), Z9
-	VBROADCASTSS consts<>+320(SB), Z10
-	VBROADCASTSS consts<>+352(SB), Z11
-	VMOVUPS      exp_one<>+0(SB), Z12
-	VBROADCASTSS consts<>+0(SB), Z13
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
+	VMOVUPS      Z14, K1, (CX)
 	JMP          nextvector
 
 // func expAVX2(dst *float32, x *float32, n int)
@@ -1069,9 +1024,6 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS consts<>+192(SB), Y7
 	VMOVUPS consts<>+224(SB), Y8
 	VMOVUPS consts<>+256(SB), Y9
-	VMOVUPS consts<>+288(SB), Y10
-	VMOVUPS consts<>+320(SB), Y11
-	VMOVUPS consts<>+352(SB), Y12
 	MOVQ    n+16(FP), AX
 	MOVQ    dst+0(FP), CX
 	MOVQ    x+8(FP), DX
@@ -1082,113 +1034,97 @@ loop:
 
 block:
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y3, Y13
-	VPAND     32(DX), Y3, Y14
-	VPMAXSD   Y14, Y13, Y13
-	VPAND     64(DX), Y3, Y14
-	VPMAXSD   Y14, Y13, Y13
-	VPAND     96(DX), Y3, Y14
-	VPMAXSD   Y14, Y13, Y13
-	VPCMPGTD  consts<>+0(SB), Y13, Y13
-	VMOVMSKPS Y13, BX
+	VPAND     (DX), Y3, Y10
+	VPAND     32(DX), Y3, Y11
+	VPMAXSD   Y11, Y10, Y10
+	VPAND     64(DX), Y3, Y11
+	VPMAXSD   Y11, Y10, Y10
+	VPAND     96(DX), Y3, Y11
+	VPMAXSD   Y11, Y10, Y10
+	VPCMPGTD  consts<>+0(SB), Y10, Y10
+	VMOVMSKPS Y10, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VADDPS    (DX), Y4, Y13
+	VADDPS    (DX), Y4, Y10
+	VADDPS    32(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y5, Y10, Y11
 	VMOVAPS     Y2, Y14
 	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y11, Y12
 	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y12, Y10
 	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y12, Y10
 	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y9, Y12
+	VFMADD231PS Y8, Y10, Y12
 	VMOVAPS     Y9, Y15
 	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y10
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
 	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y11, Y11
 	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VMOVUPS     Y14, (CX)
-	VADDPS      32(DX), Y4, Y13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y5, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y6, Y15, Y13
-	VFNMADD231PS Y7, Y15, Y13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y15
-	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VMOVUPS     Y14, 32(CX)
-	VADDPS      64(DX), Y4, Y13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y5, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y6, Y15, Y13
-	VFNMADD231PS Y7, Y15, Y13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y15
-	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VMOVUPS     Y14, 64(CX)
+	VPADDD      Y11, Y12, Y11
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y10, Y11, Y11
+	VFMADD231PS Y13, Y12, Y12
+	VMOVUPS     Y11, (CX)
+	VMOVUPS     Y12, 32(CX)
+	VADDPS      64(DX), Y4, Y10
 	VADDPS      96(DX), Y4, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y5, Y10, Y11
 	VMOVAPS     Y2, Y14
 	VFMADD231PS Y5, Y13, Y14
+	VSUBPS      Y2, Y11, Y12
 	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
+	VFNMADD231PS Y6, Y12, Y10
 	VFNMADD231PS Y6, Y15, Y13
+	VFNMADD231PS Y7, Y12, Y10
 	VFNMADD231PS Y7, Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y9, Y12
+	VFMADD231PS Y8, Y10, Y12
 	VMOVAPS     Y9, Y15
 	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y10
+	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
 	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y11, Y11
 	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VMOVUPS     Y14, 96(CX)
+	VPADDD      Y11, Y12, Y11
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y10, Y11, Y11
+	VFMADD231PS Y13, Y12, Y12
+	VMOVUPS     Y11, 64(CX)
+	VMOVUPS     Y12, 96(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -1206,63 +1142,63 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y13
-	VMASKMOVPS (DX), Y13, Y14
-	VBLENDVPS  Y13, Y14, Y1, Y13
+	VMOVUPS    (BX)(SI*4), Y10
+	VMASKMOVPS (DX), Y10, Y11
+	VBLENDVPS  Y10, Y11, Y1, Y10
 
 	// any |x| > limit, or NaN?
-	VPAND     Y3, Y13, Y14
-	VPCMPGTD  consts<>+0(SB), Y14, Y14
-	VMOVMSKPS Y14, BX
+	VPAND     Y3, Y10, Y11
+	VPCMPGTD  consts<>+0(SB), Y11, Y11
+	VMOVMSKPS Y11, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VADDPS    Y4, Y13, Y13
+	VADDPS    Y4, Y10, Y10
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y5, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y5, Y10, Y11
+	VSUBPS      Y2, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y6, Y15, Y13
-	VFNMADD231PS Y7, Y15, Y13
+	VFNMADD231PS Y6, Y12, Y10
+	VFNMADD231PS Y7, Y12, Y10
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y9, Y15
-	VFMADD231PS Y8, Y13, Y15
-	VFMADD213PS Y10, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS Y12, Y15, Y13
+	VMOVAPS     Y9, Y12
+	VFMADD231PS Y8, Y10, Y12
+	VFMADD213PS consts<>+288(SB), Y10, Y12
+	VFMADD213PS consts<>+320(SB), Y10, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y10
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y10, Y11, Y11
 	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y14, (CX)
+	VMOVUPS     Y11, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X14, (BX)
+	VMOVUPS      X11, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y14, X14
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X14, (BX)
+	VMOVLPS X11, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X14, X14
+	VPSRLDQ $0x08, X11, X11
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X14, (BX)
+	VMOVSS X11, (BX)
 
 partdone1:
 nextvector:
@@ -1340,9 +1276,6 @@ slow:
 	VMOVUPS consts<>+192(SB), Y7
 	VMOVUPS consts<>+224(SB), Y8
 	VMOVUPS consts<>+256(SB), Y9
-	VMOVUPS consts<>+288(SB), Y10
-	VMOVUPS consts<>+320(SB), Y11
-	VMOVUPS consts<>+352(SB), Y12
 	JMP     loop
 
 slowvector:
@@ -1435,9 +1368,6 @@ partdone2:
 	VMOVUPS consts<>+192(SB), Y7
 	VMOVUPS consts<>+224(SB), Y8
 	VMOVUPS consts<>+256(SB), Y9
-	VMOVUPS consts<>+288(SB), Y10
-	VMOVUPS consts<>+320(SB), Y11
-	VMOVUPS consts<>+352(SB), Y12
 	JMP     nextvector
 
 // func logAVX512(dst *float32, x *float32, n int)
@@ -1463,129 +1393,113 @@ TEXT ·logAVX512(SB), NOSPLIT, $0-24
 
 block:
 	VMOVUPS (DX), Z12
+	VMOVUPS 64(DX), Z14
 
 	// x = 2^k z; j is z's table cell
 	VGETEXPPS  Z12, Z13
+	VGETEXPPS  Z14, Z15
 	VGETMANTPS $0x08, Z12, Z12
+	VGETMANTPS $0x08, Z14, Z17
 	VPSRLD     $0x13, Z12, Z14
+	VPSRLD     $0x13, Z17, Z18
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z1, Z14, Z15
-	VFMADD213PS Z2, Z15, Z12
-	VPERMPS     Z3, Z14, Z15
+	VPERMPS     Z1, Z14, Z16
+	VPERMPS     Z1, Z18, Z19
+	VFMADD213PS Z2, Z16, Z12
+	VFMADD213PS Z2, Z19, Z17
+	VPERMPS     Z3, Z14, Z16
+	VPERMPS     Z3, Z18, Z19
 	VPERMPS     Z4, Z14, Z14
+	VPERMPS     Z4, Z18, Z22
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z12, Z12, Z16
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z12, Z17
-	VFMADD231PS Z7, Z16, Z17
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z12, Z18
-	VFMADD231PS Z17, Z16, Z18
+	VMULPS      Z12, Z12, Z18
+	VMULPS      Z17, Z17, Z23
+	VMOVAPS     Z6, Z20
+	VFMADD231PS Z5, Z12, Z20
+	VMOVAPS     Z6, Z24
+	VFMADD231PS Z5, Z17, Z24
+	VFMADD231PS Z7, Z18, Z20
+	VFMADD231PS Z7, Z23, Z24
+	VMOVAPS     Z9, Z21
+	VFMADD231PS Z8, Z12, Z21
+	VMOVAPS     Z9, Z25
+	VFMADD231PS Z8, Z17, Z25
+	VFMADD231PS Z20, Z18, Z21
+	VFMADD231PS Z24, Z23, Z25
 	VFMADD231PS Z10, Z13, Z14
-	VFMADD231PS Z18, Z16, Z14
+	VFMADD231PS Z10, Z15, Z22
+	VFMADD231PS Z21, Z18, Z14
+	VFMADD231PS Z25, Z23, Z22
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z11, Z13, Z15
-	VADDPS      Z12, Z15, Z13
-	VSUBPS      Z13, Z15, Z15
-	VADDPS      Z12, Z15, Z12
+	VFMADD231PS Z11, Z13, Z16
+	VFMADD231PS Z11, Z15, Z19
+	VADDPS      Z12, Z16, Z13
+	VADDPS      Z17, Z19, Z15
+	VSUBPS      Z13, Z16, Z16
+	VSUBPS      Z15, Z19, Z18
+	VADDPS      Z12, Z16, Z12
+	VADDPS      Z17, Z18, Z16
 	VADDPS      Z12, Z14, Z12
+	VADDPS      Z16, Z22, Z14
 	VADDPS      Z12, Z13, Z12
-	VMOVUPS     64(DX), Z13
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z13, Z14
-	VGETMANTPS $0x08, Z13, Z13
-	VPSRLD     $0x13, Z13, Z15
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z1, Z15, Z16
-	VFMADD213PS Z2, Z16, Z13
-	VPERMPS     Z3, Z15, Z16
-	VPERMPS     Z4, Z15, Z15
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z13, Z13, Z17
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z13, Z18
-	VFMADD231PS Z7, Z17, Z18
-	VMOVAPS     Z9, Z19
-	VFMADD231PS Z8, Z13, Z19
-	VFMADD231PS Z18, Z17, Z19
-	VFMADD231PS Z10, Z14, Z15
-	VFMADD231PS Z19, Z17, Z15
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z11, Z14, Z16
-	VADDPS      Z13, Z16, Z14
-	VSUBPS      Z14, Z16, Z16
-	VADDPS      Z13, Z16, Z13
-	VADDPS      Z13, Z15, Z13
-	VADDPS      Z13, Z14, Z13
+	VADDPS      Z14, Z15, Z13
 	VMOVUPS     128(DX), Z14
+	VMOVUPS     192(DX), Z16
 
 	// x = 2^k z; j is z's table cell
 	VGETEXPPS  Z14, Z15
+	VGETEXPPS  Z16, Z17
 	VGETMANTPS $0x08, Z14, Z14
+	VGETMANTPS $0x08, Z16, Z19
 	VPSRLD     $0x13, Z14, Z16
+	VPSRLD     $0x13, Z19, Z20
 
 	// f = z R[j] - 1, exact
-	VPERMPS     Z1, Z16, Z17
-	VFMADD213PS Z2, Z17, Z14
-	VPERMPS     Z3, Z16, Z17
+	VPERMPS     Z1, Z16, Z18
+	VPERMPS     Z1, Z20, Z21
+	VFMADD213PS Z2, Z18, Z14
+	VFMADD213PS Z2, Z21, Z19
+	VPERMPS     Z3, Z16, Z18
+	VPERMPS     Z3, Z20, Z21
 	VPERMPS     Z4, Z16, Z16
+	VPERMPS     Z4, Z20, Z24
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z14, Z14, Z18
-	VMOVAPS     Z6, Z19
-	VFMADD231PS Z5, Z14, Z19
-	VFMADD231PS Z7, Z18, Z19
-	VMOVAPS     Z9, Z20
-	VFMADD231PS Z8, Z14, Z20
-	VFMADD231PS Z19, Z18, Z20
+	VMULPS      Z14, Z14, Z20
+	VMULPS      Z19, Z19, Z25
+	VMOVAPS     Z6, Z22
+	VFMADD231PS Z5, Z14, Z22
+	VMOVAPS     Z6, Z26
+	VFMADD231PS Z5, Z19, Z26
+	VFMADD231PS Z7, Z20, Z22
+	VFMADD231PS Z7, Z25, Z26
+	VMOVAPS     Z9, Z23
+	VFMADD231PS Z8, Z14, Z23
+	VMOVAPS     Z9, Z27
+	VFMADD231PS Z8, Z19, Z27
+	VFMADD231PS Z22, Z20, Z23
+	VFMADD231PS Z26, Z25, Z27
 	VFMADD231PS Z10, Z15, Z16
-	VFMADD231PS Z20, Z18, Z16
+	VFMADD231PS Z10, Z17, Z24
+	VFMADD231PS Z23, Z20, Z16
+	VFMADD231PS Z27, Z25, Z24
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z11, Z15, Z17
-	VADDPS      Z14, Z17, Z15
-	VSUBPS      Z15, Z17, Z17
-	VADDPS      Z14, Z17, Z14
+	VFMADD231PS Z11, Z15, Z18
+	VFMADD231PS Z11, Z17, Z21
+	VADDPS      Z14, Z18, Z15
+	VADDPS      Z19, Z21, Z17
+	VSUBPS      Z15, Z18, Z18
+	VSUBPS      Z17, Z21, Z20
+	VADDPS      Z14, Z18, Z14
+	VADDPS      Z19, Z20, Z18
 	VADDPS      Z14, Z16, Z14
+	VADDPS      Z18, Z24, Z16
 	VADDPS      Z14, Z15, Z14
-	VMOVUPS     192(DX), Z15
-
-	// x = 2^k z; j is z's table cell
-	VGETEXPPS  Z15, Z16
-	VGETMANTPS $0x08, Z15, Z15
-	VPSRLD     $0x13, Z15, Z17
-
-	// f = z R[j] - 1, exact
-	VPERMPS     Z1, Z17, Z18
-	VFMADD213PS Z2, Z18, Z15
-	VPERMPS     Z3, Z17, Z18
-	VPERMPS     Z4, Z17, Z17
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Z15, Z15, Z19
-	VMOVAPS     Z6, Z20
-	VFMADD231PS Z5, Z15, Z20
-	VFMADD231PS Z7, Z19, Z20
-	VMOVAPS     Z9, Z21
-	VFMADD231PS Z8, Z15, Z21
-	VFMADD231PS Z20, Z19, Z21
-	VFMADD231PS Z10, Z16, Z17
-	VFMADD231PS Z21, Z19, Z17
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS Z11, Z16, Z18
-	VADDPS      Z15, Z18, Z16
-	VSUBPS      Z16, Z18, Z18
-	VADDPS      Z15, Z18, Z15
-	VADDPS      Z15, Z17, Z15
-	VADDPS      Z15, Z16, Z15
+	VADDPS      Z16, Z17, Z15
 
 	// any NaN?
 	VCMPPS   $0x03, Z13, Z12, K1
@@ -1665,104 +1579,80 @@ done:
 
 slowblock:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        (DX), Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z0, Z1, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
+	VMOVUPS        (DX), Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x06, Z16, Z17, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z1
-	VPADDD         Z0, Z0, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z2, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
-	VMOVUPS        Z0, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
+	VPADDD         Z16, Z16, Z17
+	VPXORD         Z18, Z18, Z18
+	VPCMPD         $0x00, Z18, Z17, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z12, K1, Z12
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z12, K1, Z12
+	VMOVUPS        Z12, (CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        64(DX), Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z0, Z1, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
+	VMOVUPS        64(DX), Z12
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x06, Z12, Z16, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z1
-	VPADDD         Z0, Z0, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z2, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
-	VMOVUPS        Z0, 64(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z13
+	VPADDD         Z12, Z12, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x00, Z17, Z16, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 64(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        128(DX), Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z0, Z1, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
+	VMOVUPS        128(DX), Z12
+	VPXORD         Z13, Z13, Z13
+	VPCMPD         $0x06, Z12, Z13, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z1
-	VPADDD         Z0, Z0, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z2, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
-	VMOVUPS        Z0, 128(CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x00, Z16, Z14, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 128(CX)
 
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VMOVUPS        192(DX), Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z0, Z1, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z0, K2
+	VMOVUPS        192(DX), Z12
+	VPXORD         Z13, Z13, Z13
+	VPCMPD         $0x06, Z12, Z13, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z1
-	VPADDD         Z0, Z0, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z2, K1
-	VBLENDMPS.BCST consts<>+640(SB), Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z0, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z0
-	VMOVUPS        Z0, 192(CX)
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VMOVUPS        log_r16<>+0(SB), Z1
-	VBROADCASTSS   consts<>+672(SB), Z2
-	VMOVUPS        log_th16<>+0(SB), Z3
-	VMOVUPS        log_tl16<>+0(SB), Z4
-	VBROADCASTSS   consts<>+736(SB), Z5
-	VBROADCASTSS   consts<>+768(SB), Z6
-	VBROADCASTSS   consts<>+704(SB), Z7
-	VBROADCASTSS   consts<>+800(SB), Z8
-	VBROADCASTSS   consts<>+832(SB), Z9
-	VBROADCASTSS   consts<>+864(SB), Z10
-	VBROADCASTSS   consts<>+896(SB), Z11
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z14, K1
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K1, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K1, Z12
+	VMOVUPS        Z12, 192(CX)
 	JMP            nextblock
 
 slowvector:
 	// specials: NaN where x is negative or NaN, -Inf for 0, +Inf for +Inf
-	VPXORD         Z0, Z0, Z0
-	VPCMPD         $0x06, Z12, Z0, K2
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z12, Z14, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z12, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z0
-	VPADDD         Z12, Z12, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z1, K2
-	VBLENDMPS.BCST consts<>+640(SB), Z0, K2, Z0
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z13
+	VPADDD         Z12, Z12, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z14, K2
+	VBLENDMPS.BCST consts<>+640(SB), Z13, K2, Z13
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z0, K2, Z0
-	VMOVUPS        Z0, K1, (CX)
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VMOVUPS        log_r16<>+0(SB), Z1
-	VBROADCASTSS   consts<>+672(SB), Z2
-	VMOVUPS        log_th16<>+0(SB), Z3
-	VMOVUPS        log_tl16<>+0(SB), Z4
-	VBROADCASTSS   consts<>+736(SB), Z5
-	VBROADCASTSS   consts<>+768(SB), Z6
-	VBROADCASTSS   consts<>+704(SB), Z7
-	VBROADCASTSS   consts<>+800(SB), Z8
-	VBROADCASTSS   consts<>+832(SB), Z9
-	VBROADCASTSS   consts<>+864(SB), Z10
-	VBROADCASTSS   consts<>+896(SB), Z11
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K2, Z12
+	VMOVUPS        Z12, K1, (CX)
 	JMP            nextvector
 
 // func logAVX2(dst *float32, x *float32, n int)
@@ -2252,137 +2142,107 @@ block:
 	KORTESTW K1, K1
 	JNE      slowblock
 	VMOVUPS  (DX), Z15
+	VMOVUPS  64(DX), Z17
+	VMOVUPS  128(DX), Z19
+	VMOVUPS  192(DX), Z21
 	VPORD    Z3, Z15, Z16
+	VPORD    Z3, Z17, Z18
+	VPORD    Z3, Z19, Z20
+	VPORD    Z3, Z21, Z22
 	VSUBPS   Z4, Z16, Z16
+	VSUBPS   Z4, Z18, Z18
+	VSUBPS   Z4, Z20, Z20
+	VSUBPS   Z4, Z22, Z28
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
+	VMOVAPS     Z1, Z22
+	VFMADD231PS Z5, Z16, Z22
+	VMOVAPS     Z1, Z24
+	VFMADD231PS Z5, Z18, Z24
+	VMOVAPS     Z1, Z26
+	VFMADD231PS Z5, Z20, Z26
+	VMOVAPS     Z1, Z29
+	VFMADD231PS Z5, Z28, Z29
+	VSUBPS      Z1, Z22, Z23
+	VSUBPS      Z1, Z24, Z25
+	VSUBPS      Z1, Z26, Z27
+	VSUBPS      Z1, Z29, Z30
 
 	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z7, Z18, Z16
+	VFNMADD231PS Z6, Z23, Z16
+	VFNMADD231PS Z6, Z25, Z18
+	VFNMADD231PS Z6, Z27, Z20
+	VFNMADD231PS Z6, Z30, Z28
+	VFNMADD231PS Z7, Z23, Z16
+	VFNMADD231PS Z7, Z25, Z18
+	VFNMADD231PS Z7, Z27, Z20
+	VFNMADD231PS Z7, Z30, Z28
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z16, Z18
-	VFMADD213PS Z10, Z16, Z18
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z12, Z18, Z16
+	VMOVAPS     Z9, Z23
+	VFMADD231PS Z8, Z16, Z23
+	VMOVAPS     Z9, Z25
+	VFMADD231PS Z8, Z18, Z25
+	VMOVAPS     Z9, Z27
+	VFMADD231PS Z8, Z20, Z27
+	VMOVAPS     Z9, Z30
+	VFMADD231PS Z8, Z28, Z30
+	VFMADD213PS Z10, Z16, Z23
+	VFMADD213PS Z10, Z18, Z25
+	VFMADD213PS Z10, Z20, Z27
+	VFMADD213PS Z10, Z28, Z30
+	VFMADD213PS Z11, Z16, Z23
+	VFMADD213PS Z11, Z18, Z25
+	VFMADD213PS Z11, Z20, Z27
+	VFMADD213PS Z11, Z28, Z30
+	VFMADD213PS Z12, Z23, Z16
+	VFMADD213PS Z12, Z25, Z18
+	VFMADD213PS Z12, Z27, Z20
+	VFMADD213PS Z12, Z30, Z28
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z13, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
+	VPERMPS     Z13, Z22, Z23
+	VPERMPS     Z13, Z24, Z25
+	VPERMPS     Z13, Z26, Z27
+	VPERMPS     Z13, Z29, Z30
+	VPSLLD      $0x15, Z22, Z22
+	VPSLLD      $0x15, Z24, Z24
+	VPSLLD      $0x15, Z26, Z26
+	VPSLLD      $0x15, Z29, Z29
+	VPADDD      Z22, Z23, Z22
+	VPADDD      Z24, Z25, Z23
+	VPADDD      Z26, Z27, Z24
+	VPADDD      Z29, Z30, Z25
+	VFMADD231PS Z16, Z22, Z22
+	VFMADD231PS Z18, Z23, Z23
+	VFMADD231PS Z20, Z24, Z24
+	VFMADD231PS Z28, Z25, Z25
 	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z17, Z0, K1, Z15
+	VPMOVD2M    Z17, K2
+	VPMOVD2M    Z19, K3
+	VPMOVD2M    Z21, K4
+	VBLENDMPS   Z22, Z0, K1, Z15
+	VBLENDMPS   Z23, Z0, K2, Z17
+	VBLENDMPS   Z24, Z0, K3, Z19
+	VBLENDMPS   Z25, Z0, K4, Z21
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z17, Z16
-	VDIVPS       Z16, Z17, Z16
+	VADDPS       Z0, Z22, Z16
+	VADDPS       Z0, Z23, Z18
+	VADDPS       Z0, Z24, Z20
+	VADDPS       Z0, Z25, Z26
+	VDIVPS       Z16, Z22, Z16
+	VDIVPS       Z18, Z23, Z18
+	VDIVPS       Z20, Z24, Z20
+	VDIVPS       Z26, Z25, Z22
 	VFNMADD231PS Z16, Z15, Z15
+	VFNMADD231PS Z18, Z17, Z17
+	VFNMADD231PS Z20, Z19, Z19
+	VFNMADD231PS Z22, Z21, Z21
 	VMOVUPS      Z15, (CX)
-	VMOVUPS      64(DX), Z15
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z7, Z18, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z16, Z18
-	VFMADD213PS Z10, Z16, Z18
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z12, Z18, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z13, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z17, Z0, K1, Z15
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z17, Z16
-	VDIVPS       Z16, Z17, Z16
-	VFNMADD231PS Z16, Z15, Z15
-	VMOVUPS      Z15, 64(CX)
-	VMOVUPS      128(DX), Z15
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z7, Z18, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z16, Z18
-	VFMADD213PS Z10, Z16, Z18
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z12, Z18, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z13, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z17, Z0, K1, Z15
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z17, Z16
-	VDIVPS       Z16, Z17, Z16
-	VFNMADD231PS Z16, Z15, Z15
-	VMOVUPS      Z15, 128(CX)
-	VMOVUPS      192(DX), Z15
-	VPORD        Z3, Z15, Z16
-	VSUBPS       Z4, Z16, Z16
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z5, Z16, Z17
-	VSUBPS      Z1, Z17, Z18
-
-	// r = c - n ln2
-	VFNMADD231PS Z6, Z18, Z16
-	VFNMADD231PS Z7, Z18, Z16
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z9, Z18
-	VFMADD231PS Z8, Z16, Z18
-	VFMADD213PS Z10, Z16, Z18
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z12, Z18, Z16
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z13, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z16, Z17, Z17
-	VPMOVD2M    Z15, K1
-	VBLENDMPS   Z17, Z0, K1, Z15
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Z0, Z17, Z16
-	VDIVPS       Z16, Z17, Z16
-	VFNMADD231PS Z16, Z15, Z15
-	VMOVUPS      Z15, 192(CX)
+	VMOVUPS      Z17, 64(CX)
+	VMOVUPS      Z19, 128(CX)
+	VMOVUPS      Z21, 192(CX)
 	ADDQ         $+256, CX
 	ADDQ         $+256, DX
 	ADDQ         $-64, AX
@@ -2453,167 +2313,135 @@ slowblock:
 	MOVQ $0x00000040, BX
 
 slow:
-	VMOVUPS (DX), Z0
+	VMOVUPS (DX), Z15
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD.BCST   consts<>+1184(SB), Z0, Z1
-	VSUBPS.BCST  consts<>+64(SB), Z1, Z1
-	VBROADCASTSS consts<>+416(SB), Z2
-	VMAXPS       Z1, Z2, Z1
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z2
-	VFMADD213PS.BCST consts<>+128(SB), Z1, Z2
-	VSUBPS.BCST      consts<>+128(SB), Z2, Z3
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VMOVAPS           Z1, Z4
-	VFNMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VFNMADD231PS.BCST consts<>+192(SB), Z3, Z4
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z6, Z18, Z19
+	VFNMADD231PS Z7, Z18, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z5
-	VFMADD213PS.BCST consts<>+256(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+288(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+320(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+352(SB), Z5, Z4
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z1, K1
-	VBROADCASTSS     consts<>+512(SB), Z1
-	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS      Z9, Z20
+	VFMADD231PS  Z8, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K1
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K1, Z16
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z2, Z2
-	VFMADD231PS  Z4, Z2, Z2
-	VBROADCASTSS consts<>+544(SB), Z4
-	VMOVAPS.Z    Z4, K1, Z4
-	VADDPS       Z4, Z3, Z3
-	VSCALEFPS    Z3, Z2, Z2
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K1, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z1, Z2, Z1
-	VADDPS.BCST consts<>+576(SB), Z2, Z2
-	VPSUBD.BCST consts<>+576(SB), Z2, Z2
-	VPMAXSD     Z2, Z1, Z1
+	VPSUBD      Z16, Z17, Z16
+	VADDPS.BCST consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST consts<>+576(SB), Z17, Z17
+	VPMAXSD     Z17, Z16, Z16
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M     Z0, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBLENDMPS    Z1, Z0, K1, Z0
-	VBROADCASTSS consts<>+1216(SB), Z2
-	VMAXPS       Z0, Z2, Z2
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z1, Z3, Z1
+	VPMOVD2M     Z15, K1
+	VBLENDMPS    Z16, Z0, K1, Z15
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z15, Z17, Z17
+	VBROADCASTSS consts<>+1216(SB), Z18
+	VMAXPS       Z16, Z18, Z16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS.BCST  consts<>+384(SB), Z1, Z3
-	VDIVPS       Z3, Z1, Z1
-	VFNMADD231PS Z1, Z2, Z2
-	VMINPS       Z2, Z0, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, (CX)
+	VADDPS       Z0, Z16, Z18
+	VDIVPS       Z18, Z16, Z16
+	VFNMADD231PS Z16, Z17, Z17
+	VMINPS       Z17, Z15, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+	VMOVUPS      Z15, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $-16, AX
 	ADDQ         $-16, BX
 	CMPQ         BX, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+32(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+64(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+224(SB), Z8
-	VBROADCASTSS consts<>+256(SB), Z9
-	VBROADCASTSS consts<>+288(SB), Z10
-	VBROADCASTSS consts<>+320(SB), Z11
-	VBROADCASTSS consts<>+352(SB), Z12
-	VMOVUPS      exp_one<>+0(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
 	JMP          loop
 
 slowvector:
-	MOVL         $0x0000ffff, BX
-	BZHIL        AX, BX, BX
-	KMOVW        BX, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (DX), K1, Z0
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VMOVAPS Z0, Z15
+	VMOVUPS (DX), K1, Z15
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VPORD.BCST   consts<>+1184(SB), Z0, Z1
-	VSUBPS.BCST  consts<>+64(SB), Z1, Z1
-	VBROADCASTSS consts<>+416(SB), Z2
-	VMAXPS       Z1, Z2, Z1
+	VPORD        Z3, Z15, Z16
+	VSUBPS       Z4, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z2
-	VFMADD213PS.BCST consts<>+128(SB), Z1, Z2
-	VSUBPS.BCST      consts<>+128(SB), Z2, Z3
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z5, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
 
 	// r = c - n ln2
-	VMOVAPS           Z1, Z4
-	VFNMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VFNMADD231PS.BCST consts<>+192(SB), Z3, Z4
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z6, Z18, Z19
+	VFNMADD231PS Z7, Z18, Z19
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z5
-	VFMADD213PS.BCST consts<>+256(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+288(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+320(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+352(SB), Z5, Z4
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z1, K2
-	VBROADCASTSS     consts<>+512(SB), Z1
-	VMOVAPS.Z        Z1, K2, Z1
+	VMOVAPS      Z9, Z20
+	VFMADD231PS  Z8, Z19, Z20
+	VFMADD213PS  Z10, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K2
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K2, Z16
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z2, Z2
-	VFMADD231PS  Z4, Z2, Z2
-	VBROADCASTSS consts<>+544(SB), Z4
-	VMOVAPS.Z    Z4, K2, Z4
-	VADDPS       Z4, Z3, Z3
-	VSCALEFPS    Z3, Z2, Z2
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K2, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD      Z1, Z2, Z1
-	VADDPS.BCST consts<>+576(SB), Z2, Z2
-	VPSUBD.BCST consts<>+576(SB), Z2, Z2
-	VPMAXSD     Z2, Z1, Z1
+	VPSUBD      Z16, Z17, Z16
+	VADDPS.BCST consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST consts<>+576(SB), Z17, Z17
+	VPMAXSD     Z17, Z16, Z16
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	VPMOVD2M     Z0, K2
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBLENDMPS    Z1, Z0, K2, Z0
-	VBROADCASTSS consts<>+1216(SB), Z2
-	VMAXPS       Z0, Z2, Z2
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z1, Z3, Z1
+	VPMOVD2M     Z15, K2
+	VBLENDMPS    Z16, Z0, K2, Z15
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z15, Z17, Z17
+	VBROADCASTSS consts<>+1216(SB), Z18
+	VMAXPS       Z16, Z18, Z16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS.BCST  consts<>+384(SB), Z1, Z3
-	VDIVPS       Z3, Z1, Z1
-	VFNMADD231PS Z1, Z2, Z2
-	VMINPS       Z2, Z0, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, K1, (CX)
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+32(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+64(SB), Z4
-	VBROADCASTSS consts<>+96(SB), Z5
-	VBROADCASTSS consts<>+160(SB), Z6
-	VBROADCASTSS consts<>+192(SB), Z7
-	VBROADCASTSS consts<>+224(SB), Z8
-	VBROADCASTSS consts<>+256(SB), Z9
-	VBROADCASTSS consts<>+288(SB), Z10
-	VBROADCASTSS consts<>+320(SB), Z11
-	VBROADCASTSS consts<>+352(SB), Z12
-	VMOVUPS      exp_one<>+0(SB), Z13
-	VBROADCASTSS consts<>+0(SB), Z14
+	VADDPS       Z0, Z16, Z18
+	VDIVPS       Z18, Z16, Z16
+	VFNMADD231PS Z16, Z17, Z17
+	VMINPS       Z17, Z15, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+	VMOVUPS      Z15, K1, (CX)
 	JMP          nextvector
 
 // func sigmoidAVX2(dst *float32, x *float32, n int)
@@ -2627,10 +2455,6 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS consts<>+64(SB), Y5
 	VMOVUPS consts<>+96(SB), Y6
 	VMOVUPS consts<>+160(SB), Y7
-	VMOVUPS consts<>+192(SB), Y8
-	VMOVUPS consts<>+224(SB), Y9
-	VMOVUPS consts<>+256(SB), Y10
-	VMOVUPS consts<>+288(SB), Y11
 	MOVQ    n+16(FP), AX
 	MOVQ    dst+0(FP), CX
 	MOVQ    x+8(FP), DX
@@ -2641,145 +2465,125 @@ loop:
 
 block:
 	// any |x| > limit, or NaN?
-	VPAND     (DX), Y3, Y12
-	VPAND     32(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPAND     64(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPAND     96(DX), Y3, Y13
-	VPMAXSD   Y13, Y12, Y12
-	VPCMPGTD  consts<>+0(SB), Y12, Y12
-	VMOVMSKPS Y12, BX
+	VPAND     (DX), Y3, Y8
+	VPAND     32(DX), Y3, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPAND     64(DX), Y3, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPAND     96(DX), Y3, Y9
+	VPMAXSD   Y9, Y8, Y8
+	VPCMPGTD  consts<>+0(SB), Y8, Y8
+	VMOVMSKPS Y8, BX
 	TESTL     BX, BX
 	JNE       slowblock
-	VMOVUPS   (DX), Y12
-	VPOR      Y4, Y12, Y13
-	VSUBPS    Y5, Y13, Y13
+	VMOVUPS   (DX), Y8
+	VMOVUPS   32(DX), Y10
+	VPOR      Y4, Y8, Y9
+	VPOR      Y4, Y10, Y11
+	VSUBPS    Y5, Y9, Y9
+	VSUBPS    Y5, Y11, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y6, Y9, Y11
 	VMOVAPS     Y2, Y14
 	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y11, Y12
 	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y12, Y9
 	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
+	VMOVUPS     consts<>+224(SB), Y12
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y12
+	VFMADD213PS consts<>+256(SB), Y13, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y12
 	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y9
 	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y1, Y12
 	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y11, Y11
 	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y12
+	VPADDD      Y11, Y12, Y11
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y9, Y11, Y11
+	VFMADD231PS Y13, Y12, Y12
+	VBLENDVPS   Y8, Y11, Y0, Y8
+	VBLENDVPS   Y10, Y12, Y0, Y10
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y13
-	VDIVPS       Y13, Y14, Y13
-	VFNMADD231PS Y13, Y12, Y12
-	VMOVUPS      Y12, (CX)
-	VMOVUPS      32(DX), Y12
-	VPOR         Y4, Y12, Y13
-	VSUBPS       Y5, Y13, Y13
+	VADDPS       Y0, Y11, Y9
+	VADDPS       Y0, Y12, Y13
+	VDIVPS       Y9, Y11, Y9
+	VDIVPS       Y13, Y12, Y11
+	VFNMADD231PS Y9, Y8, Y8
+	VFNMADD231PS Y11, Y10, Y10
+	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y10, 32(CX)
+	VMOVUPS      64(DX), Y8
+	VMOVUPS      96(DX), Y10
+	VPOR         Y4, Y8, Y9
+	VPOR         Y4, Y10, Y11
+	VSUBPS       Y5, Y9, Y9
+	VSUBPS       Y5, Y11, Y13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y6, Y9, Y11
 	VMOVAPS     Y2, Y14
 	VFMADD231PS Y6, Y13, Y14
+	VSUBPS      Y2, Y11, Y12
 	VSUBPS      Y2, Y14, Y15
 
 	// r = c - n ln2
+	VFNMADD231PS Y7, Y12, Y9
 	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
+	VFNMADD231PS consts<>+192(SB), Y12, Y9
+	VFNMADD231PS consts<>+192(SB), Y15, Y13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
+	VMOVUPS     consts<>+224(SB), Y12
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y12
+	VFMADD213PS consts<>+256(SB), Y13, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y12
+	VFMADD213PS consts<>+288(SB), Y13, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y12
 	VFMADD213PS consts<>+320(SB), Y13, Y15
+	VFMADD213PS consts<>+352(SB), Y12, Y9
 	VFMADD213PS consts<>+352(SB), Y15, Y13
 
 	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y1, Y12
 	VPERMILPS   Y14, Y1, Y15
+	VPSLLD      $0x15, Y11, Y11
 	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y12
+	VPADDD      Y11, Y12, Y11
+	VPADDD      Y14, Y15, Y12
+	VFMADD231PS Y9, Y11, Y11
+	VFMADD231PS Y13, Y12, Y12
+	VBLENDVPS   Y8, Y11, Y0, Y8
+	VBLENDVPS   Y10, Y12, Y0, Y10
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y13
-	VDIVPS       Y13, Y14, Y13
-	VFNMADD231PS Y13, Y12, Y12
-	VMOVUPS      Y12, 32(CX)
-	VMOVUPS      64(DX), Y12
-	VPOR         Y4, Y12, Y13
-	VSUBPS       Y5, Y13, Y13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y6, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS consts<>+320(SB), Y13, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y13
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y12
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y13
-	VDIVPS       Y13, Y14, Y13
-	VFNMADD231PS Y13, Y12, Y12
-	VMOVUPS      Y12, 64(CX)
-	VMOVUPS      96(DX), Y12
-	VPOR         Y4, Y12, Y13
-	VSUBPS       Y5, Y13, Y13
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y6, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS consts<>+320(SB), Y13, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y13
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y12
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y13
-	VDIVPS       Y13, Y14, Y13
-	VFNMADD231PS Y13, Y12, Y12
-	VMOVUPS      Y12, 96(CX)
+	VADDPS       Y0, Y11, Y9
+	VADDPS       Y0, Y12, Y13
+	VDIVPS       Y9, Y11, Y9
+	VDIVPS       Y13, Y12, Y11
+	VFNMADD231PS Y9, Y8, Y8
+	VFNMADD231PS Y11, Y10, Y10
+	VMOVUPS      Y8, 64(CX)
+	VMOVUPS      Y10, 96(CX)
 	ADDQ         $+128, CX
 	ADDQ         $+128, DX
 	ADDQ         $-32, AX
@@ -2797,70 +2601,70 @@ vector:
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
-	VMOVUPS    (BX)(SI*4), Y12
-	VMASKMOVPS (DX), Y12, Y13
-	VBLENDVPS  Y12, Y13, Y0, Y12
+	VMOVUPS    (BX)(SI*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VBLENDVPS  Y8, Y9, Y0, Y8
 
 	// any |x| > limit, or NaN?
-	VPAND     Y3, Y12, Y13
-	VPCMPGTD  consts<>+0(SB), Y13, Y13
-	VMOVMSKPS Y13, BX
+	VPAND     Y3, Y8, Y9
+	VPCMPGTD  consts<>+0(SB), Y9, Y9
+	VMOVMSKPS Y9, BX
 	TESTL     BX, BX
 	JNE       slowvector
-	VPOR      Y4, Y12, Y13
-	VSUBPS    Y5, Y13, Y13
+	VPOR      Y4, Y8, Y9
+	VSUBPS    Y5, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y2, Y14
-	VFMADD231PS Y6, Y13, Y14
-	VSUBPS      Y2, Y14, Y15
+	VMOVAPS     Y2, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VSUBPS      Y2, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y7, Y15, Y13
-	VFNMADD231PS Y8, Y15, Y13
+	VFNMADD231PS Y7, Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y10, Y15
-	VFMADD231PS Y9, Y13, Y15
-	VFMADD213PS Y11, Y13, Y15
-	VFMADD213PS consts<>+320(SB), Y13, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y13
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y1, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y13, Y14, Y14
-	VBLENDVPS   Y12, Y14, Y0, Y13
+	VPERMILPS   Y10, Y1, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VBLENDVPS   Y8, Y10, Y0, Y9
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y14, Y12
-	VDIVPS       Y12, Y14, Y12
-	VFNMADD231PS Y12, Y13, Y13
+	VADDPS       Y0, Y10, Y8
+	VDIVPS       Y8, Y10, Y8
+	VFNMADD231PS Y8, Y9, Y9
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y13, (CX)
+	VMOVUPS      Y9, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, BX
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X13, (BX)
+	VMOVUPS      X9, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y13, X13
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X13, (BX)
+	VMOVLPS X9, (BX)
 	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X13, X13
+	VPSRLDQ $0x08, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X13, (BX)
+	VMOVSS X9, (BX)
 
 partdone1:
 nextvector:
@@ -2950,10 +2754,6 @@ slow:
 	VMOVUPS      consts<>+64(SB), Y5
 	VMOVUPS      consts<>+96(SB), Y6
 	VMOVUPS      consts<>+160(SB), Y7
-	VMOVUPS      consts<>+192(SB), Y8
-	VMOVUPS      consts<>+224(SB), Y9
-	VMOVUPS      consts<>+256(SB), Y10
-	VMOVUPS      consts<>+288(SB), Y11
 	JMP          loop
 
 slowvector:
@@ -3057,10 +2857,6 @@ partdone2:
 	VMOVUPS consts<>+64(SB), Y5
 	VMOVUPS consts<>+96(SB), Y6
 	VMOVUPS consts<>+160(SB), Y7
-	VMOVUPS consts<>+192(SB), Y8
-	VMOVUPS consts<>+224(SB), Y9
-	VMOVUPS consts<>+256(SB), Y10
-	VMOVUPS consts<>+288(SB), Y11
 	JMP     nextvector
 
 // func powAVX512(dst *float32, x *float32, n int, p *powParams)
@@ -3079,19 +2875,13 @@ TEXT ·powAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+1376(SB), Z10
 	VBROADCASTSS consts<>+1408(SB), Z11
 	VBROADCASTSS consts<>+1440(SB), Z12
-	VBROADCASTSS consts<>+1472(SB), Z13
-	VBROADCASTSS consts<>+1504(SB), Z14
-	VMOVUPS      pow_th<>+0(SB), Z15
-	VMOVUPS      pow_tl<>+0(SB), Z16
-	VBROADCASTSS consts<>+1568(SB), Z17
-	VBROADCASTSS consts<>+1600(SB), Z18
 	MOVQ         n+16(FP), AX
 	MOVQ         dst+0(FP), CX
 	MOVQ         x+8(FP), DX
 	MOVQ         p+24(FP), BX
-	VBROADCASTSS (BX), Z19
-	VBROADCASTSS 4(BX), Z20
-	VBROADCASTSS 8(BX), Z21
+	VBROADCASTSS (BX), Z13
+	VBROADCASTSS 4(BX), Z14
+	VBROADCASTSS 8(BX), Z15
 
 loop:
 	CMPQ AX, $+32
@@ -3099,146 +2889,132 @@ loop:
 
 block:
 	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS   (DX), Z22
-	VPSUBD    Z4, Z22, Z22
-	VPSRLD    $0x17, Z22, Z23
-	VPSRLD    $0x14, Z22, Z24
-	VPANDD    Z5, Z22, Z22
-	VPADDD    Z6, Z22, Z22
-	VCVTDQ2PS Z23, Z25
+	VMOVUPS   (DX), Z16
+	VMOVUPS   64(DX), Z17
+	VPSUBD    Z4, Z16, Z16
+	VPSUBD    Z4, Z17, Z19
+	VPSRLD    $0x17, Z16, Z17
+	VPSRLD    $0x17, Z19, Z20
+	VPSRLD    $0x14, Z16, Z18
+	VPSRLD    $0x14, Z19, Z21
+	VPANDD    Z5, Z16, Z16
+	VPANDD    Z5, Z19, Z19
+	VPADDD    Z6, Z16, Z16
+	VPADDD    Z6, Z19, Z23
+	VCVTDQ2PS Z17, Z19
+	VCVTDQ2PS Z20, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z24, Z26
-	VFMADD213PS Z8, Z26, Z22
-	VMULPS      Z9, Z22, Z26
-	VMOVAPS     Z22, Z27
-	VFMADD231PS Z26, Z22, Z27
-	VSUBPS      Z27, Z22, Z28
-	VFMADD231PS Z26, Z22, Z28
-	VMULPS      Z22, Z22, Z26
-	VMOVAPS     Z11, Z29
-	VFMADD231PS Z10, Z22, Z29
-	VFMADD213PS Z12, Z22, Z29
-	VFMADD213PS Z13, Z22, Z29
-	VFMADD213PS Z14, Z22, Z29
-	VMULPS      Z22, Z26, Z22
-	VFMADD231PS Z29, Z22, Z28
-	VADDPS      Z28, Z27, Z22
+	VPERMPS          Z7, Z18, Z22
+	VPERMPS          Z7, Z21, Z25
+	VFMADD213PS      Z8, Z22, Z16
+	VFMADD213PS      Z8, Z25, Z23
+	VMULPS           Z9, Z16, Z22
+	VMULPS           Z9, Z23, Z27
+	VMOVAPS          Z16, Z25
+	VFMADD231PS      Z22, Z16, Z25
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z25, Z16, Z26
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z22, Z16, Z26
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z16, Z16, Z22
+	VMULPS           Z23, Z23, Z30
+	VMOVAPS          Z11, Z27
+	VFMADD231PS      Z10, Z16, Z27
+	VMOVAPS          Z11, Z31
+	VFMADD231PS      Z10, Z23, Z31
+	VFMADD213PS      Z12, Z16, Z27
+	VFMADD213PS      Z12, Z23, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z16, Z27
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z16, Z27
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z31
+	VMULPS           Z16, Z22, Z16
+	VMULPS           Z23, Z30, Z22
+	VFMADD231PS      Z27, Z16, Z26
+	VFMADD231PS      Z31, Z22, Z29
+	VADDPS           Z26, Z25, Z16
+	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z24, Z26
-	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z19, Z26
-	VFMSUB213PS Z26, Z19, Z25
-	VFMADD213PS Z26, Z20, Z22
+	VPERMPS     pow_th<>+0(SB), Z18, Z22
+	VPERMPS     pow_th<>+0(SB), Z21, Z27
+	VADDPS      Z22, Z19, Z19
+	VADDPS      Z27, Z24, Z24
+	VMULPS      Z19, Z13, Z22
+	VMULPS      Z24, Z13, Z27
+	VFMSUB213PS Z22, Z13, Z19
+	VFMSUB213PS Z27, Z13, Z24
+	VFMADD213PS Z22, Z14, Z16
+	VFMADD213PS Z27, Z14, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z22, Z22
-	VSUBPS      Z3, Z22, Z29
-	VSUBPS      Z29, Z26, Z26
-	VFMADD231PS Z27, Z20, Z26
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z24, Z19, Z25
-	VFMADD231PS Z27, Z21, Z25
-	VFMADD231PS Z28, Z20, Z25
-	VADDPS      Z25, Z26, Z24
+	VADDPS      Z3, Z16, Z16
+	VADDPS      Z3, Z23, Z30
+	VSUBPS      Z3, Z16, Z23
+	VSUBPS      Z3, Z30, Z31
+	VSUBPS      Z23, Z22, Z22
+	VSUBPS      Z31, Z27, Z23
+	VFMADD231PS Z25, Z14, Z22
+	VFMADD231PS Z28, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VPERMPS     pow_tl<>+0(SB), Z21, Z21
+	VFMADD231PS Z18, Z13, Z19
+	VFMADD231PS Z21, Z13, Z24
+	VFMADD231PS Z25, Z15, Z19
+	VFMADD231PS Z28, Z15, Z24
+	VFMADD231PS Z26, Z14, Z19
+	VFMADD231PS Z29, Z14, Z24
+	VADDPS      Z19, Z22, Z18
+	VADDPS      Z24, Z23, Z22
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z25
-	VFMADD231PS      Z17, Z24, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
-	VMULPS           Z24, Z24, Z26
-	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+160(SB), Z24, Z25
-	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z24
-	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z26
-	VFMADD231PS      Z25, Z24, Z26
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VBROADCASTSS     consts<>+1568(SB), Z23
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z22, Z23
+	VMULPS           Z18, Z18, Z21
+	VMULPS           Z22, Z22, Z24
+	VMULPS           Z19, Z21, Z19
+	VMULPS           Z23, Z24, Z21
+	VFMADD231PS.BCST consts<>+160(SB), Z18, Z19
+	VFMADD231PS.BCST consts<>+160(SB), Z22, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z16, Z18
+	VPERMPS          pow_exp_hi<>+0(SB), Z30, Z23
+	VPERMPS          pow_exp_lo<>+0(SB), Z16, Z22
+	VPERMPS          pow_exp_lo<>+0(SB), Z30, Z24
+	VFMADD231PS      Z19, Z18, Z22
+	VFMADD231PS      Z21, Z23, Z24
 
 	// times 2^k
-	VADDPS      Z26, Z24, Z24
-	VPSLLD      $0x14, Z22, Z25
-	VPANDD.BCST consts<>+640(SB), Z25, Z25
-	VPADDD      Z25, Z24, Z24
+	VADDPS      Z22, Z18, Z18
+	VADDPS      Z24, Z23, Z21
+	VPSLLD      $0x14, Z16, Z19
+	VPSLLD      $0x14, Z30, Z22
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z19, Z18, Z18
+	VPADDD      Z22, Z21, Z19
 
 	// x or result out of range?
-	VPANDND     Z23, Z0, Z23
-	VPXORD.BCST consts<>+1728(SB), Z22, Z22
-	VPANDND     Z22, Z1, Z22
-	VPORD       Z22, Z23, Z22
-
-	// x = 2^(E-64) z; j is z's table cell
-	VMOVUPS   64(DX), Z23
-	VPSUBD    Z4, Z23, Z23
-	VPSRLD    $0x17, Z23, Z25
-	VPSRLD    $0x14, Z23, Z26
-	VPANDD    Z5, Z23, Z23
-	VPADDD    Z6, Z23, Z23
-	VCVTDQ2PS Z25, Z27
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z26, Z28
-	VFMADD213PS Z8, Z28, Z23
-	VMULPS      Z9, Z23, Z28
-	VMOVAPS     Z23, Z29
-	VFMADD231PS Z28, Z23, Z29
-	VSUBPS      Z29, Z23, Z30
-	VFMADD231PS Z28, Z23, Z30
-	VMULPS      Z23, Z23, Z28
-	VMOVAPS     Z11, Z31
-	VFMADD231PS Z10, Z23, Z31
-	VFMADD213PS Z12, Z23, Z31
-	VFMADD213PS Z13, Z23, Z31
-	VFMADD213PS Z14, Z23, Z31
-	VMULPS      Z23, Z28, Z23
-	VFMADD231PS Z31, Z23, Z30
-	VADDPS      Z30, Z29, Z23
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z26, Z28
-	VADDPS      Z28, Z27, Z27
-	VMULPS      Z27, Z19, Z28
-	VFMSUB213PS Z28, Z19, Z27
-	VFMADD213PS Z28, Z20, Z23
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z23, Z23
-	VSUBPS      Z3, Z23, Z31
-	VSUBPS      Z31, Z28, Z28
-	VFMADD231PS Z29, Z20, Z28
-	VPERMPS     Z16, Z26, Z26
-	VFMADD231PS Z26, Z19, Z27
-	VFMADD231PS Z29, Z21, Z27
-	VFMADD231PS Z30, Z20, Z27
-	VADDPS      Z27, Z28, Z26
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z27
-	VFMADD231PS      Z17, Z26, Z27
-	VFMADD213PS.BCST consts<>+1632(SB), Z26, Z27
-	VMULPS           Z26, Z26, Z28
-	VMULPS           Z27, Z28, Z27
-	VFMADD231PS.BCST consts<>+160(SB), Z26, Z27
-	VPERMPS          pow_exp_hi<>+0(SB), Z23, Z26
-	VPERMPS          pow_exp_lo<>+0(SB), Z23, Z28
-	VFMADD231PS      Z27, Z26, Z28
-
-	// times 2^k
-	VADDPS      Z28, Z26, Z26
-	VPSLLD      $0x14, Z23, Z27
-	VPANDD.BCST consts<>+640(SB), Z27, Z27
-	VPADDD      Z27, Z26, Z26
-
-	// x or result out of range?
-	VPANDND     Z25, Z0, Z25
-	VPXORD.BCST consts<>+1728(SB), Z23, Z23
-	VPANDND     Z23, Z1, Z23
-	VPORD       Z23, Z25, Z23
-	VPORD       Z23, Z22, Z22
-	VPTESTMD    Z22, Z22, K1
+	VPANDND     Z17, Z0, Z17
+	VPANDND     Z20, Z0, Z20
+	VPXORD.BCST consts<>+1728(SB), Z16, Z16
+	VPXORD.BCST consts<>+1728(SB), Z30, Z21
+	VPANDND     Z16, Z1, Z16
+	VPANDND     Z21, Z1, Z21
+	VPORD       Z16, Z17, Z16
+	VPORD       Z21, Z20, Z17
+	VPORD       Z17, Z16, Z16
+	VPTESTMD    Z16, Z16, K1
 	KORTESTW    K1, K1
 	JNE         slowblock
-	VMOVUPS     Z24, (CX)
-	VMOVUPS     Z26, 64(CX)
+	VMOVUPS     Z18, (CX)
+	VMOVUPS     Z19, 64(CX)
 	ADDQ        $+128, CX
 	ADDQ        $+128, DX
 	ADDQ        $-32, AX
@@ -3253,79 +3029,79 @@ vector:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VMOVAPS Z2, Z22
-	VMOVUPS (DX), K1, Z22
+	VMOVAPS Z2, Z16
+	VMOVUPS (DX), K1, Z16
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    Z4, Z22, Z22
-	VPSRLD    $0x17, Z22, Z23
-	VPSRLD    $0x14, Z22, Z24
-	VPANDD    Z5, Z22, Z22
-	VPADDD    Z6, Z22, Z22
-	VCVTDQ2PS Z23, Z25
+	VPSUBD    Z4, Z16, Z16
+	VPSRLD    $0x17, Z16, Z17
+	VPSRLD    $0x14, Z16, Z18
+	VPANDD    Z5, Z16, Z16
+	VPADDD    Z6, Z16, Z16
+	VCVTDQ2PS Z17, Z19
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     Z7, Z24, Z26
-	VFMADD213PS Z8, Z26, Z22
-	VMULPS      Z9, Z22, Z26
-	VMOVAPS     Z22, Z27
-	VFMADD231PS Z26, Z22, Z27
-	VSUBPS      Z27, Z22, Z28
-	VFMADD231PS Z26, Z22, Z28
-	VMULPS      Z22, Z22, Z26
-	VMOVAPS     Z11, Z29
-	VFMADD231PS Z10, Z22, Z29
-	VFMADD213PS Z12, Z22, Z29
-	VFMADD213PS Z13, Z22, Z29
-	VFMADD213PS Z14, Z22, Z29
-	VMULPS      Z22, Z26, Z22
-	VFMADD231PS Z29, Z22, Z28
-	VADDPS      Z28, Z27, Z22
+	VPERMPS          Z7, Z18, Z20
+	VFMADD213PS      Z8, Z20, Z16
+	VMULPS           Z9, Z16, Z20
+	VMOVAPS          Z16, Z21
+	VFMADD231PS      Z20, Z16, Z21
+	VSUBPS           Z21, Z16, Z22
+	VFMADD231PS      Z20, Z16, Z22
+	VMULPS           Z16, Z16, Z20
+	VMOVAPS          Z11, Z23
+	VFMADD231PS      Z10, Z16, Z23
+	VFMADD213PS      Z12, Z16, Z23
+	VFMADD213PS.BCST consts<>+1472(SB), Z16, Z23
+	VFMADD213PS.BCST consts<>+1504(SB), Z16, Z23
+	VMULPS           Z16, Z20, Z16
+	VFMADD231PS      Z23, Z16, Z22
+	VADDPS           Z22, Z21, Z16
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     Z15, Z24, Z26
-	VADDPS      Z26, Z25, Z25
-	VMULPS      Z25, Z19, Z26
-	VFMSUB213PS Z26, Z19, Z25
-	VFMADD213PS Z26, Z20, Z22
+	VPERMPS     pow_th<>+0(SB), Z18, Z20
+	VADDPS      Z20, Z19, Z19
+	VMULPS      Z19, Z13, Z20
+	VFMSUB213PS Z20, Z13, Z19
+	VFMADD213PS Z20, Z14, Z16
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      Z3, Z22, Z22
-	VSUBPS      Z3, Z22, Z29
-	VSUBPS      Z29, Z26, Z26
-	VFMADD231PS Z27, Z20, Z26
-	VPERMPS     Z16, Z24, Z24
-	VFMADD231PS Z24, Z19, Z25
-	VFMADD231PS Z27, Z21, Z25
-	VFMADD231PS Z28, Z20, Z25
-	VADDPS      Z25, Z26, Z24
+	VADDPS      Z3, Z16, Z16
+	VSUBPS      Z3, Z16, Z23
+	VSUBPS      Z23, Z20, Z20
+	VFMADD231PS Z21, Z14, Z20
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z13, Z19
+	VFMADD231PS Z21, Z15, Z19
+	VFMADD231PS Z22, Z14, Z19
+	VADDPS      Z19, Z20, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVAPS          Z18, Z25
-	VFMADD231PS      Z17, Z24, Z25
-	VFMADD213PS.BCST consts<>+1632(SB), Z24, Z25
-	VMULPS           Z24, Z24, Z26
-	VMULPS           Z25, Z26, Z25
-	VFMADD231PS.BCST consts<>+160(SB), Z24, Z25
-	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z24
-	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z26
-	VFMADD231PS      Z25, Z24, Z26
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z20
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS.BCST consts<>+160(SB), Z18, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z16, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z16, Z20
+	VFMADD231PS      Z19, Z18, Z20
 
 	// times 2^k
-	VADDPS      Z26, Z24, Z24
-	VPSLLD      $0x14, Z22, Z25
-	VPANDD.BCST consts<>+640(SB), Z25, Z25
-	VPADDD      Z25, Z24, Z24
+	VADDPS      Z20, Z18, Z18
+	VPSLLD      $0x14, Z16, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z18, Z18
 
 	// x or result out of range?
-	VPANDND     Z23, Z0, Z23
-	VPXORD.BCST consts<>+1728(SB), Z22, Z22
-	VPANDND     Z22, Z1, Z22
-	VPORD       Z22, Z23, Z22
-	VPTESTMD    Z22, Z22, K2
+	VPANDND     Z17, Z0, Z17
+	VPXORD.BCST consts<>+1728(SB), Z16, Z16
+	VPANDND     Z16, Z1, Z16
+	VPORD       Z16, Z17, Z16
+	VPTESTMD    Z16, Z16, K2
 	KORTESTW    K2, K2
 	JNE         slowvector
-	VMOVUPS     Z24, K1, (CX)
+	VMOVUPS     Z18, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -3343,303 +3119,265 @@ slowblock:
 
 slow:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VMOVUPS      (DX), Z0
-	VPANDD.BCST  consts<>+32(SB), Z0, Z1
-	VPSUBD.BCST  consts<>+1248(SB), Z1, Z2
-	VCVTDQ2PS    Z1, Z3
-	VPSUBD.BCST  consts<>+1760(SB), Z3, Z3
-	VBROADCASTSS consts<>+1120(SB), Z4
-	VPCMPD       $0x06, Z1, Z4, K1
-	VBLENDMPS    Z3, Z2, K1, Z2
-	VPSRAD       $0x17, Z2, Z3
-	VPSRLD       $0x14, Z2, Z4
-	VPANDD.BCST  consts<>+1280(SB), Z2, Z2
-	VPADDD.BCST  consts<>+1312(SB), Z2, Z2
-	VCVTDQ2PS    Z3, Z3
+	VMOVUPS      (DX), Z16
+	VPANDD.BCST  consts<>+32(SB), Z16, Z17
+	VPSUBD       Z4, Z17, Z18
+	VCVTDQ2PS    Z17, Z19
+	VPSUBD.BCST  consts<>+1760(SB), Z19, Z19
+	VBROADCASTSS consts<>+1120(SB), Z20
+	VPCMPD       $0x06, Z17, Z20, K1
+	VBLENDMPS    Z19, Z18, K1, Z18
+	VPSRAD       $0x17, Z18, Z19
+	VPSRLD       $0x14, Z18, Z20
+	VPANDD       Z5, Z18, Z18
+	VPADDD       Z6, Z18, Z18
+	VCVTDQ2PS    Z19, Z19
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+672(SB), Z5, Z2
-	VMULPS.BCST      consts<>+1344(SB), Z2, Z5
-	VMOVAPS          Z2, Z6
-	VFMADD231PS      Z5, Z2, Z6
-	VSUBPS           Z6, Z2, Z7
-	VFMADD231PS      Z5, Z2, Z7
-	VMULPS           Z2, Z2, Z5
-	VBROADCASTSS     consts<>+1376(SB), Z8
-	VFMADD213PS.BCST consts<>+1408(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1440(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1472(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1504(SB), Z2, Z8
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS      Z8, Z2, Z7
-	VADDPS           Z7, Z6, Z2
+	VPERMPS          Z7, Z20, Z21
+	VFMADD213PS      Z8, Z21, Z18
+	VMULPS           Z9, Z18, Z21
+	VMOVAPS          Z18, Z22
+	VFMADD231PS      Z21, Z18, Z22
+	VSUBPS           Z22, Z18, Z23
+	VFMADD231PS      Z21, Z18, Z23
+	VMULPS           Z18, Z18, Z21
+	VMOVAPS          Z11, Z24
+	VFMADD231PS      Z10, Z18, Z24
+	VFMADD213PS      Z12, Z18, Z24
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z24
+	VMULPS           Z18, Z21, Z18
+	VFMADD231PS      Z24, Z18, Z23
+	VADDPS           Z23, Z22, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z4, Z5
-	VADDPS      Z5, Z3, Z3
-	VMULPS      Z3, Z19, Z5
-	VFMSUB213PS Z5, Z19, Z3
-	VFMADD213PS Z5, Z20, Z2
+	VPERMPS     pow_th<>+0(SB), Z20, Z21
+	VADDPS      Z21, Z19, Z19
+	VMULPS      Z19, Z13, Z21
+	VFMSUB213PS Z21, Z13, Z19
+	VFMADD213PS Z21, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z2, Z8
-	VSUBPS.BCST consts<>+1536(SB), Z8, Z9
-	VSUBPS      Z9, Z5, Z5
-	VFMADD231PS Z6, Z20, Z5
-	VPERMPS     pow_tl<>+0(SB), Z4, Z4
-	VFMADD231PS Z4, Z19, Z3
-	VFMADD231PS Z6, Z21, Z3
-	VFMADD231PS Z7, Z20, Z3
-	VADDPS      Z3, Z5, Z3
+	VADDPS      Z3, Z18, Z24
+	VSUBPS      Z3, Z24, Z25
+	VSUBPS      Z25, Z21, Z21
+	VFMADD231PS Z22, Z14, Z21
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z19
+	VFMADD231PS Z22, Z15, Z19
+	VFMADD231PS Z23, Z14, Z19
+	VADDPS      Z19, Z21, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z4
-	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
-	VMULPS           Z3, Z3, Z5
-	VMULPS           Z4, Z5, Z4
-	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VPERMPS          pow_full_hi<>+0(SB), Z8, Z3
-	VPERMPS          pow_full_lo<>+0(SB), Z8, Z5
-	VFMADD231PS      Z4, Z3, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z19, Z20
+	VPERMPS          pow_full_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_full_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z8, Z4
-	VPSRAD       $0x03, Z4, Z4
-	VADDPS       Z5, Z3, Z6
-	VPSLLD       $0x17, Z4, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD       Z3, Z24, Z20
+	VPSRAD       $0x03, Z20, Z20
+	VADDPS       Z21, Z19, Z22
+	VPSLLD       $0x17, Z20, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z4, Z4
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z4, Z8, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VADDPS       Z3, Z4, Z8
-	VSUBPS       Z4, Z8, Z9
-	VSUBPS       Z9, Z3, Z3
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z3, Z8, Z3
-	VCMPPS       $0x11, Z4, Z6, K1
-	VPSUBD       Z4, Z3, Z3
-	VBLENDMPS    Z3, Z7, K1, Z3
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z20, Z20
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z20, Z24, Z20
+	VPSLLD       $0x17, Z20, Z20
+	VADDPS       Z19, Z20, Z24
+	VSUBPS       Z20, Z24, Z25
+	VSUBPS       Z25, Z19, Z19
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z19, Z24, Z19
+	VCMPPS       $0x11, Z20, Z22, K1
+	VPSUBD       Z20, Z19, Z19
+	VBLENDMPS    Z19, Z23, K1, Z19
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z4
-	VCMPPS         $0x11, Z2, Z4, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z2, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z3, K1, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z1, K1
-	VPMOVD2M       Z19, K2
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
-	VBLENDMPS      Z3, Z2, K1, Z2
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z1, K1
-	VPMOVD2M       Z19, K2
-	VPXORD         Z3, Z3, Z3
-	VBROADCASTSS   consts<>+928(SB), Z4
-	VBLENDMPS      Z3, Z4, K2, Z3
-	VBLENDMPS      Z3, Z2, K1, Z2
+	VBROADCASTSS   consts<>+1824(SB), Z20
+	VCMPPS         $0x11, Z18, Z20, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K1, Z19
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K1
+	VPXORD         Z18, Z18, Z18
+	VBLENDMPS      Z18, Z19, K1, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z17, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z17, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z19, Z19, Z19
+	VBROADCASTSS   consts<>+928(SB), Z20
+	VBLENDMPS      Z19, Z20, K2, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z3
-	VPANDD         Z3, Z0, Z3
-	VPORD          Z3, Z2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z3, Z1, K1
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VPCMPD         $0x06, Z1, Z3, K2
+	VBROADCASTSS   12(BX), Z19
+	VPANDD         Z19, Z16, Z19
+	VPORD          Z19, Z18, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x06, Z19, Z17, K1
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VPCMPD         $0x06, Z17, Z19, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(BX), Z3
-	VPANDD         Z3, Z0, Z0
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z0, Z3, K2
+	VBROADCASTSS   16(BX), Z19
+	VPANDD         Z19, Z16, Z16
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x06, Z16, Z19, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z1, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z17, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
-	VMOVUPS        Z0, (CX)
+	VBLENDMPS.BCST consts<>+608(SB), Z18, K1, Z16
+	VMOVUPS        Z16, (CX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
 	ADDQ           $-16, SI
 	CMPQ           SI, $+1
 	JGE            slow
-	VBROADCASTSS   consts<>+1664(SB), Z0
-	VBROADCASTSS   consts<>+1696(SB), Z1
-	VBROADCASTSS   consts<>+384(SB), Z2
-	VBROADCASTSS   consts<>+1536(SB), Z3
-	VBROADCASTSS   consts<>+1248(SB), Z4
-	VBROADCASTSS   consts<>+1280(SB), Z5
-	VBROADCASTSS   consts<>+1312(SB), Z6
-	VMOVUPS        pow_r<>+0(SB), Z7
-	VBROADCASTSS   consts<>+672(SB), Z8
-	VBROADCASTSS   consts<>+1344(SB), Z9
-	VBROADCASTSS   consts<>+1376(SB), Z10
-	VBROADCASTSS   consts<>+1408(SB), Z11
-	VBROADCASTSS   consts<>+1440(SB), Z12
-	VBROADCASTSS   consts<>+1472(SB), Z13
-	VBROADCASTSS   consts<>+1504(SB), Z14
-	VMOVUPS        pow_th<>+0(SB), Z15
-	VMOVUPS        pow_tl<>+0(SB), Z16
-	VBROADCASTSS   consts<>+1568(SB), Z17
-	VBROADCASTSS   consts<>+1600(SB), Z18
 	JMP            loop
 
 slowvector:
-	MOVL         $0x0000ffff, SI
-	BZHIL        AX, SI, SI
-	KMOVW        SI, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (DX), K1, Z0
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
+	VMOVAPS Z2, Z16
+	VMOVUPS (DX), K1, Z16
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z0, Z1
-	VPSUBD.BCST  consts<>+1248(SB), Z1, Z2
-	VCVTDQ2PS    Z1, Z3
-	VPSUBD.BCST  consts<>+1760(SB), Z3, Z3
-	VBROADCASTSS consts<>+1120(SB), Z4
-	VPCMPD       $0x06, Z1, Z4, K2
-	VBLENDMPS    Z3, Z2, K2, Z2
-	VPSRAD       $0x17, Z2, Z3
-	VPSRLD       $0x14, Z2, Z4
-	VPANDD.BCST  consts<>+1280(SB), Z2, Z2
-	VPADDD.BCST  consts<>+1312(SB), Z2, Z2
-	VCVTDQ2PS    Z3, Z3
+	VPANDD.BCST  consts<>+32(SB), Z16, Z17
+	VPSUBD       Z4, Z17, Z18
+	VCVTDQ2PS    Z17, Z19
+	VPSUBD.BCST  consts<>+1760(SB), Z19, Z19
+	VBROADCASTSS consts<>+1120(SB), Z20
+	VPCMPD       $0x06, Z17, Z20, K2
+	VBLENDMPS    Z19, Z18, K2, Z18
+	VPSRAD       $0x17, Z18, Z19
+	VPSRLD       $0x14, Z18, Z20
+	VPANDD       Z5, Z18, Z18
+	VPADDD       Z6, Z18, Z18
+	VCVTDQ2PS    Z19, Z19
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z4, Z5
-	VFMADD213PS.BCST consts<>+672(SB), Z5, Z2
-	VMULPS.BCST      consts<>+1344(SB), Z2, Z5
-	VMOVAPS          Z2, Z6
-	VFMADD231PS      Z5, Z2, Z6
-	VSUBPS           Z6, Z2, Z7
-	VFMADD231PS      Z5, Z2, Z7
-	VMULPS           Z2, Z2, Z5
-	VBROADCASTSS     consts<>+1376(SB), Z8
-	VFMADD213PS.BCST consts<>+1408(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1440(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1472(SB), Z2, Z8
-	VFMADD213PS.BCST consts<>+1504(SB), Z2, Z8
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS      Z8, Z2, Z7
-	VADDPS           Z7, Z6, Z2
+	VPERMPS          Z7, Z20, Z21
+	VFMADD213PS      Z8, Z21, Z18
+	VMULPS           Z9, Z18, Z21
+	VMOVAPS          Z18, Z22
+	VFMADD231PS      Z21, Z18, Z22
+	VSUBPS           Z22, Z18, Z23
+	VFMADD231PS      Z21, Z18, Z23
+	VMULPS           Z18, Z18, Z21
+	VMOVAPS          Z11, Z24
+	VFMADD231PS      Z10, Z18, Z24
+	VFMADD213PS      Z12, Z18, Z24
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z24
+	VMULPS           Z18, Z21, Z18
+	VFMADD231PS      Z24, Z18, Z23
+	VADDPS           Z23, Z22, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z4, Z5
-	VADDPS      Z5, Z3, Z3
-	VMULPS      Z3, Z19, Z5
-	VFMSUB213PS Z5, Z19, Z3
-	VFMADD213PS Z5, Z20, Z2
+	VPERMPS     pow_th<>+0(SB), Z20, Z21
+	VADDPS      Z21, Z19, Z19
+	VMULPS      Z19, Z13, Z21
+	VFMSUB213PS Z21, Z13, Z19
+	VFMADD213PS Z21, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z2, Z8
-	VSUBPS.BCST consts<>+1536(SB), Z8, Z9
-	VSUBPS      Z9, Z5, Z5
-	VFMADD231PS Z6, Z20, Z5
-	VPERMPS     pow_tl<>+0(SB), Z4, Z4
-	VFMADD231PS Z4, Z19, Z3
-	VFMADD231PS Z6, Z21, Z3
-	VFMADD231PS Z7, Z20, Z3
-	VADDPS      Z3, Z5, Z3
+	VADDPS      Z3, Z18, Z24
+	VSUBPS      Z3, Z24, Z25
+	VSUBPS      Z25, Z21, Z21
+	VFMADD231PS Z22, Z14, Z21
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z19
+	VFMADD231PS Z22, Z15, Z19
+	VFMADD231PS Z23, Z14, Z19
+	VADDPS      Z19, Z21, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z4
-	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
-	VMULPS           Z3, Z3, Z5
-	VMULPS           Z4, Z5, Z4
-	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VPERMPS          pow_full_hi<>+0(SB), Z8, Z3
-	VPERMPS          pow_full_lo<>+0(SB), Z8, Z5
-	VFMADD231PS      Z4, Z3, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS.BCST consts<>+160(SB), Z19, Z20
+	VPERMPS          pow_full_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_full_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z8, Z4
-	VPSRAD       $0x03, Z4, Z4
-	VADDPS       Z5, Z3, Z6
-	VPSLLD       $0x17, Z4, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD       Z3, Z24, Z20
+	VPSRAD       $0x03, Z20, Z20
+	VADDPS       Z21, Z19, Z22
+	VPSLLD       $0x17, Z20, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z4, Z4
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z4, Z8, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VADDPS       Z3, Z4, Z8
-	VSUBPS       Z4, Z8, Z9
-	VSUBPS       Z9, Z3, Z3
-	VADDPS       Z5, Z3, Z3
-	VADDPS       Z3, Z8, Z3
-	VCMPPS       $0x11, Z4, Z6, K2
-	VPSUBD       Z4, Z3, Z3
-	VBLENDMPS    Z3, Z7, K2, Z3
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z20, Z20
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z20, Z24, Z20
+	VPSLLD       $0x17, Z20, Z20
+	VADDPS       Z19, Z20, Z24
+	VSUBPS       Z20, Z24, Z25
+	VSUBPS       Z25, Z19, Z19
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z19, Z24, Z19
+	VCMPPS       $0x11, Z20, Z22, K2
+	VPSUBD       Z20, Z19, Z19
+	VBLENDMPS    Z19, Z23, K2, Z19
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z4
-	VCMPPS         $0x11, Z2, Z4, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z2, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z3, K2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z1, K2
-	VPMOVD2M       Z19, K3
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z3
-	VBLENDMPS      Z3, Z2, K2, Z2
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z1, K2
-	VPMOVD2M       Z19, K3
-	VPXORD         Z3, Z3, Z3
-	VBROADCASTSS   consts<>+928(SB), Z4
-	VBLENDMPS      Z3, Z4, K3, Z3
-	VBLENDMPS      Z3, Z2, K2, Z2
+	VBROADCASTSS   consts<>+1824(SB), Z20
+	VCMPPS         $0x11, Z18, Z20, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K2
+	VPXORD         Z18, Z18, Z18
+	VBLENDMPS      Z18, Z19, K2, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z17, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K3, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z17, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z19, Z19, Z19
+	VBROADCASTSS   consts<>+928(SB), Z20
+	VBLENDMPS      Z19, Z20, K3, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(BX), Z3
-	VPANDD         Z3, Z0, Z3
-	VPORD          Z3, Z2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z3, Z1, K2
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VPCMPD         $0x06, Z1, Z3, K3
+	VBROADCASTSS   12(BX), Z19
+	VPANDD         Z19, Z16, Z19
+	VPORD          Z19, Z18, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x06, Z19, Z17, K2
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VPCMPD         $0x06, Z17, Z19, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(BX), Z3
-	VPANDD         Z3, Z0, Z0
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z0, Z3, K3
+	VBROADCASTSS   16(BX), Z19
+	VPANDD         Z19, Z16, Z16
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x06, Z16, Z19, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z1, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z17, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
-	VMOVUPS        Z0, K1, (CX)
-	VBROADCASTSS   consts<>+1664(SB), Z0
-	VBROADCASTSS   consts<>+1696(SB), Z1
-	VBROADCASTSS   consts<>+384(SB), Z2
-	VBROADCASTSS   consts<>+1536(SB), Z3
-	VBROADCASTSS   consts<>+1248(SB), Z4
-	VBROADCASTSS   consts<>+1280(SB), Z5
-	VBROADCASTSS   consts<>+1312(SB), Z6
-	VMOVUPS        pow_r<>+0(SB), Z7
-	VBROADCASTSS   consts<>+672(SB), Z8
-	VBROADCASTSS   consts<>+1344(SB), Z9
-	VBROADCASTSS   consts<>+1376(SB), Z10
-	VBROADCASTSS   consts<>+1408(SB), Z11
-	VBROADCASTSS   consts<>+1440(SB), Z12
-	VBROADCASTSS   consts<>+1472(SB), Z13
-	VBROADCASTSS   consts<>+1504(SB), Z14
-	VMOVUPS        pow_th<>+0(SB), Z15
-	VMOVUPS        pow_tl<>+0(SB), Z16
-	VBROADCASTSS   consts<>+1568(SB), Z17
-	VBROADCASTSS   consts<>+1600(SB), Z18
+	VBLENDMPS.BCST consts<>+608(SB), Z18, K2, Z16
+	VMOVUPS        Z16, K1, (CX)
 	JMP            nextvector
 
 // func powAVX2(dst *float32, x *float32, n int, p *powParams)
@@ -4229,9 +3967,9 @@ partdone2:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
 	VBROADCASTSS consts<>+32(SB), Z4
 	VBROADCASTSS consts<>+64(SB), Z5
 	VBROADCASTSS consts<>+96(SB), Z6
@@ -4244,6 +3982,8 @@ TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+352(SB), Z13
 	VMOVUPS      exp_one<>+0(SB), Z14
 	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         logits+8(FP), DX
@@ -4256,142 +3996,142 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(SI), Z16
+	VBROADCASTSS 20(SI), Z18
 
 	// any |x| > limit, or NaN?
-	VPANDD   (DX), Z4, Z17
-	VPANDD   64(DX), Z4, Z18
-	VPMAXSD  Z18, Z17, Z17
-	VPCMPD   $0x06, Z16, Z17, K1
+	VPANDD   (DX), Z4, Z19
+	VPANDD   64(DX), Z4, Z20
+	VPMAXSD  Z20, Z19, Z19
+	VPCMPD   $0x06, Z18, Z19, K1
 	KORTESTW K1, K1
 	JNE      slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (BX), Z16
-	VFNMADD231PS Z16, Z16, Z16
-	VMOVUPS      64(BX), Z17
-	VFNMADD231PS Z17, Z17, Z17
-	VPORD        Z17, Z16, Z16
-	VPTESTMD     Z16, Z16, K1
+	VMOVUPS      (BX), Z18
+	VFNMADD231PS Z18, Z18, Z18
+	VMOVUPS      64(BX), Z19
+	VFNMADD231PS Z19, Z19, Z19
+	VPORD        Z19, Z18, Z18
+	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (DX), Z3, Z16
-	VPORD  64(DX), Z3, Z17
-	VSUBPS Z5, Z16, Z16
-	VSUBPS Z5, Z17, Z19
+	VPORD  (DX), Z1, Z18
+	VPORD  64(DX), Z1, Z19
+	VSUBPS Z5, Z18, Z18
+	VSUBPS Z5, Z19, Z21
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z17
-	VFMADD231PS Z6, Z16, Z17
-	VMOVAPS     Z1, Z20
-	VFMADD231PS Z6, Z19, Z20
-	VSUBPS      Z1, Z17, Z18
-	VSUBPS      Z1, Z20, Z21
+	VMOVAPS     Z2, Z19
+	VFMADD231PS Z6, Z18, Z19
+	VMOVAPS     Z2, Z22
+	VFMADD231PS Z6, Z21, Z22
+	VSUBPS      Z2, Z19, Z20
+	VSUBPS      Z2, Z22, Z23
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z18, Z16
-	VFNMADD231PS Z7, Z21, Z19
-	VFNMADD231PS Z8, Z18, Z16
-	VFNMADD231PS Z8, Z21, Z19
+	VFNMADD231PS Z7, Z20, Z18
+	VFNMADD231PS Z7, Z23, Z21
+	VFNMADD231PS Z8, Z20, Z18
+	VFNMADD231PS Z8, Z23, Z21
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z18
-	VFMADD231PS Z9, Z16, Z18
-	VMOVAPS     Z10, Z21
-	VFMADD231PS Z9, Z19, Z21
-	VFMADD213PS Z11, Z16, Z18
-	VFMADD213PS Z11, Z19, Z21
-	VFMADD213PS Z12, Z16, Z18
-	VFMADD213PS Z12, Z19, Z21
-	VFMADD213PS Z13, Z18, Z16
-	VFMADD213PS Z13, Z21, Z19
+	VMOVAPS     Z10, Z20
+	VFMADD231PS Z9, Z18, Z20
+	VMOVAPS     Z10, Z23
+	VFMADD231PS Z9, Z21, Z23
+	VFMADD213PS Z11, Z18, Z20
+	VFMADD213PS Z11, Z21, Z23
+	VFMADD213PS Z12, Z18, Z20
+	VFMADD213PS Z12, Z21, Z23
+	VFMADD213PS Z13, Z20, Z18
+	VFMADD213PS Z13, Z23, Z21
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z14, Z17, Z18
-	VPERMPS     Z14, Z20, Z21
-	VPSLLD      $0x15, Z17, Z17
-	VPSLLD      $0x15, Z20, Z20
-	VPADDD      Z17, Z18, Z17
-	VPADDD      Z20, Z21, Z18
-	VFMADD231PS Z16, Z17, Z17
-	VFMADD231PS Z19, Z18, Z18
-	VADDPS      Z0, Z17, Z16
-	VADDPS      Z0, Z18, Z19
-	VDIVPS      Z16, Z0, Z16
-	VDIVPS      Z19, Z0, Z21
-	VMULPS      Z16, Z17, Z19
-	VMULPS      Z21, Z18, Z22
+	VPERMPS     Z14, Z19, Z20
+	VPERMPS     Z14, Z22, Z23
+	VPSLLD      $0x15, Z19, Z19
+	VPSLLD      $0x15, Z22, Z22
+	VPADDD      Z19, Z20, Z19
+	VPADDD      Z22, Z23, Z20
+	VFMADD231PS Z18, Z19, Z19
+	VFMADD231PS Z21, Z20, Z20
+	VADDPS      Z0, Z19, Z18
+	VADDPS      Z0, Z20, Z21
+	VDIVPS      Z18, Z0, Z18
+	VDIVPS      Z21, Z0, Z23
+	VMULPS      Z18, Z19, Z21
+	VMULPS      Z23, Z20, Z24
+	VMOVUPS     (BX), Z22
+	VMOVUPS     64(BX), Z25
+	VPSLLD      $0x02, Z22, Z22
+	VPSLLD      $0x02, Z25, Z26
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Z20
-	VMOVUPS   64(BX), Z23
-	VPSLLD    $0x02, Z20, Z20
-	VPSLLD    $0x02, Z23, Z24
-	VPANDD    Z3, Z20, Z23
-	VPANDD    Z3, Z24, Z25
-	VPXORD    (DX), Z23, Z23
-	VPXORD    64(DX), Z25, Z25
-	VPMOVD2M  Z23, K1
-	VPMOVD2M  Z25, K2
-	VBLENDMPS Z19, Z16, K1, Z16
-	VBLENDMPS Z22, Z21, K2, Z29
+	VMOVUPS   (DX), Z25
+	VMOVUPS   64(DX), Z25
+	VPANDD    Z1, Z22, Z25
+	VPANDD    Z1, Z26, Z27
+	VPXORD    (DX), Z25, Z25
+	VPXORD    64(DX), Z27, Z27
+	VPMOVD2M  Z25, K1
+	VPMOVD2M  Z27, K2
+	VBLENDMPS Z21, Z18, K1, Z18
+	VBLENDMPS Z24, Z23, K2, Z24
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z17, Z17, Z19
-	VMULPS           Z18, Z18, Z26
-	VMOVAPS          Z19, Z21
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z21
-	VMOVAPS          Z26, Z27
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z27
-	VBROADCASTSS     consts<>+1952(SB), Z22
-	VBROADCASTSS     consts<>+1952(SB), Z28
-	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z22
-	VFMADD213PS.BCST consts<>+1984(SB), Z26, Z28
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z21
+	VFMADD231PS      Z15, Z19, Z21
+	VMOVAPS          Z16, Z23
+	VFMADD231PS      Z15, Z20, Z23
+	VFMADD213PS      Z17, Z19, Z21
+	VFMADD213PS      Z17, Z20, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z23
 	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2016(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z22
-	VFMADD213PS.BCST consts<>+2048(SB), Z26, Z28
+	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z23
 	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+2080(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z22
-	VFMADD213PS.BCST consts<>+2112(SB), Z26, Z28
-	VFMADD231PS      Z22, Z17, Z21
-	VFMADD231PS      Z28, Z18, Z27
-	VFMADD231PS      Z21, Z19, Z17
-	VFMADD231PS      Z27, Z26, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z23
+	VMULPS           Z21, Z19, Z21
+	VMULPS           Z23, Z20, Z23
+	VFMADD231PS      Z21, Z19, Z19
+	VFMADD231PS      Z23, Z20, Z20
 
 	// ce = log1p(e) + max(v, 0)
-	VPXORD       Z19, Z19, Z19
 	VPXORD       Z21, Z21, Z21
-	VMAXPS       Z19, Z23, Z19
+	VPXORD       Z23, Z23, Z23
 	VMAXPS       Z21, Z25, Z21
-	VADDPS       Z19, Z17, Z17
-	VADDPS       Z21, Z18, Z21
-	VBROADCASTSS 12(SI), Z18
-	VBROADCASTSS 12(SI), Z22
-	VBROADCASTSS 16(SI), Z19
-	VBROADCASTSS 16(SI), Z23
-	VPMOVD2M     Z20, K1
-	VPMOVD2M     Z24, K2
-	VBLENDMPS    Z18, Z19, K1, Z18
-	VBLENDMPS    Z22, Z23, K2, Z19
-	VMULPS       Z17, Z18, Z17
-	VMULPS       Z21, Z19, Z18
+	VMAXPS       Z23, Z27, Z23
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z23, Z20, Z23
+	VBROADCASTSS 16(SI), Z20
+	VBROADCASTSS 16(SI), Z25
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 12(SI), Z27
+	VPMOVD2M     Z22, K1
+	VPMOVD2M     Z26, K2
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VBLENDMPS    Z27, Z25, K2, Z21
+	VMULPS       Z19, Z20, Z19
+	VMULPS       Z23, Z21, Z20
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_37
-	VMULPS Z16, Z16, Z16
-	VMULPS Z29, Z29, Z29
+	VMULPS Z18, Z18, Z18
+	VMULPS Z24, Z24, Z24
 	JMP    focusdone37
 
 focusnot0_37:
 	CMPQ    DI, $+2
 	JGE     focusnot1_37
-	VMOVAPS Z0, Z16
-	VMOVAPS Z0, Z29
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z24
 	JMP     focusdone37
 
 focusnot1_37:
@@ -4402,288 +4142,272 @@ focusnot1_37:
 focusnot2_37:
 	CMPQ    DI, $+4
 	JGE     focusnot3_37
-	VSQRTPS Z16, Z16
-	VSQRTPS Z29, Z29
+	VSQRTPS Z18, Z18
+	VSQRTPS Z24, Z24
 	JMP     focusdone37
 
 focusnot3_37:
 	CMPQ         DI, $+5
 	JGE          focusnot4_37
-	VSQRTPS      Z16, Z19
-	VMOVAPS      Z16, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z2, Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z16, Z20
-	VMOVAPS      Z20, Z16
-	VSQRTPS      Z29, Z19
-	VMOVAPS      Z29, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z2, Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z29, Z20
-	VMOVAPS      Z20, Z29
+	VSQRTPS      Z18, Z21
+	VMOVAPS      Z18, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z3, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z18, Z22
+	VMOVAPS      Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMOVAPS      Z24, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z3, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z24, Z22
+	VMOVAPS      Z22, Z24
 	JMP          focusdone37
 
 focusnot4_37:
 	CMPQ         DI, $+6
 	JGE          focusnot5_37
-	VSQRTPS      Z16, Z19
-	VMULPS       Z16, Z16, Z20
-	VMOVAPS      Z20, Z21
-	VFMSUB231PS  Z16, Z16, Z21
-	VMOVAPS      Z16, Z22
-	VFNMADD231PS Z19, Z19, Z22
-	VMULPS       Z22, Z16, Z16
-	VFMADD231PS  Z2, Z16, Z21
-	VMULPS       Z19, Z21, Z16
-	VFMADD231PS  Z19, Z20, Z16
-	VSQRTPS      Z29, Z19
-	VMULPS       Z29, Z29, Z20
-	VMOVAPS      Z20, Z21
-	VFMSUB231PS  Z29, Z29, Z21
-	VMOVAPS      Z29, Z22
-	VFNMADD231PS Z19, Z19, Z22
-	VMULPS       Z22, Z29, Z22
-	VFMADD231PS  Z2, Z22, Z21
-	VMULPS       Z19, Z21, Z29
-	VFMADD231PS  Z19, Z20, Z29
+	VSQRTPS      Z18, Z21
+	VMULPS       Z18, Z18, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z18, Z18, Z23
+	VMOVAPS      Z18, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z18, Z18
+	VFMADD231PS  Z3, Z18, Z23
+	VMULPS       Z21, Z23, Z18
+	VFMADD231PS  Z21, Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMULPS       Z24, Z24, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z24, Z24, Z23
+	VMOVAPS      Z24, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z24, Z24
+	VFMADD231PS  Z3, Z24, Z23
+	VMULPS       Z21, Z23, Z24
+	VFMADD231PS  Z21, Z22, Z24
 	JMP          focusdone37
 
 focusnot5_37:
 	CMPQ        DI, $+7
 	JGE         focusnot6_37
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z19, Z20
-	VMOVAPS     Z20, Z16
-	VMULPS      Z29, Z29, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z29, Z29, Z20
-	VMULPS      Z29, Z20, Z20
-	VFMADD231PS Z29, Z19, Z20
-	VMOVAPS     Z20, Z29
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z18, Z22, Z22
+	VFMADD231PS Z18, Z21, Z22
+	VMOVAPS     Z22, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z24, Z22, Z22
+	VFMADD231PS Z24, Z21, Z22
+	VMOVAPS     Z22, Z24
 	JMP         focusdone37
 
 focusnot6_37:
 	CMPQ        DI, $+8
 	JGE         focusnot7_37
-	VMULPS      Z16, Z16, Z19
-	VFMSUB213PS Z19, Z16, Z16
-	VADDPS      Z19, Z19, Z20
-	VMULPS      Z16, Z20, Z16
-	VFMADD231PS Z19, Z19, Z16
-	VMULPS      Z29, Z29, Z19
-	VFMSUB213PS Z19, Z29, Z29
-	VADDPS      Z19, Z19, Z20
-	VMULPS      Z29, Z20, Z29
-	VFMADD231PS Z19, Z19, Z29
+	VMULPS      Z18, Z18, Z21
+	VFMSUB213PS Z21, Z18, Z18
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z18, Z22, Z18
+	VFMADD231PS Z21, Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VFMSUB213PS Z21, Z24, Z24
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z24, Z22, Z24
+	VFMADD231PS Z21, Z21, Z24
 	JMP         focusdone37
 
 focusnot7_37:
 	CMPQ        DI, $+9
 	JGE         focusnot8_37
-	VMULPS      Z16, Z16, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z16, Z16, Z20
-	VMULPS      Z19, Z19, Z21
-	VADDPS      Z19, Z19, Z22
-	VFMSUB213PS Z21, Z19, Z19
-	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z21, Z19
-	VMOVAPS     Z19, Z16
-	VMULPS      Z29, Z29, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z29, Z29, Z20
-	VMULPS      Z19, Z19, Z21
-	VADDPS      Z19, Z19, Z22
-	VFMSUB213PS Z21, Z19, Z19
-	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z29, Z19, Z19
-	VFMADD231PS Z29, Z21, Z19
-	VMOVAPS     Z19, Z29
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z23, Z21
+	VMOVAPS     Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z24, Z21, Z21
+	VFMADD231PS Z24, Z23, Z21
+	VMOVAPS     Z21, Z24
 	JMP         focusdone37
 
 focusnot8_37:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z21
+	VBROADCASTSS 4(R8), Z22
+	VBROADCASTSS 8(R8), Z23
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z16, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z18
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
+	VMULPS           Z18, Z18, Z22
+	VMULPS           Z21, Z22, Z21
+	VFMADD231PS      Z7, Z18, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
+	VFMADD231PS      Z21, Z18, Z22
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z16
+	VADDPS      Z22, Z18, Z18
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z18, Z18
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z21
+	VPANDND      Z25, Z21, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VBROADCASTSS consts<>+1696(SB), Z23
+	VPANDND      Z22, Z23, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z21
+	VBROADCASTSS 4(R8), Z22
+	VBROADCASTSS 8(R8), Z23
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z24, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z24
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z24, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z24, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z21, Z23
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z29
+	VADDPS      Z23, Z21, Z21
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z21, Z24
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z21
+	VPANDND      Z25, Z21, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VBROADCASTSS consts<>+1696(SB), Z23
+	VPANDND      Z22, Z23, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
 
 focusdone37:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z16, Z17, Z16
+	VMULPS Z18, Z19, Z18
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z29, Z18, Z17
-	VMOVUPS Z16, (CX)
-	VMOVUPS Z17, 64(CX)
+	VMULPS  Z24, Z20, Z19
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
 
 nextblock:
 	ADDQ $+128, CX
@@ -4701,83 +4425,82 @@ vector:
 	MOVL         $0x0000ffff, R8
 	BZHIL        AX, R8, R8
 	KMOVW        R8, K1
-	VMOVAPS      Z0, Z16
-	VMOVUPS      (DX), K1, Z16
-	VPXORD       Z17, Z17, Z17
-	VMOVUPS      (BX), K1, Z17
-	VBROADCASTSS 20(SI), Z18
+	VMOVAPS      Z0, Z18
+	VMOVUPS      (DX), K1, Z18
+	VPXORD       Z19, Z19, Z19
+	VMOVUPS      (BX), K1, Z19
+	VBROADCASTSS 20(SI), Z20
 
 	// any |x| > limit, or NaN?
-	VPANDD   Z4, Z16, Z19
-	VPCMPD   $0x06, Z18, Z19, K2
+	VPANDD   Z4, Z18, Z21
+	VPCMPD   $0x06, Z20, Z21, K2
 	KORTESTW K2, K2
 	JNE      slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Z17, Z18
-	VFNMADD231PS Z17, Z17, Z18
-	VPTESTMD     Z18, Z18, K2
+	VMOVAPS      Z19, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VPTESTMD     Z20, Z20, K2
 	KORTESTW     K2, K2
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z3, Z16, Z18
-	VSUBPS Z5, Z18, Z18
+	VPORD  Z1, Z18, Z20
+	VSUBPS Z5, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z19
-	VFMADD231PS Z6, Z18, Z19
-	VSUBPS      Z1, Z19, Z20
+	VMOVAPS     Z2, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z2, Z21, Z22
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z20, Z18
-	VFNMADD231PS Z8, Z20, Z18
+	VFNMADD231PS Z7, Z22, Z20
+	VFNMADD231PS Z8, Z22, Z20
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z20
-	VFMADD231PS Z9, Z18, Z20
-	VFMADD213PS Z11, Z18, Z20
-	VFMADD213PS Z12, Z18, Z20
-	VFMADD213PS Z13, Z20, Z18
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z9, Z20, Z22
+	VFMADD213PS Z11, Z20, Z22
+	VFMADD213PS Z12, Z20, Z22
+	VFMADD213PS Z13, Z22, Z20
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z14, Z19, Z20
-	VPSLLD      $0x15, Z19, Z19
-	VPADDD      Z19, Z20, Z19
-	VFMADD231PS Z18, Z19, Z19
-	VADDPS      Z0, Z19, Z18
-	VDIVPS      Z18, Z0, Z18
-	VMULPS      Z18, Z19, Z20
+	VPERMPS     Z14, Z21, Z22
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z21, Z22, Z21
+	VFMADD231PS Z20, Z21, Z21
+	VADDPS      Z0, Z21, Z20
+	VDIVPS      Z20, Z0, Z20
+	VMULPS      Z20, Z21, Z22
+	VPSLLD      $0x02, Z19, Z19
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z17, Z17
-	VPANDD    Z3, Z17, Z21
-	VPXORD    Z16, Z21, Z16
-	VPMOVD2M  Z16, K2
-	VBLENDMPS Z20, Z18, K2, Z22
+	VPANDD    Z1, Z19, Z23
+	VPXORD    Z18, Z23, Z18
+	VPMOVD2M  Z18, K2
+	VBLENDMPS Z22, Z20, K2, Z22
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z19, Z19, Z18
-	VMOVAPS          Z18, Z20
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z20
-	VBROADCASTSS     consts<>+1952(SB), Z21
-	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z21
-	VFMADD213PS.BCST consts<>+2016(SB), Z18, Z20
-	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z21
-	VFMADD213PS.BCST consts<>+2080(SB), Z18, Z20
-	VFMADD213PS.BCST consts<>+2112(SB), Z18, Z21
-	VFMADD231PS      Z21, Z19, Z20
-	VFMADD231PS      Z20, Z18, Z19
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z20
+	VFMADD231PS      Z15, Z21, Z20
+	VFMADD213PS      Z17, Z21, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z20
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z20, Z21, Z21
 
 	// ce = log1p(e) + max(v, 0)
-	VPXORD       Z18, Z18, Z18
-	VMAXPS       Z18, Z16, Z16
-	VADDPS       Z16, Z19, Z16
-	VBROADCASTSS 12(SI), Z18
-	VBROADCASTSS 16(SI), Z19
-	VPMOVD2M     Z17, K2
-	VBLENDMPS    Z18, Z19, K2, Z17
-	VMULPS       Z16, Z17, Z16
+	VPXORD       Z20, Z20, Z20
+	VMAXPS       Z20, Z18, Z18
+	VADDPS       Z18, Z21, Z18
+	VBROADCASTSS 16(SI), Z20
+	VBROADCASTSS 12(SI), Z21
+	VPMOVD2M     Z19, K2
+	VBLENDMPS    Z21, Z20, K2, Z19
+	VMULPS       Z18, Z19, Z18
 
 	// q^gamma
 	CMPQ   DI, $+1
@@ -4805,164 +4528,148 @@ focusnot2_38:
 focusnot3_38:
 	CMPQ         DI, $+5
 	JGE          focusnot4_38
-	VSQRTPS      Z22, Z17
-	VMOVAPS      Z22, Z18
-	VFNMADD231PS Z17, Z17, Z18
-	VMULPS       Z2, Z17, Z19
-	VMULPS       Z19, Z18, Z18
-	VFMADD231PS  Z17, Z22, Z18
-	VMOVAPS      Z18, Z22
+	VSQRTPS      Z22, Z19
+	VMOVAPS      Z22, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS       Z3, Z19, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z19, Z22, Z20
+	VMOVAPS      Z20, Z22
 	JMP          focusdone38
 
 focusnot4_38:
 	CMPQ         DI, $+6
 	JGE          focusnot5_38
-	VSQRTPS      Z22, Z17
-	VMULPS       Z22, Z22, Z18
-	VMOVAPS      Z18, Z19
-	VFMSUB231PS  Z22, Z22, Z19
-	VMOVAPS      Z22, Z20
-	VFNMADD231PS Z17, Z17, Z20
-	VMULPS       Z20, Z22, Z20
-	VFMADD231PS  Z2, Z20, Z19
-	VMULPS       Z17, Z19, Z22
-	VFMADD231PS  Z17, Z18, Z22
+	VSQRTPS      Z22, Z19
+	VMULPS       Z22, Z22, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z22, Z22, Z21
+	VMOVAPS      Z22, Z23
+	VFNMADD231PS Z19, Z19, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z3, Z22, Z21
+	VMULPS       Z19, Z21, Z22
+	VFMADD231PS  Z19, Z20, Z22
 	JMP          focusdone38
 
 focusnot5_38:
 	CMPQ        DI, $+7
 	JGE         focusnot6_38
-	VMULPS      Z22, Z22, Z17
-	VMOVAPS     Z17, Z18
-	VFMSUB231PS Z22, Z22, Z18
-	VMULPS      Z22, Z18, Z18
-	VFMADD231PS Z22, Z17, Z18
-	VMOVAPS     Z18, Z22
+	VMULPS      Z22, Z22, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z19, Z20
+	VMOVAPS     Z20, Z22
 	JMP         focusdone38
 
 focusnot6_38:
 	CMPQ        DI, $+8
 	JGE         focusnot7_38
-	VMULPS      Z22, Z22, Z17
-	VFMSUB213PS Z17, Z22, Z22
-	VADDPS      Z17, Z17, Z18
-	VMULPS      Z22, Z18, Z22
-	VFMADD231PS Z17, Z17, Z22
+	VMULPS      Z22, Z22, Z19
+	VFMSUB213PS Z19, Z22, Z22
+	VADDPS      Z19, Z19, Z20
+	VMULPS      Z22, Z20, Z22
+	VFMADD231PS Z19, Z19, Z22
 	JMP         focusdone38
 
 focusnot7_38:
 	CMPQ        DI, $+9
 	JGE         focusnot8_38
-	VMULPS      Z22, Z22, Z17
-	VMOVAPS     Z17, Z18
-	VFMSUB231PS Z22, Z22, Z18
-	VMULPS      Z17, Z17, Z19
-	VADDPS      Z17, Z17, Z20
-	VFMSUB213PS Z19, Z17, Z17
-	VFMADD231PS Z18, Z20, Z17
-	VMULPS      Z22, Z17, Z17
-	VFMADD231PS Z22, Z19, Z17
-	VMOVAPS     Z17, Z22
+	VMULPS      Z22, Z22, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z19, Z19, Z21
+	VADDPS      Z19, Z19, Z23
+	VFMSUB213PS Z21, Z19, Z19
+	VFMADD231PS Z20, Z23, Z19
+	VMULPS      Z22, Z19, Z19
+	VFMADD231PS Z22, Z21, Z19
+	VMOVAPS     Z19, Z22
 	JMP         focusdone38
 
 focusnot8_38:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z19
+	VBROADCASTSS 4(R8), Z20
+	VBROADCASTSS 8(R8), Z21
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z22
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z22, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z22, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z19, Z28
+	VFMSUB213PS Z28, Z19, Z27
+	VFMADD213PS Z28, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z20, Z28
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z19, Z27
+	VFMADD231PS Z25, Z21, Z27
+	VFMADD231PS Z26, Z20, Z27
+	VADDPS      Z27, Z28, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z7, Z19, Z20
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z22
+	VADDPS      Z21, Z19, Z19
+	VPSLLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+640(SB), Z20, Z20
+	VPADDD      Z20, Z19, Z22
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K2
+	VBROADCASTSS consts<>+1664(SB), Z19
+	VPANDND      Z23, Z19, Z19
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z20
+	VBROADCASTSS consts<>+1696(SB), Z21
+	VPANDND      Z20, Z21, Z20
+	VPORD        Z20, Z19, Z19
+	VPTESTMD     Z19, Z19, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
 
 focusdone38:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z22, Z16, Z16
-	VMOVUPS Z16, K1, (CX)
+	VMULPS  Z22, Z18, Z18
+	VMOVUPS Z18, K1, (CX)
 
 nextvector:
 	ADDQ $+64, CX
@@ -4977,131 +4684,129 @@ done:
 	RET
 
 otherblock:
-	VMOVUPS (DX), Z16
-	VMOVUPS 64(DX), Z19
-	VMOVUPS (BX), Z17
-	VMOVUPS 64(BX), Z20
+	VMOVUPS (DX), Z18
+	VMOVUPS 64(DX), Z21
+	VMOVUPS (BX), Z19
+	VMOVUPS 64(BX), Z22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z3, Z16, Z18
-	VPORD  Z3, Z19, Z21
-	VSUBPS Z5, Z18, Z18
-	VSUBPS Z5, Z21, Z23
+	VPORD  Z1, Z18, Z20
+	VPORD  Z1, Z21, Z23
+	VSUBPS Z5, Z20, Z20
+	VSUBPS Z5, Z23, Z25
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z21
-	VFMADD231PS Z6, Z18, Z21
-	VMOVAPS     Z1, Z24
-	VFMADD231PS Z6, Z23, Z24
-	VSUBPS      Z1, Z21, Z22
-	VSUBPS      Z1, Z24, Z25
+	VMOVAPS     Z2, Z23
+	VFMADD231PS Z6, Z20, Z23
+	VMOVAPS     Z2, Z26
+	VFMADD231PS Z6, Z25, Z26
+	VSUBPS      Z2, Z23, Z24
+	VSUBPS      Z2, Z26, Z27
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z22, Z18
-	VFNMADD231PS Z7, Z25, Z23
-	VFNMADD231PS Z8, Z22, Z18
-	VFNMADD231PS Z8, Z25, Z23
+	VFNMADD231PS Z7, Z24, Z20
+	VFNMADD231PS Z7, Z27, Z25
+	VFNMADD231PS Z8, Z24, Z20
+	VFNMADD231PS Z8, Z27, Z25
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z22
-	VFMADD231PS Z9, Z18, Z22
-	VMOVAPS     Z10, Z25
-	VFMADD231PS Z9, Z23, Z25
-	VFMADD213PS Z11, Z18, Z22
-	VFMADD213PS Z11, Z23, Z25
-	VFMADD213PS Z12, Z18, Z22
-	VFMADD213PS Z12, Z23, Z25
-	VFMADD213PS Z13, Z22, Z18
-	VFMADD213PS Z13, Z25, Z23
+	VMOVAPS     Z10, Z24
+	VFMADD231PS Z9, Z20, Z24
+	VMOVAPS     Z10, Z27
+	VFMADD231PS Z9, Z25, Z27
+	VFMADD213PS Z11, Z20, Z24
+	VFMADD213PS Z11, Z25, Z27
+	VFMADD213PS Z12, Z20, Z24
+	VFMADD213PS Z12, Z25, Z27
+	VFMADD213PS Z13, Z24, Z20
+	VFMADD213PS Z13, Z27, Z25
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z14, Z21, Z22
-	VPERMPS     Z14, Z24, Z25
-	VPSLLD      $0x15, Z21, Z21
-	VPSLLD      $0x15, Z24, Z24
-	VPADDD      Z21, Z22, Z21
-	VPADDD      Z24, Z25, Z22
-	VFMADD231PS Z18, Z21, Z21
-	VFMADD231PS Z23, Z22, Z22
-	VADDPS      Z0, Z21, Z18
-	VADDPS      Z0, Z22, Z23
-	VDIVPS      Z18, Z0, Z18
-	VDIVPS      Z23, Z0, Z27
-	VMULPS      Z18, Z21, Z23
-	VMULPS      Z27, Z22, Z28
+	VPERMPS     Z14, Z23, Z24
+	VPERMPS     Z14, Z26, Z27
+	VPSLLD      $0x15, Z23, Z23
+	VPSLLD      $0x15, Z26, Z26
+	VPADDD      Z23, Z24, Z23
+	VPADDD      Z26, Z27, Z24
+	VFMADD231PS Z20, Z23, Z23
+	VFMADD231PS Z25, Z24, Z24
+	VADDPS      Z0, Z23, Z20
+	VADDPS      Z0, Z24, Z25
+	VDIVPS      Z20, Z0, Z20
+	VDIVPS      Z25, Z0, Z27
+	VMULPS      Z20, Z23, Z25
+	VMULPS      Z27, Z24, Z28
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z21, Z21, Z24
-	VMULPS           Z22, Z22, Z29
-	VMOVAPS          Z24, Z25
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z25
-	VMOVAPS          Z29, Z30
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z30
-	VBROADCASTSS     consts<>+1952(SB), Z26
-	VBROADCASTSS     consts<>+1952(SB), Z31
-	VFMADD213PS.BCST consts<>+1984(SB), Z24, Z26
-	VFMADD213PS.BCST consts<>+1984(SB), Z29, Z31
-	VFMADD213PS.BCST consts<>+2016(SB), Z24, Z25
-	VFMADD213PS.BCST consts<>+2016(SB), Z29, Z30
-	VFMADD213PS.BCST consts<>+2048(SB), Z24, Z26
-	VFMADD213PS.BCST consts<>+2048(SB), Z29, Z31
-	VFMADD213PS.BCST consts<>+2080(SB), Z24, Z25
-	VFMADD213PS.BCST consts<>+2080(SB), Z29, Z30
-	VFMADD213PS.BCST consts<>+2112(SB), Z24, Z26
-	VFMADD213PS.BCST consts<>+2112(SB), Z29, Z31
-	VFMADD231PS      Z26, Z21, Z25
-	VFMADD231PS      Z31, Z22, Z30
-	VFMADD231PS      Z25, Z24, Z21
-	VFMADD231PS      Z30, Z29, Z22
-	VPMOVD2M         Z16, K1
-	VPMOVD2M         Z19, K2
-	VBLENDMPS        Z23, Z18, K1, Z24
-	VBLENDMPS        Z28, Z27, K2, Z25
-	VPMOVD2M         Z16, K1
-	VPMOVD2M         Z19, K2
-	VBLENDMPS        Z18, Z23, K1, Z18
-	VBLENDMPS        Z27, Z28, K2, Z27
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z26
+	VFMADD231PS      Z15, Z23, Z26
+	VMOVAPS          Z16, Z29
+	VFMADD231PS      Z15, Z24, Z29
+	VFMADD213PS      Z17, Z23, Z26
+	VFMADD213PS      Z17, Z24, Z29
+	VFMADD213PS.BCST consts<>+1984(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+1984(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2016(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2016(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2048(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2048(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2080(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2080(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2112(SB), Z23, Z26
+	VFMADD213PS.BCST consts<>+2112(SB), Z24, Z29
+	VMULPS           Z26, Z23, Z26
+	VMULPS           Z29, Z24, Z29
+	VFMADD231PS      Z26, Z23, Z23
+	VFMADD231PS      Z29, Z24, Z24
+	VPMOVD2M         Z18, K1
+	VPMOVD2M         Z21, K2
+	VBLENDMPS        Z25, Z20, K1, Z26
+	VBLENDMPS        Z28, Z27, K2, Z29
+	VPMOVD2M         Z18, K1
+	VPMOVD2M         Z21, K2
+	VBLENDMPS        Z20, Z25, K1, Z20
+	VBLENDMPS        Z27, Z28, K2, Z28
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z17, Z0, Z23
-	VSUBPS      Z20, Z0, Z28
-	VPMOVD2M    Z16, K1
-	VPMOVD2M    Z19, K2
-	VBLENDMPS   Z17, Z23, K1, Z26
-	VBLENDMPS   Z20, Z28, K2, Z29
-	VPANDD      Z4, Z16, Z16
-	VPANDD      Z4, Z19, Z19
-	VFMADD231PS Z16, Z26, Z21
-	VFMADD231PS Z19, Z29, Z22
+	VSUBPS      Z19, Z0, Z25
+	VSUBPS      Z22, Z0, Z30
+	VPMOVD2M    Z18, K1
+	VPMOVD2M    Z21, K2
+	VBLENDMPS   Z19, Z25, K1, Z27
+	VBLENDMPS   Z22, Z30, K2, Z31
+	VPANDD      Z4, Z18, Z18
+	VPANDD      Z4, Z21, Z21
+	VFMADD231PS Z18, Z27, Z23
+	VFMADD231PS Z21, Z31, Z24
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z17, Z18, Z16
-	VMULPS       Z20, Z27, Z18
-	VFMADD231PS  Z23, Z24, Z16
-	VFMADD231PS  Z28, Z25, Z18
-	VBROADCASTSS 12(SI), Z19
-	VBROADCASTSS 12(SI), Z25
-	VBROADCASTSS 16(SI), Z24
+	VMULPS       Z19, Z20, Z18
+	VMULPS       Z22, Z28, Z20
+	VFMADD231PS  Z25, Z26, Z18
+	VFMADD231PS  Z30, Z29, Z20
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 12(SI), Z27
 	VBROADCASTSS 16(SI), Z26
-	VMULPS       Z23, Z24, Z23
-	VMULPS       Z28, Z26, Z24
-	VFMADD231PS  Z17, Z19, Z23
-	VFMADD231PS  Z20, Z25, Z24
-	VMULPS       Z21, Z23, Z17
-	VMULPS       Z22, Z24, Z19
+	VBROADCASTSS 16(SI), Z28
+	VMULPS       Z25, Z26, Z25
+	VMULPS       Z30, Z28, Z26
+	VFMADD231PS  Z19, Z21, Z25
+	VFMADD231PS  Z22, Z27, Z26
+	VMULPS       Z23, Z25, Z19
+	VMULPS       Z24, Z26, Z21
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_39
-	VMULPS Z16, Z16, Z16
 	VMULPS Z18, Z18, Z18
+	VMULPS Z20, Z20, Z20
 	JMP    focusdone39
 
 focusnot0_39:
 	CMPQ    DI, $+2
 	JGE     focusnot1_39
-	VMOVAPS Z0, Z16
 	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
 	JMP     focusdone39
 
 focusnot1_39:
@@ -5112,363 +4817,346 @@ focusnot1_39:
 focusnot2_39:
 	CMPQ    DI, $+4
 	JGE     focusnot3_39
-	VSQRTPS Z16, Z16
 	VSQRTPS Z18, Z18
+	VSQRTPS Z20, Z20
 	JMP     focusdone39
 
 focusnot3_39:
 	CMPQ         DI, $+5
 	JGE          focusnot4_39
-	VSQRTPS      Z16, Z20
-	VMOVAPS      Z16, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z2, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z16, Z21
-	VMOVAPS      Z21, Z16
-	VSQRTPS      Z18, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z2, Z20, Z22
-	VMULPS       Z22, Z21, Z21
-	VFMADD231PS  Z20, Z18, Z21
-	VMOVAPS      Z21, Z18
+	VSQRTPS      Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z22, Z22, Z23
+	VMULPS       Z3, Z22, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z22, Z18, Z23
+	VMOVAPS      Z23, Z18
+	VSQRTPS      Z20, Z22
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z22, Z22, Z23
+	VMULPS       Z3, Z22, Z24
+	VMULPS       Z24, Z23, Z23
+	VFMADD231PS  Z22, Z20, Z23
+	VMOVAPS      Z23, Z20
 	JMP          focusdone39
 
 focusnot4_39:
 	CMPQ         DI, $+6
 	JGE          focusnot5_39
-	VSQRTPS      Z16, Z20
-	VMULPS       Z16, Z16, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z16, Z16, Z22
-	VMOVAPS      Z16, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z16, Z16
-	VFMADD231PS  Z2, Z16, Z22
-	VMULPS       Z20, Z22, Z16
-	VFMADD231PS  Z20, Z21, Z16
-	VSQRTPS      Z18, Z20
-	VMULPS       Z18, Z18, Z21
-	VMOVAPS      Z21, Z22
-	VFMSUB231PS  Z18, Z18, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z20, Z20, Z23
-	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z2, Z18, Z22
-	VMULPS       Z20, Z22, Z18
-	VFMADD231PS  Z20, Z21, Z18
+	VSQRTPS      Z18, Z22
+	VMULPS       Z18, Z18, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z18, Z18, Z24
+	VMOVAPS      Z18, Z25
+	VFNMADD231PS Z22, Z22, Z25
+	VMULPS       Z25, Z18, Z18
+	VFMADD231PS  Z3, Z18, Z24
+	VMULPS       Z22, Z24, Z18
+	VFMADD231PS  Z22, Z23, Z18
+	VSQRTPS      Z20, Z22
+	VMULPS       Z20, Z20, Z23
+	VMOVAPS      Z23, Z24
+	VFMSUB231PS  Z20, Z20, Z24
+	VMOVAPS      Z20, Z25
+	VFNMADD231PS Z22, Z22, Z25
+	VMULPS       Z25, Z20, Z20
+	VFMADD231PS  Z3, Z20, Z24
+	VMULPS       Z22, Z24, Z20
+	VFMADD231PS  Z22, Z23, Z20
 	JMP          focusdone39
 
 focusnot5_39:
 	CMPQ        DI, $+7
 	JGE         focusnot6_39
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
-	VMULPS      Z16, Z21, Z21
-	VFMADD231PS Z16, Z20, Z21
-	VMOVAPS     Z21, Z16
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z18, Z21, Z21
-	VFMADD231PS Z18, Z20, Z21
-	VMOVAPS     Z21, Z18
+	VMULPS      Z18, Z18, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z18, Z18, Z23
+	VMULPS      Z18, Z23, Z23
+	VFMADD231PS Z18, Z22, Z23
+	VMOVAPS     Z23, Z18
+	VMULPS      Z20, Z20, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z20, Z20, Z23
+	VMULPS      Z20, Z23, Z23
+	VFMADD231PS Z20, Z22, Z23
+	VMOVAPS     Z23, Z20
 	JMP         focusdone39
 
 focusnot6_39:
 	CMPQ        DI, $+8
 	JGE         focusnot7_39
-	VMULPS      Z16, Z16, Z20
-	VFMSUB213PS Z20, Z16, Z16
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z16, Z21, Z16
-	VFMADD231PS Z20, Z20, Z16
-	VMULPS      Z18, Z18, Z20
-	VFMSUB213PS Z20, Z18, Z18
-	VADDPS      Z20, Z20, Z21
-	VMULPS      Z18, Z21, Z18
-	VFMADD231PS Z20, Z20, Z18
+	VMULPS      Z18, Z18, Z22
+	VFMSUB213PS Z22, Z18, Z18
+	VADDPS      Z22, Z22, Z23
+	VMULPS      Z18, Z23, Z18
+	VFMADD231PS Z22, Z22, Z18
+	VMULPS      Z20, Z20, Z22
+	VFMSUB213PS Z22, Z20, Z20
+	VADDPS      Z22, Z22, Z23
+	VMULPS      Z20, Z23, Z20
+	VFMADD231PS Z22, Z22, Z20
 	JMP         focusdone39
 
 focusnot7_39:
 	CMPQ        DI, $+9
 	JGE         focusnot8_39
-	VMULPS      Z16, Z16, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z16, Z16, Z21
+	VMULPS      Z18, Z18, Z22
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z18, Z18, Z23
+	VMULPS      Z22, Z22, Z24
+	VADDPS      Z22, Z22, Z25
+	VFMSUB213PS Z24, Z22, Z22
+	VFMADD231PS Z23, Z25, Z22
+	VMULPS      Z18, Z22, Z22
+	VFMADD231PS Z18, Z24, Z22
+	VMOVAPS     Z22, Z18
 	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z16, Z20, Z20
-	VFMADD231PS Z16, Z22, Z20
-	VMOVAPS     Z20, Z16
-	VMULPS      Z18, Z18, Z20
-	VMOVAPS     Z20, Z21
-	VFMSUB231PS Z18, Z18, Z21
-	VMULPS      Z20, Z20, Z22
-	VADDPS      Z20, Z20, Z23
-	VFMSUB213PS Z22, Z20, Z20
-	VFMADD231PS Z21, Z23, Z20
-	VMULPS      Z18, Z20, Z20
-	VFMADD231PS Z18, Z22, Z20
-	VMOVAPS     Z20, Z18
+	VMOVAPS     Z22, Z23
+	VFMSUB231PS Z20, Z20, Z23
+	VMULPS      Z22, Z22, Z24
+	VADDPS      Z22, Z22, Z25
+	VFMSUB213PS Z24, Z22, Z22
+	VFMADD231PS Z23, Z25, Z22
+	VMULPS      Z20, Z22, Z22
+	VFMADD231PS Z20, Z24, Z22
+	VMOVAPS     Z22, Z20
 	JMP         focusdone39
 
 focusnot8_39:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z22
+	VBROADCASTSS 4(R8), Z23
+	VBROADCASTSS 8(R8), Z24
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z16, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z18
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z22, Z30
+	VFMSUB213PS Z30, Z22, Z29
+	VFMADD213PS Z30, Z23, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z23, Z30
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z22, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z23, Z29
+	VADDPS      Z29, Z30, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z22
+	VMULPS           Z18, Z18, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z7, Z18, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z18, Z23
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z16
+	VADDPS      Z23, Z18, Z18
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z18, Z18
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z22
+	VPANDND      Z25, Z22, Z22
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z23
+	VBROADCASTSS consts<>+1696(SB), Z24
+	VPANDND      Z23, Z24, Z23
+	VPORD        Z23, Z22, Z22
+	VPTESTMD     Z22, Z22, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z22
+	VBROADCASTSS 4(R8), Z23
+	VBROADCASTSS 8(R8), Z24
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z18, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z20
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z20, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z20, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z22, Z30
+	VFMSUB213PS Z30, Z22, Z29
+	VFMADD213PS Z30, Z23, Z26
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z23, Z30
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z22, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z23, Z29
+	VADDPS      Z29, Z30, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z22
+	VMULPS           Z20, Z20, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z7, Z20, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z20, Z23
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z18
+	VADDPS      Z23, Z20, Z20
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z20, Z20
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z22
+	VPANDND      Z25, Z22, Z22
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z23
+	VBROADCASTSS consts<>+1696(SB), Z24
+	VPANDND      Z23, Z24, Z23
+	VPORD        Z23, Z22, Z22
+	VPTESTMD     Z22, Z22, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
 
 focusdone39:
 	// loss = (alpha ce) q^gamma
-	VMULPS Z16, Z17, Z16
+	VMULPS Z18, Z19, Z18
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z18, Z19, Z17
-	VMOVUPS Z16, (CX)
-	VMOVUPS Z17, 64(CX)
+	VMULPS  Z20, Z21, Z19
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
 	JMP     nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z3, Z16, Z18
-	VSUBPS Z5, Z18, Z18
+	VPORD  Z1, Z18, Z20
+	VSUBPS Z5, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z1, Z19
-	VFMADD231PS Z6, Z18, Z19
-	VSUBPS      Z1, Z19, Z20
+	VMOVAPS     Z2, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z2, Z21, Z22
 
 	// r = c - n ln2
-	VFNMADD231PS Z7, Z20, Z18
-	VFNMADD231PS Z8, Z20, Z18
+	VFNMADD231PS Z7, Z22, Z20
+	VFNMADD231PS Z8, Z22, Z20
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z10, Z20
-	VFMADD231PS Z9, Z18, Z20
-	VFMADD213PS Z11, Z18, Z20
-	VFMADD213PS Z12, Z18, Z20
-	VFMADD213PS Z13, Z20, Z18
+	VMOVAPS     Z10, Z22
+	VFMADD231PS Z9, Z20, Z22
+	VFMADD213PS Z11, Z20, Z22
+	VFMADD213PS Z12, Z20, Z22
+	VFMADD213PS Z13, Z22, Z20
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z14, Z19, Z20
-	VPSLLD      $0x15, Z19, Z19
-	VPADDD      Z19, Z20, Z19
-	VFMADD231PS Z18, Z19, Z19
-	VADDPS      Z0, Z19, Z18
-	VDIVPS      Z18, Z0, Z18
-	VMULPS      Z18, Z19, Z20
+	VPERMPS     Z14, Z21, Z22
+	VPSLLD      $0x15, Z21, Z21
+	VPADDD      Z21, Z22, Z21
+	VFMADD231PS Z20, Z21, Z21
+	VADDPS      Z0, Z21, Z20
+	VDIVPS      Z20, Z0, Z20
+	VMULPS      Z20, Z21, Z22
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z19, Z19, Z21
-	VMOVAPS          Z21, Z22
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z22
-	VBROADCASTSS     consts<>+1952(SB), Z23
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z23
+	VFMADD231PS      Z15, Z21, Z23
+	VFMADD213PS      Z17, Z21, Z23
 	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z23
 	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z23
-	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z23
 	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z23
-	VFMADD231PS      Z23, Z19, Z22
-	VFMADD231PS      Z22, Z21, Z19
-	VPMOVD2M         Z16, K2
-	VBLENDMPS        Z20, Z18, K2, Z21
-	VPMOVD2M         Z16, K2
-	VBLENDMPS        Z18, Z20, K2, Z18
+	VMULPS           Z23, Z21, Z23
+	VFMADD231PS      Z23, Z21, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z20, K2, Z23
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z20, Z22, K2, Z20
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS      Z17, Z0, Z20
-	VPMOVD2M    Z16, K2
-	VBLENDMPS   Z17, Z20, K2, Z22
-	VPANDD      Z4, Z16, Z16
-	VFMADD231PS Z16, Z22, Z19
+	VSUBPS      Z19, Z0, Z22
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z22, K2, Z24
+	VPANDD      Z4, Z18, Z18
+	VFMADD231PS Z18, Z24, Z21
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z17, Z18, Z16
-	VFMADD231PS  Z20, Z21, Z16
-	VBROADCASTSS 12(SI), Z18
-	VBROADCASTSS 16(SI), Z21
-	VMULPS       Z20, Z21, Z20
-	VFMADD231PS  Z17, Z18, Z20
-	VMULPS       Z19, Z20, Z17
+	VMULPS       Z19, Z20, Z18
+	VFMADD231PS  Z22, Z23, Z18
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z23
+	VMULPS       Z22, Z23, Z22
+	VFMADD231PS  Z19, Z20, Z22
+	VMULPS       Z21, Z22, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_40
-	VMULPS Z16, Z16, Z16
+	VMULPS Z18, Z18, Z18
 	JMP    focusdone40
 
 focusnot0_40:
 	CMPQ    DI, $+2
 	JGE     focusnot1_40
-	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z18
 	JMP     focusdone40
 
 focusnot1_40:
@@ -5479,280 +5167,261 @@ focusnot1_40:
 focusnot2_40:
 	CMPQ    DI, $+4
 	JGE     focusnot3_40
-	VSQRTPS Z16, Z16
+	VSQRTPS Z18, Z18
 	JMP     focusdone40
 
 focusnot3_40:
 	CMPQ         DI, $+5
 	JGE          focusnot4_40
-	VSQRTPS      Z16, Z18
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z2, Z18, Z20
-	VMULPS       Z20, Z19, Z19
-	VFMADD231PS  Z18, Z16, Z19
-	VMOVAPS      Z19, Z16
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z3, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
 	JMP          focusdone40
 
 focusnot4_40:
 	CMPQ         DI, $+6
 	JGE          focusnot5_40
-	VSQRTPS      Z16, Z18
-	VMULPS       Z16, Z16, Z19
-	VMOVAPS      Z19, Z20
-	VFMSUB231PS  Z16, Z16, Z20
-	VMOVAPS      Z16, Z21
-	VFNMADD231PS Z18, Z18, Z21
-	VMULPS       Z21, Z16, Z16
-	VFMADD231PS  Z2, Z16, Z20
-	VMULPS       Z18, Z20, Z16
-	VFMADD231PS  Z18, Z19, Z16
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z3, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone40
 
 focusnot5_40:
 	CMPQ        DI, $+7
 	JGE         focusnot6_40
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z18, Z19
-	VMOVAPS     Z19, Z16
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
 	JMP         focusdone40
 
 focusnot6_40:
 	CMPQ        DI, $+8
 	JGE         focusnot7_40
-	VMULPS      Z16, Z16, Z18
-	VFMSUB213PS Z18, Z16, Z16
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z16, Z19, Z16
-	VFMADD231PS Z18, Z18, Z16
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
 	JMP         focusdone40
 
 focusnot7_40:
 	CMPQ        DI, $+9
 	JGE         focusnot8_40
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
 	VMULPS      Z18, Z18, Z20
-	VADDPS      Z18, Z18, Z21
-	VFMSUB213PS Z20, Z18, Z18
-	VFMADD231PS Z19, Z21, Z18
-	VMULPS      Z16, Z18, Z18
-	VFMADD231PS Z16, Z20, Z18
-	VMOVAPS     Z18, Z16
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
 	JMP         focusdone40
 
 focusnot8_40:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z16, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z18
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z18, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z18, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z20, Z28
+	VFMSUB213PS Z28, Z20, Z27
+	VFMADD213PS Z28, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z21, Z28
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z20, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z21, Z27
+	VADDPS      Z27, Z28, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z20
+	VMULPS           Z18, Z18, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z7, Z18, Z20
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z18, Z21
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z16
+	VADDPS      Z21, Z18, Z18
+	VPSLLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+640(SB), Z20, Z20
+	VPADDD      Z20, Z18, Z18
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K2
+	VBROADCASTSS consts<>+1664(SB), Z20
+	VPANDND      Z23, Z20, Z20
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z21
+	VBROADCASTSS consts<>+1696(SB), Z22
+	VPANDND      Z21, Z22, Z21
+	VPORD        Z21, Z20, Z20
+	VPTESTMD     Z20, Z20, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
 
 focusdone40:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Z16, Z17, Z16
-	VMOVUPS Z16, K1, (CX)
+	VMULPS  Z18, Z19, Z18
+	VMOVUPS Z18, K1, (CX)
 	JMP     nextvector
 
 slowblock:
 	MOVQ $0x00000020, R8
 
 slow:
-	VMOVUPS (DX), Z0
-	VMOVUPS (BX), Z1
+	VMOVUPS (DX), Z18
+	VMOVUPS (BX), Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST   consts<>+1184(SB), Z0, Z2
-	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
-	VBROADCASTSS consts<>+416(SB), Z3
-	VMAXPS       Z2, Z3, Z2
+	VPORD        Z1, Z18, Z20
+	VSUBPS       Z5, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z3
-	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
-	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+	VMOVAPS     Z2, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z2, Z21, Z22
 
 	// r = c - n ln2
-	VMOVAPS           Z2, Z5
-	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
-	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z7, Z22, Z23
+	VFNMADD231PS Z8, Z22, Z23
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z6
-	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K1
-	VBROADCASTSS     consts<>+512(SB), Z2
-	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS      Z10, Z24
+	VFMADD231PS  Z9, Z23, Z24
+	VFMADD213PS  Z11, Z23, Z24
+	VFMADD213PS  Z12, Z23, Z24
+	VFMADD213PS  Z13, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K1
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K1, Z20
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z3, Z3
-	VFMADD231PS  Z5, Z3, Z3
-	VBROADCASTSS consts<>+544(SB), Z5
-	VMOVAPS.Z    Z5, K1, Z5
-	VADDPS       Z5, Z4, Z4
-	VSCALEFPS    Z4, Z3, Z3
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z2, Z3, Z2
-	VADDPS.BCST  consts<>+576(SB), Z3, Z3
-	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
-	VPMAXSD      Z3, Z2, Z2
-	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K1
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VADDPS.BCST  consts<>+384(SB), Z3, Z5
-	VDIVPS       Z5, Z4, Z4
-	VMULPS       Z4, Z3, Z5
-	VBLENDMPS    Z2, Z5, K1, Z5
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K1
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K1, Z23
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z3, Z3, Z6
-	VBROADCASTSS     consts<>+1888(SB), Z7
-	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
-	VBROADCASTSS     consts<>+1952(SB), Z8
-	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
-	VFMADD231PS      Z8, Z3, Z7
-	VFMADD231PS      Z7, Z6, Z3
-	VBLENDMPS        Z2, Z3, K1, Z2
-	VPMOVD2M         Z0, K1
-	VBLENDMPS        Z5, Z4, K1, Z3
-	VPMOVD2M         Z0, K1
-	VBLENDMPS        Z4, Z5, K1, Z4
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z21, Z24
+	VFMADD213PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K1, Z20
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z23, Z22, K1, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z23, K1, Z22
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Z5
-	VSUBPS       Z1, Z5, Z5
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z5, K1, Z6
-	VPANDD.BCST  consts<>+32(SB), Z0, Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x11, Z6, Z7, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VFMADD231PS  Z0, Z6, Z2
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z23, K1, Z24
+	VPANDD      Z4, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K1
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z20
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z1, Z4, Z0
-	VFMADD231PS  Z5, Z3, Z0
-	VBROADCASTSS 12(SI), Z3
-	VBROADCASTSS 16(SI), Z4
-	VMULPS       Z5, Z4, Z4
-	VFMADD231PS  Z1, Z3, Z4
-	VMULPS       Z2, Z4, Z1
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_41
-	VMULPS Z0, Z0, Z0
+	VMULPS Z18, Z18, Z18
 	JMP    focusdone41
 
 focusnot0_41:
-	CMPQ         DI, $+2
-	JGE          focusnot1_41
-	VBROADCASTSS consts<>+384(SB), Z0
-	JMP          focusdone41
+	CMPQ    DI, $+2
+	JGE     focusnot1_41
+	VMOVAPS Z0, Z18
+	JMP     focusdone41
 
 focusnot1_41:
 	CMPQ DI, $+3
@@ -5762,207 +5431,207 @@ focusnot1_41:
 focusnot2_41:
 	CMPQ    DI, $+4
 	JGE     focusnot3_41
-	VSQRTPS Z0, Z0
+	VSQRTPS Z18, Z18
 	JMP     focusdone41
 
 focusnot3_41:
 	CMPQ         DI, $+5
 	JGE          focusnot4_41
-	VSQRTPS      Z0, Z2
-	VMOVAPS      Z0, Z3
-	VFNMADD231PS Z2, Z2, Z3
-	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
-	VMULPS       Z4, Z3, Z3
-	VFMADD231PS  Z2, Z0, Z3
-	VMOVAPS      Z3, Z0
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z3, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
 	JMP          focusdone41
 
 focusnot4_41:
-	CMPQ             DI, $+6
-	JGE              focusnot5_41
-	VSQRTPS          Z0, Z2
-	VMULPS           Z0, Z0, Z3
-	VMOVAPS          Z3, Z4
-	VFMSUB231PS      Z0, Z0, Z4
-	VMOVAPS          Z0, Z5
-	VFNMADD231PS     Z2, Z2, Z5
-	VMULPS           Z5, Z0, Z0
-	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
-	VMULPS           Z2, Z4, Z0
-	VFMADD231PS      Z2, Z3, Z0
-	JMP              focusdone41
+	CMPQ         DI, $+6
+	JGE          focusnot5_41
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z3, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone41
 
 focusnot5_41:
 	CMPQ        DI, $+7
 	JGE         focusnot6_41
-	VMULPS      Z0, Z0, Z2
-	VMOVAPS     Z2, Z3
-	VFMSUB231PS Z0, Z0, Z3
-	VMULPS      Z0, Z3, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVAPS     Z3, Z0
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
 	JMP         focusdone41
 
 focusnot6_41:
 	CMPQ        DI, $+8
 	JGE         focusnot7_41
-	VMULPS      Z0, Z0, Z2
-	VFMSUB213PS Z2, Z0, Z0
-	VADDPS      Z2, Z2, Z3
-	VMULPS      Z0, Z3, Z0
-	VFMADD231PS Z2, Z2, Z0
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
 	JMP         focusdone41
 
 focusnot7_41:
 	CMPQ        DI, $+9
 	JGE         focusnot8_41
-	VMULPS      Z0, Z0, Z2
-	VMOVAPS     Z2, Z3
-	VFMSUB231PS Z0, Z0, Z3
-	VMULPS      Z2, Z2, Z4
-	VADDPS      Z2, Z2, Z5
-	VFMSUB213PS Z4, Z2, Z2
-	VFMADD231PS Z3, Z5, Z2
-	VMULPS      Z0, Z2, Z2
-	VFMADD231PS Z0, Z4, Z2
-	VMOVAPS     Z2, Z0
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
 	JMP         focusdone41
 
 focusnot8_41:
 	LEAQ         24(SI), R9
-	VBROADCASTSS (R9), Z2
-	VBROADCASTSS 4(R9), Z3
-	VBROADCASTSS 8(R9), Z4
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z0, Z5
-	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
-	VCVTDQ2PS    Z5, Z7
-	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
-	VBROADCASTSS consts<>+1120(SB), Z8
-	VPCMPD       $0x06, Z5, Z8, K1
-	VBLENDMPS    Z7, Z6, K1, Z6
-	VPSRAD       $0x17, Z6, Z7
-	VPSRLD       $0x14, Z6, Z8
-	VPANDD.BCST  consts<>+1280(SB), Z6, Z6
-	VPADDD.BCST  consts<>+1312(SB), Z6, Z6
-	VCVTDQ2PS    Z7, Z7
+	VPANDD       Z4, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z8, Z9
-	VFMADD213PS.BCST consts<>+672(SB), Z9, Z6
-	VMULPS.BCST      consts<>+1344(SB), Z6, Z9
-	VMOVAPS          Z6, Z10
-	VFMADD231PS      Z9, Z6, Z10
-	VSUBPS           Z10, Z6, Z11
-	VFMADD231PS      Z9, Z6, Z11
-	VMULPS           Z6, Z6, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z12
-	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z12
-	VMULPS           Z6, Z9, Z6
-	VFMADD231PS      Z12, Z6, Z11
-	VADDPS           Z11, Z10, Z6
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z8, Z9
-	VADDPS      Z9, Z7, Z7
-	VMULPS      Z7, Z2, Z9
-	VFMSUB213PS Z9, Z2, Z7
-	VFMADD213PS Z9, Z3, Z6
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z6, Z12
-	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
-	VSUBPS      Z13, Z9, Z9
-	VFMADD231PS Z10, Z3, Z9
-	VPERMPS     pow_tl<>+0(SB), Z8, Z8
-	VFMADD231PS Z8, Z2, Z7
-	VFMADD231PS Z10, Z4, Z7
-	VFMADD231PS Z11, Z3, Z7
-	VADDPS      Z7, Z9, Z3
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z4
-	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
-	VMULPS           Z3, Z3, Z7
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VPERMPS          pow_full_hi<>+0(SB), Z12, Z3
-	VPERMPS          pow_full_lo<>+0(SB), Z12, Z7
-	VFMADD231PS      Z4, Z3, Z7
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z12, Z4
-	VPSRAD       $0x03, Z4, Z4
-	VADDPS       Z7, Z3, Z8
-	VPSLLD       $0x17, Z4, Z9
-	VPADDD       Z9, Z8, Z9
-	VPMINUD.BCST consts<>+928(SB), Z9, Z9
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z10, Z10, Z10
-	VPMINSD      Z10, Z4, Z4
-	VBROADCASTSS consts<>+1792(SB), Z10
-	VPSUBD       Z4, Z10, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VADDPS       Z3, Z4, Z10
-	VSUBPS       Z4, Z10, Z11
-	VSUBPS       Z11, Z3, Z3
-	VADDPS       Z7, Z3, Z3
-	VADDPS       Z3, Z10, Z3
-	VCMPPS       $0x11, Z4, Z8, K1
-	VPSUBD       Z4, Z3, Z3
-	VBLENDMPS    Z3, Z9, K1, Z3
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K1
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z4
-	VCMPPS         $0x11, Z6, Z4, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z6, K1
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS      Z4, Z3, K1, Z3
-	VPXORD         Z4, Z4, Z4
-	VPCMPD         $0x00, Z4, Z5, K1
-	VPMOVD2M       Z2, K2
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS.BCST consts<>+928(SB), Z4, K2, Z4
-	VBLENDMPS      Z4, Z3, K1, Z3
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K1
-	VPMOVD2M       Z2, K2
-	VPXORD         Z2, Z2, Z2
-	VBROADCASTSS   consts<>+928(SB), Z4
-	VBLENDMPS      Z2, Z4, K2, Z2
-	VBLENDMPS      Z2, Z3, K1, Z2
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K2, Z20
+	VBLENDMPS      Z20, Z21, K1, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R9), Z3
-	VPANDD         Z3, Z0, Z3
-	VPORD          Z3, Z2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z3, Z5, K1
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VPCMPD         $0x06, Z5, Z3, K2
+	VBROADCASTSS   12(R9), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K1
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R9), Z3
-	VPANDD         Z3, Z0, Z0
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z0, Z3, K2
+	VBROADCASTSS   16(R9), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z5, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z2, K1, Z0
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
 
 focusdone41:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z0, Z1, Z0
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K1
-	VBLENDMPS    Z0, Z1, K1, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, (CX)
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
+	VBLENDMPS    Z18, Z19, K1, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, (CX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $+64, BX
@@ -5970,134 +5639,115 @@ focusdone41:
 	ADDQ         $-16, R8
 	CMPQ         R8, $+1
 	JGE          slow
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
 	JMP          loop
 
 slowvector:
-	MOVL         $0x0000ffff, R8
-	BZHIL        AX, R8, R8
-	KMOVW        R8, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (DX), K1, Z0
-	VPXORD       Z1, Z1, Z1
-	VMOVUPS      (BX), K1, Z1
+	MOVL    $0x0000ffff, R8
+	BZHIL   AX, R8, R8
+	KMOVW   R8, K1
+	VMOVAPS Z0, Z18
+	VMOVUPS (DX), K1, Z18
+	VPXORD  Z19, Z19, Z19
+	VMOVUPS (BX), K1, Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST   consts<>+1184(SB), Z0, Z2
-	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
-	VBROADCASTSS consts<>+416(SB), Z3
-	VMAXPS       Z2, Z3, Z2
+	VPORD        Z1, Z18, Z20
+	VSUBPS       Z5, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z3
-	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
-	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+	VMOVAPS     Z2, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z2, Z21, Z22
 
 	// r = c - n ln2
-	VMOVAPS           Z2, Z5
-	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
-	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z7, Z22, Z23
+	VFNMADD231PS Z8, Z22, Z23
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z6
-	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K2
-	VBROADCASTSS     consts<>+512(SB), Z2
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS      Z10, Z24
+	VFMADD231PS  Z9, Z23, Z24
+	VFMADD213PS  Z11, Z23, Z24
+	VFMADD213PS  Z12, Z23, Z24
+	VFMADD213PS  Z13, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K2
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K2, Z20
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z3, Z3
-	VFMADD231PS  Z5, Z3, Z3
-	VBROADCASTSS consts<>+544(SB), Z5
-	VMOVAPS.Z    Z5, K2, Z5
-	VADDPS       Z5, Z4, Z4
-	VSCALEFPS    Z4, Z3, Z3
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K2, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z2, Z3, Z2
-	VADDPS.BCST  consts<>+576(SB), Z3, Z3
-	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
-	VPMAXSD      Z3, Z2, Z2
-	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K2
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VADDPS.BCST  consts<>+384(SB), Z3, Z5
-	VDIVPS       Z5, Z4, Z4
-	VMULPS       Z4, Z3, Z5
-	VBLENDMPS    Z2, Z5, K2, Z5
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K2
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K2, Z23
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z3, Z3, Z6
-	VBROADCASTSS     consts<>+1888(SB), Z7
-	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
-	VBROADCASTSS     consts<>+1952(SB), Z8
-	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
-	VFMADD231PS      Z8, Z3, Z7
-	VFMADD231PS      Z7, Z6, Z3
-	VBLENDMPS        Z2, Z3, K2, Z2
-	VPMOVD2M         Z0, K2
-	VBLENDMPS        Z5, Z4, K2, Z3
-	VPMOVD2M         Z0, K2
-	VBLENDMPS        Z4, Z5, K2, Z4
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z21, Z24
+	VFMADD213PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K2, Z20
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z23, Z22, K2, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z23, K2, Z22
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Z5
-	VSUBPS       Z1, Z5, Z5
-	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z5, K2, Z6
-	VPANDD.BCST  consts<>+32(SB), Z0, Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x11, Z6, Z7, K2
-	VMOVAPS.Z    Z0, K2, Z0
-	VFMADD231PS  Z0, Z6, Z2
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z23, K2, Z24
+	VPANDD      Z4, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K2
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z20
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z1, Z4, Z0
-	VFMADD231PS  Z5, Z3, Z0
-	VBROADCASTSS 12(SI), Z3
-	VBROADCASTSS 16(SI), Z4
-	VMULPS       Z5, Z4, Z4
-	VFMADD231PS  Z1, Z3, Z4
-	VMULPS       Z2, Z4, Z1
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(SI), Z21
+	VBROADCASTSS 16(SI), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_42
-	VMULPS Z0, Z0, Z0
+	VMULPS Z18, Z18, Z18
 	JMP    focusdone42
 
 focusnot0_42:
-	CMPQ         DI, $+2
-	JGE          focusnot1_42
-	VBROADCASTSS consts<>+384(SB), Z0
-	JMP          focusdone42
+	CMPQ    DI, $+2
+	JGE     focusnot1_42
+	VMOVAPS Z0, Z18
+	JMP     focusdone42
 
 focusnot1_42:
 	CMPQ DI, $+3
@@ -6107,223 +5757,207 @@ focusnot1_42:
 focusnot2_42:
 	CMPQ    DI, $+4
 	JGE     focusnot3_42
-	VSQRTPS Z0, Z0
+	VSQRTPS Z18, Z18
 	JMP     focusdone42
 
 focusnot3_42:
 	CMPQ         DI, $+5
 	JGE          focusnot4_42
-	VSQRTPS      Z0, Z2
-	VMOVAPS      Z0, Z3
-	VFNMADD231PS Z2, Z2, Z3
-	VMULPS.BCST  consts<>+2144(SB), Z2, Z4
-	VMULPS       Z4, Z3, Z3
-	VFMADD231PS  Z2, Z0, Z3
-	VMOVAPS      Z3, Z0
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z3, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
 	JMP          focusdone42
 
 focusnot4_42:
-	CMPQ             DI, $+6
-	JGE              focusnot5_42
-	VSQRTPS          Z0, Z2
-	VMULPS           Z0, Z0, Z3
-	VMOVAPS          Z3, Z4
-	VFMSUB231PS      Z0, Z0, Z4
-	VMOVAPS          Z0, Z5
-	VFNMADD231PS     Z2, Z2, Z5
-	VMULPS           Z5, Z0, Z0
-	VFMADD231PS.BCST consts<>+2144(SB), Z0, Z4
-	VMULPS           Z2, Z4, Z0
-	VFMADD231PS      Z2, Z3, Z0
-	JMP              focusdone42
+	CMPQ         DI, $+6
+	JGE          focusnot5_42
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z3, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone42
 
 focusnot5_42:
 	CMPQ        DI, $+7
 	JGE         focusnot6_42
-	VMULPS      Z0, Z0, Z2
-	VMOVAPS     Z2, Z3
-	VFMSUB231PS Z0, Z0, Z3
-	VMULPS      Z0, Z3, Z3
-	VFMADD231PS Z0, Z2, Z3
-	VMOVAPS     Z3, Z0
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
 	JMP         focusdone42
 
 focusnot6_42:
 	CMPQ        DI, $+8
 	JGE         focusnot7_42
-	VMULPS      Z0, Z0, Z2
-	VFMSUB213PS Z2, Z0, Z0
-	VADDPS      Z2, Z2, Z3
-	VMULPS      Z0, Z3, Z0
-	VFMADD231PS Z2, Z2, Z0
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
 	JMP         focusdone42
 
 focusnot7_42:
 	CMPQ        DI, $+9
 	JGE         focusnot8_42
-	VMULPS      Z0, Z0, Z2
-	VMOVAPS     Z2, Z3
-	VFMSUB231PS Z0, Z0, Z3
-	VMULPS      Z2, Z2, Z4
-	VADDPS      Z2, Z2, Z5
-	VFMSUB213PS Z4, Z2, Z2
-	VFMADD231PS Z3, Z5, Z2
-	VMULPS      Z0, Z2, Z2
-	VFMADD231PS Z0, Z4, Z2
-	VMOVAPS     Z2, Z0
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
 	JMP         focusdone42
 
 focusnot8_42:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z2
-	VBROADCASTSS 4(R8), Z3
-	VBROADCASTSS 8(R8), Z4
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z0, Z5
-	VPSUBD.BCST  consts<>+1248(SB), Z5, Z6
-	VCVTDQ2PS    Z5, Z7
-	VPSUBD.BCST  consts<>+1760(SB), Z7, Z7
-	VBROADCASTSS consts<>+1120(SB), Z8
-	VPCMPD       $0x06, Z5, Z8, K2
-	VBLENDMPS    Z7, Z6, K2, Z6
-	VPSRAD       $0x17, Z6, Z7
-	VPSRLD       $0x14, Z6, Z8
-	VPANDD.BCST  consts<>+1280(SB), Z6, Z6
-	VPADDD.BCST  consts<>+1312(SB), Z6, Z6
-	VCVTDQ2PS    Z7, Z7
+	VPANDD       Z4, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z8, Z9
-	VFMADD213PS.BCST consts<>+672(SB), Z9, Z6
-	VMULPS.BCST      consts<>+1344(SB), Z6, Z9
-	VMOVAPS          Z6, Z10
-	VFMADD231PS      Z9, Z6, Z10
-	VSUBPS           Z10, Z6, Z11
-	VFMADD231PS      Z9, Z6, Z11
-	VMULPS           Z6, Z6, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z12
-	VFMADD213PS.BCST consts<>+1408(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1440(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1472(SB), Z6, Z12
-	VFMADD213PS.BCST consts<>+1504(SB), Z6, Z12
-	VMULPS           Z6, Z9, Z6
-	VFMADD231PS      Z12, Z6, Z11
-	VADDPS           Z11, Z10, Z6
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z8, Z9
-	VADDPS      Z9, Z7, Z7
-	VMULPS      Z7, Z2, Z9
-	VFMSUB213PS Z9, Z2, Z7
-	VFMADD213PS Z9, Z3, Z6
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z6, Z12
-	VSUBPS.BCST consts<>+1536(SB), Z12, Z13
-	VSUBPS      Z13, Z9, Z9
-	VFMADD231PS Z10, Z3, Z9
-	VPERMPS     pow_tl<>+0(SB), Z8, Z8
-	VFMADD231PS Z8, Z2, Z7
-	VFMADD231PS Z10, Z4, Z7
-	VFMADD231PS Z11, Z3, Z7
-	VADDPS      Z7, Z9, Z3
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z4
-	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
-	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
-	VMULPS           Z3, Z3, Z7
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS.BCST consts<>+160(SB), Z3, Z4
-	VPERMPS          pow_full_hi<>+0(SB), Z12, Z3
-	VPERMPS          pow_full_lo<>+0(SB), Z12, Z7
-	VFMADD231PS      Z4, Z3, Z7
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z12, Z4
-	VPSRAD       $0x03, Z4, Z4
-	VADDPS       Z7, Z3, Z8
-	VPSLLD       $0x17, Z4, Z9
-	VPADDD       Z9, Z8, Z9
-	VPMINUD.BCST consts<>+928(SB), Z9, Z9
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z10, Z10, Z10
-	VPMINSD      Z10, Z4, Z4
-	VBROADCASTSS consts<>+1792(SB), Z10
-	VPSUBD       Z4, Z10, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VADDPS       Z3, Z4, Z10
-	VSUBPS       Z4, Z10, Z11
-	VSUBPS       Z11, Z3, Z3
-	VADDPS       Z7, Z3, Z3
-	VADDPS       Z3, Z10, Z3
-	VCMPPS       $0x11, Z4, Z8, K2
-	VPSUBD       Z4, Z3, Z3
-	VBLENDMPS    Z3, Z9, K2, Z3
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K2
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z4
-	VCMPPS         $0x11, Z6, Z4, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z6, K2
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS      Z4, Z3, K2, Z3
-	VPXORD         Z4, Z4, Z4
-	VPCMPD         $0x00, Z4, Z5, K2
-	VPMOVD2M       Z2, K3
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS.BCST consts<>+928(SB), Z4, K3, Z4
-	VBLENDMPS      Z4, Z3, K2, Z3
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z5, K2
-	VPMOVD2M       Z2, K3
-	VPXORD         Z2, Z2, Z2
-	VBROADCASTSS   consts<>+928(SB), Z4
-	VBLENDMPS      Z2, Z4, K3, Z2
-	VBLENDMPS      Z2, Z3, K2, Z2
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K3, Z20
+	VBLENDMPS      Z20, Z21, K2, Z20
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z3
-	VPANDD         Z3, Z0, Z3
-	VPORD          Z3, Z2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z3, Z5, K2
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VPCMPD         $0x06, Z5, Z3, K3
+	VBROADCASTSS   12(R8), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K2
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R8), Z3
-	VPANDD         Z3, Z0, Z0
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z0, Z3, K3
+	VBROADCASTSS   16(R8), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z5, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z2, K2, Z0
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
 
 focusdone42:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z0, Z1, Z0
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z1, K2
-	VBLENDMPS    Z0, Z1, K2, Z0
-	VPMINUD.BCST consts<>+608(SB), Z0, Z0
-	VMOVUPS      Z0, K1, (CX)
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+128(SB), Z1
-	VBROADCASTSS consts<>+2144(SB), Z2
-	VBROADCASTSS consts<>+1184(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
-	VBROADCASTSS consts<>+320(SB), Z12
-	VBROADCASTSS consts<>+352(SB), Z13
-	VMOVUPS      exp_one<>+0(SB), Z14
-	VBROADCASTSS consts<>+1888(SB), Z15
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
+	VBLENDMPS    Z18, Z19, K2, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, K1, (CX)
 	JMP          nextvector
 
 // func sigmoidLossAVX2(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
@@ -6331,6 +5965,10 @@ focusdone42:
 TEXT ·sigmoidLossAVX2(SB), NOSPLIT, $96-40
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
+	VMOVUPS consts<>+2144(SB), Y4
+	VMOVUPS consts<>+32(SB), Y5
 	MOVQ    n+24(FP), AX
 	MOVQ    losses+0(FP), CX
 	MOVQ    logits+8(FP), DX
@@ -6343,142 +5981,138 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(SI), Y2
+	VBROADCASTSS 20(SI), Y6
 
 	// any |x| > limit, or NaN?
-	VMOVUPS   (DX), Y3
-	VPAND     consts<>+32(SB), Y3, Y3
-	VMOVUPS   32(DX), Y4
-	VPAND     consts<>+32(SB), Y4, Y4
-	VPMAXSD   Y4, Y3, Y3
-	VPCMPGTD  Y2, Y3, Y2
-	VMOVMSKPS Y2, R8
+	VPAND     (DX), Y5, Y7
+	VPAND     32(DX), Y5, Y8
+	VPMAXSD   Y8, Y7, Y7
+	VPCMPGTD  Y6, Y7, Y6
+	VMOVMSKPS Y6, R8
 	TESTL     R8, R8
 	JNE       slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (BX), Y2
-	VFNMADD231PS Y2, Y2, Y2
-	VMOVUPS      32(BX), Y3
-	VFNMADD231PS Y3, Y3, Y3
-	VPOR         Y3, Y2, Y2
-	VPTEST       Y2, Y2
+	VMOVUPS      (BX), Y6
+	VFNMADD231PS Y6, Y6, Y6
+	VMOVUPS      32(BX), Y7
+	VFNMADD231PS Y7, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPTEST       Y6, Y6
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VMOVUPS (DX), Y2
-	VMOVUPS 32(DX), Y3
-	VPOR    consts<>+1184(SB), Y2, Y2
-	VPOR    consts<>+1184(SB), Y3, Y3
-	VSUBPS  consts<>+64(SB), Y2, Y2
-	VSUBPS  consts<>+64(SB), Y3, Y5
+	VPOR   (DX), Y2, Y6
+	VPOR   32(DX), Y2, Y7
+	VSUBPS consts<>+64(SB), Y6, Y6
+	VSUBPS consts<>+64(SB), Y7, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y3
-	VMOVUPS     consts<>+96(SB), Y6
-	VFMADD213PS consts<>+128(SB), Y2, Y3
-	VFMADD213PS consts<>+128(SB), Y5, Y6
-	VSUBPS      consts<>+128(SB), Y3, Y4
-	VSUBPS      consts<>+128(SB), Y6, Y7
+	VMOVAPS     Y3, Y7
+	VFMADD231PS consts<>+96(SB), Y6, Y7
+	VMOVAPS     Y3, Y10
+	VFMADD231PS consts<>+96(SB), Y9, Y10
+	VSUBPS      Y3, Y7, Y8
+	VSUBPS      Y3, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y4, Y2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y4, Y2
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y4
-	VMOVUPS     consts<>+224(SB), Y7
-	VFMADD213PS consts<>+256(SB), Y2, Y4
-	VFMADD213PS consts<>+256(SB), Y5, Y7
-	VFMADD213PS consts<>+288(SB), Y2, Y4
-	VFMADD213PS consts<>+288(SB), Y5, Y7
-	VFMADD213PS consts<>+320(SB), Y2, Y4
-	VFMADD213PS consts<>+320(SB), Y5, Y7
-	VFMADD213PS consts<>+352(SB), Y4, Y2
-	VFMADD213PS consts<>+352(SB), Y7, Y5
+	VMOVUPS     consts<>+224(SB), Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y6, Y8
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y6, Y8
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y6, Y8
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y8, Y6
+	VFMADD213PS consts<>+352(SB), Y11, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y3, Y1, Y4
-	VPERMILPS   Y6, Y1, Y7
-	VPSLLD      $0x15, Y3, Y3
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y3, Y4, Y3
-	VPADDD      Y6, Y7, Y4
-	VFMADD231PS Y2, Y3, Y3
-	VFMADD231PS Y5, Y4, Y4
-	VADDPS      Y0, Y3, Y2
-	VADDPS      Y0, Y4, Y5
-	VDIVPS      Y2, Y0, Y2
-	VDIVPS      Y5, Y0, Y7
-	VMULPS      Y2, Y3, Y5
-	VMULPS      Y7, Y4, Y8
+	VPERMILPS   Y7, Y1, Y8
+	VPERMILPS   Y10, Y1, Y11
+	VPSLLD      $0x15, Y7, Y7
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y7, Y8, Y7
+	VPADDD      Y10, Y11, Y8
+	VFMADD231PS Y6, Y7, Y7
+	VFMADD231PS Y9, Y8, Y8
+	VADDPS      Y0, Y7, Y6
+	VADDPS      Y0, Y8, Y9
+	VDIVPS      Y6, Y0, Y6
+	VDIVPS      Y9, Y0, Y11
+	VMULPS      Y6, Y7, Y9
+	VMULPS      Y11, Y8, Y12
+	VMOVUPS     (BX), Y10
+	VMOVUPS     32(BX), Y13
+	VPSLLD      $0x02, Y10, Y10
+	VPSLLD      $0x02, Y13, Y14
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Y6
-	VMOVUPS   32(BX), Y9
-	VPSLLD    $0x02, Y6, Y6
-	VPSLLD    $0x02, Y9, Y10
-	VPAND     consts<>+1184(SB), Y6, Y9
-	VPAND     consts<>+1184(SB), Y10, Y11
-	VPXOR     (DX), Y9, Y9
-	VPXOR     32(DX), Y11, Y11
-	VBLENDVPS Y9, Y5, Y2, Y2
-	VBLENDVPS Y11, Y8, Y7, Y15
+	VMOVUPS   (DX), Y13
+	VMOVUPS   32(DX), Y13
+	VPAND     Y2, Y10, Y13
+	VPAND     Y2, Y14, Y15
+	VPXOR     (DX), Y13, Y13
+	VPXOR     32(DX), Y15, Y15
+	VBLENDVPS Y13, Y9, Y6, Y6
+	VBLENDVPS Y15, Y12, Y11, Y12
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y3, Y3, Y5
-	VMULPS      Y4, Y4, Y12
-	VMOVUPS     consts<>+1888(SB), Y7
-	VMOVUPS     consts<>+1888(SB), Y13
-	VFMADD213PS consts<>+1920(SB), Y5, Y7
-	VFMADD213PS consts<>+1920(SB), Y12, Y13
-	VMOVUPS     consts<>+1952(SB), Y8
-	VMOVUPS     consts<>+1952(SB), Y14
-	VFMADD213PS consts<>+1984(SB), Y5, Y8
-	VFMADD213PS consts<>+1984(SB), Y12, Y14
-	VFMADD213PS consts<>+2016(SB), Y5, Y7
-	VFMADD213PS consts<>+2016(SB), Y12, Y13
-	VFMADD213PS consts<>+2048(SB), Y5, Y8
-	VFMADD213PS consts<>+2048(SB), Y12, Y14
-	VFMADD213PS consts<>+2080(SB), Y5, Y7
-	VFMADD213PS consts<>+2080(SB), Y12, Y13
-	VFMADD213PS consts<>+2112(SB), Y5, Y8
-	VFMADD213PS consts<>+2112(SB), Y12, Y14
-	VFMADD231PS Y8, Y3, Y7
-	VFMADD231PS Y14, Y4, Y13
-	VFMADD231PS Y7, Y5, Y3
-	VFMADD231PS Y13, Y12, Y4
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y9
+	VMOVUPS     consts<>+1888(SB), Y11
+	VFMADD213PS consts<>+1920(SB), Y7, Y9
+	VFMADD213PS consts<>+1920(SB), Y8, Y11
+	VFMADD213PS consts<>+1952(SB), Y7, Y9
+	VFMADD213PS consts<>+1952(SB), Y8, Y11
+	VFMADD213PS consts<>+1984(SB), Y7, Y9
+	VFMADD213PS consts<>+1984(SB), Y8, Y11
+	VFMADD213PS consts<>+2016(SB), Y7, Y9
+	VFMADD213PS consts<>+2016(SB), Y8, Y11
+	VFMADD213PS consts<>+2048(SB), Y7, Y9
+	VFMADD213PS consts<>+2048(SB), Y8, Y11
+	VFMADD213PS consts<>+2080(SB), Y7, Y9
+	VFMADD213PS consts<>+2080(SB), Y8, Y11
+	VFMADD213PS consts<>+2112(SB), Y7, Y9
+	VFMADD213PS consts<>+2112(SB), Y8, Y11
+	VMULPS      Y9, Y7, Y9
+	VMULPS      Y11, Y8, Y11
+	VFMADD231PS Y9, Y7, Y7
+	VFMADD231PS Y11, Y8, Y8
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR        Y5, Y5, Y5
-	VPXOR        Y7, Y7, Y7
-	VMAXPS       Y5, Y9, Y5
-	VMAXPS       Y7, Y11, Y7
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y7, Y4, Y7
-	VBROADCASTSS 12(SI), Y4
-	VBROADCASTSS 12(SI), Y8
-	VBROADCASTSS 16(SI), Y5
-	VBROADCASTSS 16(SI), Y9
-	VBLENDVPS    Y6, Y4, Y5, Y4
-	VBLENDVPS    Y10, Y8, Y9, Y5
-	VMULPS       Y3, Y4, Y3
-	VMULPS       Y7, Y5, Y4
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y11, Y11, Y11
+	VMAXPS       Y9, Y13, Y9
+	VMAXPS       Y11, Y15, Y11
+	VADDPS       Y9, Y7, Y7
+	VADDPS       Y11, Y8, Y11
+	VBROADCASTSS 16(SI), Y8
+	VBROADCASTSS 16(SI), Y13
+	VBROADCASTSS 12(SI), Y9
+	VBROADCASTSS 12(SI), Y15
+	VBLENDVPS    Y10, Y9, Y8, Y8
+	VBLENDVPS    Y14, Y15, Y13, Y9
+	VMULPS       Y7, Y8, Y7
+	VMULPS       Y11, Y9, Y8
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_73
-	VMULPS Y2, Y2, Y2
-	VMULPS Y15, Y15, Y15
+	VMULPS Y6, Y6, Y6
+	VMULPS Y12, Y12, Y12
 	JMP    focusdone73
 
 focusnot0_73:
 	CMPQ    DI, $+2
 	JGE     focusnot1_73
-	VMOVAPS Y0, Y2
-	VMOVAPS Y0, Y15
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y12
 	JMP     focusdone73
 
 focusnot1_73:
@@ -6489,202 +6123,122 @@ focusnot1_73:
 focusnot2_73:
 	CMPQ    DI, $+4
 	JGE     focusnot3_73
-	VSQRTPS Y2, Y2
-	VSQRTPS Y15, Y15
+	VSQRTPS Y6, Y6
+	VSQRTPS Y12, Y12
 	JMP     focusdone73
 
 focusnot3_73:
 	CMPQ         DI, $+5
 	JGE          focusnot4_73
-	VSQRTPS      Y2, Y5
-	VMOVAPS      Y2, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y2, Y6
-	VMOVAPS      Y6, Y2
-	VSQRTPS      Y15, Y5
-	VMOVAPS      Y15, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y7
-	VMULPS       Y7, Y6, Y6
-	VFMADD231PS  Y5, Y15, Y6
-	VMOVAPS      Y6, Y15
+	VSQRTPS      Y6, Y9
+	VMOVAPS      Y6, Y10
+	VFNMADD231PS Y9, Y9, Y10
+	VMULPS       Y4, Y9, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y9, Y6, Y10
+	VMOVAPS      Y10, Y6
+	VSQRTPS      Y12, Y9
+	VMOVAPS      Y12, Y10
+	VFNMADD231PS Y9, Y9, Y10
+	VMULPS       Y4, Y9, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y9, Y12, Y10
+	VMOVAPS      Y10, Y12
 	JMP          focusdone73
 
 focusnot4_73:
 	CMPQ         DI, $+6
 	JGE          focusnot5_73
-	VSQRTPS      Y2, Y5
-	VMULPS       Y2, Y2, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y2, Y2, Y7
-	VMOVAPS      Y2, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y2, Y2
-	VFMADD231PS  consts<>+2144(SB), Y2, Y7
-	VMULPS       Y5, Y7, Y2
-	VFMADD231PS  Y5, Y6, Y2
-	VSQRTPS      Y15, Y5
-	VMULPS       Y15, Y15, Y6
-	VMOVAPS      Y6, Y7
-	VFMSUB231PS  Y15, Y15, Y7
-	VMOVAPS      Y15, Y8
-	VFNMADD231PS Y5, Y5, Y8
-	VMULPS       Y8, Y15, Y8
-	VFMADD231PS  consts<>+2144(SB), Y8, Y7
-	VMULPS       Y5, Y7, Y15
-	VFMADD231PS  Y5, Y6, Y15
+	VSQRTPS      Y6, Y9
+	VMULPS       Y6, Y6, Y10
+	VMOVAPS      Y10, Y11
+	VFMSUB231PS  Y6, Y6, Y11
+	VMOVAPS      Y6, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y13, Y6, Y6
+	VFMADD231PS  Y4, Y6, Y11
+	VMULPS       Y9, Y11, Y6
+	VFMADD231PS  Y9, Y10, Y6
+	VSQRTPS      Y12, Y9
+	VMULPS       Y12, Y12, Y10
+	VMOVAPS      Y10, Y11
+	VFMSUB231PS  Y12, Y12, Y11
+	VMOVAPS      Y12, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y4, Y12, Y11
+	VMULPS       Y9, Y11, Y12
+	VFMADD231PS  Y9, Y10, Y12
 	JMP          focusdone73
 
 focusnot5_73:
 	CMPQ        DI, $+7
 	JGE         focusnot6_73
-	VMULPS      Y2, Y2, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y2, Y2, Y6
-	VMULPS      Y2, Y6, Y6
-	VFMADD231PS Y2, Y5, Y6
-	VMOVAPS     Y6, Y2
-	VMULPS      Y15, Y15, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y15, Y15, Y6
-	VMULPS      Y15, Y6, Y6
-	VFMADD231PS Y15, Y5, Y6
-	VMOVAPS     Y6, Y15
+	VMULPS      Y6, Y6, Y9
+	VMOVAPS     Y9, Y10
+	VFMSUB231PS Y6, Y6, Y10
+	VMULPS      Y6, Y10, Y10
+	VFMADD231PS Y6, Y9, Y10
+	VMOVAPS     Y10, Y6
+	VMULPS      Y12, Y12, Y9
+	VMOVAPS     Y9, Y10
+	VFMSUB231PS Y12, Y12, Y10
+	VMULPS      Y12, Y10, Y10
+	VFMADD231PS Y12, Y9, Y10
+	VMOVAPS     Y10, Y12
 	JMP         focusdone73
 
 focusnot6_73:
 	CMPQ        DI, $+8
 	JGE         focusnot7_73
-	VMULPS      Y2, Y2, Y5
-	VFMSUB213PS Y5, Y2, Y2
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y2, Y6, Y2
-	VFMADD231PS Y5, Y5, Y2
-	VMULPS      Y15, Y15, Y5
-	VFMSUB213PS Y5, Y15, Y15
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y15, Y6, Y15
-	VFMADD231PS Y5, Y5, Y15
+	VMULPS      Y6, Y6, Y9
+	VFMSUB213PS Y9, Y6, Y6
+	VADDPS      Y9, Y9, Y10
+	VMULPS      Y6, Y10, Y6
+	VFMADD231PS Y9, Y9, Y6
+	VMULPS      Y12, Y12, Y9
+	VFMSUB213PS Y9, Y12, Y12
+	VADDPS      Y9, Y9, Y10
+	VMULPS      Y12, Y10, Y12
+	VFMADD231PS Y9, Y9, Y12
 	JMP         focusdone73
 
 focusnot7_73:
 	CMPQ        DI, $+9
 	JGE         focusnot8_73
-	VMULPS      Y2, Y2, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y2, Y2, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y2, Y5, Y5
-	VFMADD231PS Y2, Y7, Y5
-	VMOVAPS     Y5, Y2
-	VMULPS      Y15, Y15, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y15, Y15, Y6
-	VMULPS      Y5, Y5, Y7
-	VADDPS      Y5, Y5, Y8
-	VFMSUB213PS Y7, Y5, Y5
-	VFMADD231PS Y6, Y8, Y5
-	VMULPS      Y15, Y5, Y5
-	VFMADD231PS Y15, Y7, Y5
-	VMOVAPS     Y5, Y15
+	VMULPS      Y6, Y6, Y9
+	VMOVAPS     Y9, Y10
+	VFMSUB231PS Y6, Y6, Y10
+	VMULPS      Y9, Y9, Y11
+	VADDPS      Y9, Y9, Y13
+	VFMSUB213PS Y11, Y9, Y9
+	VFMADD231PS Y10, Y13, Y9
+	VMULPS      Y6, Y9, Y9
+	VFMADD231PS Y6, Y11, Y9
+	VMOVAPS     Y9, Y6
+	VMULPS      Y12, Y12, Y9
+	VMOVAPS     Y9, Y10
+	VFMSUB231PS Y12, Y12, Y10
+	VMULPS      Y9, Y9, Y11
+	VADDPS      Y9, Y9, Y13
+	VFMSUB213PS Y11, Y9, Y9
+	VFMADD231PS Y10, Y13, Y9
+	VMULPS      Y12, Y9, Y9
+	VFMADD231PS Y12, Y11, Y9
+	VMOVAPS     Y9, Y12
 	JMP         focusdone73
 
 focusnot8_73:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      Y4, 32(SP)
-	VMOVUPS      Y15, 64(SP)
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 4(R8), Y1
-	VBROADCASTSS 8(R8), Y3
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y2, Y5
-	VPSRLD    $0x17, Y5, Y4
-	VPSRLD    $0x14, Y5, Y2
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y4, Y8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y2, Y6
-	VFMADD213PS consts<>+672(SB), Y6, Y5
-	VMULPS      consts<>+1344(SB), Y5, Y9
-	VMOVAPS     Y5, Y6
-	VFMADD231PS Y9, Y5, Y6
-	VSUBPS      Y6, Y5, Y7
-	VFMADD231PS Y9, Y5, Y7
-	VMULPS      Y5, Y5, Y9
-	VMOVUPS     consts<>+1376(SB), Y10
-	VFMADD213PS consts<>+1408(SB), Y5, Y10
-	VFMADD213PS consts<>+1440(SB), Y5, Y10
-	VFMADD213PS consts<>+1472(SB), Y5, Y10
-	VFMADD213PS consts<>+1504(SB), Y5, Y10
-	VMULPS      Y5, Y9, Y5
-	VFMADD231PS Y10, Y5, Y7
-	VADDPS      Y7, Y6, Y5
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y2, Y9
-	VADDPS      Y9, Y8, Y8
-	VMULPS      Y8, Y0, Y9
-	VFMSUB213PS Y9, Y0, Y8
-	VFMADD213PS Y9, Y1, Y5
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y5
-	VSUBPS      consts<>+1536(SB), Y5, Y10
-	VSUBPS      Y10, Y9, Y9
-	VFMADD231PS Y6, Y1, Y9
-	VPERMPS     pow_tl<>+0(SB), Y2, Y2
-	VFMADD231PS Y2, Y0, Y8
-	VFMADD231PS Y6, Y3, Y8
-	VFMADD231PS Y7, Y1, Y8
-	VADDPS      Y8, Y9, Y0
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y1
-	VFMADD213PS consts<>+1600(SB), Y0, Y1
-	VFMADD213PS consts<>+1632(SB), Y0, Y1
-	VMULPS      Y0, Y0, Y2
-	VMULPS      Y1, Y2, Y1
-	VFMADD231PS consts<>+160(SB), Y0, Y1
-	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
-	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
-	VFMADD231PS Y1, Y0, Y2
-
-	// times 2^k
-	VADDPS Y2, Y0, Y0
-	VPSLLD $0x14, Y5, Y1
-	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y2
-
-	// x or result out of range?
-	VMOVUPS      consts<>+1664(SB), Y0
-	VPANDN       Y4, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y5, Y1
-	VMOVUPS      consts<>+1696(SB), Y3
-	VPANDN       Y1, Y3, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowblock
-	VMOVUPS      (SP), Y3
-	VMOVUPS      32(SP), Y4
-	VMOVUPS      64(SP), Y15
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      Y4, 32(SP)
-	VMOVUPS      Y2, 64(SP)
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y12, 64(SP)
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
 	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y15, Y4
+	VPSUBD    consts<>+1248(SB), Y6, Y4
 	VPSRLD    $0x17, Y4, Y3
 	VPSRLD    $0x14, Y4, Y5
 	VPAND     consts<>+1280(SB), Y4, Y4
@@ -6742,7 +6296,87 @@ focusnot8_73:
 	VADDPS Y2, Y0, Y0
 	VPSLLD $0x14, Y4, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y15
+	VPADDD Y1, Y0, Y6
+
+	// x or result out of range?
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y8
+	VMOVUPS      64(SP), Y12
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y12, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y12
 
 	// x or result out of range?
 	VMOVUPS consts<>+1664(SB), Y0
@@ -6753,20 +6387,24 @@ focusnot8_73:
 	VPOR    Y1, Y0, Y0
 	VPTEST  Y0, Y0
 	JNE     slowblock
-	VMOVUPS (SP), Y3
-	VMOVUPS 32(SP), Y4
-	VMOVUPS 64(SP), Y2
+	VMOVUPS (SP), Y7
+	VMOVUPS 32(SP), Y8
+	VMOVUPS 64(SP), Y6
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
+	VMOVUPS consts<>+2144(SB), Y4
+	VMOVUPS consts<>+32(SB), Y5
 
 focusdone73:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y2, Y3, Y2
+	VMULPS Y6, Y7, Y6
 
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y15, Y4, Y3
-	VMOVUPS Y2, (CX)
-	VMOVUPS Y3, 32(CX)
+	VMULPS  Y12, Y8, Y7
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
 
 nextblock:
 	ADDQ $+64, CX
@@ -6787,94 +6425,93 @@ vector:
 	CMOVQGT      R8, R9
 	NEGQ         R9
 	LEAQ         lane_mask<>+32(SB), R8
-	VMOVUPS      (R8)(R9*4), Y2
-	VMASKMOVPS   (DX), Y2, Y3
-	VBLENDVPS    Y2, Y3, Y0, Y3
-	VMASKMOVPS   (BX), Y2, Y4
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y2, Y4, Y5, Y2
-	VBROADCASTSS 20(SI), Y4
+	VMOVUPS      (R8)(R9*4), Y6
+	VMASKMOVPS   (DX), Y6, Y7
+	VBLENDVPS    Y6, Y7, Y0, Y7
+	VMASKMOVPS   (BX), Y6, Y8
+	VPXOR        Y9, Y9, Y9
+	VBLENDVPS    Y6, Y8, Y9, Y6
+	VBROADCASTSS 20(SI), Y8
 
 	// any |x| > limit, or NaN?
-	VPAND     consts<>+32(SB), Y3, Y5
-	VPCMPGTD  Y4, Y5, Y4
-	VMOVMSKPS Y4, R8
+	VPAND     Y5, Y7, Y9
+	VPCMPGTD  Y8, Y9, Y8
+	VMOVMSKPS Y8, R8
 	TESTL     R8, R8
 	JNE       slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y2, Y4
-	VFNMADD231PS Y2, Y2, Y4
-	VPTEST       Y4, Y4
+	VMOVAPS      Y6, Y8
+	VFNMADD231PS Y6, Y6, Y8
+	VPTEST       Y8, Y8
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y4
-	VSUBPS consts<>+64(SB), Y4, Y4
+	VPOR   Y2, Y7, Y8
+	VSUBPS consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y5
-	VFMADD213PS consts<>+128(SB), Y4, Y5
-	VSUBPS      consts<>+128(SB), Y5, Y6
+	VMOVAPS     Y3, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y3, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y6
-	VFMADD213PS consts<>+256(SB), Y4, Y6
-	VFMADD213PS consts<>+288(SB), Y4, Y6
-	VFMADD213PS consts<>+320(SB), Y4, Y6
-	VFMADD213PS consts<>+352(SB), Y6, Y4
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y8, Y10
+	VFMADD213PS consts<>+288(SB), Y8, Y10
+	VFMADD213PS consts<>+320(SB), Y8, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y5, Y1, Y6
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VADDPS      Y0, Y5, Y4
-	VDIVPS      Y4, Y0, Y4
-	VMULPS      Y4, Y5, Y6
+	VPERMILPS   Y9, Y1, Y10
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VADDPS      Y0, Y9, Y8
+	VDIVPS      Y8, Y0, Y8
+	VMULPS      Y8, Y9, Y10
+	VPSLLD      $0x02, Y6, Y6
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y2, Y2
-	VPAND     consts<>+1184(SB), Y2, Y7
-	VPXOR     Y3, Y7, Y3
-	VBLENDVPS Y3, Y6, Y4, Y8
+	VPAND     Y2, Y6, Y11
+	VPXOR     Y7, Y11, Y7
+	VBLENDVPS Y7, Y10, Y8, Y10
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y5, Y5, Y4
-	VMOVUPS     consts<>+1888(SB), Y6
-	VFMADD213PS consts<>+1920(SB), Y4, Y6
-	VMOVUPS     consts<>+1952(SB), Y7
-	VFMADD213PS consts<>+1984(SB), Y4, Y7
-	VFMADD213PS consts<>+2016(SB), Y4, Y6
-	VFMADD213PS consts<>+2048(SB), Y4, Y7
-	VFMADD213PS consts<>+2080(SB), Y4, Y6
-	VFMADD213PS consts<>+2112(SB), Y4, Y7
-	VFMADD231PS Y7, Y5, Y6
-	VFMADD231PS Y6, Y4, Y5
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y9, Y8
+	VFMADD213PS consts<>+1952(SB), Y9, Y8
+	VFMADD213PS consts<>+1984(SB), Y9, Y8
+	VFMADD213PS consts<>+2016(SB), Y9, Y8
+	VFMADD213PS consts<>+2048(SB), Y9, Y8
+	VFMADD213PS consts<>+2080(SB), Y9, Y8
+	VFMADD213PS consts<>+2112(SB), Y9, Y8
+	VMULPS      Y8, Y9, Y8
+	VFMADD231PS Y8, Y9, Y9
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR        Y4, Y4, Y4
-	VMAXPS       Y4, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VBROADCASTSS 12(SI), Y4
-	VBROADCASTSS 16(SI), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y2
-	VMULPS       Y3, Y2, Y2
+	VPXOR        Y8, Y8, Y8
+	VMAXPS       Y8, Y7, Y7
+	VADDPS       Y7, Y9, Y7
+	VBROADCASTSS 16(SI), Y8
+	VBROADCASTSS 12(SI), Y9
+	VBLENDVPS    Y6, Y9, Y8, Y6
+	VMULPS       Y7, Y6, Y6
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_74
-	VMULPS Y8, Y8, Y8
+	VMULPS Y10, Y10, Y10
 	JMP    focusdone74
 
 focusnot0_74:
 	CMPQ    DI, $+2
 	JGE     focusnot1_74
-	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y10
 	JMP     focusdone74
 
 focusnot1_74:
@@ -6885,81 +6522,81 @@ focusnot1_74:
 focusnot2_74:
 	CMPQ    DI, $+4
 	JGE     focusnot3_74
-	VSQRTPS Y8, Y8
+	VSQRTPS Y10, Y10
 	JMP     focusdone74
 
 focusnot3_74:
 	CMPQ         DI, $+5
 	JGE          focusnot4_74
-	VSQRTPS      Y8, Y3
-	VMOVAPS      Y8, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y8, Y4
-	VMOVAPS      Y4, Y8
+	VSQRTPS      Y10, Y7
+	VMOVAPS      Y10, Y8
+	VFNMADD231PS Y7, Y7, Y8
+	VMULPS       Y4, Y7, Y9
+	VMULPS       Y9, Y8, Y8
+	VFMADD231PS  Y7, Y10, Y8
+	VMOVAPS      Y8, Y10
 	JMP          focusdone74
 
 focusnot4_74:
 	CMPQ         DI, $+6
 	JGE          focusnot5_74
-	VSQRTPS      Y8, Y3
-	VMULPS       Y8, Y8, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y8, Y8, Y5
-	VMOVAPS      Y8, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y8, Y6
-	VFMADD231PS  consts<>+2144(SB), Y6, Y5
-	VMULPS       Y3, Y5, Y8
-	VFMADD231PS  Y3, Y4, Y8
+	VSQRTPS      Y10, Y7
+	VMULPS       Y10, Y10, Y8
+	VMOVAPS      Y8, Y9
+	VFMSUB231PS  Y10, Y10, Y9
+	VMOVAPS      Y10, Y11
+	VFNMADD231PS Y7, Y7, Y11
+	VMULPS       Y11, Y10, Y10
+	VFMADD231PS  Y4, Y10, Y9
+	VMULPS       Y7, Y9, Y10
+	VFMADD231PS  Y7, Y8, Y10
 	JMP          focusdone74
 
 focusnot5_74:
 	CMPQ        DI, $+7
 	JGE         focusnot6_74
-	VMULPS      Y8, Y8, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y8, Y8, Y4
-	VMULPS      Y8, Y4, Y4
-	VFMADD231PS Y8, Y3, Y4
-	VMOVAPS     Y4, Y8
+	VMULPS      Y10, Y10, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y10, Y10, Y8
+	VMULPS      Y10, Y8, Y8
+	VFMADD231PS Y10, Y7, Y8
+	VMOVAPS     Y8, Y10
 	JMP         focusdone74
 
 focusnot6_74:
 	CMPQ        DI, $+8
 	JGE         focusnot7_74
-	VMULPS      Y8, Y8, Y3
-	VFMSUB213PS Y3, Y8, Y8
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y8, Y4, Y8
-	VFMADD231PS Y3, Y3, Y8
+	VMULPS      Y10, Y10, Y7
+	VFMSUB213PS Y7, Y10, Y10
+	VADDPS      Y7, Y7, Y8
+	VMULPS      Y10, Y8, Y10
+	VFMADD231PS Y7, Y7, Y10
 	JMP         focusdone74
 
 focusnot7_74:
 	CMPQ        DI, $+9
 	JGE         focusnot8_74
-	VMULPS      Y8, Y8, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y8, Y8, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y8, Y3, Y3
-	VFMADD231PS Y8, Y5, Y3
-	VMOVAPS     Y3, Y8
+	VMULPS      Y10, Y10, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y10, Y10, Y8
+	VMULPS      Y7, Y7, Y9
+	VADDPS      Y7, Y7, Y11
+	VFMSUB213PS Y9, Y7, Y7
+	VFMADD231PS Y8, Y11, Y7
+	VMULPS      Y10, Y7, Y7
+	VFMADD231PS Y10, Y9, Y7
+	VMOVAPS     Y7, Y10
 	JMP         focusdone74
 
 focusnot8_74:
 	LEAQ         24(SI), R8
-	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y6, (SP)
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
 	VBROADCASTSS 8(R8), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y8, Y4
+	VPSUBD    consts<>+1248(SB), Y10, Y4
 	VPSRLD    $0x17, Y4, Y3
 	VPSRLD    $0x14, Y4, Y5
 	VPAND     consts<>+1280(SB), Y4, Y4
@@ -7017,7 +6654,7 @@ focusnot8_74:
 	VADDPS Y2, Y0, Y0
 	VPSLLD $0x14, Y4, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y8
+	VPADDD Y1, Y0, Y10
 
 	// x or result out of range?
 	VMOVUPS consts<>+1664(SB), Y0
@@ -7028,37 +6665,41 @@ focusnot8_74:
 	VPOR    Y1, Y0, Y0
 	VPTEST  Y0, Y0
 	JNE     slowvector
-	VMOVUPS (SP), Y2
+	VMOVUPS (SP), Y6
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
+	VMOVUPS consts<>+2144(SB), Y4
+	VMOVUPS consts<>+32(SB), Y5
 
 focusdone74:
 	// loss = (alpha ce) q^gamma
-	VMULPS  Y8, Y2, Y2
+	VMULPS  Y10, Y6, Y6
 	CMPQ    AX, $+8
 	JLT     partless1
-	VMOVUPS Y2, (CX)
+	VMOVUPS Y6, (CX)
 	JMP     partdone1
 
 partless1:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X2, (R8)
+	VMOVUPS      X6, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X2, (R8)
+	VMOVLPS X6, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X2, (R8)
+	VMOVSS X6, (R8)
 
 partdone1:
 nextvector:
@@ -7075,133 +6716,115 @@ done:
 
 otherblock:
 	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y4
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VPOR   consts<>+1184(SB), Y0, Y2
+	VPOR   consts<>+1184(SB), Y3, Y5
 	VSUBPS consts<>+64(SB), Y2, Y2
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y3
-	VFMADD213PS consts<>+128(SB), Y2, Y3
-	VSUBPS      consts<>+128(SB), Y3, Y4
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y4, Y2
-	VFNMADD231PS consts<>+192(SB), Y4, Y2
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y4
-	VFMADD213PS consts<>+256(SB), Y2, Y4
-	VFMADD213PS consts<>+288(SB), Y2, Y4
-	VFMADD213PS consts<>+320(SB), Y2, Y4
-	VFMADD213PS consts<>+352(SB), Y4, Y2
-
-	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y4
-	VPERMILPS   Y3, Y4, Y4
-	VPSLLD      $0x15, Y3, Y3
-	VPADDD      Y3, Y4, Y3
-	VFMADD231PS Y2, Y3, Y3
-	VMOVUPS     consts<>+384(SB), Y2
-	VADDPS      consts<>+384(SB), Y3, Y4
-	VDIVPS      Y4, Y2, Y2
-	VMULPS      Y2, Y3, Y4
-
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y3, Y3, Y5
-	VMOVUPS     consts<>+1888(SB), Y6
-	VFMADD213PS consts<>+1920(SB), Y5, Y6
-	VMOVUPS     consts<>+1952(SB), Y7
-	VFMADD213PS consts<>+1984(SB), Y5, Y7
-	VFMADD213PS consts<>+2016(SB), Y5, Y6
-	VFMADD213PS consts<>+2048(SB), Y5, Y7
-	VFMADD213PS consts<>+2080(SB), Y5, Y6
-	VFMADD213PS consts<>+2112(SB), Y5, Y7
-	VFMADD231PS Y7, Y3, Y6
-	VFMADD231PS Y6, Y5, Y3
-	VBLENDVPS   Y0, Y4, Y2, Y5
-	VBLENDVPS   Y0, Y2, Y4, Y2
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VMOVUPS     consts<>+384(SB), Y4
-	VSUBPS      Y1, Y4, Y4
-	VBLENDVPS   Y0, Y1, Y4, Y6
-	VPAND       consts<>+32(SB), Y0, Y0
-	VFMADD231PS Y0, Y6, Y3
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y1, Y2, Y0
-	VFMADD231PS  Y4, Y5, Y0
-	VBROADCASTSS 12(SI), Y2
-	VBROADCASTSS 16(SI), Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  Y1, Y2, Y4
-	VMULPS       Y3, Y4, Y1
-	VMOVUPS      32(DX), Y2
-	VMOVUPS      32(BX), Y3
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y2, Y4
-	VSUBPS consts<>+64(SB), Y4, Y4
+	VSUBPS consts<>+64(SB), Y5, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y5
-	VFMADD213PS consts<>+128(SB), Y4, Y5
+	VMOVUPS     consts<>+96(SB), Y8
+	VFMADD213PS consts<>+128(SB), Y2, Y5
+	VFMADD213PS consts<>+128(SB), Y7, Y8
 	VSUBPS      consts<>+128(SB), Y5, Y6
+	VSUBPS      consts<>+128(SB), Y8, Y9
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VFNMADD231PS consts<>+160(SB), Y6, Y2
+	VFNMADD231PS consts<>+160(SB), Y9, Y7
+	VFNMADD231PS consts<>+192(SB), Y6, Y2
+	VFNMADD231PS consts<>+192(SB), Y9, Y7
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y6
-	VFMADD213PS consts<>+256(SB), Y4, Y6
-	VFMADD213PS consts<>+288(SB), Y4, Y6
-	VFMADD213PS consts<>+320(SB), Y4, Y6
-	VFMADD213PS consts<>+352(SB), Y6, Y4
+	VMOVUPS     consts<>+224(SB), Y9
+	VFMADD213PS consts<>+256(SB), Y2, Y6
+	VFMADD213PS consts<>+256(SB), Y7, Y9
+	VFMADD213PS consts<>+288(SB), Y2, Y6
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y2, Y6
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y6, Y2
+	VFMADD213PS consts<>+352(SB), Y9, Y7
 
 	// 2^n T[j] (1 + p)
 	VMOVUPS     exp_one<>+0(SB), Y6
+	VMOVUPS     exp_one<>+0(SB), Y9
 	VPERMILPS   Y5, Y6, Y6
+	VPERMILPS   Y8, Y9, Y9
 	VPSLLD      $0x15, Y5, Y5
+	VPSLLD      $0x15, Y8, Y8
 	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VMOVUPS     consts<>+384(SB), Y4
-	VADDPS      consts<>+384(SB), Y5, Y6
-	VDIVPS      Y6, Y4, Y4
-	VMULPS      Y4, Y5, Y6
+	VPADDD      Y8, Y9, Y6
+	VFMADD231PS Y2, Y5, Y5
+	VFMADD231PS Y7, Y6, Y6
+	VMOVUPS     consts<>+384(SB), Y2
+	VMOVUPS     consts<>+384(SB), Y8
+	VADDPS      consts<>+384(SB), Y5, Y7
+	VADDPS      consts<>+384(SB), Y6, Y9
+	VDIVPS      Y7, Y2, Y2
+	VDIVPS      Y9, Y8, Y9
+	VMULPS      Y2, Y5, Y7
+	VMULPS      Y9, Y6, Y10
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y5, Y5, Y7
+	// log1p(v) = v + v (v P(v))
 	VMOVUPS     consts<>+1888(SB), Y8
-	VFMADD213PS consts<>+1920(SB), Y7, Y8
-	VMOVUPS     consts<>+1952(SB), Y9
-	VFMADD213PS consts<>+1984(SB), Y7, Y9
-	VFMADD213PS consts<>+2016(SB), Y7, Y8
-	VFMADD213PS consts<>+2048(SB), Y7, Y9
-	VFMADD213PS consts<>+2080(SB), Y7, Y8
-	VFMADD213PS consts<>+2112(SB), Y7, Y9
-	VFMADD231PS Y9, Y5, Y8
-	VFMADD231PS Y8, Y7, Y5
-	VBLENDVPS   Y2, Y6, Y4, Y7
-	VBLENDVPS   Y2, Y4, Y6, Y4
+	VMOVUPS     consts<>+1888(SB), Y11
+	VFMADD213PS consts<>+1920(SB), Y5, Y8
+	VFMADD213PS consts<>+1920(SB), Y6, Y11
+	VFMADD213PS consts<>+1952(SB), Y5, Y8
+	VFMADD213PS consts<>+1952(SB), Y6, Y11
+	VFMADD213PS consts<>+1984(SB), Y5, Y8
+	VFMADD213PS consts<>+1984(SB), Y6, Y11
+	VFMADD213PS consts<>+2016(SB), Y5, Y8
+	VFMADD213PS consts<>+2016(SB), Y6, Y11
+	VFMADD213PS consts<>+2048(SB), Y5, Y8
+	VFMADD213PS consts<>+2048(SB), Y6, Y11
+	VFMADD213PS consts<>+2080(SB), Y5, Y8
+	VFMADD213PS consts<>+2080(SB), Y6, Y11
+	VFMADD213PS consts<>+2112(SB), Y5, Y8
+	VFMADD213PS consts<>+2112(SB), Y6, Y11
+	VMULPS      Y8, Y5, Y8
+	VMULPS      Y11, Y6, Y11
+	VFMADD231PS Y8, Y5, Y5
+	VFMADD231PS Y11, Y6, Y6
+	VBLENDVPS   Y0, Y7, Y2, Y8
+	VBLENDVPS   Y3, Y10, Y9, Y11
+	VBLENDVPS   Y0, Y2, Y7, Y2
+	VBLENDVPS   Y3, Y9, Y10, Y9
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VMOVUPS     consts<>+384(SB), Y6
-	VSUBPS      Y3, Y6, Y6
-	VBLENDVPS   Y2, Y3, Y6, Y8
-	VPAND       consts<>+32(SB), Y2, Y2
-	VFMADD231PS Y2, Y8, Y5
+	VMOVUPS     consts<>+384(SB), Y7
+	VMOVUPS     consts<>+384(SB), Y10
+	VSUBPS      Y1, Y7, Y7
+	VSUBPS      Y4, Y10, Y12
+	VBLENDVPS   Y0, Y1, Y7, Y10
+	VBLENDVPS   Y3, Y4, Y12, Y13
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPAND       consts<>+32(SB), Y3, Y3
+	VFMADD231PS Y0, Y10, Y5
+	VFMADD231PS Y3, Y13, Y6
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y3, Y4, Y2
-	VFMADD231PS  Y6, Y7, Y2
-	VBROADCASTSS 12(SI), Y4
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y6, Y7, Y6
-	VFMADD231PS  Y3, Y4, Y6
-	VMULPS       Y5, Y6, Y3
+	VMULPS       Y1, Y2, Y0
+	VMULPS       Y4, Y9, Y2
+	VFMADD231PS  Y7, Y8, Y0
+	VFMADD231PS  Y12, Y11, Y2
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 12(SI), Y9
+	VBROADCASTSS 16(SI), Y8
+	VBROADCASTSS 16(SI), Y10
+	VMULPS       Y7, Y8, Y7
+	VMULPS       Y12, Y10, Y8
+	VFMADD231PS  Y1, Y3, Y7
+	VFMADD231PS  Y4, Y9, Y8
+	VMULPS       Y5, Y7, Y1
+	VMULPS       Y6, Y8, Y3
 
 	// q^gamma
 	CMPQ   DI, $+1
@@ -7503,70 +7126,73 @@ focusdone75:
 	VMOVUPS Y1, 32(CX)
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
+	VMOVUPS consts<>+2144(SB), Y4
+	VMOVUPS consts<>+32(SB), Y5
 	JMP     nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y0
+	VPOR   consts<>+1184(SB), Y7, Y0
 	VSUBPS consts<>+64(SB), Y0, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y1
 	VFMADD213PS consts<>+128(SB), Y0, Y1
-	VSUBPS      consts<>+128(SB), Y1, Y4
+	VSUBPS      consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y4, Y0
-	VFNMADD231PS consts<>+192(SB), Y4, Y0
+	VFNMADD231PS consts<>+160(SB), Y2, Y0
+	VFNMADD231PS consts<>+192(SB), Y2, Y0
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y4
-	VFMADD213PS consts<>+256(SB), Y0, Y4
-	VFMADD213PS consts<>+288(SB), Y0, Y4
-	VFMADD213PS consts<>+320(SB), Y0, Y4
-	VFMADD213PS consts<>+352(SB), Y4, Y0
+	VMOVUPS     consts<>+224(SB), Y2
+	VFMADD213PS consts<>+256(SB), Y0, Y2
+	VFMADD213PS consts<>+288(SB), Y0, Y2
+	VFMADD213PS consts<>+320(SB), Y0, Y2
+	VFMADD213PS consts<>+352(SB), Y2, Y0
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y4
-	VPERMILPS   Y1, Y4, Y4
+	VMOVUPS     exp_one<>+0(SB), Y2
+	VPERMILPS   Y1, Y2, Y2
 	VPSLLD      $0x15, Y1, Y1
-	VPADDD      Y1, Y4, Y1
+	VPADDD      Y1, Y2, Y1
 	VFMADD231PS Y0, Y1, Y1
 	VMOVUPS     consts<>+384(SB), Y0
-	VADDPS      consts<>+384(SB), Y1, Y4
-	VDIVPS      Y4, Y0, Y0
-	VMULPS      Y0, Y1, Y4
+	VADDPS      consts<>+384(SB), Y1, Y2
+	VDIVPS      Y2, Y0, Y0
+	VMULPS      Y0, Y1, Y2
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y1, Y1, Y5
-	VMOVUPS     consts<>+1888(SB), Y6
-	VFMADD213PS consts<>+1920(SB), Y5, Y6
-	VMOVUPS     consts<>+1952(SB), Y7
-	VFMADD213PS consts<>+1984(SB), Y5, Y7
-	VFMADD213PS consts<>+2016(SB), Y5, Y6
-	VFMADD213PS consts<>+2048(SB), Y5, Y7
-	VFMADD213PS consts<>+2080(SB), Y5, Y6
-	VFMADD213PS consts<>+2112(SB), Y5, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y6, Y5, Y1
-	VBLENDVPS   Y3, Y4, Y0, Y5
-	VBLENDVPS   Y3, Y0, Y4, Y0
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y3
+	VFMADD213PS consts<>+1920(SB), Y1, Y3
+	VFMADD213PS consts<>+1952(SB), Y1, Y3
+	VFMADD213PS consts<>+1984(SB), Y1, Y3
+	VFMADD213PS consts<>+2016(SB), Y1, Y3
+	VFMADD213PS consts<>+2048(SB), Y1, Y3
+	VFMADD213PS consts<>+2080(SB), Y1, Y3
+	VFMADD213PS consts<>+2112(SB), Y1, Y3
+	VMULPS      Y3, Y1, Y3
+	VFMADD231PS Y3, Y1, Y1
+	VBLENDVPS   Y7, Y2, Y0, Y3
+	VBLENDVPS   Y7, Y0, Y2, Y0
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VMOVUPS     consts<>+384(SB), Y4
-	VSUBPS      Y2, Y4, Y4
-	VBLENDVPS   Y3, Y2, Y4, Y6
-	VPAND       consts<>+32(SB), Y3, Y3
-	VFMADD231PS Y3, Y6, Y1
+	VMOVUPS     consts<>+384(SB), Y2
+	VSUBPS      Y6, Y2, Y2
+	VBLENDVPS   Y7, Y6, Y2, Y4
+	VPAND       consts<>+32(SB), Y7, Y5
+	VFMADD231PS Y5, Y4, Y1
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y2, Y0, Y0
-	VFMADD231PS  Y4, Y5, Y0
+	VMULPS       Y6, Y0, Y0
+	VFMADD231PS  Y2, Y3, Y0
 	VBROADCASTSS 12(SI), Y3
-	VBROADCASTSS 16(SI), Y5
-	VMULPS       Y4, Y5, Y4
-	VFMADD231PS  Y2, Y3, Y4
-	VMULPS       Y1, Y4, Y1
+	VBROADCASTSS 16(SI), Y4
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y6, Y3, Y2
+	VMULPS       Y1, Y2, Y1
 
 	// q^gamma
 	CMPQ   DI, $+1
@@ -7764,6 +7390,10 @@ parttwo2:
 partdone2:
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
+	VMOVUPS consts<>+2144(SB), Y4
+	VMOVUPS consts<>+32(SB), Y5
 	JMP     nextvector
 
 slowblock:
@@ -7825,18 +7455,17 @@ slow:
 	VMULPS    Y5, Y4, Y6
 	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y4, Y4, Y7
-	VMOVUPS     consts<>+1888(SB), Y8
-	VFMADD213PS consts<>+1920(SB), Y7, Y8
-	VMOVUPS     consts<>+1952(SB), Y9
-	VFMADD213PS consts<>+1984(SB), Y7, Y9
-	VFMADD213PS consts<>+2016(SB), Y7, Y8
-	VFMADD213PS consts<>+2048(SB), Y7, Y9
-	VFMADD213PS consts<>+2080(SB), Y7, Y8
-	VFMADD213PS consts<>+2112(SB), Y7, Y9
-	VFMADD231PS Y9, Y4, Y8
-	VFMADD231PS Y8, Y7, Y4
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
 	VBLENDVPS   Y3, Y2, Y4, Y2
 	VBLENDVPS   Y0, Y6, Y5, Y3
 	VBLENDVPS   Y0, Y5, Y6, Y4
@@ -8090,6 +7719,10 @@ focusdone77:
 	JGE       slow
 	VMOVUPS   consts<>+384(SB), Y0
 	VMOVUPS   exp_one<>+0(SB), Y1
+	VMOVUPS   consts<>+1184(SB), Y2
+	VMOVUPS   consts<>+128(SB), Y3
+	VMOVUPS   consts<>+2144(SB), Y4
+	VMOVUPS   consts<>+32(SB), Y5
 	JMP       loop
 
 slowvector:
@@ -8159,18 +7792,17 @@ slowvector:
 	VMULPS    Y5, Y4, Y6
 	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y4, Y4, Y7
-	VMOVUPS     consts<>+1888(SB), Y8
-	VFMADD213PS consts<>+1920(SB), Y7, Y8
-	VMOVUPS     consts<>+1952(SB), Y9
-	VFMADD213PS consts<>+1984(SB), Y7, Y9
-	VFMADD213PS consts<>+2016(SB), Y7, Y8
-	VFMADD213PS consts<>+2048(SB), Y7, Y9
-	VFMADD213PS consts<>+2080(SB), Y7, Y8
-	VFMADD213PS consts<>+2112(SB), Y7, Y9
-	VFMADD231PS Y9, Y4, Y8
-	VFMADD231PS Y8, Y7, Y4
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
 	VBLENDVPS   Y3, Y2, Y4, Y2
 	VBLENDVPS   Y1, Y6, Y5, Y3
 	VBLENDVPS   Y1, Y5, Y6, Y4
@@ -8442,15 +8074,19 @@ parttwo3:
 partdone3:
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
+	VMOVUPS consts<>+2144(SB), Y4
+	VMOVUPS consts<>+32(SB), Y5
 	JMP     nextvector
 
 // func sigmoidGradAVX512(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z1
+	VBROADCASTSS consts<>+128(SB), Z2
+	VBROADCASTSS consts<>+2144(SB), Z3
 	VBROADCASTSS consts<>+32(SB), Z4
 	VBROADCASTSS consts<>+64(SB), Z5
 	VBROADCASTSS consts<>+96(SB), Z6
@@ -8494,18 +8130,18 @@ block:
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (BX), Z2, Z12
-	VPORD  64(BX), Z2, Z13
+	VPORD  (BX), Z1, Z12
+	VPORD  64(BX), Z1, Z13
 	VSUBPS Z5, Z12, Z12
 	VSUBPS Z5, Z13, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z13
+	VMOVAPS     Z2, Z13
 	VFMADD231PS Z6, Z12, Z13
-	VMOVAPS     Z3, Z16
+	VMOVAPS     Z2, Z16
 	VFMADD231PS Z6, Z15, Z16
-	VSUBPS      Z3, Z13, Z14
-	VSUBPS      Z3, Z16, Z17
+	VSUBPS      Z2, Z13, Z14
+	VSUBPS      Z2, Z16, Z17
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z14, Z12
@@ -8540,14 +8176,16 @@ block:
 	VDIVPS      Z15, Z0, Z17
 	VMULPS      Z12, Z13, Z15
 	VMULPS      Z17, Z14, Z18
+	VMOVUPS     (SI), Z16
+	VMOVUPS     64(SI), Z19
+	VPSLLD      $0x02, Z16, Z16
+	VPSLLD      $0x02, Z19, Z20
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (SI), Z16
-	VMOVUPS   64(SI), Z19
-	VPSLLD    $0x02, Z16, Z16
-	VPSLLD    $0x02, Z19, Z20
-	VPANDD    Z2, Z16, Z19
-	VPANDD    Z2, Z20, Z21
+	VMOVUPS   (BX), Z19
+	VMOVUPS   64(BX), Z19
+	VPANDD    Z1, Z16, Z19
+	VPANDD    Z1, Z20, Z21
 	VPXORD    (BX), Z19, Z19
 	VPXORD    64(BX), Z21, Z21
 	VPMOVD2M  Z19, K1
@@ -8557,110 +8195,108 @@ block:
 	VPMOVD2M  Z19, K1
 	VPMOVD2M  Z21, K2
 	VBLENDMPS Z12, Z15, K1, Z12
-	VBLENDMPS Z17, Z18, K2, Z24
+	VBLENDMPS Z17, Z18, K2, Z17
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z13, Z13, Z15
-	VMULPS           Z14, Z14, Z25
-	VBROADCASTSS     consts<>+1888(SB), Z17
-	VBROADCASTSS     consts<>+1888(SB), Z26
-	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+1920(SB), Z25, Z26
-	VBROADCASTSS     consts<>+1952(SB), Z18
-	VBROADCASTSS     consts<>+1952(SB), Z27
-	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z27
-	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2016(SB), Z25, Z26
-	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
-	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
-	VFMADD213PS.BCST consts<>+2080(SB), Z25, Z26
-	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z25, Z27
-	VFMADD231PS      Z18, Z13, Z17
-	VFMADD231PS      Z27, Z14, Z26
-	VFMADD231PS      Z17, Z15, Z13
-	VFMADD231PS      Z26, Z25, Z14
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z15
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1920(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1952(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+1984(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2016(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2048(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2080(SB), Z14, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+2112(SB), Z14, Z18
+	VMULPS           Z15, Z13, Z15
+	VMULPS           Z18, Z14, Z18
+	VFMADD231PS      Z15, Z13, Z13
+	VFMADD231PS      Z18, Z14, Z14
 
 	// ce = log1p(e) + max(v, 0)
 	VPXORD Z15, Z15, Z15
-	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
 	VMAXPS Z15, Z19, Z15
-	VMAXPS Z17, Z21, Z17
+	VMAXPS Z18, Z21, Z18
 	VADDPS Z15, Z13, Z13
-	VADDPS Z17, Z14, Z15
+	VADDPS Z18, Z14, Z15
 
 	// D = q + gamma ce (1-q), with v's sign
 	VBROADCASTSS 8(DI), Z14
-	VBROADCASTSS 8(DI), Z17
+	VBROADCASTSS 8(DI), Z18
 	VMULPS       Z12, Z13, Z12
-	VMULPS       Z24, Z15, Z18
+	VMULPS       Z17, Z15, Z17
 	VFMADD213PS  Z22, Z12, Z14
-	VFMADD213PS  Z23, Z18, Z17
-	VPANDD       Z2, Z16, Z12
-	VPANDD       Z2, Z20, Z18
+	VFMADD213PS  Z23, Z17, Z18
+	VPANDD       Z1, Z16, Z12
+	VPANDD       Z1, Z20, Z17
 	VPXORD       Z12, Z14, Z12
-	VPXORD       Z18, Z17, Z18
-	VBROADCASTSS 12(DI), Z14
-	VBROADCASTSS 12(DI), Z19
-	VBROADCASTSS 16(DI), Z17
-	VBROADCASTSS 16(DI), Z21
+	VPXORD       Z17, Z18, Z18
+	VBROADCASTSS 16(DI), Z14
+	VBROADCASTSS 16(DI), Z19
+	VBROADCASTSS 12(DI), Z17
+	VBROADCASTSS 12(DI), Z21
 	VPMOVD2M     Z16, K1
 	VPMOVD2M     Z20, K2
-	VBLENDMPS    Z14, Z17, K1, Z14
-	VBLENDMPS    Z19, Z21, K2, Z16
+	VBLENDMPS    Z17, Z14, K1, Z14
+	VBLENDMPS    Z21, Z19, K2, Z16
 	VMULPS       Z13, Z14, Z13
 	VMULPS       Z15, Z16, Z15
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_109
+	JGE    focusnot0_115
 	VMULPS Z22, Z22, Z22
 	VMULPS Z23, Z23, Z23
-	JMP    focusdone109
+	JMP    focusdone115
 
-focusnot0_109:
+focusnot0_115:
 	CMPQ    R8, $+2
-	JGE     focusnot1_109
+	JGE     focusnot1_115
 	VMOVAPS Z0, Z22
 	VMOVAPS Z0, Z23
-	JMP     focusdone109
+	JMP     focusdone115
 
-focusnot1_109:
+focusnot1_115:
 	CMPQ R8, $+3
-	JGE  focusnot2_109
-	JMP  focusdone109
+	JGE  focusnot2_115
+	JMP  focusdone115
 
-focusnot2_109:
+focusnot2_115:
 	CMPQ    R8, $+4
-	JGE     focusnot3_109
+	JGE     focusnot3_115
 	VSQRTPS Z22, Z22
 	VSQRTPS Z23, Z23
-	JMP     focusdone109
+	JMP     focusdone115
 
-focusnot3_109:
+focusnot3_115:
 	CMPQ         R8, $+5
-	JGE          focusnot4_109
+	JGE          focusnot4_115
 	VSQRTPS      Z22, Z17
 	VMOVAPS      Z22, Z19
 	VFNMADD231PS Z17, Z17, Z19
-	VMULPS       Z1, Z17, Z20
+	VMULPS       Z3, Z17, Z20
 	VMULPS       Z20, Z19, Z19
 	VFMADD231PS  Z17, Z22, Z19
 	VMOVAPS      Z19, Z22
 	VSQRTPS      Z23, Z17
 	VMOVAPS      Z23, Z19
 	VFNMADD231PS Z17, Z17, Z19
-	VMULPS       Z1, Z17, Z20
+	VMULPS       Z3, Z17, Z20
 	VMULPS       Z20, Z19, Z19
 	VFMADD231PS  Z17, Z23, Z19
 	VMOVAPS      Z19, Z23
-	JMP          focusdone109
+	JMP          focusdone115
 
-focusnot4_109:
+focusnot4_115:
 	CMPQ         R8, $+6
-	JGE          focusnot5_109
+	JGE          focusnot5_115
 	VSQRTPS      Z22, Z17
 	VMULPS       Z22, Z22, Z19
 	VMOVAPS      Z19, Z20
@@ -8668,7 +8304,7 @@ focusnot4_109:
 	VMOVAPS      Z22, Z21
 	VFNMADD231PS Z17, Z17, Z21
 	VMULPS       Z21, Z22, Z21
-	VFMADD231PS  Z1, Z21, Z20
+	VFMADD231PS  Z3, Z21, Z20
 	VMULPS       Z17, Z20, Z22
 	VFMADD231PS  Z17, Z19, Z22
 	VSQRTPS      Z23, Z17
@@ -8678,14 +8314,14 @@ focusnot4_109:
 	VMOVAPS      Z23, Z21
 	VFNMADD231PS Z17, Z17, Z21
 	VMULPS       Z21, Z23, Z21
-	VFMADD231PS  Z1, Z21, Z20
+	VFMADD231PS  Z3, Z21, Z20
 	VMULPS       Z17, Z20, Z23
 	VFMADD231PS  Z17, Z19, Z23
-	JMP          focusdone109
+	JMP          focusdone115
 
-focusnot5_109:
+focusnot5_115:
 	CMPQ        R8, $+7
-	JGE         focusnot6_109
+	JGE         focusnot6_115
 	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -8698,11 +8334,11 @@ focusnot5_109:
 	VMULPS      Z23, Z19, Z19
 	VFMADD231PS Z23, Z17, Z19
 	VMOVAPS     Z19, Z23
-	JMP         focusdone109
+	JMP         focusdone115
 
-focusnot6_109:
+focusnot6_115:
 	CMPQ        R8, $+8
-	JGE         focusnot7_109
+	JGE         focusnot7_115
 	VMULPS      Z22, Z22, Z17
 	VFMSUB213PS Z17, Z22, Z22
 	VADDPS      Z17, Z17, Z19
@@ -8713,11 +8349,11 @@ focusnot6_109:
 	VADDPS      Z17, Z17, Z19
 	VMULPS      Z23, Z19, Z23
 	VFMADD231PS Z17, Z17, Z23
-	JMP         focusdone109
+	JMP         focusdone115
 
-focusnot7_109:
+focusnot7_115:
 	CMPQ        R8, $+9
-	JGE         focusnot8_109
+	JGE         focusnot8_115
 	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -8738,174 +8374,162 @@ focusnot7_109:
 	VMULPS      Z23, Z17, Z17
 	VFMADD231PS Z23, Z20, Z17
 	VMOVAPS     Z17, Z23
-	JMP         focusdone109
+	JMP         focusdone115
 
-focusnot8_109:
+focusnot8_115:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z17
+	VBROADCASTSS 4(R10), Z19
+	VBROADCASTSS 8(R10), Z20
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z22, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z24
+	VPSRLD      $0x17, Z24, Z21
+	VPSRLD      $0x14, Z24, Z22
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z21, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z22, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z22, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z17, Z28
+	VFMSUB213PS Z28, Z17, Z27
+	VFMADD213PS Z28, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z19, Z28
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z17, Z27
+	VFMADD231PS Z25, Z20, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VADDPS      Z27, Z28, Z17
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z19
+	VMULPS           Z17, Z17, Z20
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS      Z7, Z17, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z17
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
+	VFMADD231PS      Z19, Z17, Z20
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z22
+	VADDPS      Z20, Z17, Z17
+	VPSLLD      $0x14, Z24, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z17, Z22
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z17
+	VPANDND      Z21, Z17, Z17
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z19
+	VBROADCASTSS consts<>+1696(SB), Z20
+	VPANDND      Z19, Z20, Z19
+	VPORD        Z19, Z17, Z17
+	VPTESTMD     Z17, Z17, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z17
+	VBROADCASTSS 4(R10), Z19
+	VBROADCASTSS 8(R10), Z20
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z23, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z24
+	VPSRLD      $0x17, Z24, Z21
+	VPSRLD      $0x14, Z24, Z23
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z21, Z27
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z23, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z23, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z17, Z28
+	VFMSUB213PS Z28, Z17, Z27
+	VFMADD213PS Z28, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z19, Z28
+	VPERMPS     pow_tl<>+0(SB), Z23, Z23
+	VFMADD231PS Z23, Z17, Z27
+	VFMADD231PS Z25, Z20, Z27
+	VFMADD231PS Z26, Z19, Z27
+	VADDPS      Z27, Z28, Z17
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z19
+	VMULPS           Z17, Z17, Z20
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS      Z7, Z17, Z19
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z17
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z20
+	VFMADD231PS      Z19, Z17, Z20
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z23
+	VADDPS      Z20, Z17, Z17
+	VPSLLD      $0x14, Z24, Z19
+	VPANDD.BCST consts<>+640(SB), Z19, Z19
+	VPADDD      Z19, Z17, Z23
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z17
+	VPANDND      Z21, Z17, Z17
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z19
+	VBROADCASTSS consts<>+1696(SB), Z20
+	VPANDND      Z19, Z20, Z19
+	VPORD        Z19, Z17, Z17
+	VPTESTMD     Z17, Z17, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone109:
+focusdone115:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z22, Z13, Z13
 
@@ -8965,13 +8589,13 @@ vector:
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z2, Z12, Z14
+	VPORD  Z1, Z12, Z14
 	VSUBPS Z5, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z15
+	VMOVAPS     Z2, Z15
 	VFMADD231PS Z6, Z14, Z15
-	VSUBPS      Z3, Z15, Z16
+	VSUBPS      Z2, Z15, Z16
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z16, Z14
@@ -8992,28 +8616,27 @@ vector:
 	VADDPS      Z0, Z15, Z14
 	VDIVPS      Z14, Z0, Z14
 	VMULPS      Z14, Z15, Z16
+	VPSLLD      $0x02, Z13, Z13
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Z13, Z13
-	VPANDD    Z2, Z13, Z17
+	VPANDD    Z1, Z13, Z17
 	VPXORD    Z12, Z17, Z12
 	VPMOVD2M  Z12, K2
 	VBLENDMPS Z16, Z14, K2, Z17
 	VPMOVD2M  Z12, K2
 	VBLENDMPS Z14, Z16, K2, Z14
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z15, Z15, Z16
-	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z16, Z18
-	VBROADCASTSS     consts<>+1952(SB), Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z16, Z19
-	VFMADD213PS.BCST consts<>+2016(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z16, Z19
-	VFMADD213PS.BCST consts<>+2080(SB), Z16, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z16, Z19
-	VFMADD231PS      Z19, Z15, Z18
-	VFMADD231PS      Z18, Z16, Z15
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z16
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z16
+	VMULPS           Z16, Z15, Z16
+	VFMADD231PS      Z16, Z15, Z15
 
 	// ce = log1p(e) + max(v, 0)
 	VPXORD Z16, Z16, Z16
@@ -9024,52 +8647,52 @@ vector:
 	VBROADCASTSS 8(DI), Z15
 	VMULPS       Z14, Z12, Z14
 	VFMADD213PS  Z17, Z14, Z15
-	VPANDD       Z2, Z13, Z14
+	VPANDD       Z1, Z13, Z14
 	VPXORD       Z14, Z15, Z14
-	VBROADCASTSS 12(DI), Z15
-	VBROADCASTSS 16(DI), Z16
+	VBROADCASTSS 16(DI), Z15
+	VBROADCASTSS 12(DI), Z16
 	VPMOVD2M     Z13, K2
-	VBLENDMPS    Z15, Z16, K2, Z13
+	VBLENDMPS    Z16, Z15, K2, Z13
 	VMULPS       Z12, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_110
+	JGE    focusnot0_116
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone110
+	JMP    focusdone116
 
-focusnot0_110:
+focusnot0_116:
 	CMPQ    R8, $+2
-	JGE     focusnot1_110
+	JGE     focusnot1_116
 	VMOVAPS Z0, Z17
-	JMP     focusdone110
+	JMP     focusdone116
 
-focusnot1_110:
+focusnot1_116:
 	CMPQ R8, $+3
-	JGE  focusnot2_110
-	JMP  focusdone110
+	JGE  focusnot2_116
+	JMP  focusdone116
 
-focusnot2_110:
+focusnot2_116:
 	CMPQ    R8, $+4
-	JGE     focusnot3_110
+	JGE     focusnot3_116
 	VSQRTPS Z17, Z17
-	JMP     focusdone110
+	JMP     focusdone116
 
-focusnot3_110:
+focusnot3_116:
 	CMPQ         R8, $+5
-	JGE          focusnot4_110
+	JGE          focusnot4_116
 	VSQRTPS      Z17, Z15
 	VMOVAPS      Z17, Z16
 	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z1, Z15, Z18
+	VMULPS       Z3, Z15, Z18
 	VMULPS       Z18, Z16, Z16
 	VFMADD231PS  Z15, Z17, Z16
 	VMOVAPS      Z16, Z17
-	JMP          focusdone110
+	JMP          focusdone116
 
-focusnot4_110:
+focusnot4_116:
 	CMPQ         R8, $+6
-	JGE          focusnot5_110
+	JGE          focusnot5_116
 	VSQRTPS      Z17, Z15
 	VMULPS       Z17, Z17, Z16
 	VMOVAPS      Z16, Z18
@@ -9077,35 +8700,35 @@ focusnot4_110:
 	VMOVAPS      Z17, Z19
 	VFNMADD231PS Z15, Z15, Z19
 	VMULPS       Z19, Z17, Z17
-	VFMADD231PS  Z1, Z17, Z18
+	VFMADD231PS  Z3, Z17, Z18
 	VMULPS       Z15, Z18, Z17
 	VFMADD231PS  Z15, Z16, Z17
-	JMP          focusdone110
+	JMP          focusdone116
 
-focusnot5_110:
+focusnot5_116:
 	CMPQ        R8, $+7
-	JGE         focusnot6_110
+	JGE         focusnot6_116
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
 	VMULPS      Z17, Z16, Z16
 	VFMADD231PS Z17, Z15, Z16
 	VMOVAPS     Z16, Z17
-	JMP         focusdone110
+	JMP         focusdone116
 
-focusnot6_110:
+focusnot6_116:
 	CMPQ        R8, $+8
-	JGE         focusnot7_110
+	JGE         focusnot7_116
 	VMULPS      Z17, Z17, Z15
 	VFMSUB213PS Z15, Z17, Z17
 	VADDPS      Z15, Z15, Z16
 	VMULPS      Z17, Z16, Z17
 	VFMADD231PS Z15, Z15, Z17
-	JMP         focusdone110
+	JMP         focusdone116
 
-focusnot7_110:
+focusnot7_116:
 	CMPQ        R8, $+9
-	JGE         focusnot8_110
+	JGE         focusnot8_116
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
@@ -9116,99 +8739,87 @@ focusnot7_110:
 	VMULPS      Z17, Z15, Z15
 	VFMADD231PS Z17, Z18, Z15
 	VMOVAPS     Z15, Z17
-	JMP         focusdone110
+	JMP         focusdone116
 
-focusnot8_110:
+focusnot8_116:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z15
+	VBROADCASTSS 4(R10), Z16
+	VBROADCASTSS 8(R10), Z18
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z17, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z17, Z20
+	VPSRLD      $0x17, Z20, Z19
+	VPSRLD      $0x14, Z20, Z17
+	VPANDD.BCST consts<>+1280(SB), Z20, Z20
+	VPADDD.BCST consts<>+1312(SB), Z20, Z20
+	VCVTDQ2PS   Z19, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z17, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z20
+	VMULPS.BCST      consts<>+1344(SB), Z20, Z24
+	VMOVAPS          Z20, Z21
+	VFMADD231PS      Z24, Z20, Z21
+	VSUBPS           Z21, Z20, Z22
+	VFMADD231PS      Z24, Z20, Z22
+	VMULPS           Z20, Z20, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z25
+	VMULPS           Z20, Z24, Z20
+	VFMADD231PS      Z25, Z20, Z22
+	VADDPS           Z22, Z21, Z20
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z17, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z15, Z24
+	VFMSUB213PS Z24, Z15, Z23
+	VFMADD213PS Z24, Z16, Z20
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z20, Z20
+	VSUBPS.BCST consts<>+1536(SB), Z20, Z25
+	VSUBPS      Z25, Z24, Z24
+	VFMADD231PS Z21, Z16, Z24
+	VPERMPS     pow_tl<>+0(SB), Z17, Z17
+	VFMADD231PS Z17, Z15, Z23
+	VFMADD231PS Z21, Z18, Z23
+	VFMADD231PS Z22, Z16, Z23
+	VADDPS      Z23, Z24, Z15
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z16
+	VFMADD213PS.BCST consts<>+1600(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+1632(SB), Z15, Z16
+	VMULPS           Z15, Z15, Z17
+	VMULPS           Z16, Z17, Z16
+	VFMADD231PS      Z7, Z15, Z16
+	VPERMPS          pow_exp_hi<>+0(SB), Z20, Z15
+	VPERMPS          pow_exp_lo<>+0(SB), Z20, Z17
+	VFMADD231PS      Z16, Z15, Z17
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z17
+	VADDPS      Z17, Z15, Z15
+	VPSLLD      $0x14, Z20, Z16
+	VPANDD.BCST consts<>+640(SB), Z16, Z16
+	VPADDD      Z16, Z15, Z17
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K2
+	VBROADCASTSS consts<>+1664(SB), Z15
+	VPANDND      Z19, Z15, Z15
+	VPXORD.BCST  consts<>+1728(SB), Z20, Z16
+	VBROADCASTSS consts<>+1696(SB), Z18
+	VPANDND      Z16, Z18, Z16
+	VPORD        Z16, Z15, Z15
+	VPTESTMD     Z15, Z15, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone110:
+focusdone116:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z17, Z12, Z12
 
@@ -9240,18 +8851,18 @@ otherblock:
 	VMOVUPS 64(SI), Z16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z2, Z12, Z14
-	VPORD  Z2, Z15, Z17
+	VPORD  Z1, Z12, Z14
+	VPORD  Z1, Z15, Z17
 	VSUBPS Z5, Z14, Z14
 	VSUBPS Z5, Z17, Z19
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z17
+	VMOVAPS     Z2, Z17
 	VFMADD231PS Z6, Z14, Z17
-	VMOVAPS     Z3, Z20
+	VMOVAPS     Z2, Z20
 	VFMADD231PS Z6, Z19, Z20
-	VSUBPS      Z3, Z17, Z18
-	VSUBPS      Z3, Z20, Z21
+	VSUBPS      Z2, Z17, Z18
+	VSUBPS      Z2, Z20, Z21
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z18, Z14
@@ -9283,89 +8894,87 @@ otherblock:
 	VADDPS      Z0, Z17, Z14
 	VADDPS      Z0, Z18, Z19
 	VDIVPS      Z14, Z0, Z14
-	VDIVPS      Z19, Z0, Z23
+	VDIVPS      Z19, Z0, Z21
 	VMULPS      Z14, Z17, Z19
-	VMULPS      Z23, Z18, Z24
+	VMULPS      Z21, Z18, Z22
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z17, Z17, Z20
-	VMULPS           Z18, Z18, Z25
-	VBROADCASTSS     consts<>+1888(SB), Z21
-	VBROADCASTSS     consts<>+1888(SB), Z26
-	VFMADD213PS.BCST consts<>+1920(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1920(SB), Z25, Z26
-	VBROADCASTSS     consts<>+1952(SB), Z22
-	VBROADCASTSS     consts<>+1952(SB), Z27
-	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+1984(SB), Z25, Z27
-	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+2016(SB), Z25, Z26
-	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+2048(SB), Z25, Z27
-	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+2080(SB), Z25, Z26
-	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z22
-	VFMADD213PS.BCST consts<>+2112(SB), Z25, Z27
-	VFMADD231PS      Z22, Z17, Z21
-	VFMADD231PS      Z27, Z18, Z26
-	VFMADD231PS      Z21, Z20, Z17
-	VFMADD231PS      Z26, Z25, Z18
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VBROADCASTSS     consts<>+1888(SB), Z23
+	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z18, Z23
+	VMULPS           Z20, Z17, Z20
+	VMULPS           Z23, Z18, Z23
+	VFMADD231PS      Z20, Z17, Z17
+	VFMADD231PS      Z23, Z18, Z18
 	VPMOVD2M         Z12, K1
 	VPMOVD2M         Z15, K2
 	VBLENDMPS        Z19, Z14, K1, Z20
-	VBLENDMPS        Z24, Z23, K2, Z21
+	VBLENDMPS        Z22, Z21, K2, Z23
 	VPMOVD2M         Z12, K1
 	VPMOVD2M         Z15, K2
 	VBLENDMPS        Z14, Z19, K1, Z14
-	VBLENDMPS        Z23, Z24, K2, Z23
+	VBLENDMPS        Z21, Z22, K2, Z22
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	VSUBPS      Z13, Z0, Z19
 	VSUBPS      Z16, Z0, Z24
 	VPMOVD2M    Z12, K1
 	VPMOVD2M    Z15, K2
-	VBLENDMPS   Z13, Z19, K1, Z22
+	VBLENDMPS   Z13, Z19, K1, Z21
 	VBLENDMPS   Z16, Z24, K2, Z25
 	VPANDD      Z4, Z12, Z12
 	VPANDD      Z4, Z15, Z15
-	VFMADD231PS Z12, Z22, Z17
+	VFMADD231PS Z12, Z21, Z17
 	VFMADD231PS Z15, Z25, Z18
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z13, Z14, Z12
-	VMULPS       Z16, Z23, Z25
+	VMULPS       Z16, Z22, Z25
 	VMOVAPS      Z12, Z28
 	VFMADD231PS  Z19, Z20, Z28
 	VMOVAPS      Z25, Z29
-	VFMADD231PS  Z24, Z21, Z29
+	VFMADD231PS  Z24, Z23, Z29
 	VBROADCASTSS 12(DI), Z15
 	VBROADCASTSS 12(DI), Z26
-	VBROADCASTSS 16(DI), Z22
+	VBROADCASTSS 16(DI), Z21
 	VBROADCASTSS 16(DI), Z27
-	VMULPS       Z19, Z22, Z22
+	VMULPS       Z19, Z21, Z21
 	VMULPS       Z24, Z27, Z27
-	VFMADD231PS  Z13, Z15, Z22
+	VFMADD231PS  Z13, Z15, Z21
 	VFMADD231PS  Z16, Z26, Z27
-	VMULPS       Z17, Z22, Z15
+	VMULPS       Z17, Z21, Z15
 	VMULPS       Z18, Z27, Z30
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z1, Z13, K1
-	VCMPPS    $0x11, Z1, Z16, K2
+	VCMPPS    $0x11, Z3, Z13, K1
+	VCMPPS    $0x11, Z3, Z16, K2
 	VBLENDMPS Z20, Z14, K1, Z26
-	VBLENDMPS Z21, Z23, K2, Z31
+	VBLENDMPS Z23, Z22, K2, Z31
 	VDIVPS    Z28, Z26, Z26
 	VDIVPS    Z29, Z31, Z31
 	VBLENDMPS Z14, Z20, K1, Z14
-	VBLENDMPS Z23, Z21, K2, Z23
+	VBLENDMPS Z22, Z23, K2, Z22
 	VMULPS    Z26, Z14, Z14
-	VMULPS    Z31, Z23, Z23
+	VMULPS    Z31, Z22, Z22
 	VMULPS    Z14, Z17, Z14
-	VMULPS    Z23, Z18, Z17
+	VMULPS    Z22, Z18, Z17
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	VFMSUB231PS       Z19, Z20, Z12
-	VFMSUB231PS       Z24, Z21, Z25
+	VFMSUB231PS       Z24, Z23, Z25
 	VBROADCASTSS      8(DI), Z18
 	VBROADCASTSS      8(DI), Z19
 	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
@@ -9377,52 +8986,52 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_111
+	JGE    focusnot0_117
 	VMULPS Z28, Z28, Z28
 	VMULPS Z29, Z29, Z29
-	JMP    focusdone111
+	JMP    focusdone117
 
-focusnot0_111:
+focusnot0_117:
 	CMPQ    R8, $+2
-	JGE     focusnot1_111
+	JGE     focusnot1_117
 	VMOVAPS Z0, Z28
 	VMOVAPS Z0, Z29
-	JMP     focusdone111
+	JMP     focusdone117
 
-focusnot1_111:
+focusnot1_117:
 	CMPQ R8, $+3
-	JGE  focusnot2_111
-	JMP  focusdone111
+	JGE  focusnot2_117
+	JMP  focusdone117
 
-focusnot2_111:
+focusnot2_117:
 	CMPQ    R8, $+4
-	JGE     focusnot3_111
+	JGE     focusnot3_117
 	VSQRTPS Z28, Z28
 	VSQRTPS Z29, Z29
-	JMP     focusdone111
+	JMP     focusdone117
 
-focusnot3_111:
+focusnot3_117:
 	CMPQ         R8, $+5
-	JGE          focusnot4_111
+	JGE          focusnot4_117
 	VSQRTPS      Z28, Z13
 	VMOVAPS      Z28, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z1, Z13, Z16
+	VMULPS       Z3, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z28, Z14
 	VMOVAPS      Z14, Z28
 	VSQRTPS      Z29, Z13
 	VMOVAPS      Z29, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z1, Z13, Z16
+	VMULPS       Z3, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z29, Z14
 	VMOVAPS      Z14, Z29
-	JMP          focusdone111
+	JMP          focusdone117
 
-focusnot4_111:
+focusnot4_117:
 	CMPQ         R8, $+6
-	JGE          focusnot5_111
+	JGE          focusnot5_117
 	VSQRTPS      Z28, Z13
 	VMULPS       Z28, Z28, Z14
 	VMOVAPS      Z14, Z16
@@ -9430,7 +9039,7 @@ focusnot4_111:
 	VMOVAPS      Z28, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z28, Z17
-	VFMADD231PS  Z1, Z17, Z16
+	VFMADD231PS  Z3, Z17, Z16
 	VMULPS       Z13, Z16, Z28
 	VFMADD231PS  Z13, Z14, Z28
 	VSQRTPS      Z29, Z13
@@ -9440,14 +9049,14 @@ focusnot4_111:
 	VMOVAPS      Z29, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z29, Z17
-	VFMADD231PS  Z1, Z17, Z16
+	VFMADD231PS  Z3, Z17, Z16
 	VMULPS       Z13, Z16, Z29
 	VFMADD231PS  Z13, Z14, Z29
-	JMP          focusdone111
+	JMP          focusdone117
 
-focusnot5_111:
+focusnot5_117:
 	CMPQ        R8, $+7
-	JGE         focusnot6_111
+	JGE         focusnot6_117
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9460,11 +9069,11 @@ focusnot5_111:
 	VMULPS      Z29, Z14, Z14
 	VFMADD231PS Z29, Z13, Z14
 	VMOVAPS     Z14, Z29
-	JMP         focusdone111
+	JMP         focusdone117
 
-focusnot6_111:
+focusnot6_117:
 	CMPQ        R8, $+8
-	JGE         focusnot7_111
+	JGE         focusnot7_117
 	VMULPS      Z28, Z28, Z13
 	VFMSUB213PS Z13, Z28, Z28
 	VADDPS      Z13, Z13, Z14
@@ -9475,11 +9084,11 @@ focusnot6_111:
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z29, Z14, Z29
 	VFMADD231PS Z13, Z13, Z29
-	JMP         focusdone111
+	JMP         focusdone117
 
-focusnot7_111:
+focusnot7_117:
 	CMPQ        R8, $+9
-	JGE         focusnot8_111
+	JGE         focusnot8_117
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9500,180 +9109,168 @@ focusnot7_111:
 	VMULPS      Z29, Z13, Z13
 	VFMADD231PS Z29, Z16, Z13
 	VMOVAPS     Z13, Z29
-	JMP         focusdone111
+	JMP         focusdone117
 
-focusnot8_111:
+focusnot8_117:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z16
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z28, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z28, Z18
+	VPSRLD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z19
+	VPANDD.BCST consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS   Z17, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
+	VMOVAPS          Z18, Z20
+	VFMADD231PS      Z24, Z18, Z20
+	VSUBPS           Z20, Z18, Z22
+	VFMADD231PS      Z24, Z18, Z22
+	VMULPS           Z18, Z18, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z24, Z18
+	VFMADD231PS      Z26, Z18, Z22
+	VADDPS           Z22, Z20, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z19, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z18, Z18
+	VSUBPS.BCST consts<>+1536(SB), Z18, Z26
+	VSUBPS      Z26, Z24, Z24
+	VFMADD231PS Z20, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z19, Z19
+	VFMADD231PS Z19, Z13, Z23
+	VFMADD231PS Z20, Z16, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z16, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
+	VFMADD231PS      Z14, Z13, Z16
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z28
+	VADDPS      Z16, Z13, Z13
+	VPSLLD      $0x14, Z18, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z28
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z13
+	VPANDND      Z17, Z13, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z18, Z14
+	VBROADCASTSS consts<>+1696(SB), Z16
+	VPANDND      Z14, Z16, Z14
+	VPORD        Z14, Z13, Z13
+	VPTESTMD     Z13, Z13, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z16
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z29, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z29, Z18
+	VPSRLD      $0x17, Z18, Z17
+	VPSRLD      $0x14, Z18, Z19
+	VPANDD.BCST consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS   Z17, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+672(SB), Z20, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z24
+	VMOVAPS          Z18, Z20
+	VFMADD231PS      Z24, Z18, Z20
+	VSUBPS           Z20, Z18, Z22
+	VFMADD231PS      Z24, Z18, Z22
+	VMULPS           Z18, Z18, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z24, Z18
+	VFMADD231PS      Z26, Z18, Z22
+	VADDPS           Z22, Z20, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z19, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z18, Z18
+	VSUBPS.BCST consts<>+1536(SB), Z18, Z26
+	VSUBPS      Z26, Z24, Z24
+	VFMADD231PS Z20, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z19, Z19
+	VFMADD231PS Z19, Z13, Z23
+	VFMADD231PS Z20, Z16, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z16
+	VMULPS           Z14, Z16, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z18, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z18, Z16
+	VFMADD231PS      Z14, Z13, Z16
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z29
+	VADDPS      Z16, Z13, Z13
+	VPSLLD      $0x14, Z18, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z29
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K1
+	VBROADCASTSS consts<>+1664(SB), Z13
+	VPANDND      Z17, Z13, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z18, Z14
+	VBROADCASTSS consts<>+1696(SB), Z16
+	VPANDND      Z14, Z16, Z14
+	VPORD        Z14, Z13, Z13
+	VPTESTMD     Z13, Z13, K1
 	KORTESTW     K1, K1
 	JNE          slowblock
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone111:
+focusdone117:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z28, Z15, Z13
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Z14
-	VMULPS       Z28, Z22, Z15
+	VMULPS       Z28, Z21, Z15
 	VMULPS       Z15, Z14, Z14
 	VMULPS       Z12, Z14, Z12
 
@@ -9693,13 +9290,13 @@ focusdone111:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z2, Z12, Z14
+	VPORD  Z1, Z12, Z14
 	VSUBPS Z5, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z3, Z15
+	VMOVAPS     Z2, Z15
 	VFMADD231PS Z6, Z14, Z15
-	VSUBPS      Z3, Z15, Z16
+	VSUBPS      Z2, Z15, Z16
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z16, Z14
@@ -9721,18 +9318,17 @@ othervector:
 	VDIVPS      Z14, Z0, Z14
 	VMULPS      Z14, Z15, Z16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z15, Z15, Z17
-	VBROADCASTSS     consts<>+1888(SB), Z18
-	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z18
-	VBROADCASTSS     consts<>+1952(SB), Z19
-	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z19
-	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z18
-	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z19
-	VFMADD231PS      Z19, Z15, Z18
-	VFMADD231PS      Z18, Z17, Z15
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z17
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z17
+	VMULPS           Z17, Z15, Z17
+	VFMADD231PS      Z17, Z15, Z15
 	VPMOVD2M         Z12, K2
 	VBLENDMPS        Z16, Z14, K2, Z17
 	VPMOVD2M         Z12, K2
@@ -9756,7 +9352,7 @@ othervector:
 	VMULPS       Z15, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z1, Z13, K2
+	VCMPPS    $0x11, Z3, Z13, K2
 	VBLENDMPS Z17, Z14, K2, Z21
 	VDIVPS    Z20, Z21, Z21
 	VBLENDMPS Z14, Z17, K2, Z14
@@ -9772,42 +9368,42 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_112
+	JGE    focusnot0_118
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone112
+	JMP    focusdone118
 
-focusnot0_112:
+focusnot0_118:
 	CMPQ    R8, $+2
-	JGE     focusnot1_112
+	JGE     focusnot1_118
 	VMOVAPS Z0, Z20
-	JMP     focusdone112
+	JMP     focusdone118
 
-focusnot1_112:
+focusnot1_118:
 	CMPQ R8, $+3
-	JGE  focusnot2_112
-	JMP  focusdone112
+	JGE  focusnot2_118
+	JMP  focusdone118
 
-focusnot2_112:
+focusnot2_118:
 	CMPQ    R8, $+4
-	JGE     focusnot3_112
+	JGE     focusnot3_118
 	VSQRTPS Z20, Z20
-	JMP     focusdone112
+	JMP     focusdone118
 
-focusnot3_112:
+focusnot3_118:
 	CMPQ         R8, $+5
-	JGE          focusnot4_112
+	JGE          focusnot4_118
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z1, Z13, Z15
+	VMULPS       Z3, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone112
+	JMP          focusdone118
 
-focusnot4_112:
+focusnot4_118:
 	CMPQ         R8, $+6
-	JGE          focusnot5_112
+	JGE          focusnot5_118
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9815,35 +9411,35 @@ focusnot4_112:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z1, Z16, Z15
+	VFMADD231PS  Z3, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone112
+	JMP          focusdone118
 
-focusnot5_112:
+focusnot5_118:
 	CMPQ        R8, $+7
-	JGE         focusnot6_112
+	JGE         focusnot6_118
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone112
+	JMP         focusdone118
 
-focusnot6_112:
+focusnot6_118:
 	CMPQ        R8, $+8
-	JGE         focusnot7_112
+	JGE         focusnot7_118
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone112
+	JMP         focusdone118
 
-focusnot7_112:
+focusnot7_118:
 	CMPQ        R8, $+9
-	JGE         focusnot8_112
+	JGE         focusnot8_118
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9854,99 +9450,87 @@ focusnot7_112:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone112
+	JMP         focusdone118
 
-focusnot8_112:
+focusnot8_118:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z15
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD.BCST consts<>+1248(SB), Z20, Z4
-	VPSRLD      $0x17, Z4, Z3
-	VPSRLD      $0x14, Z4, Z5
-	VPANDD.BCST consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS   Z3, Z8
+	VPSUBD.BCST consts<>+1248(SB), Z20, Z17
+	VPSRLD      $0x17, Z17, Z16
+	VPSRLD      $0x14, Z17, Z20
+	VPANDD.BCST consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS   Z16, Z23
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+672(SB), Z6, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z9
-	VMOVAPS          Z4, Z6
-	VFMADD231PS      Z9, Z4, Z6
-	VSUBPS           Z6, Z4, Z7
-	VFMADD231PS      Z9, Z4, Z7
-	VMULPS           Z4, Z4, Z9
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z9, Z4
-	VFMADD231PS      Z10, Z4, Z7
-	VADDPS           Z7, Z6, Z4
+	VPERMPS          pow_r<>+0(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z24
+	VMOVAPS          Z17, Z21
+	VFMADD231PS      Z24, Z17, Z21
+	VSUBPS           Z21, Z17, Z22
+	VFMADD231PS      Z24, Z17, Z22
+	VMULPS           Z17, Z17, Z24
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z25
+	VMULPS           Z17, Z24, Z17
+	VFMADD231PS      Z25, Z17, Z22
+	VADDPS           Z22, Z21, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z5, Z9
-	VADDPS      Z9, Z8, Z8
-	VMULPS      Z8, Z0, Z9
-	VFMSUB213PS Z9, Z0, Z8
-	VFMADD213PS Z9, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z20, Z24
+	VADDPS      Z24, Z23, Z23
+	VMULPS      Z23, Z13, Z24
+	VFMSUB213PS Z24, Z13, Z23
+	VFMADD213PS Z24, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z4
-	VSUBPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS      Z10, Z9, Z9
-	VFMADD231PS Z6, Z1, Z9
-	VPERMPS     pow_tl<>+0(SB), Z5, Z5
-	VFMADD231PS Z5, Z0, Z8
-	VFMADD231PS Z6, Z2, Z8
-	VFMADD231PS Z7, Z1, Z8
-	VADDPS      Z8, Z9, Z0
+	VADDPS.BCST consts<>+1536(SB), Z17, Z17
+	VSUBPS.BCST consts<>+1536(SB), Z17, Z25
+	VSUBPS      Z25, Z24, Z24
+	VFMADD231PS Z21, Z14, Z24
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z23
+	VFMADD231PS Z21, Z15, Z23
+	VFMADD231PS Z22, Z14, Z23
+	VADDPS      Z23, Z24, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z1
-	VFMADD213PS.BCST consts<>+1600(SB), Z0, Z1
-	VFMADD213PS.BCST consts<>+1632(SB), Z0, Z1
-	VMULPS           Z0, Z0, Z2
-	VMULPS           Z1, Z2, Z1
-	VFMADD231PS.BCST consts<>+160(SB), Z0, Z1
-	VPERMPS          pow_exp_hi<>+0(SB), Z4, Z0
-	VPERMPS          pow_exp_lo<>+0(SB), Z4, Z2
-	VFMADD231PS      Z1, Z0, Z2
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z15
+	VMULPS           Z14, Z15, Z14
+	VFMADD231PS      Z7, Z13, Z14
+	VPERMPS          pow_exp_hi<>+0(SB), Z17, Z13
+	VPERMPS          pow_exp_lo<>+0(SB), Z17, Z15
+	VFMADD231PS      Z14, Z13, Z15
 
 	// times 2^k
-	VADDPS      Z2, Z0, Z0
-	VPSLLD      $0x14, Z4, Z1
-	VPANDD.BCST consts<>+640(SB), Z1, Z1
-	VPADDD      Z1, Z0, Z20
+	VADDPS      Z15, Z13, Z13
+	VPSLLD      $0x14, Z17, Z14
+	VPANDD.BCST consts<>+640(SB), Z14, Z14
+	VPADDD      Z14, Z13, Z20
 
 	// x or result out of range?
-	VBROADCASTSS consts<>+1664(SB), Z0
-	VPANDND      Z3, Z0, Z0
-	VPXORD.BCST  consts<>+1728(SB), Z4, Z1
-	VBROADCASTSS consts<>+1696(SB), Z2
-	VPANDND      Z1, Z2, Z1
-	VPORD        Z1, Z0, Z0
-	VPTESTMD     Z0, Z0, K2
+	VBROADCASTSS consts<>+1664(SB), Z13
+	VPANDND      Z16, Z13, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z17, Z14
+	VBROADCASTSS consts<>+1696(SB), Z15
+	VPANDND      Z14, Z15, Z14
+	VPORD        Z14, Z13, Z13
+	VPTESTMD     Z13, Z13, K2
 	KORTESTW     K2, K2
 	JNE          slowvector
-	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+2144(SB), Z1
-	VBROADCASTSS consts<>+1184(SB), Z2
-	VBROADCASTSS consts<>+128(SB), Z3
-	VBROADCASTSS consts<>+32(SB), Z4
-	VBROADCASTSS consts<>+64(SB), Z5
-	VBROADCASTSS consts<>+96(SB), Z6
-	VBROADCASTSS consts<>+160(SB), Z7
-	VBROADCASTSS consts<>+192(SB), Z8
-	VBROADCASTSS consts<>+224(SB), Z9
-	VBROADCASTSS consts<>+256(SB), Z10
-	VBROADCASTSS consts<>+288(SB), Z11
 
-focusdone112:
+focusdone118:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z20, Z18, Z13
 
@@ -9963,352 +9547,348 @@ slowblock:
 	MOVQ $0x00000020, R10
 
 slow:
-	VMOVUPS (BX), Z0
-	VMOVUPS (SI), Z1
+	VMOVUPS (BX), Z12
+	VMOVUPS (SI), Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST   consts<>+1184(SB), Z0, Z2
-	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
-	VBROADCASTSS consts<>+416(SB), Z3
-	VMAXPS       Z2, Z3, Z2
+	VPORD        Z1, Z12, Z14
+	VSUBPS       Z5, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z3
-	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
-	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+	VMOVAPS     Z2, Z15
+	VFMADD231PS Z6, Z14, Z15
+	VSUBPS      Z2, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z2, Z5
-	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
-	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z7, Z16, Z17
+	VFNMADD231PS Z8, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z6
-	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K1
-	VBROADCASTSS     consts<>+512(SB), Z2
-	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS          Z10, Z18
+	VFMADD231PS      Z9, Z17, Z18
+	VFMADD213PS      Z11, Z17, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K1
+	VBROADCASTSS     consts<>+512(SB), Z14
+	VMOVAPS.Z        Z14, K1, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z3, Z3
-	VFMADD231PS  Z5, Z3, Z3
-	VBROADCASTSS consts<>+544(SB), Z5
-	VMOVAPS.Z    Z5, K1, Z5
-	VADDPS       Z5, Z4, Z4
-	VSCALEFPS    Z4, Z3, Z3
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K1, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z2, Z3, Z2
-	VADDPS.BCST  consts<>+576(SB), Z3, Z3
-	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
-	VPMAXSD      Z3, Z2, Z2
-	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K1
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VADDPS.BCST  consts<>+384(SB), Z3, Z5
-	VDIVPS       Z5, Z4, Z4
-	VMULPS       Z4, Z3, Z5
-	VBLENDMPS    Z2, Z5, K1, Z5
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K1
+	VBROADCASTSS consts<>+1216(SB), Z15
+	VMAXPS       Z14, Z15, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z0, Z16
+	VMULPS       Z16, Z15, Z17
+	VBLENDMPS    Z14, Z17, K1, Z17
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z3, Z3, Z6
-	VBROADCASTSS     consts<>+1888(SB), Z7
-	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
-	VBROADCASTSS     consts<>+1952(SB), Z8
-	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
-	VFMADD231PS      Z8, Z3, Z7
-	VFMADD231PS      Z7, Z6, Z3
-	VBLENDMPS        Z2, Z3, K1, Z2
-	VPMOVD2M         Z0, K1
-	VBLENDMPS        Z5, Z4, K1, Z3
-	VPMOVD2M         Z0, K1
-	VBLENDMPS        Z4, Z5, K1, Z4
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VMULPS           Z18, Z15, Z18
+	VFMADD231PS      Z18, Z15, Z15
+	VBLENDMPS        Z14, Z15, K1, Z14
+	VPMOVD2M         Z12, K1
+	VBLENDMPS        Z17, Z16, K1, Z15
+	VPMOVD2M         Z12, K1
+	VBLENDMPS        Z16, Z17, K1, Z16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Z5
-	VSUBPS       Z1, Z5, Z5
-	VPMOVD2M     Z0, K1
-	VBLENDMPS    Z1, Z5, K1, Z6
-	VPANDD.BCST  consts<>+32(SB), Z0, Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x11, Z6, Z7, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VFMADD231PS  Z0, Z6, Z2
+	VSUBPS      Z13, Z0, Z17
+	VPMOVD2M    Z12, K1
+	VBLENDMPS   Z13, Z17, K1, Z18
+	VPANDD      Z4, Z12, Z12
+	VPXORD      Z19, Z19, Z19
+	VCMPPS      $0x11, Z18, Z19, K1
+	VMOVAPS.Z   Z12, K1, Z12
+	VFMADD231PS Z12, Z18, Z14
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z1, Z4, Z0
-	VMOVAPS      Z0, Z8
-	VFMADD231PS  Z5, Z3, Z8
-	VBROADCASTSS 12(DI), Z6
-	VBROADCASTSS 16(DI), Z7
-	VMULPS       Z5, Z7, Z7
-	VFMADD231PS  Z1, Z6, Z7
-	VMULPS       Z2, Z7, Z6
+	VMULPS       Z13, Z16, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z17, Z15, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST    $0x11, consts<>+2144(SB), Z1, K1
-	VBLENDMPS      Z3, Z4, K1, Z9
-	VDIVPS         Z8, Z9, Z9
-	VPXORD         Z10, Z10, Z10
-	VCMPPS         $0x00, Z10, Z8, K2
-	VBLENDMPS.BCST consts<>+384(SB), Z9, K2, Z9
-	VBLENDMPS      Z4, Z3, K1, Z4
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z4, Z2, Z2
-	VPXORD         Z9, Z9, Z9
-	VCMPPS         $0x11, Z4, Z9, K1
-	VMOVAPS.Z      Z2, K1, Z2
+	VCMPPS    $0x11, Z3, Z13, K1
+	VBLENDMPS Z15, Z16, K1, Z21
+	VDIVPS    Z20, Z21, Z21
+	VPXORD    Z22, Z22, Z22
+	VCMPPS    $0x00, Z22, Z20, K2
+	VBLENDMPS Z0, Z21, K2, Z21
+	VBLENDMPS Z16, Z15, K1, Z16
+	VMULPS    Z21, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VPXORD    Z21, Z21, Z21
+	VCMPPS    $0x11, Z16, Z21, K1
+	VMOVAPS.Z Z14, K1, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VFMSUB231PS       Z5, Z3, Z0
-	VBROADCASTSS      8(DI), Z3
-	VBROADCASTSS      consts<>+2208(SB), Z4
-	VFNMADD213PS.BCST consts<>+384(SB), Z4, Z1
-	VMULPS            Z1, Z3, Z1
-	VFMADD231PS       Z2, Z1, Z0
+	VFMSUB231PS       Z17, Z15, Z12
+	VBROADCASTSS      8(DI), Z15
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z15, Z13
+	VFMADD231PS       Z14, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_113
-	VMULPS Z8, Z8, Z8
-	JMP    focusdone113
+	JGE    focusnot0_119
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone119
 
-focusnot0_113:
-	CMPQ         R8, $+2
-	JGE          focusnot1_113
-	VBROADCASTSS consts<>+384(SB), Z8
-	JMP          focusdone113
+focusnot0_119:
+	CMPQ    R8, $+2
+	JGE     focusnot1_119
+	VMOVAPS Z0, Z20
+	JMP     focusdone119
 
-focusnot1_113:
+focusnot1_119:
 	CMPQ R8, $+3
-	JGE  focusnot2_113
-	JMP  focusdone113
+	JGE  focusnot2_119
+	JMP  focusdone119
 
-focusnot2_113:
+focusnot2_119:
 	CMPQ    R8, $+4
-	JGE     focusnot3_113
-	VSQRTPS Z8, Z8
-	JMP     focusdone113
+	JGE     focusnot3_119
+	VSQRTPS Z20, Z20
+	JMP     focusdone119
 
-focusnot3_113:
+focusnot3_119:
 	CMPQ         R8, $+5
-	JGE          focusnot4_113
-	VSQRTPS      Z8, Z1
-	VMOVAPS      Z8, Z2
-	VFNMADD231PS Z1, Z1, Z2
-	VMULPS.BCST  consts<>+2144(SB), Z1, Z3
-	VMULPS       Z3, Z2, Z2
-	VFMADD231PS  Z1, Z8, Z2
-	VMOVAPS      Z2, Z8
-	JMP          focusdone113
+	JGE          focusnot4_119
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone119
 
-focusnot4_113:
-	CMPQ             R8, $+6
-	JGE              focusnot5_113
-	VSQRTPS          Z8, Z1
-	VMULPS           Z8, Z8, Z2
-	VMOVAPS          Z2, Z3
-	VFMSUB231PS      Z8, Z8, Z3
-	VMOVAPS          Z8, Z4
-	VFNMADD231PS     Z1, Z1, Z4
-	VMULPS           Z4, Z8, Z4
-	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
-	VMULPS           Z1, Z3, Z8
-	VFMADD231PS      Z1, Z2, Z8
-	JMP              focusdone113
+focusnot4_119:
+	CMPQ         R8, $+6
+	JGE          focusnot5_119
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z3, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone119
 
-focusnot5_113:
+focusnot5_119:
 	CMPQ        R8, $+7
-	JGE         focusnot6_113
-	VMULPS      Z8, Z8, Z1
-	VMOVAPS     Z1, Z2
-	VFMSUB231PS Z8, Z8, Z2
-	VMULPS      Z8, Z2, Z2
-	VFMADD231PS Z8, Z1, Z2
-	VMOVAPS     Z2, Z8
-	JMP         focusdone113
+	JGE         focusnot6_119
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone119
 
-focusnot6_113:
+focusnot6_119:
 	CMPQ        R8, $+8
-	JGE         focusnot7_113
-	VMULPS      Z8, Z8, Z1
-	VFMSUB213PS Z1, Z8, Z8
-	VADDPS      Z1, Z1, Z2
-	VMULPS      Z8, Z2, Z8
-	VFMADD231PS Z1, Z1, Z8
-	JMP         focusdone113
+	JGE         focusnot7_119
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone119
 
-focusnot7_113:
+focusnot7_119:
 	CMPQ        R8, $+9
-	JGE         focusnot8_113
-	VMULPS      Z8, Z8, Z1
-	VMOVAPS     Z1, Z2
-	VFMSUB231PS Z8, Z8, Z2
-	VMULPS      Z1, Z1, Z3
-	VADDPS      Z1, Z1, Z4
-	VFMSUB213PS Z3, Z1, Z1
-	VFMADD231PS Z2, Z4, Z1
-	VMULPS      Z8, Z1, Z1
-	VFMADD231PS Z8, Z3, Z1
-	VMOVAPS     Z1, Z8
-	JMP         focusdone113
+	JGE         focusnot8_119
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone119
 
-focusnot8_113:
+focusnot8_119:
 	LEAQ         24(DI), R11
-	VBROADCASTSS (R11), Z1
-	VBROADCASTSS 4(R11), Z2
-	VBROADCASTSS 8(R11), Z3
+	VBROADCASTSS (R11), Z13
+	VBROADCASTSS 4(R11), Z14
+	VBROADCASTSS 8(R11), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z8, Z4
-	VPSUBD.BCST  consts<>+1248(SB), Z4, Z5
-	VCVTDQ2PS    Z4, Z9
-	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
-	VBROADCASTSS consts<>+1120(SB), Z10
-	VPCMPD       $0x06, Z4, Z10, K1
-	VBLENDMPS    Z9, Z5, K1, Z5
-	VPSRAD       $0x17, Z5, Z9
-	VPSRLD       $0x14, Z5, Z10
-	VPANDD.BCST  consts<>+1280(SB), Z5, Z5
-	VPADDD.BCST  consts<>+1312(SB), Z5, Z5
-	VCVTDQ2PS    Z9, Z9
+	VPANDD       Z4, Z20, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
+	VCVTDQ2PS    Z16, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z16, Z22, K1
+	VBLENDMPS    Z21, Z17, K1, Z17
+	VPSRAD       $0x17, Z17, Z21
+	VPSRLD       $0x14, Z17, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST consts<>+672(SB), Z11, Z5
-	VMULPS.BCST      consts<>+1344(SB), Z5, Z11
-	VMOVAPS          Z5, Z12
-	VFMADD231PS      Z11, Z5, Z12
-	VSUBPS           Z12, Z5, Z13
-	VFMADD231PS      Z11, Z5, Z13
-	VMULPS           Z5, Z5, Z11
-	VBROADCASTSS     consts<>+1376(SB), Z14
-	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z14
-	VMULPS           Z5, Z11, Z5
-	VFMADD231PS      Z14, Z5, Z13
-	VADDPS           Z13, Z12, Z5
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
+	VMOVAPS          Z17, Z24
+	VFMADD231PS      Z23, Z17, Z24
+	VSUBPS           Z24, Z17, Z25
+	VFMADD231PS      Z23, Z17, Z25
+	VMULPS           Z17, Z17, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z26, Z17, Z25
+	VADDPS           Z25, Z24, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z10, Z11
-	VADDPS      Z11, Z9, Z9
-	VMULPS      Z9, Z1, Z11
-	VFMSUB213PS Z11, Z1, Z9
-	VFMADD213PS Z11, Z2, Z5
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z13, Z23
+	VFMSUB213PS Z23, Z13, Z21
+	VFMADD213PS Z23, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z5, Z14
-	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
-	VSUBPS      Z15, Z11, Z11
-	VFMADD231PS Z12, Z2, Z11
-	VPERMPS     pow_tl<>+0(SB), Z10, Z10
-	VFMADD231PS Z10, Z1, Z9
-	VFMADD231PS Z12, Z3, Z9
-	VFMADD231PS Z13, Z2, Z9
-	VADDPS      Z9, Z11, Z2
+	VADDPS.BCST consts<>+1536(SB), Z17, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z13, Z21
+	VFMADD231PS Z24, Z15, Z21
+	VFMADD231PS Z25, Z14, Z21
+	VADDPS      Z21, Z23, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z3
-	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z3
-	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z3
-	VMULPS           Z2, Z2, Z9
-	VMULPS           Z3, Z9, Z3
-	VFMADD231PS.BCST consts<>+160(SB), Z2, Z3
-	VPERMPS          pow_full_hi<>+0(SB), Z14, Z2
-	VPERMPS          pow_full_lo<>+0(SB), Z14, Z9
-	VFMADD231PS      Z3, Z2, Z9
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z21, Z15
+	VFMADD231PS      Z7, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z15, Z14, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z14, Z3
-	VPSRAD       $0x03, Z3, Z3
-	VADDPS       Z9, Z2, Z10
-	VPSLLD       $0x17, Z3, Z11
-	VPADDD       Z11, Z10, Z11
-	VPMINUD.BCST consts<>+928(SB), Z11, Z11
+	VPSUBD.BCST  consts<>+1536(SB), Z26, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z21, Z14, Z22
+	VPSLLD       $0x17, Z15, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z12, Z12, Z12
-	VPMINSD      Z12, Z3, Z3
-	VBROADCASTSS consts<>+1792(SB), Z12
-	VPSUBD       Z3, Z12, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VADDPS       Z2, Z3, Z12
-	VSUBPS       Z3, Z12, Z13
-	VSUBPS       Z13, Z2, Z2
-	VADDPS       Z9, Z2, Z2
-	VADDPS       Z2, Z12, Z2
-	VCMPPS       $0x11, Z3, Z10, K1
-	VPSUBD       Z3, Z2, Z2
-	VBLENDMPS    Z2, Z11, K1, Z2
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z15, Z24, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z24
+	VSUBPS       Z15, Z24, Z25
+	VSUBPS       Z25, Z14, Z14
+	VADDPS       Z21, Z14, Z14
+	VADDPS       Z14, Z24, Z14
+	VCMPPS       $0x11, Z15, Z22, K1
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z23, K1, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z3
-	VCMPPS         $0x11, Z5, Z3, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K1, Z2
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z5, K1
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS      Z3, Z2, K1, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z4, K1
-	VPMOVD2M       Z1, K2
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K2, Z3
-	VBLENDMPS      Z3, Z2, K1, Z2
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z4, K1
-	VPMOVD2M       Z1, K2
-	VPXORD         Z1, Z1, Z1
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VBLENDMPS      Z1, Z3, K2, Z1
-	VBLENDMPS      Z1, Z2, K1, Z1
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z17, Z15, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K2, Z13
+	VBLENDMPS      Z13, Z14, K1, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z2
-	VPANDD         Z2, Z8, Z2
-	VPORD          Z2, Z1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z2, Z4, K1
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VPCMPD         $0x06, Z4, Z2, K2
+	VBROADCASTSS   12(R11), Z14
+	VPANDD         Z14, Z20, Z14
+	VPORD          Z14, Z13, Z13
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z14, Z16, K1
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VPCMPD         $0x06, Z16, Z14, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z2
-	VPANDD         Z2, Z8, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z2, Z3, K2
+	VBROADCASTSS   16(R11), Z14
+	VPANDD         Z14, Z20, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x06, Z14, Z15, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z4, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z1, K1, Z8
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
 
-focusdone113:
+focusdone119:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z8, Z6, Z1
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K1
-	VBLENDMPS    Z1, Z6, K1, Z1
-	VPMINUD.BCST consts<>+608(SB), Z1, Z1
+	VMULPS       Z20, Z18, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
+	VBLENDMPS    Z13, Z18, K1, Z13
+	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z2
-	VMULPS         Z8, Z7, Z3
-	VMULPS         Z3, Z2, Z2
-	VMULPS         Z0, Z2, Z0
-	VCMPPS         $0x03, Z0, Z0, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z0
-	VMOVUPS        Z1, (CX)
-	VMOVUPS        Z0, (DX)
+	VBROADCASTSS   (R9), Z14
+	VMULPS         Z20, Z19, Z15
+	VMULPS         Z15, Z14, Z14
+	VMULPS         Z12, Z14, Z12
+	VCMPPS         $0x03, Z12, Z12, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K1, Z12
+	VMOVUPS        Z13, (CX)
+	VMOVUPS        Z12, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $+64, BX
@@ -10317,384 +9897,356 @@ focusdone113:
 	ADDQ           $-16, R10
 	CMPQ           R10, $+1
 	JGE            slow
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+2144(SB), Z1
-	VBROADCASTSS   consts<>+1184(SB), Z2
-	VBROADCASTSS   consts<>+128(SB), Z3
-	VBROADCASTSS   consts<>+32(SB), Z4
-	VBROADCASTSS   consts<>+64(SB), Z5
-	VBROADCASTSS   consts<>+96(SB), Z6
-	VBROADCASTSS   consts<>+160(SB), Z7
-	VBROADCASTSS   consts<>+192(SB), Z8
-	VBROADCASTSS   consts<>+224(SB), Z9
-	VBROADCASTSS   consts<>+256(SB), Z10
-	VBROADCASTSS   consts<>+288(SB), Z11
 	JMP            loop
 
 slowvector:
-	MOVL         $0x0000ffff, R10
-	BZHIL        AX, R10, R10
-	KMOVW        R10, K1
-	VBROADCASTSS consts<>+384(SB), Z0
-	VMOVUPS      (BX), K1, Z0
-	VPXORD       Z1, Z1, Z1
-	VMOVUPS      (SI), K1, Z1
+	MOVL    $0x0000ffff, R10
+	BZHIL   AX, R10, R10
+	KMOVW   R10, K1
+	VMOVAPS Z0, Z12
+	VMOVUPS (BX), K1, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (SI), K1, Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD.BCST   consts<>+1184(SB), Z0, Z2
-	VSUBPS.BCST  consts<>+64(SB), Z2, Z2
-	VBROADCASTSS consts<>+416(SB), Z3
-	VMAXPS       Z2, Z3, Z2
+	VPORD        Z1, Z12, Z14
+	VSUBPS       Z5, Z14, Z14
+	VBROADCASTSS consts<>+416(SB), Z15
+	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VBROADCASTSS     consts<>+96(SB), Z3
-	VFMADD213PS.BCST consts<>+128(SB), Z2, Z3
-	VSUBPS.BCST      consts<>+128(SB), Z3, Z4
+	VMOVAPS     Z2, Z15
+	VFMADD231PS Z6, Z14, Z15
+	VSUBPS      Z2, Z15, Z16
 
 	// r = c - n ln2
-	VMOVAPS           Z2, Z5
-	VFNMADD231PS.BCST consts<>+160(SB), Z4, Z5
-	VFNMADD231PS.BCST consts<>+192(SB), Z4, Z5
+	VMOVAPS      Z14, Z17
+	VFNMADD231PS Z7, Z16, Z17
+	VFNMADD231PS Z8, Z16, Z17
 
 	// p = e^r / s - 1, s = T[0]
-	VBROADCASTSS     consts<>+224(SB), Z6
-	VFMADD213PS.BCST consts<>+256(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+288(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+320(SB), Z5, Z6
-	VFMADD213PS.BCST consts<>+352(SB), Z6, Z5
-	VCMPPS.BCST      $0x11, consts<>+480(SB), Z2, K2
-	VBROADCASTSS     consts<>+512(SB), Z2
-	VMOVAPS.Z        Z2, K2, Z2
+	VMOVAPS          Z10, Z18
+	VFMADD231PS      Z9, Z17, Z18
+	VFMADD213PS      Z11, Z17, Z18
+	VFMADD213PS.BCST consts<>+320(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+352(SB), Z18, Z17
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z14, K2
+	VBROADCASTSS     consts<>+512(SB), Z14
+	VMOVAPS.Z        Z14, K2, Z14
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS      exp_t<>+0(SB), Z3, Z3
-	VFMADD231PS  Z5, Z3, Z3
-	VBROADCASTSS consts<>+544(SB), Z5
-	VMOVAPS.Z    Z5, K2, Z5
-	VADDPS       Z5, Z4, Z4
-	VSCALEFPS    Z4, Z3, Z3
+	VPERMPS      exp_t<>+0(SB), Z15, Z15
+	VFMADD231PS  Z17, Z15, Z15
+	VBROADCASTSS consts<>+544(SB), Z17
+	VMOVAPS.Z    Z17, K2, Z17
+	VADDPS       Z17, Z16, Z16
+	VSCALEFPS    Z16, Z15, Z15
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD       Z2, Z3, Z2
-	VADDPS.BCST  consts<>+576(SB), Z3, Z3
-	VPSUBD.BCST  consts<>+576(SB), Z3, Z3
-	VPMAXSD      Z3, Z2, Z2
-	VPMINUD.BCST consts<>+608(SB), Z2, Z2
+	VPSUBD       Z14, Z15, Z14
+	VADDPS.BCST  consts<>+576(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+576(SB), Z15, Z15
+	VPMAXSD      Z15, Z14, Z14
+	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z2, K2
-	VBROADCASTSS consts<>+1216(SB), Z3
-	VMAXPS       Z2, Z3, Z3
-	VBROADCASTSS consts<>+384(SB), Z4
-	VADDPS.BCST  consts<>+384(SB), Z3, Z5
-	VDIVPS       Z5, Z4, Z4
-	VMULPS       Z4, Z3, Z5
-	VBLENDMPS    Z2, Z5, K2, Z5
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K2
+	VBROADCASTSS consts<>+1216(SB), Z15
+	VMAXPS       Z14, Z15, Z15
+	VADDPS       Z0, Z15, Z16
+	VDIVPS       Z16, Z0, Z16
+	VMULPS       Z16, Z15, Z17
+	VBLENDMPS    Z14, Z17, K2, Z17
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z3, Z3, Z6
-	VBROADCASTSS     consts<>+1888(SB), Z7
-	VFMADD213PS.BCST consts<>+1920(SB), Z6, Z7
-	VBROADCASTSS     consts<>+1952(SB), Z8
-	VFMADD213PS.BCST consts<>+1984(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+2016(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+2048(SB), Z6, Z8
-	VFMADD213PS.BCST consts<>+2080(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+2112(SB), Z6, Z8
-	VFMADD231PS      Z8, Z3, Z7
-	VFMADD231PS      Z7, Z6, Z3
-	VBLENDMPS        Z2, Z3, K2, Z2
-	VPMOVD2M         Z0, K2
-	VBLENDMPS        Z5, Z4, K2, Z3
-	VPMOVD2M         Z0, K2
-	VBLENDMPS        Z4, Z5, K2, Z4
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z18
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z18
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z18
+	VMULPS           Z18, Z15, Z18
+	VFMADD231PS      Z18, Z15, Z15
+	VBLENDMPS        Z14, Z15, K2, Z14
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z17, Z16, K2, Z15
+	VPMOVD2M         Z12, K2
+	VBLENDMPS        Z16, Z17, K2, Z16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VBROADCASTSS consts<>+384(SB), Z5
-	VSUBPS       Z1, Z5, Z5
-	VPMOVD2M     Z0, K2
-	VBLENDMPS    Z1, Z5, K2, Z6
-	VPANDD.BCST  consts<>+32(SB), Z0, Z0
-	VPXORD       Z7, Z7, Z7
-	VCMPPS       $0x11, Z6, Z7, K2
-	VMOVAPS.Z    Z0, K2, Z0
-	VFMADD231PS  Z0, Z6, Z2
+	VSUBPS      Z13, Z0, Z17
+	VPMOVD2M    Z12, K2
+	VBLENDMPS   Z13, Z17, K2, Z18
+	VPANDD      Z4, Z12, Z12
+	VPXORD      Z19, Z19, Z19
+	VCMPPS      $0x11, Z18, Z19, K2
+	VMOVAPS.Z   Z12, K2, Z12
+	VFMADD231PS Z12, Z18, Z14
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z1, Z4, Z0
-	VMOVAPS      Z0, Z8
-	VFMADD231PS  Z5, Z3, Z8
-	VBROADCASTSS 12(DI), Z6
-	VBROADCASTSS 16(DI), Z7
-	VMULPS       Z5, Z7, Z7
-	VFMADD231PS  Z1, Z6, Z7
-	VMULPS       Z2, Z7, Z6
+	VMULPS       Z13, Z16, Z12
+	VMOVAPS      Z12, Z20
+	VFMADD231PS  Z17, Z15, Z20
+	VBROADCASTSS 12(DI), Z18
+	VBROADCASTSS 16(DI), Z19
+	VMULPS       Z17, Z19, Z19
+	VFMADD231PS  Z13, Z18, Z19
+	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS.BCST    $0x11, consts<>+2144(SB), Z1, K2
-	VBLENDMPS      Z3, Z4, K2, Z9
-	VDIVPS         Z8, Z9, Z9
-	VPXORD         Z10, Z10, Z10
-	VCMPPS         $0x00, Z10, Z8, K3
-	VBLENDMPS.BCST consts<>+384(SB), Z9, K3, Z9
-	VBLENDMPS      Z4, Z3, K2, Z4
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z4, Z2, Z2
-	VPXORD         Z9, Z9, Z9
-	VCMPPS         $0x11, Z4, Z9, K2
-	VMOVAPS.Z      Z2, K2, Z2
+	VCMPPS    $0x11, Z3, Z13, K2
+	VBLENDMPS Z15, Z16, K2, Z21
+	VDIVPS    Z20, Z21, Z21
+	VPXORD    Z22, Z22, Z22
+	VCMPPS    $0x00, Z22, Z20, K3
+	VBLENDMPS Z0, Z21, K3, Z21
+	VBLENDMPS Z16, Z15, K2, Z16
+	VMULPS    Z21, Z16, Z16
+	VMULPS    Z16, Z14, Z14
+	VPXORD    Z21, Z21, Z21
+	VCMPPS    $0x11, Z16, Z21, K2
+	VMOVAPS.Z Z14, K2, Z14
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VFMSUB231PS       Z5, Z3, Z0
-	VBROADCASTSS      8(DI), Z3
-	VBROADCASTSS      consts<>+2208(SB), Z4
-	VFNMADD213PS.BCST consts<>+384(SB), Z4, Z1
-	VMULPS            Z1, Z3, Z1
-	VFMADD231PS       Z2, Z1, Z0
+	VFMSUB231PS       Z17, Z15, Z12
+	VBROADCASTSS      8(DI), Z15
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
+	VMULPS            Z13, Z15, Z13
+	VFMADD231PS       Z14, Z13, Z12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_114
-	VMULPS Z8, Z8, Z8
-	JMP    focusdone114
+	JGE    focusnot0_120
+	VMULPS Z20, Z20, Z20
+	JMP    focusdone120
 
-focusnot0_114:
-	CMPQ         R8, $+2
-	JGE          focusnot1_114
-	VBROADCASTSS consts<>+384(SB), Z8
-	JMP          focusdone114
+focusnot0_120:
+	CMPQ    R8, $+2
+	JGE     focusnot1_120
+	VMOVAPS Z0, Z20
+	JMP     focusdone120
 
-focusnot1_114:
+focusnot1_120:
 	CMPQ R8, $+3
-	JGE  focusnot2_114
-	JMP  focusdone114
+	JGE  focusnot2_120
+	JMP  focusdone120
 
-focusnot2_114:
+focusnot2_120:
 	CMPQ    R8, $+4
-	JGE     focusnot3_114
-	VSQRTPS Z8, Z8
-	JMP     focusdone114
+	JGE     focusnot3_120
+	VSQRTPS Z20, Z20
+	JMP     focusdone120
 
-focusnot3_114:
+focusnot3_120:
 	CMPQ         R8, $+5
-	JGE          focusnot4_114
-	VSQRTPS      Z8, Z1
-	VMOVAPS      Z8, Z2
-	VFNMADD231PS Z1, Z1, Z2
-	VMULPS.BCST  consts<>+2144(SB), Z1, Z3
-	VMULPS       Z3, Z2, Z2
-	VFMADD231PS  Z1, Z8, Z2
-	VMOVAPS      Z2, Z8
-	JMP          focusdone114
+	JGE          focusnot4_120
+	VSQRTPS      Z20, Z13
+	VMOVAPS      Z20, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS       Z3, Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z20, Z14
+	VMOVAPS      Z14, Z20
+	JMP          focusdone120
 
-focusnot4_114:
-	CMPQ             R8, $+6
-	JGE              focusnot5_114
-	VSQRTPS          Z8, Z1
-	VMULPS           Z8, Z8, Z2
-	VMOVAPS          Z2, Z3
-	VFMSUB231PS      Z8, Z8, Z3
-	VMOVAPS          Z8, Z4
-	VFNMADD231PS     Z1, Z1, Z4
-	VMULPS           Z4, Z8, Z4
-	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z3
-	VMULPS           Z1, Z3, Z8
-	VFMADD231PS      Z1, Z2, Z8
-	JMP              focusdone114
+focusnot4_120:
+	CMPQ         R8, $+6
+	JGE          focusnot5_120
+	VSQRTPS      Z20, Z13
+	VMULPS       Z20, Z20, Z14
+	VMOVAPS      Z14, Z15
+	VFMSUB231PS  Z20, Z20, Z15
+	VMOVAPS      Z20, Z16
+	VFNMADD231PS Z13, Z13, Z16
+	VMULPS       Z16, Z20, Z16
+	VFMADD231PS  Z3, Z16, Z15
+	VMULPS       Z13, Z15, Z20
+	VFMADD231PS  Z13, Z14, Z20
+	JMP          focusdone120
 
-focusnot5_114:
+focusnot5_120:
 	CMPQ        R8, $+7
-	JGE         focusnot6_114
-	VMULPS      Z8, Z8, Z1
-	VMOVAPS     Z1, Z2
-	VFMSUB231PS Z8, Z8, Z2
-	VMULPS      Z8, Z2, Z2
-	VFMADD231PS Z8, Z1, Z2
-	VMOVAPS     Z2, Z8
-	JMP         focusdone114
+	JGE         focusnot6_120
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z20, Z14, Z14
+	VFMADD231PS Z20, Z13, Z14
+	VMOVAPS     Z14, Z20
+	JMP         focusdone120
 
-focusnot6_114:
+focusnot6_120:
 	CMPQ        R8, $+8
-	JGE         focusnot7_114
-	VMULPS      Z8, Z8, Z1
-	VFMSUB213PS Z1, Z8, Z8
-	VADDPS      Z1, Z1, Z2
-	VMULPS      Z8, Z2, Z8
-	VFMADD231PS Z1, Z1, Z8
-	JMP         focusdone114
+	JGE         focusnot7_120
+	VMULPS      Z20, Z20, Z13
+	VFMSUB213PS Z13, Z20, Z20
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z20, Z14, Z20
+	VFMADD231PS Z13, Z13, Z20
+	JMP         focusdone120
 
-focusnot7_114:
+focusnot7_120:
 	CMPQ        R8, $+9
-	JGE         focusnot8_114
-	VMULPS      Z8, Z8, Z1
-	VMOVAPS     Z1, Z2
-	VFMSUB231PS Z8, Z8, Z2
-	VMULPS      Z1, Z1, Z3
-	VADDPS      Z1, Z1, Z4
-	VFMSUB213PS Z3, Z1, Z1
-	VFMADD231PS Z2, Z4, Z1
-	VMULPS      Z8, Z1, Z1
-	VFMADD231PS Z8, Z3, Z1
-	VMOVAPS     Z1, Z8
-	JMP         focusdone114
+	JGE         focusnot8_120
+	VMULPS      Z20, Z20, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z20, Z20, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z20, Z13, Z13
+	VFMADD231PS Z20, Z15, Z13
+	VMOVAPS     Z13, Z20
+	JMP         focusdone120
 
-focusnot8_114:
+focusnot8_120:
 	LEAQ         24(DI), R10
-	VBROADCASTSS (R10), Z1
-	VBROADCASTSS 4(R10), Z2
-	VBROADCASTSS 8(R10), Z3
+	VBROADCASTSS (R10), Z13
+	VBROADCASTSS 4(R10), Z14
+	VBROADCASTSS 8(R10), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z8, Z4
-	VPSUBD.BCST  consts<>+1248(SB), Z4, Z5
-	VCVTDQ2PS    Z4, Z9
-	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
-	VBROADCASTSS consts<>+1120(SB), Z10
-	VPCMPD       $0x06, Z4, Z10, K2
-	VBLENDMPS    Z9, Z5, K2, Z5
-	VPSRAD       $0x17, Z5, Z9
-	VPSRLD       $0x14, Z5, Z10
-	VPANDD.BCST  consts<>+1280(SB), Z5, Z5
-	VPADDD.BCST  consts<>+1312(SB), Z5, Z5
-	VCVTDQ2PS    Z9, Z9
+	VPANDD       Z4, Z20, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
+	VCVTDQ2PS    Z16, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z16, Z22, K2
+	VBLENDMPS    Z21, Z17, K2, Z17
+	VPSRAD       $0x17, Z17, Z21
+	VPSRLD       $0x14, Z17, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
+	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z10, Z11
-	VFMADD213PS.BCST consts<>+672(SB), Z11, Z5
-	VMULPS.BCST      consts<>+1344(SB), Z5, Z11
-	VMOVAPS          Z5, Z12
-	VFMADD231PS      Z11, Z5, Z12
-	VSUBPS           Z12, Z5, Z13
-	VFMADD231PS      Z11, Z5, Z13
-	VMULPS           Z5, Z5, Z11
-	VBROADCASTSS     consts<>+1376(SB), Z14
-	VFMADD213PS.BCST consts<>+1408(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1440(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1472(SB), Z5, Z14
-	VFMADD213PS.BCST consts<>+1504(SB), Z5, Z14
-	VMULPS           Z5, Z11, Z5
-	VFMADD231PS      Z14, Z5, Z13
-	VADDPS           Z13, Z12, Z5
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
+	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
+	VMOVAPS          Z17, Z24
+	VFMADD231PS      Z23, Z17, Z24
+	VSUBPS           Z24, Z17, Z25
+	VFMADD231PS      Z23, Z17, Z25
+	VMULPS           Z17, Z17, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z26, Z17, Z25
+	VADDPS           Z25, Z24, Z17
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z10, Z11
-	VADDPS      Z11, Z9, Z9
-	VMULPS      Z9, Z1, Z11
-	VFMSUB213PS Z11, Z1, Z9
-	VFMADD213PS Z11, Z2, Z5
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z13, Z23
+	VFMSUB213PS Z23, Z13, Z21
+	VFMADD213PS Z23, Z14, Z17
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z5, Z14
-	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
-	VSUBPS      Z15, Z11, Z11
-	VFMADD231PS Z12, Z2, Z11
-	VPERMPS     pow_tl<>+0(SB), Z10, Z10
-	VFMADD231PS Z10, Z1, Z9
-	VFMADD231PS Z12, Z3, Z9
-	VFMADD231PS Z13, Z2, Z9
-	VADDPS      Z9, Z11, Z2
+	VADDPS.BCST consts<>+1536(SB), Z17, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z14, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z13, Z21
+	VFMADD231PS Z24, Z15, Z21
+	VFMADD231PS Z25, Z14, Z21
+	VADDPS      Z21, Z23, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z3
-	VFMADD213PS.BCST consts<>+1600(SB), Z2, Z3
-	VFMADD213PS.BCST consts<>+1632(SB), Z2, Z3
-	VMULPS           Z2, Z2, Z9
-	VMULPS           Z3, Z9, Z3
-	VFMADD231PS.BCST consts<>+160(SB), Z2, Z3
-	VPERMPS          pow_full_hi<>+0(SB), Z14, Z2
-	VPERMPS          pow_full_lo<>+0(SB), Z14, Z9
-	VFMADD231PS      Z3, Z2, Z9
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z21
+	VMULPS           Z15, Z21, Z15
+	VFMADD231PS      Z7, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z15, Z14, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z14, Z3
-	VPSRAD       $0x03, Z3, Z3
-	VADDPS       Z9, Z2, Z10
-	VPSLLD       $0x17, Z3, Z11
-	VPADDD       Z11, Z10, Z11
-	VPMINUD.BCST consts<>+928(SB), Z11, Z11
+	VPSUBD.BCST  consts<>+1536(SB), Z26, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z21, Z14, Z22
+	VPSLLD       $0x17, Z15, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z12, Z12, Z12
-	VPMINSD      Z12, Z3, Z3
-	VBROADCASTSS consts<>+1792(SB), Z12
-	VPSUBD       Z3, Z12, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VADDPS       Z2, Z3, Z12
-	VSUBPS       Z3, Z12, Z13
-	VSUBPS       Z13, Z2, Z2
-	VADDPS       Z9, Z2, Z2
-	VADDPS       Z2, Z12, Z2
-	VCMPPS       $0x11, Z3, Z10, K2
-	VPSUBD       Z3, Z2, Z2
-	VBLENDMPS    Z2, Z11, K2, Z2
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z15, Z24, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z24
+	VSUBPS       Z15, Z24, Z25
+	VSUBPS       Z25, Z14, Z14
+	VADDPS       Z21, Z14, Z14
+	VADDPS       Z14, Z24, Z14
+	VCMPPS       $0x11, Z15, Z22, K2
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z23, K2, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z3
-	VCMPPS         $0x11, Z5, Z3, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z5, K2
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS      Z3, Z2, K2, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x00, Z3, Z4, K2
-	VPMOVD2M       Z1, K3
-	VPXORD         Z3, Z3, Z3
-	VBLENDMPS.BCST consts<>+928(SB), Z3, K3, Z3
-	VBLENDMPS      Z3, Z2, K2, Z2
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z4, K2
-	VPMOVD2M       Z1, K3
-	VPXORD         Z1, Z1, Z1
-	VBROADCASTSS   consts<>+928(SB), Z3
-	VBLENDMPS      Z1, Z3, K3, Z1
-	VBLENDMPS      Z1, Z2, K2, Z1
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z17, Z15, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K2, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K3, Z15
+	VBLENDMPS      Z15, Z14, K2, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K3, Z13
+	VBLENDMPS      Z13, Z14, K2, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z2
-	VPANDD         Z2, Z8, Z2
-	VPORD          Z2, Z1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z2, Z4, K2
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VPCMPD         $0x06, Z4, Z2, K3
+	VBROADCASTSS   12(R10), Z14
+	VPANDD         Z14, Z20, Z14
+	VPORD          Z14, Z13, Z13
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x06, Z14, Z16, K2
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VPCMPD         $0x06, Z16, Z14, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z2
-	VPANDD         Z2, Z8, Z2
-	VPXORD         Z3, Z3, Z3
-	VPCMPD         $0x06, Z2, Z3, K3
+	VBROADCASTSS   16(R10), Z14
+	VPANDD         Z14, Z20, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x06, Z14, Z15, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z4, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z1, K2, Z8
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
 
-focusdone114:
+focusdone120:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z8, Z6, Z1
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z6, K2
-	VBLENDMPS    Z1, Z6, K2, Z1
-	VPMINUD.BCST consts<>+608(SB), Z1, Z1
+	VMULPS       Z20, Z18, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
+	VBLENDMPS    Z13, Z18, K2, Z13
+	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS   (R9), Z2
-	VMULPS         Z8, Z7, Z3
-	VMULPS         Z3, Z2, Z2
-	VMULPS         Z0, Z2, Z0
-	VCMPPS         $0x03, Z0, Z0, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z0
-	VMOVUPS        Z1, K1, (CX)
-	VMOVUPS        Z0, K1, (DX)
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+2144(SB), Z1
-	VBROADCASTSS   consts<>+1184(SB), Z2
-	VBROADCASTSS   consts<>+128(SB), Z3
-	VBROADCASTSS   consts<>+32(SB), Z4
-	VBROADCASTSS   consts<>+64(SB), Z5
-	VBROADCASTSS   consts<>+96(SB), Z6
-	VBROADCASTSS   consts<>+160(SB), Z7
-	VBROADCASTSS   consts<>+192(SB), Z8
-	VBROADCASTSS   consts<>+224(SB), Z9
-	VBROADCASTSS   consts<>+256(SB), Z10
-	VBROADCASTSS   consts<>+288(SB), Z11
+	VBROADCASTSS   (R9), Z14
+	VMULPS         Z20, Z19, Z15
+	VMULPS         Z15, Z14, Z14
+	VMULPS         Z12, Z14, Z12
+	VCMPPS         $0x03, Z12, Z12, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z12, K2, Z12
+	VMOVUPS        Z13, K1, (CX)
+	VMOVUPS        Z12, K1, (DX)
 	JMP            nextvector
 
 // func sigmoidGradAVX2(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
@@ -10702,6 +10254,8 @@ focusdone114:
 TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $288-56
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
 	MOVQ    n+32(FP), AX
 	MOVQ    losses+0(FP), CX
 	MOVQ    grad+8(FP), DX
@@ -10716,384 +10270,290 @@ loop:
 	JLT  rest
 
 block:
-	VBROADCASTSS 20(DI), Y2
+	VBROADCASTSS 20(DI), Y4
 
 	// any |x| > limit, or NaN?
-	VMOVUPS   (BX), Y3
-	VPAND     consts<>+32(SB), Y3, Y3
-	VMOVUPS   32(BX), Y4
-	VPAND     consts<>+32(SB), Y4, Y4
-	VPMAXSD   Y4, Y3, Y3
-	VPCMPGTD  Y2, Y3, Y2
-	VMOVMSKPS Y2, R10
+	VMOVUPS   (BX), Y5
+	VPAND     consts<>+32(SB), Y5, Y5
+	VMOVUPS   32(BX), Y6
+	VPAND     consts<>+32(SB), Y6, Y6
+	VPMAXSD   Y6, Y5, Y5
+	VPCMPGTD  Y4, Y5, Y4
+	VMOVMSKPS Y4, R10
 	TESTL     R10, R10
 	JNE       slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVUPS      (SI), Y2
-	VFNMADD231PS Y2, Y2, Y2
-	VMOVUPS      32(SI), Y3
-	VFNMADD231PS Y3, Y3, Y3
-	VPOR         Y3, Y2, Y2
-	VPTEST       Y2, Y2
+	VMOVUPS      (SI), Y4
+	VFNMADD231PS Y4, Y4, Y4
+	VMOVUPS      32(SI), Y5
+	VFNMADD231PS Y5, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPTEST       Y4, Y4
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VMOVUPS (BX), Y2
-	VMOVUPS 32(BX), Y3
-	VPOR    consts<>+1184(SB), Y2, Y2
-	VPOR    consts<>+1184(SB), Y3, Y3
-	VSUBPS  consts<>+64(SB), Y2, Y2
-	VSUBPS  consts<>+64(SB), Y3, Y5
+	VPOR   (BX), Y2, Y4
+	VPOR   32(BX), Y2, Y5
+	VSUBPS consts<>+64(SB), Y4, Y4
+	VSUBPS consts<>+64(SB), Y5, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y3
-	VMOVUPS     consts<>+96(SB), Y6
-	VFMADD213PS consts<>+128(SB), Y2, Y3
-	VFMADD213PS consts<>+128(SB), Y5, Y6
-	VSUBPS      consts<>+128(SB), Y3, Y4
-	VSUBPS      consts<>+128(SB), Y6, Y7
+	VMOVAPS     Y3, Y5
+	VFMADD231PS consts<>+96(SB), Y4, Y5
+	VMOVAPS     Y3, Y8
+	VFMADD231PS consts<>+96(SB), Y7, Y8
+	VSUBPS      Y3, Y5, Y6
+	VSUBPS      Y3, Y8, Y9
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y4, Y2
-	VFNMADD231PS consts<>+160(SB), Y7, Y5
-	VFNMADD231PS consts<>+192(SB), Y4, Y2
-	VFNMADD231PS consts<>+192(SB), Y7, Y5
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+160(SB), Y9, Y7
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y9, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y4
-	VMOVUPS     consts<>+224(SB), Y7
-	VFMADD213PS consts<>+256(SB), Y2, Y4
-	VFMADD213PS consts<>+256(SB), Y5, Y7
-	VFMADD213PS consts<>+288(SB), Y2, Y4
-	VFMADD213PS consts<>+288(SB), Y5, Y7
-	VFMADD213PS consts<>+320(SB), Y2, Y4
-	VFMADD213PS consts<>+320(SB), Y5, Y7
-	VFMADD213PS consts<>+352(SB), Y4, Y2
-	VFMADD213PS consts<>+352(SB), Y7, Y5
+	VMOVUPS     consts<>+224(SB), Y6
+	VMOVUPS     consts<>+224(SB), Y9
+	VFMADD213PS consts<>+256(SB), Y4, Y6
+	VFMADD213PS consts<>+256(SB), Y7, Y9
+	VFMADD213PS consts<>+288(SB), Y4, Y6
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y4, Y6
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y6, Y4
+	VFMADD213PS consts<>+352(SB), Y9, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y3, Y1, Y4
-	VPERMILPS   Y6, Y1, Y7
-	VPSLLD      $0x15, Y3, Y3
-	VPSLLD      $0x15, Y6, Y6
-	VPADDD      Y3, Y4, Y3
-	VPADDD      Y6, Y7, Y4
-	VFMADD231PS Y2, Y3, Y3
-	VFMADD231PS Y5, Y4, Y4
-	VADDPS      Y0, Y3, Y2
-	VADDPS      Y0, Y4, Y5
-	VDIVPS      Y2, Y0, Y2
-	VDIVPS      Y5, Y0, Y7
-	VMULPS      Y2, Y3, Y5
-	VMULPS      Y7, Y4, Y8
+	VPERMILPS   Y5, Y1, Y6
+	VPERMILPS   Y8, Y1, Y9
+	VPSLLD      $0x15, Y5, Y5
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y5, Y6, Y5
+	VPADDD      Y8, Y9, Y6
+	VFMADD231PS Y4, Y5, Y5
+	VFMADD231PS Y7, Y6, Y6
+	VADDPS      Y0, Y5, Y4
+	VADDPS      Y0, Y6, Y7
+	VDIVPS      Y4, Y0, Y4
+	VDIVPS      Y7, Y0, Y9
+	VMULPS      Y4, Y5, Y7
+	VMULPS      Y9, Y6, Y10
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (SI), Y6
-	VMOVUPS   32(SI), Y9
-	VPSLLD    $0x02, Y6, Y6
-	VPSLLD    $0x02, Y9, Y9
-	VPAND     consts<>+1184(SB), Y6, Y6
-	VPAND     consts<>+1184(SB), Y9, Y9
-	VPXOR     (BX), Y6, Y6
-	VPXOR     32(BX), Y9, Y10
-	VBLENDVPS Y6, Y5, Y2, Y9
-	VBLENDVPS Y10, Y8, Y7, Y11
-	VBLENDVPS Y6, Y2, Y5, Y2
-	VBLENDVPS Y10, Y7, Y8, Y12
+	VMOVUPS   (BX), Y8
+	VMOVUPS   32(BX), Y8
+	VMOVUPS   (SI), Y8
+	VMOVUPS   32(SI), Y11
+	VPSLLD    $0x02, Y8, Y8
+	VPSLLD    $0x02, Y11, Y11
+	VPAND     Y2, Y8, Y8
+	VPAND     Y2, Y11, Y11
+	VPXOR     (BX), Y8, Y8
+	VPXOR     32(BX), Y11, Y12
+	VBLENDVPS Y8, Y7, Y4, Y11
+	VBLENDVPS Y12, Y10, Y9, Y13
+	VBLENDVPS Y8, Y4, Y7, Y4
+	VBLENDVPS Y12, Y9, Y10, Y9
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y3, Y3, Y5
-	VMULPS      Y4, Y4, Y13
+	// log1p(v) = v + v (v P(v))
 	VMOVUPS     consts<>+1888(SB), Y7
-	VMOVUPS     consts<>+1888(SB), Y14
+	VMOVUPS     consts<>+1888(SB), Y10
 	VFMADD213PS consts<>+1920(SB), Y5, Y7
-	VFMADD213PS consts<>+1920(SB), Y13, Y14
-	VMOVUPS     consts<>+1952(SB), Y8
-	VMOVUPS     consts<>+1952(SB), Y15
-	VFMADD213PS consts<>+1984(SB), Y5, Y8
-	VFMADD213PS consts<>+1984(SB), Y13, Y15
+	VFMADD213PS consts<>+1920(SB), Y6, Y10
+	VFMADD213PS consts<>+1952(SB), Y5, Y7
+	VFMADD213PS consts<>+1952(SB), Y6, Y10
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+1984(SB), Y6, Y10
 	VFMADD213PS consts<>+2016(SB), Y5, Y7
-	VFMADD213PS consts<>+2016(SB), Y13, Y14
-	VFMADD213PS consts<>+2048(SB), Y5, Y8
-	VFMADD213PS consts<>+2048(SB), Y13, Y15
+	VFMADD213PS consts<>+2016(SB), Y6, Y10
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2048(SB), Y6, Y10
 	VFMADD213PS consts<>+2080(SB), Y5, Y7
-	VFMADD213PS consts<>+2080(SB), Y13, Y14
-	VFMADD213PS consts<>+2112(SB), Y5, Y8
-	VFMADD213PS consts<>+2112(SB), Y13, Y15
-	VFMADD231PS Y8, Y3, Y7
-	VFMADD231PS Y15, Y4, Y14
-	VFMADD231PS Y7, Y5, Y3
-	VFMADD231PS Y14, Y13, Y4
+	VFMADD213PS consts<>+2080(SB), Y6, Y10
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD213PS consts<>+2112(SB), Y6, Y10
+	VMULPS      Y7, Y5, Y7
+	VMULPS      Y10, Y6, Y10
+	VFMADD231PS Y7, Y5, Y5
+	VFMADD231PS Y10, Y6, Y6
 
 	// ce = log1p(e) + max(v, 0)
-	VPXOR  Y5, Y5, Y5
 	VPXOR  Y7, Y7, Y7
-	VMAXPS Y5, Y6, Y5
-	VMAXPS Y7, Y10, Y6
-	VADDPS Y5, Y3, Y3
-	VADDPS Y6, Y4, Y5
+	VPXOR  Y10, Y10, Y10
+	VMAXPS Y7, Y8, Y7
+	VMAXPS Y10, Y12, Y8
+	VADDPS Y7, Y5, Y5
+	VADDPS Y8, Y6, Y7
 
 	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Y4
 	VBROADCASTSS 8(DI), Y6
-	VMULPS       Y2, Y3, Y2
-	VMULPS       Y12, Y5, Y7
-	VFMADD213PS  Y9, Y2, Y4
-	VFMADD213PS  Y11, Y7, Y6
-	VMOVUPS      (SI), Y2
-	VMOVUPS      32(SI), Y7
-	VPSLLD       $0x02, Y2, Y2
-	VPSLLD       $0x02, Y7, Y7
-	VPAND        consts<>+1184(SB), Y2, Y2
-	VPAND        consts<>+1184(SB), Y7, Y7
-	VPXOR        Y2, Y4, Y2
-	VPXOR        Y7, Y6, Y6
+	VBROADCASTSS 8(DI), Y8
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y9, Y7, Y9
+	VFMADD213PS  Y11, Y4, Y6
+	VFMADD213PS  Y13, Y9, Y8
 	VMOVUPS      (SI), Y4
-	VMOVUPS      32(SI), Y7
+	VMOVUPS      32(SI), Y9
 	VPSLLD       $0x02, Y4, Y4
-	VPSLLD       $0x02, Y7, Y10
-	VBROADCASTSS 12(DI), Y7
+	VPSLLD       $0x02, Y9, Y9
+	VPAND        Y2, Y4, Y4
+	VPAND        Y2, Y9, Y9
+	VPXOR        Y4, Y6, Y4
+	VPXOR        Y9, Y8, Y9
+	VBROADCASTSS 16(DI), Y6
+	VBROADCASTSS 16(DI), Y10
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y12
+	VPSLLD       $0x02, Y8, Y8
+	VPSLLD       $0x02, Y12, Y14
 	VBROADCASTSS 12(DI), Y12
-	VBROADCASTSS 16(DI), Y8
-	VBROADCASTSS 16(DI), Y13
-	VBLENDVPS    Y4, Y7, Y8, Y4
-	VBLENDVPS    Y10, Y12, Y13, Y7
-	VMULPS       Y3, Y4, Y3
-	VMULPS       Y5, Y7, Y5
-	VMOVAPS      Y9, Y8
+	VBROADCASTSS 12(DI), Y15
+	VBLENDVPS    Y8, Y12, Y6, Y6
+	VBLENDVPS    Y14, Y15, Y10, Y8
+	VMULPS       Y5, Y6, Y5
+	VMULPS       Y7, Y8, Y7
 	VMOVAPS      Y11, Y10
+	VMOVAPS      Y13, Y12
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_145
-	VMULPS Y8, Y8, Y8
+	JGE    focusnot0_151
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone145
+	VMULPS Y12, Y12, Y12
+	JMP    focusdone151
 
-focusnot0_145:
+focusnot0_151:
 	CMPQ    R8, $+2
-	JGE     focusnot1_145
-	VMOVAPS Y0, Y8
+	JGE     focusnot1_151
 	VMOVAPS Y0, Y10
-	JMP     focusdone145
+	VMOVAPS Y0, Y12
+	JMP     focusdone151
 
-focusnot1_145:
+focusnot1_151:
 	CMPQ R8, $+3
-	JGE  focusnot2_145
-	JMP  focusdone145
+	JGE  focusnot2_151
+	JMP  focusdone151
 
-focusnot2_145:
+focusnot2_151:
 	CMPQ    R8, $+4
-	JGE     focusnot3_145
-	VSQRTPS Y8, Y8
+	JGE     focusnot3_151
 	VSQRTPS Y10, Y10
-	JMP     focusdone145
+	VSQRTPS Y12, Y12
+	JMP     focusdone151
 
-focusnot3_145:
+focusnot3_151:
 	CMPQ         R8, $+5
-	JGE          focusnot4_145
-	VSQRTPS      Y8, Y9
-	VMOVAPS      Y8, Y11
-	VFNMADD231PS Y9, Y9, Y11
-	VMULPS       consts<>+2144(SB), Y9, Y12
-	VMULPS       Y12, Y11, Y11
-	VFMADD231PS  Y9, Y8, Y11
-	VMOVAPS      Y11, Y8
-	VSQRTPS      Y10, Y9
-	VMOVAPS      Y10, Y11
-	VFNMADD231PS Y9, Y9, Y11
-	VMULPS       consts<>+2144(SB), Y9, Y12
-	VMULPS       Y12, Y11, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VMOVAPS      Y11, Y10
-	JMP          focusdone145
-
-focusnot4_145:
-	CMPQ         R8, $+6
-	JGE          focusnot5_145
-	VSQRTPS      Y8, Y9
-	VMULPS       Y8, Y8, Y11
-	VMOVAPS      Y11, Y12
-	VFMSUB231PS  Y8, Y8, Y12
-	VMOVAPS      Y8, Y13
-	VFNMADD231PS Y9, Y9, Y13
-	VMULPS       Y13, Y8, Y8
-	VFMADD231PS  consts<>+2144(SB), Y8, Y12
-	VMULPS       Y9, Y12, Y8
-	VFMADD231PS  Y9, Y11, Y8
-	VSQRTPS      Y10, Y9
-	VMULPS       Y10, Y10, Y11
-	VMOVAPS      Y11, Y12
-	VFMSUB231PS  Y10, Y10, Y12
+	JGE          focusnot4_151
+	VSQRTPS      Y10, Y11
 	VMOVAPS      Y10, Y13
-	VFNMADD231PS Y9, Y9, Y13
-	VMULPS       Y13, Y10, Y10
-	VFMADD231PS  consts<>+2144(SB), Y10, Y12
-	VMULPS       Y9, Y12, Y10
-	VFMADD231PS  Y9, Y11, Y10
-	JMP          focusdone145
+	VFNMADD231PS Y11, Y11, Y13
+	VMULPS       consts<>+2144(SB), Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y11, Y10, Y13
+	VMOVAPS      Y13, Y10
+	VSQRTPS      Y12, Y11
+	VMOVAPS      Y12, Y13
+	VFNMADD231PS Y11, Y11, Y13
+	VMULPS       consts<>+2144(SB), Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y11, Y12, Y13
+	VMOVAPS      Y13, Y12
+	JMP          focusdone151
 
-focusnot5_145:
+focusnot4_151:
+	CMPQ         R8, $+6
+	JGE          focusnot5_151
+	VSQRTPS      Y10, Y11
+	VMULPS       Y10, Y10, Y13
+	VMOVAPS      Y13, Y14
+	VFMSUB231PS  Y10, Y10, Y14
+	VMOVAPS      Y10, Y15
+	VFNMADD231PS Y11, Y11, Y15
+	VMULPS       Y15, Y10, Y10
+	VFMADD231PS  consts<>+2144(SB), Y10, Y14
+	VMULPS       Y11, Y14, Y10
+	VFMADD231PS  Y11, Y13, Y10
+	VSQRTPS      Y12, Y11
+	VMULPS       Y12, Y12, Y13
+	VMOVAPS      Y13, Y14
+	VFMSUB231PS  Y12, Y12, Y14
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y11, Y11, Y15
+	VMULPS       Y15, Y12, Y12
+	VFMADD231PS  consts<>+2144(SB), Y12, Y14
+	VMULPS       Y11, Y14, Y12
+	VFMADD231PS  Y11, Y13, Y12
+	JMP          focusdone151
+
+focusnot5_151:
 	CMPQ        R8, $+7
-	JGE         focusnot6_145
-	VMULPS      Y8, Y8, Y9
-	VMOVAPS     Y9, Y11
-	VFMSUB231PS Y8, Y8, Y11
-	VMULPS      Y8, Y11, Y11
-	VFMADD231PS Y8, Y9, Y11
-	VMOVAPS     Y11, Y8
-	VMULPS      Y10, Y10, Y9
-	VMOVAPS     Y9, Y11
-	VFMSUB231PS Y10, Y10, Y11
-	VMULPS      Y10, Y11, Y11
-	VFMADD231PS Y10, Y9, Y11
-	VMOVAPS     Y11, Y10
-	JMP         focusdone145
+	JGE         focusnot6_151
+	VMULPS      Y10, Y10, Y11
+	VMOVAPS     Y11, Y13
+	VFMSUB231PS Y10, Y10, Y13
+	VMULPS      Y10, Y13, Y13
+	VFMADD231PS Y10, Y11, Y13
+	VMOVAPS     Y13, Y10
+	VMULPS      Y12, Y12, Y11
+	VMOVAPS     Y11, Y13
+	VFMSUB231PS Y12, Y12, Y13
+	VMULPS      Y12, Y13, Y13
+	VFMADD231PS Y12, Y11, Y13
+	VMOVAPS     Y13, Y12
+	JMP         focusdone151
 
-focusnot6_145:
+focusnot6_151:
 	CMPQ        R8, $+8
-	JGE         focusnot7_145
-	VMULPS      Y8, Y8, Y9
-	VFMSUB213PS Y9, Y8, Y8
-	VADDPS      Y9, Y9, Y11
-	VMULPS      Y8, Y11, Y8
-	VFMADD231PS Y9, Y9, Y8
-	VMULPS      Y10, Y10, Y9
-	VFMSUB213PS Y9, Y10, Y10
-	VADDPS      Y9, Y9, Y11
-	VMULPS      Y10, Y11, Y10
-	VFMADD231PS Y9, Y9, Y10
-	JMP         focusdone145
+	JGE         focusnot7_151
+	VMULPS      Y10, Y10, Y11
+	VFMSUB213PS Y11, Y10, Y10
+	VADDPS      Y11, Y11, Y13
+	VMULPS      Y10, Y13, Y10
+	VFMADD231PS Y11, Y11, Y10
+	VMULPS      Y12, Y12, Y11
+	VFMSUB213PS Y11, Y12, Y12
+	VADDPS      Y11, Y11, Y13
+	VMULPS      Y12, Y13, Y12
+	VFMADD231PS Y11, Y11, Y12
+	JMP         focusdone151
 
-focusnot7_145:
+focusnot7_151:
 	CMPQ        R8, $+9
-	JGE         focusnot8_145
-	VMULPS      Y8, Y8, Y9
-	VMOVAPS     Y9, Y11
-	VFMSUB231PS Y8, Y8, Y11
-	VMULPS      Y9, Y9, Y12
-	VADDPS      Y9, Y9, Y13
-	VFMSUB213PS Y12, Y9, Y9
-	VFMADD231PS Y11, Y13, Y9
-	VMULPS      Y8, Y9, Y9
-	VFMADD231PS Y8, Y12, Y9
-	VMOVAPS     Y9, Y8
-	VMULPS      Y10, Y10, Y9
-	VMOVAPS     Y9, Y11
-	VFMSUB231PS Y10, Y10, Y11
-	VMULPS      Y9, Y9, Y12
-	VADDPS      Y9, Y9, Y13
-	VFMSUB213PS Y12, Y9, Y9
-	VFMADD231PS Y11, Y13, Y9
-	VMULPS      Y10, Y9, Y9
-	VFMADD231PS Y10, Y12, Y9
-	VMOVAPS     Y9, Y10
-	JMP         focusdone145
+	JGE         focusnot8_151
+	VMULPS      Y10, Y10, Y11
+	VMOVAPS     Y11, Y13
+	VFMSUB231PS Y10, Y10, Y13
+	VMULPS      Y11, Y11, Y14
+	VADDPS      Y11, Y11, Y15
+	VFMSUB213PS Y14, Y11, Y11
+	VFMADD231PS Y13, Y15, Y11
+	VMULPS      Y10, Y11, Y11
+	VFMADD231PS Y10, Y14, Y11
+	VMOVAPS     Y11, Y10
+	VMULPS      Y12, Y12, Y11
+	VMOVAPS     Y11, Y13
+	VFMSUB231PS Y12, Y12, Y13
+	VMULPS      Y11, Y11, Y14
+	VADDPS      Y11, Y11, Y15
+	VFMSUB213PS Y14, Y11, Y11
+	VFMADD231PS Y13, Y15, Y11
+	VMULPS      Y12, Y11, Y11
+	VFMADD231PS Y12, Y14, Y11
+	VMOVAPS     Y11, Y12
+	JMP         focusdone151
 
-focusnot8_145:
+focusnot8_151:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y4, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VMOVUPS      Y5, 128(SP)
-	VMOVUPS      Y11, 160(SP)
-	VMOVUPS      Y7, 192(SP)
-	VMOVUPS      Y6, 224(SP)
-	VMOVUPS      Y10, 256(SP)
-	VBROADCASTSS (R10), Y0
-	VBROADCASTSS 4(R10), Y1
-	VBROADCASTSS 8(R10), Y2
-
-	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y8, Y4
-	VPSRLD    $0x17, Y4, Y3
-	VPSRLD    $0x14, Y4, Y5
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y3, Y8
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y5, Y6
-	VFMADD213PS consts<>+672(SB), Y6, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y9
-	VMOVAPS     Y4, Y6
-	VFMADD231PS Y9, Y4, Y6
-	VSUBPS      Y6, Y4, Y7
-	VFMADD231PS Y9, Y4, Y7
-	VMULPS      Y4, Y4, Y9
-	VMOVUPS     consts<>+1376(SB), Y10
-	VFMADD213PS consts<>+1408(SB), Y4, Y10
-	VFMADD213PS consts<>+1440(SB), Y4, Y10
-	VFMADD213PS consts<>+1472(SB), Y4, Y10
-	VFMADD213PS consts<>+1504(SB), Y4, Y10
-	VMULPS      Y4, Y9, Y4
-	VFMADD231PS Y10, Y4, Y7
-	VADDPS      Y7, Y6, Y4
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y5, Y9
-	VADDPS      Y9, Y8, Y8
-	VMULPS      Y8, Y0, Y9
-	VFMSUB213PS Y9, Y0, Y8
-	VFMADD213PS Y9, Y1, Y4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y4
-	VSUBPS      consts<>+1536(SB), Y4, Y10
-	VSUBPS      Y10, Y9, Y9
-	VFMADD231PS Y6, Y1, Y9
-	VPERMPS     pow_tl<>+0(SB), Y5, Y5
-	VFMADD231PS Y5, Y0, Y8
-	VFMADD231PS Y6, Y2, Y8
-	VFMADD231PS Y7, Y1, Y8
-	VADDPS      Y8, Y9, Y0
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y1
-	VFMADD213PS consts<>+1600(SB), Y0, Y1
-	VFMADD213PS consts<>+1632(SB), Y0, Y1
-	VMULPS      Y0, Y0, Y2
-	VMULPS      Y1, Y2, Y1
-	VFMADD231PS consts<>+160(SB), Y0, Y1
-	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
-	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
-	VFMADD231PS Y1, Y0, Y2
-
-	// times 2^k
-	VADDPS Y2, Y0, Y0
-	VPSLLD $0x14, Y4, Y1
-	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y8
-
-	// x or result out of range?
-	VMOVUPS      consts<>+1664(SB), Y0
-	VPANDN       Y3, Y0, Y0
-	VPXOR        consts<>+1728(SB), Y4, Y1
-	VMOVUPS      consts<>+1696(SB), Y2
-	VPANDN       Y1, Y2, Y1
-	VPOR         Y1, Y0, Y0
-	VPTEST       Y0, Y0
-	JNE          slowblock
-	VMOVUPS      (SP), Y3
-	VMOVUPS      32(SP), Y9
-	VMOVUPS      64(SP), Y4
-	VMOVUPS      96(SP), Y2
-	VMOVUPS      128(SP), Y5
-	VMOVUPS      160(SP), Y11
-	VMOVUPS      192(SP), Y7
-	VMOVUPS      224(SP), Y6
-	VMOVUPS      256(SP), Y10
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      Y9, 32(SP)
-	VMOVUPS      Y4, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VMOVUPS      Y5, 128(SP)
-	VMOVUPS      Y11, 160(SP)
-	VMOVUPS      Y7, 192(SP)
-	VMOVUPS      Y6, 224(SP)
-	VMOVUPS      Y8, 256(SP)
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y11, 32(SP)
+	VMOVUPS      Y6, 64(SP)
+	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y13, 160(SP)
+	VMOVUPS      Y8, 192(SP)
+	VMOVUPS      Y9, 224(SP)
+	VMOVUPS      Y12, 256(SP)
 	VBROADCASTSS (R10), Y0
 	VBROADCASTSS 4(R10), Y1
 	VBROADCASTSS 8(R10), Y2
@@ -11160,256 +10620,38 @@ focusnot8_145:
 	VPADDD Y1, Y0, Y10
 
 	// x or result out of range?
-	VMOVUPS consts<>+1664(SB), Y0
-	VPANDN  Y3, Y0, Y0
-	VPXOR   consts<>+1728(SB), Y4, Y1
-	VMOVUPS consts<>+1696(SB), Y2
-	VPANDN  Y1, Y2, Y1
-	VPOR    Y1, Y0, Y0
-	VPTEST  Y0, Y0
-	JNE     slowblock
-	VMOVUPS (SP), Y3
-	VMOVUPS 32(SP), Y9
-	VMOVUPS 64(SP), Y4
-	VMOVUPS 96(SP), Y2
-	VMOVUPS 128(SP), Y5
-	VMOVUPS 160(SP), Y11
-	VMOVUPS 192(SP), Y7
-	VMOVUPS 224(SP), Y6
-	VMOVUPS 256(SP), Y8
-	VMOVUPS consts<>+384(SB), Y0
-	VMOVUPS exp_one<>+0(SB), Y1
-
-focusdone145:
-	// loss = (alpha ce) q^gamma
-	VMULPS Y8, Y3, Y3
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y9
-	VMULPS       Y8, Y4, Y4
-	VMULPS       Y4, Y9, Y4
-	VMULPS       Y2, Y4, Y2
-
-	// loss = (alpha ce) q^gamma
-	VMULPS Y10, Y5, Y4
-
-	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y5
-	VMULPS       Y10, Y7, Y7
-	VMULPS       Y7, Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y3, (CX)
-	VMOVUPS      Y2, (DX)
-	VMOVUPS      Y4, 32(CX)
-	VMOVUPS      Y5, 32(DX)
-
-nextblock:
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	ADDQ $+64, BX
-	ADDQ $+64, SI
-	ADDQ $-16, AX
-	CMPQ AX, $+16
-	JGE  block
-
-rest:
-	CMPQ AX, $+1
-	JLT  done
-
-vector:
-	MOVQ         $0x00000008, R10
-	MOVQ         AX, R11
-	CMPQ         R11, R10
-	CMOVQGT      R10, R11
-	NEGQ         R11
-	LEAQ         lane_mask<>+32(SB), R10
-	VMOVUPS      (R10)(R11*4), Y2
-	VMASKMOVPS   (BX), Y2, Y3
-	VBLENDVPS    Y2, Y3, Y0, Y3
-	VMASKMOVPS   (SI), Y2, Y4
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y2, Y4, Y5, Y2
-	VBROADCASTSS 20(DI), Y4
-
-	// any |x| > limit, or NaN?
-	VPAND     consts<>+32(SB), Y3, Y5
-	VPCMPGTD  Y4, Y5, Y4
-	VMOVMSKPS Y4, R10
-	TESTL     R10, R10
-	JNE       slowvector
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOVAPS      Y2, Y4
-	VFNMADD231PS Y2, Y2, Y4
-	VPTEST       Y4, Y4
-	JNE          othervector
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y4
-	VSUBPS consts<>+64(SB), Y4, Y4
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y5
-	VFMADD213PS consts<>+128(SB), Y4, Y5
-	VSUBPS      consts<>+128(SB), Y5, Y6
-
-	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y6, Y4
-	VFNMADD231PS consts<>+192(SB), Y6, Y4
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y6
-	VFMADD213PS consts<>+256(SB), Y4, Y6
-	VFMADD213PS consts<>+288(SB), Y4, Y6
-	VFMADD213PS consts<>+320(SB), Y4, Y6
-	VFMADD213PS consts<>+352(SB), Y6, Y4
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y5, Y1, Y6
-	VPSLLD      $0x15, Y5, Y5
-	VPADDD      Y5, Y6, Y5
-	VFMADD231PS Y4, Y5, Y5
-	VADDPS      Y0, Y5, Y4
-	VDIVPS      Y4, Y0, Y4
-	VMULPS      Y4, Y5, Y6
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPSLLD    $0x02, Y2, Y7
-	VPAND     consts<>+1184(SB), Y7, Y7
-	VPXOR     Y3, Y7, Y3
-	VBLENDVPS Y3, Y6, Y4, Y7
-	VBLENDVPS Y3, Y4, Y6, Y4
-
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y5, Y5, Y6
-	VMOVUPS     consts<>+1888(SB), Y8
-	VFMADD213PS consts<>+1920(SB), Y6, Y8
-	VMOVUPS     consts<>+1952(SB), Y9
-	VFMADD213PS consts<>+1984(SB), Y6, Y9
-	VFMADD213PS consts<>+2016(SB), Y6, Y8
-	VFMADD213PS consts<>+2048(SB), Y6, Y9
-	VFMADD213PS consts<>+2080(SB), Y6, Y8
-	VFMADD213PS consts<>+2112(SB), Y6, Y9
-	VFMADD231PS Y9, Y5, Y8
-	VFMADD231PS Y8, Y6, Y5
-
-	// ce = log1p(e) + max(v, 0)
-	VPXOR  Y6, Y6, Y6
-	VMAXPS Y6, Y3, Y3
-	VADDPS Y3, Y5, Y3
-
-	// D = q + gamma ce (1-q), with v's sign
-	VBROADCASTSS 8(DI), Y5
-	VMULPS       Y4, Y3, Y4
-	VFMADD213PS  Y7, Y4, Y5
-	VPSLLD       $0x02, Y2, Y4
-	VPAND        consts<>+1184(SB), Y4, Y4
-	VPXOR        Y4, Y5, Y4
-	VPSLLD       $0x02, Y2, Y2
-	VBROADCASTSS 12(DI), Y5
-	VBROADCASTSS 16(DI), Y6
-	VBLENDVPS    Y2, Y5, Y6, Y2
-	VMULPS       Y3, Y2, Y3
-	VMOVAPS      Y7, Y5
-
-	// q^gamma
-	CMPQ   R8, $+1
-	JGE    focusnot0_146
-	VMULPS Y5, Y5, Y5
-	JMP    focusdone146
-
-focusnot0_146:
-	CMPQ    R8, $+2
-	JGE     focusnot1_146
-	VMOVAPS Y0, Y5
-	JMP     focusdone146
-
-focusnot1_146:
-	CMPQ R8, $+3
-	JGE  focusnot2_146
-	JMP  focusdone146
-
-focusnot2_146:
-	CMPQ    R8, $+4
-	JGE     focusnot3_146
-	VSQRTPS Y5, Y5
-	JMP     focusdone146
-
-focusnot3_146:
-	CMPQ         R8, $+5
-	JGE          focusnot4_146
-	VSQRTPS      Y5, Y6
-	VMOVAPS      Y5, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y6, Y5, Y7
-	VMOVAPS      Y7, Y5
-	JMP          focusdone146
-
-focusnot4_146:
-	CMPQ         R8, $+6
-	JGE          focusnot5_146
-	VSQRTPS      Y5, Y6
-	VMULPS       Y5, Y5, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y5, Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFNMADD231PS Y6, Y6, Y9
-	VMULPS       Y9, Y5, Y5
-	VFMADD231PS  consts<>+2144(SB), Y5, Y8
-	VMULPS       Y6, Y8, Y5
-	VFMADD231PS  Y6, Y7, Y5
-	JMP          focusdone146
-
-focusnot5_146:
-	CMPQ        R8, $+7
-	JGE         focusnot6_146
-	VMULPS      Y5, Y5, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y5, Y5, Y7
-	VMULPS      Y5, Y7, Y7
-	VFMADD231PS Y5, Y6, Y7
-	VMOVAPS     Y7, Y5
-	JMP         focusdone146
-
-focusnot6_146:
-	CMPQ        R8, $+8
-	JGE         focusnot7_146
-	VMULPS      Y5, Y5, Y6
-	VFMSUB213PS Y6, Y5, Y5
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y5, Y7, Y5
-	VFMADD231PS Y6, Y6, Y5
-	JMP         focusdone146
-
-focusnot7_146:
-	CMPQ        R8, $+9
-	JGE         focusnot8_146
-	VMULPS      Y5, Y5, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y5, Y5, Y7
-	VMULPS      Y6, Y6, Y8
-	VADDPS      Y6, Y6, Y9
-	VFMSUB213PS Y8, Y6, Y6
-	VFMADD231PS Y7, Y9, Y6
-	VMULPS      Y5, Y6, Y6
-	VFMADD231PS Y5, Y8, Y6
-	VMOVAPS     Y6, Y5
-	JMP         focusdone146
-
-focusnot8_146:
-	LEAQ         24(DI), R10
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y2, 64(SP)
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y5
+	VMOVUPS      32(SP), Y11
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      96(SP), Y4
+	VMOVUPS      128(SP), Y7
+	VMOVUPS      160(SP), Y13
+	VMOVUPS      192(SP), Y8
+	VMOVUPS      224(SP), Y9
+	VMOVUPS      256(SP), Y12
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y11, 32(SP)
+	VMOVUPS      Y6, 64(SP)
 	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y13, 160(SP)
+	VMOVUPS      Y8, 192(SP)
+	VMOVUPS      Y9, 224(SP)
+	VMOVUPS      Y10, 256(SP)
 	VBROADCASTSS (R10), Y0
 	VBROADCASTSS 4(R10), Y1
 	VBROADCASTSS 8(R10), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y5, Y4
+	VPSUBD    consts<>+1248(SB), Y12, Y4
 	VPSRLD    $0x17, Y4, Y3
 	VPSRLD    $0x14, Y4, Y5
 	VPAND     consts<>+1280(SB), Y4, Y4
@@ -11467,7 +10709,318 @@ focusnot8_146:
 	VADDPS Y2, Y0, Y0
 	VPSLLD $0x14, Y4, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y5
+	VPADDD Y1, Y0, Y12
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y5
+	VMOVUPS 32(SP), Y11
+	VMOVUPS 64(SP), Y6
+	VMOVUPS 96(SP), Y4
+	VMOVUPS 128(SP), Y7
+	VMOVUPS 160(SP), Y13
+	VMOVUPS 192(SP), Y8
+	VMOVUPS 224(SP), Y9
+	VMOVUPS 256(SP), Y10
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
+
+focusdone151:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y10, Y5, Y5
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y11
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y6, Y11, Y6
+	VMULPS       Y4, Y6, Y4
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y12, Y7, Y6
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R9), Y7
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y8, Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y5, (CX)
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y6, 32(CX)
+	VMOVUPS      Y7, 32(DX)
+
+nextblock:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $+64, SI
+	ADDQ $-16, AX
+	CMPQ AX, $+16
+	JGE  block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, R10
+	MOVQ         AX, R11
+	CMPQ         R11, R10
+	CMOVQGT      R10, R11
+	NEGQ         R11
+	LEAQ         lane_mask<>+32(SB), R10
+	VMOVUPS      (R10)(R11*4), Y4
+	VMASKMOVPS   (BX), Y4, Y5
+	VBLENDVPS    Y4, Y5, Y0, Y5
+	VMASKMOVPS   (SI), Y4, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y4, Y6, Y7, Y4
+	VBROADCASTSS 20(DI), Y6
+
+	// any |x| > limit, or NaN?
+	VPAND     consts<>+32(SB), Y5, Y7
+	VPCMPGTD  Y6, Y7, Y6
+	VMOVMSKPS Y6, R10
+	TESTL     R10, R10
+	JNE       slowvector
+
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOVAPS      Y4, Y6
+	VFNMADD231PS Y4, Y4, Y6
+	VPTEST       Y6, Y6
+	JNE          othervector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   Y2, Y5, Y6
+	VSUBPS consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y3, Y7
+	VFMADD231PS consts<>+96(SB), Y6, Y7
+	VSUBPS      Y3, Y7, Y8
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y8
+	VFMADD213PS consts<>+256(SB), Y6, Y8
+	VFMADD213PS consts<>+288(SB), Y6, Y8
+	VFMADD213PS consts<>+320(SB), Y6, Y8
+	VFMADD213PS consts<>+352(SB), Y8, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y7, Y1, Y8
+	VPSLLD      $0x15, Y7, Y7
+	VPADDD      Y7, Y8, Y7
+	VFMADD231PS Y6, Y7, Y7
+	VADDPS      Y0, Y7, Y6
+	VDIVPS      Y6, Y0, Y6
+	VMULPS      Y6, Y7, Y8
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPSLLD    $0x02, Y4, Y9
+	VPAND     Y2, Y9, Y9
+	VPXOR     Y5, Y9, Y5
+	VBLENDVPS Y5, Y8, Y6, Y9
+	VBLENDVPS Y5, Y6, Y8, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y8
+	VFMADD213PS consts<>+1920(SB), Y7, Y8
+	VFMADD213PS consts<>+1952(SB), Y7, Y8
+	VFMADD213PS consts<>+1984(SB), Y7, Y8
+	VFMADD213PS consts<>+2016(SB), Y7, Y8
+	VFMADD213PS consts<>+2048(SB), Y7, Y8
+	VFMADD213PS consts<>+2080(SB), Y7, Y8
+	VFMADD213PS consts<>+2112(SB), Y7, Y8
+	VMULPS      Y8, Y7, Y8
+	VFMADD231PS Y8, Y7, Y7
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y8, Y8, Y8
+	VMAXPS Y8, Y5, Y5
+	VADDPS Y5, Y7, Y5
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(DI), Y7
+	VMULPS       Y6, Y5, Y6
+	VFMADD213PS  Y9, Y6, Y7
+	VPSLLD       $0x02, Y4, Y6
+	VPAND        Y2, Y6, Y6
+	VPXOR        Y6, Y7, Y6
+	VBROADCASTSS 16(DI), Y7
+	VPSLLD       $0x02, Y4, Y4
+	VBROADCASTSS 12(DI), Y8
+	VBLENDVPS    Y4, Y8, Y7, Y4
+	VMULPS       Y5, Y4, Y5
+	VMOVAPS      Y9, Y7
+
+	// q^gamma
+	CMPQ   R8, $+1
+	JGE    focusnot0_152
+	VMULPS Y7, Y7, Y7
+	JMP    focusdone152
+
+focusnot0_152:
+	CMPQ    R8, $+2
+	JGE     focusnot1_152
+	VMOVAPS Y0, Y7
+	JMP     focusdone152
+
+focusnot1_152:
+	CMPQ R8, $+3
+	JGE  focusnot2_152
+	JMP  focusdone152
+
+focusnot2_152:
+	CMPQ    R8, $+4
+	JGE     focusnot3_152
+	VSQRTPS Y7, Y7
+	JMP     focusdone152
+
+focusnot3_152:
+	CMPQ         R8, $+5
+	JGE          focusnot4_152
+	VSQRTPS      Y7, Y8
+	VMOVAPS      Y7, Y9
+	VFNMADD231PS Y8, Y8, Y9
+	VMULPS       consts<>+2144(SB), Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVAPS      Y9, Y7
+	JMP          focusdone152
+
+focusnot4_152:
+	CMPQ         R8, $+6
+	JGE          focusnot5_152
+	VSQRTPS      Y7, Y8
+	VMULPS       Y7, Y7, Y9
+	VMOVAPS      Y9, Y10
+	VFMSUB231PS  Y7, Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFNMADD231PS Y8, Y8, Y11
+	VMULPS       Y11, Y7, Y7
+	VFMADD231PS  consts<>+2144(SB), Y7, Y10
+	VMULPS       Y8, Y10, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	JMP          focusdone152
+
+focusnot5_152:
+	CMPQ        R8, $+7
+	JGE         focusnot6_152
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y7, Y7, Y9
+	VMULPS      Y7, Y9, Y9
+	VFMADD231PS Y7, Y8, Y9
+	VMOVAPS     Y9, Y7
+	JMP         focusdone152
+
+focusnot6_152:
+	CMPQ        R8, $+8
+	JGE         focusnot7_152
+	VMULPS      Y7, Y7, Y8
+	VFMSUB213PS Y8, Y7, Y7
+	VADDPS      Y8, Y8, Y9
+	VMULPS      Y7, Y9, Y7
+	VFMADD231PS Y8, Y8, Y7
+	JMP         focusdone152
+
+focusnot7_152:
+	CMPQ        R8, $+9
+	JGE         focusnot8_152
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y7, Y7, Y9
+	VMULPS      Y8, Y8, Y10
+	VADDPS      Y8, Y8, Y11
+	VFMSUB213PS Y10, Y8, Y8
+	VFMADD231PS Y9, Y11, Y8
+	VMULPS      Y7, Y8, Y8
+	VFMADD231PS Y7, Y10, Y8
+	VMOVAPS     Y8, Y7
+	JMP         focusdone152
+
+focusnot8_152:
+	LEAQ         24(DI), R10
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y4, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y7
 
 	// x or result out of range?
 	VMOVUPS consts<>+1664(SB), Y0
@@ -11478,72 +11031,74 @@ focusnot8_146:
 	VPOR    Y1, Y0, Y0
 	VPTEST  Y0, Y0
 	JNE     slowvector
-	VMOVUPS (SP), Y3
-	VMOVUPS 32(SP), Y7
-	VMOVUPS 64(SP), Y2
-	VMOVUPS 96(SP), Y4
+	VMOVUPS (SP), Y5
+	VMOVUPS 32(SP), Y9
+	VMOVUPS 64(SP), Y4
+	VMOVUPS 96(SP), Y6
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
 
-focusdone146:
+focusdone152:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y5, Y3, Y6
+	VMULPS Y7, Y5, Y8
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y3
-	VMULPS       Y5, Y2, Y2
-	VMULPS       Y2, Y3, Y2
-	VMULPS       Y4, Y2, Y2
+	VBROADCASTSS (R9), Y5
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y6, Y4, Y4
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y8, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X6, (R10)
+	VMOVUPS      X8, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X6, (R10)
+	VMOVLPS X8, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X6, X6
+	VPSRLDQ $0x08, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X6, (R10)
+	VMOVSS X8, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y2, (DX)
+	VMOVUPS Y4, (DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X2, (R10)
+	VMOVUPS      X4, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X2, (R10)
+	VMOVLPS X4, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X4, X4
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X2, (R10)
+	VMOVSS X4, (R10)
 
 partdone2:
 nextvector:
@@ -11594,18 +11149,17 @@ otherblock:
 	VDIVPS      Y4, Y2, Y2
 	VMULPS      Y2, Y3, Y4
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y3, Y3, Y5
-	VMOVUPS     consts<>+1888(SB), Y6
-	VFMADD213PS consts<>+1920(SB), Y5, Y6
-	VMOVUPS     consts<>+1952(SB), Y7
-	VFMADD213PS consts<>+1984(SB), Y5, Y7
-	VFMADD213PS consts<>+2016(SB), Y5, Y6
-	VFMADD213PS consts<>+2048(SB), Y5, Y7
-	VFMADD213PS consts<>+2080(SB), Y5, Y6
-	VFMADD213PS consts<>+2112(SB), Y5, Y7
-	VFMADD231PS Y7, Y3, Y6
-	VFMADD231PS Y6, Y5, Y3
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y5
+	VFMADD213PS consts<>+1920(SB), Y3, Y5
+	VFMADD213PS consts<>+1952(SB), Y3, Y5
+	VFMADD213PS consts<>+1984(SB), Y3, Y5
+	VFMADD213PS consts<>+2016(SB), Y3, Y5
+	VFMADD213PS consts<>+2048(SB), Y3, Y5
+	VFMADD213PS consts<>+2080(SB), Y3, Y5
+	VFMADD213PS consts<>+2112(SB), Y3, Y5
+	VMULPS      Y5, Y3, Y5
+	VFMADD231PS Y5, Y3, Y3
 	VBLENDVPS   Y0, Y4, Y2, Y5
 	VBLENDVPS   Y0, Y2, Y4, Y2
 
@@ -11675,18 +11229,17 @@ otherblock:
 	VDIVPS      Y5, Y3, Y3
 	VMULPS      Y3, Y4, Y5
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y4, Y4, Y9
-	VMOVUPS     consts<>+1888(SB), Y10
-	VFMADD213PS consts<>+1920(SB), Y9, Y10
-	VMOVUPS     consts<>+1952(SB), Y11
-	VFMADD213PS consts<>+1984(SB), Y9, Y11
-	VFMADD213PS consts<>+2016(SB), Y9, Y10
-	VFMADD213PS consts<>+2048(SB), Y9, Y11
-	VFMADD213PS consts<>+2080(SB), Y9, Y10
-	VFMADD213PS consts<>+2112(SB), Y9, Y11
-	VFMADD231PS Y11, Y4, Y10
-	VFMADD231PS Y10, Y9, Y4
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y9
+	VFMADD213PS consts<>+1920(SB), Y4, Y9
+	VFMADD213PS consts<>+1952(SB), Y4, Y9
+	VFMADD213PS consts<>+1984(SB), Y4, Y9
+	VFMADD213PS consts<>+2016(SB), Y4, Y9
+	VFMADD213PS consts<>+2048(SB), Y4, Y9
+	VFMADD213PS consts<>+2080(SB), Y4, Y9
+	VFMADD213PS consts<>+2112(SB), Y4, Y9
+	VMULPS      Y9, Y4, Y9
+	VFMADD231PS Y9, Y4, Y4
 	VBLENDVPS   Y1, Y5, Y3, Y9
 	VBLENDVPS   Y1, Y3, Y5, Y3
 
@@ -11727,33 +11280,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_147
+	JGE    focusnot0_153
 	VMULPS Y2, Y2, Y2
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone147
+	JMP    focusdone153
 
-focusnot0_147:
+focusnot0_153:
 	CMPQ    R8, $+2
-	JGE     focusnot1_147
+	JGE     focusnot1_153
 	VMOVUPS consts<>+384(SB), Y2
 	VMOVUPS consts<>+384(SB), Y3
-	JMP     focusdone147
+	JMP     focusdone153
 
-focusnot1_147:
+focusnot1_153:
 	CMPQ R8, $+3
-	JGE  focusnot2_147
-	JMP  focusdone147
+	JGE  focusnot2_153
+	JMP  focusdone153
 
-focusnot2_147:
+focusnot2_153:
 	CMPQ    R8, $+4
-	JGE     focusnot3_147
+	JGE     focusnot3_153
 	VSQRTPS Y2, Y2
 	VSQRTPS Y3, Y3
-	JMP     focusdone147
+	JMP     focusdone153
 
-focusnot3_147:
+focusnot3_153:
 	CMPQ         R8, $+5
-	JGE          focusnot4_147
+	JGE          focusnot4_153
 	VSQRTPS      Y2, Y4
 	VMOVAPS      Y2, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -11768,11 +11321,11 @@ focusnot3_147:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y3, Y5
 	VMOVAPS      Y5, Y3
-	JMP          focusdone147
+	JMP          focusdone153
 
-focusnot4_147:
+focusnot4_153:
 	CMPQ         R8, $+6
-	JGE          focusnot5_147
+	JGE          focusnot5_153
 	VSQRTPS      Y2, Y4
 	VMULPS       Y2, Y2, Y5
 	VMOVAPS      Y5, Y6
@@ -11793,11 +11346,11 @@ focusnot4_147:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y6
 	VMULPS       Y4, Y6, Y3
 	VFMADD231PS  Y4, Y5, Y3
-	JMP          focusdone147
+	JMP          focusdone153
 
-focusnot5_147:
+focusnot5_153:
 	CMPQ        R8, $+7
-	JGE         focusnot6_147
+	JGE         focusnot6_153
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11810,11 +11363,11 @@ focusnot5_147:
 	VMULPS      Y3, Y5, Y5
 	VFMADD231PS Y3, Y4, Y5
 	VMOVAPS     Y5, Y3
-	JMP         focusdone147
+	JMP         focusdone153
 
-focusnot6_147:
+focusnot6_153:
 	CMPQ        R8, $+8
-	JGE         focusnot7_147
+	JGE         focusnot7_153
 	VMULPS      Y2, Y2, Y4
 	VFMSUB213PS Y4, Y2, Y2
 	VADDPS      Y4, Y4, Y5
@@ -11825,11 +11378,11 @@ focusnot6_147:
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y3, Y5, Y3
 	VFMADD231PS Y4, Y4, Y3
-	JMP         focusdone147
+	JMP         focusdone153
 
-focusnot7_147:
+focusnot7_153:
 	CMPQ        R8, $+9
-	JGE         focusnot8_147
+	JGE         focusnot8_153
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11850,9 +11403,9 @@ focusnot7_147:
 	VMULPS      Y3, Y4, Y4
 	VFMADD231PS Y3, Y6, Y4
 	VMOVAPS     Y4, Y3
-	JMP         focusdone147
+	JMP         focusdone153
 
-focusnot8_147:
+focusnot8_153:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12039,7 +11592,7 @@ focusnot8_147:
 	VMOVUPS 224(SP), Y1
 	VMOVUPS 256(SP), Y2
 
-focusdone147:
+focusdone153:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y2, Y7, Y4
 
@@ -12063,181 +11616,182 @@ focusdone147:
 	VMOVUPS      Y1, 32(DX)
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      exp_one<>+0(SB), Y1
+	VMOVUPS      consts<>+1184(SB), Y2
+	VMOVUPS      consts<>+128(SB), Y3
 	JMP          nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPOR   consts<>+1184(SB), Y3, Y0
+	VPOR   consts<>+1184(SB), Y5, Y0
 	VSUBPS consts<>+64(SB), Y0, Y0
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y1
 	VFMADD213PS consts<>+128(SB), Y0, Y1
-	VSUBPS      consts<>+128(SB), Y1, Y4
+	VSUBPS      consts<>+128(SB), Y1, Y2
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y4, Y0
-	VFNMADD231PS consts<>+192(SB), Y4, Y0
+	VFNMADD231PS consts<>+160(SB), Y2, Y0
+	VFNMADD231PS consts<>+192(SB), Y2, Y0
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVUPS     consts<>+224(SB), Y4
-	VFMADD213PS consts<>+256(SB), Y0, Y4
-	VFMADD213PS consts<>+288(SB), Y0, Y4
-	VFMADD213PS consts<>+320(SB), Y0, Y4
-	VFMADD213PS consts<>+352(SB), Y4, Y0
+	VMOVUPS     consts<>+224(SB), Y2
+	VFMADD213PS consts<>+256(SB), Y0, Y2
+	VFMADD213PS consts<>+288(SB), Y0, Y2
+	VFMADD213PS consts<>+320(SB), Y0, Y2
+	VFMADD213PS consts<>+352(SB), Y2, Y0
 
 	// 2^n T[j] (1 + p)
-	VMOVUPS     exp_one<>+0(SB), Y4
-	VPERMILPS   Y1, Y4, Y4
+	VMOVUPS     exp_one<>+0(SB), Y2
+	VPERMILPS   Y1, Y2, Y2
 	VPSLLD      $0x15, Y1, Y1
-	VPADDD      Y1, Y4, Y1
+	VPADDD      Y1, Y2, Y1
 	VFMADD231PS Y0, Y1, Y1
 	VMOVUPS     consts<>+384(SB), Y0
-	VADDPS      consts<>+384(SB), Y1, Y4
-	VDIVPS      Y4, Y0, Y0
-	VMULPS      Y0, Y1, Y4
+	VADDPS      consts<>+384(SB), Y1, Y2
+	VDIVPS      Y2, Y0, Y0
+	VMULPS      Y0, Y1, Y2
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y1, Y1, Y5
-	VMOVUPS     consts<>+1888(SB), Y6
-	VFMADD213PS consts<>+1920(SB), Y5, Y6
-	VMOVUPS     consts<>+1952(SB), Y7
-	VFMADD213PS consts<>+1984(SB), Y5, Y7
-	VFMADD213PS consts<>+2016(SB), Y5, Y6
-	VFMADD213PS consts<>+2048(SB), Y5, Y7
-	VFMADD213PS consts<>+2080(SB), Y5, Y6
-	VFMADD213PS consts<>+2112(SB), Y5, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y6, Y5, Y1
-	VBLENDVPS   Y3, Y4, Y0, Y5
-	VBLENDVPS   Y3, Y0, Y4, Y0
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y3
+	VFMADD213PS consts<>+1920(SB), Y1, Y3
+	VFMADD213PS consts<>+1952(SB), Y1, Y3
+	VFMADD213PS consts<>+1984(SB), Y1, Y3
+	VFMADD213PS consts<>+2016(SB), Y1, Y3
+	VFMADD213PS consts<>+2048(SB), Y1, Y3
+	VFMADD213PS consts<>+2080(SB), Y1, Y3
+	VFMADD213PS consts<>+2112(SB), Y1, Y3
+	VMULPS      Y3, Y1, Y3
+	VFMADD231PS Y3, Y1, Y1
+	VBLENDVPS   Y5, Y2, Y0, Y3
+	VBLENDVPS   Y5, Y0, Y2, Y0
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VMOVUPS     consts<>+384(SB), Y4
-	VSUBPS      Y2, Y4, Y4
-	VBLENDVPS   Y3, Y2, Y4, Y6
-	VPAND       consts<>+32(SB), Y3, Y3
-	VFMADD231PS Y3, Y6, Y1
+	VMOVUPS     consts<>+384(SB), Y2
+	VSUBPS      Y4, Y2, Y2
+	VBLENDVPS   Y5, Y4, Y2, Y6
+	VPAND       consts<>+32(SB), Y5, Y5
+	VFMADD231PS Y5, Y6, Y1
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Y2, Y0, Y3
-	VMOVAPS      Y3, Y6
-	VFMADD231PS  Y4, Y5, Y6
+	VMULPS       Y4, Y0, Y5
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  Y2, Y3, Y6
 	VBROADCASTSS 12(DI), Y7
 	VBROADCASTSS 16(DI), Y8
-	VMULPS       Y4, Y8, Y8
-	VFMADD231PS  Y2, Y7, Y8
+	VMULPS       Y2, Y8, Y8
+	VFMADD231PS  Y4, Y7, Y8
 	VMULPS       Y1, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, consts<>+2144(SB), Y2, Y9
-	VBLENDVPS Y9, Y5, Y0, Y10
+	VCMPPS    $0x11, consts<>+2144(SB), Y4, Y9
+	VBLENDVPS Y9, Y3, Y0, Y10
 	VDIVPS    Y6, Y10, Y10
-	VBLENDVPS Y9, Y0, Y5, Y0
+	VBLENDVPS Y9, Y0, Y3, Y0
 	VMULPS    Y10, Y0, Y0
 	VMULPS    Y0, Y1, Y0
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VFMSUB231PS  Y4, Y5, Y3
+	VFMSUB231PS  Y2, Y3, Y5
 	VBROADCASTSS 8(DI), Y1
-	VMOVUPS      consts<>+2208(SB), Y4
-	VFNMADD213PS consts<>+384(SB), Y4, Y2
-	VMULPS       Y2, Y1, Y1
-	VFMADD231PS  Y0, Y1, Y3
+	VMOVUPS      consts<>+2208(SB), Y2
+	VFNMADD213PS consts<>+384(SB), Y2, Y4
+	VMULPS       Y4, Y1, Y1
+	VFMADD231PS  Y0, Y1, Y5
 	VMOVAPS      Y6, Y0
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_148
+	JGE    focusnot0_154
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone148
+	JMP    focusdone154
 
-focusnot0_148:
+focusnot0_154:
 	CMPQ    R8, $+2
-	JGE     focusnot1_148
+	JGE     focusnot1_154
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone148
+	JMP     focusdone154
 
-focusnot1_148:
+focusnot1_154:
 	CMPQ R8, $+3
-	JGE  focusnot2_148
-	JMP  focusdone148
+	JGE  focusnot2_154
+	JMP  focusdone154
 
-focusnot2_148:
+focusnot2_154:
 	CMPQ    R8, $+4
-	JGE     focusnot3_148
+	JGE     focusnot3_154
 	VSQRTPS Y0, Y0
-	JMP     focusdone148
+	JMP     focusdone154
 
-focusnot3_148:
+focusnot3_154:
 	CMPQ         R8, $+5
-	JGE          focusnot4_148
+	JGE          focusnot4_154
 	VSQRTPS      Y0, Y1
 	VMOVAPS      Y0, Y2
 	VFNMADD231PS Y1, Y1, Y2
-	VMULPS       consts<>+2144(SB), Y1, Y4
-	VMULPS       Y4, Y2, Y2
+	VMULPS       consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y2, Y2
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVAPS      Y2, Y0
-	JMP          focusdone148
+	JMP          focusdone154
 
-focusnot4_148:
+focusnot4_154:
 	CMPQ         R8, $+6
-	JGE          focusnot5_148
+	JGE          focusnot5_154
 	VSQRTPS      Y0, Y1
 	VMULPS       Y0, Y0, Y2
-	VMOVAPS      Y2, Y4
-	VFMSUB231PS  Y0, Y0, Y4
-	VMOVAPS      Y0, Y5
-	VFNMADD231PS Y1, Y1, Y5
-	VMULPS       Y5, Y0, Y0
-	VFMADD231PS  consts<>+2144(SB), Y0, Y4
-	VMULPS       Y1, Y4, Y0
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y0, Y0, Y3
+	VMOVAPS      Y0, Y4
+	VFNMADD231PS Y1, Y1, Y4
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y3
+	VMULPS       Y1, Y3, Y0
 	VFMADD231PS  Y1, Y2, Y0
-	JMP          focusdone148
+	JMP          focusdone154
 
-focusnot5_148:
+focusnot5_154:
 	CMPQ        R8, $+7
-	JGE         focusnot6_148
+	JGE         focusnot6_154
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y2
 	VFMSUB231PS Y0, Y0, Y2
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y1, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone148
+	JMP         focusdone154
 
-focusnot6_148:
+focusnot6_154:
 	CMPQ        R8, $+8
-	JGE         focusnot7_148
+	JGE         focusnot7_154
 	VMULPS      Y0, Y0, Y1
 	VFMSUB213PS Y1, Y0, Y0
 	VADDPS      Y1, Y1, Y2
 	VMULPS      Y0, Y2, Y0
 	VFMADD231PS Y1, Y1, Y0
-	JMP         focusdone148
+	JMP         focusdone154
 
-focusnot7_148:
+focusnot7_154:
 	CMPQ        R8, $+9
-	JGE         focusnot8_148
+	JGE         focusnot8_154
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y2
 	VFMSUB231PS Y0, Y0, Y2
-	VMULPS      Y1, Y1, Y4
-	VADDPS      Y1, Y1, Y5
-	VFMSUB213PS Y4, Y1, Y1
-	VFMADD231PS Y2, Y5, Y1
+	VMULPS      Y1, Y1, Y3
+	VADDPS      Y1, Y1, Y4
+	VFMSUB213PS Y3, Y1, Y1
+	VFMADD231PS Y2, Y4, Y1
 	VMULPS      Y0, Y1, Y1
-	VFMADD231PS Y0, Y4, Y1
+	VFMADD231PS Y0, Y3, Y1
 	VMOVAPS     Y1, Y0
-	JMP         focusdone148
+	JMP         focusdone154
 
-focusnot8_148:
+focusnot8_154:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
 	VMOVUPS      Y8, 64(SP)
-	VMOVUPS      Y3, 96(SP)
+	VMOVUPS      Y5, 96(SP)
 	VBROADCASTSS (R10), Y1
 	VBROADCASTSS 4(R10), Y2
 	VBROADCASTSS 8(R10), Y3
@@ -12315,9 +11869,9 @@ focusnot8_148:
 	VMOVUPS (SP), Y7
 	VMOVUPS 32(SP), Y6
 	VMOVUPS 64(SP), Y8
-	VMOVUPS 96(SP), Y3
+	VMOVUPS 96(SP), Y5
 
-focusdone148:
+focusdone154:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y0, Y7, Y2
 
@@ -12325,7 +11879,7 @@ focusdone148:
 	VBROADCASTSS (R9), Y1
 	VMULPS       Y0, Y8, Y0
 	VMULPS       Y0, Y1, Y0
-	VMULPS       Y3, Y0, Y0
+	VMULPS       Y5, Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless3
 	VMOVUPS      Y2, (CX)
@@ -12380,6 +11934,8 @@ parttwo4:
 partdone4:
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
 	JMP     nextvector
 
 slowblock:
@@ -12441,18 +11997,17 @@ slow:
 	VMULPS    Y5, Y4, Y6
 	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y4, Y4, Y7
-	VMOVUPS     consts<>+1888(SB), Y8
-	VFMADD213PS consts<>+1920(SB), Y7, Y8
-	VMOVUPS     consts<>+1952(SB), Y9
-	VFMADD213PS consts<>+1984(SB), Y7, Y9
-	VFMADD213PS consts<>+2016(SB), Y7, Y8
-	VFMADD213PS consts<>+2048(SB), Y7, Y9
-	VFMADD213PS consts<>+2080(SB), Y7, Y8
-	VFMADD213PS consts<>+2112(SB), Y7, Y9
-	VFMADD231PS Y9, Y4, Y8
-	VFMADD231PS Y8, Y7, Y4
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
 	VBLENDVPS   Y3, Y2, Y4, Y2
 	VBLENDVPS   Y0, Y6, Y5, Y3
 	VBLENDVPS   Y0, Y5, Y6, Y4
@@ -12502,30 +12057,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_149
+	JGE    focusnot0_155
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone149
+	JMP    focusdone155
 
-focusnot0_149:
+focusnot0_155:
 	CMPQ    R8, $+2
-	JGE     focusnot1_149
+	JGE     focusnot1_155
 	VMOVUPS consts<>+384(SB), Y1
-	JMP     focusdone149
+	JMP     focusdone155
 
-focusnot1_149:
+focusnot1_155:
 	CMPQ R8, $+3
-	JGE  focusnot2_149
-	JMP  focusdone149
+	JGE  focusnot2_155
+	JMP  focusdone155
 
-focusnot2_149:
+focusnot2_155:
 	CMPQ    R8, $+4
-	JGE     focusnot3_149
+	JGE     focusnot3_155
 	VSQRTPS Y1, Y1
-	JMP     focusdone149
+	JMP     focusdone155
 
-focusnot3_149:
+focusnot3_155:
 	CMPQ         R8, $+5
-	JGE          focusnot4_149
+	JGE          focusnot4_155
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12533,11 +12088,11 @@ focusnot3_149:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone149
+	JMP          focusdone155
 
-focusnot4_149:
+focusnot4_155:
 	CMPQ         R8, $+6
-	JGE          focusnot5_149
+	JGE          focusnot5_155
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -12548,32 +12103,32 @@ focusnot4_149:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone149
+	JMP          focusdone155
 
-focusnot5_149:
+focusnot5_155:
 	CMPQ        R8, $+7
-	JGE         focusnot6_149
+	JGE         focusnot6_155
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone149
+	JMP         focusdone155
 
-focusnot6_149:
+focusnot6_155:
 	CMPQ        R8, $+8
-	JGE         focusnot7_149
+	JGE         focusnot7_155
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone149
+	JMP         focusdone155
 
-focusnot7_149:
+focusnot7_155:
 	CMPQ        R8, $+9
-	JGE         focusnot8_149
+	JGE         focusnot8_155
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -12584,9 +12139,9 @@ focusnot7_149:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone149
+	JMP         focusdone155
 
-focusnot8_149:
+focusnot8_155:
 	LEAQ         24(DI), R11
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12720,7 +12275,7 @@ focusnot8_149:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
-focusdone149:
+focusdone155:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -12746,6 +12301,8 @@ focusdone149:
 	JGE          slow
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      exp_one<>+0(SB), Y1
+	VMOVUPS      consts<>+1184(SB), Y2
+	VMOVUPS      consts<>+128(SB), Y3
 	JMP          loop
 
 slowvector:
@@ -12815,18 +12372,17 @@ slowvector:
 	VMULPS    Y5, Y4, Y6
 	VBLENDVPS Y3, Y2, Y6, Y6
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y4, Y4, Y7
-	VMOVUPS     consts<>+1888(SB), Y8
-	VFMADD213PS consts<>+1920(SB), Y7, Y8
-	VMOVUPS     consts<>+1952(SB), Y9
-	VFMADD213PS consts<>+1984(SB), Y7, Y9
-	VFMADD213PS consts<>+2016(SB), Y7, Y8
-	VFMADD213PS consts<>+2048(SB), Y7, Y9
-	VFMADD213PS consts<>+2080(SB), Y7, Y8
-	VFMADD213PS consts<>+2112(SB), Y7, Y9
-	VFMADD231PS Y9, Y4, Y8
-	VFMADD231PS Y8, Y7, Y4
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
 	VBLENDVPS   Y3, Y2, Y4, Y2
 	VBLENDVPS   Y1, Y6, Y5, Y3
 	VBLENDVPS   Y1, Y5, Y6, Y4
@@ -12876,30 +12432,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_150
+	JGE    focusnot0_156
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone150
+	JMP    focusdone156
 
-focusnot0_150:
+focusnot0_156:
 	CMPQ    R8, $+2
-	JGE     focusnot1_150
+	JGE     focusnot1_156
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone150
+	JMP     focusdone156
 
-focusnot1_150:
+focusnot1_156:
 	CMPQ R8, $+3
-	JGE  focusnot2_150
-	JMP  focusdone150
+	JGE  focusnot2_156
+	JMP  focusdone156
 
-focusnot2_150:
+focusnot2_156:
 	CMPQ    R8, $+4
-	JGE     focusnot3_150
+	JGE     focusnot3_156
 	VSQRTPS Y0, Y0
-	JMP     focusdone150
+	JMP     focusdone156
 
-focusnot3_150:
+focusnot3_156:
 	CMPQ         R8, $+5
-	JGE          focusnot4_150
+	JGE          focusnot4_156
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12907,11 +12463,11 @@ focusnot3_150:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone150
+	JMP          focusdone156
 
-focusnot4_150:
+focusnot4_156:
 	CMPQ         R8, $+6
-	JGE          focusnot5_150
+	JGE          focusnot5_156
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -12922,32 +12478,32 @@ focusnot4_150:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone150
+	JMP          focusdone156
 
-focusnot5_150:
+focusnot5_156:
 	CMPQ        R8, $+7
-	JGE         focusnot6_150
+	JGE         focusnot6_156
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone150
+	JMP         focusdone156
 
-focusnot6_150:
+focusnot6_156:
 	CMPQ        R8, $+8
-	JGE         focusnot7_150
+	JGE         focusnot7_156
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone150
+	JMP         focusdone156
 
-focusnot7_150:
+focusnot7_156:
 	CMPQ        R8, $+9
-	JGE         focusnot8_150
+	JGE         focusnot8_156
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -12958,9 +12514,9 @@ focusnot7_150:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone150
+	JMP         focusdone156
 
-focusnot8_150:
+focusnot8_156:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -13094,7 +12650,7 @@ focusnot8_150:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y1
 
-focusdone150:
+focusdone156:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y0, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -13162,6 +12718,5742 @@ parttwo6:
 partdone6:
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+1184(SB), Y2
+	VMOVUPS consts<>+128(SB), Y3
+	JMP     nextvector
+
+// func backgroundLossAVX512(losses *float32, logits *float32, n int, p *lossParams)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·backgroundLossAVX512(SB), NOSPLIT, $0-32
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+32(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	VMOVUPS      exp_one<>+0(SB), Z14
+	VBROADCASTSS consts<>+1888(SB), Z15
+	VBROADCASTSS consts<>+1920(SB), Z16
+	VBROADCASTSS consts<>+1952(SB), Z17
+	MOVQ         n+16(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         logits+8(FP), DX
+	MOVQ         p+24(FP), BX
+	MOVQ         (BX), SI
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(BX), Z18
+
+	// any |x| > limit, or NaN?
+	VPANDD   (DX), Z3, Z19
+	VPANDD   64(DX), Z3, Z20
+	VPMAXSD  Z20, Z19, Z19
+	VPCMPD   $0x06, Z18, Z19, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  (DX), Z4, Z18
+	VPORD  64(DX), Z4, Z19
+	VSUBPS Z5, Z18, Z18
+	VSUBPS Z5, Z19, Z21
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z19
+	VFMADD231PS Z6, Z18, Z19
+	VMOVAPS     Z1, Z22
+	VFMADD231PS Z6, Z21, Z22
+	VSUBPS      Z1, Z19, Z20
+	VSUBPS      Z1, Z22, Z23
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z20, Z18
+	VFNMADD231PS Z7, Z23, Z21
+	VFNMADD231PS Z8, Z20, Z18
+	VFNMADD231PS Z8, Z23, Z21
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z20
+	VFMADD231PS Z9, Z18, Z20
+	VMOVAPS     Z10, Z23
+	VFMADD231PS Z9, Z21, Z23
+	VFMADD213PS Z11, Z18, Z20
+	VFMADD213PS Z11, Z21, Z23
+	VFMADD213PS Z12, Z18, Z20
+	VFMADD213PS Z12, Z21, Z23
+	VFMADD213PS Z13, Z20, Z18
+	VFMADD213PS Z13, Z23, Z21
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z14, Z19, Z20
+	VPERMPS     Z14, Z22, Z23
+	VPSLLD      $0x15, Z19, Z19
+	VPSLLD      $0x15, Z22, Z22
+	VPADDD      Z19, Z20, Z19
+	VPADDD      Z22, Z23, Z20
+	VFMADD231PS Z18, Z19, Z19
+	VFMADD231PS Z21, Z20, Z20
+	VADDPS      Z0, Z19, Z18
+	VADDPS      Z0, Z20, Z21
+	VDIVPS      Z18, Z0, Z18
+	VDIVPS      Z21, Z0, Z23
+	VMULPS      Z18, Z19, Z21
+	VMULPS      Z23, Z20, Z24
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (DX), Z22
+	VMOVUPS   64(DX), Z25
+	VPMOVD2M  Z22, K1
+	VPMOVD2M  Z25, K2
+	VBLENDMPS Z21, Z18, K1, Z18
+	VBLENDMPS Z24, Z23, K2, Z24
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z21
+	VFMADD231PS      Z15, Z19, Z21
+	VMOVAPS          Z16, Z23
+	VFMADD231PS      Z15, Z20, Z23
+	VFMADD213PS      Z17, Z19, Z21
+	VFMADD213PS      Z17, Z20, Z23
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z23
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z23
+	VMULPS           Z21, Z19, Z21
+	VMULPS           Z23, Z20, Z23
+	VFMADD231PS      Z21, Z19, Z19
+	VFMADD231PS      Z23, Z20, Z20
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD       Z21, Z21, Z21
+	VPXORD       Z23, Z23, Z23
+	VMAXPS       Z21, Z22, Z21
+	VMAXPS       Z23, Z25, Z22
+	VADDPS       Z21, Z19, Z19
+	VADDPS       Z22, Z20, Z21
+	VBROADCASTSS 16(BX), Z20
+	VBROADCASTSS 16(BX), Z22
+	VMULPS       Z19, Z20, Z19
+	VMULPS       Z21, Z22, Z20
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_181
+	VMULPS Z18, Z18, Z18
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone181
+
+focusnot0_181:
+	CMPQ    SI, $+2
+	JGE     focusnot1_181
+	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z24
+	JMP     focusdone181
+
+focusnot1_181:
+	CMPQ SI, $+3
+	JGE  focusnot2_181
+	JMP  focusdone181
+
+focusnot2_181:
+	CMPQ    SI, $+4
+	JGE     focusnot3_181
+	VSQRTPS Z18, Z18
+	VSQRTPS Z24, Z24
+	JMP     focusdone181
+
+focusnot3_181:
+	CMPQ         SI, $+5
+	JGE          focusnot4_181
+	VSQRTPS      Z18, Z21
+	VMOVAPS      Z18, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z2, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z18, Z22
+	VMOVAPS      Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMOVAPS      Z24, Z22
+	VFNMADD231PS Z21, Z21, Z22
+	VMULPS       Z2, Z21, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z21, Z24, Z22
+	VMOVAPS      Z22, Z24
+	JMP          focusdone181
+
+focusnot4_181:
+	CMPQ         SI, $+6
+	JGE          focusnot5_181
+	VSQRTPS      Z18, Z21
+	VMULPS       Z18, Z18, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z18, Z18, Z23
+	VMOVAPS      Z18, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z23
+	VMULPS       Z21, Z23, Z18
+	VFMADD231PS  Z21, Z22, Z18
+	VSQRTPS      Z24, Z21
+	VMULPS       Z24, Z24, Z22
+	VMOVAPS      Z22, Z23
+	VFMSUB231PS  Z24, Z24, Z23
+	VMOVAPS      Z24, Z25
+	VFNMADD231PS Z21, Z21, Z25
+	VMULPS       Z25, Z24, Z24
+	VFMADD231PS  Z2, Z24, Z23
+	VMULPS       Z21, Z23, Z24
+	VFMADD231PS  Z21, Z22, Z24
+	JMP          focusdone181
+
+focusnot5_181:
+	CMPQ        SI, $+7
+	JGE         focusnot6_181
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z18, Z22, Z22
+	VFMADD231PS Z18, Z21, Z22
+	VMOVAPS     Z22, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z24, Z22, Z22
+	VFMADD231PS Z24, Z21, Z22
+	VMOVAPS     Z22, Z24
+	JMP         focusdone181
+
+focusnot6_181:
+	CMPQ        SI, $+8
+	JGE         focusnot7_181
+	VMULPS      Z18, Z18, Z21
+	VFMSUB213PS Z21, Z18, Z18
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z18, Z22, Z18
+	VFMADD231PS Z21, Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VFMSUB213PS Z21, Z24, Z24
+	VADDPS      Z21, Z21, Z22
+	VMULPS      Z24, Z22, Z24
+	VFMADD231PS Z21, Z21, Z24
+	JMP         focusdone181
+
+focusnot7_181:
+	CMPQ        SI, $+9
+	JGE         focusnot8_181
+	VMULPS      Z18, Z18, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z18, Z18, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z23, Z21
+	VMOVAPS     Z21, Z18
+	VMULPS      Z24, Z24, Z21
+	VMOVAPS     Z21, Z22
+	VFMSUB231PS Z24, Z24, Z22
+	VMULPS      Z21, Z21, Z23
+	VADDPS      Z21, Z21, Z25
+	VFMSUB213PS Z23, Z21, Z21
+	VFMADD231PS Z22, Z25, Z21
+	VMULPS      Z24, Z21, Z21
+	VFMADD231PS Z24, Z23, Z21
+	VMOVAPS     Z21, Z24
+	JMP         focusdone181
+
+focusnot8_181:
+	LEAQ         24(BX), DI
+	VBROADCASTSS (DI), Z21
+	VBROADCASTSS 4(DI), Z22
+	VBROADCASTSS 8(DI), Z23
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z18
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z18, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z18, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z18
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z21
+	VMULPS           Z18, Z18, Z22
+	VMULPS           Z21, Z22, Z21
+	VFMADD231PS      Z7, Z18, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z18
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
+	VFMADD231PS      Z21, Z18, Z22
+
+	// times 2^k
+	VADDPS      Z22, Z18, Z18
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z18, Z18
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z21
+	VPANDND      Z25, Z21, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VBROADCASTSS consts<>+1696(SB), Z23
+	VPANDND      Z22, Z23, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (DI), Z21
+	VBROADCASTSS 4(DI), Z22
+	VBROADCASTSS 8(DI), Z23
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z24, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z24
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z24, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z24, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z21, Z30
+	VFMSUB213PS Z30, Z21, Z29
+	VFMADD213PS Z30, Z22, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z22, Z30
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z21, Z29
+	VFMADD231PS Z27, Z23, Z29
+	VFMADD231PS Z28, Z22, Z29
+	VADDPS      Z29, Z30, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z23
+	VMULPS           Z22, Z23, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z21
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z22, Z21, Z23
+
+	// times 2^k
+	VADDPS      Z23, Z21, Z21
+	VPSLLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+640(SB), Z22, Z22
+	VPADDD      Z22, Z21, Z24
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z21
+	VPANDND      Z25, Z21, Z21
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z22
+	VBROADCASTSS consts<>+1696(SB), Z23
+	VPANDND      Z22, Z23, Z22
+	VPORD        Z22, Z21, Z21
+	VPTESTMD     Z21, Z21, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+
+focusdone181:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z18, Z19, Z18
+
+	// loss = (alpha ce) q^gamma
+	VMULPS  Z24, Z20, Z19
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	ADDQ    $+128, CX
+	ADDQ    $+128, DX
+	ADDQ    $-32, AX
+	CMPQ    AX, $+32
+	JGE     block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, DI
+	BZHIL        AX, DI, DI
+	KMOVW        DI, K1
+	VMOVAPS      Z0, Z18
+	VMOVUPS      (DX), K1, Z18
+	VBROADCASTSS 20(BX), Z19
+
+	// any |x| > limit, or NaN?
+	VPANDD   Z3, Z18, Z20
+	VPCMPD   $0x06, Z19, Z20, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z4, Z18, Z19
+	VSUBPS Z5, Z19, Z19
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z20
+	VFMADD231PS Z6, Z19, Z20
+	VSUBPS      Z1, Z20, Z21
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z21, Z19
+	VFNMADD231PS Z8, Z21, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z21
+	VFMADD231PS Z9, Z19, Z21
+	VFMADD213PS Z11, Z19, Z21
+	VFMADD213PS Z12, Z19, Z21
+	VFMADD213PS Z13, Z21, Z19
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z14, Z20, Z21
+	VPSLLD      $0x15, Z20, Z20
+	VPADDD      Z20, Z21, Z20
+	VFMADD231PS Z19, Z20, Z20
+	VADDPS      Z0, Z20, Z19
+	VDIVPS      Z19, Z0, Z19
+	VMULPS      Z19, Z20, Z21
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPMOVD2M  Z18, K2
+	VBLENDMPS Z21, Z19, K2, Z21
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z19
+	VFMADD231PS      Z15, Z20, Z19
+	VFMADD213PS      Z17, Z20, Z19
+	VFMADD213PS.BCST consts<>+1984(SB), Z20, Z19
+	VFMADD213PS.BCST consts<>+2016(SB), Z20, Z19
+	VFMADD213PS.BCST consts<>+2048(SB), Z20, Z19
+	VFMADD213PS.BCST consts<>+2080(SB), Z20, Z19
+	VFMADD213PS.BCST consts<>+2112(SB), Z20, Z19
+	VMULPS           Z19, Z20, Z19
+	VFMADD231PS      Z19, Z20, Z20
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD       Z19, Z19, Z19
+	VMAXPS       Z19, Z18, Z18
+	VADDPS       Z18, Z20, Z18
+	VBROADCASTSS 16(BX), Z19
+	VMULPS       Z18, Z19, Z18
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_182
+	VMULPS Z21, Z21, Z21
+	JMP    focusdone182
+
+focusnot0_182:
+	CMPQ    SI, $+2
+	JGE     focusnot1_182
+	VMOVAPS Z0, Z21
+	JMP     focusdone182
+
+focusnot1_182:
+	CMPQ SI, $+3
+	JGE  focusnot2_182
+	JMP  focusdone182
+
+focusnot2_182:
+	CMPQ    SI, $+4
+	JGE     focusnot3_182
+	VSQRTPS Z21, Z21
+	JMP     focusdone182
+
+focusnot3_182:
+	CMPQ         SI, $+5
+	JGE          focusnot4_182
+	VSQRTPS      Z21, Z19
+	VMOVAPS      Z21, Z20
+	VFNMADD231PS Z19, Z19, Z20
+	VMULPS       Z2, Z19, Z22
+	VMULPS       Z22, Z20, Z20
+	VFMADD231PS  Z19, Z21, Z20
+	VMOVAPS      Z20, Z21
+	JMP          focusdone182
+
+focusnot4_182:
+	CMPQ         SI, $+6
+	JGE          focusnot5_182
+	VSQRTPS      Z21, Z19
+	VMULPS       Z21, Z21, Z20
+	VMOVAPS      Z20, Z22
+	VFMSUB231PS  Z21, Z21, Z22
+	VMOVAPS      Z21, Z23
+	VFNMADD231PS Z19, Z19, Z23
+	VMULPS       Z23, Z21, Z21
+	VFMADD231PS  Z2, Z21, Z22
+	VMULPS       Z19, Z22, Z21
+	VFMADD231PS  Z19, Z20, Z21
+	JMP          focusdone182
+
+focusnot5_182:
+	CMPQ        SI, $+7
+	JGE         focusnot6_182
+	VMULPS      Z21, Z21, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z21, Z21, Z20
+	VMULPS      Z21, Z20, Z20
+	VFMADD231PS Z21, Z19, Z20
+	VMOVAPS     Z20, Z21
+	JMP         focusdone182
+
+focusnot6_182:
+	CMPQ        SI, $+8
+	JGE         focusnot7_182
+	VMULPS      Z21, Z21, Z19
+	VFMSUB213PS Z19, Z21, Z21
+	VADDPS      Z19, Z19, Z20
+	VMULPS      Z21, Z20, Z21
+	VFMADD231PS Z19, Z19, Z21
+	JMP         focusdone182
+
+focusnot7_182:
+	CMPQ        SI, $+9
+	JGE         focusnot8_182
+	VMULPS      Z21, Z21, Z19
+	VMOVAPS     Z19, Z20
+	VFMSUB231PS Z21, Z21, Z20
+	VMULPS      Z19, Z19, Z22
+	VADDPS      Z19, Z19, Z23
+	VFMSUB213PS Z22, Z19, Z19
+	VFMADD231PS Z20, Z23, Z19
+	VMULPS      Z21, Z19, Z19
+	VFMADD231PS Z21, Z22, Z19
+	VMOVAPS     Z19, Z21
+	JMP         focusdone182
+
+focusnot8_182:
+	LEAQ         24(BX), DI
+	VBROADCASTSS (DI), Z19
+	VBROADCASTSS 4(DI), Z20
+	VBROADCASTSS 8(DI), Z22
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z21, Z24
+	VPSRLD      $0x17, Z24, Z23
+	VPSRLD      $0x14, Z24, Z21
+	VPANDD.BCST consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS   Z23, Z27
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z21, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z28
+	VMOVAPS          Z24, Z25
+	VFMADD231PS      Z28, Z24, Z25
+	VSUBPS           Z25, Z24, Z26
+	VFMADD231PS      Z28, Z24, Z26
+	VMULPS           Z24, Z24, Z28
+	VBROADCASTSS     consts<>+1376(SB), Z29
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z29
+	VMULPS           Z24, Z28, Z24
+	VFMADD231PS      Z29, Z24, Z26
+	VADDPS           Z26, Z25, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z21, Z28
+	VADDPS      Z28, Z27, Z27
+	VMULPS      Z27, Z19, Z28
+	VFMSUB213PS Z28, Z19, Z27
+	VFMADD213PS Z28, Z20, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z29
+	VSUBPS      Z29, Z28, Z28
+	VFMADD231PS Z25, Z20, Z28
+	VPERMPS     pow_tl<>+0(SB), Z21, Z21
+	VFMADD231PS Z21, Z19, Z27
+	VFMADD231PS Z25, Z22, Z27
+	VFMADD231PS Z26, Z20, Z27
+	VADDPS      Z27, Z28, Z19
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z20
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
+	VMULPS           Z19, Z19, Z21
+	VMULPS           Z20, Z21, Z20
+	VFMADD231PS      Z7, Z19, Z20
+	VPERMPS          pow_exp_hi<>+0(SB), Z24, Z19
+	VPERMPS          pow_exp_lo<>+0(SB), Z24, Z21
+	VFMADD231PS      Z20, Z19, Z21
+
+	// times 2^k
+	VADDPS      Z21, Z19, Z19
+	VPSLLD      $0x14, Z24, Z20
+	VPANDD.BCST consts<>+640(SB), Z20, Z20
+	VPADDD      Z20, Z19, Z21
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z19
+	VPANDND      Z23, Z19, Z19
+	VPXORD.BCST  consts<>+1728(SB), Z24, Z20
+	VBROADCASTSS consts<>+1696(SB), Z22
+	VPANDND      Z20, Z22, Z20
+	VPORD        Z20, Z19, Z19
+	VPTESTMD     Z19, Z19, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+
+focusdone182:
+	// loss = (alpha ce) q^gamma
+	VMULPS  Z21, Z18, Z18
+	VMOVUPS Z18, K1, (CX)
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000020, DI
+
+slow:
+	VMOVUPS (DX), Z18
+	VPXORD  Z19, Z19, Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z18, Z20
+	VSUBPS       Z5, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z1, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z7, Z22, Z23
+	VFNMADD231PS Z8, Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z10, Z24
+	VFMADD231PS  Z9, Z23, Z24
+	VFMADD213PS  Z11, Z23, Z24
+	VFMADD213PS  Z12, Z23, Z24
+	VFMADD213PS  Z13, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K1
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K1, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K1, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K1
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K1, Z23
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z21, Z24
+	VFMADD213PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K1, Z20
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z23, Z22, K1, Z21
+	VPMOVD2M         Z18, K1
+	VBLENDMPS        Z22, Z23, K1, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K1
+	VBLENDMPS   Z19, Z23, K1, Z24
+	VPANDD      Z3, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K1
+	VMOVAPS.Z   Z18, K1, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(BX), Z21
+	VBROADCASTSS 16(BX), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_183
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone183
+
+focusnot0_183:
+	CMPQ    SI, $+2
+	JGE     focusnot1_183
+	VMOVAPS Z0, Z18
+	JMP     focusdone183
+
+focusnot1_183:
+	CMPQ SI, $+3
+	JGE  focusnot2_183
+	JMP  focusdone183
+
+focusnot2_183:
+	CMPQ    SI, $+4
+	JGE     focusnot3_183
+	VSQRTPS Z18, Z18
+	JMP     focusdone183
+
+focusnot3_183:
+	CMPQ         SI, $+5
+	JGE          focusnot4_183
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone183
+
+focusnot4_183:
+	CMPQ         SI, $+6
+	JGE          focusnot5_183
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone183
+
+focusnot5_183:
+	CMPQ        SI, $+7
+	JGE         focusnot6_183
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone183
+
+focusnot6_183:
+	CMPQ        SI, $+8
+	JGE         focusnot7_183
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone183
+
+focusnot7_183:
+	CMPQ        SI, $+9
+	JGE         focusnot8_183
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone183
+
+focusnot8_183:
+	LEAQ         24(BX), R8
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS 4(R8), Z21
+	VBROADCASTSS 8(R8), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z3, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K1
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K1, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z20, K2
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K2, Z20
+	VBLENDMPS      Z20, Z21, K1, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R8), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K1
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R8), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
+
+focusdone183:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
+	VBLENDMPS    Z18, Z19, K1, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, (CX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	ADDQ         $-16, DI
+	CMPQ         DI, $+1
+	JGE          slow
+	JMP          loop
+
+slowvector:
+	MOVL    $0x0000ffff, DI
+	BZHIL   AX, DI, DI
+	KMOVW   DI, K1
+	VMOVAPS Z0, Z18
+	VMOVUPS (DX), K1, Z18
+	VPXORD  Z19, Z19, Z19
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z18, Z20
+	VSUBPS       Z5, Z20, Z20
+	VBROADCASTSS consts<>+416(SB), Z21
+	VMAXPS       Z20, Z21, Z20
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z21
+	VFMADD231PS Z6, Z20, Z21
+	VSUBPS      Z1, Z21, Z22
+
+	// r = c - n ln2
+	VMOVAPS      Z20, Z23
+	VFNMADD231PS Z7, Z22, Z23
+	VFNMADD231PS Z8, Z22, Z23
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z10, Z24
+	VFMADD231PS  Z9, Z23, Z24
+	VFMADD213PS  Z11, Z23, Z24
+	VFMADD213PS  Z12, Z23, Z24
+	VFMADD213PS  Z13, Z24, Z23
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z20, K2
+	VBROADCASTSS consts<>+512(SB), Z20
+	VMOVAPS.Z    Z20, K2, Z20
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z21, Z21
+	VFMADD231PS  Z23, Z21, Z21
+	VBROADCASTSS consts<>+544(SB), Z23
+	VMOVAPS.Z    Z23, K2, Z23
+	VADDPS       Z23, Z22, Z22
+	VSCALEFPS    Z22, Z21, Z21
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z20, Z21, Z20
+	VADDPS.BCST  consts<>+576(SB), Z21, Z21
+	VPSUBD.BCST  consts<>+576(SB), Z21, Z21
+	VPMAXSD      Z21, Z20, Z20
+	VPMINUD.BCST consts<>+608(SB), Z20, Z20
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z20, K2
+	VBROADCASTSS consts<>+1216(SB), Z21
+	VMAXPS       Z20, Z21, Z21
+	VADDPS       Z0, Z21, Z22
+	VDIVPS       Z22, Z0, Z22
+	VMULPS       Z22, Z21, Z23
+	VBLENDMPS    Z20, Z23, K2, Z23
+
+	// log1p(v) = v + v (v P(v))
+	VMOVAPS          Z16, Z24
+	VFMADD231PS      Z15, Z21, Z24
+	VFMADD213PS      Z17, Z21, Z24
+	VFMADD213PS.BCST consts<>+1984(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2016(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2048(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2080(SB), Z21, Z24
+	VFMADD213PS.BCST consts<>+2112(SB), Z21, Z24
+	VMULPS           Z24, Z21, Z24
+	VFMADD231PS      Z24, Z21, Z21
+	VBLENDMPS        Z20, Z21, K2, Z20
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z23, Z22, K2, Z21
+	VPMOVD2M         Z18, K2
+	VBLENDMPS        Z22, Z23, K2, Z22
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z19, Z0, Z23
+	VPMOVD2M    Z18, K2
+	VBLENDMPS   Z19, Z23, K2, Z24
+	VPANDD      Z3, Z18, Z18
+	VPXORD      Z25, Z25, Z25
+	VCMPPS      $0x11, Z24, Z25, K2
+	VMOVAPS.Z   Z18, K2, Z18
+	VFMADD231PS Z18, Z24, Z20
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z19, Z22, Z18
+	VFMADD231PS  Z23, Z21, Z18
+	VBROADCASTSS 12(BX), Z21
+	VBROADCASTSS 16(BX), Z22
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z19, Z21, Z22
+	VMULPS       Z20, Z22, Z19
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_184
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone184
+
+focusnot0_184:
+	CMPQ    SI, $+2
+	JGE     focusnot1_184
+	VMOVAPS Z0, Z18
+	JMP     focusdone184
+
+focusnot1_184:
+	CMPQ SI, $+3
+	JGE  focusnot2_184
+	JMP  focusdone184
+
+focusnot2_184:
+	CMPQ    SI, $+4
+	JGE     focusnot3_184
+	VSQRTPS Z18, Z18
+	JMP     focusdone184
+
+focusnot3_184:
+	CMPQ         SI, $+5
+	JGE          focusnot4_184
+	VSQRTPS      Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z20, Z18, Z21
+	VMOVAPS      Z21, Z18
+	JMP          focusdone184
+
+focusnot4_184:
+	CMPQ         SI, $+6
+	JGE          focusnot5_184
+	VSQRTPS      Z18, Z20
+	VMULPS       Z18, Z18, Z21
+	VMOVAPS      Z21, Z22
+	VFMSUB231PS  Z18, Z18, Z22
+	VMOVAPS      Z18, Z23
+	VFNMADD231PS Z20, Z20, Z23
+	VMULPS       Z23, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z22
+	VMULPS       Z20, Z22, Z18
+	VFMADD231PS  Z20, Z21, Z18
+	JMP          focusdone184
+
+focusnot5_184:
+	CMPQ        SI, $+7
+	JGE         focusnot6_184
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z18, Z21, Z21
+	VFMADD231PS Z18, Z20, Z21
+	VMOVAPS     Z21, Z18
+	JMP         focusdone184
+
+focusnot6_184:
+	CMPQ        SI, $+8
+	JGE         focusnot7_184
+	VMULPS      Z18, Z18, Z20
+	VFMSUB213PS Z20, Z18, Z18
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z18, Z21, Z18
+	VFMADD231PS Z20, Z20, Z18
+	JMP         focusdone184
+
+focusnot7_184:
+	CMPQ        SI, $+9
+	JGE         focusnot8_184
+	VMULPS      Z18, Z18, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z18, Z18, Z21
+	VMULPS      Z20, Z20, Z22
+	VADDPS      Z20, Z20, Z23
+	VFMSUB213PS Z22, Z20, Z20
+	VFMADD231PS Z21, Z23, Z20
+	VMULPS      Z18, Z20, Z20
+	VFMADD231PS Z18, Z22, Z20
+	VMOVAPS     Z20, Z18
+	JMP         focusdone184
+
+focusnot8_184:
+	LEAQ         24(BX), DI
+	VBROADCASTSS (DI), Z20
+	VBROADCASTSS 4(DI), Z21
+	VBROADCASTSS 8(DI), Z22
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z3, Z18, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z20, Z27
+	VFMSUB213PS Z27, Z20, Z25
+	VFMADD213PS Z27, Z21, Z24
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z21, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z20, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z7, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z22, Z21, Z25
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z22, Z22
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K2
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K2, Z21
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPMOVD2M       Z20, K3
+	VPXORD         Z20, Z20, Z20
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z20, Z22, K3, Z20
+	VBLENDMPS      Z20, Z21, K2, Z20
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(DI), Z21
+	VPANDD         Z21, Z18, Z21
+	VPORD          Z21, Z20, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z21, Z23, K2
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VPCMPD         $0x06, Z23, Z21, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(DI), Z21
+	VPANDD         Z21, Z18, Z18
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x06, Z18, Z21, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z23, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
+
+focusdone184:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z18, Z19, Z18
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
+	VBLENDMPS    Z18, Z19, K2, Z18
+	VPMINUD.BCST consts<>+608(SB), Z18, Z18
+	VMOVUPS      Z18, K1, (CX)
+	JMP          nextvector
+
+// func backgroundLossAVX2(losses *float32, logits *float32, n int, p *lossParams)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·backgroundLossAVX2(SB), NOSPLIT, $96-32
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	VMOVUPS consts<>+32(SB), Y4
+	VMOVUPS consts<>+1184(SB), Y5
+	VMOVUPS consts<>+64(SB), Y6
+	VMOVUPS consts<>+96(SB), Y7
+	MOVQ    n+16(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    logits+8(FP), DX
+	MOVQ    p+24(FP), BX
+	MOVQ    (BX), SI
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(BX), Y8
+
+	// any |x| > limit, or NaN?
+	VPAND     (DX), Y4, Y9
+	VPAND     32(DX), Y4, Y10
+	VPMAXSD   Y10, Y9, Y9
+	VPCMPGTD  Y8, Y9, Y8
+	VMOVMSKPS Y8, DI
+	TESTL     DI, DI
+	JNE       slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   (DX), Y5, Y8
+	VPOR   32(DX), Y5, Y9
+	VSUBPS Y6, Y8, Y8
+	VSUBPS Y6, Y9, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y9
+	VFMADD231PS Y7, Y8, Y9
+	VMOVAPS     Y2, Y12
+	VFMADD231PS Y7, Y11, Y12
+	VSUBPS      Y2, Y9, Y10
+	VSUBPS      Y2, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y10, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y11
+	VFNMADD231PS consts<>+192(SB), Y10, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y10
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y10
+	VFMADD213PS consts<>+256(SB), Y11, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y10
+	VFMADD213PS consts<>+288(SB), Y11, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y10
+	VFMADD213PS consts<>+320(SB), Y11, Y13
+	VFMADD213PS consts<>+352(SB), Y10, Y8
+	VFMADD213PS consts<>+352(SB), Y13, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y1, Y10
+	VPERMILPS   Y12, Y1, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y9, Y10, Y9
+	VPADDD      Y12, Y13, Y10
+	VFMADD231PS Y8, Y9, Y9
+	VFMADD231PS Y11, Y10, Y10
+	VADDPS      Y0, Y9, Y8
+	VADDPS      Y0, Y10, Y11
+	VDIVPS      Y8, Y0, Y8
+	VDIVPS      Y11, Y0, Y13
+	VMULPS      Y8, Y9, Y11
+	VMULPS      Y13, Y10, Y14
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (DX), Y12
+	VMOVUPS   32(DX), Y15
+	VBLENDVPS Y12, Y11, Y8, Y8
+	VBLENDVPS Y15, Y14, Y13, Y14
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y11
+	VMOVUPS     consts<>+1888(SB), Y13
+	VFMADD213PS consts<>+1920(SB), Y9, Y11
+	VFMADD213PS consts<>+1920(SB), Y10, Y13
+	VFMADD213PS consts<>+1952(SB), Y9, Y11
+	VFMADD213PS consts<>+1952(SB), Y10, Y13
+	VFMADD213PS consts<>+1984(SB), Y9, Y11
+	VFMADD213PS consts<>+1984(SB), Y10, Y13
+	VFMADD213PS consts<>+2016(SB), Y9, Y11
+	VFMADD213PS consts<>+2016(SB), Y10, Y13
+	VFMADD213PS consts<>+2048(SB), Y9, Y11
+	VFMADD213PS consts<>+2048(SB), Y10, Y13
+	VFMADD213PS consts<>+2080(SB), Y9, Y11
+	VFMADD213PS consts<>+2080(SB), Y10, Y13
+	VFMADD213PS consts<>+2112(SB), Y9, Y11
+	VFMADD213PS consts<>+2112(SB), Y10, Y13
+	VMULPS      Y11, Y9, Y11
+	VMULPS      Y13, Y10, Y13
+	VFMADD231PS Y11, Y9, Y9
+	VFMADD231PS Y13, Y10, Y10
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR        Y11, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VMAXPS       Y11, Y12, Y11
+	VMAXPS       Y13, Y15, Y12
+	VADDPS       Y11, Y9, Y9
+	VADDPS       Y12, Y10, Y11
+	VBROADCASTSS 16(BX), Y10
+	VBROADCASTSS 16(BX), Y12
+	VMULPS       Y9, Y10, Y9
+	VMULPS       Y11, Y12, Y10
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_205
+	VMULPS Y8, Y8, Y8
+	VMULPS Y14, Y14, Y14
+	JMP    focusdone205
+
+focusnot0_205:
+	CMPQ    SI, $+2
+	JGE     focusnot1_205
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y14
+	JMP     focusdone205
+
+focusnot1_205:
+	CMPQ SI, $+3
+	JGE  focusnot2_205
+	JMP  focusdone205
+
+focusnot2_205:
+	CMPQ    SI, $+4
+	JGE     focusnot3_205
+	VSQRTPS Y8, Y8
+	VSQRTPS Y14, Y14
+	JMP     focusdone205
+
+focusnot3_205:
+	CMPQ         SI, $+5
+	JGE          focusnot4_205
+	VSQRTPS      Y8, Y11
+	VMOVAPS      Y8, Y12
+	VFNMADD231PS Y11, Y11, Y12
+	VMULPS       Y3, Y11, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y11, Y8, Y12
+	VMOVAPS      Y12, Y8
+	VSQRTPS      Y14, Y11
+	VMOVAPS      Y14, Y12
+	VFNMADD231PS Y11, Y11, Y12
+	VMULPS       Y3, Y11, Y13
+	VMULPS       Y13, Y12, Y12
+	VFMADD231PS  Y11, Y14, Y12
+	VMOVAPS      Y12, Y14
+	JMP          focusdone205
+
+focusnot4_205:
+	CMPQ         SI, $+6
+	JGE          focusnot5_205
+	VSQRTPS      Y8, Y11
+	VMULPS       Y8, Y8, Y12
+	VMOVAPS      Y12, Y13
+	VFMSUB231PS  Y8, Y8, Y13
+	VMOVAPS      Y8, Y15
+	VFNMADD231PS Y11, Y11, Y15
+	VMULPS       Y15, Y8, Y8
+	VFMADD231PS  Y3, Y8, Y13
+	VMULPS       Y11, Y13, Y8
+	VFMADD231PS  Y11, Y12, Y8
+	VSQRTPS      Y14, Y11
+	VMULPS       Y14, Y14, Y12
+	VMOVAPS      Y12, Y13
+	VFMSUB231PS  Y14, Y14, Y13
+	VMOVAPS      Y14, Y15
+	VFNMADD231PS Y11, Y11, Y15
+	VMULPS       Y15, Y14, Y14
+	VFMADD231PS  Y3, Y14, Y13
+	VMULPS       Y11, Y13, Y14
+	VFMADD231PS  Y11, Y12, Y14
+	JMP          focusdone205
+
+focusnot5_205:
+	CMPQ        SI, $+7
+	JGE         focusnot6_205
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VMULPS      Y8, Y12, Y12
+	VFMADD231PS Y8, Y11, Y12
+	VMOVAPS     Y12, Y8
+	VMULPS      Y14, Y14, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y14, Y14, Y12
+	VMULPS      Y14, Y12, Y12
+	VFMADD231PS Y14, Y11, Y12
+	VMOVAPS     Y12, Y14
+	JMP         focusdone205
+
+focusnot6_205:
+	CMPQ        SI, $+8
+	JGE         focusnot7_205
+	VMULPS      Y8, Y8, Y11
+	VFMSUB213PS Y11, Y8, Y8
+	VADDPS      Y11, Y11, Y12
+	VMULPS      Y8, Y12, Y8
+	VFMADD231PS Y11, Y11, Y8
+	VMULPS      Y14, Y14, Y11
+	VFMSUB213PS Y11, Y14, Y14
+	VADDPS      Y11, Y11, Y12
+	VMULPS      Y14, Y12, Y14
+	VFMADD231PS Y11, Y11, Y14
+	JMP         focusdone205
+
+focusnot7_205:
+	CMPQ        SI, $+9
+	JGE         focusnot8_205
+	VMULPS      Y8, Y8, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y8, Y8, Y12
+	VMULPS      Y11, Y11, Y13
+	VADDPS      Y11, Y11, Y15
+	VFMSUB213PS Y13, Y11, Y11
+	VFMADD231PS Y12, Y15, Y11
+	VMULPS      Y8, Y11, Y11
+	VFMADD231PS Y8, Y13, Y11
+	VMOVAPS     Y11, Y8
+	VMULPS      Y14, Y14, Y11
+	VMOVAPS     Y11, Y12
+	VFMSUB231PS Y14, Y14, Y12
+	VMULPS      Y11, Y11, Y13
+	VADDPS      Y11, Y11, Y15
+	VFMSUB213PS Y13, Y11, Y11
+	VFMADD231PS Y12, Y15, Y11
+	VMULPS      Y14, Y11, Y11
+	VFMADD231PS Y14, Y13, Y11
+	VMOVAPS     Y11, Y14
+	JMP         focusdone205
+
+focusnot8_205:
+	LEAQ         24(BX), DI
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y10, 32(SP)
+	VMOVUPS      Y14, 64(SP)
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y8, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y8
+
+	// x or result out of range?
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y9
+	VMOVUPS      32(SP), Y10
+	VMOVUPS      64(SP), Y14
+	VMOVUPS      Y9, (SP)
+	VMOVUPS      Y10, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y14, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y14
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y9
+	VMOVUPS 32(SP), Y10
+	VMOVUPS 64(SP), Y8
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	VMOVUPS consts<>+32(SB), Y4
+	VMOVUPS consts<>+1184(SB), Y5
+	VMOVUPS consts<>+64(SB), Y6
+	VMOVUPS consts<>+96(SB), Y7
+
+focusdone205:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y8, Y9, Y8
+
+	// loss = (alpha ce) q^gamma
+	VMULPS  Y14, Y10, Y9
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $-16, AX
+	CMPQ    AX, $+16
+	JGE     block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, DI
+	MOVQ         AX, R8
+	CMPQ         R8, DI
+	CMOVQGT      DI, R8
+	NEGQ         R8
+	LEAQ         lane_mask<>+32(SB), DI
+	VMOVUPS      (DI)(R8*4), Y8
+	VMASKMOVPS   (DX), Y8, Y9
+	VBLENDVPS    Y8, Y9, Y0, Y8
+	VBROADCASTSS 20(BX), Y9
+
+	// any |x| > limit, or NaN?
+	VPAND     Y4, Y8, Y10
+	VPCMPGTD  Y9, Y10, Y9
+	VMOVMSKPS Y9, DI
+	TESTL     DI, DI
+	JNE       slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   Y5, Y8, Y9
+	VSUBPS Y6, Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y10
+	VFMADD231PS Y7, Y9, Y10
+	VSUBPS      Y2, Y10, Y11
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y11, Y9
+	VFNMADD231PS consts<>+192(SB), Y11, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y9, Y11
+	VFMADD213PS consts<>+288(SB), Y9, Y11
+	VFMADD213PS consts<>+320(SB), Y9, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y1, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y9, Y10, Y10
+	VADDPS      Y0, Y10, Y9
+	VDIVPS      Y9, Y0, Y9
+	VMULPS      Y9, Y10, Y11
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VBLENDVPS Y8, Y11, Y9, Y11
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y9
+	VFMADD213PS consts<>+1920(SB), Y10, Y9
+	VFMADD213PS consts<>+1952(SB), Y10, Y9
+	VFMADD213PS consts<>+1984(SB), Y10, Y9
+	VFMADD213PS consts<>+2016(SB), Y10, Y9
+	VFMADD213PS consts<>+2048(SB), Y10, Y9
+	VFMADD213PS consts<>+2080(SB), Y10, Y9
+	VFMADD213PS consts<>+2112(SB), Y10, Y9
+	VMULPS      Y9, Y10, Y9
+	VFMADD231PS Y9, Y10, Y10
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR        Y9, Y9, Y9
+	VMAXPS       Y9, Y8, Y8
+	VADDPS       Y8, Y10, Y8
+	VBROADCASTSS 16(BX), Y9
+	VMULPS       Y8, Y9, Y8
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_206
+	VMULPS Y11, Y11, Y11
+	JMP    focusdone206
+
+focusnot0_206:
+	CMPQ    SI, $+2
+	JGE     focusnot1_206
+	VMOVAPS Y0, Y11
+	JMP     focusdone206
+
+focusnot1_206:
+	CMPQ SI, $+3
+	JGE  focusnot2_206
+	JMP  focusdone206
+
+focusnot2_206:
+	CMPQ    SI, $+4
+	JGE     focusnot3_206
+	VSQRTPS Y11, Y11
+	JMP     focusdone206
+
+focusnot3_206:
+	CMPQ         SI, $+5
+	JGE          focusnot4_206
+	VSQRTPS      Y11, Y9
+	VMOVAPS      Y11, Y10
+	VFNMADD231PS Y9, Y9, Y10
+	VMULPS       Y3, Y9, Y12
+	VMULPS       Y12, Y10, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	VMOVAPS      Y10, Y11
+	JMP          focusdone206
+
+focusnot4_206:
+	CMPQ         SI, $+6
+	JGE          focusnot5_206
+	VSQRTPS      Y11, Y9
+	VMULPS       Y11, Y11, Y10
+	VMOVAPS      Y10, Y12
+	VFMSUB231PS  Y11, Y11, Y12
+	VMOVAPS      Y11, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y13, Y11, Y11
+	VFMADD231PS  Y3, Y11, Y12
+	VMULPS       Y9, Y12, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	JMP          focusdone206
+
+focusnot5_206:
+	CMPQ        SI, $+7
+	JGE         focusnot6_206
+	VMULPS      Y11, Y11, Y9
+	VMOVAPS     Y9, Y10
+	VFMSUB231PS Y11, Y11, Y10
+	VMULPS      Y11, Y10, Y10
+	VFMADD231PS Y11, Y9, Y10
+	VMOVAPS     Y10, Y11
+	JMP         focusdone206
+
+focusnot6_206:
+	CMPQ        SI, $+8
+	JGE         focusnot7_206
+	VMULPS      Y11, Y11, Y9
+	VFMSUB213PS Y9, Y11, Y11
+	VADDPS      Y9, Y9, Y10
+	VMULPS      Y11, Y10, Y11
+	VFMADD231PS Y9, Y9, Y11
+	JMP         focusdone206
+
+focusnot7_206:
+	CMPQ        SI, $+9
+	JGE         focusnot8_206
+	VMULPS      Y11, Y11, Y9
+	VMOVAPS     Y9, Y10
+	VFMSUB231PS Y11, Y11, Y10
+	VMULPS      Y9, Y9, Y12
+	VADDPS      Y9, Y9, Y13
+	VFMSUB213PS Y12, Y9, Y9
+	VFMADD231PS Y10, Y13, Y9
+	VMULPS      Y11, Y9, Y9
+	VFMADD231PS Y11, Y12, Y9
+	VMOVAPS     Y9, Y11
+	JMP         focusdone206
+
+focusnot8_206:
+	LEAQ         24(BX), DI
+	VMOVUPS      Y8, (SP)
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y11, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y11
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowvector
+	VMOVUPS (SP), Y8
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	VMOVUPS consts<>+32(SB), Y4
+	VMOVUPS consts<>+1184(SB), Y5
+	VMOVUPS consts<>+64(SB), Y6
+	VMOVUPS consts<>+96(SB), Y7
+
+focusdone206:
+	// loss = (alpha ce) q^gamma
+	VMULPS  Y11, Y8, Y8
+	CMPQ    AX, $+8
+	JLT     partless1
+	VMOVUPS Y8, (CX)
+	JMP     partdone1
+
+partless1:
+	MOVQ         CX, DI
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X8, (DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X8, (DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X8, X8
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X8, (DI)
+
+partdone1:
+nextvector:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, DI
+
+slow:
+	VMOVUPS (DX), Y0
+	VPXOR   Y1, Y1, Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y5, Y3, Y0
+	VBROADCASTSS 12(BX), Y3
+	VBROADCASTSS 16(BX), Y4
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y1, Y3, Y4
+	VMULPS       Y2, Y4, Y1
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_207
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone207
+
+focusnot0_207:
+	CMPQ    SI, $+2
+	JGE     focusnot1_207
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone207
+
+focusnot1_207:
+	CMPQ SI, $+3
+	JGE  focusnot2_207
+	JMP  focusdone207
+
+focusnot2_207:
+	CMPQ    SI, $+4
+	JGE     focusnot3_207
+	VSQRTPS Y0, Y0
+	JMP     focusdone207
+
+focusnot3_207:
+	CMPQ         SI, $+5
+	JGE          focusnot4_207
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone207
+
+focusnot4_207:
+	CMPQ         SI, $+6
+	JGE          focusnot5_207
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	JMP          focusdone207
+
+focusnot5_207:
+	CMPQ        SI, $+7
+	JGE         focusnot6_207
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone207
+
+focusnot6_207:
+	CMPQ        SI, $+8
+	JGE         focusnot7_207
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
+	JMP         focusdone207
+
+focusnot7_207:
+	CMPQ        SI, $+9
+	JGE         focusnot8_207
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone207
+
+focusnot8_207:
+	LEAQ         24(BX), R8
+	VMOVUPS      Y1, (SP)
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS 4(R8), Y2
+	VBROADCASTSS 8(R8), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R8), Y3
+	VPAND        Y3, Y0, Y0
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      (SP), Y1
+
+focusdone207:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y0, Y1, Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
+	VMOVUPS   Y0, (CX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, DX
+	ADDQ      $-8, AX
+	ADDQ      $-8, DI
+	CMPQ      DI, $+1
+	JGE       slow
+	VMOVUPS   consts<>+384(SB), Y0
+	VMOVUPS   exp_one<>+0(SB), Y1
+	VMOVUPS   consts<>+128(SB), Y2
+	VMOVUPS   consts<>+2144(SB), Y3
+	VMOVUPS   consts<>+32(SB), Y4
+	VMOVUPS   consts<>+1184(SB), Y5
+	VMOVUPS   consts<>+64(SB), Y6
+	VMOVUPS   consts<>+96(SB), Y7
+	JMP       loop
+
+slowvector:
+	MOVQ       $0x00000008, DI
+	MOVQ       AX, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y0
+	VMASKMOVPS (DX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
+	VPXOR      Y1, Y1, Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y5, Y3, Y0
+	VBROADCASTSS 12(BX), Y3
+	VBROADCASTSS 16(BX), Y4
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y1, Y3, Y4
+	VMULPS       Y2, Y4, Y1
+
+	// q^gamma
+	CMPQ   SI, $+1
+	JGE    focusnot0_208
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone208
+
+focusnot0_208:
+	CMPQ    SI, $+2
+	JGE     focusnot1_208
+	VMOVUPS consts<>+384(SB), Y0
+	JMP     focusdone208
+
+focusnot1_208:
+	CMPQ SI, $+3
+	JGE  focusnot2_208
+	JMP  focusdone208
+
+focusnot2_208:
+	CMPQ    SI, $+4
+	JGE     focusnot3_208
+	VSQRTPS Y0, Y0
+	JMP     focusdone208
+
+focusnot3_208:
+	CMPQ         SI, $+5
+	JGE          focusnot4_208
+	VSQRTPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone208
+
+focusnot4_208:
+	CMPQ         SI, $+6
+	JGE          focusnot5_208
+	VSQRTPS      Y0, Y2
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y2, Y4, Y0
+	VFMADD231PS  Y2, Y3, Y0
+	JMP          focusdone208
+
+focusnot5_208:
+	CMPQ        SI, $+7
+	JGE         focusnot6_208
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone208
+
+focusnot6_208:
+	CMPQ        SI, $+8
+	JGE         focusnot7_208
+	VMULPS      Y0, Y0, Y2
+	VFMSUB213PS Y2, Y0, Y0
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y2, Y2, Y0
+	JMP         focusdone208
+
+focusnot7_208:
+	CMPQ        SI, $+9
+	JGE         focusnot8_208
+	VMULPS      Y0, Y0, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y0, Y2, Y2
+	VFMADD231PS Y0, Y4, Y2
+	VMOVAPS     Y2, Y0
+	JMP         focusdone208
+
+focusnot8_208:
+	LEAQ         24(BX), DI
+	VMOVUPS      Y1, (SP)
+	VBROADCASTSS (DI), Y1
+	VBROADCASTSS 4(DI), Y2
+	VBROADCASTSS 8(DI), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(DI), Y3
+	VPAND        Y3, Y0, Y0
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      (SP), Y1
+
+focusdone208:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y0, Y1, Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y0
+	CMPQ      AX, $+8
+	JLT       partless2
+	VMOVUPS   Y0, (CX)
+	JMP       partdone2
+
+partless2:
+	MOVQ         CX, DI
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X0, (DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y0, X0
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X0, (DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X0, X0
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X0, (DI)
+
+partdone2:
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	VMOVUPS consts<>+32(SB), Y4
+	VMOVUPS consts<>+1184(SB), Y5
+	VMOVUPS consts<>+64(SB), Y6
+	VMOVUPS consts<>+96(SB), Y7
+	JMP     nextvector
+
+// func backgroundGradAVX512(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·backgroundGradAVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+32(SB), Z3
+	VBROADCASTSS consts<>+1184(SB), Z4
+	VBROADCASTSS consts<>+64(SB), Z5
+	VBROADCASTSS consts<>+96(SB), Z6
+	VBROADCASTSS consts<>+160(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+224(SB), Z9
+	VBROADCASTSS consts<>+256(SB), Z10
+	VBROADCASTSS consts<>+288(SB), Z11
+	VBROADCASTSS consts<>+320(SB), Z12
+	VBROADCASTSS consts<>+352(SB), Z13
+	MOVQ         n+24(FP), AX
+	MOVQ         losses+0(FP), CX
+	MOVQ         grad+8(FP), DX
+	MOVQ         logits+16(FP), BX
+	MOVQ         p+32(FP), SI
+	MOVQ         (SI), DI
+	MOVQ         scale+40(FP), R8
+
+loop:
+	CMPQ AX, $+32
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(SI), Z14
+
+	// any |x| > limit, or NaN?
+	VPANDD   (BX), Z3, Z15
+	VPANDD   64(BX), Z3, Z16
+	VPMAXSD  Z16, Z15, Z15
+	VPCMPD   $0x06, Z14, Z15, K1
+	KORTESTW K1, K1
+	JNE      slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  (BX), Z4, Z14
+	VPORD  64(BX), Z4, Z15
+	VSUBPS Z5, Z14, Z14
+	VSUBPS Z5, Z15, Z17
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z15
+	VFMADD231PS Z6, Z14, Z15
+	VMOVAPS     Z1, Z18
+	VFMADD231PS Z6, Z17, Z18
+	VSUBPS      Z1, Z15, Z16
+	VSUBPS      Z1, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z16, Z14
+	VFNMADD231PS Z7, Z19, Z17
+	VFNMADD231PS Z8, Z16, Z14
+	VFNMADD231PS Z8, Z19, Z17
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z16
+	VFMADD231PS Z9, Z14, Z16
+	VMOVAPS     Z10, Z19
+	VFMADD231PS Z9, Z17, Z19
+	VFMADD213PS Z11, Z14, Z16
+	VFMADD213PS Z11, Z17, Z19
+	VFMADD213PS Z12, Z14, Z16
+	VFMADD213PS Z12, Z17, Z19
+	VFMADD213PS Z13, Z16, Z14
+	VFMADD213PS Z13, Z19, Z17
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z15, Z16
+	VPERMPS     exp_one<>+0(SB), Z18, Z19
+	VPSLLD      $0x15, Z15, Z15
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z15, Z16, Z15
+	VPADDD      Z18, Z19, Z16
+	VFMADD231PS Z14, Z15, Z15
+	VFMADD231PS Z17, Z16, Z16
+	VADDPS      Z0, Z15, Z14
+	VADDPS      Z0, Z16, Z17
+	VDIVPS      Z14, Z0, Z14
+	VDIVPS      Z17, Z0, Z19
+	VMULPS      Z14, Z15, Z17
+	VMULPS      Z19, Z16, Z20
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Z18
+	VMOVUPS   64(BX), Z21
+	VPMOVD2M  Z18, K1
+	VPMOVD2M  Z21, K2
+	VBLENDMPS Z17, Z14, K1, Z22
+	VBLENDMPS Z20, Z19, K2, Z23
+	VPMOVD2M  Z18, K1
+	VPMOVD2M  Z21, K2
+	VBLENDMPS Z14, Z17, K1, Z14
+	VBLENDMPS Z19, Z20, K2, Z19
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z17
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1920(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1952(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+1984(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2016(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2048(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2080(SB), Z16, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z15, Z17
+	VFMADD213PS.BCST consts<>+2112(SB), Z16, Z20
+	VMULPS           Z17, Z15, Z17
+	VMULPS           Z20, Z16, Z20
+	VFMADD231PS      Z17, Z15, Z15
+	VFMADD231PS      Z20, Z16, Z16
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z17, Z17, Z17
+	VPXORD Z20, Z20, Z20
+	VMAXPS Z17, Z18, Z17
+	VMAXPS Z20, Z21, Z18
+	VADDPS Z17, Z15, Z15
+	VADDPS Z18, Z16, Z17
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(SI), Z16
+	VBROADCASTSS 8(SI), Z18
+	VMULPS       Z14, Z15, Z14
+	VMULPS       Z19, Z17, Z19
+	VFMADD213PS  Z22, Z14, Z16
+	VFMADD213PS  Z23, Z19, Z18
+	VBROADCASTSS 16(SI), Z14
+	VBROADCASTSS 16(SI), Z19
+	VMULPS       Z15, Z14, Z15
+	VMULPS       Z17, Z19, Z17
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_229
+	VMULPS Z22, Z22, Z22
+	VMULPS Z23, Z23, Z23
+	JMP    focusdone229
+
+focusnot0_229:
+	CMPQ    DI, $+2
+	JGE     focusnot1_229
+	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z23
+	JMP     focusdone229
+
+focusnot1_229:
+	CMPQ DI, $+3
+	JGE  focusnot2_229
+	JMP  focusdone229
+
+focusnot2_229:
+	CMPQ    DI, $+4
+	JGE     focusnot3_229
+	VSQRTPS Z22, Z22
+	VSQRTPS Z23, Z23
+	JMP     focusdone229
+
+focusnot3_229:
+	CMPQ         DI, $+5
+	JGE          focusnot4_229
+	VSQRTPS      Z22, Z20
+	VMOVAPS      Z22, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z24
+	VMULPS       Z24, Z21, Z21
+	VFMADD231PS  Z20, Z22, Z21
+	VMOVAPS      Z21, Z22
+	VSQRTPS      Z23, Z20
+	VMOVAPS      Z23, Z21
+	VFNMADD231PS Z20, Z20, Z21
+	VMULPS       Z2, Z20, Z24
+	VMULPS       Z24, Z21, Z21
+	VFMADD231PS  Z20, Z23, Z21
+	VMOVAPS      Z21, Z23
+	JMP          focusdone229
+
+focusnot4_229:
+	CMPQ         DI, $+6
+	JGE          focusnot5_229
+	VSQRTPS      Z22, Z20
+	VMULPS       Z22, Z22, Z21
+	VMOVAPS      Z21, Z24
+	VFMSUB231PS  Z22, Z22, Z24
+	VMOVAPS      Z22, Z25
+	VFNMADD231PS Z20, Z20, Z25
+	VMULPS       Z25, Z22, Z22
+	VFMADD231PS  Z2, Z22, Z24
+	VMULPS       Z20, Z24, Z22
+	VFMADD231PS  Z20, Z21, Z22
+	VSQRTPS      Z23, Z20
+	VMULPS       Z23, Z23, Z21
+	VMOVAPS      Z21, Z24
+	VFMSUB231PS  Z23, Z23, Z24
+	VMOVAPS      Z23, Z25
+	VFNMADD231PS Z20, Z20, Z25
+	VMULPS       Z25, Z23, Z23
+	VFMADD231PS  Z2, Z23, Z24
+	VMULPS       Z20, Z24, Z23
+	VFMADD231PS  Z20, Z21, Z23
+	JMP          focusdone229
+
+focusnot5_229:
+	CMPQ        DI, $+7
+	JGE         focusnot6_229
+	VMULPS      Z22, Z22, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z22, Z22, Z21
+	VMULPS      Z22, Z21, Z21
+	VFMADD231PS Z22, Z20, Z21
+	VMOVAPS     Z21, Z22
+	VMULPS      Z23, Z23, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z23, Z23, Z21
+	VMULPS      Z23, Z21, Z21
+	VFMADD231PS Z23, Z20, Z21
+	VMOVAPS     Z21, Z23
+	JMP         focusdone229
+
+focusnot6_229:
+	CMPQ        DI, $+8
+	JGE         focusnot7_229
+	VMULPS      Z22, Z22, Z20
+	VFMSUB213PS Z20, Z22, Z22
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z22, Z21, Z22
+	VFMADD231PS Z20, Z20, Z22
+	VMULPS      Z23, Z23, Z20
+	VFMSUB213PS Z20, Z23, Z23
+	VADDPS      Z20, Z20, Z21
+	VMULPS      Z23, Z21, Z23
+	VFMADD231PS Z20, Z20, Z23
+	JMP         focusdone229
+
+focusnot7_229:
+	CMPQ        DI, $+9
+	JGE         focusnot8_229
+	VMULPS      Z22, Z22, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z22, Z22, Z21
+	VMULPS      Z20, Z20, Z24
+	VADDPS      Z20, Z20, Z25
+	VFMSUB213PS Z24, Z20, Z20
+	VFMADD231PS Z21, Z25, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z24, Z20
+	VMOVAPS     Z20, Z22
+	VMULPS      Z23, Z23, Z20
+	VMOVAPS     Z20, Z21
+	VFMSUB231PS Z23, Z23, Z21
+	VMULPS      Z20, Z20, Z24
+	VADDPS      Z20, Z20, Z25
+	VFMSUB213PS Z24, Z20, Z20
+	VFMADD231PS Z21, Z25, Z20
+	VMULPS      Z23, Z20, Z20
+	VFMADD231PS Z23, Z24, Z20
+	VMOVAPS     Z20, Z23
+	JMP         focusdone229
+
+focusnot8_229:
+	LEAQ         24(SI), R9
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z24
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z22, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z22
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z22, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z22, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z20, Z30
+	VFMSUB213PS Z30, Z20, Z29
+	VFMADD213PS Z30, Z21, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z21, Z30
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z20, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z21, Z29
+	VADDPS      Z29, Z30, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z22
+	VMULPS           Z21, Z22, Z21
+	VFMADD231PS      Z7, Z20, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z22
+	VFMADD231PS      Z21, Z20, Z22
+
+	// times 2^k
+	VADDPS      Z22, Z20, Z20
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z20, Z22
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z20
+	VPANDND      Z25, Z20, Z20
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z21
+	VBROADCASTSS consts<>+1696(SB), Z24
+	VPANDND      Z21, Z24, Z21
+	VPORD        Z21, Z20, Z20
+	VPTESTMD     Z20, Z20, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+	VBROADCASTSS (R9), Z20
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z24
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z23, Z26
+	VPSRLD      $0x17, Z26, Z25
+	VPSRLD      $0x14, Z26, Z23
+	VPANDD.BCST consts<>+1280(SB), Z26, Z26
+	VPADDD.BCST consts<>+1312(SB), Z26, Z26
+	VCVTDQ2PS   Z25, Z29
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z23, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z26
+	VMULPS.BCST      consts<>+1344(SB), Z26, Z30
+	VMOVAPS          Z26, Z27
+	VFMADD231PS      Z30, Z26, Z27
+	VSUBPS           Z27, Z26, Z28
+	VFMADD231PS      Z30, Z26, Z28
+	VMULPS           Z26, Z26, Z30
+	VBROADCASTSS     consts<>+1376(SB), Z31
+	VFMADD213PS.BCST consts<>+1408(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1440(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1472(SB), Z26, Z31
+	VFMADD213PS.BCST consts<>+1504(SB), Z26, Z31
+	VMULPS           Z26, Z30, Z26
+	VFMADD231PS      Z31, Z26, Z28
+	VADDPS           Z28, Z27, Z26
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z23, Z30
+	VADDPS      Z30, Z29, Z29
+	VMULPS      Z29, Z20, Z30
+	VFMSUB213PS Z30, Z20, Z29
+	VFMADD213PS Z30, Z21, Z26
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z26, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z31
+	VSUBPS      Z31, Z30, Z30
+	VFMADD231PS Z27, Z21, Z30
+	VPERMPS     pow_tl<>+0(SB), Z23, Z23
+	VFMADD231PS Z23, Z20, Z29
+	VFMADD231PS Z27, Z24, Z29
+	VFMADD231PS Z28, Z21, Z29
+	VADDPS      Z29, Z30, Z20
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z23
+	VMULPS           Z21, Z23, Z21
+	VFMADD231PS      Z7, Z20, Z21
+	VPERMPS          pow_exp_hi<>+0(SB), Z26, Z20
+	VPERMPS          pow_exp_lo<>+0(SB), Z26, Z23
+	VFMADD231PS      Z21, Z20, Z23
+
+	// times 2^k
+	VADDPS      Z23, Z20, Z20
+	VPSLLD      $0x14, Z26, Z21
+	VPANDD.BCST consts<>+640(SB), Z21, Z21
+	VPADDD      Z21, Z20, Z23
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z20
+	VPANDND      Z25, Z20, Z20
+	VPXORD.BCST  consts<>+1728(SB), Z26, Z21
+	VBROADCASTSS consts<>+1696(SB), Z24
+	VPANDND      Z21, Z24, Z21
+	VPORD        Z21, Z20, Z20
+	VPTESTMD     Z20, Z20, K1
+	KORTESTW     K1, K1
+	JNE          slowblock
+
+focusdone229:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z22, Z15, Z15
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Z20
+	VMULPS       Z22, Z14, Z14
+	VMULPS       Z14, Z20, Z14
+	VMULPS       Z16, Z14, Z14
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Z23, Z17, Z16
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Z17
+	VMULPS       Z23, Z19, Z19
+	VMULPS       Z19, Z17, Z17
+	VMULPS       Z18, Z17, Z17
+	VMOVUPS      Z15, (CX)
+	VMOVUPS      Z14, (DX)
+	VMOVUPS      Z16, 64(CX)
+	VMOVUPS      Z17, 64(DX)
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVL         $0x0000ffff, R9
+	BZHIL        AX, R9, R9
+	KMOVW        R9, K1
+	VMOVAPS      Z0, Z14
+	VMOVUPS      (BX), K1, Z14
+	VBROADCASTSS 20(SI), Z15
+
+	// any |x| > limit, or NaN?
+	VPANDD   Z3, Z14, Z16
+	VPCMPD   $0x06, Z15, Z16, K2
+	KORTESTW K2, K2
+	JNE      slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD  Z4, Z14, Z15
+	VSUBPS Z5, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z16
+	VFMADD231PS Z6, Z15, Z16
+	VSUBPS      Z1, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z7, Z17, Z15
+	VFNMADD231PS Z8, Z17, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z10, Z17
+	VFMADD231PS Z9, Z15, Z17
+	VFMADD213PS Z11, Z15, Z17
+	VFMADD213PS Z12, Z15, Z17
+	VFMADD213PS Z13, Z17, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     exp_one<>+0(SB), Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VADDPS      Z0, Z16, Z15
+	VDIVPS      Z15, Z0, Z15
+	VMULPS      Z15, Z16, Z17
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VPMOVD2M  Z14, K2
+	VBLENDMPS Z17, Z15, K2, Z18
+	VPMOVD2M  Z14, K2
+	VBLENDMPS Z15, Z17, K2, Z15
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z17
+	VFMADD213PS.BCST consts<>+1920(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+1952(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+1984(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+2016(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+2048(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+2080(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+2112(SB), Z16, Z17
+	VMULPS           Z17, Z16, Z17
+	VFMADD231PS      Z17, Z16, Z16
+
+	// ce = log1p(e) + max(v, 0)
+	VPXORD Z17, Z17, Z17
+	VMAXPS Z17, Z14, Z14
+	VADDPS Z14, Z16, Z14
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(SI), Z16
+	VMULPS       Z15, Z14, Z15
+	VFMADD213PS  Z18, Z15, Z16
+	VBROADCASTSS 16(SI), Z15
+	VMULPS       Z14, Z15, Z14
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_230
+	VMULPS Z18, Z18, Z18
+	JMP    focusdone230
+
+focusnot0_230:
+	CMPQ    DI, $+2
+	JGE     focusnot1_230
+	VMOVAPS Z0, Z18
+	JMP     focusdone230
+
+focusnot1_230:
+	CMPQ DI, $+3
+	JGE  focusnot2_230
+	JMP  focusdone230
+
+focusnot2_230:
+	CMPQ    DI, $+4
+	JGE     focusnot3_230
+	VSQRTPS Z18, Z18
+	JMP     focusdone230
+
+focusnot3_230:
+	CMPQ         DI, $+5
+	JGE          focusnot4_230
+	VSQRTPS      Z18, Z17
+	VMOVAPS      Z18, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VMULPS       Z2, Z17, Z20
+	VMULPS       Z20, Z19, Z19
+	VFMADD231PS  Z17, Z18, Z19
+	VMOVAPS      Z19, Z18
+	JMP          focusdone230
+
+focusnot4_230:
+	CMPQ         DI, $+6
+	JGE          focusnot5_230
+	VSQRTPS      Z18, Z17
+	VMULPS       Z18, Z18, Z19
+	VMOVAPS      Z19, Z20
+	VFMSUB231PS  Z18, Z18, Z20
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z17, Z17, Z21
+	VMULPS       Z21, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z20
+	VMULPS       Z17, Z20, Z18
+	VFMADD231PS  Z17, Z19, Z18
+	JMP          focusdone230
+
+focusnot5_230:
+	CMPQ        DI, $+7
+	JGE         focusnot6_230
+	VMULPS      Z18, Z18, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z18, Z18, Z19
+	VMULPS      Z18, Z19, Z19
+	VFMADD231PS Z18, Z17, Z19
+	VMOVAPS     Z19, Z18
+	JMP         focusdone230
+
+focusnot6_230:
+	CMPQ        DI, $+8
+	JGE         focusnot7_230
+	VMULPS      Z18, Z18, Z17
+	VFMSUB213PS Z17, Z18, Z18
+	VADDPS      Z17, Z17, Z19
+	VMULPS      Z18, Z19, Z18
+	VFMADD231PS Z17, Z17, Z18
+	JMP         focusdone230
+
+focusnot7_230:
+	CMPQ        DI, $+9
+	JGE         focusnot8_230
+	VMULPS      Z18, Z18, Z17
+	VMOVAPS     Z17, Z19
+	VFMSUB231PS Z18, Z18, Z19
+	VMULPS      Z17, Z17, Z20
+	VADDPS      Z17, Z17, Z21
+	VFMSUB213PS Z20, Z17, Z17
+	VFMADD231PS Z19, Z21, Z17
+	VMULPS      Z18, Z17, Z17
+	VFMADD231PS Z18, Z20, Z17
+	VMOVAPS     Z17, Z18
+	JMP         focusdone230
+
+focusnot8_230:
+	LEAQ         24(SI), R9
+	VBROADCASTSS (R9), Z17
+	VBROADCASTSS 4(R9), Z19
+	VBROADCASTSS 8(R9), Z20
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z18, Z22
+	VPSRLD      $0x17, Z22, Z21
+	VPSRLD      $0x14, Z22, Z18
+	VPANDD.BCST consts<>+1280(SB), Z22, Z22
+	VPADDD.BCST consts<>+1312(SB), Z22, Z22
+	VCVTDQ2PS   Z21, Z25
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z18, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z22
+	VMULPS.BCST      consts<>+1344(SB), Z22, Z26
+	VMOVAPS          Z22, Z23
+	VFMADD231PS      Z26, Z22, Z23
+	VSUBPS           Z23, Z22, Z24
+	VFMADD231PS      Z26, Z22, Z24
+	VMULPS           Z22, Z22, Z26
+	VBROADCASTSS     consts<>+1376(SB), Z27
+	VFMADD213PS.BCST consts<>+1408(SB), Z22, Z27
+	VFMADD213PS.BCST consts<>+1440(SB), Z22, Z27
+	VFMADD213PS.BCST consts<>+1472(SB), Z22, Z27
+	VFMADD213PS.BCST consts<>+1504(SB), Z22, Z27
+	VMULPS           Z22, Z26, Z22
+	VFMADD231PS      Z27, Z22, Z24
+	VADDPS           Z24, Z23, Z22
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z18, Z26
+	VADDPS      Z26, Z25, Z25
+	VMULPS      Z25, Z17, Z26
+	VFMSUB213PS Z26, Z17, Z25
+	VFMADD213PS Z26, Z19, Z22
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z22, Z22
+	VSUBPS.BCST consts<>+1536(SB), Z22, Z27
+	VSUBPS      Z27, Z26, Z26
+	VFMADD231PS Z23, Z19, Z26
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z17, Z25
+	VFMADD231PS Z23, Z20, Z25
+	VFMADD231PS Z24, Z19, Z25
+	VADDPS      Z25, Z26, Z17
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z18
+	VFMADD213PS.BCST consts<>+1600(SB), Z17, Z18
+	VFMADD213PS.BCST consts<>+1632(SB), Z17, Z18
+	VMULPS           Z17, Z17, Z19
+	VMULPS           Z18, Z19, Z18
+	VFMADD231PS      Z7, Z17, Z18
+	VPERMPS          pow_exp_hi<>+0(SB), Z22, Z17
+	VPERMPS          pow_exp_lo<>+0(SB), Z22, Z19
+	VFMADD231PS      Z18, Z17, Z19
+
+	// times 2^k
+	VADDPS      Z19, Z17, Z17
+	VPSLLD      $0x14, Z22, Z18
+	VPANDD.BCST consts<>+640(SB), Z18, Z18
+	VPADDD      Z18, Z17, Z18
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z17
+	VPANDND      Z21, Z17, Z17
+	VPXORD.BCST  consts<>+1728(SB), Z22, Z19
+	VBROADCASTSS consts<>+1696(SB), Z20
+	VPANDND      Z19, Z20, Z19
+	VPORD        Z19, Z17, Z17
+	VPTESTMD     Z17, Z17, K2
+	KORTESTW     K2, K2
+	JNE          slowvector
+
+focusdone230:
+	// loss = (alpha ce) q^gamma
+	VMULPS Z18, Z14, Z14
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Z17
+	VMULPS       Z18, Z15, Z15
+	VMULPS       Z15, Z17, Z15
+	VMULPS       Z16, Z15, Z15
+	VMOVUPS      Z14, K1, (CX)
+	VMOVUPS      Z15, K1, (DX)
+
+nextvector:
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	ADDQ $+64, BX
+	ADDQ $-16, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000020, R9
+
+slow:
+	VMOVUPS (BX), Z14
+	VPXORD  Z15, Z15, Z15
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z14, Z16
+	VSUBPS       Z5, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z6, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z7, Z18, Z19
+	VFNMADD231PS Z8, Z18, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z10, Z20
+	VFMADD231PS  Z9, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z19, Z20
+	VFMADD213PS  Z13, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K1
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K1, Z16
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K1, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z16, Z17, Z16
+	VADDPS.BCST  consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST  consts<>+576(SB), Z17, Z17
+	VPMAXSD      Z17, Z16, Z16
+	VPMINUD.BCST consts<>+608(SB), Z16, Z16
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z16, K1
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z16, Z17, Z17
+	VADDPS       Z0, Z17, Z18
+	VDIVPS       Z18, Z0, Z18
+	VMULPS       Z18, Z17, Z19
+	VBLENDMPS    Z16, Z19, K1, Z19
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
+	VMULPS           Z20, Z17, Z20
+	VFMADD231PS      Z20, Z17, Z17
+	VBLENDMPS        Z16, Z17, K1, Z16
+	VPMOVD2M         Z14, K1
+	VBLENDMPS        Z19, Z18, K1, Z17
+	VPMOVD2M         Z14, K1
+	VBLENDMPS        Z18, Z19, K1, Z18
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z15, Z0, Z19
+	VPMOVD2M    Z14, K1
+	VBLENDMPS   Z15, Z19, K1, Z20
+	VPANDD      Z3, Z14, Z14
+	VPXORD      Z21, Z21, Z21
+	VCMPPS      $0x11, Z20, Z21, K1
+	VMOVAPS.Z   Z14, K1, Z14
+	VFMADD231PS Z14, Z20, Z16
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z15, Z18, Z14
+	VMOVAPS      Z14, Z22
+	VFMADD231PS  Z19, Z17, Z22
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z21
+	VMULPS       Z19, Z21, Z21
+	VFMADD231PS  Z15, Z20, Z21
+	VMULPS       Z16, Z21, Z20
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z2, Z15, K1
+	VBLENDMPS Z17, Z18, K1, Z23
+	VDIVPS    Z22, Z23, Z23
+	VPXORD    Z24, Z24, Z24
+	VCMPPS    $0x00, Z24, Z22, K2
+	VBLENDMPS Z0, Z23, K2, Z23
+	VBLENDMPS Z18, Z17, K1, Z18
+	VMULPS    Z23, Z18, Z18
+	VMULPS    Z18, Z16, Z16
+	VPXORD    Z23, Z23, Z23
+	VCMPPS    $0x11, Z18, Z23, K1
+	VMOVAPS.Z Z16, K1, Z16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS       Z19, Z17, Z14
+	VBROADCASTSS      8(SI), Z17
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z15
+	VMULPS            Z15, Z17, Z15
+	VFMADD231PS       Z16, Z15, Z14
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_231
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone231
+
+focusnot0_231:
+	CMPQ    DI, $+2
+	JGE     focusnot1_231
+	VMOVAPS Z0, Z22
+	JMP     focusdone231
+
+focusnot1_231:
+	CMPQ DI, $+3
+	JGE  focusnot2_231
+	JMP  focusdone231
+
+focusnot2_231:
+	CMPQ    DI, $+4
+	JGE     focusnot3_231
+	VSQRTPS Z22, Z22
+	JMP     focusdone231
+
+focusnot3_231:
+	CMPQ         DI, $+5
+	JGE          focusnot4_231
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z16
+	VFNMADD231PS Z15, Z15, Z16
+	VMULPS       Z2, Z15, Z17
+	VMULPS       Z17, Z16, Z16
+	VFMADD231PS  Z15, Z22, Z16
+	VMOVAPS      Z16, Z22
+	JMP          focusdone231
+
+focusnot4_231:
+	CMPQ         DI, $+6
+	JGE          focusnot5_231
+	VSQRTPS      Z22, Z15
+	VMULPS       Z22, Z22, Z16
+	VMOVAPS      Z16, Z17
+	VFMSUB231PS  Z22, Z22, Z17
+	VMOVAPS      Z22, Z18
+	VFNMADD231PS Z15, Z15, Z18
+	VMULPS       Z18, Z22, Z18
+	VFMADD231PS  Z2, Z18, Z17
+	VMULPS       Z15, Z17, Z22
+	VFMADD231PS  Z15, Z16, Z22
+	JMP          focusdone231
+
+focusnot5_231:
+	CMPQ        DI, $+7
+	JGE         focusnot6_231
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z22, Z22, Z16
+	VMULPS      Z22, Z16, Z16
+	VFMADD231PS Z22, Z15, Z16
+	VMOVAPS     Z16, Z22
+	JMP         focusdone231
+
+focusnot6_231:
+	CMPQ        DI, $+8
+	JGE         focusnot7_231
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z16
+	VMULPS      Z22, Z16, Z22
+	VFMADD231PS Z15, Z15, Z22
+	JMP         focusdone231
+
+focusnot7_231:
+	CMPQ        DI, $+9
+	JGE         focusnot8_231
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z22, Z22, Z16
+	VMULPS      Z15, Z15, Z17
+	VADDPS      Z15, Z15, Z18
+	VFMSUB213PS Z17, Z15, Z15
+	VFMADD231PS Z16, Z18, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z17, Z15
+	VMOVAPS     Z15, Z22
+	JMP         focusdone231
+
+focusnot8_231:
+	LEAQ         24(SI), R10
+	VBROADCASTSS (R10), Z15
+	VBROADCASTSS 4(R10), Z16
+	VBROADCASTSS 8(R10), Z17
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z3, Z22, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
+	VCVTDQ2PS    Z18, Z23
+	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
+	VBROADCASTSS consts<>+1120(SB), Z24
+	VPCMPD       $0x06, Z18, Z24, K1
+	VBLENDMPS    Z23, Z19, K1, Z19
+	VPSRAD       $0x17, Z19, Z23
+	VPSRLD       $0x14, Z19, Z24
+	VPANDD.BCST  consts<>+1280(SB), Z19, Z19
+	VPADDD.BCST  consts<>+1312(SB), Z19, Z19
+	VCVTDQ2PS    Z23, Z23
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z19
+	VMULPS.BCST      consts<>+1344(SB), Z19, Z25
+	VMOVAPS          Z19, Z26
+	VFMADD231PS      Z25, Z19, Z26
+	VSUBPS           Z26, Z19, Z27
+	VFMADD231PS      Z25, Z19, Z27
+	VMULPS           Z19, Z19, Z25
+	VBROADCASTSS     consts<>+1376(SB), Z28
+	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z28
+	VMULPS           Z19, Z25, Z19
+	VFMADD231PS      Z28, Z19, Z27
+	VADDPS           Z27, Z26, Z19
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z24, Z25
+	VADDPS      Z25, Z23, Z23
+	VMULPS      Z23, Z15, Z25
+	VFMSUB213PS Z25, Z15, Z23
+	VFMADD213PS Z25, Z16, Z19
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z19, Z28
+	VSUBPS.BCST consts<>+1536(SB), Z28, Z29
+	VSUBPS      Z29, Z25, Z25
+	VFMADD231PS Z26, Z16, Z25
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z15, Z23
+	VFMADD231PS Z26, Z17, Z23
+	VFMADD231PS Z27, Z16, Z23
+	VADDPS      Z23, Z25, Z16
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z17
+	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
+	VMULPS           Z16, Z16, Z23
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z7, Z16, Z17
+	VPERMPS          pow_full_hi<>+0(SB), Z28, Z16
+	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
+	VFMADD231PS      Z17, Z16, Z23
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z28, Z17
+	VPSRAD       $0x03, Z17, Z17
+	VADDPS       Z23, Z16, Z24
+	VPSLLD       $0x17, Z17, Z25
+	VPADDD       Z25, Z24, Z25
+	VPMINUD.BCST consts<>+928(SB), Z25, Z25
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z26, Z26, Z26
+	VPMINSD      Z26, Z17, Z17
+	VBROADCASTSS consts<>+1792(SB), Z26
+	VPSUBD       Z17, Z26, Z17
+	VPSLLD       $0x17, Z17, Z17
+	VADDPS       Z16, Z17, Z26
+	VSUBPS       Z17, Z26, Z27
+	VSUBPS       Z27, Z16, Z16
+	VADDPS       Z23, Z16, Z16
+	VADDPS       Z16, Z26, Z16
+	VCMPPS       $0x11, Z17, Z24, K1
+	VPSUBD       Z17, Z16, Z16
+	VBLENDMPS    Z16, Z25, K1, Z16
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z17
+	VCMPPS         $0x11, Z19, Z17, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z16, K1, Z16
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z19, K1
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS      Z17, Z16, K1, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x00, Z17, Z18, K1
+	VPMOVD2M       Z15, K2
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS.BCST consts<>+928(SB), Z17, K2, Z17
+	VBLENDMPS      Z17, Z16, K1, Z16
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
+	VPMOVD2M       Z15, K2
+	VPXORD         Z15, Z15, Z15
+	VBROADCASTSS   consts<>+928(SB), Z17
+	VBLENDMPS      Z15, Z17, K2, Z15
+	VBLENDMPS      Z15, Z16, K1, Z15
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R10), Z16
+	VPANDD         Z16, Z22, Z16
+	VPORD          Z16, Z15, Z15
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x06, Z16, Z18, K1
+	VBROADCASTSS   consts<>+928(SB), Z16
+	VPCMPD         $0x06, Z18, Z16, K2
+	KANDW          K1, K2, K1
+	VBROADCASTSS   16(R10), Z16
+	VPANDD         Z16, Z22, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x06, Z16, Z17, K2
+	KANDW          K1, K2, K1
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z18, K2
+	KORW           K1, K2, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z22
+
+focusdone231:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z22, Z20, Z15
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z20, K1
+	VBLENDMPS    Z15, Z20, K1, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS   (R8), Z16
+	VMULPS         Z22, Z21, Z17
+	VMULPS         Z17, Z16, Z16
+	VMULPS         Z14, Z16, Z14
+	VCMPPS         $0x03, Z14, Z14, K1
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K1, Z14
+	VMOVUPS        Z15, (CX)
+	VMOVUPS        Z14, (DX)
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $+64, BX
+	ADDQ           $-16, AX
+	ADDQ           $-16, R9
+	CMPQ           R9, $+1
+	JGE            slow
+	JMP            loop
+
+slowvector:
+	MOVL    $0x0000ffff, R9
+	BZHIL   AX, R9, R9
+	KMOVW   R9, K1
+	VMOVAPS Z0, Z14
+	VMOVUPS (BX), K1, Z14
+	VPXORD  Z15, Z15, Z15
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPORD        Z4, Z14, Z16
+	VSUBPS       Z5, Z16, Z16
+	VBROADCASTSS consts<>+416(SB), Z17
+	VMAXPS       Z16, Z17, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z1, Z17
+	VFMADD231PS Z6, Z16, Z17
+	VSUBPS      Z1, Z17, Z18
+
+	// r = c - n ln2
+	VMOVAPS      Z16, Z19
+	VFNMADD231PS Z7, Z18, Z19
+	VFNMADD231PS Z8, Z18, Z19
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS      Z10, Z20
+	VFMADD231PS  Z9, Z19, Z20
+	VFMADD213PS  Z11, Z19, Z20
+	VFMADD213PS  Z12, Z19, Z20
+	VFMADD213PS  Z13, Z20, Z19
+	VCMPPS.BCST  $0x11, consts<>+480(SB), Z16, K2
+	VBROADCASTSS consts<>+512(SB), Z16
+	VMOVAPS.Z    Z16, K2, Z16
+
+	// y = 2^n T[j] (1 + p)
+	VPERMPS      exp_t<>+0(SB), Z17, Z17
+	VFMADD231PS  Z19, Z17, Z17
+	VBROADCASTSS consts<>+544(SB), Z19
+	VMOVAPS.Z    Z19, K2, Z19
+	VADDPS       Z19, Z18, Z18
+	VSCALEFPS    Z18, Z17, Z17
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD       Z16, Z17, Z16
+	VADDPS.BCST  consts<>+576(SB), Z17, Z17
+	VPSUBD.BCST  consts<>+576(SB), Z17, Z17
+	VPMAXSD      Z17, Z16, Z16
+	VPMINUD.BCST consts<>+608(SB), Z16, Z16
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z16, K2
+	VBROADCASTSS consts<>+1216(SB), Z17
+	VMAXPS       Z16, Z17, Z17
+	VADDPS       Z0, Z17, Z18
+	VDIVPS       Z18, Z0, Z18
+	VMULPS       Z18, Z17, Z19
+	VBLENDMPS    Z16, Z19, K2, Z19
+
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z20
+	VFMADD213PS.BCST consts<>+1920(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1952(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+1984(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2016(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2048(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2080(SB), Z17, Z20
+	VFMADD213PS.BCST consts<>+2112(SB), Z17, Z20
+	VMULPS           Z20, Z17, Z20
+	VFMADD231PS      Z20, Z17, Z17
+	VBLENDMPS        Z16, Z17, K2, Z16
+	VPMOVD2M         Z14, K2
+	VBLENDMPS        Z19, Z18, K2, Z17
+	VPMOVD2M         Z14, K2
+	VBLENDMPS        Z18, Z19, K2, Z18
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VSUBPS      Z15, Z0, Z19
+	VPMOVD2M    Z14, K2
+	VBLENDMPS   Z15, Z19, K2, Z20
+	VPANDD      Z3, Z14, Z14
+	VPXORD      Z21, Z21, Z21
+	VCMPPS      $0x11, Z20, Z21, K2
+	VMOVAPS.Z   Z14, K2, Z14
+	VFMADD231PS Z14, Z20, Z16
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Z15, Z18, Z14
+	VMOVAPS      Z14, Z22
+	VFMADD231PS  Z19, Z17, Z22
+	VBROADCASTSS 12(SI), Z20
+	VBROADCASTSS 16(SI), Z21
+	VMULPS       Z19, Z21, Z21
+	VFMADD231PS  Z15, Z20, Z21
+	VMULPS       Z16, Z21, Z20
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, Z2, Z15, K2
+	VBLENDMPS Z17, Z18, K2, Z23
+	VDIVPS    Z22, Z23, Z23
+	VPXORD    Z24, Z24, Z24
+	VCMPPS    $0x00, Z24, Z22, K3
+	VBLENDMPS Z0, Z23, K3, Z23
+	VBLENDMPS Z18, Z17, K2, Z18
+	VMULPS    Z23, Z18, Z18
+	VMULPS    Z18, Z16, Z16
+	VPXORD    Z23, Z23, Z23
+	VCMPPS    $0x11, Z18, Z23, K2
+	VMOVAPS.Z Z16, K2, Z16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS       Z19, Z17, Z14
+	VBROADCASTSS      8(SI), Z17
+	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z15
+	VMULPS            Z15, Z17, Z15
+	VFMADD231PS       Z16, Z15, Z14
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_232
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone232
+
+focusnot0_232:
+	CMPQ    DI, $+2
+	JGE     focusnot1_232
+	VMOVAPS Z0, Z22
+	JMP     focusdone232
+
+focusnot1_232:
+	CMPQ DI, $+3
+	JGE  focusnot2_232
+	JMP  focusdone232
+
+focusnot2_232:
+	CMPQ    DI, $+4
+	JGE     focusnot3_232
+	VSQRTPS Z22, Z22
+	JMP     focusdone232
+
+focusnot3_232:
+	CMPQ         DI, $+5
+	JGE          focusnot4_232
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z16
+	VFNMADD231PS Z15, Z15, Z16
+	VMULPS       Z2, Z15, Z17
+	VMULPS       Z17, Z16, Z16
+	VFMADD231PS  Z15, Z22, Z16
+	VMOVAPS      Z16, Z22
+	JMP          focusdone232
+
+focusnot4_232:
+	CMPQ         DI, $+6
+	JGE          focusnot5_232
+	VSQRTPS      Z22, Z15
+	VMULPS       Z22, Z22, Z16
+	VMOVAPS      Z16, Z17
+	VFMSUB231PS  Z22, Z22, Z17
+	VMOVAPS      Z22, Z18
+	VFNMADD231PS Z15, Z15, Z18
+	VMULPS       Z18, Z22, Z18
+	VFMADD231PS  Z2, Z18, Z17
+	VMULPS       Z15, Z17, Z22
+	VFMADD231PS  Z15, Z16, Z22
+	JMP          focusdone232
+
+focusnot5_232:
+	CMPQ        DI, $+7
+	JGE         focusnot6_232
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z22, Z22, Z16
+	VMULPS      Z22, Z16, Z16
+	VFMADD231PS Z22, Z15, Z16
+	VMOVAPS     Z16, Z22
+	JMP         focusdone232
+
+focusnot6_232:
+	CMPQ        DI, $+8
+	JGE         focusnot7_232
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z16
+	VMULPS      Z22, Z16, Z22
+	VFMADD231PS Z15, Z15, Z22
+	JMP         focusdone232
+
+focusnot7_232:
+	CMPQ        DI, $+9
+	JGE         focusnot8_232
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z16
+	VFMSUB231PS Z22, Z22, Z16
+	VMULPS      Z15, Z15, Z17
+	VADDPS      Z15, Z15, Z18
+	VFMSUB213PS Z17, Z15, Z15
+	VFMADD231PS Z16, Z18, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z17, Z15
+	VMOVAPS     Z15, Z22
+	JMP         focusdone232
+
+focusnot8_232:
+	LEAQ         24(SI), R9
+	VBROADCASTSS (R9), Z15
+	VBROADCASTSS 4(R9), Z16
+	VBROADCASTSS 8(R9), Z17
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z3, Z22, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
+	VCVTDQ2PS    Z18, Z23
+	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
+	VBROADCASTSS consts<>+1120(SB), Z24
+	VPCMPD       $0x06, Z18, Z24, K2
+	VBLENDMPS    Z23, Z19, K2, Z19
+	VPSRAD       $0x17, Z19, Z23
+	VPSRLD       $0x14, Z19, Z24
+	VPANDD.BCST  consts<>+1280(SB), Z19, Z19
+	VPADDD.BCST  consts<>+1312(SB), Z19, Z19
+	VCVTDQ2PS    Z23, Z23
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+672(SB), Z25, Z19
+	VMULPS.BCST      consts<>+1344(SB), Z19, Z25
+	VMOVAPS          Z19, Z26
+	VFMADD231PS      Z25, Z19, Z26
+	VSUBPS           Z26, Z19, Z27
+	VFMADD231PS      Z25, Z19, Z27
+	VMULPS           Z19, Z19, Z25
+	VBROADCASTSS     consts<>+1376(SB), Z28
+	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z28
+	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z28
+	VMULPS           Z19, Z25, Z19
+	VFMADD231PS      Z28, Z19, Z27
+	VADDPS           Z27, Z26, Z19
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z24, Z25
+	VADDPS      Z25, Z23, Z23
+	VMULPS      Z23, Z15, Z25
+	VFMSUB213PS Z25, Z15, Z23
+	VFMADD213PS Z25, Z16, Z19
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z19, Z28
+	VSUBPS.BCST consts<>+1536(SB), Z28, Z29
+	VSUBPS      Z29, Z25, Z25
+	VFMADD231PS Z26, Z16, Z25
+	VPERMPS     pow_tl<>+0(SB), Z24, Z24
+	VFMADD231PS Z24, Z15, Z23
+	VFMADD231PS Z26, Z17, Z23
+	VFMADD231PS Z27, Z16, Z23
+	VADDPS      Z23, Z25, Z16
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z17
+	VFMADD213PS.BCST consts<>+1600(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+1632(SB), Z16, Z17
+	VMULPS           Z16, Z16, Z23
+	VMULPS           Z17, Z23, Z17
+	VFMADD231PS      Z7, Z16, Z17
+	VPERMPS          pow_full_hi<>+0(SB), Z28, Z16
+	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
+	VFMADD231PS      Z17, Z16, Z23
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z28, Z17
+	VPSRAD       $0x03, Z17, Z17
+	VADDPS       Z23, Z16, Z24
+	VPSLLD       $0x17, Z17, Z25
+	VPADDD       Z25, Z24, Z25
+	VPMINUD.BCST consts<>+928(SB), Z25, Z25
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z26, Z26, Z26
+	VPMINSD      Z26, Z17, Z17
+	VBROADCASTSS consts<>+1792(SB), Z26
+	VPSUBD       Z17, Z26, Z17
+	VPSLLD       $0x17, Z17, Z17
+	VADDPS       Z16, Z17, Z26
+	VSUBPS       Z17, Z26, Z27
+	VSUBPS       Z27, Z16, Z16
+	VADDPS       Z23, Z16, Z16
+	VADDPS       Z16, Z26, Z16
+	VCMPPS       $0x11, Z17, Z24, K2
+	VPSUBD       Z17, Z16, Z16
+	VBLENDMPS    Z16, Z25, K2, Z16
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z17
+	VCMPPS         $0x11, Z19, Z17, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z16, K2, Z16
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z19, K2
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS      Z17, Z16, K2, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x00, Z17, Z18, K2
+	VPMOVD2M       Z15, K3
+	VPXORD         Z17, Z17, Z17
+	VBLENDMPS.BCST consts<>+928(SB), Z17, K3, Z17
+	VBLENDMPS      Z17, Z16, K2, Z16
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K2
+	VPMOVD2M       Z15, K3
+	VPXORD         Z15, Z15, Z15
+	VBROADCASTSS   consts<>+928(SB), Z17
+	VBLENDMPS      Z15, Z17, K3, Z15
+	VBLENDMPS      Z15, Z16, K2, Z15
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS   12(R9), Z16
+	VPANDD         Z16, Z22, Z16
+	VPORD          Z16, Z15, Z15
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x06, Z16, Z18, K2
+	VBROADCASTSS   consts<>+928(SB), Z16
+	VPCMPD         $0x06, Z18, Z16, K3
+	KANDW          K2, K3, K2
+	VBROADCASTSS   16(R9), Z16
+	VPANDD         Z16, Z22, Z16
+	VPXORD         Z17, Z17, Z17
+	VPCMPD         $0x06, Z16, Z17, K3
+	KANDW          K2, K3, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z18, K3
+	KORW           K2, K3, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z15, K2, Z22
+
+focusdone232:
+	// loss = (alpha ce) q^gamma
+	VMULPS       Z22, Z20, Z15
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z20, K2
+	VBLENDMPS    Z15, Z20, K2, Z15
+	VPMINUD.BCST consts<>+608(SB), Z15, Z15
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS   (R8), Z16
+	VMULPS         Z22, Z21, Z17
+	VMULPS         Z17, Z16, Z16
+	VMULPS         Z14, Z16, Z14
+	VCMPPS         $0x03, Z14, Z14, K2
+	VBLENDMPS.BCST consts<>+608(SB), Z14, K2, Z14
+	VMOVUPS        Z15, K1, (CX)
+	VMOVUPS        Z14, K1, (DX)
+	JMP            nextvector
+
+// func backgroundGradAVX2(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·backgroundGradAVX2(SB), NOSPLIT, $288-48
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+	MOVQ    n+24(FP), AX
+	MOVQ    losses+0(FP), CX
+	MOVQ    grad+8(FP), DX
+	MOVQ    logits+16(FP), BX
+	MOVQ    p+32(FP), SI
+	MOVQ    (SI), DI
+	MOVQ    scale+40(FP), R8
+
+loop:
+	CMPQ AX, $+16
+	JLT  rest
+
+block:
+	VBROADCASTSS 20(SI), Y4
+
+	// any |x| > limit, or NaN?
+	VMOVUPS   (BX), Y5
+	VPAND     consts<>+32(SB), Y5, Y5
+	VMOVUPS   32(BX), Y6
+	VPAND     consts<>+32(SB), Y6, Y6
+	VPMAXSD   Y6, Y5, Y5
+	VPCMPGTD  Y4, Y5, Y4
+	VMOVMSKPS Y4, R9
+	TESTL     R9, R9
+	JNE       slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VMOVUPS (BX), Y4
+	VMOVUPS 32(BX), Y5
+	VPOR    consts<>+1184(SB), Y4, Y4
+	VPOR    consts<>+1184(SB), Y5, Y5
+	VSUBPS  consts<>+64(SB), Y4, Y4
+	VSUBPS  consts<>+64(SB), Y5, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y5
+	VFMADD231PS consts<>+96(SB), Y4, Y5
+	VMOVAPS     Y2, Y8
+	VFMADD231PS consts<>+96(SB), Y7, Y8
+	VSUBPS      Y2, Y5, Y6
+	VSUBPS      Y2, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y6, Y4
+	VFNMADD231PS consts<>+160(SB), Y9, Y7
+	VFNMADD231PS consts<>+192(SB), Y6, Y4
+	VFNMADD231PS consts<>+192(SB), Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y6
+	VMOVUPS     consts<>+224(SB), Y9
+	VFMADD213PS consts<>+256(SB), Y4, Y6
+	VFMADD213PS consts<>+256(SB), Y7, Y9
+	VFMADD213PS consts<>+288(SB), Y4, Y6
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y4, Y6
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y6, Y4
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y5, Y1, Y6
+	VPERMILPS   Y8, Y1, Y9
+	VPSLLD      $0x15, Y5, Y5
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y5, Y6, Y5
+	VPADDD      Y8, Y9, Y6
+	VFMADD231PS Y4, Y5, Y5
+	VFMADD231PS Y7, Y6, Y6
+	VADDPS      Y0, Y5, Y4
+	VADDPS      Y0, Y6, Y7
+	VDIVPS      Y4, Y0, Y4
+	VDIVPS      Y7, Y0, Y10
+	VMULPS      Y4, Y5, Y7
+	VMULPS      Y10, Y6, Y11
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VMOVUPS   (BX), Y8
+	VMOVUPS   32(BX), Y12
+	VBLENDVPS Y8, Y7, Y4, Y9
+	VBLENDVPS Y12, Y11, Y10, Y13
+	VBLENDVPS Y8, Y4, Y7, Y4
+	VBLENDVPS Y12, Y10, Y11, Y10
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VMOVUPS     consts<>+1888(SB), Y11
+	VFMADD213PS consts<>+1920(SB), Y5, Y7
+	VFMADD213PS consts<>+1920(SB), Y6, Y11
+	VFMADD213PS consts<>+1952(SB), Y5, Y7
+	VFMADD213PS consts<>+1952(SB), Y6, Y11
+	VFMADD213PS consts<>+1984(SB), Y5, Y7
+	VFMADD213PS consts<>+1984(SB), Y6, Y11
+	VFMADD213PS consts<>+2016(SB), Y5, Y7
+	VFMADD213PS consts<>+2016(SB), Y6, Y11
+	VFMADD213PS consts<>+2048(SB), Y5, Y7
+	VFMADD213PS consts<>+2048(SB), Y6, Y11
+	VFMADD213PS consts<>+2080(SB), Y5, Y7
+	VFMADD213PS consts<>+2080(SB), Y6, Y11
+	VFMADD213PS consts<>+2112(SB), Y5, Y7
+	VFMADD213PS consts<>+2112(SB), Y6, Y11
+	VMULPS      Y7, Y5, Y7
+	VMULPS      Y11, Y6, Y11
+	VFMADD231PS Y7, Y5, Y5
+	VFMADD231PS Y11, Y6, Y6
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y7, Y7, Y7
+	VPXOR  Y11, Y11, Y11
+	VMAXPS Y7, Y8, Y7
+	VMAXPS Y11, Y12, Y8
+	VADDPS Y7, Y5, Y5
+	VADDPS Y8, Y6, Y7
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(SI), Y6
+	VBROADCASTSS 8(SI), Y8
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y10, Y7, Y10
+	VFMADD213PS  Y9, Y4, Y6
+	VFMADD213PS  Y13, Y10, Y8
+	VBROADCASTSS 16(SI), Y4
+	VBROADCASTSS 16(SI), Y10
+	VMULPS       Y5, Y4, Y5
+	VMULPS       Y7, Y10, Y7
+	VMOVAPS      Y9, Y11
+	VMOVAPS      Y13, Y12
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_253
+	VMULPS Y11, Y11, Y11
+	VMULPS Y12, Y12, Y12
+	JMP    focusdone253
+
+focusnot0_253:
+	CMPQ    DI, $+2
+	JGE     focusnot1_253
+	VMOVAPS Y0, Y11
+	VMOVAPS Y0, Y12
+	JMP     focusdone253
+
+focusnot1_253:
+	CMPQ DI, $+3
+	JGE  focusnot2_253
+	JMP  focusdone253
+
+focusnot2_253:
+	CMPQ    DI, $+4
+	JGE     focusnot3_253
+	VSQRTPS Y11, Y11
+	VSQRTPS Y12, Y12
+	JMP     focusdone253
+
+focusnot3_253:
+	CMPQ         DI, $+5
+	JGE          focusnot4_253
+	VSQRTPS      Y11, Y9
+	VMOVAPS      Y11, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y3, Y9, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y9, Y11, Y13
+	VMOVAPS      Y13, Y11
+	VSQRTPS      Y12, Y9
+	VMOVAPS      Y12, Y13
+	VFNMADD231PS Y9, Y9, Y13
+	VMULPS       Y3, Y9, Y14
+	VMULPS       Y14, Y13, Y13
+	VFMADD231PS  Y9, Y12, Y13
+	VMOVAPS      Y13, Y12
+	JMP          focusdone253
+
+focusnot4_253:
+	CMPQ         DI, $+6
+	JGE          focusnot5_253
+	VSQRTPS      Y11, Y9
+	VMULPS       Y11, Y11, Y13
+	VMOVAPS      Y13, Y14
+	VFMSUB231PS  Y11, Y11, Y14
+	VMOVAPS      Y11, Y15
+	VFNMADD231PS Y9, Y9, Y15
+	VMULPS       Y15, Y11, Y11
+	VFMADD231PS  Y3, Y11, Y14
+	VMULPS       Y9, Y14, Y11
+	VFMADD231PS  Y9, Y13, Y11
+	VSQRTPS      Y12, Y9
+	VMULPS       Y12, Y12, Y13
+	VMOVAPS      Y13, Y14
+	VFMSUB231PS  Y12, Y12, Y14
+	VMOVAPS      Y12, Y15
+	VFNMADD231PS Y9, Y9, Y15
+	VMULPS       Y15, Y12, Y12
+	VFMADD231PS  Y3, Y12, Y14
+	VMULPS       Y9, Y14, Y12
+	VFMADD231PS  Y9, Y13, Y12
+	JMP          focusdone253
+
+focusnot5_253:
+	CMPQ        DI, $+7
+	JGE         focusnot6_253
+	VMULPS      Y11, Y11, Y9
+	VMOVAPS     Y9, Y13
+	VFMSUB231PS Y11, Y11, Y13
+	VMULPS      Y11, Y13, Y13
+	VFMADD231PS Y11, Y9, Y13
+	VMOVAPS     Y13, Y11
+	VMULPS      Y12, Y12, Y9
+	VMOVAPS     Y9, Y13
+	VFMSUB231PS Y12, Y12, Y13
+	VMULPS      Y12, Y13, Y13
+	VFMADD231PS Y12, Y9, Y13
+	VMOVAPS     Y13, Y12
+	JMP         focusdone253
+
+focusnot6_253:
+	CMPQ        DI, $+8
+	JGE         focusnot7_253
+	VMULPS      Y11, Y11, Y9
+	VFMSUB213PS Y9, Y11, Y11
+	VADDPS      Y9, Y9, Y13
+	VMULPS      Y11, Y13, Y11
+	VFMADD231PS Y9, Y9, Y11
+	VMULPS      Y12, Y12, Y9
+	VFMSUB213PS Y9, Y12, Y12
+	VADDPS      Y9, Y9, Y13
+	VMULPS      Y12, Y13, Y12
+	VFMADD231PS Y9, Y9, Y12
+	JMP         focusdone253
+
+focusnot7_253:
+	CMPQ        DI, $+9
+	JGE         focusnot8_253
+	VMULPS      Y11, Y11, Y9
+	VMOVAPS     Y9, Y13
+	VFMSUB231PS Y11, Y11, Y13
+	VMULPS      Y9, Y9, Y14
+	VADDPS      Y9, Y9, Y15
+	VFMSUB213PS Y14, Y9, Y9
+	VFMADD231PS Y13, Y15, Y9
+	VMULPS      Y11, Y9, Y9
+	VFMADD231PS Y11, Y14, Y9
+	VMOVAPS     Y9, Y11
+	VMULPS      Y12, Y12, Y9
+	VMOVAPS     Y9, Y13
+	VFMSUB231PS Y12, Y12, Y13
+	VMULPS      Y9, Y9, Y14
+	VADDPS      Y9, Y9, Y15
+	VFMSUB213PS Y14, Y9, Y9
+	VFMADD231PS Y13, Y15, Y9
+	VMULPS      Y12, Y9, Y9
+	VFMADD231PS Y12, Y14, Y9
+	VMOVAPS     Y9, Y12
+	JMP         focusdone253
+
+focusnot8_253:
+	LEAQ         24(SI), R9
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y4, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y13, 160(SP)
+	VMOVUPS      Y10, 192(SP)
+	VMOVUPS      Y8, 224(SP)
+	VMOVUPS      Y12, 256(SP)
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y11, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y11
+
+	// x or result out of range?
+	VMOVUPS      consts<>+1664(SB), Y0
+	VPANDN       Y3, Y0, Y0
+	VPXOR        consts<>+1728(SB), Y4, Y1
+	VMOVUPS      consts<>+1696(SB), Y2
+	VPANDN       Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPTEST       Y0, Y0
+	JNE          slowblock
+	VMOVUPS      (SP), Y5
+	VMOVUPS      32(SP), Y9
+	VMOVUPS      64(SP), Y4
+	VMOVUPS      96(SP), Y6
+	VMOVUPS      128(SP), Y7
+	VMOVUPS      160(SP), Y13
+	VMOVUPS      192(SP), Y10
+	VMOVUPS      224(SP), Y8
+	VMOVUPS      256(SP), Y12
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y9, 32(SP)
+	VMOVUPS      Y4, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y7, 128(SP)
+	VMOVUPS      Y13, 160(SP)
+	VMOVUPS      Y10, 192(SP)
+	VMOVUPS      Y8, 224(SP)
+	VMOVUPS      Y11, 256(SP)
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y12, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y12
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowblock
+	VMOVUPS (SP), Y5
+	VMOVUPS 32(SP), Y9
+	VMOVUPS 64(SP), Y4
+	VMOVUPS 96(SP), Y6
+	VMOVUPS 128(SP), Y7
+	VMOVUPS 160(SP), Y13
+	VMOVUPS 192(SP), Y10
+	VMOVUPS 224(SP), Y8
+	VMOVUPS 256(SP), Y11
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+
+focusdone253:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y11, Y5, Y5
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y9
+	VMULPS       Y11, Y4, Y4
+	VMULPS       Y4, Y9, Y4
+	VMULPS       Y6, Y4, Y4
+
+	// loss = (alpha ce) q^gamma
+	VMULPS Y12, Y7, Y6
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y12, Y10, Y9
+	VMULPS       Y9, Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y5, (CX)
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y6, 32(CX)
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
+	JGE          block
+
+rest:
+	CMPQ AX, $+1
+	JLT  done
+
+vector:
+	MOVQ         $0x00000008, R9
+	MOVQ         AX, R10
+	CMPQ         R10, R9
+	CMOVQGT      R9, R10
+	NEGQ         R10
+	LEAQ         lane_mask<>+32(SB), R9
+	VMOVUPS      (R9)(R10*4), Y4
+	VMASKMOVPS   (BX), Y4, Y5
+	VBLENDVPS    Y4, Y5, Y0, Y4
+	VBROADCASTSS 20(SI), Y5
+
+	// any |x| > limit, or NaN?
+	VPAND     consts<>+32(SB), Y4, Y6
+	VPCMPGTD  Y5, Y6, Y5
+	VMOVMSKPS Y5, R9
+	TESTL     R9, R9
+	JNE       slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR   consts<>+1184(SB), Y4, Y5
+	VSUBPS consts<>+64(SB), Y5, Y5
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y2, Y6
+	VFMADD231PS consts<>+96(SB), Y5, Y6
+	VSUBPS      Y2, Y6, Y7
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y7, Y5
+	VFNMADD231PS consts<>+192(SB), Y7, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y7
+	VFMADD213PS consts<>+256(SB), Y5, Y7
+	VFMADD213PS consts<>+288(SB), Y5, Y7
+	VFMADD213PS consts<>+320(SB), Y5, Y7
+	VFMADD213PS consts<>+352(SB), Y7, Y5
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y6, Y1, Y7
+	VPSLLD      $0x15, Y6, Y6
+	VPADDD      Y6, Y7, Y6
+	VFMADD231PS Y5, Y6, Y6
+	VADDPS      Y0, Y6, Y5
+	VDIVPS      Y5, Y0, Y5
+	VMULPS      Y5, Y6, Y7
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VBLENDVPS Y4, Y7, Y5, Y8
+	VBLENDVPS Y4, Y5, Y7, Y5
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y6, Y7
+	VFMADD213PS consts<>+1952(SB), Y6, Y7
+	VFMADD213PS consts<>+1984(SB), Y6, Y7
+	VFMADD213PS consts<>+2016(SB), Y6, Y7
+	VFMADD213PS consts<>+2048(SB), Y6, Y7
+	VFMADD213PS consts<>+2080(SB), Y6, Y7
+	VFMADD213PS consts<>+2112(SB), Y6, Y7
+	VMULPS      Y7, Y6, Y7
+	VFMADD231PS Y7, Y6, Y6
+
+	// ce = log1p(e) + max(v, 0)
+	VPXOR  Y7, Y7, Y7
+	VMAXPS Y7, Y4, Y4
+	VADDPS Y4, Y6, Y4
+
+	// D = q + gamma ce (1-q), with v's sign
+	VBROADCASTSS 8(SI), Y6
+	VMULPS       Y5, Y4, Y5
+	VFMADD213PS  Y8, Y5, Y6
+	VBROADCASTSS 16(SI), Y5
+	VMULPS       Y4, Y5, Y4
+	VMOVAPS      Y8, Y7
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_254
+	VMULPS Y7, Y7, Y7
+	JMP    focusdone254
+
+focusnot0_254:
+	CMPQ    DI, $+2
+	JGE     focusnot1_254
+	VMOVAPS Y0, Y7
+	JMP     focusdone254
+
+focusnot1_254:
+	CMPQ DI, $+3
+	JGE  focusnot2_254
+	JMP  focusdone254
+
+focusnot2_254:
+	CMPQ    DI, $+4
+	JGE     focusnot3_254
+	VSQRTPS Y7, Y7
+	JMP     focusdone254
+
+focusnot3_254:
+	CMPQ         DI, $+5
+	JGE          focusnot4_254
+	VSQRTPS      Y7, Y8
+	VMOVAPS      Y7, Y9
+	VFNMADD231PS Y8, Y8, Y9
+	VMULPS       Y3, Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVAPS      Y9, Y7
+	JMP          focusdone254
+
+focusnot4_254:
+	CMPQ         DI, $+6
+	JGE          focusnot5_254
+	VSQRTPS      Y7, Y8
+	VMULPS       Y7, Y7, Y9
+	VMOVAPS      Y9, Y10
+	VFMSUB231PS  Y7, Y7, Y10
+	VMOVAPS      Y7, Y11
+	VFNMADD231PS Y8, Y8, Y11
+	VMULPS       Y11, Y7, Y7
+	VFMADD231PS  Y3, Y7, Y10
+	VMULPS       Y8, Y10, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	JMP          focusdone254
+
+focusnot5_254:
+	CMPQ        DI, $+7
+	JGE         focusnot6_254
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y7, Y7, Y9
+	VMULPS      Y7, Y9, Y9
+	VFMADD231PS Y7, Y8, Y9
+	VMOVAPS     Y9, Y7
+	JMP         focusdone254
+
+focusnot6_254:
+	CMPQ        DI, $+8
+	JGE         focusnot7_254
+	VMULPS      Y7, Y7, Y8
+	VFMSUB213PS Y8, Y7, Y7
+	VADDPS      Y8, Y8, Y9
+	VMULPS      Y7, Y9, Y7
+	VFMADD231PS Y8, Y8, Y7
+	JMP         focusdone254
+
+focusnot7_254:
+	CMPQ        DI, $+9
+	JGE         focusnot8_254
+	VMULPS      Y7, Y7, Y8
+	VMOVAPS     Y8, Y9
+	VFMSUB231PS Y7, Y7, Y9
+	VMULPS      Y8, Y8, Y10
+	VADDPS      Y8, Y8, Y11
+	VFMSUB213PS Y10, Y8, Y8
+	VFMADD231PS Y9, Y11, Y8
+	VMULPS      Y7, Y8, Y8
+	VFMADD231PS Y7, Y10, Y8
+	VMOVAPS     Y8, Y7
+	JMP         focusdone254
+
+focusnot8_254:
+	LEAQ         24(SI), R9
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      Y10, Y9, Y9
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
+	VADDPS      Y8, Y9, Y0
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y1
+	VFMADD213PS consts<>+1600(SB), Y0, Y1
+	VFMADD213PS consts<>+1632(SB), Y0, Y1
+	VMULPS      Y0, Y0, Y2
+	VMULPS      Y1, Y2, Y1
+	VFMADD231PS consts<>+160(SB), Y0, Y1
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
+	VFMADD231PS Y1, Y0, Y2
+
+	// times 2^k
+	VADDPS Y2, Y0, Y0
+	VPSLLD $0x14, Y4, Y1
+	VPAND  consts<>+640(SB), Y1, Y1
+	VPADDD Y1, Y0, Y7
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
+	JNE     slowvector
+	VMOVUPS (SP), Y4
+	VMOVUPS 32(SP), Y8
+	VMOVUPS 64(SP), Y5
+	VMOVUPS 96(SP), Y6
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
+
+focusdone254:
+	// loss = (alpha ce) q^gamma
+	VMULPS Y7, Y4, Y8
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y4
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	CMPQ         AX, $+8
+	JLT          partless1
+	VMOVUPS      Y8, (CX)
+	JMP          partdone1
+
+partless1:
+	MOVQ         CX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour1
+	VMOVUPS      X8, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X8
+
+partfour1:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo1
+	VMOVLPS X8, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X8, X8
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X8, (R9)
+
+partdone1:
+	CMPQ    AX, $+8
+	JLT     partless2
+	VMOVUPS Y4, (DX)
+	JMP     partdone2
+
+partless2:
+	MOVQ         DX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour2
+	VMOVUPS      X4, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y4, X4
+
+partfour2:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo2
+	VMOVLPS X4, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X4, X4
+
+parttwo2:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone2
+	VMOVSS X4, (R9)
+
+partdone2:
+nextvector:
+	ADDQ $+32, CX
+	ADDQ $+32, DX
+	ADDQ $+32, BX
+	ADDQ $-8, AX
+	CMPQ AX, $+1
+	JGE  vector
+
+done:
+	VZEROUPPER
+	RET
+
+slowblock:
+	MOVQ $0x00000010, R9
+
+slow:
+	VMOVUPS (BX), Y0
+	VPXOR   Y1, Y1, Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y3, Y4, Y10
+	VDIVPS    Y6, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
+	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
+	VBLENDVPS Y9, Y4, Y3, Y4
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y4, Y9, Y4
+	VPAND     Y2, Y4, Y2
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y5, Y3, Y0
+	VBROADCASTSS 8(SI), Y3
+	VMOVUPS      consts<>+2208(SB), Y4
+	VFNMADD213PS consts<>+384(SB), Y4, Y1
+	VMULPS       Y1, Y3, Y1
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVAPS      Y6, Y1
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_255
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone255
+
+focusnot0_255:
+	CMPQ    DI, $+2
+	JGE     focusnot1_255
+	VMOVUPS consts<>+384(SB), Y1
+	JMP     focusdone255
+
+focusnot1_255:
+	CMPQ DI, $+3
+	JGE  focusnot2_255
+	JMP  focusdone255
+
+focusnot2_255:
+	CMPQ    DI, $+4
+	JGE     focusnot3_255
+	VSQRTPS Y1, Y1
+	JMP     focusdone255
+
+focusnot3_255:
+	CMPQ         DI, $+5
+	JGE          focusnot4_255
+	VSQRTPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVAPS      Y3, Y1
+	JMP          focusdone255
+
+focusnot4_255:
+	CMPQ         DI, $+6
+	JGE          focusnot5_255
+	VSQRTPS      Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y4
+	VMULPS       Y2, Y4, Y1
+	VFMADD231PS  Y2, Y3, Y1
+	JMP          focusdone255
+
+focusnot5_255:
+	CMPQ        DI, $+7
+	JGE         focusnot6_255
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone255
+
+focusnot6_255:
+	CMPQ        DI, $+8
+	JGE         focusnot7_255
+	VMULPS      Y1, Y1, Y2
+	VFMSUB213PS Y2, Y1, Y1
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y2, Y2, Y1
+	JMP         focusdone255
+
+focusnot7_255:
+	CMPQ        DI, $+9
+	JGE         focusnot8_255
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y1, Y2, Y2
+	VFMADD231PS Y1, Y4, Y2
+	VMOVAPS     Y2, Y1
+	JMP         focusdone255
+
+focusnot8_255:
+	LEAQ         24(SI), R10
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y2
+	VBROADCASTSS 8(R10), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y1, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y2, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R10), Y2
+	VPAND        Y2, Y1, Y2
+	VPOR         Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R10), Y3
+	VPAND        Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y2, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
+
+focusdone255:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y1, Y7, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
+	VBLENDVPS Y3, Y2, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y3
+	VMULPS       Y1, Y8, Y1
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y0, Y1, Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y0, (DX)
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $-8, AX
+	ADDQ         $-8, R9
+	CMPQ         R9, $+1
+	JGE          slow
+	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      exp_one<>+0(SB), Y1
+	VMOVUPS      consts<>+128(SB), Y2
+	VMOVUPS      consts<>+2144(SB), Y3
+	JMP          loop
+
+slowvector:
+	MOVQ       $0x00000008, R9
+	MOVQ       AX, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y0
+	VMASKMOVPS (BX), Y0, Y1
+	VMOVUPS    consts<>+384(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
+	VPXOR      Y1, Y1, Y1
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VPOR    consts<>+1184(SB), Y0, Y2
+	VSUBPS  consts<>+64(SB), Y2, Y2
+	VMOVUPS consts<>+416(SB), Y3
+	VMAXPS  Y2, Y3, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y3
+	VFMADD213PS consts<>+128(SB), Y2, Y3
+	VSUBPS      consts<>+128(SB), Y3, Y4
+
+	// r = c - n ln2
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS consts<>+160(SB), Y4, Y5
+	VFNMADD231PS consts<>+192(SB), Y4, Y5
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y4
+	VFMADD213PS consts<>+256(SB), Y5, Y4
+	VFMADD213PS consts<>+288(SB), Y5, Y4
+	VFMADD213PS consts<>+320(SB), Y5, Y4
+	VFMADD213PS consts<>+352(SB), Y4, Y5
+	VCMPPS      $0x11, consts<>+480(SB), Y2, Y2
+	VPAND       consts<>+512(SB), Y2, Y2
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VPSLLD      $0x14, Y3, Y4
+	VPERMPS     exp_half<>+0(SB), Y3, Y3
+	VPADDD      Y4, Y3, Y3
+	VPAND       consts<>+640(SB), Y4, Y4
+	VPADDD      Y2, Y4, Y4
+	VFMADD231PS Y5, Y3, Y3
+	VMULPS      Y4, Y3, Y3
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VPSUBD  Y2, Y3, Y2
+	VADDPS  consts<>+576(SB), Y3, Y3
+	VPSUBD  consts<>+576(SB), Y3, Y3
+	VPMAXSD Y3, Y2, Y2
+	VPMINUD consts<>+608(SB), Y2, Y2
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
+	VMOVUPS   consts<>+1216(SB), Y4
+	VMAXPS    Y2, Y4, Y4
+	VMOVUPS   consts<>+384(SB), Y5
+	VADDPS    consts<>+384(SB), Y4, Y6
+	VDIVPS    Y6, Y5, Y5
+	VMULPS    Y5, Y4, Y6
+	VBLENDVPS Y3, Y2, Y6, Y6
+
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y7
+	VFMADD213PS consts<>+1920(SB), Y4, Y7
+	VFMADD213PS consts<>+1952(SB), Y4, Y7
+	VFMADD213PS consts<>+1984(SB), Y4, Y7
+	VFMADD213PS consts<>+2016(SB), Y4, Y7
+	VFMADD213PS consts<>+2048(SB), Y4, Y7
+	VFMADD213PS consts<>+2080(SB), Y4, Y7
+	VFMADD213PS consts<>+2112(SB), Y4, Y7
+	VMULPS      Y7, Y4, Y7
+	VFMADD231PS Y7, Y4, Y4
+	VBLENDVPS   Y3, Y2, Y4, Y2
+	VBLENDVPS   Y0, Y6, Y5, Y3
+	VBLENDVPS   Y0, Y5, Y6, Y4
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	VMOVUPS     consts<>+384(SB), Y5
+	VSUBPS      Y1, Y5, Y5
+	VBLENDVPS   Y0, Y1, Y5, Y6
+	VPAND       consts<>+32(SB), Y0, Y0
+	VPXOR       Y7, Y7, Y7
+	VCMPPS      $0x11, Y6, Y7, Y7
+	VPAND       Y0, Y7, Y0
+	VFMADD231PS Y0, Y6, Y2
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	VMULPS       Y1, Y4, Y0
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
+	VBLENDVPS Y9, Y3, Y4, Y10
+	VDIVPS    Y6, Y10, Y10
+	VPXOR     Y11, Y11, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
+	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
+	VBLENDVPS Y9, Y4, Y3, Y4
+	VMULPS    Y10, Y4, Y4
+	VMULPS    Y4, Y2, Y2
+	VPXOR     Y9, Y9, Y9
+	VCMPPS    $0x11, Y4, Y9, Y4
+	VPAND     Y2, Y4, Y2
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	VFMSUB231PS  Y5, Y3, Y0
+	VBROADCASTSS 8(SI), Y3
+	VMOVUPS      consts<>+2208(SB), Y4
+	VFNMADD213PS consts<>+384(SB), Y4, Y1
+	VMULPS       Y1, Y3, Y1
+	VFMADD231PS  Y2, Y1, Y0
+	VMOVAPS      Y6, Y1
+
+	// q^gamma
+	CMPQ   DI, $+1
+	JGE    focusnot0_256
+	VMULPS Y1, Y1, Y1
+	JMP    focusdone256
+
+focusnot0_256:
+	CMPQ    DI, $+2
+	JGE     focusnot1_256
+	VMOVUPS consts<>+384(SB), Y1
+	JMP     focusdone256
+
+focusnot1_256:
+	CMPQ DI, $+3
+	JGE  focusnot2_256
+	JMP  focusdone256
+
+focusnot2_256:
+	CMPQ    DI, $+4
+	JGE     focusnot3_256
+	VSQRTPS Y1, Y1
+	JMP     focusdone256
+
+focusnot3_256:
+	CMPQ         DI, $+5
+	JGE          focusnot4_256
+	VSQRTPS      Y1, Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVAPS      Y3, Y1
+	JMP          focusdone256
+
+focusnot4_256:
+	CMPQ         DI, $+6
+	JGE          focusnot5_256
+	VSQRTPS      Y1, Y2
+	VMULPS       Y1, Y1, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y1, Y1, Y4
+	VMOVAPS      Y1, Y5
+	VFNMADD231PS Y2, Y2, Y5
+	VMULPS       Y5, Y1, Y1
+	VFMADD231PS  consts<>+2144(SB), Y1, Y4
+	VMULPS       Y2, Y4, Y1
+	VFMADD231PS  Y2, Y3, Y1
+	JMP          focusdone256
+
+focusnot5_256:
+	CMPQ        DI, $+7
+	JGE         focusnot6_256
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y1, Y3, Y3
+	VFMADD231PS Y1, Y2, Y3
+	VMOVAPS     Y3, Y1
+	JMP         focusdone256
+
+focusnot6_256:
+	CMPQ        DI, $+8
+	JGE         focusnot7_256
+	VMULPS      Y1, Y1, Y2
+	VFMSUB213PS Y2, Y1, Y1
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y1, Y3, Y1
+	VFMADD231PS Y2, Y2, Y1
+	JMP         focusdone256
+
+focusnot7_256:
+	CMPQ        DI, $+9
+	JGE         focusnot8_256
+	VMULPS      Y1, Y1, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y1, Y1, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y5
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y5, Y2
+	VMULPS      Y1, Y2, Y2
+	VFMADD231PS Y1, Y4, Y2
+	VMOVAPS     Y2, Y1
+	JMP         focusdone256
+
+focusnot8_256:
+	LEAQ         24(SI), R9
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y2
+	VBROADCASTSS 8(R9), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y1, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y2, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R9), Y2
+	VPAND        Y2, Y1, Y2
+	VPOR         Y2, Y0, Y0
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(R9), Y3
+	VPAND        Y3, Y1, Y1
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VPAND        Y2, Y1, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y0
+
+focusdone256:
+	// loss = (alpha ce) q^gamma
+	VMULPS    Y1, Y7, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
+	VBLENDVPS Y3, Y2, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y3
+
+	// gradient = scale alpha q^gamma D
+	VBROADCASTSS (R8), Y2
+	VMULPS       Y1, Y8, Y1
+	VMULPS       Y1, Y2, Y1
+	VMULPS       Y0, Y1, Y0
+	VCMPPS       $0x03, Y0, Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	CMPQ         AX, $+8
+	JLT          partless3
+	VMOVUPS      Y3, (CX)
+	JMP          partdone3
+
+partless3:
+	MOVQ         CX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour3
+	VMOVUPS      X3, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y3, X3
+
+partfour3:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo3
+	VMOVLPS X3, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X3, X3
+
+parttwo3:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone3
+	VMOVSS X3, (R9)
+
+partdone3:
+	CMPQ    AX, $+8
+	JLT     partless4
+	VMOVUPS Y0, (DX)
+	JMP     partdone4
+
+partless4:
+	MOVQ         DX, R9
+	TESTQ        $0x00000004, AX
+	JEQ          partfour4
+	VMOVUPS      X0, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y0, X0
+
+partfour4:
+	TESTQ   $0x00000002, AX
+	JEQ     parttwo4
+	VMOVLPS X0, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X0, X0
+
+parttwo4:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone4
+	VMOVSS X0, (R9)
+
+partdone4:
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS exp_one<>+0(SB), Y1
+	VMOVUPS consts<>+128(SB), Y2
+	VMOVUPS consts<>+2144(SB), Y3
 	JMP     nextvector
 
 // func rowSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
@@ -27452,30 +32744,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_163
+	JGE    focusnot0_269
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone163
+	JMP    focusdone269
 
-focusnot0_163:
+focusnot0_269:
 	CMPQ    SI, $+2
-	JGE     focusnot1_163
+	JGE     focusnot1_269
 	VMOVAPS Z0, Z25
-	JMP     focusdone163
+	JMP     focusdone269
 
-focusnot1_163:
+focusnot1_269:
 	CMPQ SI, $+3
-	JGE  focusnot2_163
-	JMP  focusdone163
+	JGE  focusnot2_269
+	JMP  focusdone269
 
-focusnot2_163:
+focusnot2_269:
 	CMPQ    SI, $+4
-	JGE     focusnot3_163
+	JGE     focusnot3_269
 	VSQRTPS Z25, Z25
-	JMP     focusdone163
+	JMP     focusdone269
 
-focusnot3_163:
+focusnot3_269:
 	CMPQ         SI, $+5
-	JGE          focusnot4_163
+	JGE          focusnot4_269
 	VSQRTPS      Z25, Z19
 	VMOVAPS      Z25, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -27483,11 +32775,11 @@ focusnot3_163:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z25, Z20
 	VMOVAPS      Z20, Z25
-	JMP          focusdone163
+	JMP          focusdone269
 
-focusnot4_163:
+focusnot4_269:
 	CMPQ         SI, $+6
-	JGE          focusnot5_163
+	JGE          focusnot5_269
 	VSQRTPS      Z25, Z19
 	VMULPS       Z25, Z25, Z20
 	VMOVAPS      Z20, Z21
@@ -27498,32 +32790,32 @@ focusnot4_163:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z25
 	VFMADD231PS  Z19, Z20, Z25
-	JMP          focusdone163
+	JMP          focusdone269
 
-focusnot5_163:
+focusnot5_269:
 	CMPQ        SI, $+7
-	JGE         focusnot6_163
+	JGE         focusnot6_269
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
 	VMULPS      Z25, Z20, Z20
 	VFMADD231PS Z25, Z19, Z20
 	VMOVAPS     Z20, Z25
-	JMP         focusdone163
+	JMP         focusdone269
 
-focusnot6_163:
+focusnot6_269:
 	CMPQ        SI, $+8
-	JGE         focusnot7_163
+	JGE         focusnot7_269
 	VMULPS      Z25, Z25, Z19
 	VFMSUB213PS Z19, Z25, Z25
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z25, Z20, Z25
 	VFMADD231PS Z19, Z19, Z25
-	JMP         focusdone163
+	JMP         focusdone269
 
-focusnot7_163:
+focusnot7_269:
 	CMPQ        SI, $+9
-	JGE         focusnot8_163
+	JGE         focusnot8_269
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
@@ -27534,155 +32826,135 @@ focusnot7_163:
 	VMULPS      Z25, Z19, Z19
 	VFMADD231PS Z25, Z21, Z19
 	VMOVAPS     Z19, Z25
-	JMP         focusdone163
+	JMP         focusdone269
 
-focusnot8_163:
+focusnot8_269:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z0
-	VBROADCASTSS 4(DI), Z1
-	VBROADCASTSS 8(DI), Z2
+	VBROADCASTSS (DI), Z19
+	VBROADCASTSS 4(DI), Z20
+	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z25, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K1
-	VBLENDMPS    Z5, Z4, K1, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z11, Z25, Z22
+	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS    Z22, Z24
+	VPSUBD.BCST  consts<>+1760(SB), Z24, Z24
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z22, Z26, K1
+	VBLENDMPS    Z24, Z23, K1, Z23
+	VPSRAD       $0x17, Z23, Z24
+	VPSRLD       $0x14, Z23, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS    Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z24, Z24
+	VMULPS      Z24, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z24
+	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z19, Z24
+	VFMADD231PS Z28, Z21, Z24
+	VFMADD231PS Z29, Z20, Z24
+	VADDPS      Z24, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z24
+	VMULPS           Z21, Z24, Z21
+	VFMADD231PS      Z8, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
+	VFMADD231PS      Z21, Z20, Z24
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
+	VPSRAD      $0x03, Z21, Z21
+	VADDPS      Z24, Z20, Z26
+	VPSLLD      $0x17, Z21, Z27
+	VPADDD      Z27, Z26, Z27
+	VPMINUD     Z12, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K1
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K1, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z24, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z26, K1
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K1, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K2, Z0
-	VBLENDMPS      Z0, Z1, K1, Z0
+	VBROADCASTSS consts<>+1824(SB), Z21
+	VCMPPS       $0x11, Z23, Z21, K1
+	VBLENDMPS    Z12, Z20, K1, Z20
+	VCMPPS.BCST  $0x11, consts<>+1856(SB), Z23, K1
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x00, Z21, Z22, K1
+	VPMOVD2M     Z19, K2
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z12, Z21, K2, Z21
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VPCMPD       $0x00, Z12, Z22, K1
+	VPMOVD2M     Z19, K2
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z12, K2, Z19
+	VBLENDMPS    Z19, Z20, K1, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(DI), Z1
-	VPANDD         Z1, Z25, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K1
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(DI), Z1
-	VPANDD         Z1, Z25, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K2
-	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z25
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+2272(SB), Z2
-	VBROADCASTSS   consts<>+2336(SB), Z3
-	VBROADCASTSS   consts<>+2304(SB), Z4
-	VBROADCASTSS   consts<>+2368(SB), Z5
-	VBROADCASTSS   consts<>+2176(SB), Z6
-	VBROADCASTSS   consts<>+640(SB), Z7
-	VBROADCASTSS   consts<>+160(SB), Z8
-	VBROADCASTSS   consts<>+1664(SB), Z9
-	VBROADCASTSS   consts<>+2144(SB), Z10
-	VBROADCASTSS   consts<>+32(SB), Z11
-	VBROADCASTSS   consts<>+928(SB), Z12
-	VBROADCASTSS   consts<>+96(SB), Z13
-	VBROADCASTSS   consts<>+192(SB), Z14
-	VBROADCASTSS   consts<>+2464(SB), Z15
-	VBROADCASTSS   consts<>+2496(SB), Z16
-	VBROADCASTSS   consts<>+2528(SB), Z17
+	VBROADCASTSS 12(DI), Z20
+	VPANDD       Z20, Z25, Z20
+	VPORD        Z20, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K1
+	VPCMPD       $0x06, Z22, Z12, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(DI), Z20
+	VPANDD       Z20, Z25, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z12, Z22, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z19, K1, Z25
 
-focusdone163:
+focusdone269:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K1
 	VMULPS    Z25, Z18, Z19
@@ -27844,30 +33116,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_164
+	JGE    focusnot0_270
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone164
+	JMP    focusdone270
 
-focusnot0_164:
+focusnot0_270:
 	CMPQ    SI, $+2
-	JGE     focusnot1_164
+	JGE     focusnot1_270
 	VMOVAPS Z0, Z26
-	JMP     focusdone164
+	JMP     focusdone270
 
-focusnot1_164:
+focusnot1_270:
 	CMPQ SI, $+3
-	JGE  focusnot2_164
-	JMP  focusdone164
+	JGE  focusnot2_270
+	JMP  focusdone270
 
-focusnot2_164:
+focusnot2_270:
 	CMPQ    SI, $+4
-	JGE     focusnot3_164
+	JGE     focusnot3_270
 	VSQRTPS Z26, Z26
-	JMP     focusdone164
+	JMP     focusdone270
 
-focusnot3_164:
+focusnot3_270:
 	CMPQ         SI, $+5
-	JGE          focusnot4_164
+	JGE          focusnot4_270
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -27875,11 +33147,11 @@ focusnot3_164:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone164
+	JMP          focusdone270
 
-focusnot4_164:
+focusnot4_270:
 	CMPQ         SI, $+6
-	JGE          focusnot5_164
+	JGE          focusnot5_270
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -27890,32 +33162,32 @@ focusnot4_164:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone164
+	JMP          focusdone270
 
-focusnot5_164:
+focusnot5_270:
 	CMPQ        SI, $+7
-	JGE         focusnot6_164
+	JGE         focusnot6_270
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone164
+	JMP         focusdone270
 
-focusnot6_164:
+focusnot6_270:
 	CMPQ        SI, $+8
-	JGE         focusnot7_164
+	JGE         focusnot7_270
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone164
+	JMP         focusdone270
 
-focusnot7_164:
+focusnot7_270:
 	CMPQ        SI, $+9
-	JGE         focusnot8_164
+	JGE         focusnot8_270
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -27926,155 +33198,135 @@ focusnot7_164:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone164
+	JMP         focusdone270
 
-focusnot8_164:
+focusnot8_270:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z0
-	VBROADCASTSS 4(DI), Z1
-	VBROADCASTSS 8(DI), Z2
+	VBROADCASTSS (DI), Z19
+	VBROADCASTSS 4(DI), Z20
+	VBROADCASTSS 8(DI), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z26, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K2
-	VBLENDMPS    Z5, Z4, K2, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z11, Z26, Z22
+	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS    Z22, Z24
+	VPSUBD.BCST  consts<>+1760(SB), Z24, Z24
+	VBROADCASTSS consts<>+1120(SB), Z25
+	VPCMPD       $0x06, Z22, Z25, K2
+	VBLENDMPS    Z24, Z23, K2, Z23
+	VPSRAD       $0x17, Z23, Z24
+	VPSRLD       $0x14, Z23, Z25
+	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS    Z24, Z24
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z25, Z27
+	VADDPS      Z27, Z24, Z24
+	VMULPS      Z24, Z19, Z27
+	VFMSUB213PS Z27, Z19, Z24
+	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z25, Z25
+	VFMADD231PS Z25, Z19, Z24
+	VFMADD231PS Z28, Z21, Z24
+	VFMADD231PS Z29, Z20, Z24
+	VADDPS      Z24, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z24
+	VMULPS           Z21, Z24, Z21
+	VFMADD231PS      Z8, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
+	VFMADD231PS      Z21, Z20, Z24
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
+	VPSRAD      $0x03, Z21, Z21
+	VADDPS      Z24, Z20, Z25
+	VPSLLD      $0x17, Z21, Z27
+	VPADDD      Z27, Z25, Z27
+	VPMINUD     Z12, Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K2
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K2, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z24, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z25, K2
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K3, Z0
-	VBLENDMPS      Z0, Z1, K2, Z0
+	VBROADCASTSS consts<>+1824(SB), Z21
+	VCMPPS       $0x11, Z23, Z21, K2
+	VBLENDMPS    Z12, Z20, K2, Z20
+	VCMPPS.BCST  $0x11, consts<>+1856(SB), Z23, K2
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z20, K2, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x00, Z21, Z22, K2
+	VPMOVD2M     Z19, K3
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z12, Z21, K3, Z21
+	VBLENDMPS    Z21, Z20, K2, Z20
+	VPCMPD       $0x00, Z12, Z22, K2
+	VPMOVD2M     Z19, K3
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z12, K3, Z19
+	VBLENDMPS    Z19, Z20, K2, Z19
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(DI), Z1
-	VPANDD         Z1, Z26, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K2
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(DI), Z1
-	VPANDD         Z1, Z26, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K3
-	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z26
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+2272(SB), Z2
-	VBROADCASTSS   consts<>+2336(SB), Z3
-	VBROADCASTSS   consts<>+2304(SB), Z4
-	VBROADCASTSS   consts<>+2368(SB), Z5
-	VBROADCASTSS   consts<>+2176(SB), Z6
-	VBROADCASTSS   consts<>+640(SB), Z7
-	VBROADCASTSS   consts<>+160(SB), Z8
-	VBROADCASTSS   consts<>+1664(SB), Z9
-	VBROADCASTSS   consts<>+2144(SB), Z10
-	VBROADCASTSS   consts<>+32(SB), Z11
-	VBROADCASTSS   consts<>+928(SB), Z12
-	VBROADCASTSS   consts<>+96(SB), Z13
-	VBROADCASTSS   consts<>+192(SB), Z14
-	VBROADCASTSS   consts<>+2464(SB), Z15
-	VBROADCASTSS   consts<>+2496(SB), Z16
-	VBROADCASTSS   consts<>+2528(SB), Z17
+	VBROADCASTSS 12(DI), Z20
+	VPANDD       Z20, Z26, Z20
+	VPORD        Z20, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K2
+	VPCMPD       $0x06, Z22, Z12, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(DI), Z20
+	VPANDD       Z20, Z26, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD       $0x06, Z12, Z22, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z1, Z19, K2, Z26
 
-focusdone164:
+focusdone270:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K2
 	VMULPS    Z26, Z18, Z19
@@ -28247,30 +33499,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_175
+	JGE    focusnot0_281
 	VMULPS Y9, Y9, Y9
-	JMP    focusdone175
+	JMP    focusdone281
 
-focusnot0_175:
+focusnot0_281:
 	CMPQ    SI, $+2
-	JGE     focusnot1_175
+	JGE     focusnot1_281
 	VMOVAPS Y0, Y9
-	JMP     focusdone175
+	JMP     focusdone281
 
-focusnot1_175:
+focusnot1_281:
 	CMPQ SI, $+3
-	JGE  focusnot2_175
-	JMP  focusdone175
+	JGE  focusnot2_281
+	JMP  focusdone281
 
-focusnot2_175:
+focusnot2_281:
 	CMPQ    SI, $+4
-	JGE     focusnot3_175
+	JGE     focusnot3_281
 	VSQRTPS Y9, Y9
-	JMP     focusdone175
+	JMP     focusdone281
 
-focusnot3_175:
+focusnot3_281:
 	CMPQ         SI, $+5
-	JGE          focusnot4_175
+	JGE          focusnot4_281
 	VSQRTPS      Y9, Y3
 	VMOVAPS      Y9, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -28278,11 +33530,11 @@ focusnot3_175:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y9, Y4
 	VMOVAPS      Y4, Y9
-	JMP          focusdone175
+	JMP          focusdone281
 
-focusnot4_175:
+focusnot4_281:
 	CMPQ         SI, $+6
-	JGE          focusnot5_175
+	JGE          focusnot5_281
 	VSQRTPS      Y9, Y3
 	VMULPS       Y9, Y9, Y4
 	VMOVAPS      Y4, Y5
@@ -28293,32 +33545,32 @@ focusnot4_175:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y9
 	VFMADD231PS  Y3, Y4, Y9
-	JMP          focusdone175
+	JMP          focusdone281
 
-focusnot5_175:
+focusnot5_281:
 	CMPQ        SI, $+7
-	JGE         focusnot6_175
+	JGE         focusnot6_281
 	VMULPS      Y9, Y9, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y9, Y9, Y4
 	VMULPS      Y9, Y4, Y4
 	VFMADD231PS Y9, Y3, Y4
 	VMOVAPS     Y4, Y9
-	JMP         focusdone175
+	JMP         focusdone281
 
-focusnot6_175:
+focusnot6_281:
 	CMPQ        SI, $+8
-	JGE         focusnot7_175
+	JGE         focusnot7_281
 	VMULPS      Y9, Y9, Y3
 	VFMSUB213PS Y3, Y9, Y9
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y9, Y4, Y9
 	VFMADD231PS Y3, Y3, Y9
-	JMP         focusdone175
+	JMP         focusdone281
 
-focusnot7_175:
+focusnot7_281:
 	CMPQ        SI, $+9
-	JGE         focusnot8_175
+	JGE         focusnot8_281
 	VMULPS      Y9, Y9, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y9, Y9, Y4
@@ -28329,9 +33581,9 @@ focusnot7_175:
 	VMULPS      Y9, Y3, Y3
 	VFMADD231PS Y9, Y5, Y3
 	VMOVAPS     Y3, Y9
-	JMP         focusdone175
+	JMP         focusdone281
 
-focusnot8_175:
+focusnot8_281:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -28461,7 +33713,7 @@ focusnot8_175:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone175:
+focusdone281:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y9, Y2, Y4
@@ -28636,30 +33888,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_176
+	JGE    focusnot0_282
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone176
+	JMP    focusdone282
 
-focusnot0_176:
+focusnot0_282:
 	CMPQ    SI, $+2
-	JGE     focusnot1_176
+	JGE     focusnot1_282
 	VMOVAPS Y0, Y10
-	JMP     focusdone176
+	JMP     focusdone282
 
-focusnot1_176:
+focusnot1_282:
 	CMPQ SI, $+3
-	JGE  focusnot2_176
-	JMP  focusdone176
+	JGE  focusnot2_282
+	JMP  focusdone282
 
-focusnot2_176:
+focusnot2_282:
 	CMPQ    SI, $+4
-	JGE     focusnot3_176
+	JGE     focusnot3_282
 	VSQRTPS Y10, Y10
-	JMP     focusdone176
+	JMP     focusdone282
 
-focusnot3_176:
+focusnot3_282:
 	CMPQ         SI, $+5
-	JGE          focusnot4_176
+	JGE          focusnot4_282
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -28667,11 +33919,11 @@ focusnot3_176:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone176
+	JMP          focusdone282
 
-focusnot4_176:
+focusnot4_282:
 	CMPQ         SI, $+6
-	JGE          focusnot5_176
+	JGE          focusnot5_282
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -28682,32 +33934,32 @@ focusnot4_176:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone176
+	JMP          focusdone282
 
-focusnot5_176:
+focusnot5_282:
 	CMPQ        SI, $+7
-	JGE         focusnot6_176
+	JGE         focusnot6_282
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone176
+	JMP         focusdone282
 
-focusnot6_176:
+focusnot6_282:
 	CMPQ        SI, $+8
-	JGE         focusnot7_176
+	JGE         focusnot7_282
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone176
+	JMP         focusdone282
 
-focusnot7_176:
+focusnot7_282:
 	CMPQ        SI, $+9
-	JGE         focusnot8_176
+	JGE         focusnot8_282
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -28718,9 +33970,9 @@ focusnot7_176:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone176
+	JMP         focusdone282
 
-focusnot8_176:
+focusnot8_282:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -28850,7 +34102,7 @@ focusnot8_176:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone176:
+focusdone282:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -28909,9 +34161,6 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+160(SB), Z11
 	VBROADCASTSS consts<>+1664(SB), Z12
 	VBROADCASTSS consts<>+2144(SB), Z13
-	VBROADCASTSS consts<>+928(SB), Z14
-	VBROADCASTSS consts<>+96(SB), Z15
-	VBROADCASTSS consts<>+192(SB), Z16
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -28922,417 +34171,400 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z17
-	VMOVUPS 256(DX), Z18
-	VMOVUPS 384(DX), Z19
-	VPXORD  Z20, Z20, Z20
+	VMOVUPS (DX), Z14
+	VMOVUPS 256(DX), Z15
+	VMOVUPS 384(DX), Z16
+	VPXORD  Z17, Z17, Z17
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z8, Z18, Z21
-	VCMPPS    $0x11, Z21, Z2, K1
-	VCMPPS    $0x11, Z14, Z21, K2
-	KANDW     K1, K2, K1
-	VMOVAPS.Z Z18, K1, Z21
-	VCMPPS    $0x12, Z9, Z19, K1
-	VBLENDMPS Z17, Z1, K1, Z17
-	VMAXPS    Z18, Z19, Z18
-	VCMPPS    $0x00, Z10, Z18, K1
-	VBLENDMPS Z1, Z17, K1, Z17
+	VPANDD      Z8, Z15, Z18
+	VCMPPS      $0x11, Z18, Z2, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z18, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z15, K1, Z18
+	VCMPPS      $0x12, Z9, Z16, K1
+	VBLENDMPS   Z14, Z1, K1, Z14
+	VMAXPS      Z15, Z16, Z15
+	VCMPPS      $0x00, Z10, Z15, K1
+	VBLENDMPS   Z1, Z14, K1, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS           Z21, Z19, Z18
-	VMINPS           Z18, Z3, Z19
-	VMAXPS           Z19, Z4, Z19
-	VMOVAPS          Z7, Z21
-	VFMADD231PS      Z15, Z19, Z21
-	VSUBPS           Z7, Z21, Z22
-	VMOVAPS          Z19, Z23
-	VFNMADD231PS     Z11, Z22, Z23
-	VFNMADD231PS     Z16, Z22, Z23
-	VCMPPS           $0x11, Z19, Z18, K1
-	VCMPPS           $0x11, Z17, Z20, K2
-	KANDW            K1, K2, K1
-	VSUBPS           Z18, Z19, Z18
-	VMOVAPS.Z        Z18, K1, Z18
-	VBROADCASTSS     consts<>+2464(SB), Z19
-	VFMADD213PS.BCST consts<>+2496(SB), Z23, Z19
-	VFMADD213PS.BCST consts<>+2528(SB), Z23, Z19
-	VFMADD213PS.BCST consts<>+2560(SB), Z23, Z19
-	VFMADD213PS.BCST consts<>+2592(SB), Z23, Z19
-	VFMADD213PS      Z0, Z23, Z19
-	VMOVAPS          Z0, Z22
-	VFMADD231PS      Z19, Z23, Z22
-	VSUBPS           Z22, Z0, Z24
-	VFMADD231PS      Z19, Z23, Z24
+	VSUBPS            Z18, Z16, Z15
+	VMINPS            Z15, Z3, Z16
+	VMAXPS            Z16, Z4, Z16
+	VMOVAPS           Z7, Z18
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z18
+	VSUBPS            Z7, Z18, Z19
+	VMOVAPS           Z16, Z20
+	VFNMADD231PS      Z11, Z19, Z20
+	VFNMADD231PS.BCST consts<>+192(SB), Z19, Z20
+	VCMPPS            $0x11, Z16, Z15, K1
+	VCMPPS            $0x11, Z14, Z17, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z15, Z16, Z15
+	VMOVAPS.Z         Z15, K1, Z15
+	VBROADCASTSS      consts<>+2464(SB), Z16
+	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2528(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2560(SB), Z20, Z16
+	VFMADD213PS.BCST  consts<>+2592(SB), Z20, Z16
+	VFMADD213PS       Z0, Z20, Z16
+	VMOVAPS           Z0, Z19
+	VFMADD231PS       Z16, Z20, Z19
+	VSUBPS            Z19, Z0, Z21
+	VFMADD231PS       Z16, Z20, Z21
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z22, Z0, Z19
-	VMULPS       Z19, Z17, Z23
-	VFNMADD213PS Z17, Z23, Z22
-	VMULPS       Z24, Z23, Z24
-	VSUBPS       Z24, Z22, Z22
-	VMULPS       Z19, Z22, Z19
-	VMOVUPS      128(DX), Z22
-	VPSUBD       Z7, Z21, Z21
-	VPSUBD       Z21, Z22, Z21
-	VPSRLD       $0x17, Z23, Z22
-	VPSUBD.BCST  consts<>+2720(SB), Z22, Z22
-	VPADDD       Z22, Z21, Z22
-	VPMAXSD      Z20, Z22, Z22
-	VPSUBD       Z22, Z21, Z21
-	VPMAXSD.BCST consts<>+2752(SB), Z21, Z21
-	VPSRAD       $0x01, Z21, Z24
-	VPADDD       Z12, Z24, Z25
-	VPSLLD       $0x17, Z25, Z25
-	VPSUBD       Z24, Z21, Z21
-	VPADDD       Z12, Z21, Z21
-	VPSLLD       $0x17, Z21, Z21
-	VMULPS       Z25, Z23, Z23
-	VMULPS       Z21, Z23, Z23
-	VMULPS       Z25, Z19, Z19
-	VMULPS       Z21, Z19, Z19
+	VDIVPS       Z19, Z0, Z16
+	VMULPS       Z16, Z14, Z20
+	VFNMADD213PS Z14, Z20, Z19
+	VMULPS       Z21, Z20, Z21
+	VSUBPS       Z21, Z19, Z19
+	VMULPS       Z16, Z19, Z16
+	VMOVUPS      128(DX), Z19
+	VPSUBD       Z7, Z18, Z18
+	VPSUBD       Z18, Z19, Z18
+	VPSRLD       $0x17, Z20, Z19
+	VPSUBD.BCST  consts<>+2720(SB), Z19, Z19
+	VPADDD       Z19, Z18, Z19
+	VPMAXSD      Z17, Z19, Z19
+	VPSUBD       Z19, Z18, Z18
+	VPMAXSD.BCST consts<>+2752(SB), Z18, Z18
+	VPSRAD       $0x01, Z18, Z21
+	VPADDD       Z12, Z21, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VPSUBD       Z21, Z18, Z18
+	VPADDD       Z12, Z18, Z18
+	VPSLLD       $0x17, Z18, Z18
+	VMULPS       Z22, Z20, Z20
+	VMULPS       Z18, Z20, Z20
+	VMULPS       Z22, Z16, Z16
+	VMULPS       Z18, Z16, Z16
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z23, Z0, Z21
-	VMINPS       Z23, Z0, Z24
-	VADDPS       Z24, Z21, Z25
-	VSUBPS       Z21, Z25, Z21
-	VSUBPS       Z21, Z24, Z21
-	VDIVPS       Z25, Z0, Z24
-	VMULPS       Z24, Z23, Z26
-	VFNMADD213PS Z23, Z26, Z25
-	VADDPS       Z19, Z25, Z25
-	VADDPS       Z19, Z21, Z21
-	VMULPS       Z21, Z26, Z21
-	VSUBPS       Z21, Z25, Z21
-	VMULPS       Z24, Z21, Z21
-	VADDPS       Z21, Z26, Z21
-	VMINPS       Z21, Z0, Z21
+	VMAXPS       Z20, Z0, Z18
+	VMINPS       Z20, Z0, Z21
+	VADDPS       Z21, Z18, Z22
+	VSUBPS       Z18, Z22, Z18
+	VSUBPS       Z18, Z21, Z18
+	VDIVPS       Z22, Z0, Z21
+	VMULPS       Z21, Z20, Z23
+	VFNMADD213PS Z20, Z23, Z22
+	VADDPS       Z16, Z22, Z22
+	VADDPS       Z16, Z18, Z18
+	VMULPS       Z18, Z23, Z18
+	VSUBPS       Z18, Z22, Z18
+	VMULPS       Z21, Z18, Z18
+	VADDPS       Z18, Z23, Z18
+	VMINPS       Z18, Z0, Z18
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z23, Z25
-	VPSUBD.BCST consts<>+2784(SB), Z25, Z25
-	VPANDD      Z10, Z25, Z26
-	VPSRLD      $0x15, Z25, Z25
+	VADDPS      Z0, Z20, Z22
+	VPSUBD.BCST consts<>+2784(SB), Z22, Z22
+	VPANDD      Z10, Z22, Z23
+	VPSRLD      $0x15, Z22, Z22
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z26, Z0, Z27
-	VPERMPS     log_r<>+0(SB), Z25, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS.BCST consts<>+672(SB), Z27, Z28
-	VFMADD231PS Z27, Z23, Z28
-	VCVTDQ2PS   Z26, Z23
-	VPERMPS     log_th<>+0(SB), Z25, Z26
-	VPERMPS     log_tl<>+0(SB), Z25, Z25
+	VPSUBD      Z23, Z0, Z24
+	VPERMPS     log_r<>+0(SB), Z22, Z25
+	VMULPS      Z25, Z24, Z24
+	VADDPS.BCST consts<>+672(SB), Z24, Z25
+	VFMADD231PS Z24, Z20, Z25
+	VCVTDQ2PS   Z23, Z20
+	VPERMPS     log_th<>+0(SB), Z22, Z23
+	VPERMPS     log_tl<>+0(SB), Z22, Z22
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+2848(SB), Z29
-	VFMADD213PS.BCST consts<>+2880(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+2816(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2912(SB), Z30
-	VFMADD213PS.BCST consts<>+2944(SB), Z28, Z30
-	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z25
-	VFMADD231PS      Z30, Z27, Z25
+	VMULPS           Z25, Z25, Z24
+	VBROADCASTSS     consts<>+2848(SB), Z26
+	VFMADD213PS.BCST consts<>+2880(SB), Z25, Z26
+	VFMADD231PS.BCST consts<>+2816(SB), Z24, Z26
+	VBROADCASTSS     consts<>+2912(SB), Z27
+	VFMADD213PS.BCST consts<>+2944(SB), Z25, Z27
+	VFMADD231PS      Z26, Z24, Z27
+	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
+	VFMADD231PS      Z27, Z24, Z22
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
-	VADDPS           Z28, Z26, Z23
-	VSUBPS           Z23, Z26, Z26
-	VADDPS           Z28, Z26, Z26
-	VADDPS           Z26, Z25, Z25
+	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
+	VADDPS           Z25, Z23, Z20
+	VSUBPS           Z20, Z23, Z23
 	VADDPS           Z25, Z23, Z23
-	VMULPS           Z24, Z19, Z19
-	VADDPS           Z19, Z23, Z19
-	VCVTDQ2PS        Z22, Z23
-	VFMADD231PS      Z11, Z23, Z19
-	VADDPS           Z18, Z19, Z18
-	VMOVUPS          512(DX), Z19
-	VMULPS           Z18, Z19, Z23
-	VCMPPS           $0x00, Z20, Z19, K1
-	VCMPPS           $0x00, Z18, Z18, K2
+	VADDPS           Z23, Z22, Z22
+	VADDPS           Z22, Z20, Z20
+	VMULPS           Z21, Z16, Z16
+	VADDPS           Z16, Z20, Z16
+	VCVTDQ2PS        Z19, Z20
+	VFMADD231PS      Z11, Z20, Z16
+	VADDPS           Z15, Z16, Z15
+	VMOVUPS          512(DX), Z16
+	VMULPS           Z15, Z16, Z20
+	VCMPPS           $0x00, Z17, Z16, K1
+	VCMPPS           $0x00, Z15, Z15, K2
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z20, Z23, K1, Z23
+	VBLENDMPS        Z17, Z20, K1, Z20
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z20, Z22, K1
-	VBLENDMPS    Z20, Z24, K1, Z22
-	VCMPPS       $0x00, Z20, Z21, K1
-	VDIVPS       Z21, Z18, Z18
-	VBLENDMPS    Z0, Z18, K1, Z18
-	VCMPPS       $0x00, Z20, Z22, K1
-	VMULPS       Z18, Z22, Z18
-	VBLENDMPS    Z20, Z18, K1, Z18
-	VBROADCASTSS 8(BX), Z20
-	VFMADD213PS  Z0, Z18, Z20
-	VMOVAPS      Z21, Z25
+	VPCMPD       $0x06, Z17, Z19, K1
+	VBLENDMPS    Z17, Z21, K1, Z19
+	VCMPPS       $0x00, Z17, Z18, K1
+	VDIVPS       Z18, Z15, Z15
+	VBLENDMPS    Z0, Z15, K1, Z15
+	VCMPPS       $0x00, Z17, Z19, K1
+	VMULPS       Z15, Z19, Z15
+	VBLENDMPS    Z17, Z15, K1, Z15
+	VBROADCASTSS 8(BX), Z17
+	VFMADD213PS  Z0, Z15, Z17
+	VMOVAPS      Z18, Z22
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_189
-	VMULPS Z25, Z25, Z25
-	JMP    focusdone189
+	JGE    focusnot0_295
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone295
 
-focusnot0_189:
+focusnot0_295:
 	CMPQ    SI, $+2
-	JGE     focusnot1_189
-	VMOVAPS Z0, Z25
-	JMP     focusdone189
+	JGE     focusnot1_295
+	VMOVAPS Z0, Z22
+	JMP     focusdone295
 
-focusnot1_189:
+focusnot1_295:
 	CMPQ SI, $+3
-	JGE  focusnot2_189
-	JMP  focusdone189
+	JGE  focusnot2_295
+	JMP  focusdone295
 
-focusnot2_189:
+focusnot2_295:
 	CMPQ    SI, $+4
-	JGE     focusnot3_189
-	VSQRTPS Z25, Z25
-	JMP     focusdone189
+	JGE     focusnot3_295
+	VSQRTPS Z22, Z22
+	JMP     focusdone295
 
-focusnot3_189:
+focusnot3_295:
 	CMPQ         SI, $+5
-	JGE          focusnot4_189
-	VSQRTPS      Z25, Z18
-	VMOVAPS      Z25, Z22
-	VFNMADD231PS Z18, Z18, Z22
-	VMULPS       Z13, Z18, Z24
-	VMULPS       Z24, Z22, Z22
-	VFMADD231PS  Z18, Z25, Z22
-	VMOVAPS      Z22, Z25
-	JMP          focusdone189
+	JGE          focusnot4_295
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z19
+	VFNMADD231PS Z15, Z15, Z19
+	VMULPS       Z13, Z15, Z21
+	VMULPS       Z21, Z19, Z19
+	VFMADD231PS  Z15, Z22, Z19
+	VMOVAPS      Z19, Z22
+	JMP          focusdone295
 
-focusnot4_189:
+focusnot4_295:
 	CMPQ         SI, $+6
-	JGE          focusnot5_189
-	VSQRTPS      Z25, Z18
-	VMULPS       Z25, Z25, Z22
-	VMOVAPS      Z22, Z24
-	VFMSUB231PS  Z25, Z25, Z24
-	VMOVAPS      Z25, Z26
-	VFNMADD231PS Z18, Z18, Z26
-	VMULPS       Z26, Z25, Z25
-	VFMADD231PS  Z13, Z25, Z24
-	VMULPS       Z18, Z24, Z25
-	VFMADD231PS  Z18, Z22, Z25
-	JMP          focusdone189
+	JGE          focusnot5_295
+	VSQRTPS      Z22, Z15
+	VMULPS       Z22, Z22, Z19
+	VMOVAPS      Z19, Z21
+	VFMSUB231PS  Z22, Z22, Z21
+	VMOVAPS      Z22, Z23
+	VFNMADD231PS Z15, Z15, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z13, Z22, Z21
+	VMULPS       Z15, Z21, Z22
+	VFMADD231PS  Z15, Z19, Z22
+	JMP          focusdone295
 
-focusnot5_189:
+focusnot5_295:
 	CMPQ        SI, $+7
-	JGE         focusnot6_189
-	VMULPS      Z25, Z25, Z18
-	VMOVAPS     Z18, Z22
-	VFMSUB231PS Z25, Z25, Z22
-	VMULPS      Z25, Z22, Z22
-	VFMADD231PS Z25, Z18, Z22
-	VMOVAPS     Z22, Z25
-	JMP         focusdone189
+	JGE         focusnot6_295
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z19
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z22, Z19, Z19
+	VFMADD231PS Z22, Z15, Z19
+	VMOVAPS     Z19, Z22
+	JMP         focusdone295
 
-focusnot6_189:
+focusnot6_295:
 	CMPQ        SI, $+8
-	JGE         focusnot7_189
-	VMULPS      Z25, Z25, Z18
-	VFMSUB213PS Z18, Z25, Z25
-	VADDPS      Z18, Z18, Z22
-	VMULPS      Z25, Z22, Z25
-	VFMADD231PS Z18, Z18, Z25
-	JMP         focusdone189
+	JGE         focusnot7_295
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z19
+	VMULPS      Z22, Z19, Z22
+	VFMADD231PS Z15, Z15, Z22
+	JMP         focusdone295
 
-focusnot7_189:
+focusnot7_295:
 	CMPQ        SI, $+9
-	JGE         focusnot8_189
-	VMULPS      Z25, Z25, Z18
-	VMOVAPS     Z18, Z22
-	VFMSUB231PS Z25, Z25, Z22
-	VMULPS      Z18, Z18, Z24
-	VADDPS      Z18, Z18, Z26
-	VFMSUB213PS Z24, Z18, Z18
-	VFMADD231PS Z22, Z26, Z18
-	VMULPS      Z25, Z18, Z18
-	VFMADD231PS Z25, Z24, Z18
-	VMOVAPS     Z18, Z25
-	JMP         focusdone189
+	JGE         focusnot8_295
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z19
+	VFMSUB231PS Z22, Z22, Z19
+	VMULPS      Z15, Z15, Z21
+	VADDPS      Z15, Z15, Z23
+	VFMSUB213PS Z21, Z15, Z15
+	VFMADD231PS Z19, Z23, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z21, Z15
+	VMOVAPS     Z15, Z22
+	JMP         focusdone295
 
-focusnot8_189:
+focusnot8_295:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z15
+	VBROADCASTSS 4(R8), Z19
+	VBROADCASTSS 8(R8), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z25, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K1
-	VBLENDMPS    Z5, Z4, K1, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z8, Z22, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z15, Z27
+	VFMSUB213PS Z27, Z15, Z25
+	VFMADD213PS Z27, Z19, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z19, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z15, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z19, Z25
+	VADDPS      Z25, Z27, Z19
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z21
+	VMULPS           Z19, Z19, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS      Z11, Z19, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z19
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z21, Z19, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
+	VPSRAD       $0x03, Z21, Z21
+	VADDPS       Z25, Z19, Z26
+	VPSLLD       $0x17, Z21, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K1
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K1, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z19, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z19, Z19
+	VADDPS       Z25, Z19, Z19
+	VADDPS       Z19, Z28, Z19
+	VCMPPS       $0x11, Z21, Z26, K1
+	VPSUBD       Z21, Z19, Z19
+	VBLENDMPS    Z19, Z27, K1, Z19
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K2, Z0
-	VBLENDMPS      Z0, Z1, K1, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z21
+	VCMPPS         $0x11, Z24, Z21, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K1, Z19
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS      Z21, Z19, K1, Z19
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x00, Z21, Z23, K1
+	VPMOVD2M       Z15, K2
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VBLENDMPS      Z21, Z19, K1, Z19
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z15, K2
+	VPXORD         Z15, Z15, Z15
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VBLENDMPS      Z15, Z21, K2, Z15
+	VBLENDMPS      Z15, Z19, K1, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z1
-	VPANDD         Z1, Z25, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K1
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R8), Z1
-	VPANDD         Z1, Z25, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K2
-	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z25
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+2272(SB), Z2
-	VBROADCASTSS   consts<>+2336(SB), Z3
-	VBROADCASTSS   consts<>+2304(SB), Z4
-	VBROADCASTSS   consts<>+2976(SB), Z5
-	VBROADCASTSS   consts<>+3040(SB), Z6
-	VBROADCASTSS   consts<>+2368(SB), Z7
-	VBROADCASTSS   consts<>+32(SB), Z8
-	VBROADCASTSS   consts<>+2176(SB), Z9
-	VBROADCASTSS   consts<>+640(SB), Z10
-	VBROADCASTSS   consts<>+160(SB), Z11
-	VBROADCASTSS   consts<>+1664(SB), Z12
-	VBROADCASTSS   consts<>+2144(SB), Z13
-	VBROADCASTSS   consts<>+928(SB), Z14
-	VBROADCASTSS   consts<>+96(SB), Z15
-	VBROADCASTSS   consts<>+192(SB), Z16
+	VBROADCASTSS 12(R8), Z19
+	VPANDD       Z19, Z22, Z19
+	VPORD        Z19, Z15, Z15
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x06, Z19, Z23, K1
+	VBROADCASTSS consts<>+928(SB), Z19
+	VPCMPD       $0x06, Z23, Z19, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R8), Z19
+	VPANDD       Z19, Z22, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z19, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z23, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z15, K1, Z22
 
-focusdone189:
+focusdone295:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z9, Z23, K1
-	VMULPS    Z25, Z23, Z18
-	VBLENDMPS Z18, Z23, K1, Z18
-	VPMINUD   Z1, Z18, Z18
+	VCMPPS    $0x12, Z9, Z20, K1
+	VMULPS    Z22, Z20, Z15
+	VBLENDMPS Z15, Z20, K1, Z15
+	VPMINUD   Z1, Z15, Z15
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z22
-	VMULPS         Z25, Z19, Z19
-	VMULPS         Z20, Z19, Z19
-	VMULPS         Z19, Z22, Z19
-	VMULPS         Z21, Z19, Z19
-	VPANDD         Z8, Z19, Z20
-	VCMPPS         $0x12, Z20, Z5, K1
-	VCMPPS         $0x11, Z0, Z17, K2
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z20
-	VBLENDMPS      Z20, Z6, K1, Z20
-	VMULPS         Z20, Z17, Z21
-	VDIVPS         Z21, Z19, Z21
-	VPXORD         Z22, Z22, Z22
-	VCMPPS         $0x00, Z22, Z17, K1
-	VPXORD         Z17, Z17, Z17
-	VBLENDMPS      Z17, Z21, K1, Z17
-	VCMPPS         $0x03, Z17, Z17, K1
-	VBLENDMPS      Z1, Z17, K1, Z17
-	VPXORD.BCST    consts<>+1184(SB), Z19, Z19
-	VCMPPS         $0x03, Z19, Z19, K1
-	VBLENDMPS      Z1, Z19, K1, Z19
-	VMOVUPS        Z18, (CX)
-	VMOVUPS        Z19, 384(DX)
-	VMOVUPS        Z20, 512(DX)
-	VMOVUPS        Z17, (DX)
+	VBROADCASTSS   (DI), Z19
+	VMULPS         Z22, Z16, Z16
+	VMULPS         Z17, Z16, Z16
+	VMULPS         Z16, Z19, Z16
+	VMULPS         Z18, Z16, Z16
+	VPANDD         Z8, Z16, Z17
+	VCMPPS         $0x12, Z17, Z5, K1
+	VCMPPS         $0x11, Z0, Z14, K2
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z17
+	VBLENDMPS      Z17, Z6, K1, Z17
+	VMULPS         Z17, Z14, Z18
+	VDIVPS         Z18, Z16, Z18
+	VPXORD         Z19, Z19, Z19
+	VCMPPS         $0x00, Z19, Z14, K1
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z18, K1, Z14
+	VCMPPS         $0x03, Z14, Z14, K1
+	VBLENDMPS      Z1, Z14, K1, Z14
+	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
+	VCMPPS         $0x03, Z16, Z16, K1
+	VBLENDMPS      Z1, Z16, K1, Z16
+	VMOVUPS        Z15, (CX)
+	VMOVUPS        Z16, 384(DX)
+	VMOVUPS        Z17, 512(DX)
+	VMOVUPS        Z14, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -29347,422 +34579,405 @@ vector:
 	MOVL    $0x0000ffff, R8
 	BZHIL   AX, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z0, Z17
-	VMOVUPS (DX), K1, Z17
-	VPXORD  Z18, Z18, Z18
-	VMOVUPS 128(DX), K1, Z18
+	VMOVAPS Z0, Z14
+	VMOVUPS (DX), K1, Z14
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS 128(DX), K1, Z15
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS 256(DX), K1, Z16
+	VPXORD  Z17, Z17, Z17
+	VMOVUPS 384(DX), K1, Z17
+	VMOVAPS Z0, Z18
+	VMOVUPS 512(DX), K1, Z18
 	VPXORD  Z19, Z19, Z19
-	VMOVUPS 256(DX), K1, Z19
-	VPXORD  Z20, Z20, Z20
-	VMOVUPS 384(DX), K1, Z20
-	VMOVAPS Z0, Z21
-	VMOVUPS 512(DX), K1, Z21
-	VPXORD  Z22, Z22, Z22
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z8, Z19, Z23
-	VCMPPS    $0x11, Z23, Z2, K2
-	VCMPPS    $0x11, Z14, Z23, K3
-	KANDW     K2, K3, K2
-	VMOVAPS.Z Z19, K2, Z23
-	VCMPPS    $0x12, Z9, Z20, K2
-	VBLENDMPS Z17, Z1, K2, Z17
-	VMAXPS    Z19, Z20, Z19
-	VCMPPS    $0x00, Z10, Z19, K2
-	VBLENDMPS Z1, Z17, K2, Z17
+	VPANDD      Z8, Z16, Z20
+	VCMPPS      $0x11, Z20, Z2, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z20, K3
+	KANDW       K2, K3, K2
+	VMOVAPS.Z   Z16, K2, Z20
+	VCMPPS      $0x12, Z9, Z17, K2
+	VBLENDMPS   Z14, Z1, K2, Z14
+	VMAXPS      Z16, Z17, Z16
+	VCMPPS      $0x00, Z10, Z16, K2
+	VBLENDMPS   Z1, Z14, K2, Z14
 
 	// e^(r_t) = p + pLow
-	VSUBPS           Z23, Z20, Z19
-	VMINPS           Z19, Z3, Z20
-	VMAXPS           Z20, Z4, Z20
-	VMOVAPS          Z7, Z23
-	VFMADD231PS      Z15, Z20, Z23
-	VSUBPS           Z7, Z23, Z24
-	VMOVAPS          Z20, Z25
-	VFNMADD231PS     Z11, Z24, Z25
-	VFNMADD231PS     Z16, Z24, Z25
-	VCMPPS           $0x11, Z20, Z19, K2
-	VCMPPS           $0x11, Z17, Z22, K3
-	KANDW            K2, K3, K2
-	VSUBPS           Z19, Z20, Z19
-	VMOVAPS.Z        Z19, K2, Z19
-	VBROADCASTSS     consts<>+2464(SB), Z20
-	VFMADD213PS.BCST consts<>+2496(SB), Z25, Z20
-	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z20
-	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z20
-	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z20
-	VFMADD213PS      Z0, Z25, Z20
-	VMOVAPS          Z0, Z24
-	VFMADD231PS      Z20, Z25, Z24
-	VSUBPS           Z24, Z0, Z26
-	VFMADD231PS      Z20, Z25, Z26
+	VSUBPS            Z20, Z17, Z16
+	VMINPS            Z16, Z3, Z17
+	VMAXPS            Z17, Z4, Z17
+	VMOVAPS           Z7, Z20
+	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z20
+	VSUBPS            Z7, Z20, Z21
+	VMOVAPS           Z17, Z22
+	VFNMADD231PS      Z11, Z21, Z22
+	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
+	VCMPPS            $0x11, Z17, Z16, K2
+	VCMPPS            $0x11, Z14, Z19, K3
+	KANDW             K2, K3, K2
+	VSUBPS            Z16, Z17, Z16
+	VMOVAPS.Z         Z16, K2, Z16
+	VBROADCASTSS      consts<>+2464(SB), Z17
+	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z17
+	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z17
+	VFMADD213PS       Z0, Z22, Z17
+	VMOVAPS           Z0, Z21
+	VFMADD231PS       Z17, Z22, Z21
+	VSUBPS            Z21, Z0, Z23
+	VFMADD231PS       Z17, Z22, Z23
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z24, Z0, Z20
-	VMULPS       Z20, Z17, Z25
-	VFNMADD213PS Z17, Z25, Z24
-	VMULPS       Z26, Z25, Z26
-	VSUBPS       Z26, Z24, Z24
-	VMULPS       Z20, Z24, Z20
-	VPSUBD       Z7, Z23, Z23
-	VPSUBD       Z23, Z18, Z18
-	VPSRLD       $0x17, Z25, Z23
-	VPSUBD.BCST  consts<>+2720(SB), Z23, Z23
-	VPADDD       Z23, Z18, Z23
-	VPMAXSD      Z22, Z23, Z23
-	VPSUBD       Z23, Z18, Z18
-	VPMAXSD.BCST consts<>+2752(SB), Z18, Z18
-	VPSRAD       $0x01, Z18, Z24
-	VPADDD       Z12, Z24, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VPSUBD       Z24, Z18, Z18
-	VPADDD       Z12, Z18, Z18
-	VPSLLD       $0x17, Z18, Z18
-	VMULPS       Z26, Z25, Z24
-	VMULPS       Z18, Z24, Z24
-	VMULPS       Z26, Z20, Z20
-	VMULPS       Z18, Z20, Z18
+	VDIVPS       Z21, Z0, Z17
+	VMULPS       Z17, Z14, Z22
+	VFNMADD213PS Z14, Z22, Z21
+	VMULPS       Z23, Z22, Z23
+	VSUBPS       Z23, Z21, Z21
+	VMULPS       Z17, Z21, Z17
+	VPSUBD       Z7, Z20, Z20
+	VPSUBD       Z20, Z15, Z15
+	VPSRLD       $0x17, Z22, Z20
+	VPSUBD.BCST  consts<>+2720(SB), Z20, Z20
+	VPADDD       Z20, Z15, Z20
+	VPMAXSD      Z19, Z20, Z20
+	VPSUBD       Z20, Z15, Z15
+	VPMAXSD.BCST consts<>+2752(SB), Z15, Z15
+	VPSRAD       $0x01, Z15, Z21
+	VPADDD       Z12, Z21, Z23
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z21, Z15, Z15
+	VPADDD       Z12, Z15, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VMULPS       Z23, Z22, Z21
+	VMULPS       Z15, Z21, Z21
+	VMULPS       Z23, Z17, Z17
+	VMULPS       Z15, Z17, Z15
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z24, Z0, Z20
-	VMINPS       Z24, Z0, Z25
-	VADDPS       Z25, Z20, Z26
-	VSUBPS       Z20, Z26, Z20
-	VSUBPS       Z20, Z25, Z20
-	VDIVPS       Z26, Z0, Z25
-	VMULPS       Z25, Z24, Z27
-	VFNMADD213PS Z24, Z27, Z26
-	VADDPS       Z18, Z26, Z26
-	VADDPS       Z18, Z20, Z20
-	VMULPS       Z20, Z27, Z20
-	VSUBPS       Z20, Z26, Z20
-	VMULPS       Z25, Z20, Z20
-	VADDPS       Z20, Z27, Z20
-	VMINPS       Z20, Z0, Z20
+	VMAXPS       Z21, Z0, Z17
+	VMINPS       Z21, Z0, Z22
+	VADDPS       Z22, Z17, Z23
+	VSUBPS       Z17, Z23, Z17
+	VSUBPS       Z17, Z22, Z17
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z21, Z24
+	VFNMADD213PS Z21, Z24, Z23
+	VADDPS       Z15, Z23, Z23
+	VADDPS       Z15, Z17, Z17
+	VMULPS       Z17, Z24, Z17
+	VSUBPS       Z17, Z23, Z17
+	VMULPS       Z22, Z17, Z17
+	VADDPS       Z17, Z24, Z17
+	VMINPS       Z17, Z0, Z17
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z24, Z26
-	VPSUBD.BCST consts<>+2784(SB), Z26, Z26
-	VPANDD      Z10, Z26, Z27
-	VPSRLD      $0x15, Z26, Z26
+	VADDPS      Z0, Z21, Z23
+	VPSUBD.BCST consts<>+2784(SB), Z23, Z23
+	VPANDD      Z10, Z23, Z24
+	VPSRLD      $0x15, Z23, Z23
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z27, Z0, Z28
-	VPERMPS     log_r<>+0(SB), Z26, Z29
-	VMULPS      Z29, Z28, Z28
-	VADDPS.BCST consts<>+672(SB), Z28, Z29
-	VFMADD231PS Z28, Z24, Z29
-	VCVTDQ2PS   Z27, Z24
-	VPERMPS     log_th<>+0(SB), Z26, Z27
-	VPERMPS     log_tl<>+0(SB), Z26, Z26
+	VPSUBD      Z24, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z23, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z21, Z26
+	VCVTDQ2PS   Z24, Z21
+	VPERMPS     log_th<>+0(SB), Z23, Z24
+	VPERMPS     log_tl<>+0(SB), Z23, Z23
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+2848(SB), Z30
-	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2912(SB), Z31
-	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
-	VFMADD231PS      Z30, Z28, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z26
-	VFMADD231PS      Z31, Z28, Z26
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+2848(SB), Z27
+	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2912(SB), Z28
+	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
+	VFMADD231PS      Z28, Z25, Z23
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
-	VADDPS           Z29, Z27, Z24
-	VSUBPS           Z24, Z27, Z27
-	VADDPS           Z29, Z27, Z27
-	VADDPS           Z27, Z26, Z26
+	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
+	VADDPS           Z26, Z24, Z21
+	VSUBPS           Z21, Z24, Z24
 	VADDPS           Z26, Z24, Z24
-	VMULPS           Z25, Z18, Z18
-	VADDPS           Z18, Z24, Z18
-	VCVTDQ2PS        Z23, Z24
-	VFMADD231PS      Z11, Z24, Z18
-	VADDPS           Z19, Z18, Z18
-	VMULPS           Z18, Z21, Z19
-	VCMPPS           $0x00, Z22, Z21, K2
-	VCMPPS           $0x00, Z18, Z18, K3
+	VADDPS           Z24, Z23, Z23
+	VADDPS           Z23, Z21, Z21
+	VMULPS           Z22, Z15, Z15
+	VADDPS           Z15, Z21, Z15
+	VCVTDQ2PS        Z20, Z21
+	VFMADD231PS      Z11, Z21, Z15
+	VADDPS           Z16, Z15, Z15
+	VMULPS           Z15, Z18, Z16
+	VCMPPS           $0x00, Z19, Z18, K2
+	VCMPPS           $0x00, Z15, Z15, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z22, Z19, K2, Z19
+	VBLENDMPS        Z19, Z16, K2, Z16
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z22, Z23, K2
-	VBLENDMPS    Z22, Z25, K2, Z23
-	VCMPPS       $0x00, Z22, Z20, K2
-	VDIVPS       Z20, Z18, Z18
-	VBLENDMPS    Z0, Z18, K2, Z18
-	VCMPPS       $0x00, Z22, Z23, K2
-	VMULPS       Z18, Z23, Z18
-	VBLENDMPS    Z22, Z18, K2, Z18
-	VBROADCASTSS 8(BX), Z22
-	VFMADD213PS  Z0, Z18, Z22
-	VMOVAPS      Z20, Z25
+	VPCMPD       $0x06, Z19, Z20, K2
+	VBLENDMPS    Z19, Z22, K2, Z20
+	VCMPPS       $0x00, Z19, Z17, K2
+	VDIVPS       Z17, Z15, Z15
+	VBLENDMPS    Z0, Z15, K2, Z15
+	VCMPPS       $0x00, Z19, Z20, K2
+	VMULPS       Z15, Z20, Z15
+	VBLENDMPS    Z19, Z15, K2, Z15
+	VBROADCASTSS 8(BX), Z19
+	VFMADD213PS  Z0, Z15, Z19
+	VMOVAPS      Z17, Z22
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_190
-	VMULPS Z25, Z25, Z25
-	JMP    focusdone190
+	JGE    focusnot0_296
+	VMULPS Z22, Z22, Z22
+	JMP    focusdone296
 
-focusnot0_190:
+focusnot0_296:
 	CMPQ    SI, $+2
-	JGE     focusnot1_190
-	VMOVAPS Z0, Z25
-	JMP     focusdone190
+	JGE     focusnot1_296
+	VMOVAPS Z0, Z22
+	JMP     focusdone296
 
-focusnot1_190:
+focusnot1_296:
 	CMPQ SI, $+3
-	JGE  focusnot2_190
-	JMP  focusdone190
+	JGE  focusnot2_296
+	JMP  focusdone296
 
-focusnot2_190:
+focusnot2_296:
 	CMPQ    SI, $+4
-	JGE     focusnot3_190
-	VSQRTPS Z25, Z25
-	JMP     focusdone190
+	JGE     focusnot3_296
+	VSQRTPS Z22, Z22
+	JMP     focusdone296
 
-focusnot3_190:
+focusnot3_296:
 	CMPQ         SI, $+5
-	JGE          focusnot4_190
-	VSQRTPS      Z25, Z18
-	VMOVAPS      Z25, Z23
-	VFNMADD231PS Z18, Z18, Z23
-	VMULPS       Z13, Z18, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z18, Z25, Z23
-	VMOVAPS      Z23, Z25
-	JMP          focusdone190
+	JGE          focusnot4_296
+	VSQRTPS      Z22, Z15
+	VMOVAPS      Z22, Z20
+	VFNMADD231PS Z15, Z15, Z20
+	VMULPS       Z13, Z15, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z15, Z22, Z20
+	VMOVAPS      Z20, Z22
+	JMP          focusdone296
 
-focusnot4_190:
+focusnot4_296:
 	CMPQ         SI, $+6
-	JGE          focusnot5_190
-	VSQRTPS      Z25, Z18
-	VMULPS       Z25, Z25, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z25, Z25, Z24
-	VMOVAPS      Z25, Z26
-	VFNMADD231PS Z18, Z18, Z26
-	VMULPS       Z26, Z25, Z25
-	VFMADD231PS  Z13, Z25, Z24
-	VMULPS       Z18, Z24, Z25
-	VFMADD231PS  Z18, Z23, Z25
-	JMP          focusdone190
+	JGE          focusnot5_296
+	VSQRTPS      Z22, Z15
+	VMULPS       Z22, Z22, Z20
+	VMOVAPS      Z20, Z21
+	VFMSUB231PS  Z22, Z22, Z21
+	VMOVAPS      Z22, Z23
+	VFNMADD231PS Z15, Z15, Z23
+	VMULPS       Z23, Z22, Z22
+	VFMADD231PS  Z13, Z22, Z21
+	VMULPS       Z15, Z21, Z22
+	VFMADD231PS  Z15, Z20, Z22
+	JMP          focusdone296
 
-focusnot5_190:
+focusnot5_296:
 	CMPQ        SI, $+7
-	JGE         focusnot6_190
-	VMULPS      Z25, Z25, Z18
-	VMOVAPS     Z18, Z23
-	VFMSUB231PS Z25, Z25, Z23
-	VMULPS      Z25, Z23, Z23
-	VFMADD231PS Z25, Z18, Z23
-	VMOVAPS     Z23, Z25
-	JMP         focusdone190
+	JGE         focusnot6_296
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z22, Z20, Z20
+	VFMADD231PS Z22, Z15, Z20
+	VMOVAPS     Z20, Z22
+	JMP         focusdone296
 
-focusnot6_190:
+focusnot6_296:
 	CMPQ        SI, $+8
-	JGE         focusnot7_190
-	VMULPS      Z25, Z25, Z18
-	VFMSUB213PS Z18, Z25, Z25
-	VADDPS      Z18, Z18, Z23
-	VMULPS      Z25, Z23, Z25
-	VFMADD231PS Z18, Z18, Z25
-	JMP         focusdone190
+	JGE         focusnot7_296
+	VMULPS      Z22, Z22, Z15
+	VFMSUB213PS Z15, Z22, Z22
+	VADDPS      Z15, Z15, Z20
+	VMULPS      Z22, Z20, Z22
+	VFMADD231PS Z15, Z15, Z22
+	JMP         focusdone296
 
-focusnot7_190:
+focusnot7_296:
 	CMPQ        SI, $+9
-	JGE         focusnot8_190
-	VMULPS      Z25, Z25, Z18
-	VMOVAPS     Z18, Z23
-	VFMSUB231PS Z25, Z25, Z23
-	VMULPS      Z18, Z18, Z24
-	VADDPS      Z18, Z18, Z26
-	VFMSUB213PS Z24, Z18, Z18
-	VFMADD231PS Z23, Z26, Z18
-	VMULPS      Z25, Z18, Z18
-	VFMADD231PS Z25, Z24, Z18
-	VMOVAPS     Z18, Z25
-	JMP         focusdone190
+	JGE         focusnot8_296
+	VMULPS      Z22, Z22, Z15
+	VMOVAPS     Z15, Z20
+	VFMSUB231PS Z22, Z22, Z20
+	VMULPS      Z15, Z15, Z21
+	VADDPS      Z15, Z15, Z23
+	VFMSUB213PS Z21, Z15, Z15
+	VFMADD231PS Z20, Z23, Z15
+	VMULPS      Z22, Z15, Z15
+	VFMADD231PS Z22, Z21, Z15
+	VMOVAPS     Z15, Z22
+	JMP         focusdone296
 
-focusnot8_190:
+focusnot8_296:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS (R8), Z15
+	VBROADCASTSS 4(R8), Z20
+	VBROADCASTSS 8(R8), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z25, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K2
-	VBLENDMPS    Z5, Z4, K2, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z8, Z22, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z15, Z27
+	VFMSUB213PS Z27, Z15, Z25
+	VFMADD213PS Z27, Z20, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z15, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS      Z11, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z21, Z20, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
+	VPSRAD       $0x03, Z21, Z21
+	VADDPS       Z25, Z20, Z26
+	VPSLLD       $0x17, Z21, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K2
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K2, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z25, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z26, K2
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K3, Z0
-	VBLENDMPS      Z0, Z1, K2, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z21
+	VCMPPS         $0x11, Z24, Z21, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z20, K2, Z20
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS      Z21, Z20, K2, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x00, Z21, Z23, K2
+	VPMOVD2M       Z15, K3
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K3, Z21
+	VBLENDMPS      Z21, Z20, K2, Z20
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
+	VPMOVD2M       Z15, K3
+	VPXORD         Z15, Z15, Z15
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VBLENDMPS      Z15, Z21, K3, Z15
+	VBLENDMPS      Z15, Z20, K2, Z15
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z1
-	VPANDD         Z1, Z25, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K2
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R8), Z1
-	VPANDD         Z1, Z25, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K3
-	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z25
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+2272(SB), Z2
-	VBROADCASTSS   consts<>+2336(SB), Z3
-	VBROADCASTSS   consts<>+2304(SB), Z4
-	VBROADCASTSS   consts<>+2976(SB), Z5
-	VBROADCASTSS   consts<>+3040(SB), Z6
-	VBROADCASTSS   consts<>+2368(SB), Z7
-	VBROADCASTSS   consts<>+32(SB), Z8
-	VBROADCASTSS   consts<>+2176(SB), Z9
-	VBROADCASTSS   consts<>+640(SB), Z10
-	VBROADCASTSS   consts<>+160(SB), Z11
-	VBROADCASTSS   consts<>+1664(SB), Z12
-	VBROADCASTSS   consts<>+2144(SB), Z13
-	VBROADCASTSS   consts<>+928(SB), Z14
-	VBROADCASTSS   consts<>+96(SB), Z15
-	VBROADCASTSS   consts<>+192(SB), Z16
+	VBROADCASTSS 12(R8), Z20
+	VPANDD       Z20, Z22, Z20
+	VPORD        Z20, Z15, Z15
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z23, K2
+	VBROADCASTSS consts<>+928(SB), Z20
+	VPCMPD       $0x06, Z23, Z20, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R8), Z20
+	VPANDD       Z20, Z22, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z23, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z1, Z15, K2, Z22
 
-focusdone190:
+focusdone296:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z9, Z19, K2
-	VMULPS    Z25, Z19, Z18
-	VBLENDMPS Z18, Z19, K2, Z18
-	VPMINUD   Z1, Z18, Z18
+	VCMPPS    $0x12, Z9, Z16, K2
+	VMULPS    Z22, Z16, Z15
+	VBLENDMPS Z15, Z16, K2, Z15
+	VPMINUD   Z1, Z15, Z15
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z19
-	VMULPS         Z25, Z21, Z21
-	VMULPS         Z22, Z21, Z21
-	VMULPS         Z21, Z19, Z19
-	VMULPS         Z20, Z19, Z19
-	VPANDD         Z8, Z19, Z20
-	VCMPPS         $0x12, Z20, Z5, K2
-	VCMPPS         $0x11, Z0, Z17, K3
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z20
-	VBLENDMPS      Z20, Z6, K2, Z20
-	VMULPS         Z20, Z17, Z21
-	VDIVPS         Z21, Z19, Z21
-	VPXORD         Z22, Z22, Z22
-	VCMPPS         $0x00, Z22, Z17, K2
-	VPXORD         Z17, Z17, Z17
-	VBLENDMPS      Z17, Z21, K2, Z17
-	VCMPPS         $0x03, Z17, Z17, K2
-	VBLENDMPS      Z1, Z17, K2, Z17
-	VPXORD.BCST    consts<>+1184(SB), Z19, Z19
-	VCMPPS         $0x03, Z19, Z19, K2
-	VBLENDMPS      Z1, Z19, K2, Z19
-	VMOVUPS        Z18, K1, (CX)
-	VMOVUPS        Z19, K1, 384(DX)
-	VMOVUPS        Z20, K1, 512(DX)
-	VMOVUPS        Z17, K1, (DX)
+	VBROADCASTSS   (DI), Z16
+	VMULPS         Z22, Z18, Z18
+	VMULPS         Z19, Z18, Z18
+	VMULPS         Z18, Z16, Z16
+	VMULPS         Z17, Z16, Z16
+	VPANDD         Z8, Z16, Z17
+	VCMPPS         $0x12, Z17, Z5, K2
+	VCMPPS         $0x11, Z0, Z14, K3
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z17
+	VBLENDMPS      Z17, Z6, K2, Z17
+	VMULPS         Z17, Z14, Z18
+	VDIVPS         Z18, Z16, Z18
+	VPXORD         Z19, Z19, Z19
+	VCMPPS         $0x00, Z19, Z14, K2
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z18, K2, Z14
+	VCMPPS         $0x03, Z14, Z14, K2
+	VBLENDMPS      Z1, Z14, K2, Z14
+	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
+	VCMPPS         $0x03, Z16, Z16, K2
+	VBLENDMPS      Z1, Z16, K2, Z16
+	VMOVUPS        Z15, K1, (CX)
+	VMOVUPS        Z16, K1, 384(DX)
+	VMOVUPS        Z17, K1, 512(DX)
+	VMOVUPS        Z14, K1, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -29943,30 +35158,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_201
+	JGE    focusnot0_307
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone201
+	JMP    focusdone307
 
-focusnot0_201:
+focusnot0_307:
 	CMPQ    SI, $+2
-	JGE     focusnot1_201
+	JGE     focusnot1_307
 	VMOVAPS Y0, Y2
-	JMP     focusdone201
+	JMP     focusdone307
 
-focusnot1_201:
+focusnot1_307:
 	CMPQ SI, $+3
-	JGE  focusnot2_201
-	JMP  focusdone201
+	JGE  focusnot2_307
+	JMP  focusdone307
 
-focusnot2_201:
+focusnot2_307:
 	CMPQ    SI, $+4
-	JGE     focusnot3_201
+	JGE     focusnot3_307
 	VSQRTPS Y2, Y2
-	JMP     focusdone201
+	JMP     focusdone307
 
-focusnot3_201:
+focusnot3_307:
 	CMPQ         SI, $+5
-	JGE          focusnot4_201
+	JGE          focusnot4_307
 	VSQRTPS      Y2, Y4
 	VMOVAPS      Y2, Y8
 	VFNMADD231PS Y4, Y4, Y8
@@ -29974,11 +35189,11 @@ focusnot3_201:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y4, Y2, Y8
 	VMOVAPS      Y8, Y2
-	JMP          focusdone201
+	JMP          focusdone307
 
-focusnot4_201:
+focusnot4_307:
 	CMPQ         SI, $+6
-	JGE          focusnot5_201
+	JGE          focusnot5_307
 	VSQRTPS      Y2, Y4
 	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
@@ -29989,32 +35204,32 @@ focusnot4_201:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y9
 	VMULPS       Y4, Y9, Y2
 	VFMADD231PS  Y4, Y8, Y2
-	JMP          focusdone201
+	JMP          focusdone307
 
-focusnot5_201:
+focusnot5_307:
 	CMPQ        SI, $+7
-	JGE         focusnot6_201
+	JGE         focusnot6_307
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y8
 	VFMSUB231PS Y2, Y2, Y8
 	VMULPS      Y2, Y8, Y8
 	VFMADD231PS Y2, Y4, Y8
 	VMOVAPS     Y8, Y2
-	JMP         focusdone201
+	JMP         focusdone307
 
-focusnot6_201:
+focusnot6_307:
 	CMPQ        SI, $+8
-	JGE         focusnot7_201
+	JGE         focusnot7_307
 	VMULPS      Y2, Y2, Y4
 	VFMSUB213PS Y4, Y2, Y2
 	VADDPS      Y4, Y4, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y4, Y4, Y2
-	JMP         focusdone201
+	JMP         focusdone307
 
-focusnot7_201:
+focusnot7_307:
 	CMPQ        SI, $+9
-	JGE         focusnot8_201
+	JGE         focusnot8_307
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y8
 	VFMSUB231PS Y2, Y2, Y8
@@ -30025,9 +35240,9 @@ focusnot7_201:
 	VMULPS      Y2, Y4, Y4
 	VFMADD231PS Y2, Y9, Y4
 	VMOVAPS     Y4, Y2
-	JMP         focusdone201
+	JMP         focusdone307
 
-focusnot8_201:
+focusnot8_307:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -30166,7 +35381,7 @@ focusnot8_201:
 	VMOVUPS      160(SP), Y4
 	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone201:
+focusdone307:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y4
 	VMULPS    Y2, Y7, Y8
@@ -30383,30 +35598,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_202
+	JGE    focusnot0_308
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone202
+	JMP    focusdone308
 
-focusnot0_202:
+focusnot0_308:
 	CMPQ    SI, $+2
-	JGE     focusnot1_202
+	JGE     focusnot1_308
 	VMOVAPS Y0, Y3
-	JMP     focusdone202
+	JMP     focusdone308
 
-focusnot1_202:
+focusnot1_308:
 	CMPQ SI, $+3
-	JGE  focusnot2_202
-	JMP  focusdone202
+	JGE  focusnot2_308
+	JMP  focusdone308
 
-focusnot2_202:
+focusnot2_308:
 	CMPQ    SI, $+4
-	JGE     focusnot3_202
+	JGE     focusnot3_308
 	VSQRTPS Y3, Y3
-	JMP     focusdone202
+	JMP     focusdone308
 
-focusnot3_202:
+focusnot3_308:
 	CMPQ         SI, $+5
-	JGE          focusnot4_202
+	JGE          focusnot4_308
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y6, Y6, Y8
@@ -30414,11 +35629,11 @@ focusnot3_202:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	JMP          focusdone202
+	JMP          focusdone308
 
-focusnot4_202:
+focusnot4_308:
 	CMPQ         SI, $+6
-	JGE          focusnot5_202
+	JGE          focusnot5_308
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -30429,32 +35644,32 @@ focusnot4_202:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y9
 	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone202
+	JMP          focusdone308
 
-focusnot5_202:
+focusnot5_308:
 	CMPQ        SI, $+7
-	JGE         focusnot6_202
+	JGE         focusnot6_308
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
 	VMULPS      Y3, Y8, Y8
 	VFMADD231PS Y3, Y6, Y8
 	VMOVAPS     Y8, Y3
-	JMP         focusdone202
+	JMP         focusdone308
 
-focusnot6_202:
+focusnot6_308:
 	CMPQ        SI, $+8
-	JGE         focusnot7_202
+	JGE         focusnot7_308
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone202
+	JMP         focusdone308
 
-focusnot7_202:
+focusnot7_308:
 	CMPQ        SI, $+9
-	JGE         focusnot8_202
+	JGE         focusnot8_308
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -30465,9 +35680,9 @@ focusnot7_202:
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y9, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone202
+	JMP         focusdone308
 
-focusnot8_202:
+focusnot8_308:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -30606,7 +35821,7 @@ focusnot8_202:
 	VMOVUPS      160(SP), Y6
 	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone202:
+focusdone308:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8
@@ -32750,11 +37965,6 @@ TEXT ·sigmoidGradScaledAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+96(SB), Z12
 	VBROADCASTSS consts<>+160(SB), Z13
 	VBROADCASTSS consts<>+192(SB), Z14
-	VBROADCASTSS consts<>+224(SB), Z15
-	VBROADCASTSS consts<>+256(SB), Z16
-	VBROADCASTSS consts<>+288(SB), Z17
-	VBROADCASTSS consts<>+320(SB), Z18
-	VBROADCASTSS consts<>+352(SB), Z19
 	MOVQ         n+40(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         grad+8(FP), DX
@@ -32767,388 +37977,367 @@ TEXT ·sigmoidGradScaledAVX512(SB), NOSPLIT, $0-56
 	JLT          rest
 
 block:
-	VMOVUPS (DI), Z20
-	VMOVUPS (BX), Z21
-	VMOVUPS (SI), Z22
+	VMOVUPS (DI), Z15
+	VMOVUPS (BX), Z16
+	VMOVUPS (SI), Z17
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z10, Z21, Z23
-	VSUBPS Z11, Z23, Z23
-	VMAXPS Z23, Z2, Z23
+	VPORD  Z10, Z16, Z18
+	VSUBPS Z11, Z18, Z18
+	VMAXPS Z18, Z2, Z18
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z8, Z24
-	VFMADD231PS Z12, Z23, Z24
-	VSUBPS      Z8, Z24, Z25
+	VMOVAPS     Z8, Z19
+	VFMADD231PS Z12, Z18, Z19
+	VSUBPS      Z8, Z19, Z20
 
 	// r = c - n ln2
-	VMOVAPS      Z23, Z26
-	VFNMADD231PS Z13, Z25, Z26
-	VFNMADD231PS Z14, Z25, Z26
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z13, Z20, Z21
+	VFNMADD231PS Z14, Z20, Z21
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z16, Z27
-	VFMADD231PS Z15, Z26, Z27
-	VFMADD213PS Z17, Z26, Z27
-	VFMADD213PS Z18, Z26, Z27
-	VFMADD213PS Z19, Z27, Z26
-	VCMPPS.BCST $0x11, consts<>+480(SB), Z23, K1
-	VMOVAPS.Z   Z3, K1, Z23
+	VBROADCASTSS     consts<>+224(SB), Z22
+	VFMADD213PS.BCST consts<>+256(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+288(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+320(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z21
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z18, K1
+	VMOVAPS.Z        Z3, K1, Z18
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z24, Z24
-	VFMADD231PS Z26, Z24, Z24
-	VMOVAPS.Z   Z4, K1, Z26
-	VADDPS      Z26, Z25, Z25
-	VSCALEFPS   Z25, Z24, Z24
+	VPERMPS     exp_t<>+0(SB), Z19, Z19
+	VFMADD231PS Z21, Z19, Z19
+	VMOVAPS.Z   Z4, K1, Z21
+	VADDPS      Z21, Z20, Z20
+	VSCALEFPS   Z20, Z19, Z19
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Z23, Z24, Z23
-	VADDPS  Z9, Z24, Z24
-	VPSUBD  Z9, Z24, Z24
-	VPMAXSD Z24, Z23, Z23
-	VPMINUD Z5, Z23, Z23
+	VPSUBD  Z18, Z19, Z18
+	VADDPS  Z9, Z19, Z19
+	VPSUBD  Z9, Z19, Z19
+	VPMAXSD Z19, Z18, Z18
+	VPMINUD Z5, Z18, Z18
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS    $0x11, Z1, Z23, K1
-	VMAXPS    Z23, Z1, Z24
-	VADDPS    Z0, Z24, Z25
-	VDIVPS    Z25, Z0, Z25
-	VMULPS    Z25, Z24, Z26
-	VBLENDMPS Z23, Z26, K1, Z26
+	VCMPPS    $0x11, Z1, Z18, K1
+	VMAXPS    Z18, Z1, Z19
+	VADDPS    Z0, Z19, Z20
+	VDIVPS    Z20, Z0, Z20
+	VMULPS    Z20, Z19, Z21
+	VBLENDMPS Z18, Z21, K1, Z21
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1888(SB), Z28
-	VFMADD213PS.BCST consts<>+1920(SB), Z27, Z28
-	VBROADCASTSS     consts<>+1952(SB), Z29
-	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z29
-	VFMADD213PS.BCST consts<>+2016(SB), Z27, Z28
-	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
-	VFMADD213PS.BCST consts<>+2080(SB), Z27, Z28
-	VFMADD213PS.BCST consts<>+2112(SB), Z27, Z29
-	VFMADD231PS      Z29, Z24, Z28
-	VFMADD231PS      Z28, Z27, Z24
-	VBLENDMPS        Z23, Z24, K1, Z23
-	VPMOVD2M         Z21, K1
-	VBLENDMPS        Z26, Z25, K1, Z24
-	VPMOVD2M         Z21, K1
-	VBLENDMPS        Z25, Z26, K1, Z25
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z22
+	VFMADD213PS.BCST consts<>+1920(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1952(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z22
+	VMULPS           Z22, Z19, Z22
+	VFMADD231PS      Z22, Z19, Z19
+	VBLENDMPS        Z18, Z19, K1, Z18
+	VPMOVD2M         Z16, K1
+	VBLENDMPS        Z21, Z20, K1, Z19
+	VPMOVD2M         Z16, K1
+	VBLENDMPS        Z20, Z21, K1, Z20
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Z22, Z0, Z26
-	VPMOVD2M     Z21, K1
-	VBLENDMPS    Z22, Z26, K1, Z27
-	VMOVAPS      Z0, Z28
-	VFNMADD231PS Z6, Z27, Z28
-	VBROADCASTSS 48(R8), Z29
-	VFMADD231PS  Z29, Z28, Z27
-	VPANDD.BCST  consts<>+32(SB), Z21, Z21
-	VPXORD       Z28, Z28, Z28
-	VCMPPS       $0x11, Z27, Z28, K1
-	VMOVAPS.Z    Z21, K1, Z21
-	VFMADD231PS  Z21, Z27, Z23
+	VSUBPS       Z17, Z0, Z21
+	VPMOVD2M     Z16, K1
+	VBLENDMPS    Z17, Z21, K1, Z22
+	VMOVAPS      Z0, Z23
+	VFNMADD231PS Z6, Z22, Z23
+	VBROADCASTSS 48(R8), Z24
+	VFMADD231PS  Z24, Z23, Z22
+	VPANDD.BCST  consts<>+32(SB), Z16, Z16
+	VPXORD       Z23, Z23, Z23
+	VCMPPS       $0x11, Z22, Z23, K1
+	VMOVAPS.Z    Z16, K1, Z16
+	VFMADD231PS  Z16, Z22, Z18
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z22, Z25, Z21
-	VMOVAPS      Z21, Z29
-	VFMADD231PS  Z26, Z24, Z29
-	VBROADCASTSS 12(R8), Z27
-	VBROADCASTSS 16(R8), Z28
-	VMULPS       Z26, Z28, Z28
-	VFMADD231PS  Z22, Z27, Z28
-	VMULPS       Z23, Z28, Z27
+	VMULPS       Z17, Z20, Z16
+	VMOVAPS      Z16, Z24
+	VFMADD231PS  Z21, Z19, Z24
+	VBROADCASTSS 12(R8), Z22
+	VBROADCASTSS 16(R8), Z23
+	VMULPS       Z21, Z23, Z23
+	VFMADD231PS  Z17, Z22, Z23
+	VMULPS       Z18, Z23, Z22
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z7, Z22, K1
-	VBLENDMPS Z24, Z25, K1, Z30
-	VDIVPS    Z29, Z30, Z30
-	VPXORD    Z31, Z31, Z31
-	VCMPPS    $0x00, Z31, Z29, K2
-	VBLENDMPS Z0, Z30, K2, Z30
-	VBLENDMPS Z25, Z24, K1, Z25
-	VMULPS    Z30, Z25, Z25
-	VMULPS    Z25, Z23, Z23
-	VPXORD    Z30, Z30, Z30
-	VCMPPS    $0x11, Z25, Z30, K1
-	VMOVAPS.Z Z23, K1, Z23
+	VCMPPS    $0x11, Z7, Z17, K1
+	VBLENDMPS Z19, Z20, K1, Z25
+	VDIVPS    Z24, Z25, Z25
+	VPXORD    Z26, Z26, Z26
+	VCMPPS    $0x00, Z26, Z24, K2
+	VBLENDMPS Z0, Z25, K2, Z25
+	VBLENDMPS Z20, Z19, K1, Z20
+	VMULPS    Z25, Z20, Z20
+	VMULPS    Z20, Z18, Z18
+	VPXORD    Z25, Z25, Z25
+	VCMPPS    $0x11, Z20, Z25, K1
+	VMOVAPS.Z Z18, K1, Z18
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VFMSUB231PS  Z26, Z24, Z21
-	VBROADCASTSS 8(R8), Z24
-	VPXORD       Z25, Z25, Z25
-	VCMPPS       $0x11, Z24, Z25, K1
-	VMOVAPS.Z    Z23, K1, Z23
-	VMOVAPS      Z0, Z25
-	VFMSUB231PS  Z6, Z22, Z25
-	VBROADCASTSS 48(R8), Z26
-	VFMADD231PS  Z26, Z25, Z21
-	VFNMADD213PS Z0, Z6, Z22
-	VMULPS       Z22, Z24, Z22
-	VFMADD231PS  Z23, Z22, Z21
+	VFMSUB231PS  Z21, Z19, Z16
+	VBROADCASTSS 8(R8), Z19
+	VPXORD       Z20, Z20, Z20
+	VCMPPS       $0x11, Z19, Z20, K1
+	VMOVAPS.Z    Z18, K1, Z18
+	VMOVAPS      Z0, Z20
+	VFMSUB231PS  Z6, Z17, Z20
+	VBROADCASTSS 48(R8), Z21
+	VFMADD231PS  Z21, Z20, Z16
+	VFNMADD213PS Z0, Z6, Z17
+	VMULPS       Z17, Z19, Z17
+	VFMADD231PS  Z18, Z17, Z16
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_215
-	VMULPS Z29, Z29, Z29
-	JMP    focusdone215
+	JGE    focusnot0_321
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone321
 
-focusnot0_215:
+focusnot0_321:
 	CMPQ    R9, $+2
-	JGE     focusnot1_215
-	VMOVAPS Z0, Z29
-	JMP     focusdone215
+	JGE     focusnot1_321
+	VMOVAPS Z0, Z24
+	JMP     focusdone321
 
-focusnot1_215:
+focusnot1_321:
 	CMPQ R9, $+3
-	JGE  focusnot2_215
-	JMP  focusdone215
+	JGE  focusnot2_321
+	JMP  focusdone321
 
-focusnot2_215:
+focusnot2_321:
 	CMPQ    R9, $+4
-	JGE     focusnot3_215
-	VSQRTPS Z29, Z29
-	JMP     focusdone215
+	JGE     focusnot3_321
+	VSQRTPS Z24, Z24
+	JMP     focusdone321
 
-focusnot3_215:
+focusnot3_321:
 	CMPQ         R9, $+5
-	JGE          focusnot4_215
-	VSQRTPS      Z29, Z22
-	VMOVAPS      Z29, Z23
-	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z7, Z22, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z22, Z29, Z23
-	VMOVAPS      Z23, Z29
-	JMP          focusdone215
+	JGE          focusnot4_321
+	VSQRTPS      Z24, Z17
+	VMOVAPS      Z24, Z18
+	VFNMADD231PS Z17, Z17, Z18
+	VMULPS       Z7, Z17, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z17, Z24, Z18
+	VMOVAPS      Z18, Z24
+	JMP          focusdone321
 
-focusnot4_215:
+focusnot4_321:
 	CMPQ         R9, $+6
-	JGE          focusnot5_215
-	VSQRTPS      Z29, Z22
-	VMULPS       Z29, Z29, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z29, Z29, Z24
-	VMOVAPS      Z29, Z25
-	VFNMADD231PS Z22, Z22, Z25
-	VMULPS       Z25, Z29, Z25
-	VFMADD231PS  Z7, Z25, Z24
-	VMULPS       Z22, Z24, Z29
-	VFMADD231PS  Z22, Z23, Z29
-	JMP          focusdone215
+	JGE          focusnot5_321
+	VSQRTPS      Z24, Z17
+	VMULPS       Z24, Z24, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z24, Z24, Z19
+	VMOVAPS      Z24, Z20
+	VFNMADD231PS Z17, Z17, Z20
+	VMULPS       Z20, Z24, Z20
+	VFMADD231PS  Z7, Z20, Z19
+	VMULPS       Z17, Z19, Z24
+	VFMADD231PS  Z17, Z18, Z24
+	JMP          focusdone321
 
-focusnot5_215:
+focusnot5_321:
 	CMPQ        R9, $+7
-	JGE         focusnot6_215
-	VMULPS      Z29, Z29, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z29, Z29, Z23
-	VMULPS      Z29, Z23, Z23
-	VFMADD231PS Z29, Z22, Z23
-	VMOVAPS     Z23, Z29
-	JMP         focusdone215
+	JGE         focusnot6_321
+	VMULPS      Z24, Z24, Z17
+	VMOVAPS     Z17, Z18
+	VFMSUB231PS Z24, Z24, Z18
+	VMULPS      Z24, Z18, Z18
+	VFMADD231PS Z24, Z17, Z18
+	VMOVAPS     Z18, Z24
+	JMP         focusdone321
 
-focusnot6_215:
+focusnot6_321:
 	CMPQ        R9, $+8
-	JGE         focusnot7_215
-	VMULPS      Z29, Z29, Z22
-	VFMSUB213PS Z22, Z29, Z29
-	VADDPS      Z22, Z22, Z23
-	VMULPS      Z29, Z23, Z29
-	VFMADD231PS Z22, Z22, Z29
-	JMP         focusdone215
+	JGE         focusnot7_321
+	VMULPS      Z24, Z24, Z17
+	VFMSUB213PS Z17, Z24, Z24
+	VADDPS      Z17, Z17, Z18
+	VMULPS      Z24, Z18, Z24
+	VFMADD231PS Z17, Z17, Z24
+	JMP         focusdone321
 
-focusnot7_215:
+focusnot7_321:
 	CMPQ        R9, $+9
-	JGE         focusnot8_215
-	VMULPS      Z29, Z29, Z22
-	VMOVAPS     Z22, Z23
-	VFMSUB231PS Z29, Z29, Z23
-	VMULPS      Z22, Z22, Z24
-	VADDPS      Z22, Z22, Z25
-	VFMSUB213PS Z24, Z22, Z22
-	VFMADD231PS Z23, Z25, Z22
-	VMULPS      Z29, Z22, Z22
-	VFMADD231PS Z29, Z24, Z22
-	VMOVAPS     Z22, Z29
-	JMP         focusdone215
+	JGE         focusnot8_321
+	VMULPS      Z24, Z24, Z17
+	VMOVAPS     Z17, Z18
+	VFMSUB231PS Z24, Z24, Z18
+	VMULPS      Z17, Z17, Z19
+	VADDPS      Z17, Z17, Z20
+	VFMSUB213PS Z19, Z17, Z17
+	VFMADD231PS Z18, Z20, Z17
+	VMULPS      Z24, Z17, Z17
+	VFMADD231PS Z24, Z19, Z17
+	VMOVAPS     Z17, Z24
+	JMP         focusdone321
 
-focusnot8_215:
+focusnot8_321:
 	LEAQ         24(R8), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z17
+	VBROADCASTSS 4(R10), Z18
+	VBROADCASTSS 8(R10), Z19
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z29, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K1
-	VBLENDMPS    Z5, Z4, K1, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD.BCST  consts<>+32(SB), Z24, Z20
+	VPSUBD.BCST  consts<>+1248(SB), Z20, Z21
+	VCVTDQ2PS    Z20, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z20, Z26, K1
+	VBLENDMPS    Z25, Z21, K1, Z21
+	VPSRAD       $0x17, Z21, Z25
+	VPSRLD       $0x14, Z21, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z21, Z21
+	VPADDD.BCST  consts<>+1312(SB), Z21, Z21
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z21
+	VMULPS.BCST      consts<>+1344(SB), Z21, Z27
+	VMOVAPS          Z21, Z28
+	VFMADD231PS      Z27, Z21, Z28
+	VSUBPS           Z28, Z21, Z29
+	VFMADD231PS      Z27, Z21, Z29
+	VMULPS           Z21, Z21, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z21, Z30
+	VMULPS           Z21, Z27, Z21
+	VFMADD231PS      Z30, Z21, Z29
+	VADDPS           Z29, Z28, Z21
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z17, Z27
+	VFMSUB213PS Z27, Z17, Z25
+	VFMADD213PS Z27, Z18, Z21
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z21, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z18, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z17, Z25
+	VFMADD231PS Z28, Z19, Z25
+	VFMADD231PS Z29, Z18, Z25
+	VADDPS      Z25, Z27, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z25
+	VMULPS           Z19, Z25, Z19
+	VFMADD231PS      Z13, Z18, Z19
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z18
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z19, Z18, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z19
+	VPSRAD       $0x03, Z19, Z19
+	VADDPS       Z25, Z18, Z26
+	VPSLLD       $0x17, Z19, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K1
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K1, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z19, Z19
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z19, Z28, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VADDPS       Z18, Z19, Z28
+	VSUBPS       Z19, Z28, Z29
+	VSUBPS       Z29, Z18, Z18
+	VADDPS       Z25, Z18, Z18
+	VADDPS       Z18, Z28, Z18
+	VCMPPS       $0x11, Z19, Z26, K1
+	VPSUBD       Z19, Z18, Z18
+	VBLENDMPS    Z18, Z27, K1, Z18
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K2, Z0
-	VBLENDMPS      Z0, Z1, K1, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z19
+	VCMPPS         $0x11, Z21, Z19, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z18, K1, Z18
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z21, K1
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z20, K1
+	VPMOVD2M       Z17, K2
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z20, K1
+	VPMOVD2M       Z17, K2
+	VPXORD         Z17, Z17, Z17
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VBLENDMPS      Z17, Z19, K2, Z17
+	VBLENDMPS      Z17, Z18, K1, Z17
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z1
-	VPANDD         Z1, Z29, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K1
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R10), Z1
-	VPANDD         Z1, Z29, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K2
-	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z29
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+1216(SB), Z1
-	VBROADCASTSS   consts<>+416(SB), Z2
-	VBROADCASTSS   consts<>+512(SB), Z3
-	VBROADCASTSS   consts<>+544(SB), Z4
-	VBROADCASTSS   consts<>+608(SB), Z5
-	VBROADCASTSS   consts<>+2208(SB), Z6
-	VBROADCASTSS   consts<>+2144(SB), Z7
-	VBROADCASTSS   consts<>+128(SB), Z8
-	VBROADCASTSS   consts<>+576(SB), Z9
-	VBROADCASTSS   consts<>+1184(SB), Z10
-	VBROADCASTSS   consts<>+64(SB), Z11
-	VBROADCASTSS   consts<>+96(SB), Z12
-	VBROADCASTSS   consts<>+160(SB), Z13
-	VBROADCASTSS   consts<>+192(SB), Z14
-	VBROADCASTSS   consts<>+224(SB), Z15
-	VBROADCASTSS   consts<>+256(SB), Z16
-	VBROADCASTSS   consts<>+288(SB), Z17
-	VBROADCASTSS   consts<>+320(SB), Z18
-	VBROADCASTSS   consts<>+352(SB), Z19
-
-focusdone215:
-	// a smoothed loss is 0 where q^gamma is
-	VPXORD       Z22, Z22, Z22
-	VBROADCASTSS 48(R8), Z23
-	VCMPPS       $0x11, Z23, Z22, K1
-	VPXORD       Z22, Z22, Z22
-	VCMPPS       $0x00, Z22, Z29, K2
+	VBROADCASTSS 12(R10), Z18
+	VPANDD       Z18, Z24, Z18
+	VPORD        Z18, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPCMPD       $0x06, Z18, Z20, K1
+	VBROADCASTSS consts<>+928(SB), Z18
+	VPCMPD       $0x06, Z20, Z18, K2
 	KANDW        K1, K2, K1
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z27, K2
-	VMULPS       Z29, Z27, Z22
-	VBLENDMPS    Z22, Z27, K2, Z22
-	VPXORD       Z23, Z23, Z23
-	VBLENDMPS    Z23, Z22, K1, Z22
-	VPMINUD      Z5, Z22, Z22
-	VMULPS       Z29, Z28, Z23
-	VMULPS       Z23, Z20, Z23
-	VPXORD       Z24, Z24, Z24
-	VBLENDMPS    Z24, Z21, K1, Z21
-	VMULPS       Z21, Z23, Z21
-	VPXORD       Z23, Z23, Z23
-	VCMPPS       $0x00, Z23, Z20, K1
-	VPXORD       Z20, Z20, Z20
-	VCMPPS       $0x03, Z21, Z21, K2
-	VBLENDMPS    Z5, Z21, K2, Z21
-	VBLENDMPS    Z20, Z21, K1, Z20
-	VMOVUPS      Z22, (CX)
-	VMOVUPS      Z20, (DX)
+	VBROADCASTSS 16(R10), Z18
+	VPANDD       Z18, Z24, Z18
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x06, Z18, Z19, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z20, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z5, Z17, K1, Z24
+
+focusdone321:
+	// a smoothed loss is 0 where q^gamma is
+	VPXORD       Z17, Z17, Z17
+	VBROADCASTSS 48(R8), Z18
+	VCMPPS       $0x11, Z18, Z17, K1
+	VPXORD       Z17, Z17, Z17
+	VCMPPS       $0x00, Z17, Z24, K2
+	KANDW        K1, K2, K1
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z22, K2
+	VMULPS       Z24, Z22, Z17
+	VBLENDMPS    Z17, Z22, K2, Z17
+	VPXORD       Z18, Z18, Z18
+	VBLENDMPS    Z18, Z17, K1, Z17
+	VPMINUD      Z5, Z17, Z17
+	VMULPS       Z24, Z23, Z18
+	VMULPS       Z18, Z15, Z18
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z16, K1, Z16
+	VMULPS       Z16, Z18, Z16
+	VPXORD       Z18, Z18, Z18
+	VCMPPS       $0x00, Z18, Z15, K1
+	VPXORD       Z15, Z15, Z15
+	VCMPPS       $0x03, Z16, Z16, K2
+	VBLENDMPS    Z5, Z16, K2, Z16
+	VBLENDMPS    Z15, Z16, K1, Z15
+	VMOVUPS      Z17, (CX)
+	VMOVUPS      Z15, (DX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $+64, BX
@@ -33166,391 +38355,370 @@ vector:
 	MOVL    $0x0000ffff, R10
 	BZHIL   AX, R10, R10
 	KMOVW   R10, K1
-	VMOVAPS Z0, Z20
-	VMOVUPS (BX), K1, Z20
-	VPXORD  Z21, Z21, Z21
-	VMOVUPS (SI), K1, Z21
-	VMOVAPS Z0, Z22
-	VMOVUPS (DI), K1, Z22
+	VMOVAPS Z0, Z15
+	VMOVUPS (BX), K1, Z15
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (SI), K1, Z16
+	VMOVAPS Z0, Z17
+	VMOVUPS (DI), K1, Z17
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z10, Z20, Z23
-	VSUBPS Z11, Z23, Z23
-	VMAXPS Z23, Z2, Z23
+	VPORD  Z10, Z15, Z18
+	VSUBPS Z11, Z18, Z18
+	VMAXPS Z18, Z2, Z18
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z8, Z24
-	VFMADD231PS Z12, Z23, Z24
-	VSUBPS      Z8, Z24, Z25
+	VMOVAPS     Z8, Z19
+	VFMADD231PS Z12, Z18, Z19
+	VSUBPS      Z8, Z19, Z20
 
 	// r = c - n ln2
-	VMOVAPS      Z23, Z26
-	VFNMADD231PS Z13, Z25, Z26
-	VFNMADD231PS Z14, Z25, Z26
+	VMOVAPS      Z18, Z21
+	VFNMADD231PS Z13, Z20, Z21
+	VFNMADD231PS Z14, Z20, Z21
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z16, Z27
-	VFMADD231PS Z15, Z26, Z27
-	VFMADD213PS Z17, Z26, Z27
-	VFMADD213PS Z18, Z26, Z27
-	VFMADD213PS Z19, Z27, Z26
-	VCMPPS.BCST $0x11, consts<>+480(SB), Z23, K2
-	VMOVAPS.Z   Z3, K2, Z23
+	VBROADCASTSS     consts<>+224(SB), Z22
+	VFMADD213PS.BCST consts<>+256(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+288(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+320(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+352(SB), Z22, Z21
+	VCMPPS.BCST      $0x11, consts<>+480(SB), Z18, K2
+	VMOVAPS.Z        Z3, K2, Z18
 
 	// y = 2^n T[j] (1 + p)
-	VPERMPS     exp_t<>+0(SB), Z24, Z24
-	VFMADD231PS Z26, Z24, Z24
-	VMOVAPS.Z   Z4, K2, Z26
-	VADDPS      Z26, Z25, Z25
-	VSCALEFPS   Z25, Z24, Z24
+	VPERMPS     exp_t<>+0(SB), Z19, Z19
+	VFMADD231PS Z21, Z19, Z19
+	VMOVAPS.Z   Z4, K2, Z21
+	VADDPS      Z21, Z20, Z20
+	VSCALEFPS   Z20, Z19, Z19
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VPSUBD  Z23, Z24, Z23
-	VADDPS  Z9, Z24, Z24
-	VPSUBD  Z9, Z24, Z24
-	VPMAXSD Z24, Z23, Z23
-	VPMINUD Z5, Z23, Z23
+	VPSUBD  Z18, Z19, Z18
+	VADDPS  Z9, Z19, Z19
+	VPSUBD  Z9, Z19, Z19
+	VPMAXSD Z19, Z18, Z18
+	VPMINUD Z5, Z18, Z18
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	VCMPPS    $0x11, Z1, Z23, K2
-	VMAXPS    Z23, Z1, Z24
-	VADDPS    Z0, Z24, Z25
-	VDIVPS    Z25, Z0, Z25
-	VMULPS    Z25, Z24, Z26
-	VBLENDMPS Z23, Z26, K2, Z26
+	VCMPPS    $0x11, Z1, Z18, K2
+	VMAXPS    Z18, Z1, Z19
+	VADDPS    Z0, Z19, Z20
+	VDIVPS    Z20, Z0, Z20
+	VMULPS    Z20, Z19, Z21
+	VBLENDMPS Z18, Z21, K2, Z21
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1888(SB), Z28
-	VFMADD213PS.BCST consts<>+1920(SB), Z27, Z28
-	VBROADCASTSS     consts<>+1952(SB), Z29
-	VFMADD213PS.BCST consts<>+1984(SB), Z27, Z29
-	VFMADD213PS.BCST consts<>+2016(SB), Z27, Z28
-	VFMADD213PS.BCST consts<>+2048(SB), Z27, Z29
-	VFMADD213PS.BCST consts<>+2080(SB), Z27, Z28
-	VFMADD213PS.BCST consts<>+2112(SB), Z27, Z29
-	VFMADD231PS      Z29, Z24, Z28
-	VFMADD231PS      Z28, Z27, Z24
-	VBLENDMPS        Z23, Z24, K2, Z23
-	VPMOVD2M         Z20, K2
-	VBLENDMPS        Z26, Z25, K2, Z24
-	VPMOVD2M         Z20, K2
-	VBLENDMPS        Z25, Z26, K2, Z25
+	// log1p(v) = v + v (v P(v))
+	VBROADCASTSS     consts<>+1888(SB), Z22
+	VFMADD213PS.BCST consts<>+1920(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1952(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+1984(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2016(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2048(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2080(SB), Z19, Z22
+	VFMADD213PS.BCST consts<>+2112(SB), Z19, Z22
+	VMULPS           Z22, Z19, Z22
+	VFMADD231PS      Z22, Z19, Z19
+	VBLENDMPS        Z18, Z19, K2, Z18
+	VPMOVD2M         Z15, K2
+	VBLENDMPS        Z21, Z20, K2, Z19
+	VPMOVD2M         Z15, K2
+	VBLENDMPS        Z20, Z21, K2, Z20
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	VSUBPS       Z21, Z0, Z26
-	VPMOVD2M     Z20, K2
-	VBLENDMPS    Z21, Z26, K2, Z27
-	VMOVAPS      Z0, Z28
-	VFNMADD231PS Z6, Z27, Z28
-	VBROADCASTSS 48(R8), Z29
-	VFMADD231PS  Z29, Z28, Z27
-	VPANDD.BCST  consts<>+32(SB), Z20, Z20
-	VPXORD       Z28, Z28, Z28
-	VCMPPS       $0x11, Z27, Z28, K2
-	VMOVAPS.Z    Z20, K2, Z20
-	VFMADD231PS  Z20, Z27, Z23
+	VSUBPS       Z16, Z0, Z21
+	VPMOVD2M     Z15, K2
+	VBLENDMPS    Z16, Z21, K2, Z22
+	VMOVAPS      Z0, Z23
+	VFNMADD231PS Z6, Z22, Z23
+	VBROADCASTSS 48(R8), Z24
+	VFMADD231PS  Z24, Z23, Z22
+	VPANDD.BCST  consts<>+32(SB), Z15, Z15
+	VPXORD       Z23, Z23, Z23
+	VCMPPS       $0x11, Z22, Z23, K2
+	VMOVAPS.Z    Z15, K2, Z15
+	VFMADD231PS  Z15, Z22, Z18
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	VMULPS       Z21, Z25, Z20
-	VMOVAPS      Z20, Z29
-	VFMADD231PS  Z26, Z24, Z29
-	VBROADCASTSS 12(R8), Z27
-	VBROADCASTSS 16(R8), Z28
-	VMULPS       Z26, Z28, Z28
-	VFMADD231PS  Z21, Z27, Z28
-	VMULPS       Z23, Z28, Z27
+	VMULPS       Z16, Z20, Z15
+	VMOVAPS      Z15, Z24
+	VFMADD231PS  Z21, Z19, Z24
+	VBROADCASTSS 12(R8), Z22
+	VBROADCASTSS 16(R8), Z23
+	VMULPS       Z21, Z23, Z23
+	VFMADD231PS  Z16, Z22, Z23
+	VMULPS       Z18, Z23, Z22
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z7, Z21, K2
-	VBLENDMPS Z24, Z25, K2, Z30
-	VDIVPS    Z29, Z30, Z30
-	VPXORD    Z31, Z31, Z31
-	VCMPPS    $0x00, Z31, Z29, K3
-	VBLENDMPS Z0, Z30, K3, Z30
-	VBLENDMPS Z25, Z24, K2, Z25
-	VMULPS    Z30, Z25, Z25
-	VMULPS    Z25, Z23, Z23
-	VPXORD    Z30, Z30, Z30
-	VCMPPS    $0x11, Z25, Z30, K2
-	VMOVAPS.Z Z23, K2, Z23
+	VCMPPS    $0x11, Z7, Z16, K2
+	VBLENDMPS Z19, Z20, K2, Z25
+	VDIVPS    Z24, Z25, Z25
+	VPXORD    Z26, Z26, Z26
+	VCMPPS    $0x00, Z26, Z24, K3
+	VBLENDMPS Z0, Z25, K3, Z25
+	VBLENDMPS Z20, Z19, K2, Z20
+	VMULPS    Z25, Z20, Z20
+	VMULPS    Z20, Z18, Z18
+	VPXORD    Z25, Z25, Z25
+	VCMPPS    $0x11, Z20, Z25, K2
+	VMOVAPS.Z Z18, K2, Z18
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	VFMSUB231PS  Z26, Z24, Z20
-	VBROADCASTSS 8(R8), Z24
-	VPXORD       Z25, Z25, Z25
-	VCMPPS       $0x11, Z24, Z25, K2
-	VMOVAPS.Z    Z23, K2, Z23
-	VMOVAPS      Z0, Z25
-	VFMSUB231PS  Z6, Z21, Z25
-	VBROADCASTSS 48(R8), Z26
-	VFMADD231PS  Z26, Z25, Z20
-	VFNMADD213PS Z0, Z6, Z21
-	VMULPS       Z21, Z24, Z21
-	VFMADD231PS  Z23, Z21, Z20
+	VFMSUB231PS  Z21, Z19, Z15
+	VBROADCASTSS 8(R8), Z19
+	VPXORD       Z20, Z20, Z20
+	VCMPPS       $0x11, Z19, Z20, K2
+	VMOVAPS.Z    Z18, K2, Z18
+	VMOVAPS      Z0, Z20
+	VFMSUB231PS  Z6, Z16, Z20
+	VBROADCASTSS 48(R8), Z21
+	VFMADD231PS  Z21, Z20, Z15
+	VFNMADD213PS Z0, Z6, Z16
+	VMULPS       Z16, Z19, Z16
+	VFMADD231PS  Z18, Z16, Z15
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_216
-	VMULPS Z29, Z29, Z29
-	JMP    focusdone216
+	JGE    focusnot0_322
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone322
 
-focusnot0_216:
+focusnot0_322:
 	CMPQ    R9, $+2
-	JGE     focusnot1_216
-	VMOVAPS Z0, Z29
-	JMP     focusdone216
+	JGE     focusnot1_322
+	VMOVAPS Z0, Z24
+	JMP     focusdone322
 
-focusnot1_216:
+focusnot1_322:
 	CMPQ R9, $+3
-	JGE  focusnot2_216
-	JMP  focusdone216
+	JGE  focusnot2_322
+	JMP  focusdone322
 
-focusnot2_216:
+focusnot2_322:
 	CMPQ    R9, $+4
-	JGE     focusnot3_216
-	VSQRTPS Z29, Z29
-	JMP     focusdone216
+	JGE     focusnot3_322
+	VSQRTPS Z24, Z24
+	JMP     focusdone322
 
-focusnot3_216:
+focusnot3_322:
 	CMPQ         R9, $+5
-	JGE          focusnot4_216
-	VSQRTPS      Z29, Z21
-	VMOVAPS      Z29, Z23
-	VFNMADD231PS Z21, Z21, Z23
-	VMULPS       Z7, Z21, Z24
-	VMULPS       Z24, Z23, Z23
-	VFMADD231PS  Z21, Z29, Z23
-	VMOVAPS      Z23, Z29
-	JMP          focusdone216
+	JGE          focusnot4_322
+	VSQRTPS      Z24, Z16
+	VMOVAPS      Z24, Z18
+	VFNMADD231PS Z16, Z16, Z18
+	VMULPS       Z7, Z16, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z16, Z24, Z18
+	VMOVAPS      Z18, Z24
+	JMP          focusdone322
 
-focusnot4_216:
+focusnot4_322:
 	CMPQ         R9, $+6
-	JGE          focusnot5_216
-	VSQRTPS      Z29, Z21
-	VMULPS       Z29, Z29, Z23
-	VMOVAPS      Z23, Z24
-	VFMSUB231PS  Z29, Z29, Z24
-	VMOVAPS      Z29, Z25
-	VFNMADD231PS Z21, Z21, Z25
-	VMULPS       Z25, Z29, Z25
-	VFMADD231PS  Z7, Z25, Z24
-	VMULPS       Z21, Z24, Z29
-	VFMADD231PS  Z21, Z23, Z29
-	JMP          focusdone216
+	JGE          focusnot5_322
+	VSQRTPS      Z24, Z16
+	VMULPS       Z24, Z24, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z24, Z24, Z19
+	VMOVAPS      Z24, Z20
+	VFNMADD231PS Z16, Z16, Z20
+	VMULPS       Z20, Z24, Z20
+	VFMADD231PS  Z7, Z20, Z19
+	VMULPS       Z16, Z19, Z24
+	VFMADD231PS  Z16, Z18, Z24
+	JMP          focusdone322
 
-focusnot5_216:
+focusnot5_322:
 	CMPQ        R9, $+7
-	JGE         focusnot6_216
-	VMULPS      Z29, Z29, Z21
-	VMOVAPS     Z21, Z23
-	VFMSUB231PS Z29, Z29, Z23
-	VMULPS      Z29, Z23, Z23
-	VFMADD231PS Z29, Z21, Z23
-	VMOVAPS     Z23, Z29
-	JMP         focusdone216
+	JGE         focusnot6_322
+	VMULPS      Z24, Z24, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z24, Z24, Z18
+	VMULPS      Z24, Z18, Z18
+	VFMADD231PS Z24, Z16, Z18
+	VMOVAPS     Z18, Z24
+	JMP         focusdone322
 
-focusnot6_216:
+focusnot6_322:
 	CMPQ        R9, $+8
-	JGE         focusnot7_216
-	VMULPS      Z29, Z29, Z21
-	VFMSUB213PS Z21, Z29, Z29
-	VADDPS      Z21, Z21, Z23
-	VMULPS      Z29, Z23, Z29
-	VFMADD231PS Z21, Z21, Z29
-	JMP         focusdone216
+	JGE         focusnot7_322
+	VMULPS      Z24, Z24, Z16
+	VFMSUB213PS Z16, Z24, Z24
+	VADDPS      Z16, Z16, Z18
+	VMULPS      Z24, Z18, Z24
+	VFMADD231PS Z16, Z16, Z24
+	JMP         focusdone322
 
-focusnot7_216:
+focusnot7_322:
 	CMPQ        R9, $+9
-	JGE         focusnot8_216
-	VMULPS      Z29, Z29, Z21
-	VMOVAPS     Z21, Z23
-	VFMSUB231PS Z29, Z29, Z23
-	VMULPS      Z21, Z21, Z24
-	VADDPS      Z21, Z21, Z25
-	VFMSUB213PS Z24, Z21, Z21
-	VFMADD231PS Z23, Z25, Z21
-	VMULPS      Z29, Z21, Z21
-	VFMADD231PS Z29, Z24, Z21
-	VMOVAPS     Z21, Z29
-	JMP         focusdone216
+	JGE         focusnot8_322
+	VMULPS      Z24, Z24, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z24, Z24, Z18
+	VMULPS      Z16, Z16, Z19
+	VADDPS      Z16, Z16, Z20
+	VFMSUB213PS Z19, Z16, Z16
+	VFMADD231PS Z18, Z20, Z16
+	VMULPS      Z24, Z16, Z16
+	VFMADD231PS Z24, Z19, Z16
+	VMOVAPS     Z16, Z24
+	JMP         focusdone322
 
-focusnot8_216:
+focusnot8_322:
 	LEAQ         24(R8), R10
-	VBROADCASTSS (R10), Z0
-	VBROADCASTSS 4(R10), Z1
-	VBROADCASTSS 8(R10), Z2
+	VBROADCASTSS (R10), Z16
+	VBROADCASTSS 4(R10), Z18
+	VBROADCASTSS 8(R10), Z19
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z29, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K2
-	VBLENDMPS    Z5, Z4, K2, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD.BCST  consts<>+32(SB), Z24, Z20
+	VPSUBD.BCST  consts<>+1248(SB), Z20, Z21
+	VCVTDQ2PS    Z20, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z20, Z26, K2
+	VBLENDMPS    Z25, Z21, K2, Z21
+	VPSRAD       $0x17, Z21, Z25
+	VPSRLD       $0x14, Z21, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z21, Z21
+	VPADDD.BCST  consts<>+1312(SB), Z21, Z21
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z21
+	VMULPS.BCST      consts<>+1344(SB), Z21, Z27
+	VMOVAPS          Z21, Z28
+	VFMADD231PS      Z27, Z21, Z28
+	VSUBPS           Z28, Z21, Z29
+	VFMADD231PS      Z27, Z21, Z29
+	VMULPS           Z21, Z21, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z21, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z21, Z30
+	VMULPS           Z21, Z27, Z21
+	VFMADD231PS      Z30, Z21, Z29
+	VADDPS           Z29, Z28, Z21
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z16, Z27
+	VFMSUB213PS Z27, Z16, Z25
+	VFMADD213PS Z27, Z18, Z21
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z21, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z18, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z16, Z25
+	VFMADD231PS Z28, Z19, Z25
+	VFMADD231PS Z29, Z18, Z25
+	VADDPS      Z25, Z27, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z25
+	VMULPS           Z19, Z25, Z19
+	VFMADD231PS      Z13, Z18, Z19
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z18
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z19, Z18, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z19
+	VPSRAD       $0x03, Z19, Z19
+	VADDPS       Z25, Z18, Z26
+	VPSLLD       $0x17, Z19, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K2
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K2, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z19, Z19
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z19, Z28, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VADDPS       Z18, Z19, Z28
+	VSUBPS       Z19, Z28, Z29
+	VSUBPS       Z29, Z18, Z18
+	VADDPS       Z25, Z18, Z18
+	VADDPS       Z18, Z28, Z18
+	VCMPPS       $0x11, Z19, Z26, K2
+	VPSUBD       Z19, Z18, Z18
+	VBLENDMPS    Z18, Z27, K2, Z18
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K3, Z0
-	VBLENDMPS      Z0, Z1, K2, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z19
+	VCMPPS         $0x11, Z21, Z19, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z18, K2, Z18
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z21, K2
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z20, K2
+	VPMOVD2M       Z16, K3
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K3, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z20, K2
+	VPMOVD2M       Z16, K3
+	VPXORD         Z16, Z16, Z16
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VBLENDMPS      Z16, Z19, K3, Z16
+	VBLENDMPS      Z16, Z18, K2, Z16
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R10), Z1
-	VPANDD         Z1, Z29, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K2
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R10), Z1
-	VPANDD         Z1, Z29, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K3
-	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z29
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+1216(SB), Z1
-	VBROADCASTSS   consts<>+416(SB), Z2
-	VBROADCASTSS   consts<>+512(SB), Z3
-	VBROADCASTSS   consts<>+544(SB), Z4
-	VBROADCASTSS   consts<>+608(SB), Z5
-	VBROADCASTSS   consts<>+2208(SB), Z6
-	VBROADCASTSS   consts<>+2144(SB), Z7
-	VBROADCASTSS   consts<>+128(SB), Z8
-	VBROADCASTSS   consts<>+576(SB), Z9
-	VBROADCASTSS   consts<>+1184(SB), Z10
-	VBROADCASTSS   consts<>+64(SB), Z11
-	VBROADCASTSS   consts<>+96(SB), Z12
-	VBROADCASTSS   consts<>+160(SB), Z13
-	VBROADCASTSS   consts<>+192(SB), Z14
-	VBROADCASTSS   consts<>+224(SB), Z15
-	VBROADCASTSS   consts<>+256(SB), Z16
-	VBROADCASTSS   consts<>+288(SB), Z17
-	VBROADCASTSS   consts<>+320(SB), Z18
-	VBROADCASTSS   consts<>+352(SB), Z19
-
-focusdone216:
-	// a smoothed loss is 0 where q^gamma is
-	VPXORD       Z21, Z21, Z21
-	VBROADCASTSS 48(R8), Z23
-	VCMPPS       $0x11, Z23, Z21, K2
-	VPXORD       Z21, Z21, Z21
-	VCMPPS       $0x00, Z21, Z29, K3
+	VBROADCASTSS 12(R10), Z18
+	VPANDD       Z18, Z24, Z18
+	VPORD        Z18, Z16, Z16
+	VPXORD       Z18, Z18, Z18
+	VPCMPD       $0x06, Z18, Z20, K2
+	VBROADCASTSS consts<>+928(SB), Z18
+	VPCMPD       $0x06, Z20, Z18, K3
 	KANDW        K2, K3, K2
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z27, K3
-	VMULPS       Z29, Z27, Z21
-	VBLENDMPS    Z21, Z27, K3, Z21
-	VPXORD       Z23, Z23, Z23
-	VBLENDMPS    Z23, Z21, K2, Z21
-	VPMINUD      Z5, Z21, Z21
-	VMULPS       Z29, Z28, Z23
-	VMULPS       Z23, Z22, Z23
-	VPXORD       Z24, Z24, Z24
-	VBLENDMPS    Z24, Z20, K2, Z20
-	VMULPS       Z20, Z23, Z20
-	VPXORD       Z23, Z23, Z23
-	VCMPPS       $0x00, Z23, Z22, K2
-	VPXORD       Z22, Z22, Z22
-	VCMPPS       $0x03, Z20, Z20, K3
-	VBLENDMPS    Z5, Z20, K3, Z20
-	VBLENDMPS    Z22, Z20, K2, Z20
-	VMOVUPS      Z21, K1, (CX)
-	VMOVUPS      Z20, K1, (DX)
+	VBROADCASTSS 16(R10), Z18
+	VPANDD       Z18, Z24, Z18
+	VPXORD       Z19, Z19, Z19
+	VPCMPD       $0x06, Z18, Z19, K3
+	KANDW        K2, K3, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z20, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z5, Z16, K2, Z24
+
+focusdone322:
+	// a smoothed loss is 0 where q^gamma is
+	VPXORD       Z16, Z16, Z16
+	VBROADCASTSS 48(R8), Z18
+	VCMPPS       $0x11, Z18, Z16, K2
+	VPXORD       Z16, Z16, Z16
+	VCMPPS       $0x00, Z16, Z24, K3
+	KANDW        K2, K3, K2
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z22, K3
+	VMULPS       Z24, Z22, Z16
+	VBLENDMPS    Z16, Z22, K3, Z16
+	VPXORD       Z18, Z18, Z18
+	VBLENDMPS    Z18, Z16, K2, Z16
+	VPMINUD      Z5, Z16, Z16
+	VMULPS       Z24, Z23, Z18
+	VMULPS       Z18, Z17, Z18
+	VPXORD       Z19, Z19, Z19
+	VBLENDMPS    Z19, Z15, K2, Z15
+	VMULPS       Z15, Z18, Z15
+	VPXORD       Z18, Z18, Z18
+	VCMPPS       $0x00, Z18, Z17, K2
+	VPXORD       Z17, Z17, Z17
+	VCMPPS       $0x03, Z15, Z15, K3
+	VBLENDMPS    Z5, Z15, K3, Z15
+	VBLENDMPS    Z17, Z15, K2, Z15
+	VMOVUPS      Z16, K1, (CX)
+	VMOVUPS      Z15, K1, (DX)
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
 	ADDQ         $+64, BX
@@ -33635,18 +38803,17 @@ block:
 	VMULPS    Y9, Y8, Y10
 	VBLENDVPS Y7, Y6, Y10, Y10
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y8, Y8, Y11
-	VMOVUPS     consts<>+1888(SB), Y12
-	VFMADD213PS consts<>+1920(SB), Y11, Y12
-	VMOVUPS     consts<>+1952(SB), Y13
-	VFMADD213PS consts<>+1984(SB), Y11, Y13
-	VFMADD213PS consts<>+2016(SB), Y11, Y12
-	VFMADD213PS consts<>+2048(SB), Y11, Y13
-	VFMADD213PS consts<>+2080(SB), Y11, Y12
-	VFMADD213PS consts<>+2112(SB), Y11, Y13
-	VFMADD231PS Y13, Y8, Y12
-	VFMADD231PS Y12, Y11, Y8
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y11
+	VFMADD213PS consts<>+1920(SB), Y8, Y11
+	VFMADD213PS consts<>+1952(SB), Y8, Y11
+	VFMADD213PS consts<>+1984(SB), Y8, Y11
+	VFMADD213PS consts<>+2016(SB), Y8, Y11
+	VFMADD213PS consts<>+2048(SB), Y8, Y11
+	VFMADD213PS consts<>+2080(SB), Y8, Y11
+	VFMADD213PS consts<>+2112(SB), Y8, Y11
+	VMULPS      Y11, Y8, Y11
+	VFMADD231PS Y11, Y8, Y8
 	VBLENDVPS   Y7, Y6, Y8, Y6
 	VBLENDVPS   Y4, Y10, Y9, Y7
 	VBLENDVPS   Y4, Y9, Y10, Y8
@@ -33705,30 +38872,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_227
+	JGE    focusnot0_333
 	VMULPS Y5, Y5, Y5
-	JMP    focusdone227
+	JMP    focusdone333
 
-focusnot0_227:
+focusnot0_333:
 	CMPQ    R9, $+2
-	JGE     focusnot1_227
+	JGE     focusnot1_333
 	VMOVAPS Y0, Y5
-	JMP     focusdone227
+	JMP     focusdone333
 
-focusnot1_227:
+focusnot1_333:
 	CMPQ R9, $+3
-	JGE  focusnot2_227
-	JMP  focusdone227
+	JGE  focusnot2_333
+	JMP  focusdone333
 
-focusnot2_227:
+focusnot2_333:
 	CMPQ    R9, $+4
-	JGE     focusnot3_227
+	JGE     focusnot3_333
 	VSQRTPS Y5, Y5
-	JMP     focusdone227
+	JMP     focusdone333
 
-focusnot3_227:
+focusnot3_333:
 	CMPQ         R9, $+5
-	JGE          focusnot4_227
+	JGE          focusnot4_333
 	VSQRTPS      Y5, Y6
 	VMOVAPS      Y5, Y7
 	VFNMADD231PS Y6, Y6, Y7
@@ -33736,11 +38903,11 @@ focusnot3_227:
 	VMULPS       Y8, Y7, Y7
 	VFMADD231PS  Y6, Y5, Y7
 	VMOVAPS      Y7, Y5
-	JMP          focusdone227
+	JMP          focusdone333
 
-focusnot4_227:
+focusnot4_333:
 	CMPQ         R9, $+6
-	JGE          focusnot5_227
+	JGE          focusnot5_333
 	VSQRTPS      Y5, Y6
 	VMULPS       Y5, Y5, Y7
 	VMOVAPS      Y7, Y8
@@ -33751,32 +38918,32 @@ focusnot4_227:
 	VFMADD231PS  consts<>+2144(SB), Y5, Y8
 	VMULPS       Y6, Y8, Y5
 	VFMADD231PS  Y6, Y7, Y5
-	JMP          focusdone227
+	JMP          focusdone333
 
-focusnot5_227:
+focusnot5_333:
 	CMPQ        R9, $+7
-	JGE         focusnot6_227
+	JGE         focusnot6_333
 	VMULPS      Y5, Y5, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y5, Y5, Y7
 	VMULPS      Y5, Y7, Y7
 	VFMADD231PS Y5, Y6, Y7
 	VMOVAPS     Y7, Y5
-	JMP         focusdone227
+	JMP         focusdone333
 
-focusnot6_227:
+focusnot6_333:
 	CMPQ        R9, $+8
-	JGE         focusnot7_227
+	JGE         focusnot7_333
 	VMULPS      Y5, Y5, Y6
 	VFMSUB213PS Y6, Y5, Y5
 	VADDPS      Y6, Y6, Y7
 	VMULPS      Y5, Y7, Y5
 	VFMADD231PS Y6, Y6, Y5
-	JMP         focusdone227
+	JMP         focusdone333
 
-focusnot7_227:
+focusnot7_333:
 	CMPQ        R9, $+9
-	JGE         focusnot8_227
+	JGE         focusnot8_333
 	VMULPS      Y5, Y5, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y5, Y5, Y7
@@ -33787,9 +38954,9 @@ focusnot7_227:
 	VMULPS      Y5, Y6, Y6
 	VFMADD231PS Y5, Y8, Y6
 	VMOVAPS     Y6, Y5
-	JMP         focusdone227
+	JMP         focusdone333
 
-focusnot8_227:
+focusnot8_333:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y11, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -33928,7 +39095,7 @@ focusnot8_227:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone227:
+focusdone333:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y6, Y6, Y6
 	VBROADCASTSS 48(R8), Y7
@@ -34033,18 +39200,17 @@ vector:
 	VMULPS    Y9, Y8, Y10
 	VBLENDVPS Y7, Y6, Y10, Y10
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	VMULPS      Y8, Y8, Y11
-	VMOVUPS     consts<>+1888(SB), Y12
-	VFMADD213PS consts<>+1920(SB), Y11, Y12
-	VMOVUPS     consts<>+1952(SB), Y13
-	VFMADD213PS consts<>+1984(SB), Y11, Y13
-	VFMADD213PS consts<>+2016(SB), Y11, Y12
-	VFMADD213PS consts<>+2048(SB), Y11, Y13
-	VFMADD213PS consts<>+2080(SB), Y11, Y12
-	VFMADD213PS consts<>+2112(SB), Y11, Y13
-	VFMADD231PS Y13, Y8, Y12
-	VFMADD231PS Y12, Y11, Y8
+	// log1p(v) = v + v (v P(v))
+	VMOVUPS     consts<>+1888(SB), Y11
+	VFMADD213PS consts<>+1920(SB), Y8, Y11
+	VFMADD213PS consts<>+1952(SB), Y8, Y11
+	VFMADD213PS consts<>+1984(SB), Y8, Y11
+	VFMADD213PS consts<>+2016(SB), Y8, Y11
+	VFMADD213PS consts<>+2048(SB), Y8, Y11
+	VFMADD213PS consts<>+2080(SB), Y8, Y11
+	VFMADD213PS consts<>+2112(SB), Y8, Y11
+	VMULPS      Y11, Y8, Y11
+	VFMADD231PS Y11, Y8, Y8
 	VBLENDVPS   Y7, Y6, Y8, Y6
 	VBLENDVPS   Y4, Y10, Y9, Y7
 	VBLENDVPS   Y4, Y9, Y10, Y8
@@ -34103,30 +39269,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_228
+	JGE    focusnot0_334
 	VMULPS Y5, Y5, Y5
-	JMP    focusdone228
+	JMP    focusdone334
 
-focusnot0_228:
+focusnot0_334:
 	CMPQ    R9, $+2
-	JGE     focusnot1_228
+	JGE     focusnot1_334
 	VMOVAPS Y0, Y5
-	JMP     focusdone228
+	JMP     focusdone334
 
-focusnot1_228:
+focusnot1_334:
 	CMPQ R9, $+3
-	JGE  focusnot2_228
-	JMP  focusdone228
+	JGE  focusnot2_334
+	JMP  focusdone334
 
-focusnot2_228:
+focusnot2_334:
 	CMPQ    R9, $+4
-	JGE     focusnot3_228
+	JGE     focusnot3_334
 	VSQRTPS Y5, Y5
-	JMP     focusdone228
+	JMP     focusdone334
 
-focusnot3_228:
+focusnot3_334:
 	CMPQ         R9, $+5
-	JGE          focusnot4_228
+	JGE          focusnot4_334
 	VSQRTPS      Y5, Y6
 	VMOVAPS      Y5, Y7
 	VFNMADD231PS Y6, Y6, Y7
@@ -34134,11 +39300,11 @@ focusnot3_228:
 	VMULPS       Y8, Y7, Y7
 	VFMADD231PS  Y6, Y5, Y7
 	VMOVAPS      Y7, Y5
-	JMP          focusdone228
+	JMP          focusdone334
 
-focusnot4_228:
+focusnot4_334:
 	CMPQ         R9, $+6
-	JGE          focusnot5_228
+	JGE          focusnot5_334
 	VSQRTPS      Y5, Y6
 	VMULPS       Y5, Y5, Y7
 	VMOVAPS      Y7, Y8
@@ -34149,32 +39315,32 @@ focusnot4_228:
 	VFMADD231PS  consts<>+2144(SB), Y5, Y8
 	VMULPS       Y6, Y8, Y5
 	VFMADD231PS  Y6, Y7, Y5
-	JMP          focusdone228
+	JMP          focusdone334
 
-focusnot5_228:
+focusnot5_334:
 	CMPQ        R9, $+7
-	JGE         focusnot6_228
+	JGE         focusnot6_334
 	VMULPS      Y5, Y5, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y5, Y5, Y7
 	VMULPS      Y5, Y7, Y7
 	VFMADD231PS Y5, Y6, Y7
 	VMOVAPS     Y7, Y5
-	JMP         focusdone228
+	JMP         focusdone334
 
-focusnot6_228:
+focusnot6_334:
 	CMPQ        R9, $+8
-	JGE         focusnot7_228
+	JGE         focusnot7_334
 	VMULPS      Y5, Y5, Y6
 	VFMSUB213PS Y6, Y5, Y5
 	VADDPS      Y6, Y6, Y7
 	VMULPS      Y5, Y7, Y5
 	VFMADD231PS Y6, Y6, Y5
-	JMP         focusdone228
+	JMP         focusdone334
 
-focusnot7_228:
+focusnot7_334:
 	CMPQ        R9, $+9
-	JGE         focusnot8_228
+	JGE         focusnot8_334
 	VMULPS      Y5, Y5, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y5, Y5, Y7
@@ -34185,9 +39351,9 @@ focusnot7_228:
 	VMULPS      Y5, Y6, Y6
 	VFMADD231PS Y5, Y8, Y6
 	VMOVAPS     Y6, Y5
-	JMP         focusdone228
+	JMP         focusdone334
 
-focusnot8_228:
+focusnot8_334:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y11, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -34326,7 +39492,7 @@ focusnot8_228:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone228:
+focusdone334:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y6, Y6, Y6
 	VBROADCASTSS 48(R8), Y7
@@ -34592,8 +39758,6 @@ TEXT ·rowSmoothAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+32(SB), Z9
 	VBROADCASTSS consts<>+2176(SB), Z10
 	VBROADCASTSS consts<>+160(SB), Z11
-	VBROADCASTSS consts<>+1664(SB), Z12
-	VBROADCASTSS consts<>+2144(SB), Z13
 	MOVQ         n+24(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -34605,431 +39769,417 @@ TEXT ·rowSmoothAVX512(SB), NOSPLIT, $0-48
 	JLT          rest
 
 block:
-	VMOVUPS 384(DX), Z14
-	VMOVUPS 512(DX), Z15
-	VMOVUPS (BX), Z16
-	VMOVUPS 128(BX), Z17
-	VMOVUPS (DX), Z18
-	VMOVUPS 256(DX), Z19
-	VPXORD  Z20, Z20, Z20
+	VMOVUPS 384(DX), Z12
+	VMOVUPS 512(DX), Z13
+	VMOVUPS (BX), Z14
+	VMOVUPS 128(BX), Z15
+	VMOVUPS (DX), Z16
+	VMOVUPS 256(DX), Z17
+	VPXORD  Z18, Z18, Z18
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z9, Z19, Z21
-	VCMPPS      $0x11, Z21, Z3, K1
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z21, K2
+	VPANDD      Z9, Z17, Z19
+	VCMPPS      $0x11, Z19, Z3, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z19, K2
 	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z19, K1, Z21
-	VCMPPS      $0x12, Z10, Z14, K1
-	VBLENDMPS   Z18, Z1, K1, Z18
-	VMAXPS      Z19, Z14, Z19
-	VCMPPS      $0x00, Z2, Z19, K1
-	VBLENDMPS   Z1, Z18, K1, Z18
+	VMOVAPS.Z   Z17, K1, Z19
+	VCMPPS      $0x12, Z10, Z12, K1
+	VBLENDMPS   Z16, Z1, K1, Z16
+	VMAXPS      Z17, Z12, Z17
+	VCMPPS      $0x00, Z2, Z17, K1
+	VBLENDMPS   Z1, Z16, K1, Z16
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z21, Z14, Z19
-	VMINPS            Z19, Z4, Z21
-	VMAXPS            Z21, Z5, Z21
-	VMOVAPS           Z8, Z22
-	VFMADD231PS.BCST  consts<>+96(SB), Z21, Z22
-	VSUBPS            Z8, Z22, Z23
-	VMOVAPS           Z21, Z24
-	VFNMADD231PS      Z11, Z23, Z24
-	VFNMADD231PS.BCST consts<>+192(SB), Z23, Z24
-	VCMPPS            $0x11, Z21, Z19, K1
-	VCMPPS            $0x11, Z18, Z20, K2
+	VSUBPS            Z19, Z12, Z17
+	VMINPS            Z17, Z4, Z19
+	VMAXPS            Z19, Z5, Z19
+	VMOVAPS           Z8, Z20
+	VFMADD231PS.BCST  consts<>+96(SB), Z19, Z20
+	VSUBPS            Z8, Z20, Z21
+	VMOVAPS           Z19, Z22
+	VFNMADD231PS      Z11, Z21, Z22
+	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
+	VCMPPS            $0x11, Z19, Z17, K1
+	VCMPPS            $0x11, Z16, Z18, K2
 	KANDW             K1, K2, K1
-	VSUBPS            Z19, Z21, Z19
-	VMOVAPS.Z         Z19, K1, Z19
-	VBROADCASTSS      consts<>+2464(SB), Z21
-	VFMADD213PS.BCST  consts<>+2496(SB), Z24, Z21
-	VFMADD213PS.BCST  consts<>+2528(SB), Z24, Z21
-	VFMADD213PS.BCST  consts<>+2560(SB), Z24, Z21
-	VFMADD213PS.BCST  consts<>+2592(SB), Z24, Z21
-	VFMADD213PS       Z0, Z24, Z21
-	VMOVAPS           Z0, Z23
-	VFMADD231PS       Z21, Z24, Z23
-	VSUBPS            Z23, Z0, Z25
-	VFMADD231PS       Z21, Z24, Z25
+	VSUBPS            Z17, Z19, Z17
+	VMOVAPS.Z         Z17, K1, Z17
+	VBROADCASTSS      consts<>+2464(SB), Z19
+	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z19
+	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z19
+	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z19
+	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z19
+	VFMADD213PS       Z0, Z22, Z19
+	VMOVAPS           Z0, Z21
+	VFMADD231PS       Z19, Z22, Z21
+	VSUBPS            Z21, Z0, Z23
+	VFMADD231PS       Z19, Z22, Z23
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z23, Z0, Z21
-	VMULPS       Z21, Z18, Z24
-	VFNMADD213PS Z18, Z24, Z23
-	VMULPS       Z25, Z24, Z25
-	VSUBPS       Z25, Z23, Z23
-	VMULPS       Z21, Z23, Z21
-	VMOVUPS      128(DX), Z23
-	VPSUBD       Z8, Z22, Z22
-	VPSUBD       Z22, Z23, Z22
-	VPSRLD       $0x17, Z24, Z23
-	VPSUBD.BCST  consts<>+2720(SB), Z23, Z23
-	VPADDD       Z23, Z22, Z23
-	VPMAXSD      Z20, Z23, Z23
-	VPSUBD       Z23, Z22, Z22
-	VPMAXSD.BCST consts<>+2752(SB), Z22, Z22
-	VPSRAD       $0x01, Z22, Z25
-	VPADDD       Z12, Z25, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VPSUBD       Z25, Z22, Z22
-	VPADDD       Z12, Z22, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VMULPS       Z26, Z24, Z24
-	VMULPS       Z22, Z24, Z24
-	VMULPS       Z26, Z21, Z21
-	VMULPS       Z22, Z21, Z21
+	VDIVPS       Z21, Z0, Z19
+	VMULPS       Z19, Z16, Z22
+	VFNMADD213PS Z16, Z22, Z21
+	VMULPS       Z23, Z22, Z23
+	VSUBPS       Z23, Z21, Z21
+	VMULPS       Z19, Z21, Z19
+	VMOVUPS      128(DX), Z21
+	VPSUBD       Z8, Z20, Z20
+	VPSUBD       Z20, Z21, Z20
+	VPSRLD       $0x17, Z22, Z21
+	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
+	VPADDD       Z21, Z20, Z21
+	VPMAXSD      Z18, Z21, Z21
+	VPSUBD       Z21, Z20, Z20
+	VPMAXSD.BCST consts<>+2752(SB), Z20, Z20
+	VPSRAD       $0x01, Z20, Z23
+	VPADDD.BCST  consts<>+1664(SB), Z23, Z24
+	VPSLLD       $0x17, Z24, Z24
+	VPSUBD       Z23, Z20, Z20
+	VPADDD.BCST  consts<>+1664(SB), Z20, Z20
+	VPSLLD       $0x17, Z20, Z20
+	VMULPS       Z24, Z22, Z22
+	VMULPS       Z20, Z22, Z22
+	VMULPS       Z24, Z19, Z19
+	VMULPS       Z20, Z19, Z19
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z24, Z0, Z22
-	VMINPS       Z24, Z0, Z25
-	VADDPS       Z25, Z22, Z26
-	VSUBPS       Z22, Z26, Z22
-	VSUBPS       Z22, Z25, Z22
-	VDIVPS       Z26, Z0, Z25
-	VMULPS       Z25, Z24, Z27
-	VFNMADD213PS Z24, Z27, Z26
-	VADDPS       Z21, Z26, Z26
-	VADDPS       Z21, Z22, Z22
-	VMULPS       Z22, Z27, Z22
-	VSUBPS       Z22, Z26, Z22
-	VMULPS       Z25, Z22, Z22
-	VADDPS       Z22, Z27, Z22
-	VMINPS       Z22, Z0, Z26
+	VMAXPS       Z22, Z0, Z20
+	VMINPS       Z22, Z0, Z23
+	VADDPS       Z23, Z20, Z24
+	VSUBPS       Z20, Z24, Z20
+	VSUBPS       Z20, Z23, Z20
+	VDIVPS       Z24, Z0, Z23
+	VMULPS       Z23, Z22, Z25
+	VFNMADD213PS Z22, Z25, Z24
+	VADDPS       Z19, Z24, Z24
+	VADDPS       Z19, Z20, Z20
+	VMULPS       Z20, Z25, Z20
+	VSUBPS       Z20, Z24, Z20
+	VMULPS       Z23, Z20, Z20
+	VADDPS       Z20, Z25, Z20
+	VMINPS       Z20, Z0, Z24
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z24, Z22
-	VPSUBD.BCST consts<>+2784(SB), Z22, Z22
-	VPANDD      Z2, Z22, Z27
-	VPSRLD      $0x15, Z22, Z22
+	VADDPS      Z0, Z22, Z20
+	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
+	VPANDD      Z2, Z20, Z25
+	VPSRLD      $0x15, Z20, Z20
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z27, Z0, Z28
-	VPERMPS     log_r<>+0(SB), Z22, Z29
-	VMULPS      Z29, Z28, Z28
-	VADDPS.BCST consts<>+672(SB), Z28, Z29
-	VFMADD231PS Z28, Z24, Z29
-	VCVTDQ2PS   Z27, Z24
-	VPERMPS     log_th<>+0(SB), Z22, Z27
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
+	VPSUBD      Z25, Z0, Z26
+	VPERMPS     log_r<>+0(SB), Z20, Z27
+	VMULPS      Z27, Z26, Z26
+	VADDPS.BCST consts<>+672(SB), Z26, Z27
+	VFMADD231PS Z26, Z22, Z27
+	VCVTDQ2PS   Z25, Z22
+	VPERMPS     log_th<>+0(SB), Z20, Z25
+	VPERMPS     log_tl<>+0(SB), Z20, Z20
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+2848(SB), Z30
-	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2912(SB), Z31
-	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
-	VFMADD231PS      Z30, Z28, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z22
-	VFMADD231PS      Z31, Z28, Z22
+	VMULPS           Z27, Z27, Z26
+	VBROADCASTSS     consts<>+2848(SB), Z28
+	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+2816(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2912(SB), Z29
+	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z29
+	VFMADD231PS      Z28, Z26, Z29
+	VFMADD231PS.BCST consts<>+1056(SB), Z22, Z20
+	VFMADD231PS      Z29, Z26, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
-	VADDPS           Z29, Z27, Z24
-	VSUBPS           Z24, Z27, Z27
-	VADDPS           Z29, Z27, Z27
-	VADDPS           Z27, Z22, Z22
-	VADDPS           Z22, Z24, Z22
-	VMULPS           Z25, Z21, Z21
-	VADDPS           Z21, Z22, Z21
-	VCVTDQ2PS        Z23, Z22
-	VFMADD231PS      Z11, Z22, Z21
-	VADDPS           Z19, Z21, Z19
-	VCMPPS           $0x11, Z14, Z2, K1
-	VBROADCASTSS     48(SI), Z14
+	VFMADD231PS.BCST consts<>+1088(SB), Z22, Z25
+	VADDPS           Z27, Z25, Z22
+	VSUBPS           Z22, Z25, Z25
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z25, Z20, Z20
+	VADDPS           Z20, Z22, Z20
+	VMULPS           Z23, Z19, Z19
+	VADDPS           Z19, Z20, Z19
+	VCVTDQ2PS        Z21, Z20
+	VFMADD231PS      Z11, Z20, Z19
+	VADDPS           Z17, Z19, Z17
+	VCMPPS           $0x11, Z12, Z2, K1
+	VBROADCASTSS     48(SI), Z12
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
-	VSUBPS      Z14, Z0, Z21
-	VMULPS      Z19, Z21, Z19
-	VFMADD231PS Z16, Z14, Z19
-	VMULPS      Z19, Z15, Z16
-	VCMPPS      $0x00, Z20, Z15, K2
-	VCMPPS      $0x00, Z19, Z19, K3
+	VSUBPS      Z12, Z0, Z19
+	VMULPS      Z17, Z19, Z17
+	VFMADD231PS Z14, Z12, Z17
+	VMULPS      Z17, Z13, Z14
+	VCMPPS      $0x00, Z18, Z13, K2
+	VCMPPS      $0x00, Z17, Z17, K3
 	KANDW       K2, K3, K2
-	VBLENDMPS   Z20, Z16, K2, Z16
+	VBLENDMPS   Z18, Z14, K2, Z14
 
 	// q + gamma p_t ce; eps/C and what the target has of eps besides
-	VBROADCASTSS 8(SI), Z21
-	VPCMPD       $0x06, Z20, Z23, K2
-	VBLENDMPS    Z20, Z25, K2, Z22
-	VCMPPS       $0x00, Z20, Z22, K2
-	VCMPPS       $0x00, Z20, Z21, K3
+	VBROADCASTSS 8(SI), Z19
+	VPCMPD       $0x06, Z18, Z21, K2
+	VBLENDMPS    Z18, Z23, K2, Z20
+	VCMPPS       $0x00, Z18, Z20, K2
+	VCMPPS       $0x00, Z18, Z19, K3
 	KORW         K2, K3, K2
-	VMULPS       Z19, Z22, Z19
-	VBLENDMPS    Z20, Z19, K2, Z19
-	VFMADD213PS  Z26, Z19, Z21
-	VDIVPS       Z17, Z14, Z17
-	VMOVAPS.Z    Z17, K1, Z19
-	VSUBPS       Z19, Z14, Z14
+	VMULPS       Z17, Z20, Z17
+	VBLENDMPS    Z18, Z17, K2, Z17
+	VFMADD213PS  Z24, Z17, Z19
+	VDIVPS       Z15, Z12, Z15
+	VMOVAPS.Z    Z15, K1, Z17
+	VSUBPS       Z17, Z12, Z12
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_241
-	VMULPS Z26, Z26, Z26
-	JMP    focusdone241
+	JGE    focusnot0_347
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone347
 
-focusnot0_241:
+focusnot0_347:
 	CMPQ    DI, $+2
-	JGE     focusnot1_241
-	VMOVAPS Z0, Z26
-	JMP     focusdone241
+	JGE     focusnot1_347
+	VMOVAPS Z0, Z24
+	JMP     focusdone347
 
-focusnot1_241:
+focusnot1_347:
 	CMPQ DI, $+3
-	JGE  focusnot2_241
-	JMP  focusdone241
+	JGE  focusnot2_347
+	JMP  focusdone347
 
-focusnot2_241:
+focusnot2_347:
 	CMPQ    DI, $+4
-	JGE     focusnot3_241
-	VSQRTPS Z26, Z26
-	JMP     focusdone241
+	JGE     focusnot3_347
+	VSQRTPS Z24, Z24
+	JMP     focusdone347
 
-focusnot3_241:
+focusnot3_347:
 	CMPQ         DI, $+5
-	JGE          focusnot4_241
-	VSQRTPS      Z26, Z19
-	VMOVAPS      Z26, Z22
-	VFNMADD231PS Z19, Z19, Z22
-	VMULPS       Z13, Z19, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z19, Z26, Z22
-	VMOVAPS      Z22, Z26
-	JMP          focusdone241
+	JGE          focusnot4_347
+	VSQRTPS      Z24, Z17
+	VMOVAPS      Z24, Z20
+	VFNMADD231PS Z17, Z17, Z20
+	VMULPS.BCST  consts<>+2144(SB), Z17, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z17, Z24, Z20
+	VMOVAPS      Z20, Z24
+	JMP          focusdone347
 
-focusnot4_241:
-	CMPQ         DI, $+6
-	JGE          focusnot5_241
-	VSQRTPS      Z26, Z19
-	VMULPS       Z26, Z26, Z22
-	VMOVAPS      Z22, Z23
-	VFMSUB231PS  Z26, Z26, Z23
-	VMOVAPS      Z26, Z24
-	VFNMADD231PS Z19, Z19, Z24
-	VMULPS       Z24, Z26, Z24
-	VFMADD231PS  Z13, Z24, Z23
-	VMULPS       Z19, Z23, Z26
-	VFMADD231PS  Z19, Z22, Z26
-	JMP          focusdone241
+focusnot4_347:
+	CMPQ             DI, $+6
+	JGE              focusnot5_347
+	VSQRTPS          Z24, Z17
+	VMULPS           Z24, Z24, Z20
+	VMOVAPS          Z20, Z21
+	VFMSUB231PS      Z24, Z24, Z21
+	VMOVAPS          Z24, Z22
+	VFNMADD231PS     Z17, Z17, Z22
+	VMULPS           Z22, Z24, Z22
+	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
+	VMULPS           Z17, Z21, Z24
+	VFMADD231PS      Z17, Z20, Z24
+	JMP              focusdone347
 
-focusnot5_241:
+focusnot5_347:
 	CMPQ        DI, $+7
-	JGE         focusnot6_241
-	VMULPS      Z26, Z26, Z19
-	VMOVAPS     Z19, Z22
-	VFMSUB231PS Z26, Z26, Z22
-	VMULPS      Z26, Z22, Z22
-	VFMADD231PS Z26, Z19, Z22
-	VMOVAPS     Z22, Z26
-	JMP         focusdone241
+	JGE         focusnot6_347
+	VMULPS      Z24, Z24, Z17
+	VMOVAPS     Z17, Z20
+	VFMSUB231PS Z24, Z24, Z20
+	VMULPS      Z24, Z20, Z20
+	VFMADD231PS Z24, Z17, Z20
+	VMOVAPS     Z20, Z24
+	JMP         focusdone347
 
-focusnot6_241:
+focusnot6_347:
 	CMPQ        DI, $+8
-	JGE         focusnot7_241
-	VMULPS      Z26, Z26, Z19
-	VFMSUB213PS Z19, Z26, Z26
-	VADDPS      Z19, Z19, Z22
-	VMULPS      Z26, Z22, Z26
-	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone241
+	JGE         focusnot7_347
+	VMULPS      Z24, Z24, Z17
+	VFMSUB213PS Z17, Z24, Z24
+	VADDPS      Z17, Z17, Z20
+	VMULPS      Z24, Z20, Z24
+	VFMADD231PS Z17, Z17, Z24
+	JMP         focusdone347
 
-focusnot7_241:
+focusnot7_347:
 	CMPQ        DI, $+9
-	JGE         focusnot8_241
-	VMULPS      Z26, Z26, Z19
-	VMOVAPS     Z19, Z22
-	VFMSUB231PS Z26, Z26, Z22
-	VMULPS      Z19, Z19, Z23
-	VADDPS      Z19, Z19, Z24
-	VFMSUB213PS Z23, Z19, Z19
-	VFMADD231PS Z22, Z24, Z19
-	VMULPS      Z26, Z19, Z19
-	VFMADD231PS Z26, Z23, Z19
-	VMOVAPS     Z19, Z26
-	JMP         focusdone241
+	JGE         focusnot8_347
+	VMULPS      Z24, Z24, Z17
+	VMOVAPS     Z17, Z20
+	VFMSUB231PS Z24, Z24, Z20
+	VMULPS      Z17, Z17, Z21
+	VADDPS      Z17, Z17, Z22
+	VFMSUB213PS Z21, Z17, Z17
+	VFMADD231PS Z20, Z22, Z17
+	VMULPS      Z24, Z17, Z17
+	VFMADD231PS Z24, Z21, Z17
+	VMOVAPS     Z17, Z24
+	JMP         focusdone347
 
-focusnot8_241:
+focusnot8_347:
 	LEAQ         24(SI), R9
-	VBROADCASTSS (R9), Z0
-	VBROADCASTSS 4(R9), Z1
-	VBROADCASTSS 8(R9), Z2
+	VBROADCASTSS (R9), Z17
+	VBROADCASTSS 4(R9), Z20
+	VBROADCASTSS 8(R9), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z26, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K1
-	VBLENDMPS    Z5, Z4, K1, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z9, Z24, Z22
+	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS    Z22, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z22, Z26, K1
+	VBLENDMPS    Z25, Z23, K1, Z23
+	VPSRAD       $0x17, Z23, Z25
+	VPSRLD       $0x14, Z23, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z17, Z27
+	VFMSUB213PS Z27, Z17, Z25
+	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z17, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS      Z11, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z21, Z20, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
+	VPSRAD       $0x03, Z21, Z21
+	VADDPS       Z25, Z20, Z26
+	VPSLLD       $0x17, Z21, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K1
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K1, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z25, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z26, K1
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K1, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K2, Z0
-	VBLENDMPS      Z0, Z1, K1, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z21
+	VCMPPS         $0x11, Z23, Z21, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z20, K1, Z20
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z23, K1
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS      Z21, Z20, K1, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x00, Z21, Z22, K1
+	VPMOVD2M       Z17, K2
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VBLENDMPS      Z21, Z20, K1, Z20
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z22, K1
+	VPMOVD2M       Z17, K2
+	VPXORD         Z17, Z17, Z17
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VBLENDMPS      Z17, Z21, K2, Z17
+	VBLENDMPS      Z17, Z20, K1, Z17
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R9), Z1
-	VPANDD         Z1, Z26, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K1
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R9), Z1
-	VPANDD         Z1, Z26, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K2
-	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z26
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+640(SB), Z2
-	VBROADCASTSS   consts<>+2272(SB), Z3
-	VBROADCASTSS   consts<>+2336(SB), Z4
-	VBROADCASTSS   consts<>+2304(SB), Z5
-	VBROADCASTSS   consts<>+2976(SB), Z6
-	VBROADCASTSS   consts<>+3040(SB), Z7
-	VBROADCASTSS   consts<>+2368(SB), Z8
-	VBROADCASTSS   consts<>+32(SB), Z9
-	VBROADCASTSS   consts<>+2176(SB), Z10
-	VBROADCASTSS   consts<>+160(SB), Z11
-	VBROADCASTSS   consts<>+1664(SB), Z12
-	VBROADCASTSS   consts<>+2144(SB), Z13
+	VBROADCASTSS 12(R9), Z20
+	VPANDD       Z20, Z24, Z20
+	VPORD        Z20, Z17, Z17
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K1
+	VBROADCASTSS consts<>+928(SB), Z20
+	VPCMPD       $0x06, Z22, Z20, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R9), Z20
+	VPANDD       Z20, Z24, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z22, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z17, K1, Z24
 
-focusdone241:
+focusdone347:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS    $0x12, Z10, Z16, K1
-	VMULPS    Z26, Z16, Z19
-	VBLENDMPS Z19, Z16, K1, Z16
-	VCMPPS    $0x00, Z20, Z26, K1
-	VBLENDMPS Z20, Z16, K1, Z16
-	VPMINUD   Z1, Z16, Z16
+	VCMPPS    $0x12, Z10, Z14, K1
+	VMULPS    Z24, Z14, Z17
+	VBLENDMPS Z17, Z14, K1, Z14
+	VCMPPS    $0x00, Z18, Z24, K1
+	VBLENDMPS Z18, Z14, K1, Z14
+	VPMINUD   Z1, Z14, Z14
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
-	VBROADCASTSS   (R8), Z19
-	VMULPS         Z26, Z15, Z15
-	VMULPS         Z15, Z19, Z15
-	VCMPPS         $0x00, Z20, Z15, K1
-	VCMPPS         $0x00, Z18, Z18, K2
+	VBROADCASTSS   (R8), Z17
+	VMULPS         Z24, Z13, Z13
+	VMULPS         Z13, Z17, Z13
+	VCMPPS         $0x00, Z18, Z13, K1
+	VCMPPS         $0x00, Z16, Z16, K2
 	KANDW          K1, K2, K1
-	VMULPS         Z21, Z15, Z19
-	VBLENDMPS      Z20, Z19, K1, Z19
-	VFMSUB213PS    Z19, Z15, Z14
-	VCMPPS         $0x03, Z14, Z14, K1
-	VBLENDMPS      Z1, Z14, K1, Z14
-	VMULPS         Z17, Z15, Z15
-	VPANDD         Z9, Z19, Z17
-	VCMPPS         $0x12, Z17, Z6, K1
-	VCMPPS         $0x11, Z0, Z18, K2
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z17
-	VBLENDMPS      Z17, Z7, K1, Z17
-	VMULPS         Z17, Z18, Z20
-	VDIVPS         Z20, Z19, Z19
-	VPXORD         Z20, Z20, Z20
-	VCMPPS         $0x00, Z20, Z18, K1
+	VMULPS         Z19, Z13, Z17
+	VBLENDMPS      Z18, Z17, K1, Z17
+	VFMSUB213PS    Z17, Z13, Z12
+	VCMPPS         $0x03, Z12, Z12, K1
+	VBLENDMPS      Z1, Z12, K1, Z12
+	VMULPS         Z15, Z13, Z13
+	VPANDD         Z9, Z17, Z15
+	VCMPPS         $0x12, Z15, Z6, K1
+	VCMPPS         $0x11, Z0, Z16, K2
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z15
+	VBLENDMPS      Z15, Z7, K1, Z15
+	VMULPS         Z15, Z16, Z18
+	VDIVPS         Z18, Z17, Z17
 	VPXORD         Z18, Z18, Z18
-	VBLENDMPS      Z18, Z19, K1, Z18
-	VCMPPS         $0x03, Z18, Z18, K1
-	VBLENDMPS      Z1, Z18, K1, Z18
-	VMOVUPS        Z16, (CX)
-	VMOVUPS        Z14, 384(DX)
-	VMOVUPS        Z17, 512(DX)
-	VMOVUPS        Z18, (DX)
-	VMOVUPS        Z15, (BX)
+	VCMPPS         $0x00, Z18, Z16, K1
+	VPXORD         Z16, Z16, Z16
+	VBLENDMPS      Z16, Z17, K1, Z16
+	VCMPPS         $0x03, Z16, Z16, K1
+	VBLENDMPS      Z1, Z16, K1, Z16
+	VMOVUPS        Z14, (CX)
+	VMOVUPS        Z12, 384(DX)
+	VMOVUPS        Z15, 512(DX)
+	VMOVUPS        Z16, (DX)
+	VMOVUPS        Z13, (BX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $+64, BX
@@ -35045,438 +40195,424 @@ vector:
 	MOVL    $0x0000ffff, R9
 	BZHIL   AX, R9, R9
 	KMOVW   R9, K1
-	VMOVAPS Z0, Z14
-	VMOVUPS (DX), K1, Z14
+	VMOVAPS Z0, Z12
+	VMOVUPS (DX), K1, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS 128(DX), K1, Z13
+	VPXORD  Z14, Z14, Z14
+	VMOVUPS 256(DX), K1, Z14
 	VPXORD  Z15, Z15, Z15
-	VMOVUPS 128(DX), K1, Z15
-	VPXORD  Z16, Z16, Z16
-	VMOVUPS 256(DX), K1, Z16
-	VPXORD  Z17, Z17, Z17
-	VMOVUPS 384(DX), K1, Z17
+	VMOVUPS 384(DX), K1, Z15
+	VMOVAPS Z0, Z16
+	VMOVUPS 512(DX), K1, Z16
+	VMOVAPS Z0, Z17
+	VMOVUPS (BX), K1, Z17
 	VMOVAPS Z0, Z18
-	VMOVUPS 512(DX), K1, Z18
-	VMOVAPS Z0, Z19
-	VMOVUPS (BX), K1, Z19
-	VMOVAPS Z0, Z20
-	VMOVUPS 128(BX), K1, Z20
-	VPXORD  Z21, Z21, Z21
+	VMOVUPS 128(BX), K1, Z18
+	VPXORD  Z19, Z19, Z19
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z9, Z16, Z22
-	VCMPPS      $0x11, Z22, Z3, K2
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z22, K3
+	VPANDD      Z9, Z14, Z20
+	VCMPPS      $0x11, Z20, Z3, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z20, K3
 	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z16, K2, Z22
-	VCMPPS      $0x12, Z10, Z17, K2
-	VBLENDMPS   Z14, Z1, K2, Z14
-	VMAXPS      Z16, Z17, Z16
-	VCMPPS      $0x00, Z2, Z16, K2
-	VBLENDMPS   Z1, Z14, K2, Z14
+	VMOVAPS.Z   Z14, K2, Z20
+	VCMPPS      $0x12, Z10, Z15, K2
+	VBLENDMPS   Z12, Z1, K2, Z12
+	VMAXPS      Z14, Z15, Z14
+	VCMPPS      $0x00, Z2, Z14, K2
+	VBLENDMPS   Z1, Z12, K2, Z12
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z22, Z17, Z16
-	VMINPS            Z16, Z4, Z22
-	VMAXPS            Z22, Z5, Z22
-	VMOVAPS           Z8, Z23
-	VFMADD231PS.BCST  consts<>+96(SB), Z22, Z23
-	VSUBPS            Z8, Z23, Z24
-	VMOVAPS           Z22, Z25
-	VFNMADD231PS      Z11, Z24, Z25
-	VFNMADD231PS.BCST consts<>+192(SB), Z24, Z25
-	VCMPPS            $0x11, Z22, Z16, K2
-	VCMPPS            $0x11, Z14, Z21, K3
+	VSUBPS            Z20, Z15, Z14
+	VMINPS            Z14, Z4, Z20
+	VMAXPS            Z20, Z5, Z20
+	VMOVAPS           Z8, Z21
+	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z21
+	VSUBPS            Z8, Z21, Z22
+	VMOVAPS           Z20, Z23
+	VFNMADD231PS      Z11, Z22, Z23
+	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
+	VCMPPS            $0x11, Z20, Z14, K2
+	VCMPPS            $0x11, Z12, Z19, K3
 	KANDW             K2, K3, K2
-	VSUBPS            Z16, Z22, Z16
-	VMOVAPS.Z         Z16, K2, Z16
-	VBROADCASTSS      consts<>+2464(SB), Z22
-	VFMADD213PS.BCST  consts<>+2496(SB), Z25, Z22
-	VFMADD213PS.BCST  consts<>+2528(SB), Z25, Z22
-	VFMADD213PS.BCST  consts<>+2560(SB), Z25, Z22
-	VFMADD213PS.BCST  consts<>+2592(SB), Z25, Z22
-	VFMADD213PS       Z0, Z25, Z22
-	VMOVAPS           Z0, Z24
-	VFMADD231PS       Z22, Z25, Z24
-	VSUBPS            Z24, Z0, Z26
-	VFMADD231PS       Z22, Z25, Z26
+	VSUBPS            Z14, Z20, Z14
+	VMOVAPS.Z         Z14, K2, Z14
+	VBROADCASTSS      consts<>+2464(SB), Z20
+	VFMADD213PS.BCST  consts<>+2496(SB), Z23, Z20
+	VFMADD213PS.BCST  consts<>+2528(SB), Z23, Z20
+	VFMADD213PS.BCST  consts<>+2560(SB), Z23, Z20
+	VFMADD213PS.BCST  consts<>+2592(SB), Z23, Z20
+	VFMADD213PS       Z0, Z23, Z20
+	VMOVAPS           Z0, Z22
+	VFMADD231PS       Z20, Z23, Z22
+	VSUBPS            Z22, Z0, Z24
+	VFMADD231PS       Z20, Z23, Z24
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z24, Z0, Z22
-	VMULPS       Z22, Z14, Z25
-	VFNMADD213PS Z14, Z25, Z24
-	VMULPS       Z26, Z25, Z26
-	VSUBPS       Z26, Z24, Z24
-	VMULPS       Z22, Z24, Z22
-	VPSUBD       Z8, Z23, Z23
-	VPSUBD       Z23, Z15, Z15
-	VPSRLD       $0x17, Z25, Z23
-	VPSUBD.BCST  consts<>+2720(SB), Z23, Z23
-	VPADDD       Z23, Z15, Z23
-	VPMAXSD      Z21, Z23, Z23
-	VPSUBD       Z23, Z15, Z15
-	VPMAXSD.BCST consts<>+2752(SB), Z15, Z15
-	VPSRAD       $0x01, Z15, Z24
-	VPADDD       Z12, Z24, Z26
-	VPSLLD       $0x17, Z26, Z26
-	VPSUBD       Z24, Z15, Z15
-	VPADDD       Z12, Z15, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z26, Z25, Z24
-	VMULPS       Z15, Z24, Z24
-	VMULPS       Z26, Z22, Z22
-	VMULPS       Z15, Z22, Z15
+	VDIVPS       Z22, Z0, Z20
+	VMULPS       Z20, Z12, Z23
+	VFNMADD213PS Z12, Z23, Z22
+	VMULPS       Z24, Z23, Z24
+	VSUBPS       Z24, Z22, Z22
+	VMULPS       Z20, Z22, Z20
+	VPSUBD       Z8, Z21, Z21
+	VPSUBD       Z21, Z13, Z13
+	VPSRLD       $0x17, Z23, Z21
+	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
+	VPADDD       Z21, Z13, Z21
+	VPMAXSD      Z19, Z21, Z21
+	VPSUBD       Z21, Z13, Z13
+	VPMAXSD.BCST consts<>+2752(SB), Z13, Z13
+	VPSRAD       $0x01, Z13, Z22
+	VPADDD.BCST  consts<>+1664(SB), Z22, Z24
+	VPSLLD       $0x17, Z24, Z24
+	VPSUBD       Z22, Z13, Z13
+	VPADDD.BCST  consts<>+1664(SB), Z13, Z13
+	VPSLLD       $0x17, Z13, Z13
+	VMULPS       Z24, Z23, Z22
+	VMULPS       Z13, Z22, Z22
+	VMULPS       Z24, Z20, Z20
+	VMULPS       Z13, Z20, Z13
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z24, Z0, Z22
-	VMINPS       Z24, Z0, Z25
-	VADDPS       Z25, Z22, Z26
-	VSUBPS       Z22, Z26, Z22
-	VSUBPS       Z22, Z25, Z22
-	VDIVPS       Z26, Z0, Z25
-	VMULPS       Z25, Z24, Z27
-	VFNMADD213PS Z24, Z27, Z26
-	VADDPS       Z15, Z26, Z26
-	VADDPS       Z15, Z22, Z22
-	VMULPS       Z22, Z27, Z22
-	VSUBPS       Z22, Z26, Z22
-	VMULPS       Z25, Z22, Z22
-	VADDPS       Z22, Z27, Z22
-	VMINPS       Z22, Z0, Z26
+	VMAXPS       Z22, Z0, Z20
+	VMINPS       Z22, Z0, Z23
+	VADDPS       Z23, Z20, Z24
+	VSUBPS       Z20, Z24, Z20
+	VSUBPS       Z20, Z23, Z20
+	VDIVPS       Z24, Z0, Z23
+	VMULPS       Z23, Z22, Z25
+	VFNMADD213PS Z22, Z25, Z24
+	VADDPS       Z13, Z24, Z24
+	VADDPS       Z13, Z20, Z20
+	VMULPS       Z20, Z25, Z20
+	VSUBPS       Z20, Z24, Z20
+	VMULPS       Z23, Z20, Z20
+	VADDPS       Z20, Z25, Z20
+	VMINPS       Z20, Z0, Z24
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z24, Z22
-	VPSUBD.BCST consts<>+2784(SB), Z22, Z22
-	VPANDD      Z2, Z22, Z27
-	VPSRLD      $0x15, Z22, Z22
+	VADDPS      Z0, Z22, Z20
+	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
+	VPANDD      Z2, Z20, Z25
+	VPSRLD      $0x15, Z20, Z20
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z27, Z0, Z28
-	VPERMPS     log_r<>+0(SB), Z22, Z29
-	VMULPS      Z29, Z28, Z28
-	VADDPS.BCST consts<>+672(SB), Z28, Z29
-	VFMADD231PS Z28, Z24, Z29
-	VCVTDQ2PS   Z27, Z24
-	VPERMPS     log_th<>+0(SB), Z22, Z27
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
+	VPSUBD      Z25, Z0, Z26
+	VPERMPS     log_r<>+0(SB), Z20, Z27
+	VMULPS      Z27, Z26, Z26
+	VADDPS.BCST consts<>+672(SB), Z26, Z27
+	VFMADD231PS Z26, Z22, Z27
+	VCVTDQ2PS   Z25, Z22
+	VPERMPS     log_th<>+0(SB), Z20, Z25
+	VPERMPS     log_tl<>+0(SB), Z20, Z20
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+2848(SB), Z30
-	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2912(SB), Z31
-	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
-	VFMADD231PS      Z30, Z28, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z22
-	VFMADD231PS      Z31, Z28, Z22
+	VMULPS           Z27, Z27, Z26
+	VBROADCASTSS     consts<>+2848(SB), Z28
+	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z28
+	VFMADD231PS.BCST consts<>+2816(SB), Z26, Z28
+	VBROADCASTSS     consts<>+2912(SB), Z29
+	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z29
+	VFMADD231PS      Z28, Z26, Z29
+	VFMADD231PS.BCST consts<>+1056(SB), Z22, Z20
+	VFMADD231PS      Z29, Z26, Z20
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
-	VADDPS           Z29, Z27, Z24
-	VSUBPS           Z24, Z27, Z27
-	VADDPS           Z29, Z27, Z27
-	VADDPS           Z27, Z22, Z22
-	VADDPS           Z22, Z24, Z22
-	VMULPS           Z25, Z15, Z15
-	VADDPS           Z15, Z22, Z15
-	VCVTDQ2PS        Z23, Z22
-	VFMADD231PS      Z11, Z22, Z15
-	VADDPS           Z16, Z15, Z15
-	VCMPPS           $0x11, Z17, Z2, K2
-	VBROADCASTSS     48(SI), Z16
+	VFMADD231PS.BCST consts<>+1088(SB), Z22, Z25
+	VADDPS           Z27, Z25, Z22
+	VSUBPS           Z22, Z25, Z25
+	VADDPS           Z27, Z25, Z25
+	VADDPS           Z25, Z20, Z20
+	VADDPS           Z20, Z22, Z20
+	VMULPS           Z23, Z13, Z13
+	VADDPS           Z13, Z20, Z13
+	VCVTDQ2PS        Z21, Z20
+	VFMADD231PS      Z11, Z20, Z13
+	VADDPS           Z14, Z13, Z13
+	VCMPPS           $0x11, Z15, Z2, K2
+	VBROADCASTSS     48(SI), Z14
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
-	VSUBPS      Z16, Z0, Z17
-	VMULPS      Z15, Z17, Z15
-	VFMADD231PS Z19, Z16, Z15
-	VMULPS      Z15, Z18, Z17
-	VCMPPS      $0x00, Z21, Z18, K3
-	VCMPPS      $0x00, Z15, Z15, K4
+	VSUBPS      Z14, Z0, Z15
+	VMULPS      Z13, Z15, Z13
+	VFMADD231PS Z17, Z14, Z13
+	VMULPS      Z13, Z16, Z15
+	VCMPPS      $0x00, Z19, Z16, K3
+	VCMPPS      $0x00, Z13, Z13, K4
 	KANDW       K3, K4, K3
-	VBLENDMPS   Z21, Z17, K3, Z17
+	VBLENDMPS   Z19, Z15, K3, Z15
 
 	// q + gamma p_t ce; eps/C and what the target has of eps besides
-	VBROADCASTSS 8(SI), Z19
-	VPCMPD       $0x06, Z21, Z23, K3
-	VBLENDMPS    Z21, Z25, K3, Z22
-	VCMPPS       $0x00, Z21, Z22, K3
-	VCMPPS       $0x00, Z21, Z19, K4
+	VBROADCASTSS 8(SI), Z17
+	VPCMPD       $0x06, Z19, Z21, K3
+	VBLENDMPS    Z19, Z23, K3, Z20
+	VCMPPS       $0x00, Z19, Z20, K3
+	VCMPPS       $0x00, Z19, Z17, K4
 	KORW         K3, K4, K3
-	VMULPS       Z15, Z22, Z15
-	VBLENDMPS    Z21, Z15, K3, Z15
-	VFMADD213PS  Z26, Z15, Z19
-	VDIVPS       Z20, Z16, Z15
-	VMOVAPS.Z    Z15, K2, Z20
-	VSUBPS       Z20, Z16, Z16
+	VMULPS       Z13, Z20, Z13
+	VBLENDMPS    Z19, Z13, K3, Z13
+	VFMADD213PS  Z24, Z13, Z17
+	VDIVPS       Z18, Z14, Z13
+	VMOVAPS.Z    Z13, K2, Z18
+	VSUBPS       Z18, Z14, Z14
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_242
-	VMULPS Z26, Z26, Z26
-	JMP    focusdone242
+	JGE    focusnot0_348
+	VMULPS Z24, Z24, Z24
+	JMP    focusdone348
 
-focusnot0_242:
+focusnot0_348:
 	CMPQ    DI, $+2
-	JGE     focusnot1_242
-	VMOVAPS Z0, Z26
-	JMP     focusdone242
+	JGE     focusnot1_348
+	VMOVAPS Z0, Z24
+	JMP     focusdone348
 
-focusnot1_242:
+focusnot1_348:
 	CMPQ DI, $+3
-	JGE  focusnot2_242
-	JMP  focusdone242
+	JGE  focusnot2_348
+	JMP  focusdone348
 
-focusnot2_242:
+focusnot2_348:
 	CMPQ    DI, $+4
-	JGE     focusnot3_242
-	VSQRTPS Z26, Z26
-	JMP     focusdone242
+	JGE     focusnot3_348
+	VSQRTPS Z24, Z24
+	JMP     focusdone348
 
-focusnot3_242:
+focusnot3_348:
 	CMPQ         DI, $+5
-	JGE          focusnot4_242
-	VSQRTPS      Z26, Z20
-	VMOVAPS      Z26, Z22
-	VFNMADD231PS Z20, Z20, Z22
-	VMULPS       Z13, Z20, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z20, Z26, Z22
-	VMOVAPS      Z22, Z26
-	JMP          focusdone242
+	JGE          focusnot4_348
+	VSQRTPS      Z24, Z18
+	VMOVAPS      Z24, Z20
+	VFNMADD231PS Z18, Z18, Z20
+	VMULPS.BCST  consts<>+2144(SB), Z18, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z18, Z24, Z20
+	VMOVAPS      Z20, Z24
+	JMP          focusdone348
 
-focusnot4_242:
-	CMPQ         DI, $+6
-	JGE          focusnot5_242
-	VSQRTPS      Z26, Z20
-	VMULPS       Z26, Z26, Z22
-	VMOVAPS      Z22, Z23
-	VFMSUB231PS  Z26, Z26, Z23
-	VMOVAPS      Z26, Z24
-	VFNMADD231PS Z20, Z20, Z24
-	VMULPS       Z24, Z26, Z24
-	VFMADD231PS  Z13, Z24, Z23
-	VMULPS       Z20, Z23, Z26
-	VFMADD231PS  Z20, Z22, Z26
-	JMP          focusdone242
+focusnot4_348:
+	CMPQ             DI, $+6
+	JGE              focusnot5_348
+	VSQRTPS          Z24, Z18
+	VMULPS           Z24, Z24, Z20
+	VMOVAPS          Z20, Z21
+	VFMSUB231PS      Z24, Z24, Z21
+	VMOVAPS          Z24, Z22
+	VFNMADD231PS     Z18, Z18, Z22
+	VMULPS           Z22, Z24, Z22
+	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
+	VMULPS           Z18, Z21, Z24
+	VFMADD231PS      Z18, Z20, Z24
+	JMP              focusdone348
 
-focusnot5_242:
+focusnot5_348:
 	CMPQ        DI, $+7
-	JGE         focusnot6_242
-	VMULPS      Z26, Z26, Z20
-	VMOVAPS     Z20, Z22
-	VFMSUB231PS Z26, Z26, Z22
-	VMULPS      Z26, Z22, Z22
-	VFMADD231PS Z26, Z20, Z22
-	VMOVAPS     Z22, Z26
-	JMP         focusdone242
+	JGE         focusnot6_348
+	VMULPS      Z24, Z24, Z18
+	VMOVAPS     Z18, Z20
+	VFMSUB231PS Z24, Z24, Z20
+	VMULPS      Z24, Z20, Z20
+	VFMADD231PS Z24, Z18, Z20
+	VMOVAPS     Z20, Z24
+	JMP         focusdone348
 
-focusnot6_242:
+focusnot6_348:
 	CMPQ        DI, $+8
-	JGE         focusnot7_242
-	VMULPS      Z26, Z26, Z20
-	VFMSUB213PS Z20, Z26, Z26
-	VADDPS      Z20, Z20, Z22
-	VMULPS      Z26, Z22, Z26
-	VFMADD231PS Z20, Z20, Z26
-	JMP         focusdone242
+	JGE         focusnot7_348
+	VMULPS      Z24, Z24, Z18
+	VFMSUB213PS Z18, Z24, Z24
+	VADDPS      Z18, Z18, Z20
+	VMULPS      Z24, Z20, Z24
+	VFMADD231PS Z18, Z18, Z24
+	JMP         focusdone348
 
-focusnot7_242:
+focusnot7_348:
 	CMPQ        DI, $+9
-	JGE         focusnot8_242
-	VMULPS      Z26, Z26, Z20
-	VMOVAPS     Z20, Z22
-	VFMSUB231PS Z26, Z26, Z22
-	VMULPS      Z20, Z20, Z23
-	VADDPS      Z20, Z20, Z24
-	VFMSUB213PS Z23, Z20, Z20
-	VFMADD231PS Z22, Z24, Z20
-	VMULPS      Z26, Z20, Z20
-	VFMADD231PS Z26, Z23, Z20
-	VMOVAPS     Z20, Z26
-	JMP         focusdone242
+	JGE         focusnot8_348
+	VMULPS      Z24, Z24, Z18
+	VMOVAPS     Z18, Z20
+	VFMSUB231PS Z24, Z24, Z20
+	VMULPS      Z18, Z18, Z21
+	VADDPS      Z18, Z18, Z22
+	VFMSUB213PS Z21, Z18, Z18
+	VFMADD231PS Z20, Z22, Z18
+	VMULPS      Z24, Z18, Z18
+	VFMADD231PS Z24, Z21, Z18
+	VMOVAPS     Z18, Z24
+	JMP         focusdone348
 
-focusnot8_242:
+focusnot8_348:
 	LEAQ         24(SI), R9
-	VBROADCASTSS (R9), Z0
-	VBROADCASTSS 4(R9), Z1
-	VBROADCASTSS 8(R9), Z2
+	VBROADCASTSS (R9), Z18
+	VBROADCASTSS 4(R9), Z20
+	VBROADCASTSS 8(R9), Z21
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z26, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K2
-	VBLENDMPS    Z5, Z4, K2, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD       Z9, Z24, Z22
+	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
+	VCVTDQ2PS    Z22, Z25
+	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
+	VBROADCASTSS consts<>+1120(SB), Z26
+	VPCMPD       $0x06, Z22, Z26, K2
+	VBLENDMPS    Z25, Z23, K2, Z23
+	VPSRAD       $0x17, Z23, Z25
+	VPSRLD       $0x14, Z23, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
+	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
+	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z10
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z10
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z10
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z10, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z26, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
+	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
+	VMOVAPS          Z23, Z28
+	VFMADD231PS      Z27, Z23, Z28
+	VSUBPS           Z28, Z23, Z29
+	VFMADD231PS      Z27, Z23, Z29
+	VMULPS           Z23, Z23, Z27
+	VBROADCASTSS     consts<>+1376(SB), Z30
+	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
+	VMULPS           Z23, Z27, Z23
+	VFMADD231PS      Z30, Z23, Z29
+	VADDPS           Z29, Z28, Z23
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z26, Z27
+	VADDPS      Z27, Z25, Z25
+	VMULPS      Z25, Z18, Z27
+	VFMSUB213PS Z27, Z18, Z25
+	VFMADD213PS Z27, Z20, Z23
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z10
-	VSUBPS.BCST consts<>+1536(SB), Z10, Z11
-	VSUBPS      Z11, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
+	VSUBPS      Z31, Z27, Z27
+	VFMADD231PS Z28, Z20, Z27
+	VPERMPS     pow_tl<>+0(SB), Z26, Z26
+	VFMADD231PS Z26, Z18, Z25
+	VFMADD231PS Z28, Z21, Z25
+	VFMADD231PS Z29, Z20, Z25
+	VADDPS      Z25, Z27, Z20
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z10, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z10, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z21
+	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
+	VMULPS           Z20, Z20, Z25
+	VMULPS           Z21, Z25, Z21
+	VFMADD231PS      Z11, Z20, Z21
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
+	VFMADD231PS      Z21, Z20, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z10, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
+	VPSRAD       $0x03, Z21, Z21
+	VADDPS       Z25, Z20, Z26
+	VPSLLD       $0x17, Z21, Z27
+	VPADDD       Z27, Z26, Z27
+	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K2
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K2, Z1
+	VPXORD       Z28, Z28, Z28
+	VPMINSD      Z28, Z21, Z21
+	VBROADCASTSS consts<>+1792(SB), Z28
+	VPSUBD       Z21, Z28, Z21
+	VPSLLD       $0x17, Z21, Z21
+	VADDPS       Z20, Z21, Z28
+	VSUBPS       Z21, Z28, Z29
+	VSUBPS       Z29, Z20, Z20
+	VADDPS       Z25, Z20, Z20
+	VADDPS       Z20, Z28, Z20
+	VCMPPS       $0x11, Z21, Z26, K2
+	VPSUBD       Z21, Z20, Z20
+	VBLENDMPS    Z20, Z27, K2, Z20
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K3, Z0
-	VBLENDMPS      Z0, Z1, K2, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z21
+	VCMPPS         $0x11, Z23, Z21, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z20, K2, Z20
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z23, K2
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS      Z21, Z20, K2, Z20
+	VPXORD         Z21, Z21, Z21
+	VPCMPD         $0x00, Z21, Z22, K2
+	VPMOVD2M       Z18, K3
+	VPXORD         Z21, Z21, Z21
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K3, Z21
+	VBLENDMPS      Z21, Z20, K2, Z20
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z22, K2
+	VPMOVD2M       Z18, K3
+	VPXORD         Z18, Z18, Z18
+	VBROADCASTSS   consts<>+928(SB), Z21
+	VBLENDMPS      Z18, Z21, K3, Z18
+	VBLENDMPS      Z18, Z20, K2, Z18
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R9), Z1
-	VPANDD         Z1, Z26, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K2
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R9), Z1
-	VPANDD         Z1, Z26, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K3
-	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z26
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+608(SB), Z1
-	VBROADCASTSS   consts<>+640(SB), Z2
-	VBROADCASTSS   consts<>+2272(SB), Z3
-	VBROADCASTSS   consts<>+2336(SB), Z4
-	VBROADCASTSS   consts<>+2304(SB), Z5
-	VBROADCASTSS   consts<>+2976(SB), Z6
-	VBROADCASTSS   consts<>+3040(SB), Z7
-	VBROADCASTSS   consts<>+2368(SB), Z8
-	VBROADCASTSS   consts<>+32(SB), Z9
-	VBROADCASTSS   consts<>+2176(SB), Z10
-	VBROADCASTSS   consts<>+160(SB), Z11
-	VBROADCASTSS   consts<>+1664(SB), Z12
-	VBROADCASTSS   consts<>+2144(SB), Z13
+	VBROADCASTSS 12(R9), Z20
+	VPANDD       Z20, Z24, Z20
+	VPORD        Z20, Z18, Z18
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z20, Z22, K2
+	VBROADCASTSS consts<>+928(SB), Z20
+	VPCMPD       $0x06, Z22, Z20, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R9), Z20
+	VPANDD       Z20, Z24, Z20
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z20, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z22, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z1, Z18, K2, Z24
 
-focusdone242:
+focusdone348:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS    $0x12, Z10, Z17, K2
-	VMULPS    Z26, Z17, Z20
-	VBLENDMPS Z20, Z17, K2, Z17
-	VCMPPS    $0x00, Z21, Z26, K2
-	VBLENDMPS Z21, Z17, K2, Z17
-	VPMINUD   Z1, Z17, Z17
+	VCMPPS    $0x12, Z10, Z15, K2
+	VMULPS    Z24, Z15, Z18
+	VBLENDMPS Z18, Z15, K2, Z15
+	VCMPPS    $0x00, Z19, Z24, K2
+	VBLENDMPS Z19, Z15, K2, Z15
+	VPMINUD   Z1, Z15, Z15
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
-	VBROADCASTSS   (R8), Z20
-	VMULPS         Z26, Z18, Z18
-	VMULPS         Z18, Z20, Z18
-	VCMPPS         $0x00, Z21, Z18, K2
-	VCMPPS         $0x00, Z14, Z14, K3
+	VBROADCASTSS   (R8), Z18
+	VMULPS         Z24, Z16, Z16
+	VMULPS         Z16, Z18, Z16
+	VCMPPS         $0x00, Z19, Z16, K2
+	VCMPPS         $0x00, Z12, Z12, K3
 	KANDW          K2, K3, K2
-	VMULPS         Z19, Z18, Z19
-	VBLENDMPS      Z21, Z19, K2, Z19
-	VFMSUB213PS    Z19, Z18, Z16
-	VCMPPS         $0x03, Z16, Z16, K2
-	VBLENDMPS      Z1, Z16, K2, Z16
-	VMULPS         Z15, Z18, Z15
-	VPANDD         Z9, Z19, Z18
-	VCMPPS         $0x12, Z18, Z6, K2
-	VCMPPS         $0x11, Z0, Z14, K3
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z18
-	VBLENDMPS      Z18, Z7, K2, Z18
-	VMULPS         Z18, Z14, Z20
-	VDIVPS         Z20, Z19, Z19
-	VPXORD         Z20, Z20, Z20
-	VCMPPS         $0x00, Z20, Z14, K2
-	VPXORD         Z14, Z14, Z14
-	VBLENDMPS      Z14, Z19, K2, Z14
+	VMULPS         Z17, Z16, Z17
+	VBLENDMPS      Z19, Z17, K2, Z17
+	VFMSUB213PS    Z17, Z16, Z14
 	VCMPPS         $0x03, Z14, Z14, K2
 	VBLENDMPS      Z1, Z14, K2, Z14
-	VMOVUPS        Z17, K1, (CX)
-	VMOVUPS        Z16, K1, 384(DX)
-	VMOVUPS        Z18, K1, 512(DX)
-	VMOVUPS        Z14, K1, (DX)
-	VMOVUPS        Z15, K1, (BX)
+	VMULPS         Z13, Z16, Z13
+	VPANDD         Z9, Z17, Z16
+	VCMPPS         $0x12, Z16, Z6, K2
+	VCMPPS         $0x11, Z0, Z12, K3
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z16
+	VBLENDMPS      Z16, Z7, K2, Z16
+	VMULPS         Z16, Z12, Z18
+	VDIVPS         Z18, Z17, Z17
+	VPXORD         Z18, Z18, Z18
+	VCMPPS         $0x00, Z18, Z12, K2
+	VPXORD         Z12, Z12, Z12
+	VBLENDMPS      Z12, Z17, K2, Z12
+	VCMPPS         $0x03, Z12, Z12, K2
+	VBLENDMPS      Z1, Z12, K2, Z12
+	VMOVUPS        Z15, K1, (CX)
+	VMOVUPS        Z14, K1, 384(DX)
+	VMOVUPS        Z16, K1, 512(DX)
+	VMOVUPS        Z12, K1, (DX)
+	VMOVUPS        Z13, K1, (BX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $+64, BX
@@ -35678,30 +40814,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_253
+	JGE    focusnot0_359
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone253
+	JMP    focusdone359
 
-focusnot0_253:
+focusnot0_359:
 	CMPQ    DI, $+2
-	JGE     focusnot1_253
+	JGE     focusnot1_359
 	VMOVAPS Y0, Y12
-	JMP     focusdone253
+	JMP     focusdone359
 
-focusnot1_253:
+focusnot1_359:
 	CMPQ DI, $+3
-	JGE  focusnot2_253
-	JMP  focusdone253
+	JGE  focusnot2_359
+	JMP  focusdone359
 
-focusnot2_253:
+focusnot2_359:
 	CMPQ    DI, $+4
-	JGE     focusnot3_253
+	JGE     focusnot3_359
 	VSQRTPS Y12, Y12
-	JMP     focusdone253
+	JMP     focusdone359
 
-focusnot3_253:
+focusnot3_359:
 	CMPQ         DI, $+5
-	JGE          focusnot4_253
+	JGE          focusnot4_359
 	VSQRTPS      Y12, Y8
 	VMOVAPS      Y12, Y9
 	VFNMADD231PS Y8, Y8, Y9
@@ -35709,11 +40845,11 @@ focusnot3_253:
 	VMULPS       Y10, Y9, Y9
 	VFMADD231PS  Y8, Y12, Y9
 	VMOVAPS      Y9, Y12
-	JMP          focusdone253
+	JMP          focusdone359
 
-focusnot4_253:
+focusnot4_359:
 	CMPQ         DI, $+6
-	JGE          focusnot5_253
+	JGE          focusnot5_359
 	VSQRTPS      Y12, Y8
 	VMULPS       Y12, Y12, Y9
 	VMOVAPS      Y9, Y10
@@ -35724,32 +40860,32 @@ focusnot4_253:
 	VFMADD231PS  consts<>+2144(SB), Y11, Y10
 	VMULPS       Y8, Y10, Y12
 	VFMADD231PS  Y8, Y9, Y12
-	JMP          focusdone253
+	JMP          focusdone359
 
-focusnot5_253:
+focusnot5_359:
 	CMPQ        DI, $+7
-	JGE         focusnot6_253
+	JGE         focusnot6_359
 	VMULPS      Y12, Y12, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y12, Y12, Y9
 	VMULPS      Y12, Y9, Y9
 	VFMADD231PS Y12, Y8, Y9
 	VMOVAPS     Y9, Y12
-	JMP         focusdone253
+	JMP         focusdone359
 
-focusnot6_253:
+focusnot6_359:
 	CMPQ        DI, $+8
-	JGE         focusnot7_253
+	JGE         focusnot7_359
 	VMULPS      Y12, Y12, Y8
 	VFMSUB213PS Y8, Y12, Y12
 	VADDPS      Y8, Y8, Y9
 	VMULPS      Y12, Y9, Y12
 	VFMADD231PS Y8, Y8, Y12
-	JMP         focusdone253
+	JMP         focusdone359
 
-focusnot7_253:
+focusnot7_359:
 	CMPQ        DI, $+9
-	JGE         focusnot8_253
+	JGE         focusnot8_359
 	VMULPS      Y12, Y12, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y12, Y12, Y9
@@ -35760,9 +40896,9 @@ focusnot7_253:
 	VMULPS      Y12, Y8, Y8
 	VFMADD231PS Y12, Y10, Y8
 	VMOVAPS     Y8, Y12
-	JMP         focusdone253
+	JMP         focusdone359
 
-focusnot8_253:
+focusnot8_359:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y13, 32(SP)
@@ -35904,7 +41040,7 @@ focusnot8_253:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone253:
+focusdone359:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y8
 	VMULPS    Y12, Y4, Y9
@@ -36149,30 +41285,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_254
+	JGE    focusnot0_360
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone254
+	JMP    focusdone360
 
-focusnot0_254:
+focusnot0_360:
 	CMPQ    DI, $+2
-	JGE     focusnot1_254
+	JGE     focusnot1_360
 	VMOVAPS Y0, Y12
-	JMP     focusdone254
+	JMP     focusdone360
 
-focusnot1_254:
+focusnot1_360:
 	CMPQ DI, $+3
-	JGE  focusnot2_254
-	JMP  focusdone254
+	JGE  focusnot2_360
+	JMP  focusdone360
 
-focusnot2_254:
+focusnot2_360:
 	CMPQ    DI, $+4
-	JGE     focusnot3_254
+	JGE     focusnot3_360
 	VSQRTPS Y12, Y12
-	JMP     focusdone254
+	JMP     focusdone360
 
-focusnot3_254:
+focusnot3_360:
 	CMPQ         DI, $+5
-	JGE          focusnot4_254
+	JGE          focusnot4_360
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -36180,11 +41316,11 @@ focusnot3_254:
 	VMULPS       Y10, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone254
+	JMP          focusdone360
 
-focusnot4_254:
+focusnot4_360:
 	CMPQ         DI, $+6
-	JGE          focusnot5_254
+	JGE          focusnot5_360
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y10
@@ -36195,32 +41331,32 @@ focusnot4_254:
 	VFMADD231PS  consts<>+2144(SB), Y11, Y10
 	VMULPS       Y5, Y10, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone254
+	JMP          focusdone360
 
-focusnot5_254:
+focusnot5_360:
 	CMPQ        DI, $+7
-	JGE         focusnot6_254
+	JGE         focusnot6_360
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone254
+	JMP         focusdone360
 
-focusnot6_254:
+focusnot6_360:
 	CMPQ        DI, $+8
-	JGE         focusnot7_254
+	JGE         focusnot7_360
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone254
+	JMP         focusdone360
 
-focusnot7_254:
+focusnot7_360:
 	CMPQ        DI, $+9
-	JGE         focusnot8_254
+	JGE         focusnot8_360
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -36231,9 +41367,9 @@ focusnot7_254:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y10, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone254
+	JMP         focusdone360
 
-focusnot8_254:
+focusnot8_360:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y13, 32(SP)
@@ -36375,7 +41511,7 @@ focusnot8_254:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone254:
+focusdone360:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y5
 	VMULPS    Y12, Y8, Y6
@@ -37177,30 +42313,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_265
+	JGE    focusnot0_371
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone265
+	JMP    focusdone371
 
-focusnot0_265:
+focusnot0_371:
 	CMPQ    R10, $+2
-	JGE     focusnot1_265
+	JGE     focusnot1_371
 	VMOVAPS Z0, Z17
-	JMP     focusdone265
+	JMP     focusdone371
 
-focusnot1_265:
+focusnot1_371:
 	CMPQ R10, $+3
-	JGE  focusnot2_265
-	JMP  focusdone265
+	JGE  focusnot2_371
+	JMP  focusdone371
 
-focusnot2_265:
+focusnot2_371:
 	CMPQ    R10, $+4
-	JGE     focusnot3_265
+	JGE     focusnot3_371
 	VSQRTPS Z17, Z17
-	JMP     focusdone265
+	JMP     focusdone371
 
-focusnot3_265:
+focusnot3_371:
 	CMPQ         R10, $+5
-	JGE          focusnot4_265
+	JGE          focusnot4_371
 	VSQRTPS      Z17, Z12
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z12, Z12, Z14
@@ -37208,11 +42344,11 @@ focusnot3_265:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z12, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone265
+	JMP          focusdone371
 
-focusnot4_265:
+focusnot4_371:
 	CMPQ         R10, $+6
-	JGE          focusnot5_265
+	JGE          focusnot5_371
 	VSQRTPS      Z17, Z12
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -37223,32 +42359,32 @@ focusnot4_265:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z12, Z16, Z17
 	VFMADD231PS  Z12, Z14, Z17
-	JMP          focusdone265
+	JMP          focusdone371
 
-focusnot5_265:
+focusnot5_371:
 	CMPQ        R10, $+7
-	JGE         focusnot6_265
+	JGE         focusnot6_371
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z12, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone265
+	JMP         focusdone371
 
-focusnot6_265:
+focusnot6_371:
 	CMPQ        R10, $+8
-	JGE         focusnot7_265
+	JGE         focusnot7_371
 	VMULPS      Z17, Z17, Z12
 	VFMSUB213PS Z12, Z17, Z17
 	VADDPS      Z12, Z12, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z12, Z12, Z17
-	JMP         focusdone265
+	JMP         focusdone371
 
-focusnot7_265:
+focusnot7_371:
 	CMPQ        R10, $+9
-	JGE         focusnot8_265
+	JGE         focusnot8_371
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -37259,147 +42395,137 @@ focusnot7_265:
 	VMULPS      Z17, Z12, Z12
 	VFMADD231PS Z17, Z16, Z12
 	VMOVAPS     Z12, Z17
-	JMP         focusdone265
+	JMP         focusdone371
 
-focusnot8_265:
+focusnot8_371:
 	LEAQ         24(R9), R11
-	VBROADCASTSS (R11), Z0
-	VBROADCASTSS 4(R11), Z1
-	VBROADCASTSS 8(R11), Z2
+	VBROADCASTSS (R11), Z12
+	VBROADCASTSS 4(R11), Z14
+	VBROADCASTSS 8(R11), Z16
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z17, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K1
-	VBLENDMPS    Z5, Z4, K1, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD.BCST  consts<>+32(SB), Z17, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
+	VCVTDQ2PS    Z18, Z20
+	VPSUBD.BCST  consts<>+1760(SB), Z20, Z20
+	VBROADCASTSS consts<>+1120(SB), Z21
+	VPCMPD       $0x06, Z18, Z21, K1
+	VBLENDMPS    Z20, Z19, K1, Z19
+	VPSRAD       $0x17, Z19, Z20
+	VPSRLD       $0x14, Z19, Z21
+	VPANDD.BCST  consts<>+1280(SB), Z19, Z19
+	VPADDD.BCST  consts<>+1312(SB), Z19, Z19
+	VCVTDQ2PS    Z20, Z20
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z12
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z12
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z12
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z12
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z12
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z12, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+672(SB), Z22, Z19
+	VMULPS.BCST      consts<>+1344(SB), Z19, Z22
+	VMOVAPS          Z19, Z23
+	VFMADD231PS      Z22, Z19, Z23
+	VSUBPS           Z23, Z19, Z24
+	VFMADD231PS      Z22, Z19, Z24
+	VMULPS           Z19, Z19, Z22
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z25
+	VMULPS           Z19, Z22, Z19
+	VFMADD231PS      Z25, Z19, Z24
+	VADDPS           Z24, Z23, Z19
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z21, Z22
+	VADDPS      Z22, Z20, Z20
+	VMULPS      Z20, Z12, Z22
+	VFMSUB213PS Z22, Z12, Z20
+	VFMADD213PS Z22, Z14, Z19
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z12
-	VSUBPS.BCST consts<>+1536(SB), Z12, Z14
-	VSUBPS      Z14, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z19, Z25
+	VSUBPS.BCST consts<>+1536(SB), Z25, Z26
+	VSUBPS      Z26, Z22, Z22
+	VFMADD231PS Z23, Z14, Z22
+	VPERMPS     pow_tl<>+0(SB), Z21, Z21
+	VFMADD231PS Z21, Z12, Z20
+	VFMADD231PS Z23, Z16, Z20
+	VFMADD231PS Z24, Z14, Z20
+	VADDPS      Z20, Z22, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z12, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z12, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z16
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z16
+	VMULPS           Z14, Z14, Z20
+	VMULPS           Z16, Z20, Z16
+	VFMADD231PS.BCST consts<>+160(SB), Z14, Z16
+	VPERMPS          pow_full_hi<>+0(SB), Z25, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z25, Z20
+	VFMADD231PS      Z16, Z14, Z20
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z12, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z25, Z16
+	VPSRAD       $0x03, Z16, Z16
+	VADDPS       Z20, Z14, Z21
+	VPSLLD       $0x17, Z16, Z22
+	VPADDD       Z22, Z21, Z22
+	VPMINUD.BCST consts<>+928(SB), Z22, Z22
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K1
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K1, Z1
+	VPXORD       Z23, Z23, Z23
+	VPMINSD      Z23, Z16, Z16
+	VBROADCASTSS consts<>+1792(SB), Z23
+	VPSUBD       Z16, Z23, Z16
+	VPSLLD       $0x17, Z16, Z16
+	VADDPS       Z14, Z16, Z23
+	VSUBPS       Z16, Z23, Z24
+	VSUBPS       Z24, Z14, Z14
+	VADDPS       Z20, Z14, Z14
+	VADDPS       Z14, Z23, Z14
+	VCMPPS       $0x11, Z16, Z21, K1
+	VPSUBD       Z16, Z14, Z14
+	VBLENDMPS    Z14, Z22, K1, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K1, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K1
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K2, Z2
-	VBLENDMPS      Z2, Z1, K1, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K1
-	VPMOVD2M       Z0, K2
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K2, Z0
-	VBLENDMPS      Z0, Z1, K1, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z16
+	VCMPPS         $0x11, Z19, Z16, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z19, K1
+	VPXORD         Z16, Z16, Z16
+	VBLENDMPS      Z16, Z14, K1, Z14
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x00, Z16, Z18, K1
+	VPMOVD2M       Z12, K2
+	VPXORD         Z16, Z16, Z16
+	VBLENDMPS.BCST consts<>+928(SB), Z16, K2, Z16
+	VBLENDMPS      Z16, Z14, K1, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
+	VPMOVD2M       Z12, K2
+	VPXORD         Z12, Z12, Z12
+	VBROADCASTSS   consts<>+928(SB), Z16
+	VBLENDMPS      Z12, Z16, K2, Z12
+	VBLENDMPS      Z12, Z14, K1, Z12
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z1
-	VPANDD         Z1, Z17, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K1
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K2
-	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R11), Z1
-	VPANDD         Z1, Z17, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K2
-	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K2
-	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K1, Z17
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+2144(SB), Z1
-	VBROADCASTSS   consts<>+2464(SB), Z2
-	VBROADCASTSS   consts<>+2496(SB), Z3
-	VBROADCASTSS   consts<>+2528(SB), Z4
-	VBROADCASTSS   consts<>+2560(SB), Z5
-	VBROADCASTSS   consts<>+2592(SB), Z6
-	VBROADCASTSS   consts<>+3104(SB), Z7
-	VBROADCASTSS   consts<>+2176(SB), Z8
-	VBROADCASTSS   consts<>+608(SB), Z9
+	VBROADCASTSS 12(R11), Z14
+	VPANDD       Z14, Z17, Z14
+	VPORD        Z14, Z12, Z12
+	VPXORD       Z14, Z14, Z14
+	VPCMPD       $0x06, Z14, Z18, K1
+	VBROADCASTSS consts<>+928(SB), Z14
+	VPCMPD       $0x06, Z18, Z14, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R11), Z14
+	VPANDD       Z14, Z17, Z14
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x06, Z14, Z16, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z18, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z9, Z12, K1, Z17
 
-focusdone265:
+focusdone371:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K1
 	VMULPS    Z17, Z10, Z12
@@ -37470,30 +42596,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_266
+	JGE    focusnot0_372
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone266
+	JMP    focusdone372
 
-focusnot0_266:
+focusnot0_372:
 	CMPQ    R10, $+2
-	JGE     focusnot1_266
+	JGE     focusnot1_372
 	VMOVAPS Z0, Z17
-	JMP     focusdone266
+	JMP     focusdone372
 
-focusnot1_266:
+focusnot1_372:
 	CMPQ R10, $+3
-	JGE  focusnot2_266
-	JMP  focusdone266
+	JGE  focusnot2_372
+	JMP  focusdone372
 
-focusnot2_266:
+focusnot2_372:
 	CMPQ    R10, $+4
-	JGE     focusnot3_266
+	JGE     focusnot3_372
 	VSQRTPS Z17, Z17
-	JMP     focusdone266
+	JMP     focusdone372
 
-focusnot3_266:
+focusnot3_372:
 	CMPQ         R10, $+5
-	JGE          focusnot4_266
+	JGE          focusnot4_372
 	VSQRTPS      Z17, Z13
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -37501,11 +42627,11 @@ focusnot3_266:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone266
+	JMP          focusdone372
 
-focusnot4_266:
+focusnot4_372:
 	CMPQ         R10, $+6
-	JGE          focusnot5_266
+	JGE          focusnot5_372
 	VSQRTPS      Z17, Z13
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -37516,32 +42642,32 @@ focusnot4_266:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z17
 	VFMADD231PS  Z13, Z14, Z17
-	JMP          focusdone266
+	JMP          focusdone372
 
-focusnot5_266:
+focusnot5_372:
 	CMPQ        R10, $+7
-	JGE         focusnot6_266
+	JGE         focusnot6_372
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z13, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone266
+	JMP         focusdone372
 
-focusnot6_266:
+focusnot6_372:
 	CMPQ        R10, $+8
-	JGE         focusnot7_266
+	JGE         focusnot7_372
 	VMULPS      Z17, Z17, Z13
 	VFMSUB213PS Z13, Z17, Z17
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z13, Z13, Z17
-	JMP         focusdone266
+	JMP         focusdone372
 
-focusnot7_266:
+focusnot7_372:
 	CMPQ        R10, $+9
-	JGE         focusnot8_266
+	JGE         focusnot8_372
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -37552,147 +42678,137 @@ focusnot7_266:
 	VMULPS      Z17, Z13, Z13
 	VFMADD231PS Z17, Z16, Z13
 	VMOVAPS     Z13, Z17
-	JMP         focusdone266
+	JMP         focusdone372
 
-focusnot8_266:
+focusnot8_372:
 	LEAQ         24(R9), R11
-	VBROADCASTSS (R11), Z0
-	VBROADCASTSS 4(R11), Z1
-	VBROADCASTSS 8(R11), Z2
+	VBROADCASTSS (R11), Z13
+	VBROADCASTSS 4(R11), Z14
+	VBROADCASTSS 8(R11), Z16
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z17, Z3
-	VPSUBD.BCST  consts<>+1248(SB), Z3, Z4
-	VCVTDQ2PS    Z3, Z5
-	VPSUBD.BCST  consts<>+1760(SB), Z5, Z5
-	VBROADCASTSS consts<>+1120(SB), Z6
-	VPCMPD       $0x06, Z3, Z6, K2
-	VBLENDMPS    Z5, Z4, K2, Z4
-	VPSRAD       $0x17, Z4, Z5
-	VPSRLD       $0x14, Z4, Z6
-	VPANDD.BCST  consts<>+1280(SB), Z4, Z4
-	VPADDD.BCST  consts<>+1312(SB), Z4, Z4
-	VCVTDQ2PS    Z5, Z5
+	VPANDD.BCST  consts<>+32(SB), Z17, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
+	VCVTDQ2PS    Z18, Z20
+	VPSUBD.BCST  consts<>+1760(SB), Z20, Z20
+	VBROADCASTSS consts<>+1120(SB), Z21
+	VPCMPD       $0x06, Z18, Z21, K2
+	VBLENDMPS    Z20, Z19, K2, Z19
+	VPSRAD       $0x17, Z19, Z20
+	VPSRLD       $0x14, Z19, Z21
+	VPANDD.BCST  consts<>+1280(SB), Z19, Z19
+	VPADDD.BCST  consts<>+1312(SB), Z19, Z19
+	VCVTDQ2PS    Z20, Z20
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z6, Z7
-	VFMADD213PS.BCST consts<>+672(SB), Z7, Z4
-	VMULPS.BCST      consts<>+1344(SB), Z4, Z7
-	VMOVAPS          Z4, Z8
-	VFMADD231PS      Z7, Z4, Z8
-	VSUBPS           Z8, Z4, Z9
-	VFMADD231PS      Z7, Z4, Z9
-	VMULPS           Z4, Z4, Z7
-	VBROADCASTSS     consts<>+1376(SB), Z13
-	VFMADD213PS.BCST consts<>+1408(SB), Z4, Z13
-	VFMADD213PS.BCST consts<>+1440(SB), Z4, Z13
-	VFMADD213PS.BCST consts<>+1472(SB), Z4, Z13
-	VFMADD213PS.BCST consts<>+1504(SB), Z4, Z13
-	VMULPS           Z4, Z7, Z4
-	VFMADD231PS      Z13, Z4, Z9
-	VADDPS           Z9, Z8, Z4
+	VPERMPS          pow_r<>+0(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+672(SB), Z22, Z19
+	VMULPS.BCST      consts<>+1344(SB), Z19, Z22
+	VMOVAPS          Z19, Z23
+	VFMADD231PS      Z22, Z19, Z23
+	VSUBPS           Z23, Z19, Z24
+	VFMADD231PS      Z22, Z19, Z24
+	VMULPS           Z19, Z19, Z22
+	VBROADCASTSS     consts<>+1376(SB), Z25
+	VFMADD213PS.BCST consts<>+1408(SB), Z19, Z25
+	VFMADD213PS.BCST consts<>+1440(SB), Z19, Z25
+	VFMADD213PS.BCST consts<>+1472(SB), Z19, Z25
+	VFMADD213PS.BCST consts<>+1504(SB), Z19, Z25
+	VMULPS           Z19, Z22, Z19
+	VFMADD231PS      Z25, Z19, Z24
+	VADDPS           Z24, Z23, Z19
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z6, Z7
-	VADDPS      Z7, Z5, Z5
-	VMULPS      Z5, Z0, Z7
-	VFMSUB213PS Z7, Z0, Z5
-	VFMADD213PS Z7, Z1, Z4
+	VPERMPS     pow_th<>+0(SB), Z21, Z22
+	VADDPS      Z22, Z20, Z20
+	VMULPS      Z20, Z13, Z22
+	VFMSUB213PS Z22, Z13, Z20
+	VFMADD213PS Z22, Z14, Z19
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z4, Z13
-	VSUBPS.BCST consts<>+1536(SB), Z13, Z14
-	VSUBPS      Z14, Z7, Z7
-	VFMADD231PS Z8, Z1, Z7
-	VPERMPS     pow_tl<>+0(SB), Z6, Z6
-	VFMADD231PS Z6, Z0, Z5
-	VFMADD231PS Z8, Z2, Z5
-	VFMADD231PS Z9, Z1, Z5
-	VADDPS      Z5, Z7, Z1
+	VADDPS.BCST consts<>+1536(SB), Z19, Z25
+	VSUBPS.BCST consts<>+1536(SB), Z25, Z26
+	VSUBPS      Z26, Z22, Z22
+	VFMADD231PS Z23, Z14, Z22
+	VPERMPS     pow_tl<>+0(SB), Z21, Z21
+	VFMADD231PS Z21, Z13, Z20
+	VFMADD231PS Z23, Z16, Z20
+	VFMADD231PS Z24, Z14, Z20
+	VADDPS      Z20, Z22, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z2
-	VFMADD213PS.BCST consts<>+1600(SB), Z1, Z2
-	VFMADD213PS.BCST consts<>+1632(SB), Z1, Z2
-	VMULPS           Z1, Z1, Z5
-	VMULPS           Z2, Z5, Z2
-	VFMADD231PS.BCST consts<>+160(SB), Z1, Z2
-	VPERMPS          pow_full_hi<>+0(SB), Z13, Z1
-	VPERMPS          pow_full_lo<>+0(SB), Z13, Z5
-	VFMADD231PS      Z2, Z1, Z5
+	VBROADCASTSS     consts<>+1568(SB), Z16
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z16
+	VMULPS           Z14, Z14, Z20
+	VMULPS           Z16, Z20, Z16
+	VFMADD231PS.BCST consts<>+160(SB), Z14, Z16
+	VPERMPS          pow_full_hi<>+0(SB), Z25, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z25, Z20
+	VFMADD231PS      Z16, Z14, Z20
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z13, Z2
-	VPSRAD       $0x03, Z2, Z2
-	VADDPS       Z5, Z1, Z6
-	VPSLLD       $0x17, Z2, Z7
-	VPADDD       Z7, Z6, Z7
-	VPMINUD.BCST consts<>+928(SB), Z7, Z7
+	VPSUBD.BCST  consts<>+1536(SB), Z25, Z16
+	VPSRAD       $0x03, Z16, Z16
+	VADDPS       Z20, Z14, Z21
+	VPSLLD       $0x17, Z16, Z22
+	VPADDD       Z22, Z21, Z22
+	VPMINUD.BCST consts<>+928(SB), Z22, Z22
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z8, Z8, Z8
-	VPMINSD      Z8, Z2, Z2
-	VBROADCASTSS consts<>+1792(SB), Z8
-	VPSUBD       Z2, Z8, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VADDPS       Z1, Z2, Z8
-	VSUBPS       Z2, Z8, Z9
-	VSUBPS       Z9, Z1, Z1
-	VADDPS       Z5, Z1, Z1
-	VADDPS       Z1, Z8, Z1
-	VCMPPS       $0x11, Z2, Z6, K2
-	VPSUBD       Z2, Z1, Z1
-	VBLENDMPS    Z1, Z7, K2, Z1
+	VPXORD       Z23, Z23, Z23
+	VPMINSD      Z23, Z16, Z16
+	VBROADCASTSS consts<>+1792(SB), Z23
+	VPSUBD       Z16, Z23, Z16
+	VPSLLD       $0x17, Z16, Z16
+	VADDPS       Z14, Z16, Z23
+	VSUBPS       Z16, Z23, Z24
+	VSUBPS       Z24, Z14, Z14
+	VADDPS       Z20, Z14, Z14
+	VADDPS       Z14, Z23, Z14
+	VCMPPS       $0x11, Z16, Z21, K2
+	VPSUBD       Z16, Z14, Z14
+	VBLENDMPS    Z14, Z22, K2, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z2
-	VCMPPS         $0x11, Z4, Z2, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z1, K2, Z1
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z4, K2
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x00, Z2, Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z2, Z2, Z2
-	VBLENDMPS.BCST consts<>+928(SB), Z2, K3, Z2
-	VBLENDMPS      Z2, Z1, K2, Z1
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z3, K2
-	VPMOVD2M       Z0, K3
-	VPXORD         Z0, Z0, Z0
-	VBROADCASTSS   consts<>+928(SB), Z2
-	VBLENDMPS      Z0, Z2, K3, Z0
-	VBLENDMPS      Z0, Z1, K2, Z0
+	VBROADCASTSS   consts<>+1824(SB), Z16
+	VCMPPS         $0x11, Z19, Z16, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z19, K2
+	VPXORD         Z16, Z16, Z16
+	VBLENDMPS      Z16, Z14, K2, Z14
+	VPXORD         Z16, Z16, Z16
+	VPCMPD         $0x00, Z16, Z18, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z16, Z16, Z16
+	VBLENDMPS.BCST consts<>+928(SB), Z16, K3, Z16
+	VBLENDMPS      Z16, Z14, K2, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K2
+	VPMOVD2M       Z13, K3
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z16
+	VBLENDMPS      Z13, Z16, K3, Z13
+	VBLENDMPS      Z13, Z14, K2, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R11), Z1
-	VPANDD         Z1, Z17, Z1
-	VPORD          Z1, Z0, Z0
-	VPXORD         Z1, Z1, Z1
-	VPCMPD         $0x06, Z1, Z3, K2
-	VBROADCASTSS   consts<>+928(SB), Z1
-	VPCMPD         $0x06, Z3, Z1, K3
-	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R11), Z1
-	VPANDD         Z1, Z17, Z1
-	VPXORD         Z2, Z2, Z2
-	VPCMPD         $0x06, Z1, Z2, K3
-	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z3, K3
-	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z0, K2, Z17
-	VBROADCASTSS   consts<>+384(SB), Z0
-	VBROADCASTSS   consts<>+2144(SB), Z1
-	VBROADCASTSS   consts<>+2464(SB), Z2
-	VBROADCASTSS   consts<>+2496(SB), Z3
-	VBROADCASTSS   consts<>+2528(SB), Z4
-	VBROADCASTSS   consts<>+2560(SB), Z5
-	VBROADCASTSS   consts<>+2592(SB), Z6
-	VBROADCASTSS   consts<>+3104(SB), Z7
-	VBROADCASTSS   consts<>+2176(SB), Z8
-	VBROADCASTSS   consts<>+608(SB), Z9
+	VBROADCASTSS 12(R11), Z14
+	VPANDD       Z14, Z17, Z14
+	VPORD        Z14, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPCMPD       $0x06, Z14, Z18, K2
+	VBROADCASTSS consts<>+928(SB), Z14
+	VPCMPD       $0x06, Z18, Z14, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 16(R11), Z14
+	VPANDD       Z14, Z17, Z14
+	VPXORD       Z16, Z16, Z16
+	VPCMPD       $0x06, Z14, Z16, K3
+	KANDW        K2, K3, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z18, K3
+	KORW         K2, K3, K2
+	VBLENDMPS    Z9, Z13, K2, Z17
 
-focusdone266:
+focusdone372:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K2
 	VMULPS    Z17, Z10, Z13
@@ -37777,30 +42893,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_277
+	JGE    focusnot0_383
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone277
+	JMP    focusdone383
 
-focusnot0_277:
+focusnot0_383:
 	CMPQ    R10, $+2
-	JGE     focusnot1_277
+	JGE     focusnot1_383
 	VMOVAPS Y0, Y14
-	JMP     focusdone277
+	JMP     focusdone383
 
-focusnot1_277:
+focusnot1_383:
 	CMPQ R10, $+3
-	JGE  focusnot2_277
-	JMP  focusdone277
+	JGE  focusnot2_383
+	JMP  focusdone383
 
-focusnot2_277:
+focusnot2_383:
 	CMPQ    R10, $+4
-	JGE     focusnot3_277
+	JGE     focusnot3_383
 	VSQRTPS Y14, Y14
-	JMP     focusdone277
+	JMP     focusdone383
 
-focusnot3_277:
+focusnot3_383:
 	CMPQ         R10, $+5
-	JGE          focusnot4_277
+	JGE          focusnot4_383
 	VSQRTPS      Y14, Y9
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y9, Y9, Y11
@@ -37808,11 +42924,11 @@ focusnot3_277:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y9, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone277
+	JMP          focusdone383
 
-focusnot4_277:
+focusnot4_383:
 	CMPQ         R10, $+6
-	JGE          focusnot5_277
+	JGE          focusnot5_383
 	VSQRTPS      Y14, Y9
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -37823,32 +42939,32 @@ focusnot4_277:
 	VFMADD231PS  Y1, Y14, Y13
 	VMULPS       Y9, Y13, Y14
 	VFMADD231PS  Y9, Y11, Y14
-	JMP          focusdone277
+	JMP          focusdone383
 
-focusnot5_277:
+focusnot5_383:
 	CMPQ        R10, $+7
-	JGE         focusnot6_277
+	JGE         focusnot6_383
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y9, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone277
+	JMP         focusdone383
 
-focusnot6_277:
+focusnot6_383:
 	CMPQ        R10, $+8
-	JGE         focusnot7_277
+	JGE         focusnot7_383
 	VMULPS      Y14, Y14, Y9
 	VFMSUB213PS Y9, Y14, Y14
 	VADDPS      Y9, Y9, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y9, Y9, Y14
-	JMP         focusdone277
+	JMP         focusdone383
 
-focusnot7_277:
+focusnot7_383:
 	CMPQ        R10, $+9
-	JGE         focusnot8_277
+	JGE         focusnot8_383
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -37859,9 +42975,9 @@ focusnot7_277:
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y13, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone277
+	JMP         focusdone383
 
-focusnot8_277:
+focusnot8_383:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -38002,7 +43118,7 @@ focusnot8_277:
 	VMOVUPS      consts<>+2560(SB), Y5
 	VMOVUPS      consts<>+2592(SB), Y6
 
-focusdone277:
+focusdone383:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
 	VMULPS    Y14, Y7, Y11
@@ -38080,30 +43196,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_278
+	JGE    focusnot0_384
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone278
+	JMP    focusdone384
 
-focusnot0_278:
+focusnot0_384:
 	CMPQ    R10, $+2
-	JGE     focusnot1_278
+	JGE     focusnot1_384
 	VMOVAPS Y0, Y14
-	JMP     focusdone278
+	JMP     focusdone384
 
-focusnot1_278:
+focusnot1_384:
 	CMPQ R10, $+3
-	JGE  focusnot2_278
-	JMP  focusdone278
+	JGE  focusnot2_384
+	JMP  focusdone384
 
-focusnot2_278:
+focusnot2_384:
 	CMPQ    R10, $+4
-	JGE     focusnot3_278
+	JGE     focusnot3_384
 	VSQRTPS Y14, Y14
-	JMP     focusdone278
+	JMP     focusdone384
 
-focusnot3_278:
+focusnot3_384:
 	CMPQ         R10, $+5
-	JGE          focusnot4_278
+	JGE          focusnot4_384
 	VSQRTPS      Y14, Y10
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y10, Y10, Y11
@@ -38111,11 +43227,11 @@ focusnot3_278:
 	VMULPS       Y12, Y11, Y11
 	VFMADD231PS  Y10, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone278
+	JMP          focusdone384
 
-focusnot4_278:
+focusnot4_384:
 	CMPQ         R10, $+6
-	JGE          focusnot5_278
+	JGE          focusnot5_384
 	VSQRTPS      Y14, Y10
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y12
@@ -38126,32 +43242,32 @@ focusnot4_278:
 	VFMADD231PS  Y1, Y14, Y12
 	VMULPS       Y10, Y12, Y14
 	VFMADD231PS  Y10, Y11, Y14
-	JMP          focusdone278
+	JMP          focusdone384
 
-focusnot5_278:
+focusnot5_384:
 	CMPQ        R10, $+7
-	JGE         focusnot6_278
+	JGE         focusnot6_384
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y10, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone278
+	JMP         focusdone384
 
-focusnot6_278:
+focusnot6_384:
 	CMPQ        R10, $+8
-	JGE         focusnot7_278
+	JGE         focusnot7_384
 	VMULPS      Y14, Y14, Y10
 	VFMSUB213PS Y10, Y14, Y14
 	VADDPS      Y10, Y10, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y10, Y10, Y14
-	JMP         focusdone278
+	JMP         focusdone384
 
-focusnot7_278:
+focusnot7_384:
 	CMPQ        R10, $+9
-	JGE         focusnot8_278
+	JGE         focusnot8_384
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -38162,9 +43278,9 @@ focusnot7_278:
 	VMULPS      Y14, Y10, Y10
 	VFMADD231PS Y14, Y12, Y10
 	VMOVAPS     Y10, Y14
-	JMP         focusdone278
+	JMP         focusdone384
 
-focusnot8_278:
+focusnot8_384:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y13, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -38305,7 +43421,7 @@ focusnot8_278:
 	VMOVUPS      consts<>+2560(SB), Y5
 	VMOVUPS      consts<>+2592(SB), Y6
 
-focusdone278:
+focusdone384:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y10
 	VMULPS    Y14, Y8, Y11

@@ -34,6 +34,16 @@ func sigmoidLossNEON(losses *float32, logits *float32, targets *float32, n int, 
 //go:noescape
 func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 
+// backgroundLossNEON is backgroundLossGeneric on n > 0 elements.
+//
+//go:noescape
+func backgroundLossNEON(losses *float32, logits *float32, n int, p *lossParams)
+
+// backgroundGradNEON is backgroundGradGeneric on n > 0 elements.
+//
+//go:noescape
+func backgroundGradNEON(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+
 // rowSumNEON is rowSumGeneric on n > 0 elements.
 //
 //go:noescape
@@ -276,6 +286,14 @@ func sigmoidLossAsm(losses, logits, targets *float32, n int, p *lossParams) {
 
 func sigmoidGradAsm(losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32) {
 	sigmoidGradNEON(losses, grad, logits, targets, n, p, scale)
+}
+
+func backgroundLossAsm(losses, logits *float32, n int, p *lossParams) {
+	backgroundLossNEON(losses, logits, n, p)
+}
+
+func backgroundGradAsm(losses, grad, logits *float32, n int, p *lossParams, scale *float32) {
+	backgroundGradNEON(losses, grad, logits, n, p, scale)
 }
 
 func rowSumAsm(sums, logits *float32, labels *int32, rows, classes int, slow *int) {

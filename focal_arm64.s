@@ -124,22 +124,22 @@ DATA consts<>+928(SB)/8, $0x4301000043010000
 DATA consts<>+936(SB)/8, $0x4301000043010000
 DATA consts<>+944(SB)/8, $0xc3180000c3180000
 DATA consts<>+952(SB)/8, $0xc3180000c3180000
-DATA consts<>+960(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+968(SB)/8, $0xbcf651ccbcf651cc
-DATA consts<>+976(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+984(SB)/8, $0xbe0cd7c7be0cd7c7
-DATA consts<>+992(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1000(SB)/8, $0x3bafd06d3bafd06d
-DATA consts<>+1008(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1016(SB)/8, $0x3da2383d3da2383d
-DATA consts<>+1024(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+1032(SB)/8, $0xbe7e89b4be7e89b4
-DATA consts<>+1040(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+1048(SB)/8, $0x3e4422aa3e4422aa
-DATA consts<>+1056(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+1064(SB)/8, $0xbeffff8abeffff8a
-DATA consts<>+1072(SB)/8, $0x3eaa9aef3eaa9aef
-DATA consts<>+1080(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+960(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+968(SB)/8, $0x3bafd06d3bafd06d
+DATA consts<>+976(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+984(SB)/8, $0xbcf651ccbcf651cc
+DATA consts<>+992(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1000(SB)/8, $0x3da2383d3da2383d
+DATA consts<>+1008(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1016(SB)/8, $0xbe0cd7c7be0cd7c7
+DATA consts<>+1024(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1032(SB)/8, $0x3e4422aa3e4422aa
+DATA consts<>+1040(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1048(SB)/8, $0xbe7e89b4be7e89b4
+DATA consts<>+1056(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1064(SB)/8, $0x3eaa9aef3eaa9aef
+DATA consts<>+1072(SB)/8, $0xbeffff8abeffff8a
+DATA consts<>+1080(SB)/8, $0xbeffff8abeffff8a
 DATA consts<>+1088(SB)/8, $0x3f0000003f000000
 DATA consts<>+1096(SB)/8, $0x3f0000003f000000
 DATA consts<>+1104(SB)/8, $0x7f7fffff7f7fffff
@@ -456,126 +456,110 @@ block:
 	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
 	FMOVD F22, R5
 	CBNZ  R5, slowblock
-	WORD  $0x4e20d657 // fadd v23.4s, v18.4s, v0.4s
+	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
+	WORD  $0x4e20d679 // fadd v25.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V23.S4, V18.S4
-	WORD  $0x4ea2d656 // fsub v22.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V18.S4, V19.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V22.S4, V23.S4
+	VFMLS V3.S4, V22.S4, V18.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V22.S4, V18.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F22
-	VFMLA V5.S4, V23.S4, V22.S4
+	FMOVQ 128(R0), F26
+	VFMLA V5.S4, V18.S4, V22.S4
+	VFMLA V5.S4, V25.S4, V26.S4
 	FMOVQ 144(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V22.S4, V18.S4, V24.S4
+	VFMLA V26.S4, V25.S4, V27.S4
 	FMOVQ 160(R0), F22
-	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F26
+	VFMLA V24.S4, V18.S4, V22.S4
+	VFMLA V27.S4, V25.S4, V26.S4
 	FMOVQ 176(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V22.S4, V18.S4, V24.S4
+	VFMLA V26.S4, V25.S4, V27.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V22.B16
-	FMOVQ 192(R0), F23
-	VBIT  V7.B16, V22.B16, V23.B16
-	VTBL  V23.B16, [V8.B16], V22.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V22.S4, V18.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	WORD  $0x4e20d676 // fadd v22.4s, v19.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V22.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V22.S4
-	VFMLS V4.S4, V19.S4, V22.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V22.S4, V19.S4
-	FMOVQ 144(R0), F23
-	VFMLA V19.S4, V22.S4, V23.S4
-	FMOVQ 160(R0), F19
-	VFMLA V23.S4, V22.S4, V19.S4
-	FMOVQ 176(R0), F23
-	VFMLA V19.S4, V22.S4, V23.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
+	VTBL  V6.B16, [V19.B16], V18.B16
+	VTBL  V6.B16, [V23.B16], V25.B16
 	FMOVQ 192(R0), F22
-	VBIT  V7.B16, V19.B16, V22.B16
-	VTBL  V22.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V23.S4, V18.S4, V18.S4
-	FMOVQ F18, 16(R2)
-	WORD  $0x4e20d694 // fadd v20.4s, v20.4s, v0.4s
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V18.B16, V22.B16
+	VBIT  V7.B16, V25.B16, V26.B16
+	VTBL  V22.B16, [V8.B16], V18.B16
+	VTBL  V26.B16, [V8.B16], V22.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V19.S4, V18.S4, V18.S4
+	VADD  V23.S4, V22.S4, V19.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+	VFMLA V27.S4, V19.S4, V19.S4
+	FMOVQ F18, (R2)
+	FMOVQ F19, 16(R2)
+	WORD  $0x4e20d692 // fadd v18.4s, v20.4s, v0.4s
+	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V18.S4, V19.S4
+	VFMLA V1.S4, V23.S4, V21.S4
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V20.S4, V18.S4
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V20.S4, V18.S4
+	VFMLS V4.S4, V22.S4, V23.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F20
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V18.S4, V20.S4
+	VFMLA V5.S4, V23.S4, V24.S4
 	FMOVQ 144(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	FMOVQ 160(R0), F19
-	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 144(R0), F25
+	VFMLA V20.S4, V18.S4, V22.S4
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 160(R0), F20
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V18.S4, V20.S4
+	VFMLA V25.S4, V23.S4, V24.S4
 	FMOVQ 176(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
+	FMOVQ 176(R0), F25
+	VFMLA V20.S4, V18.S4, V22.S4
+	VFMLA V24.S4, V23.S4, V25.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
+	VTBL  V6.B16, [V19.B16], V18.B16
+	VTBL  V6.B16, [V21.B16], V23.B16
 	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V18.B16, V20.B16
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V20.B16, [V8.B16], V18.B16
+	VTBL  V24.B16, [V8.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V19.S4, V18.S4, V18.S4
+	VADD  V21.S4, V20.S4, V19.S4
 	VFMLA V22.S4, V18.S4, V18.S4
+	VFMLA V25.S4, V19.S4, V19.S4
 	FMOVQ F18, 32(R2)
-	WORD  $0x4e20d6b4 // fadd v20.4s, v21.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	FMOVQ F18, 48(R2)
+	FMOVQ F19, 48(R2)
 	ADD   $64, R2, R2
 	ADD   $64, R3, R3
 	SUB   $16, R1, R1
@@ -865,151 +849,135 @@ block:
 
 	// x = 2^k z; e = k << 23, j is z's table cell
 	VSUB  V1.S4, V16.S4, V20.S4
+	VSUB  V1.S4, V17.S4, V22.S4
 	VAND  V2.B16, V20.B16, V21.B16
+	VAND  V2.B16, V22.B16, V23.B16
 	VUSHR $21, V20.S4, V20.S4
+	VUSHR $21, V22.S4, V22.S4
 	VSUB  V21.S4, V16.S4, V16.S4
+	VSUB  V23.S4, V17.S4, V17.S4
 
 	// f = z R[j] - 1, exact
 	VTBL  V3.B16, [V20.B16], V20.B16
+	VTBL  V3.B16, [V22.B16], V24.B16
 	FMOVQ 192(R0), F22
+	FMOVQ 192(R0), F25
 	VBIT  V4.B16, V20.B16, V22.B16
+	VBIT  V4.B16, V24.B16, V25.B16
 	VTBL  V22.B16, [V5.B16], V20.B16
-	FMOVQ 432(R0), F23
-	VFMLA V20.S4, V16.S4, V23.S4
+	VTBL  V25.B16, [V5.B16], V26.B16
+	FMOVQ 432(R0), F24
+	FMOVQ 432(R0), F27
+	VFMLA V20.S4, V16.S4, V24.S4
+	VFMLA V26.S4, V17.S4, V27.S4
 	WORD  $0x4e21dab0 // scvtf v16.4s, v21.4s
-	VTBL  V22.B16, [V6.B16], V20.B16
-	VTBL  V22.B16, [V7.B16], V25.B16
+	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
+	VTBL  V22.B16, [V6.B16], V17.B16
+	VTBL  V25.B16, [V6.B16], V21.B16
+	VTBL  V22.B16, [V7.B16], V22.B16
+	VTBL  V25.B16, [V7.B16], V31.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e37def5 // fmul v21.4s, v23.4s, v23.4s
-	FMOVQ 480(R0), F22
-	VFMLA V8.S4, V23.S4, V22.S4
-	VFMLA V9.S4, V21.S4, V22.S4
-	FMOVQ 512(R0), F24
-	VFMLA V10.S4, V23.S4, V24.S4
-	VFMLA V22.S4, V21.S4, V24.S4
-	VFMLA V11.S4, V16.S4, V25.S4
-	VFMLA V24.S4, V21.S4, V25.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V20.S4
-	WORD  $0x4e37d690 // fadd v16.4s, v20.4s, v23.4s
-	WORD  $0x4eb0d694 // fsub v20.4s, v20.4s, v16.4s
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
-	WORD  $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
-	FMOVQ F16, (R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V17.S4, V16.S4
-	VAND  V2.B16, V16.B16, V20.B16
-	VUSHR $21, V16.S4, V16.S4
-	VSUB  V20.S4, V17.S4, V17.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V16.B16], V16.B16
-	FMOVQ 192(R0), F21
-	VBIT  V4.B16, V16.B16, V21.B16
-	VTBL  V21.B16, [V5.B16], V16.B16
-	FMOVQ 432(R0), F22
-	VFMLA V16.S4, V17.S4, V22.S4
-	WORD  $0x4e21da90 // scvtf v16.4s, v20.4s
-	VTBL  V21.B16, [V6.B16], V17.B16
-	VTBL  V21.B16, [V7.B16], V24.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e36ded4 // fmul v20.4s, v22.4s, v22.4s
-	FMOVQ 480(R0), F21
-	VFMLA V8.S4, V22.S4, V21.S4
-	VFMLA V9.S4, V20.S4, V21.S4
-	FMOVQ 512(R0), F23
-	VFMLA V10.S4, V22.S4, V23.S4
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V11.S4, V16.S4, V24.S4
-	VFMLA V23.S4, V20.S4, V24.S4
+	WORD  $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 480(R0), F25
+	FMOVQ 480(R0), F29
+	VFMLA V8.S4, V24.S4, V25.S4
+	VFMLA V8.S4, V27.S4, V29.S4
+	VFMLA V9.S4, V23.S4, V25.S4
+	VFMLA V9.S4, V28.S4, V29.S4
+	FMOVQ 512(R0), F26
+	FMOVQ 512(R0), F30
+	VFMLA V10.S4, V24.S4, V26.S4
+	VFMLA V10.S4, V27.S4, V30.S4
+	VFMLA V25.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V28.S4, V30.S4
+	VFMLA V11.S4, V16.S4, V22.S4
+	VFMLA V11.S4, V20.S4, V31.S4
+	VFMLA V26.S4, V23.S4, V22.S4
+	VFMLA V30.S4, V28.S4, V31.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e36d630 // fadd v16.4s, v17.4s, v22.4s
+	VFMLA V12.S4, V20.S4, V21.S4
+	WORD  $0x4e38d630 // fadd v16.4s, v17.4s, v24.4s
+	WORD  $0x4e3bd6b4 // fadd v20.4s, v21.4s, v27.4s
 	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
-	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
+	WORD  $0x4eb4d6b5 // fsub v21.4s, v21.4s, v20.4s
+	WORD  $0x4e38d631 // fadd v17.4s, v17.4s, v24.4s
+	WORD  $0x4e3bd6b5 // fadd v21.4s, v21.4s, v27.4s
+	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
+	WORD  $0x4e35d7f5 // fadd v21.4s, v31.4s, v21.4s
 	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	FMOVQ F16, 16(R2)
+	WORD  $0x4e35d691 // fadd v17.4s, v20.4s, v21.4s
+	FMOVQ F16, (R2)
+	FMOVQ F17, 16(R2)
 
 	// x = 2^k z; e = k << 23, j is z's table cell
 	VSUB  V1.S4, V18.S4, V16.S4
+	VSUB  V1.S4, V19.S4, V20.S4
 	VAND  V2.B16, V16.B16, V17.B16
+	VAND  V2.B16, V20.B16, V21.B16
 	VUSHR $21, V16.S4, V16.S4
+	VUSHR $21, V20.S4, V20.S4
 	VSUB  V17.S4, V18.S4, V18.S4
+	VSUB  V21.S4, V19.S4, V19.S4
 
 	// f = z R[j] - 1, exact
 	VTBL  V3.B16, [V16.B16], V16.B16
+	VTBL  V3.B16, [V20.B16], V22.B16
 	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F23
 	VBIT  V4.B16, V16.B16, V20.B16
+	VBIT  V4.B16, V22.B16, V23.B16
 	VTBL  V20.B16, [V5.B16], V16.B16
-	FMOVQ 432(R0), F21
-	VFMLA V16.S4, V18.S4, V21.S4
+	VTBL  V23.B16, [V5.B16], V24.B16
+	FMOVQ 432(R0), F22
+	FMOVQ 432(R0), F25
+	VFMLA V16.S4, V18.S4, V22.S4
+	VFMLA V24.S4, V19.S4, V25.S4
 	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
+	WORD  $0x4e21dab2 // scvtf v18.4s, v21.4s
 	VTBL  V20.B16, [V6.B16], V17.B16
-	VTBL  V20.B16, [V7.B16], V23.B16
+	VTBL  V23.B16, [V6.B16], V19.B16
+	VTBL  V20.B16, [V7.B16], V20.B16
+	VTBL  V23.B16, [V7.B16], V29.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e35deb2 // fmul v18.4s, v21.4s, v21.4s
-	FMOVQ 480(R0), F20
-	VFMLA V8.S4, V21.S4, V20.S4
-	VFMLA V9.S4, V18.S4, V20.S4
-	FMOVQ 512(R0), F22
-	VFMLA V10.S4, V21.S4, V22.S4
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V11.S4, V16.S4, V23.S4
-	VFMLA V22.S4, V18.S4, V23.S4
+	WORD  $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 480(R0), F23
+	FMOVQ 480(R0), F27
+	VFMLA V8.S4, V22.S4, V23.S4
+	VFMLA V8.S4, V25.S4, V27.S4
+	VFMLA V9.S4, V21.S4, V23.S4
+	VFMLA V9.S4, V26.S4, V27.S4
+	FMOVQ 512(R0), F24
+	FMOVQ 512(R0), F28
+	VFMLA V10.S4, V22.S4, V24.S4
+	VFMLA V10.S4, V25.S4, V28.S4
+	VFMLA V23.S4, V21.S4, V24.S4
+	VFMLA V27.S4, V26.S4, V28.S4
+	VFMLA V11.S4, V16.S4, V20.S4
+	VFMLA V11.S4, V18.S4, V29.S4
+	VFMLA V24.S4, V21.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V29.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e35d630 // fadd v16.4s, v17.4s, v21.4s
+	VFMLA V12.S4, V18.S4, V19.S4
+	WORD  $0x4e36d630 // fadd v16.4s, v17.4s, v22.4s
+	WORD  $0x4e39d672 // fadd v18.4s, v19.4s, v25.4s
 	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e35d631 // fadd v17.4s, v17.4s, v21.4s
-	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x4eb2d673 // fsub v19.4s, v19.4s, v18.4s
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
+	WORD  $0x4e39d673 // fadd v19.4s, v19.4s, v25.4s
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
+	WORD  $0x4e33d7b3 // fadd v19.4s, v29.4s, v19.4s
 	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	WORD  $0x4e33d651 // fadd v17.4s, v18.4s, v19.4s
 	FMOVQ F16, 32(R2)
-
-	// x = 2^k z; e = k << 23, j is z's table cell
-	VSUB  V1.S4, V19.S4, V16.S4
-	VAND  V2.B16, V16.B16, V17.B16
-	VUSHR $21, V16.S4, V16.S4
-	VSUB  V17.S4, V19.S4, V18.S4
-
-	// f = z R[j] - 1, exact
-	VTBL  V3.B16, [V16.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V4.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V5.B16], V16.B16
-	FMOVQ 432(R0), F20
-	VFMLA V16.S4, V18.S4, V20.S4
-	WORD  $0x4e21da30 // scvtf v16.4s, v17.4s
-	VTBL  V19.B16, [V6.B16], V17.B16
-	VTBL  V19.B16, [V7.B16], V22.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
-	FMOVQ 480(R0), F19
-	VFMLA V8.S4, V20.S4, V19.S4
-	VFMLA V9.S4, V18.S4, V19.S4
-	FMOVQ 512(R0), F21
-	VFMLA V10.S4, V20.S4, V21.S4
-	VFMLA V19.S4, V18.S4, V21.S4
-	VFMLA V11.S4, V16.S4, V22.S4
-	VFMLA V21.S4, V18.S4, V22.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V12.S4, V16.S4, V17.S4
-	WORD  $0x4e34d630 // fadd v16.4s, v17.4s, v20.4s
-	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
-	WORD  $0x4e34d631 // fadd v17.4s, v17.4s, v20.4s
-	WORD  $0x4e31d6d1 // fadd v17.4s, v22.4s, v17.4s
-	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	FMOVQ F16, 48(R2)
+	FMOVQ F17, 48(R2)
 	ADD   $64, R2, R2
 	ADD   $64, R3, R3
 	SUB   $16, R1, R1
@@ -1295,470 +1263,451 @@ TEXT ·sigmoidNEON(SB), NOSPLIT, $0-24
 	FMOVQ 208(R0), F9
 	FMOVQ 16(R1), F10
 	FMOVQ 352(R0), F11
-	FMOVQ 624(R0), F12
-	FMOVQ (R0), F13
-	FMOVQ 240(R0), F14
-	FMOVQ 272(R0), F15
-	FMOVQ 288(R0), F16
-	FMOVQ 320(R0), F17
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F18
-	FMOVQ 368(R0), F19
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F20
-	FMOVQ 16(R3), F21
-	FMOVQ 32(R3), F22
-	FMOVQ 48(R3), F23
+	FMOVQ (R5), F12
+	FMOVQ 16(R5), F13
+	FMOVQ 32(R5), F14
+	FMOVQ 48(R5), F15
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa98 // fabs v24.4s, v20.4s
-	WORD  $0x4ea0fab9 // fabs v25.4s, v21.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ea0fad9 // fabs v25.4s, v22.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ea0faf9 // fabs v25.4s, v23.4s
-	WORD  $0x4eb96718 // smax v24.4s, v24.4s, v25.4s
-	WORD  $0x4ead3718 // cmgt v24.4s, v24.4s, v13.4s
-	WORD  $0x6eb8a718 // umaxp v24.4s, v24.4s, v24.4s
-	FMOVD F24, R5
-	CBNZ  R5, slowblock
-	VORR  V0.B16, V20.B16, V24.B16
-	WORD  $0x4ea1d71a // fsub v26.4s, v24.4s, v1.4s
+	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	WORD  $0x4ea0f9f1 // fabs v17.4s, v15.4s
+	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
+	FMOVQ (R0), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R6
+	CBNZ  R6, slowblock
+	VORR  V0.B16, V12.B16, V16.B16
+	VORR  V0.B16, V13.B16, V17.B16
+	VORR  V0.B16, V14.B16, V18.B16
+	VORR  V0.B16, V15.B16, V19.B16
+	WORD  $0x4ea1d610 // fsub v16.4s, v16.4s, v1.4s
+	WORD  $0x4ea1d631 // fsub v17.4s, v17.4s, v1.4s
+	WORD  $0x4ea1d652 // fsub v18.4s, v18.4s, v1.4s
+	WORD  $0x4ea1d67b // fsub v27.4s, v19.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F24
-	VFMLA V2.S4, V26.S4, V24.S4
-	WORD  $0x4ea3d719 // fsub v25.4s, v24.4s, v3.4s
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V2.S4, V16.S4, V19.S4
+	VFMLA V2.S4, V17.S4, V21.S4
+	VFMLA V2.S4, V18.S4, V23.S4
+	VFMLA V2.S4, V27.S4, V25.S4
+	WORD  $0x4ea3d674 // fsub v20.4s, v19.4s, v3.4s
+	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
+	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d73a // fsub v26.4s, v25.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V25.S4, V26.S4
-	VFMLS V5.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+	VFMLS V5.S4, V20.S4, V16.S4
+	VFMLS V5.S4, V22.S4, V17.S4
+	VFMLS V5.S4, V24.S4, V18.S4
+	VFMLS V5.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F25
-	VFMLA V6.S4, V26.S4, V25.S4
-	FMOVQ 144(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-	FMOVQ 160(R0), F25
-	VFMLA V27.S4, V26.S4, V25.S4
-	FMOVQ 176(R0), F27
-	VFMLA V25.S4, V26.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V24.B16], V25.B16
-	FMOVQ 192(R0), F26
-	VBIT  V9.B16, V25.B16, V26.B16
-	VTBL  V26.B16, [V10.B16], V25.B16
-	VSHL  $21, V24.S4, V24.S4
-	VADD  V24.S4, V25.S4, V24.S4
-	VFMLA V27.S4, V24.S4, V24.S4
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F25
-	VBIT  V20.B16, V24.B16, V25.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d714 // fadd v20.4s, v24.4s, v8.4s
-	WORD  $0x6e34ff14 // fdiv v20.4s, v24.4s, v20.4s
-	VFMLS V20.S4, V25.S4, V25.S4
-	FMOVQ F25, (R2)
-	VORR  V0.B16, V21.B16, V20.B16
-	WORD  $0x4ea1d699 // fsub v25.4s, v20.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V25.S4, V20.S4
-	WORD  $0x4ea3d698 // fsub v24.4s, v20.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V24.S4, V25.S4
-	VFMLS V5.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
 	FMOVQ 128(R0), F24
-	VFMLA V6.S4, V25.S4, V24.S4
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V6.S4, V16.S4, V20.S4
+	VFMLA V6.S4, V17.S4, V24.S4
+	VFMLA V6.S4, V18.S4, V28.S4
+	VFMLA V6.S4, V27.S4, V30.S4
+	FMOVQ 144(R0), F22
 	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
 	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
+	FMOVQ 176(R0), F22
 	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V9.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V10.B16], V24.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V24.S4, V20.S4
-	VFMLA V26.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aab5 // cmlt v21.4s, v21.4s, #0
-	FMOVQ 224(R0), F24
-	VBIT  V21.B16, V20.B16, V24.B16
+	VTBL  V7.B16, [V19.B16], V16.B16
+	VTBL  V7.B16, [V21.B16], V18.B16
+	VTBL  V7.B16, [V23.B16], V24.B16
+	VTBL  V7.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V9.B16, V16.B16, V17.B16
+	VBIT  V9.B16, V18.B16, V20.B16
+	VBIT  V9.B16, V24.B16, V27.B16
+	VBIT  V9.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V10.B16], V16.B16
+	VTBL  V20.B16, [V10.B16], V17.B16
+	VTBL  V27.B16, [V10.B16], V18.B16
+	VTBL  V30.B16, [V10.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	WORD  $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
+	FMOVQ 224(R0), F15
+	FMOVQ 224(R0), F20
+	FMOVQ 224(R0), F21
+	FMOVQ 224(R0), F23
+	VBIT  V12.B16, V16.B16, V15.B16
+	VBIT  V13.B16, V17.B16, V20.B16
+	VBIT  V14.B16, V18.B16, V21.B16
+	VBIT  V22.B16, V19.B16, V23.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V24.S4, V24.S4
-	FMOVQ F24, 16(R2)
-	VORR  V0.B16, V22.B16, V20.B16
-	WORD  $0x4ea1d698 // fsub v24.4s, v20.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V24.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V21.S4, V24.S4
-	VFMLS V5.S4, V21.S4, V24.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V24.S4, V21.S4
-	FMOVQ 144(R0), F25
-	VFMLA V21.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F21
-	VFMLA V25.S4, V24.S4, V21.S4
-	FMOVQ 176(R0), F25
-	VFMLA V21.S4, V24.S4, V25.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F24
-	VBIT  V9.B16, V21.B16, V24.B16
-	VTBL  V24.B16, [V10.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V25.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aad5 // cmlt v21.4s, v22.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V21.B16, V20.B16, V22.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	FMOVQ F22, 32(R2)
-	VORR  V0.B16, V23.B16, V20.B16
-	WORD  $0x4ea1d696 // fsub v22.4s, v20.4s, v1.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F20
-	VFMLA V2.S4, V22.S4, V20.S4
-	WORD  $0x4ea3d695 // fsub v21.4s, v20.4s, v3.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V21.S4, V22.S4
-	VFMLS V5.S4, V21.S4, V22.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F21
-	VFMLA V6.S4, V22.S4, V21.S4
-	FMOVQ 144(R0), F24
-	VFMLA V21.S4, V22.S4, V24.S4
-	FMOVQ 160(R0), F21
-	VFMLA V24.S4, V22.S4, V21.S4
-	FMOVQ 176(R0), F24
-	VFMLA V21.S4, V22.S4, V24.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V20.B16], V21.B16
-	FMOVQ 192(R0), F22
-	VBIT  V9.B16, V21.B16, V22.B16
-	VTBL  V22.B16, [V10.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V24.S4, V20.S4, V20.S4
-	WORD  $0x4ea0aaf5 // cmlt v21.4s, v23.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V21.B16, V20.B16, V22.B16
-
-	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d695 // fadd v21.4s, v20.4s, v8.4s
-	WORD  $0x6e35fe94 // fdiv v20.4s, v20.4s, v21.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	FMOVQ F22, 48(R2)
-	ADD   $64, R2, R2
+	WORD  $0x4e28d60c // fadd v12.4s, v16.4s, v8.4s
+	WORD  $0x4e28d62d // fadd v13.4s, v17.4s, v8.4s
+	WORD  $0x4e28d64e // fadd v14.4s, v18.4s, v8.4s
+	WORD  $0x4e28d676 // fadd v22.4s, v19.4s, v8.4s
+	WORD  $0x6e2cfe0c // fdiv v12.4s, v16.4s, v12.4s
+	WORD  $0x6e2dfe2d // fdiv v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2efe4e // fdiv v14.4s, v18.4s, v14.4s
+	WORD  $0x6e36fe70 // fdiv v16.4s, v19.4s, v22.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	VFMLS V13.S4, V20.S4, V20.S4
+	VFMLS V14.S4, V21.S4, V21.S4
+	VFMLS V16.S4, V23.S4, V23.S4
+	FMOVQ F15, (R3)
+	FMOVQ F20, 16(R3)
+	FMOVQ F21, 32(R3)
+	FMOVQ F23, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F20
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F12
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V20.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V20.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V12.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V12.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V20.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V12.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa95 // fabs v21.4s, v20.4s
-	WORD  $0x4ead36b5 // cmgt v21.4s, v21.4s, v13.4s
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R5
-	CBNZ  R5, slowvector
-	VORR  V0.B16, V20.B16, V21.B16
-	WORD  $0x4ea1d6b7 // fsub v23.4s, v21.4s, v1.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	FMOVQ (R0), F14
+	WORD  $0x4eae35ad // cmgt v13.4s, v13.4s, v14.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R6
+	CBNZ  R6, slowvector
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5af // fsub v15.4s, v13.4s, v1.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F21
-	VFMLA V2.S4, V23.S4, V21.S4
-	WORD  $0x4ea3d6b6 // fsub v22.4s, v21.4s, v3.4s
+	FMOVQ 64(R0), F13
+	VFMLA V2.S4, V15.S4, V13.S4
+	WORD  $0x4ea3d5ae // fsub v14.4s, v13.4s, v3.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V22.S4, V23.S4
-	VFMLS V5.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V14.S4, V15.S4
+	VFMLS V5.S4, V14.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	VFMLA V6.S4, V23.S4, V22.S4
-	FMOVQ 144(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
-	FMOVQ 160(R0), F22
-	VFMLA V24.S4, V23.S4, V22.S4
-	FMOVQ 176(R0), F24
-	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 128(R0), F14
+	VFMLA V6.S4, V15.S4, V14.S4
+	FMOVQ 144(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
+	FMOVQ 160(R0), F14
+	VFMLA V16.S4, V15.S4, V14.S4
+	FMOVQ 176(R0), F16
+	VFMLA V14.S4, V15.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V7.B16, [V21.B16], V22.B16
-	FMOVQ 192(R0), F23
-	VBIT  V9.B16, V22.B16, V23.B16
-	VTBL  V23.B16, [V10.B16], V22.B16
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V21.S4, V22.S4, V21.S4
-	VFMLA V24.S4, V21.S4, V21.S4
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
+	VTBL  V7.B16, [V13.B16], V14.B16
+	FMOVQ 192(R0), F15
+	VBIT  V9.B16, V14.B16, V15.B16
+	VTBL  V15.B16, [V10.B16], V14.B16
+	VSHL  $21, V13.S4, V13.S4
+	VADD  V13.S4, V14.S4, V13.S4
+	VFMLA V16.S4, V13.S4, V13.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b4 // fadd v20.4s, v21.4s, v8.4s
-	WORD  $0x6e34feb4 // fdiv v20.4s, v21.4s, v20.4s
-	VFMLS V20.S4, V22.S4, V22.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	WORD  $0x4e28d5ac // fadd v12.4s, v13.4s, v8.4s
+	WORD  $0x6e2cfdac // fdiv v12.4s, v13.4s, v12.4s
+	VFMLS V12.S4, V14.S4, V14.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F22, (R2)
+	FMOVQ F14, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V22.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V22.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V14.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V14.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V22.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V14.S[0], (R6)
 
 partdone2:
 nextvector:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR V0.B16, V20.B16, V21.B16
-	WORD $0x4ea1d6b5 // fsub v21.4s, v21.4s, v1.4s
-	WORD $0x4e35f5d5 // fmax v21.4s, v14.4s, v21.4s
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
+	FMOVQ 240(R0), F14
+	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F22
-	VFMLA V2.S4, V21.S4, V22.S4
-	WORD  $0x4ea3d6d7 // fsub v23.4s, v22.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V14.S4, V16.S4
+	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V21.B16, V24.B16
-	VFMLS V4.S4, V23.S4, V24.S4
-	VFMLS V5.S4, V23.S4, V24.S4
+	VMOV  V14.B16, V15.B16
+	VFMLS V4.S4, V13.S4, V15.S4
+	VFMLS V5.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F23
-	VFMLA V6.S4, V24.S4, V23.S4
-	FMOVQ 144(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F23
-	VFMLA V25.S4, V24.S4, V23.S4
-	FMOVQ 176(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	WORD  $0x6eb5e5f5 // fcmgt v21.4s, v15.4s, v21.4s
-	VAND  V21.B16, V16.B16, V21.B16
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V15.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V15.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 272(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	FMOVQ 288(R0), F15
+	VAND  V14.B16, V15.B16, V14.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V23.S4
-	VTBL  V7.B16, [V22.B16], V22.B16
-	FMOVQ 304(R0), F24
-	VBIT  V17.B16, V22.B16, V24.B16
-	VTBL  V24.B16, [V28.B16, V29.B16], V22.B16
-	VADD  V23.S4, V22.S4, V22.S4
-	VAND  V18.B16, V23.B16, V23.B16
-	VADD  V21.S4, V23.S4, V23.S4
-	VFMLA V25.S4, V22.S4, V22.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VSHL  $20, V16.S4, V15.S4
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 304(R0), F16
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V16.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VADD  V15.S4, V16.S4, V17.S4
+	FMOVQ 336(R0), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB V21.S4, V22.S4, V21.S4
-	WORD $0x4e2bd6d6 // fadd v22.4s, v22.4s, v11.4s
-	VSUB V11.S4, V22.S4, V22.S4
-	WORD $0x4eb666b5 // smax v21.4s, v21.4s, v22.4s
+	VSUB V14.S4, V13.S4, V14.S4
+	WORD $0x4e2bd5ad // fadd v13.4s, v13.4s, v11.4s
+	VSUB V11.S4, V13.S4, V13.S4
+	WORD $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
-	WORD  $0x4e36f594 // fmax v20.4s, v12.4s, v22.4s
-	WORD  $0x4e35f595 // fmax v21.4s, v12.4s, v21.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b7 // fadd v23.4s, v21.4s, v8.4s
-	WORD  $0x6e37feb5 // fdiv v21.4s, v21.4s, v23.4s
-	VFMLS V21.S4, V20.S4, V20.S4
-	WORD  $0x6eb6e695 // fcmgt v21.4s, v20.4s, v22.4s
-	VBIT  V21.B16, V22.B16, V20.B16
-	VUMIN V19.S4, V20.S4, V20.S4
-	FMOVQ F20, (R2)
-	ADD   $16, R2, R2
+	WORD  $0x4e28d58d // fadd v13.4s, v12.4s, v8.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
+	VBIT  V12.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V15.S4, V12.S4
+	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F20
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F12
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F20
+	FMOVQ (R5), F12
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V20.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V20.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V12.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V12.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V20.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V12.S[0]
 
 partdone3:
 	// c = max(-104, -|x|), NaN kept; no subnormals
-	VORR V0.B16, V20.B16, V21.B16
-	WORD $0x4ea1d6b5 // fsub v21.4s, v21.4s, v1.4s
-	WORD $0x4e35f5d5 // fmax v21.4s, v14.4s, v21.4s
+	VORR  V0.B16, V12.B16, V13.B16
+	WORD  $0x4ea1d5ad // fsub v13.4s, v13.4s, v1.4s
+	FMOVQ 240(R0), F14
+	WORD  $0x4e2df5ce // fmax v14.4s, v14.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F22
-	VFMLA V2.S4, V21.S4, V22.S4
-	WORD  $0x4ea3d6d7 // fsub v23.4s, v22.4s, v3.4s
+	FMOVQ 64(R0), F16
+	VFMLA V2.S4, V14.S4, V16.S4
+	WORD  $0x4ea3d60d // fsub v13.4s, v16.4s, v3.4s
 
 	// r = c - n ln2
-	VMOV  V21.B16, V24.B16
-	VFMLS V4.S4, V23.S4, V24.S4
-	VFMLS V5.S4, V23.S4, V24.S4
+	VMOV  V14.B16, V15.B16
+	VFMLS V4.S4, V13.S4, V15.S4
+	VFMLS V5.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F23
-	VFMLA V6.S4, V24.S4, V23.S4
-	FMOVQ 144(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	FMOVQ 160(R0), F23
-	VFMLA V25.S4, V24.S4, V23.S4
-	FMOVQ 176(R0), F25
-	VFMLA V23.S4, V24.S4, V25.S4
-	WORD  $0x6eb5e5f5 // fcmgt v21.4s, v15.4s, v21.4s
-	VAND  V21.B16, V16.B16, V21.B16
+	FMOVQ 128(R0), F17
+	VFMLA V6.S4, V15.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V15.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V15.S4, V13.S4
+	FMOVQ 272(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	FMOVQ 288(R0), F15
+	VAND  V14.B16, V15.B16, V14.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V23.S4
-	VTBL  V7.B16, [V22.B16], V22.B16
-	FMOVQ 304(R0), F24
-	VBIT  V17.B16, V22.B16, V24.B16
-	VTBL  V24.B16, [V28.B16, V29.B16], V22.B16
-	VADD  V23.S4, V22.S4, V22.S4
-	VAND  V18.B16, V23.B16, V23.B16
-	VADD  V21.S4, V23.S4, V23.S4
-	VFMLA V25.S4, V22.S4, V22.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VSHL  $20, V16.S4, V15.S4
+	VTBL  V7.B16, [V16.B16], V17.B16
+	FMOVQ 304(R0), F16
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V16.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VADD  V15.S4, V16.S4, V17.S4
+	FMOVQ 336(R0), F16
+	VAND  V16.B16, V15.B16, V15.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB V21.S4, V22.S4, V21.S4
-	WORD $0x4e2bd6d6 // fadd v22.4s, v22.4s, v11.4s
-	VSUB V11.S4, V22.S4, V22.S4
-	WORD $0x4eb666b5 // smax v21.4s, v21.4s, v22.4s
+	VSUB V14.S4, V13.S4, V14.S4
+	WORD $0x4e2bd5ad // fadd v13.4s, v13.4s, v11.4s
+	VSUB V11.S4, V13.S4, V13.S4
+	WORD $0x4ead65cd // smax v13.4s, v14.4s, v13.4s
 
 	// below 2^-60, y is the result for x < 0; for x > 0 it is 1. Anyway it is at most v
-	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
-	FMOVQ 224(R0), F22
-	VBIT  V20.B16, V21.B16, V22.B16
-	WORD  $0x4e36f594 // fmax v20.4s, v12.4s, v22.4s
-	WORD  $0x4e35f595 // fmax v21.4s, v12.4s, v21.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	FMOVQ 224(R0), F14
+	VBIT  V12.B16, V13.B16, V14.B16
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2ef58f // fmax v15.4s, v12.4s, v14.4s
+	FMOVQ 624(R0), F12
+	WORD  $0x4e2df58c // fmax v12.4s, v12.4s, v13.4s
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	WORD  $0x4e28d6b7 // fadd v23.4s, v21.4s, v8.4s
-	WORD  $0x6e37feb5 // fdiv v21.4s, v21.4s, v23.4s
-	VFMLS V21.S4, V20.S4, V20.S4
-	WORD  $0x6eb6e695 // fcmgt v21.4s, v20.4s, v22.4s
-	VBIT  V21.B16, V22.B16, V20.B16
-	VUMIN V19.S4, V20.S4, V20.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	WORD  $0x4e28d58d // fadd v13.4s, v12.4s, v8.4s
+	WORD  $0x6e2dfd8c // fdiv v12.4s, v12.4s, v13.4s
+	VFMLS V12.S4, V15.S4, V15.S4
+	WORD  $0x6eaee5ec // fcmgt v12.4s, v15.4s, v14.4s
+	VBIT  V12.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V15.S4, V12.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F20, (R2)
+	FMOVQ F12, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V20.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V20.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V12.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V12.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V20.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V12.S[0], (R6)
 
 partdone4:
 	JMP nextvector
@@ -1777,206 +1726,196 @@ TEXT ·powNEON(SB), NOSPLIT, $0-32
 	FLDPQ 112(R1), (F28, F29)
 	FMOVQ 688(R0), F7
 	FMOVQ 704(R0), F8
-	FLDPQ 144(R1), (F26, F27)
-	FLDPQ 176(R1), (F24, F25)
-	FMOVQ 800(R0), F9
-	FMOVQ 80(R0), F10
 	MOVD  n+16(FP), R2
 	MOVD  dst+0(FP), R3
 	MOVD  x+8(FP), R5
 	MOVD  p+24(FP), R6
-	FMOVS (R6), F11
+	FMOVS (R6), F9
+	VDUP  V9.S[0], V9.S4
+	FMOVS 4(R6), F10
+	VDUP  V10.S[0], V10.S4
+	FMOVS 8(R6), F11
 	VDUP  V11.S[0], V11.S4
-	FMOVS 4(R6), F12
-	VDUP  V12.S[0], V12.S4
-	FMOVS 8(R6), F13
-	VDUP  V13.S[0], V13.S4
 
 loop:
 	CMP $8, R2
 	BLT rest
 
 block:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F14
+	FMOVQ (R5), F13
+	FMOVQ 16(R5), F12
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V15.S4, V17.S4
-	VUSHR $23, V17.S4, V15.S4
-	VUSHR $20, V17.S4, V16.S4
-	VAND  V5.B16, V17.B16, V17.B16
-	VADD  V6.S4, V17.S4, V18.S4
-	WORD  $0x4e21d9f4 // scvtf v20.4s, v15.4s
+	VSUB  V4.S4, V13.S4, V15.S4
+	VSUB  V4.S4, V12.S4, V13.S4
+	VUSHR $23, V15.S4, V12.S4
+	VUSHR $23, V13.S4, V19.S4
+	VUSHR $20, V15.S4, V16.S4
+	VUSHR $20, V13.S4, V14.S4
+	VAND  V5.B16, V15.B16, V15.B16
+	VAND  V5.B16, V13.B16, V13.B16
+	VADD  V6.S4, V15.S4, V15.S4
+	VADD  V6.S4, V13.S4, V18.S4
+	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VTBL  V1.B16, [V16.B16], V16.B16
-	FMOVQ 304(R0), F17
-	VBIT  V2.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V28.B16, V29.B16], V19.B16
-	FMOVQ 432(R0), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	WORD  $0x6e27de15 // fmul v21.4s, v16.4s, v7.4s
-	VMOV  V16.B16, V18.B16
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4eb2d613 // fsub v19.4s, v16.4s, v18.4s
-	VFMLA V21.S4, V16.S4, V19.S4
-	WORD  $0x6e30de15 // fmul v21.4s, v16.4s, v16.4s
-	FMOVQ 720(R0), F22
-	VFMLA V8.S4, V16.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V16.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V16.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V16.S4, V23.S4
-	WORD  $0x6e30deb0 // fmul v16.4s, v21.4s, v16.4s
-	VFMLA V23.S4, V16.S4, V19.S4
-	WORD  $0x4e33d650 // fadd v16.4s, v18.4s, v19.4s
+	VTBL  V1.B16, [V14.B16], V17.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 304(R0), F21
+	VBIT  V2.B16, V16.B16, V14.B16
+	VBIT  V2.B16, V17.B16, V21.B16
+	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V22.B16
+	FMOVQ 432(R0), F17
+	FMOVQ 432(R0), F24
+	VFMLA V16.S4, V15.S4, V17.S4
+	VFMLA V22.S4, V18.S4, V24.S4
+	WORD  $0x6e27de32 // fmul v18.4s, v17.4s, v7.4s
+	WORD  $0x6e27df19 // fmul v25.4s, v24.4s, v7.4s
+	VMOV  V17.B16, V15.B16
+	VMOV  V24.B16, V22.B16
+	VFMLA V18.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V18.S4, V17.S4, V16.S4
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6e38df1b // fmul v27.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F25
+	FMOVQ 720(R0), F30
+	VFMLA V8.S4, V17.S4, V25.S4
+	VFMLA V8.S4, V24.S4, V30.S4
+	FMOVQ 736(R0), F26
+	FMOVQ 736(R0), F31
+	VFMLA V25.S4, V17.S4, V26.S4
+	VFMLA V30.S4, V24.S4, V31.S4
+	FMOVQ 752(R0), F25
+	FMOVQ 752(R0), F30
+	VFMLA V26.S4, V17.S4, V25.S4
+	VFMLA V31.S4, V24.S4, V30.S4
+	FMOVQ 768(R0), F26
+	FMOVQ 768(R0), F31
+	VFMLA V25.S4, V17.S4, V26.S4
+	VFMLA V30.S4, V24.S4, V31.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	WORD  $0x6e38df72 // fmul v18.4s, v27.4s, v24.4s
+	VFMLA V26.S4, V17.S4, V16.S4
+	VFMLA V31.S4, V18.S4, V23.S4
+	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V17.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x6e35dd74 // fmul v20.4s, v11.4s, v21.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V21.S4, V11.S4, V22.S4
-	VMOV  V20.B16, V21.B16
-	VFMLA V16.S4, V12.S4, V21.S4
+	FLDPQ 144(R1), (F30, F31)
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	WORD  $0x4e39d69a // fadd v26.4s, v20.4s, v25.4s
+	WORD  $0x6e2ddd39 // fmul v25.4s, v9.4s, v13.4s
+	WORD  $0x6e3add3b // fmul v27.4s, v9.4s, v26.4s
+	WORD  $0x6ea0fb32 // fneg v18.4s, v25.4s
+	WORD  $0x6ea0fb74 // fneg v20.4s, v27.4s
+	VFMLA V13.S4, V9.S4, V18.S4
+	VFMLA V26.S4, V9.S4, V20.S4
+	VMOV  V25.B16, V13.B16
+	VMOV  V27.B16, V26.B16
+	VFMLA V17.S4, V10.S4, V13.S4
+	VFMLA V24.S4, V10.S4, V26.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d6b0 // fadd v16.4s, v21.4s, v0.4s
-	WORD  $0x4ea0d615 // fsub v21.4s, v16.4s, v0.4s
-	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V12.S4, V20.S4
-	VTBL  V17.B16, [V24.B16, V25.B16], V17.B16
-	VFMLA V17.S4, V11.S4, V22.S4
-	VFMLA V18.S4, V13.S4, V22.S4
-	VFMLA V19.S4, V12.S4, V22.S4
-	WORD  $0x4e36d692 // fadd v18.4s, v20.4s, v22.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F17
-	VFMLA V9.S4, V18.S4, V17.S4
-	FMOVQ 832(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V10.S4, V18.S4, V17.S4
-	VTBL  V1.B16, [V16.B16], V19.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V16.S4, V18.S4
-	FMOVQ 336(R0), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
-
-	// x or result out of range?
-	FMOVQ 848(R0), F18
-	WORD  $0x4e721def // bic v15.16b, v15.16b, v18.16b
-	FMOVQ 880(R0), F18
-	VEOR  V18.B16, V16.B16, V16.B16
-	FMOVQ 864(R0), F18
-	WORD  $0x4e721e10 // bic v16.16b, v16.16b, v18.16b
-	VORR  V16.B16, V15.B16, V15.B16
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V14.S4, V18.S4
-	VUSHR $23, V18.S4, V14.S4
-	VUSHR $20, V18.S4, V16.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21d9d5 // scvtf v21.4s, v14.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V16.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	WORD  $0x6e27de16 // fmul v22.4s, v16.4s, v7.4s
-	VMOV  V16.B16, V19.B16
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d614 // fsub v20.4s, v16.4s, v19.4s
-	VFMLA V22.S4, V16.S4, V20.S4
-	WORD  $0x6e30de16 // fmul v22.4s, v16.4s, v16.4s
-	FMOVQ 720(R0), F23
-	VFMLA V8.S4, V16.S4, V23.S4
-	FMOVQ 736(R0), F30
-	VFMLA V23.S4, V16.S4, V30.S4
-	FMOVQ 752(R0), F23
-	VFMLA V30.S4, V16.S4, V23.S4
-	FMOVQ 768(R0), F30
-	VFMLA V23.S4, V16.S4, V30.S4
-	WORD  $0x6e30ded0 // fmul v16.4s, v22.4s, v16.4s
-	VFMLA V30.S4, V16.S4, V20.S4
-	WORD  $0x4e34d670 // fadd v16.4s, v19.4s, v20.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V22.B16
-	WORD  $0x4e36d6b6 // fadd v22.4s, v21.4s, v22.4s
-	WORD  $0x6e36dd75 // fmul v21.4s, v11.4s, v22.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V22.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V22.B16
-	VFMLA V16.S4, V12.S4, V22.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d6d0 // fadd v16.4s, v22.4s, v0.4s
-	WORD  $0x4ea0d616 // fsub v22.4s, v16.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d751 // fadd v17.4s, v26.4s, v0.4s
+	WORD  $0x4ea0d5b8 // fsub v24.4s, v13.4s, v0.4s
+	WORD  $0x4ea0d63a // fsub v26.4s, v17.4s, v0.4s
+	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
+	WORD  $0x4ebad779 // fsub v25.4s, v27.4s, v26.4s
+	VFMLA V15.S4, V10.S4, V24.S4
+	VFMLA V22.S4, V10.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V14.S4, V9.S4, V18.S4
+	VFMLA V21.S4, V9.S4, V20.S4
+	VFMLA V15.S4, V11.S4, V18.S4
+	VFMLA V22.S4, V11.S4, V20.S4
+	VFMLA V16.S4, V10.S4, V18.S4
+	VFMLA V23.S4, V10.S4, V20.S4
+	WORD  $0x4e32d70e // fadd v14.4s, v24.4s, v18.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V16.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
+	FMOVQ 816(R0), F21
+	FMOVQ 800(R0), F15
+	FMOVQ 800(R0), F16
+	VFMLA V15.S4, V14.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V21.S4
+	FMOVQ 832(R0), F15
+	FMOVQ 832(R0), F16
+	VFMLA V18.S4, V14.S4, V15.S4
+	VFMLA V21.S4, V20.S4, V16.S4
+	WORD  $0x6e2eddd5 // fmul v21.4s, v14.4s, v14.4s
+	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
+	WORD  $0x6e2fdeaf // fmul v15.4s, v21.4s, v15.4s
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	FMOVQ 80(R0), F18
+	FMOVQ 80(R0), F21
+	VFMLA V18.S4, V14.S4, V15.S4
+	VFMLA V21.S4, V20.S4, V16.S4
+	VTBL  V1.B16, [V13.B16], V18.B16
+	VTBL  V1.B16, [V17.B16], V21.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 304(R0), F20
+	VBIT  V2.B16, V18.B16, V14.B16
+	VBIT  V2.B16, V21.B16, V20.B16
 	FLDPQ 208(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
 	FLDPQ 240(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V15.S4, V18.S4, V14.S4
+	VFMLA V16.S4, V21.S4, V20.S4
 
 	// times 2^k
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V16.S4, V19.S4
-	FMOVQ 336(R0), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V18.S4
+	WORD  $0x4e2ed64e // fadd v14.4s, v18.4s, v14.4s
+	WORD  $0x4e34d6b2 // fadd v18.4s, v21.4s, v20.4s
+	VSHL  $20, V13.S4, V15.S4
+	VSHL  $20, V17.S4, V20.S4
+	FMOVQ 336(R0), F16
+	FMOVQ 336(R0), F21
+	VAND  V16.B16, V15.B16, V15.B16
+	VAND  V21.B16, V20.B16, V16.B16
+	VADD  V15.S4, V14.S4, V14.S4
+	VADD  V16.S4, V18.S4, V16.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F19
-	WORD  $0x4e731dce // bic v14.16b, v14.16b, v19.16b
+	FMOVQ 848(R0), F15
+	FMOVQ 848(R0), F18
+	WORD  $0x4e6f1d8c // bic v12.16b, v12.16b, v15.16b
+	WORD  $0x4e721e72 // bic v18.16b, v19.16b, v18.16b
+	FMOVQ 880(R0), F15
 	FMOVQ 880(R0), F19
-	VEOR  V19.B16, V16.B16, V16.B16
+	VEOR  V15.B16, V13.B16, V13.B16
+	VEOR  V19.B16, V17.B16, V17.B16
+	FMOVQ 864(R0), F15
 	FMOVQ 864(R0), F19
-	WORD  $0x4e731e10 // bic v16.16b, v16.16b, v19.16b
-	VORR  V16.B16, V14.B16, V14.B16
-	VORR  V14.B16, V15.B16, V14.B16
-	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
-	FMOVD F14, R7
+	WORD  $0x4e6f1dad // bic v13.16b, v13.16b, v15.16b
+	WORD  $0x4e731e2f // bic v15.16b, v17.16b, v19.16b
+	VORR  V13.B16, V12.B16, V12.B16
+	VORR  V15.B16, V18.B16, V13.B16
+	VORR  V13.B16, V12.B16, V12.B16
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R7
 	CBNZ  R7, slowblock
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
+	FMOVQ F14, (R3)
+	FMOVQ F16, 16(R3)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	SUB   $8, R2, R2
@@ -1988,129 +1927,133 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R7), V14.D[0]
+	VLD1.P 8(R7), V12.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R7), V14.S[2]
+	VLD1   (R7), V12.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R7), V14.S[0]
+	VLD1 (R7), V12.S[0]
 
 partdone1:
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V4.S4, V14.S4, V16.S4
-	VUSHR $23, V16.S4, V14.S4
-	VUSHR $20, V16.S4, V15.S4
-	VAND  V5.B16, V16.B16, V16.B16
-	VADD  V6.S4, V16.S4, V17.S4
-	WORD  $0x4e21d9d3 // scvtf v19.4s, v14.4s
+	VSUB  V4.S4, V12.S4, V13.S4
+	VUSHR $23, V13.S4, V12.S4
+	VUSHR $20, V13.S4, V14.S4
+	VAND  V5.B16, V13.B16, V13.B16
+	VADD  V6.S4, V13.S4, V15.S4
+	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V15.B16
-	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V28.B16, V29.B16], V18.B16
-	FMOVQ 432(R0), F15
-	VFMLA V18.S4, V17.S4, V15.S4
-	WORD  $0x6e27ddf4 // fmul v20.4s, v15.4s, v7.4s
-	VMOV  V15.B16, V17.B16
-	VFMLA V20.S4, V17.S4, V17.S4
-	WORD  $0x4eb1d5f2 // fsub v18.4s, v15.4s, v17.4s
-	VFMLA V20.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
-	FMOVQ 720(R0), F21
-	VFMLA V8.S4, V15.S4, V21.S4
-	FMOVQ 736(R0), F22
-	VFMLA V21.S4, V15.S4, V22.S4
-	FMOVQ 752(R0), F21
-	VFMLA V22.S4, V15.S4, V21.S4
-	FMOVQ 768(R0), F22
-	VFMLA V21.S4, V15.S4, V22.S4
-	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
-	VFMLA V22.S4, V15.S4, V18.S4
-	WORD  $0x4e32d62f // fadd v15.4s, v17.4s, v18.4s
+	VTBL  V1.B16, [V14.B16], V16.B16
+	FMOVQ 304(R0), F14
+	VBIT  V2.B16, V16.B16, V14.B16
+	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
+	FMOVQ 432(R0), F17
+	VFMLA V16.S4, V15.S4, V17.S4
+	WORD  $0x6e27de32 // fmul v18.4s, v17.4s, v7.4s
+	VMOV  V17.B16, V15.B16
+	VFMLA V18.S4, V15.S4, V15.S4
+	WORD  $0x4eafd630 // fsub v16.4s, v17.4s, v15.4s
+	VFMLA V18.S4, V17.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	FMOVQ 720(R0), F19
+	VFMLA V8.S4, V17.S4, V19.S4
+	FMOVQ 736(R0), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	FMOVQ 752(R0), F19
+	VFMLA V20.S4, V17.S4, V19.S4
+	FMOVQ 768(R0), F20
+	VFMLA V19.S4, V17.S4, V20.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	VFMLA V20.S4, V17.S4, V16.S4
+	WORD  $0x4e30d5f1 // fadd v17.4s, v15.4s, v16.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V16.B16, [V26.B16, V27.B16], V20.B16
-	WORD  $0x4e34d674 // fadd v20.4s, v19.4s, v20.4s
-	WORD  $0x6e34dd73 // fmul v19.4s, v11.4s, v20.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V20.S4, V11.S4, V21.S4
-	VMOV  V19.B16, V20.B16
-	VFMLA V15.S4, V12.S4, V20.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
+	WORD  $0x4e32d5b2 // fadd v18.4s, v13.4s, v18.4s
+	WORD  $0x6e32dd33 // fmul v19.4s, v9.4s, v18.4s
+	WORD  $0x6ea0fa6d // fneg v13.4s, v19.4s
+	VFMLA V18.S4, V9.S4, V13.S4
+	VMOV  V19.B16, V18.B16
+	VFMLA V17.S4, V10.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d68f // fadd v15.4s, v20.4s, v0.4s
-	WORD  $0x4ea0d5f4 // fsub v20.4s, v15.4s, v0.4s
-	WORD  $0x4eb4d673 // fsub v19.4s, v19.4s, v20.4s
-	VFMLA V17.S4, V12.S4, V19.S4
-	VTBL  V16.B16, [V24.B16, V25.B16], V16.B16
-	VFMLA V16.S4, V11.S4, V21.S4
-	VFMLA V17.S4, V13.S4, V21.S4
-	VFMLA V18.S4, V12.S4, V21.S4
-	WORD  $0x4e35d671 // fadd v17.4s, v19.4s, v21.4s
+	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
+	WORD  $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD  $0x4eb2d672 // fsub v18.4s, v19.4s, v18.4s
+	VFMLA V15.S4, V10.S4, V18.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V9.S4, V13.S4
+	VFMLA V15.S4, V11.S4, V13.S4
+	VFMLA V16.S4, V10.S4, V13.S4
+	WORD  $0x4e2dd64e // fadd v14.4s, v18.4s, v13.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F16
-	VFMLA V9.S4, V17.S4, V16.S4
-	FMOVQ 832(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V10.S4, V17.S4, V16.S4
-	VTBL  V1.B16, [V15.B16], V18.B16
-	FMOVQ 304(R0), F17
-	VBIT  V2.B16, V18.B16, V17.B16
+	FMOVQ 816(R0), F13
+	FMOVQ 800(R0), F15
+	VFMLA V15.S4, V14.S4, V13.S4
+	FMOVQ 832(R0), F15
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ 80(R0), F15
+	VFMLA V15.S4, V14.S4, V13.S4
+	VTBL  V1.B16, [V17.B16], V15.B16
+	FMOVQ 304(R0), F14
+	VBIT  V2.B16, V15.B16, V14.B16
 	FLDPQ 208(R1), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R1), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V18.S4, V17.S4
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V13.S4, V15.S4, V14.S4
 
 	// times 2^k
-	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
-	VSHL  $20, V15.S4, V17.S4
-	FMOVQ 336(R0), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	VADD  V17.S4, V16.S4, V16.S4
+	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	VSHL  $20, V17.S4, V14.S4
+	FMOVQ 336(R0), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V14.S4, V13.S4, V13.S4
 
 	// x or result out of range?
-	FMOVQ 848(R0), F17
-	WORD  $0x4e711dce // bic v14.16b, v14.16b, v17.16b
-	FMOVQ 880(R0), F17
-	VEOR  V17.B16, V15.B16, V15.B16
-	FMOVQ 864(R0), F17
-	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
-	VORR  V15.B16, V14.B16, V14.B16
-	WORD  $0x6eaea5ce // umaxp v14.4s, v14.4s, v14.4s
-	FMOVD F14, R7
+	FMOVQ 848(R0), F14
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
+	FMOVQ 880(R0), F14
+	VEOR  V14.B16, V17.B16, V14.B16
+	FMOVQ 864(R0), F15
+	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
+	VORR  V14.B16, V12.B16, V12.B16
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R7
 	CBNZ  R7, slowvector
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F16, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V16.D[0], 8(R7)
+	VST1.P V13.D[0], 8(R7)
 	TBZ    $0, R2, partdone2
-	VST1   V16.S[2], (R7)
+	VST1   V13.S[2], (R7)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V16.S[0], (R7)
+	VST1 V13.S[0], (R7)
 
 partdone2:
 nextvector:
@@ -2127,147 +2070,151 @@ slowblock:
 	MOVD $8, R7
 
 slow:
-	FMOVQ (R5), F14
+	FMOVQ (R5), F12
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	VSUB  V4.S4, V15.S4, V18.S4
-	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
-	FMOVQ 896(R0), F17
-	VSUB  V17.S4, V16.S4, V16.S4
-	FMOVQ 560(R0), F17
-	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
-	VBIT  V17.B16, V16.B16, V18.B16
-	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
-	VUSHR $20, V18.S4, V17.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	VSUB  V4.S4, V13.S4, V16.S4
+	WORD  $0x4e21d9ae // scvtf v14.4s, v13.4s
+	FMOVQ 896(R0), F15
+	VSUB  V15.S4, V14.S4, V14.S4
+	FMOVQ 560(R0), F15
+	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4f29060e // sshr v14.4s, v16.4s, #23
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V16.S4
+	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V17.B16], V17.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F17
-	VFMLA V20.S4, V19.S4, V17.S4
-	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
-	VMOV  V17.B16, V19.B16
-	VFMLA V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
-	VFMLA V21.S4, V17.S4, V20.S4
-	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
-	FMOVQ 720(R0), F22
-	VFMLA V8.S4, V17.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V17.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
-	VFMLA V23.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VTBL  V1.B16, [V15.B16], V17.B16
+	FMOVQ 304(R0), F15
+	VBIT  V2.B16, V17.B16, V15.B16
+	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V16.S4, V18.S4
+	WORD  $0x6e27de53 // fmul v19.4s, v18.4s, v7.4s
+	VMOV  V18.B16, V16.B16
+	VFMLA V19.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d651 // fsub v17.4s, v18.4s, v16.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	VFMLA V8.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d612 // fadd v18.4s, v16.4s, v17.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
-	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V16.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V16.B16
-	VFMLA V17.S4, V12.S4, V16.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5ce // fadd v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edd34 // fmul v20.4s, v9.4s, v14.4s
+	WORD  $0x6ea0fa93 // fneg v19.4s, v20.4s
+	VFMLA V14.S4, V9.S4, V19.S4
+	VMOV  V20.B16, V14.B16
+	VFMLA V18.S4, V10.S4, V14.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
-	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD  $0x4ea0d655 // fsub v21.4s, v18.4s, v0.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V16.S4, V10.S4, V20.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VFMLA V15.S4, V9.S4, V19.S4
+	VFMLA V16.S4, V11.S4, V19.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	WORD  $0x4e33d690 // fadd v16.4s, v20.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V17.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ 80(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V18.B16], V17.B16
+	FMOVQ 304(R0), F16
+	VBIT  V2.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V0.S4, V17.S4, V17.S4
-	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $23, V17.S4, V21.S4
-	VADD  V21.S4, V18.S4, V21.S4
-	VUMIN V3.S4, V21.S4, V22.S4
+	VSUB  V0.S4, V18.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
+	VSHL  $23, V15.S4, V19.S4
+	VADD  V19.S4, V18.S4, V19.S4
+	VUMIN V3.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V21.B16
-	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
-	FMOVQ 912(R0), F21
-	VSUB  V17.S4, V21.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
-	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
-	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
-	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
-	VSUB  V17.S4, V19.S4, V17.S4
-	VBIT  V18.B16, V17.B16, V22.B16
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36def // smin v15.4s, v15.4s, v19.4s
+	FMOVQ 912(R0), F19
+	VSUB  V15.S4, V19.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e31d5f3 // fadd v19.4s, v15.4s, v17.4s
+	WORD  $0x4eafd675 // fsub v21.4s, v19.4s, v15.4s
+	WORD  $0x4eb5d631 // fsub v17.4s, v17.4s, v21.4s
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x6eb2e5f1 // fcmgt v17.4s, v15.4s, v18.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F17
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	FMOVQ 384(R0), F18
-	VBIF  V17.B16, V22.B16, V18.B16
-	FMOVQ 944(R0), F17
-	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V20.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	VMOVI $0, V15.B16
+	VBIF  V14.B16, V16.B16, V15.B16
+	VMOVI $0, V14.B16
+	VCMEQ V14.S4, V13.S4, V14.S4
+	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
 	VMOVI $0, V17.B16
-	VBIF  V16.B16, V18.B16, V17.B16
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V16.S4
-	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V18.B16, V3.B16, V19.B16
-	VBIT  V16.B16, V19.B16, V17.B16
-	VCMEQ V3.S4, V15.S4, V16.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V17.B16
+	VBIT  V16.B16, V3.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
+	VCMEQ V3.S4, V13.S4, V14.S4
+	VMOVI $0, V17.B16
+	FMOVQ 384(R0), F18
+	VBIT  V16.B16, V17.B16, V18.B16
+	VBIT  V14.B16, V18.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F16
+	FMOVS 12(R6), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V15.B16, V14.B16
+	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
+	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V14.B16, V16.B16
-	VORR  V16.B16, V17.B16, V16.B16
-	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
-	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
-	VAND  V18.B16, V17.B16, V17.B16
-	FMOVS 16(R6), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V17.B16, V14.B16
-	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
-	VORR  V15.B16, V14.B16, V14.B16
-	FMOVQ 368(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
-	FMOVQ F15, (R3)
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	VORR  V13.B16, V12.B16, V12.B16
+	FMOVQ 368(R0), F13
+	VBIF  V12.B16, V14.B16, V13.B16
+	FMOVQ F13, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -2277,179 +2224,183 @@ slow:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R7
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R5), F14
+	FMOVQ (R5), F12
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R7), V14.D[0]
+	VLD1.P 8(R7), V12.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R7), V14.S[2]
+	VLD1   (R7), V12.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R7), V14.S[0]
+	VLD1 (R7), V12.S[0]
 
 partdone3:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	VSUB  V4.S4, V15.S4, V18.S4
-	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
-	FMOVQ 896(R0), F17
-	VSUB  V17.S4, V16.S4, V16.S4
-	FMOVQ 560(R0), F17
-	WORD  $0x4eaf3631 // cmgt v17.4s, v17.4s, v15.4s
-	VBIT  V17.B16, V16.B16, V18.B16
-	WORD  $0x4f290650 // sshr v16.4s, v18.4s, #23
-	VUSHR $20, V18.S4, V17.S4
-	VAND  V5.B16, V18.B16, V18.B16
-	VADD  V6.S4, V18.S4, V19.S4
-	WORD  $0x4e21da10 // scvtf v16.4s, v16.4s
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	VSUB  V4.S4, V13.S4, V16.S4
+	WORD  $0x4e21d9ae // scvtf v14.4s, v13.4s
+	FMOVQ 896(R0), F15
+	VSUB  V15.S4, V14.S4, V14.S4
+	FMOVQ 560(R0), F15
+	WORD  $0x4ead35ef // cmgt v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4f29060e // sshr v14.4s, v16.4s, #23
+	VUSHR $20, V16.S4, V15.S4
+	VAND  V5.B16, V16.B16, V16.B16
+	VADD  V6.S4, V16.S4, V16.S4
+	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V17.B16], V17.B16
-	FMOVQ 304(R0), F18
-	VBIT  V2.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F17
-	VFMLA V20.S4, V19.S4, V17.S4
-	WORD  $0x6e27de35 // fmul v21.4s, v17.4s, v7.4s
-	VMOV  V17.B16, V19.B16
-	VFMLA V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d634 // fsub v20.4s, v17.4s, v19.4s
-	VFMLA V21.S4, V17.S4, V20.S4
-	WORD  $0x6e31de35 // fmul v21.4s, v17.4s, v17.4s
-	FMOVQ 720(R0), F22
-	VFMLA V8.S4, V17.S4, V22.S4
-	FMOVQ 736(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	FMOVQ 752(R0), F22
-	VFMLA V23.S4, V17.S4, V22.S4
-	FMOVQ 768(R0), F23
-	VFMLA V22.S4, V17.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
-	VFMLA V23.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VTBL  V1.B16, [V15.B16], V17.B16
+	FMOVQ 304(R0), F15
+	VBIT  V2.B16, V17.B16, V15.B16
+	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V16.S4, V18.S4
+	WORD  $0x6e27de53 // fmul v19.4s, v18.4s, v7.4s
+	VMOV  V18.B16, V16.B16
+	VFMLA V19.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d651 // fsub v17.4s, v18.4s, v16.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	VFMLA V8.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d612 // fadd v18.4s, v16.4s, v17.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VTBL  V18.B16, [V26.B16, V27.B16], V21.B16
-	WORD  $0x4e35d610 // fadd v16.4s, v16.4s, v21.4s
-	WORD  $0x6e30dd75 // fmul v21.4s, v11.4s, v16.4s
-	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
-	VFMLA V16.S4, V11.S4, V23.S4
-	VMOV  V21.B16, V16.B16
-	VFMLA V17.S4, V12.S4, V16.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5ce // fadd v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edd34 // fmul v20.4s, v9.4s, v14.4s
+	WORD  $0x6ea0fa93 // fneg v19.4s, v20.4s
+	VFMLA V14.S4, V9.S4, V19.S4
+	VMOV  V20.B16, V14.B16
+	VFMLA V18.S4, V10.S4, V14.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e20d611 // fadd v17.4s, v16.4s, v0.4s
-	WORD  $0x4ea0d636 // fsub v22.4s, v17.4s, v0.4s
-	WORD  $0x4eb6d6b5 // fsub v21.4s, v21.4s, v22.4s
-	VFMLA V19.S4, V12.S4, V21.S4
-	VTBL  V18.B16, [V24.B16, V25.B16], V18.B16
-	VFMLA V18.S4, V11.S4, V23.S4
-	VFMLA V19.S4, V13.S4, V23.S4
-	VFMLA V20.S4, V12.S4, V23.S4
-	WORD  $0x4e37d6b3 // fadd v19.4s, v21.4s, v23.4s
+	WORD  $0x4e20d5d2 // fadd v18.4s, v14.4s, v0.4s
+	WORD  $0x4ea0d655 // fsub v21.4s, v18.4s, v0.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V16.S4, V10.S4, V20.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VFMLA V15.S4, V9.S4, V19.S4
+	VFMLA V16.S4, V11.S4, V19.S4
+	VFMLA V17.S4, V10.S4, V19.S4
+	WORD  $0x4e33d690 // fadd v16.4s, v20.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F18
-	VFMLA V9.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V10.S4, V19.S4, V18.S4
-	VTBL  V1.B16, [V17.B16], V20.B16
-	FMOVQ 304(R0), F19
-	VBIT  V2.B16, V20.B16, V19.B16
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	FMOVQ 80(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V18.B16], V17.B16
+	FMOVQ 304(R0), F16
+	VBIT  V2.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V20.S4, V19.S4
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V17.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V0.S4, V17.S4, V17.S4
-	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
-	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $23, V17.S4, V21.S4
-	VADD  V21.S4, V18.S4, V21.S4
-	VUMIN V3.S4, V21.S4, V22.S4
+	VSUB  V0.S4, V18.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
+	VSHL  $23, V15.S4, V19.S4
+	VADD  V19.S4, V18.S4, V19.S4
+	VUMIN V3.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V21.B16
-	WORD  $0x4eb56e31 // smin v17.4s, v17.4s, v21.4s
-	FMOVQ 912(R0), F21
-	VSUB  V17.S4, V21.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
-	WORD  $0x4eb1d6b7 // fsub v23.4s, v21.4s, v17.4s
-	WORD  $0x4eb7d694 // fsub v20.4s, v20.4s, v23.4s
-	WORD  $0x4e33d693 // fadd v19.4s, v20.4s, v19.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6eb2e632 // fcmgt v18.4s, v17.4s, v18.4s
-	VSUB  V17.S4, V19.S4, V17.S4
-	VBIT  V18.B16, V17.B16, V22.B16
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36def // smin v15.4s, v15.4s, v19.4s
+	FMOVQ 912(R0), F19
+	VSUB  V15.S4, V19.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e31d5f3 // fadd v19.4s, v15.4s, v17.4s
+	WORD  $0x4eafd675 // fsub v21.4s, v19.4s, v15.4s
+	WORD  $0x4eb5d631 // fsub v17.4s, v17.4s, v21.4s
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x6eb2e5f1 // fcmgt v17.4s, v15.4s, v18.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F17
-	WORD  $0x6eb1e611 // fcmgt v17.4s, v16.4s, v17.4s
-	FMOVQ 384(R0), F18
-	VBIF  V17.B16, V22.B16, V18.B16
-	FMOVQ 944(R0), F17
-	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe5cf // fcmgt v15.4s, v14.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V20.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
+	VMOVI $0, V15.B16
+	VBIF  V14.B16, V16.B16, V15.B16
+	VMOVI $0, V14.B16
+	VCMEQ V14.S4, V13.S4, V14.S4
+	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
 	VMOVI $0, V17.B16
-	VBIF  V16.B16, V18.B16, V17.B16
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V15.S4, V16.S4
-	WORD  $0x4ea0a972 // cmlt v18.4s, v11.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V18.B16, V3.B16, V19.B16
-	VBIT  V16.B16, V19.B16, V17.B16
-	VCMEQ V3.S4, V15.S4, V16.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F20
-	VBIT  V18.B16, V19.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V17.B16
+	VBIT  V16.B16, V3.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
+	VCMEQ V3.S4, V13.S4, V14.S4
+	VMOVI $0, V17.B16
+	FMOVQ 384(R0), F18
+	VBIT  V16.B16, V17.B16, V18.B16
+	VBIT  V14.B16, V18.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R6), F16
+	FMOVS 12(R6), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V15.B16, V14.B16
+	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
+	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V14.B16, V16.B16
-	VORR  V16.B16, V17.B16, V16.B16
-	WORD  $0x4ea089f1 // cmgt v17.4s, v15.4s, #0
-	WORD  $0x4eaf3472 // cmgt v18.4s, v3.4s, v15.4s
-	VAND  V18.B16, V17.B16, V17.B16
-	FMOVS 16(R6), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V17.B16, V14.B16
-	WORD  $0x4ea335ef // cmgt v15.4s, v15.4s, v3.4s
-	VORR  V15.B16, V14.B16, V14.B16
-	FMOVQ 368(R0), F15
-	VBIF  V14.B16, V16.B16, V15.B16
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	VORR  V13.B16, V12.B16, V12.B16
+	FMOVQ 368(R0), F13
+	VBIF  V12.B16, V14.B16, V13.B16
 	ADD   $0, R3, R7
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F15, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V15.D[0], 8(R7)
+	VST1.P V13.D[0], 8(R7)
 	TBZ    $0, R2, partdone4
-	VST1   V15.S[2], (R7)
+	VST1   V13.S[2], (R7)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V15.S[0], (R7)
+	VST1 V13.S[0], (R7)
 
 partdone4:
 	JMP nextvector
@@ -2472,6 +2423,9 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	FMOVQ 96(R1), F11
 	FMOVQ 112(R1), F12
 	FMOVQ 960(R1), F13
+	FMOVQ 640(R1), F14
+	FMOVQ 656(R1), F15
+	FMOVQ 672(R1), F16
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  logits+8(FP), R5
@@ -2484,516 +2438,510 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F19
-	FMOVQ (R6), F14
-	FMOVQ 16(R5), F21
-	FMOVQ 16(R6), F22
-	FMOVS 20(R7), F15
-	VDUP  V15.S[0], V15.S4
+	FMOVQ (R5), F22
+	FMOVQ (R6), F17
+	FMOVQ 16(R5), F24
+	FMOVQ 16(R6), F25
+	FMOVS 20(R7), F18
+	VDUP  V18.S[0], V18.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa70 // fabs v16.4s, v19.4s
-	WORD  $0x4ea0fab1 // fabs v17.4s, v21.4s
-	WORD  $0x4eb16610 // smax v16.4s, v16.4s, v17.4s
-	WORD  $0x4eaf360f // cmgt v15.4s, v16.4s, v15.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R9
-	CBNZ  R9, slowblock
-
-	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V14.B16, V15.B16
-	VFMLS V15.S4, V15.S4, V15.S4
-	VMOV  V22.B16, V16.B16
-	VFMLS V16.S4, V16.S4, V16.S4
-	VORR  V16.B16, V15.B16, V15.B16
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R9
-	CBNZ  R9, otherblock
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V19.B16, V15.B16
-	VORR V6.B16, V21.B16, V16.B16
-	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
-	WORD $0x4ea8d618 // fsub v24.4s, v16.4s, v8.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F23
-	FMOVQ 64(R1), F18
-	VFMLA V9.S4, V15.S4, V23.S4
-	VFMLA V9.S4, V24.S4, V18.S4
-	WORD  $0x4eaad6f0 // fsub v16.4s, v23.4s, v10.4s
-	WORD  $0x4eaad651 // fsub v17.4s, v18.4s, v10.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V16.S4, V15.S4
-	VFMLS V4.S4, V17.S4, V24.S4
-	VFMLS V11.S4, V16.S4, V15.S4
-	VFMLS V11.S4, V17.S4, V24.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F25
-	VFMLA V12.S4, V15.S4, V20.S4
-	VFMLA V12.S4, V24.S4, V25.S4
-	FMOVQ 144(R1), F16
-	FMOVQ 144(R1), F17
-	VFMLA V20.S4, V15.S4, V16.S4
-	VFMLA V25.S4, V24.S4, V17.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F25
-	VFMLA V16.S4, V15.S4, V20.S4
-	VFMLA V17.S4, V24.S4, V25.S4
-	FMOVQ 176(R1), F16
-	FMOVQ 176(R1), F17
-	VFMLA V20.S4, V15.S4, V16.S4
-	VFMLA V25.S4, V24.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V18.B16], V26.B16
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F15
-	FMOVQ 208(R1), F25
-	FMOVQ 208(R1), F27
-	VBIT  V25.B16, V24.B16, V20.B16
-	VBIT  V27.B16, V26.B16, V15.B16
-	FMOVQ 16(R0), F25
-	FMOVQ 16(R0), F24
-	VTBL  V20.B16, [V25.B16], V20.B16
-	VTBL  V15.B16, [V24.B16], V15.B16
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V23.S4, V20.S4, V20.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VFMLA V16.S4, V20.S4, V20.S4
-	VFMLA V17.S4, V15.S4, V15.S4
-	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
-	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
-	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
-	WORD  $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
-	WORD  $0x6e30de92 // fmul v18.4s, v20.4s, v16.4s
-	WORD  $0x6e31ddf7 // fmul v23.4s, v15.4s, v17.4s
-
-	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V14.S4, V14.S4
-	VSHL $2, V22.S4, V22.S4
-	VAND V6.B16, V14.B16, V25.B16
-	VAND V6.B16, V22.B16, V24.B16
-	VEOR V19.B16, V25.B16, V19.B16
-	VEOR V21.B16, V24.B16, V24.B16
-	WORD $0x4ea0aa75 // cmlt v21.4s, v19.4s, #0
-	WORD $0x4ea0ab19 // cmlt v25.4s, v24.4s, #0
-	VBIT V21.B16, V18.B16, V16.B16
-	VBIT V25.B16, V23.B16, V17.B16
-
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e34de92 // fmul v18.4s, v20.4s, v20.4s
-	WORD  $0x6e2fddfa // fmul v26.4s, v15.4s, v15.4s
-	FMOVQ 976(R1), F21
-	FMOVQ 976(R1), F27
-	VFMLA V13.S4, V18.S4, V21.S4
-	VFMLA V13.S4, V26.S4, V27.S4
-	FMOVQ 1008(R1), F23
-	FMOVQ 1008(R1), F28
-	FMOVQ 992(R1), F25
-	FMOVQ 992(R1), F29
-	VFMLA V25.S4, V18.S4, V23.S4
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 1024(R1), F25
-	FMOVQ 1024(R1), F29
-	VFMLA V21.S4, V18.S4, V25.S4
-	VFMLA V27.S4, V26.S4, V29.S4
-	FMOVQ 1040(R1), F21
-	FMOVQ 1040(R1), F27
-	VFMLA V23.S4, V18.S4, V21.S4
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 1056(R1), F23
-	FMOVQ 1056(R1), F28
-	VFMLA V25.S4, V18.S4, V23.S4
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 1072(R1), F25
-	FMOVQ 1072(R1), F29
-	VFMLA V21.S4, V18.S4, V25.S4
-	VFMLA V27.S4, V26.S4, V29.S4
-	VFMLA V25.S4, V20.S4, V23.S4
-	VFMLA V29.S4, V15.S4, V28.S4
-	VFMLA V23.S4, V18.S4, V20.S4
-	VFMLA V28.S4, V26.S4, V15.S4
-
-	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca75 // fcmgt v21.4s, v19.4s, #0.0
-	WORD  $0x4ea0cb19 // fcmgt v25.4s, v24.4s, #0.0
-	VMOVI $0, V23.B16
-	VMOVI $0, V18.B16
-	VBIT  V21.B16, V19.B16, V23.B16
-	VBIT  V25.B16, V24.B16, V18.B16
-	WORD  $0x4e37d693 // fadd v19.4s, v20.4s, v23.4s
-	WORD  $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-	FMOVS 12(R7), F20
-	FMOVS 12(R7), F18
-	VDUP  V20.S[0], V20.S4
-	VDUP  V18.S[0], V23.S4
-	FMOVS 16(R7), F21
-	FMOVS 16(R7), F18
-	VDUP  V21.S[0], V21.S4
-	VDUP  V18.S[0], V18.S4
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	WORD  $0x4ea0aad6 // cmlt v22.4s, v22.4s, #0
-	VBIT  V14.B16, V20.B16, V21.B16
-	VBIT  V22.B16, V23.B16, V18.B16
-	WORD  $0x6e33deae // fmul v14.4s, v21.4s, v19.4s
-	WORD  $0x6e2fde4f // fmul v15.4s, v18.4s, v15.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_315
-	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone315
-
-focusnot0_315:
-	CMP   $2, R8
-	BGE   focusnot1_315
-	FMOVQ 224(R1), F16
-	FMOVQ 224(R1), F17
-	JMP   focusdone315
-
-focusnot1_315:
-	CMP $3, R8
-	BGE focusnot2_315
-	JMP focusdone315
-
-focusnot2_315:
-	CMP  $4, R8
-	BGE  focusnot3_315
-	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone315
-
-focusnot3_315:
-	CMP   $5, R8
-	BGE   focusnot4_315
-	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
-	VMOV  V16.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V16.S4, V19.S4
-	VMOV  V19.B16, V16.B16
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone315
-
-focusnot4_315:
-	CMP   $6, R8
-	BGE   focusnot5_315
-	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
-	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V16.S4, V16.S4, V21.S4
-	VMOV  V16.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
-	VFMLA V5.S4, V16.S4, V21.S4
-	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V16.S4
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone315
-
-focusnot5_315:
-	CMP   $7, R8
-	BGE   focusnot6_315
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
-	VFMLA V16.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V16.B16
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone315
-
-focusnot6_315:
-	CMP   $8, R8
-	BGE   focusnot7_315
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V16.S4
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone315
-
-focusnot7_315:
-	CMP   $9, R8
-	BGE   focusnot8_315
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
-	VFMLA V16.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone315
-
-focusnot8_315:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V16.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V16.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V23.B16
-	FMOVQ 304(R1), F16
-	VBIT  V2.B16, V23.B16, V16.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
-	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V16.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V16.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V16.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V16.S4, V16.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V17.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V17.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 304(R1), F17
-	VBIT  V2.B16, V23.B16, V17.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
-	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V17.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x4ea0fad3 // fabs v19.4s, v22.4s
+	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
+	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
+	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
 	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
 	FMOVD F18, R9
 	CBNZ  R9, slowblock
 
-focusdone315:
+	// any target but 0 and 1? y - y^2 is 0 for these
+	VMOV  V17.B16, V18.B16
+	VFMLS V18.S4, V18.S4, V18.S4
+	VMOV  V25.B16, V19.B16
+	VFMLS V19.S4, V19.S4, V19.S4
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, otherblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V22.B16, V18.B16
+	VORR V6.B16, V24.B16, V19.B16
+	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
+	WORD $0x4ea8d67b // fsub v27.4s, v19.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F26
+	FMOVQ 64(R1), F21
+	VFMLA V9.S4, V18.S4, V26.S4
+	VFMLA V9.S4, V27.S4, V21.S4
+	WORD  $0x4eaad753 // fsub v19.4s, v26.4s, v10.4s
+	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V19.S4, V18.S4
+	VFMLS V4.S4, V20.S4, V27.S4
+	VFMLS V11.S4, V19.S4, V18.S4
+	VFMLS V11.S4, V20.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F28
+	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V27.S4, V28.S4
+	FMOVQ 144(R1), F19
+	FMOVQ 144(R1), F20
+	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V28.S4, V27.S4, V20.S4
+	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F28
+	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V20.S4, V27.S4, V28.S4
+	FMOVQ 176(R1), F19
+	FMOVQ 176(R1), F20
+	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V28.S4, V27.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V26.B16], V27.B16
+	VTBL  V0.B16, [V21.B16], V29.B16
+	FMOVQ 192(R1), F23
+	FMOVQ 192(R1), F18
+	FMOVQ 208(R1), F28
+	FMOVQ 208(R1), F30
+	VBIT  V28.B16, V27.B16, V23.B16
+	VBIT  V30.B16, V29.B16, V18.B16
+	FMOVQ 16(R0), F28
+	FMOVQ 16(R0), F27
+	VTBL  V23.B16, [V28.B16], V23.B16
+	VTBL  V18.B16, [V27.B16], V18.B16
+	VSHL  $21, V26.S4, V26.S4
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V26.S4, V23.S4, V23.S4
+	VADD  V21.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	VFMLA V20.S4, V18.S4, V18.S4
+	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
+	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
+	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
+	WORD  $0x6e34de5a // fmul v26.4s, v18.4s, v20.4s
+	VSHL  $2, V17.S4, V17.S4
+	VSHL  $2, V25.S4, V25.S4
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	VAND V6.B16, V17.B16, V28.B16
+	VAND V6.B16, V25.B16, V27.B16
+	VEOR V22.B16, V28.B16, V22.B16
+	VEOR V24.B16, V27.B16, V27.B16
+	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
+	WORD $0x4ea0ab7c // cmlt v28.4s, v27.4s, #0
+	VBIT V24.B16, V21.B16, V19.B16
+	VBIT V28.B16, V26.B16, V20.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F21
+	FMOVQ 976(R1), F26
+	VFMLA V13.S4, V23.S4, V21.S4
+	VFMLA V13.S4, V18.S4, V26.S4
+	FMOVQ 992(R1), F24
+	FMOVQ 992(R1), F28
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V26.S4, V18.S4, V28.S4
+	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F26
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V28.S4, V18.S4, V26.S4
+	FMOVQ 1024(R1), F24
+	FMOVQ 1024(R1), F28
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V26.S4, V18.S4, V28.S4
+	FMOVQ 1040(R1), F21
+	FMOVQ 1040(R1), F26
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V28.S4, V18.S4, V26.S4
+	FMOVQ 1056(R1), F24
+	FMOVQ 1056(R1), F28
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V26.S4, V18.S4, V28.S4
+	FMOVQ 1072(R1), F21
+	FMOVQ 1072(R1), F26
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V28.S4, V18.S4, V26.S4
+	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
+	WORD  $0x6e3ade58 // fmul v24.4s, v18.4s, v26.4s
+	VFMLA V21.S4, V23.S4, V23.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
+	WORD  $0x4ea0cb7c // fcmgt v28.4s, v27.4s, #0.0
+	VMOVI $0, V26.B16
+	VMOVI $0, V21.B16
+	VBIT  V24.B16, V22.B16, V26.B16
+	VBIT  V28.B16, V27.B16, V21.B16
+	WORD  $0x4e3ad6f6 // fadd v22.4s, v23.4s, v26.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	FMOVS 16(R7), F23
+	FMOVS 16(R7), F21
+	VDUP  V23.S[0], V24.S4
+	VDUP  V21.S[0], V21.S4
+	FMOVS 12(R7), F23
+	FMOVS 12(R7), F26
+	VDUP  V23.S[0], V23.S4
+	VDUP  V26.S[0], V26.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	WORD  $0x4ea0ab39 // cmlt v25.4s, v25.4s, #0
+	VBIT  V17.B16, V23.B16, V24.B16
+	VBIT  V25.B16, V26.B16, V21.B16
+	WORD  $0x6e36df11 // fmul v17.4s, v24.4s, v22.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_421
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone421
+
+focusnot0_421:
+	CMP   $2, R8
+	BGE   focusnot1_421
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone421
+
+focusnot1_421:
+	CMP $3, R8
+	BGE focusnot2_421
+	JMP focusdone421
+
+focusnot2_421:
+	CMP  $4, R8
+	BGE  focusnot3_421
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone421
+
+focusnot3_421:
+	CMP   $5, R8
+	BGE   focusnot4_421
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone421
+
+focusnot4_421:
+	CMP   $6, R8
+	BGE   focusnot5_421
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V5.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V5.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone421
+
+focusnot5_421:
+	CMP   $7, R8
+	BGE   focusnot6_421
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone421
+
+focusnot6_421:
+	CMP   $8, R8
+	BGE   focusnot7_421
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone421
+
+focusnot7_421:
+	CMP   $9, R8
+	BGE   focusnot8_421
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone421
+
+focusnot8_421:
+	ADD   $24, R7, R9
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
+
+focusdone421:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	FMOVQ F14, (R3)
-	FMOVQ F15, 16(R3)
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
 
 nextblock:
 	ADD $32, R3, R3
@@ -3008,350 +2956,347 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F14
+	FMOVQ 224(R1), F17
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F17
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V14.D[0]
+	VLD1.P 8(R9), V17.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R9), V14.S[2]
+	VLD1   (R9), V17.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R9), V14.S[0]
+	VLD1 (R9), V17.S[0]
 
 partdone1:
-	VMOVI $0, V15.B16
+	VMOVI $0, V18.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ (R6), F15
+	FMOVQ (R6), F18
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V15.D[0]
+	VLD1.P 8(R9), V18.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R9), V15.S[2]
+	VLD1   (R9), V18.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R9), V15.S[0]
+	VLD1 (R9), V18.S[0]
 
 partdone2:
-	FMOVS 20(R7), F16
-	VDUP  V16.S[0], V16.S4
+	FMOVS 20(R7), F19
+	VDUP  V19.S[0], V19.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
-	WORD  $0x4eb03630 // cmgt v16.4s, v17.4s, v16.4s
-	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD F16, R9
+	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
+	WORD  $0x4eb33693 // cmgt v19.4s, v20.4s, v19.4s
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R9
 	CBNZ  R9, slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V15.B16, V16.B16
-	VFMLS V16.S4, V16.S4, V16.S4
-	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD F16, R9
+	VMOV  V18.B16, V19.B16
+	VFMLS V19.S4, V19.S4, V19.S4
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R9
 	CBNZ  R9, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V14.B16, V16.B16
-	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
+	VORR V6.B16, V17.B16, V19.B16
+	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F17
-	VFMLA V9.S4, V18.S4, V17.S4
-	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+	FMOVQ 64(R1), F20
+	VFMLA V9.S4, V21.S4, V20.S4
+	WORD  $0x4eaad693 // fsub v19.4s, v20.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V16.S4, V18.S4
-	VFMLS V11.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
-	VFMLA V12.S4, V18.S4, V19.S4
-	FMOVQ 144(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 160(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	FMOVQ 176(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVQ 128(R1), F22
+	VFMLA V12.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V17.B16], V18.B16
-	FMOVQ 192(R1), F19
-	FMOVQ 208(R1), F20
-	VBIT  V20.B16, V18.B16, V19.B16
-	FMOVQ 16(R0), F18
-	VTBL  V19.B16, [V18.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V18.S4, V17.S4
-	VFMLA V16.S4, V17.S4, V17.S4
-	WORD  $0x4e21d630 // fadd v16.4s, v17.4s, v1.4s
-	WORD  $0x6e30fc33 // fdiv v19.4s, v1.4s, v16.4s
-	WORD  $0x6e33de30 // fmul v16.4s, v17.4s, v19.4s
+	VTBL  V0.B16, [V20.B16], V21.B16
+	FMOVQ 192(R1), F22
+	FMOVQ 208(R1), F23
+	VBIT  V23.B16, V21.B16, V22.B16
+	FMOVQ 16(R0), F21
+	VTBL  V22.B16, [V21.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V20.S4
+	WORD  $0x4e21d693 // fadd v19.4s, v20.4s, v1.4s
+	WORD  $0x6e33fc36 // fdiv v22.4s, v1.4s, v19.4s
+	WORD  $0x6e36de93 // fmul v19.4s, v20.4s, v22.4s
+	VSHL  $2, V18.S4, V18.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V15.S4, V15.S4
-	VAND V6.B16, V15.B16, V18.B16
-	VEOR V14.B16, V18.B16, V14.B16
-	WORD $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
-	VBIT V18.B16, V16.B16, V19.B16
+	VAND V6.B16, V18.B16, V21.B16
+	VEOR V17.B16, V21.B16, V17.B16
+	WORD $0x4ea0aa35 // cmlt v21.4s, v17.4s, #0
+	VBIT V21.B16, V19.B16, V22.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	FMOVQ 976(R1), F18
-	VFMLA V13.S4, V16.S4, V18.S4
-	FMOVQ 1008(R1), F20
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F19
+	VFMLA V13.S4, V20.S4, V19.S4
 	FMOVQ 992(R1), F21
-	VFMLA V21.S4, V16.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 1008(R1), F19
+	VFMLA V21.S4, V20.S4, V19.S4
 	FMOVQ 1024(R1), F21
-	VFMLA V18.S4, V16.S4, V21.S4
-	FMOVQ 1040(R1), F18
-	VFMLA V20.S4, V16.S4, V18.S4
-	FMOVQ 1056(R1), F20
-	VFMLA V21.S4, V16.S4, V20.S4
-	FMOVQ 1072(R1), F21
-	VFMLA V18.S4, V16.S4, V21.S4
-	VFMLA V21.S4, V17.S4, V20.S4
-	VFMLA V20.S4, V16.S4, V17.S4
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 1040(R1), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 1056(R1), F21
+	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V21.S4, V20.S4, V19.S4
+	WORD  $0x6e33de93 // fmul v19.4s, v20.4s, v19.4s
+	VFMLA V19.S4, V20.S4, V20.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9d0 // fcmgt v16.4s, v14.4s, #0.0
-	VMOVI $0, V18.B16
-	VBIT  V16.B16, V14.B16, V18.B16
-	WORD  $0x4e32d62e // fadd v14.4s, v17.4s, v18.4s
-	FMOVS 12(R7), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 16(R7), F17
-	VDUP  V17.S[0], V17.S4
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VBIT  V15.B16, V16.B16, V17.B16
-	WORD  $0x6e2ede2e // fmul v14.4s, v17.4s, v14.4s
+	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
+	VMOVI $0, V21.B16
+	VBIT  V19.B16, V17.B16, V21.B16
+	WORD  $0x4e35d691 // fadd v17.4s, v20.4s, v21.4s
+	FMOVS 16(R7), F19
+	VDUP  V19.S[0], V20.S4
+	FMOVS 12(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VBIT  V18.B16, V19.B16, V20.B16
+	WORD  $0x6e31de91 // fmul v17.4s, v20.4s, v17.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_316
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	JMP  focusdone316
+	BGE  focusnot0_422
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone422
 
-focusnot0_316:
+focusnot0_422:
 	CMP   $2, R8
-	BGE   focusnot1_316
-	FMOVQ 224(R1), F19
-	JMP   focusdone316
+	BGE   focusnot1_422
+	FMOVQ 224(R1), F22
+	JMP   focusdone422
 
-focusnot1_316:
+focusnot1_422:
 	CMP $3, R8
-	BGE focusnot2_316
-	JMP focusdone316
+	BGE focusnot2_422
+	JMP focusdone422
 
-focusnot2_316:
+focusnot2_422:
 	CMP  $4, R8
-	BGE  focusnot3_316
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	JMP  focusdone316
+	BGE  focusnot3_422
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone422
 
-focusnot3_316:
+focusnot3_422:
 	CMP   $5, R8
-	BGE   focusnot4_316
-	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
-	VMOV  V19.B16, V16.B16
-	VFMLS V15.S4, V15.S4, V16.S4
-	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V19.S4, V16.S4
-	VMOV  V16.B16, V19.B16
-	JMP   focusdone316
+	BGE   focusnot4_422
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone422
 
-focusnot4_316:
+focusnot4_422:
 	CMP   $6, R8
-	BGE   focusnot5_316
-	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
-	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V19.S4, V19.S4, V18.S4
-	VMOV  V19.B16, V17.B16
-	VFMLS V15.S4, V15.S4, V17.S4
-	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
-	VFMLA V5.S4, V17.S4, V18.S4
-	WORD  $0x6e2fde53 // fmul v19.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V19.S4
-	JMP   focusdone316
+	BGE   focusnot5_422
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V5.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone422
 
-focusnot5_316:
+focusnot5_422:
 	CMP   $7, R8
-	BGE   focusnot6_316
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V19.S4, V15.S4, V16.S4
-	VMOV  V16.B16, V19.B16
-	JMP   focusdone316
+	BGE   focusnot6_422
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone422
 
-focusnot6_316:
+focusnot6_422:
 	CMP   $8, R8
-	BGE   focusnot7_316
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
-	WORD  $0x6e30de33 // fmul v19.4s, v17.4s, v16.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	JMP   focusdone316
+	BGE   focusnot7_422
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone422
 
-focusnot7_316:
+focusnot7_422:
 	CMP   $9, R8
-	BGE   focusnot8_316
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VFMLA V16.S4, V18.S4, V20.S4
-	WORD  $0x6e33de8f // fmul v15.4s, v20.4s, v19.4s
-	VFMLA V19.S4, V17.S4, V15.S4
-	VMOV  V15.B16, V19.B16
-	JMP   focusdone316
+	BGE   focusnot8_422
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone422
 
-focusnot8_316:
+focusnot8_422:
 	ADD   $24, R7, R9
-	FMOVS (R9), F15
-	VDUP  V15.S[0], V15.S4
-	FMOVS 4(R9), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 8(R9), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F18
-	VSUB  V18.S4, V19.S4, V19.S4
-	VUSHR $23, V19.S4, V18.S4
-	VUSHR $20, V19.S4, V21.S4
-	FMOVQ 656(R1), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVQ 672(R1), F20
-	VADD  V20.S4, V19.S4, V19.S4
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
+	VSUB  V14.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V21.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V25.B16, V24.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FMOVQ 432(R1), F23
-	VFMLA V22.S4, V19.S4, V23.S4
-	FMOVQ 688(R1), F19
-	WORD  $0x6e33def8 // fmul v24.4s, v23.4s, v19.4s
-	VMOV  V23.B16, V19.B16
-	VFMLA V24.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6f6 // fsub v22.4s, v23.4s, v19.4s
-	VFMLA V24.S4, V23.S4, V22.S4
-	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
-	FMOVQ 720(R1), F25
-	FMOVQ 704(R1), F26
-	VFMLA V26.S4, V23.S4, V25.S4
-	FMOVQ 736(R1), F26
-	VFMLA V25.S4, V23.S4, V26.S4
-	FMOVQ 752(R1), F25
-	VFMLA V26.S4, V23.S4, V25.S4
-	FMOVQ 768(R1), F26
-	VFMLA V25.S4, V23.S4, V26.S4
-	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
-	VFMLA V26.S4, V23.S4, V22.S4
-	WORD  $0x4e36d677 // fadd v23.4s, v19.4s, v22.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V24.B16
-	WORD  $0x4e38d698 // fadd v24.4s, v20.4s, v24.4s
-	WORD  $0x6e38ddf9 // fmul v25.4s, v15.4s, v24.4s
-	WORD  $0x6ea0fb34 // fneg v20.4s, v25.4s
-	VFMLA V24.S4, V15.S4, V20.S4
-	VMOV  V25.B16, V24.B16
-	VFMLA V23.S4, V16.S4, V24.S4
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d717 // fadd v23.4s, v24.4s, v3.4s
-	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
-	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
-	VFMLA V19.S4, V16.S4, V24.S4
+	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
+	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V21.S4, V15.S4, V20.S4
-	VFMLA V19.S4, V17.S4, V20.S4
-	VFMLA V22.S4, V16.S4, V20.S4
-	WORD  $0x4e34d710 // fadd v16.4s, v24.4s, v20.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F15
-	FMOVQ 800(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 832(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	VFMLA V4.S4, V16.S4, V15.S4
-	VTBL  V0.B16, [V23.B16], V17.B16
-	FMOVQ 304(R1), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
 	FLDPQ 208(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
 	FLDPQ 240(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V15.S4, V17.S4, V16.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
-	VSHL  $20, V23.S4, V16.S4
-	FMOVQ 336(R1), F17
-	VAND  V17.B16, V16.B16, V16.B16
-	VADD  V16.S4, V15.S4, V19.S4
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V22.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F15
-	WORD  $0x4e6f1e4f // bic v15.16b, v18.16b, v15.16b
-	FMOVQ 880(R1), F16
-	VEOR  V16.B16, V23.B16, V16.B16
-	FMOVQ 864(R1), F17
-	WORD  $0x4e711e10 // bic v16.16b, v16.16b, v17.16b
-	VORR  V16.B16, V15.B16, V15.B16
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R9
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone316:
+focusdone422:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ F14, (R3)
+	FMOVQ F17, (R3)
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VST1.P V14.D[0], 8(R9)
+	VST1.P V17.D[0], 8(R9)
 	TBZ    $0, R2, partdone3
-	VST1   V14.S[2], (R9)
+	VST1   V17.S[2], (R9)
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VST1 V14.S[0], (R9)
+	VST1 V17.S[0], (R9)
 
 partdone3:
 nextvector:
@@ -3366,183 +3311,926 @@ done:
 	RET
 
 otherblock:
-	FMOVQ (R5), F16
-	FMOVQ (R6), F14
-	FMOVQ 16(R5), F24
-	FMOVQ 16(R6), F19
+	FMOVQ (R5), F19
+	FMOVQ (R6), F17
+	FMOVQ 16(R5), F27
+	FMOVQ 16(R6), F22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V16.B16, V15.B16
-	VORR V6.B16, V24.B16, V17.B16
-	WORD $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
-	WORD $0x4ea8d637 // fsub v23.4s, v17.4s, v8.4s
+	VORR V6.B16, V19.B16, V18.B16
+	VORR V6.B16, V27.B16, V20.B16
+	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
+	WORD $0x4ea8d69a // fsub v26.4s, v20.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	FMOVQ 64(R1), F21
-	VFMLA V9.S4, V15.S4, V22.S4
-	VFMLA V9.S4, V23.S4, V21.S4
-	WORD  $0x4eaad6d1 // fsub v17.4s, v22.4s, v10.4s
-	WORD  $0x4eaad6b2 // fsub v18.4s, v21.4s, v10.4s
+	FMOVQ 64(R1), F25
+	FMOVQ 64(R1), F24
+	VFMLA V9.S4, V18.S4, V25.S4
+	VFMLA V9.S4, V26.S4, V24.S4
+	WORD  $0x4eaad734 // fsub v20.4s, v25.4s, v10.4s
+	WORD  $0x4eaad715 // fsub v21.4s, v24.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V17.S4, V15.S4
-	VFMLS V4.S4, V18.S4, V23.S4
-	VFMLS V11.S4, V17.S4, V15.S4
-	VFMLS V11.S4, V18.S4, V23.S4
+	VFMLS V4.S4, V20.S4, V18.S4
+	VFMLS V4.S4, V21.S4, V26.S4
+	VFMLS V11.S4, V20.S4, V18.S4
+	VFMLS V11.S4, V21.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F25
-	VFMLA V12.S4, V15.S4, V20.S4
-	VFMLA V12.S4, V23.S4, V25.S4
-	FMOVQ 144(R1), F17
-	FMOVQ 144(R1), F18
-	VFMLA V20.S4, V15.S4, V17.S4
-	VFMLA V25.S4, V23.S4, V18.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F25
-	VFMLA V17.S4, V15.S4, V20.S4
-	VFMLA V18.S4, V23.S4, V25.S4
-	FMOVQ 176(R1), F17
-	FMOVQ 176(R1), F18
-	VFMLA V20.S4, V15.S4, V17.S4
-	VFMLA V25.S4, V23.S4, V18.S4
+	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F28
+	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V26.S4, V28.S4
+	FMOVQ 144(R1), F20
+	FMOVQ 144(R1), F21
+	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V21.S4
+	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F28
+	VFMLA V20.S4, V18.S4, V23.S4
+	VFMLA V21.S4, V26.S4, V28.S4
+	FMOVQ 176(R1), F20
+	FMOVQ 176(R1), F21
+	VFMLA V23.S4, V18.S4, V20.S4
+	VFMLA V28.S4, V26.S4, V21.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V22.B16], V23.B16
-	VTBL  V0.B16, [V21.B16], V26.B16
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F15
-	FMOVQ 208(R1), F25
-	FMOVQ 208(R1), F27
-	VBIT  V25.B16, V23.B16, V20.B16
-	VBIT  V27.B16, V26.B16, V15.B16
-	FMOVQ 16(R0), F25
-	FMOVQ 16(R0), F23
-	VTBL  V20.B16, [V25.B16], V20.B16
-	VTBL  V15.B16, [V23.B16], V15.B16
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V22.S4, V20.S4, V20.S4
-	VADD  V21.S4, V15.S4, V15.S4
-	VFMLA V17.S4, V20.S4, V20.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	WORD  $0x4e21d692 // fadd v18.4s, v20.4s, v1.4s
-	WORD  $0x4e21d5f1 // fadd v17.4s, v15.4s, v1.4s
-	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
-	WORD  $0x6e31fc36 // fdiv v22.4s, v1.4s, v17.4s
-	WORD  $0x6e32de99 // fmul v25.4s, v20.4s, v18.4s
-	WORD  $0x6e36ddf1 // fmul v17.4s, v15.4s, v22.4s
+	VTBL  V0.B16, [V25.B16], V26.B16
+	VTBL  V0.B16, [V24.B16], V29.B16
+	FMOVQ 192(R1), F23
+	FMOVQ 192(R1), F18
+	FMOVQ 208(R1), F28
+	FMOVQ 208(R1), F30
+	VBIT  V28.B16, V26.B16, V23.B16
+	VBIT  V30.B16, V29.B16, V18.B16
+	FMOVQ 16(R0), F28
+	FMOVQ 16(R0), F26
+	VTBL  V23.B16, [V28.B16], V23.B16
+	VTBL  V18.B16, [V26.B16], V18.B16
+	VSHL  $21, V25.S4, V25.S4
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V25.S4, V23.S4, V23.S4
+	VADD  V24.S4, V18.S4, V18.S4
+	VFMLA V20.S4, V23.S4, V23.S4
+	VFMLA V21.S4, V18.S4, V18.S4
+	WORD  $0x4e21d6f5 // fadd v21.4s, v23.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e34fc39 // fdiv v25.4s, v1.4s, v20.4s
+	WORD  $0x6e35defc // fmul v28.4s, v23.4s, v21.4s
+	WORD  $0x6e39de54 // fmul v20.4s, v18.4s, v25.4s
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6e2fddfc // fmul v28.4s, v15.4s, v15.4s
-	FMOVQ 976(R1), F23
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F24
 	FMOVQ 976(R1), F29
-	VFMLA V13.S4, V21.S4, V23.S4
-	VFMLA V13.S4, V28.S4, V29.S4
-	FMOVQ 1008(R1), F26
-	FMOVQ 1008(R1), F30
-	FMOVQ 992(R1), F27
-	FMOVQ 992(R1), F31
-	VFMLA V27.S4, V21.S4, V26.S4
-	VFMLA V31.S4, V28.S4, V30.S4
-	FMOVQ 1024(R1), F27
-	FMOVQ 1024(R1), F31
-	VFMLA V23.S4, V21.S4, V27.S4
-	VFMLA V29.S4, V28.S4, V31.S4
-	FMOVQ 1040(R1), F23
+	VFMLA V13.S4, V23.S4, V24.S4
+	VFMLA V13.S4, V18.S4, V29.S4
+	FMOVQ 992(R1), F26
+	FMOVQ 992(R1), F30
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1008(R1), F24
+	FMOVQ 1008(R1), F29
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
+	FMOVQ 1024(R1), F26
+	FMOVQ 1024(R1), F30
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1040(R1), F24
 	FMOVQ 1040(R1), F29
-	VFMLA V26.S4, V21.S4, V23.S4
-	VFMLA V30.S4, V28.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
 	FMOVQ 1056(R1), F26
 	FMOVQ 1056(R1), F30
-	VFMLA V27.S4, V21.S4, V26.S4
-	VFMLA V31.S4, V28.S4, V30.S4
-	FMOVQ 1072(R1), F27
-	FMOVQ 1072(R1), F31
-	VFMLA V23.S4, V21.S4, V27.S4
-	VFMLA V29.S4, V28.S4, V31.S4
-	VFMLA V27.S4, V20.S4, V26.S4
-	VFMLA V31.S4, V15.S4, V30.S4
-	VFMLA V26.S4, V21.S4, V20.S4
-	VFMLA V30.S4, V28.S4, V15.S4
-	WORD  $0x4ea0aa1a // cmlt v26.4s, v16.4s, #0
-	WORD  $0x4ea0ab1b // cmlt v27.4s, v24.4s, #0
-	VMOV  V18.B16, V21.B16
-	VBIT  V26.B16, V25.B16, V21.B16
-	VMOV  V22.B16, V23.B16
-	VBIT  V27.B16, V17.B16, V23.B16
-	VBIT  V26.B16, V18.B16, V25.B16
-	VBIT  V27.B16, V22.B16, V17.B16
+	VFMLA V24.S4, V23.S4, V26.S4
+	VFMLA V29.S4, V18.S4, V30.S4
+	FMOVQ 1072(R1), F24
+	FMOVQ 1072(R1), F29
+	VFMLA V26.S4, V23.S4, V24.S4
+	VFMLA V30.S4, V18.S4, V29.S4
+	WORD  $0x6e38def8 // fmul v24.4s, v23.4s, v24.4s
+	WORD  $0x6e3dde5a // fmul v26.4s, v18.4s, v29.4s
+	VFMLA V24.S4, V23.S4, V23.S4
+	VFMLA V26.S4, V18.S4, V18.S4
+	WORD  $0x4ea0aa7d // cmlt v29.4s, v19.4s, #0
+	WORD  $0x4ea0ab7e // cmlt v30.4s, v27.4s, #0
+	VMOV  V21.B16, V24.B16
+	VBIT  V29.B16, V28.B16, V24.B16
+	VMOV  V25.B16, V26.B16
+	VBIT  V30.B16, V20.B16, V26.B16
+	VBIT  V29.B16, V21.B16, V28.B16
+	VBIT  V30.B16, V25.B16, V20.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaed436 // fsub v22.4s, v1.4s, v14.4s
-	WORD  $0x4eb3d432 // fsub v18.4s, v1.4s, v19.4s
-	VBSL  V22.B16, V14.B16, V26.B16
-	VBSL  V18.B16, V19.B16, V27.B16
-	WORD  $0x4ea0fa10 // fabs v16.4s, v16.4s
-	WORD  $0x4ea0fb18 // fabs v24.4s, v24.4s
-	VFMLA V16.S4, V26.S4, V20.S4
-	VFMLA V24.S4, V27.S4, V15.S4
+	WORD  $0x4eb1d439 // fsub v25.4s, v1.4s, v17.4s
+	WORD  $0x4eb6d435 // fsub v21.4s, v1.4s, v22.4s
+	VBSL  V25.B16, V17.B16, V29.B16
+	VBSL  V21.B16, V22.B16, V30.B16
+	WORD  $0x4ea0fa73 // fabs v19.4s, v19.4s
+	WORD  $0x4ea0fb7b // fabs v27.4s, v27.4s
+	VFMLA V19.S4, V29.S4, V23.S4
+	VFMLA V27.S4, V30.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2edf30 // fmul v16.4s, v25.4s, v14.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V22.S4, V21.S4, V16.S4
-	VFMLA V18.S4, V23.S4, V17.S4
-	FMOVS 12(R7), F21
-	FMOVS 12(R7), F23
-	VDUP  V21.S[0], V21.S4
-	VDUP  V23.S[0], V23.S4
-	FMOVS 16(R7), F25
-	FMOVS 16(R7), F24
-	VDUP  V25.S[0], V25.S4
+	WORD  $0x6e31df93 // fmul v19.4s, v28.4s, v17.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V19.S4
+	VFMLA V21.S4, V26.S4, V20.S4
+	FMOVS 12(R7), F24
+	FMOVS 12(R7), F26
 	VDUP  V24.S[0], V24.S4
-	WORD  $0x6e36df36 // fmul v22.4s, v25.4s, v22.4s
-	WORD  $0x6e32df12 // fmul v18.4s, v24.4s, v18.4s
-	VFMLA V14.S4, V21.S4, V22.S4
-	VFMLA V19.S4, V23.S4, V18.S4
-	WORD  $0x6e34dece // fmul v14.4s, v22.4s, v20.4s
-	WORD  $0x6e2fde4f // fmul v15.4s, v18.4s, v15.4s
+	VDUP  V26.S[0], V26.S4
+	FMOVS 16(R7), F28
+	FMOVS 16(R7), F27
+	VDUP  V28.S[0], V28.S4
+	VDUP  V27.S[0], V27.S4
+	WORD  $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	VFMLA V17.S4, V24.S4, V25.S4
+	VFMLA V22.S4, V26.S4, V21.S4
+	WORD  $0x6e37df31 // fmul v17.4s, v25.4s, v23.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_317
-	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone317
+	BGE  focusnot0_423
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone423
 
-focusnot0_317:
+focusnot0_423:
 	CMP   $2, R8
-	BGE   focusnot1_317
-	FMOVQ 224(R1), F16
-	FMOVQ 224(R1), F17
-	JMP   focusdone317
+	BGE   focusnot1_423
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone423
 
-focusnot1_317:
+focusnot1_423:
 	CMP $3, R8
-	BGE focusnot2_317
-	JMP focusdone317
+	BGE focusnot2_423
+	JMP focusdone423
 
-focusnot2_317:
+focusnot2_423:
 	CMP  $4, R8
-	BGE  focusnot3_317
-	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone317
+	BGE  focusnot3_423
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone423
 
-focusnot3_317:
+focusnot3_423:
 	CMP   $5, R8
-	BGE   focusnot4_317
-	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
-	VMOV  V16.B16, V19.B16
+	BGE   focusnot4_423
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone423
+
+focusnot4_423:
+	CMP   $6, R8
+	BGE   focusnot5_423
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V5.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V5.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone423
+
+focusnot5_423:
+	CMP   $7, R8
+	BGE   focusnot6_423
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone423
+
+focusnot6_423:
+	CMP   $8, R8
+	BGE   focusnot7_423
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone423
+
+focusnot7_423:
+	CMP   $9, R8
+	BGE   focusnot8_423
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone423
+
+focusnot8_423:
+	ADD   $24, R7, R9
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R9), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R9), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
+
+focusdone423:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
+	JMP   nextblock
+
+othervector:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V6.B16, V17.B16, V19.B16
+	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F20
+	VFMLA V9.S4, V21.S4, V20.S4
+	WORD  $0x4eaad693 // fsub v19.4s, v20.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F22
+	VFMLA V12.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F19
+	VFMLA V22.S4, V21.S4, V19.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V20.B16], V21.B16
+	FMOVQ 192(R1), F22
+	FMOVQ 208(R1), F23
+	VBIT  V23.B16, V21.B16, V22.B16
+	FMOVQ 16(R0), F21
+	VTBL  V22.B16, [V21.B16], V21.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V21.S4, V21.S4
+	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
+	WORD  $0x6e33fc34 // fdiv v20.4s, v1.4s, v19.4s
+	WORD  $0x6e34deb6 // fmul v22.4s, v21.4s, v20.4s
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F19
+	VFMLA V13.S4, V21.S4, V19.S4
+	FMOVQ 992(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1008(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 1024(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1040(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 1056(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 1072(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V21.S4
+	WORD  $0x4ea0aa37 // cmlt v23.4s, v17.4s, #0
+	VMOV  V20.B16, V19.B16
+	VBIT  V23.B16, V22.B16, V19.B16
+	VBIT  V23.B16, V20.B16, V22.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d434 // fsub v20.4s, v1.4s, v18.4s
+	VBSL  V20.B16, V18.B16, V23.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VFMLA V17.S4, V23.S4, V21.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
+	VFMLA V20.S4, V19.S4, V22.S4
+	FMOVS 12(R7), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 16(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	WORD  $0x6e35de71 // fmul v17.4s, v19.4s, v21.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_424
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone424
+
+focusnot0_424:
+	CMP   $2, R8
+	BGE   focusnot1_424
+	FMOVQ 224(R1), F22
+	JMP   focusdone424
+
+focusnot1_424:
+	CMP $3, R8
+	BGE focusnot2_424
+	JMP focusdone424
+
+focusnot2_424:
+	CMP  $4, R8
+	BGE  focusnot3_424
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone424
+
+focusnot3_424:
+	CMP   $5, R8
+	BGE   focusnot4_424
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
 	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V16.S4, V19.S4
-	VMOV  V19.B16, V16.B16
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone424
+
+focusnot4_424:
+	CMP   $6, R8
+	BGE   focusnot5_424
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V5.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone424
+
+focusnot5_424:
+	CMP   $7, R8
+	BGE   focusnot6_424
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone424
+
+focusnot6_424:
+	CMP   $8, R8
+	BGE   focusnot7_424
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone424
+
+focusnot7_424:
+	CMP   $9, R8
+	BGE   focusnot8_424
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone424
+
+focusnot8_424:
+	ADD   $24, R7, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V25.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
+	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V22.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R9
+	CBNZ  R9, slowvector
+
+focusdone424:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	ADD   $0, R3, R9
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F17, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V17.D[0], 8(R9)
+	TBZ    $0, R2, partdone4
+	VST1   V17.S[2], (R9)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V17.S[0], (R9)
+
+partdone4:
+	JMP nextvector
+
+slowblock:
+	MOVD $8, R9
+
+slow:
+	FMOVQ (R5), F17
+	FMOVQ (R6), F18
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V6.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R7), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R7), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_425
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone425
+
+focusnot0_425:
+	CMP   $2, R8
+	BGE   focusnot1_425
+	FMOVQ 224(R1), F17
+	JMP   focusdone425
+
+focusnot1_425:
+	CMP $3, R8
+	BGE focusnot2_425
+	JMP focusdone425
+
+focusnot2_425:
+	CMP  $4, R8
+	BGE  focusnot3_425
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone425
+
+focusnot3_425:
+	CMP   $5, R8
+	BGE   focusnot4_425
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3550,21 +4238,11 @@ focusnot3_317:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone317
+	JMP   focusdone425
 
-focusnot4_317:
+focusnot4_425:
 	CMP   $6, R8
-	BGE   focusnot5_317
-	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
-	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V16.S4, V16.S4, V21.S4
-	VMOV  V16.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
-	VFMLA V5.S4, V16.S4, V21.S4
-	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V16.S4
+	BGE   focusnot5_425
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3575,56 +4253,33 @@ focusnot4_317:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone317
+	JMP   focusdone425
 
-focusnot5_317:
+focusnot5_425:
 	CMP   $7, R8
-	BGE   focusnot6_317
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
-	VFMLA V16.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V16.B16
+	BGE   focusnot6_425
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone317
+	JMP   focusdone425
 
-focusnot6_317:
+focusnot6_425:
 	CMP   $8, R8
-	BGE   focusnot7_317
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V16.S4
+	BGE   focusnot7_425
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone317
+	JMP   focusdone425
 
-focusnot7_317:
+focusnot7_425:
 	CMP   $9, R8
-	BGE   focusnot8_317
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
-	VFMLA V16.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V16.B16
+	BGE   focusnot8_425
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -3636,893 +4291,171 @@ focusnot7_317:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone317
+	JMP   focusdone425
 
-focusnot8_317:
-	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V16.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V16.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V23.B16
-	FMOVQ 304(R1), F16
-	VBIT  V2.B16, V23.B16, V16.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
-	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V16.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V16.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V16.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V16.S4, V16.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V17.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V17.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 304(R1), F17
-	VBIT  V2.B16, V23.B16, V17.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d736 // fadd v22.4s, v25.4s, v3.4s
-	WORD  $0x4ea3d6d9 // fsub v25.4s, v22.4s, v3.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V17.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V4.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V2.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
-
-	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
-	CBNZ  R9, slowblock
-
-focusdone317:
-	// loss = (alpha ce) q^gamma
-	WORD $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	FMOVQ F14, (R3)
-	FMOVQ F15, 16(R3)
-	JMP   nextblock
-
-othervector:
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V14.B16, V16.B16
-	WORD $0x4ea8d612 // fsub v18.4s, v16.4s, v8.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F17
-	VFMLA V9.S4, V18.S4, V17.S4
-	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
-
-	// r = c - n ln2
-	VFMLS V4.S4, V16.S4, V18.S4
-	VFMLS V11.S4, V16.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
-	VFMLA V12.S4, V18.S4, V19.S4
-	FMOVQ 144(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 160(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	FMOVQ 176(R1), F16
-	VFMLA V19.S4, V18.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V17.B16], V18.B16
-	FMOVQ 192(R1), F19
-	FMOVQ 208(R1), F20
-	VBIT  V20.B16, V18.B16, V19.B16
-	FMOVQ 16(R0), F18
-	VTBL  V19.B16, [V18.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V17.S4, V18.S4, V18.S4
-	VFMLA V16.S4, V18.S4, V18.S4
-	WORD  $0x4e21d650 // fadd v16.4s, v18.4s, v1.4s
-	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
-	WORD  $0x6e31de53 // fmul v19.4s, v18.4s, v17.4s
-
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	FMOVQ 976(R1), F20
-	VFMLA V13.S4, V16.S4, V20.S4
-	FMOVQ 1008(R1), F21
-	FMOVQ 992(R1), F22
-	VFMLA V22.S4, V16.S4, V21.S4
-	FMOVQ 1024(R1), F22
-	VFMLA V20.S4, V16.S4, V22.S4
-	FMOVQ 1040(R1), F20
-	VFMLA V21.S4, V16.S4, V20.S4
-	FMOVQ 1056(R1), F21
-	VFMLA V22.S4, V16.S4, V21.S4
-	FMOVQ 1072(R1), F22
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V22.S4, V18.S4, V21.S4
-	VFMLA V21.S4, V16.S4, V18.S4
-	WORD  $0x4ea0a9d4 // cmlt v20.4s, v14.4s, #0
-	VMOV  V17.B16, V16.B16
-	VBIT  V20.B16, V19.B16, V16.B16
-	VBIT  V20.B16, V17.B16, V19.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eafd431 // fsub v17.4s, v1.4s, v15.4s
-	VBSL  V17.B16, V15.B16, V20.B16
-	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
-	VFMLA V14.S4, V20.S4, V18.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2fde73 // fmul v19.4s, v19.4s, v15.4s
-	VFMLA V17.S4, V16.S4, V19.S4
-	FMOVS 12(R7), F14
-	VDUP  V14.S[0], V14.S4
-	FMOVS 16(R7), F16
-	VDUP  V16.S[0], V16.S4
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V16.S4
-	WORD  $0x6e32de0e // fmul v14.4s, v16.4s, v18.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_318
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	JMP  focusdone318
-
-focusnot0_318:
-	CMP   $2, R8
-	BGE   focusnot1_318
-	FMOVQ 224(R1), F19
-	JMP   focusdone318
-
-focusnot1_318:
-	CMP $3, R8
-	BGE focusnot2_318
-	JMP focusdone318
-
-focusnot2_318:
-	CMP  $4, R8
-	BGE  focusnot3_318
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	JMP  focusdone318
-
-focusnot3_318:
-	CMP   $5, R8
-	BGE   focusnot4_318
-	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
-	VMOV  V19.B16, V16.B16
-	VFMLS V15.S4, V15.S4, V16.S4
-	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V19.S4, V16.S4
-	VMOV  V16.B16, V19.B16
-	JMP   focusdone318
-
-focusnot4_318:
-	CMP   $6, R8
-	BGE   focusnot5_318
-	WORD  $0x6ea1fa6f // fsqrt v15.4s, v19.4s
-	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V19.S4, V19.S4, V18.S4
-	VMOV  V19.B16, V17.B16
-	VFMLS V15.S4, V15.S4, V17.S4
-	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
-	VFMLA V5.S4, V17.S4, V18.S4
-	WORD  $0x6e2fde53 // fmul v19.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V19.S4
-	JMP   focusdone318
-
-focusnot5_318:
-	CMP   $7, R8
-	BGE   focusnot6_318
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V19.S4, V15.S4, V16.S4
-	VMOV  V16.B16, V19.B16
-	JMP   focusdone318
-
-focusnot6_318:
-	CMP   $8, R8
-	BGE   focusnot7_318
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
-	WORD  $0x6e30de33 // fmul v19.4s, v17.4s, v16.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	JMP   focusdone318
-
-focusnot7_318:
-	CMP   $9, R8
-	BGE   focusnot8_318
-	WORD  $0x6e33de6f // fmul v15.4s, v19.4s, v19.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V19.S4, V19.S4, V16.S4
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa34 // fneg v20.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VFMLA V16.S4, V18.S4, V20.S4
-	WORD  $0x6e33de8f // fmul v15.4s, v20.4s, v19.4s
-	VFMLA V19.S4, V17.S4, V15.S4
-	VMOV  V15.B16, V19.B16
-	JMP   focusdone318
-
-focusnot8_318:
-	ADD   $24, R7, R9
-	FMOVS (R9), F15
-	VDUP  V15.S[0], V15.S4
-	FMOVS 4(R9), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 8(R9), F17
-	VDUP  V17.S[0], V17.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F18
-	VSUB  V18.S4, V19.S4, V19.S4
-	VUSHR $23, V19.S4, V18.S4
-	VUSHR $20, V19.S4, V21.S4
-	FMOVQ 656(R1), F20
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVQ 672(R1), F20
-	VADD  V20.S4, V19.S4, V19.S4
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V21.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FMOVQ 432(R1), F23
-	VFMLA V22.S4, V19.S4, V23.S4
-	FMOVQ 688(R1), F19
-	WORD  $0x6e33def8 // fmul v24.4s, v23.4s, v19.4s
-	VMOV  V23.B16, V19.B16
-	VFMLA V24.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6f6 // fsub v22.4s, v23.4s, v19.4s
-	VFMLA V24.S4, V23.S4, V22.S4
-	WORD  $0x6e37def8 // fmul v24.4s, v23.4s, v23.4s
-	FMOVQ 720(R1), F25
-	FMOVQ 704(R1), F26
-	VFMLA V26.S4, V23.S4, V25.S4
-	FMOVQ 736(R1), F26
-	VFMLA V25.S4, V23.S4, V26.S4
-	FMOVQ 752(R1), F25
-	VFMLA V26.S4, V23.S4, V25.S4
-	FMOVQ 768(R1), F26
-	VFMLA V25.S4, V23.S4, V26.S4
-	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
-	VFMLA V26.S4, V23.S4, V22.S4
-	WORD  $0x4e36d677 // fadd v23.4s, v19.4s, v22.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V24.B16
-	WORD  $0x4e38d698 // fadd v24.4s, v20.4s, v24.4s
-	WORD  $0x6e38ddf9 // fmul v25.4s, v15.4s, v24.4s
-	WORD  $0x6ea0fb34 // fneg v20.4s, v25.4s
-	VFMLA V24.S4, V15.S4, V20.S4
-	VMOV  V25.B16, V24.B16
-	VFMLA V23.S4, V16.S4, V24.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d717 // fadd v23.4s, v24.4s, v3.4s
-	WORD  $0x4ea3d6f8 // fsub v24.4s, v23.4s, v3.4s
-	WORD  $0x4eb8d738 // fsub v24.4s, v25.4s, v24.4s
-	VFMLA V19.S4, V16.S4, V24.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V21.S4, V15.S4, V20.S4
-	VFMLA V19.S4, V17.S4, V20.S4
-	VFMLA V22.S4, V16.S4, V20.S4
-	WORD  $0x4e34d710 // fadd v16.4s, v24.4s, v20.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F15
-	FMOVQ 800(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 832(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	VFMLA V4.S4, V16.S4, V15.S4
-	VTBL  V0.B16, [V23.B16], V17.B16
-	FMOVQ 304(R1), F16
-	VBIT  V2.B16, V17.B16, V16.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V15.S4, V17.S4, V16.S4
-
-	// times 2^k
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
-	VSHL  $20, V23.S4, V16.S4
-	FMOVQ 336(R1), F17
-	VAND  V17.B16, V16.B16, V16.B16
-	VADD  V16.S4, V15.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F15
-	WORD  $0x4e6f1e4f // bic v15.16b, v18.16b, v15.16b
-	FMOVQ 880(R1), F16
-	VEOR  V16.B16, V23.B16, V16.B16
-	FMOVQ 864(R1), F17
-	WORD  $0x4e711e10 // bic v16.16b, v16.16b, v17.16b
-	VORR  V16.B16, V15.B16, V15.B16
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R9
-	CBNZ  R9, slowvector
-
-focusdone318:
-	// loss = (alpha ce) q^gamma
-	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
-	ADD   $0, R3, R9
-	CMP   $4, R2
-	BLT   partless4
-	FMOVQ F14, (R3)
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R2, partone4
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R2, partdone4
-	VST1   V14.S[2], (R9)
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R2, partdone4
-	VST1 V14.S[0], (R9)
-
-partdone4:
-	JMP nextvector
-
-slowblock:
-	MOVD $8, R9
-
-slow:
-	FMOVQ (R5), F14
-	FMOVQ (R6), F15
-
-	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V14.B16, V16.B16
-	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
-	FMOVQ 240(R1), F17
-	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	VFMLA V9.S4, V17.S4, V19.S4
-	WORD  $0x4eaad670 // fsub v16.4s, v19.4s, v10.4s
-
-	// r = c - n ln2
-	VMOV  V17.B16, V18.B16
-	VFMLS V4.S4, V16.S4, V18.S4
-	VFMLS V11.S4, V16.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	VFMLA V12.S4, V18.S4, V20.S4
-	FMOVQ 144(R1), F16
-	VFMLA V20.S4, V18.S4, V16.S4
-	FMOVQ 160(R1), F20
-	VFMLA V16.S4, V18.S4, V20.S4
-	FMOVQ 176(R1), F16
-	VFMLA V20.S4, V18.S4, V16.S4
-	FMOVQ 272(R1), F18
-	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
-	FMOVQ 288(R1), F18
-	VAND  V17.B16, V18.B16, V17.B16
-
-	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V18.S4
-	VTBL  V0.B16, [V19.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V20.B16, V19.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VADD  V18.S4, V19.S4, V20.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V17.S4, V18.S4, V18.S4
-	VFMLA V16.S4, V20.S4, V20.S4
-	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
-
-	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
-	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V17.S4, V16.S4, V17.S4
-	FMOVQ 352(R1), F18
-	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
-	FMOVQ 352(R1), F18
-	VSUB  V18.S4, V16.S4, V16.S4
-	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V16.S4, V16.S4
-
-	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F17
-	WORD  $0x6eb0e631 // fcmgt v17.4s, v17.4s, v16.4s
-	FMOVQ 624(R1), F18
-	WORD  $0x4e30f653 // fmax v19.4s, v18.4s, v16.4s
-	WORD  $0x4e21d672 // fadd v18.4s, v19.4s, v1.4s
-	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
-	WORD  $0x6e32de78 // fmul v24.4s, v19.4s, v18.4s
-	VBIT  V17.B16, V16.B16, V24.B16
-
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e33de74 // fmul v20.4s, v19.4s, v19.4s
-	FMOVQ 976(R1), F21
-	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 1008(R1), F22
-	FMOVQ 992(R1), F23
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1024(R1), F23
-	VFMLA V21.S4, V20.S4, V23.S4
-	FMOVQ 1040(R1), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1056(R1), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V23.S4, V19.S4, V22.S4
-	VFMLA V22.S4, V20.S4, V19.S4
-	VBIT  V17.B16, V16.B16, V19.B16
-	WORD  $0x4ea0a9d1 // cmlt v17.4s, v14.4s, #0
-	VMOV  V18.B16, V16.B16
-	VBIT  V17.B16, V24.B16, V16.B16
-	VBIT  V17.B16, V18.B16, V24.B16
-
-	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eafd432 // fsub v18.4s, v1.4s, v15.4s
-	VBSL  V18.B16, V15.B16, V17.B16
-	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
-	VMOVI $0, V20.B16
-	WORD  $0x6eb4e634 // fcmgt v20.4s, v17.4s, v20.4s
-	VAND  V20.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V17.S4, V19.S4
-
-	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2fdf0e // fmul v14.4s, v24.4s, v15.4s
-	VFMLA V18.S4, V16.S4, V14.S4
-	FMOVS 12(R7), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 16(R7), F17
-	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e33de36 // fmul v22.4s, v17.4s, v19.4s
-
-	// q^gamma
-	CMP  $1, R8
-	BGE  focusnot0_319
-	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
-	JMP  focusdone319
-
-focusnot0_319:
-	CMP   $2, R8
-	BGE   focusnot1_319
-	FMOVQ 224(R1), F14
-	JMP   focusdone319
-
-focusnot1_319:
-	CMP $3, R8
-	BGE focusnot2_319
-	JMP focusdone319
-
-focusnot2_319:
-	CMP  $4, R8
-	BGE  focusnot3_319
-	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
-	JMP  focusdone319
-
-focusnot3_319:
-	CMP   $5, R8
-	BGE   focusnot4_319
-	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
-	VMOV  V14.B16, V16.B16
-	VFMLS V15.S4, V15.S4, V16.S4
-	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V16.S4
-	VMOV  V16.B16, V14.B16
-	JMP   focusdone319
-
-focusnot4_319:
-	CMP   $6, R8
-	BGE   focusnot5_319
-	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
-	VMOV  V14.B16, V17.B16
-	VFMLS V15.S4, V15.S4, V17.S4
-	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
-	VFMLA V5.S4, V14.S4, V18.S4
-	WORD  $0x6e2fde4e // fmul v14.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V14.S4
-	JMP   focusdone319
-
-focusnot5_319:
-	CMP   $7, R8
-	BGE   focusnot6_319
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
-	VFMLA V14.S4, V15.S4, V16.S4
-	VMOV  V16.B16, V14.B16
-	JMP   focusdone319
-
-focusnot6_319:
-	CMP   $8, R8
-	BGE   focusnot7_319
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x4e2fd5ee // fadd v14.4s, v15.4s, v15.4s
-	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-	VFMLA V15.S4, V15.S4, V14.S4
-	JMP   focusdone319
-
-focusnot7_319:
-	CMP   $9, R8
-	BGE   focusnot8_319
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e2ede6f // fmul v15.4s, v19.4s, v14.4s
-	VFMLA V14.S4, V17.S4, V15.S4
-	VMOV  V15.B16, V14.B16
-	JMP   focusdone319
-
-focusnot8_319:
+focusnot8_425:
 	ADD   $24, R7, R10
-	FMOVS (R10), F15
-	VDUP  V15.S[0], V15.S4
-	FMOVS 4(R10), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 8(R10), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
+	VDUP  V20.S[0], V20.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9d2 // fabs v18.4s, v14.4s
-	FMOVQ 640(R1), F19
-	VSUB  V19.S4, V18.S4, V19.S4
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-	FMOVQ 896(R1), F21
-	VSUB  V21.S4, V20.S4, V20.S4
-	FMOVQ 560(R1), F21
-	WORD  $0x4eb236b5 // cmgt v21.4s, v21.4s, v18.4s
-	VBIT  V21.B16, V20.B16, V19.B16
-	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V21.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V19.B16, V19.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V19.S4, V19.S4
-	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V21.B16], V23.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V23.B16, V21.B16
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F24
-	VFMLA V23.S4, V19.S4, V24.S4
-	FMOVQ 688(R1), F19
-	WORD  $0x6e33df19 // fmul v25.4s, v24.4s, v19.4s
-	VMOV  V24.B16, V19.B16
-	VFMLA V25.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d717 // fsub v23.4s, v24.4s, v19.4s
-	VFMLA V25.S4, V24.S4, V23.S4
-	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
-	FMOVQ 720(R1), F26
-	FMOVQ 704(R1), F27
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 736(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	FMOVQ 752(R1), F26
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 768(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
-	VFMLA V27.S4, V24.S4, V23.S4
-	WORD  $0x4e37d678 // fadd v24.4s, v19.4s, v23.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
-	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
-	WORD  $0x6e34ddfa // fmul v26.4s, v15.4s, v20.4s
-	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
-	VFMLA V20.S4, V15.S4, V25.S4
-	VMOV  V26.B16, V20.B16
-	VFMLA V24.S4, V16.S4, V20.S4
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d698 // fadd v24.4s, v20.4s, v3.4s
-	WORD  $0x4ea3d71b // fsub v27.4s, v24.4s, v3.4s
-	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
-	VFMLA V19.S4, V16.S4, V26.S4
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V21.S4, V15.S4, V25.S4
-	VFMLA V19.S4, V17.S4, V25.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	WORD  $0x4e39d751 // fadd v17.4s, v26.4s, v25.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V17.S4, V16.S4
-	VTBL  V0.B16, [V24.B16], V19.B16
-	FMOVQ 304(R1), F17
-	VBIT  V2.B16, V19.B16, V17.B16
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
 	FLDPQ 272(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V19.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V19.S4, V17.S4
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V24.S4, V16.S4
-	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
-	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
-	VSHL  $23, V16.S4, V23.S4
-	VADD  V23.S4, V21.S4, V23.S4
-	VUMIN V7.S4, V23.S4, V24.S4
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V7.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V23.B16
-	WORD  $0x4eb76e10 // smin v16.4s, v16.4s, v23.4s
-	FMOVQ 912(R1), F23
-	VSUB  V16.S4, V23.S4, V16.S4
-	VSHL  $23, V16.S4, V16.S4
-	WORD  $0x4e33d617 // fadd v23.4s, v16.4s, v19.4s
-	WORD  $0x4eb0d6f9 // fsub v25.4s, v23.4s, v16.4s
-	WORD  $0x4eb9d673 // fsub v19.4s, v19.4s, v25.4s
-	WORD  $0x4e31d671 // fadd v17.4s, v19.4s, v17.4s
-	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
-	WORD  $0x6eb5e613 // fcmgt v19.4s, v16.4s, v21.4s
-	VSUB  V16.S4, V17.S4, V16.S4
-	VBIT  V19.B16, V16.B16, V24.B16
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F16
-	WORD  $0x6eb0e690 // fcmgt v16.4s, v20.4s, v16.4s
-	FMOVQ 384(R1), F17
-	VBIF  V16.B16, V24.B16, V17.B16
-	FMOVQ 944(R1), F16
-	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
-	VMOVI $0, V19.B16
-	VBIF  V16.B16, V17.B16, V19.B16
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V18.S4, V16.S4
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V15.B16, V7.B16, V17.B16
-	VBIT  V16.B16, V17.B16, V19.B16
-	VCMEQ V7.S4, V18.S4, V16.S4
-	VMOVI $0, V17.B16
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R1), F20
-	VBIT  V15.B16, V17.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V19.B16
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	VMOVI $0, V22.B16
+	VBIF  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VMOVI $0, V20.B16
+	VBIT  V18.B16, V7.B16, V20.B16
+	VBIT  V19.B16, V20.B16, V22.B16
+	VCMEQ V7.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R1), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V14.B16, V15.B16
-	VORR  V15.B16, V19.B16, V15.B16
-	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
-	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	FMOVS 16(R10), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V16.B16, V14.B16
-	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
-	VORR  V16.B16, V14.B16, V16.B16
-	FMOVQ 368(R1), F14
-	VBIF  V16.B16, V15.B16, V14.B16
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V22.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb534f4 // cmgt v20.4s, v7.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea736b3 // cmgt v19.4s, v21.4s, v7.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone319:
+focusdone425:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2edece // fmul v14.4s, v22.4s, v14.4s
-	FMOVQ 1104(R1), F15
-	WORD  $0x6e36e5ef // fcmge v15.4s, v15.4s, v22.4s
-	VBIT  V15.B16, V14.B16, V22.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V22.S4, V14.S4
-	FMOVQ F14, (R3)
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	FMOVQ F17, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -4533,421 +4466,418 @@ focusdone319:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F14
+	FMOVQ 224(R1), F17
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ (R5), F14
+	FMOVQ (R5), F17
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VLD1.P 8(R9), V14.D[0]
+	VLD1.P 8(R9), V17.D[0]
 	TBZ    $0, R2, partdone5
-	VLD1   (R9), V14.S[2]
+	VLD1   (R9), V17.S[2]
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VLD1 (R9), V14.S[0]
+	VLD1 (R9), V17.S[0]
 
 partdone5:
-	VMOVI $0, V15.B16
+	VMOVI $0, V18.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ (R6), F15
+	FMOVQ (R6), F18
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VLD1.P 8(R9), V15.D[0]
+	VLD1.P 8(R9), V18.D[0]
 	TBZ    $0, R2, partdone6
-	VLD1   (R9), V15.S[2]
+	VLD1   (R9), V18.S[2]
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VLD1 (R9), V15.S[0]
+	VLD1 (R9), V18.S[0]
 
 partdone6:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V14.B16, V16.B16
-	WORD  $0x4ea8d610 // fsub v16.4s, v16.4s, v8.4s
-	FMOVQ 240(R1), F17
-	WORD  $0x4e30f631 // fmax v17.4s, v17.4s, v16.4s
+	VORR  V6.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	VFMLA V9.S4, V17.S4, V19.S4
-	WORD  $0x4eaad670 // fsub v16.4s, v19.4s, v10.4s
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
 
 	// r = c - n ln2
-	VMOV  V17.B16, V18.B16
-	VFMLS V4.S4, V16.S4, V18.S4
-	VFMLS V11.S4, V16.S4, V18.S4
+	VMOV  V20.B16, V21.B16
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	VFMLA V12.S4, V18.S4, V20.S4
-	FMOVQ 144(R1), F16
-	VFMLA V20.S4, V18.S4, V16.S4
-	FMOVQ 160(R1), F20
-	VFMLA V16.S4, V18.S4, V20.S4
-	FMOVQ 176(R1), F16
-	VFMLA V20.S4, V18.S4, V16.S4
-	FMOVQ 272(R1), F18
-	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
-	FMOVQ 288(R1), F18
-	VAND  V17.B16, V18.B16, V17.B16
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V18.S4
-	VTBL  V0.B16, [V19.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V20.B16, V19.B16
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
 	FLDPQ 32(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VADD  V18.S4, V19.S4, V20.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V17.S4, V18.S4, V18.S4
-	VFMLA V16.S4, V20.S4, V20.S4
-	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V17.S4, V16.S4, V17.S4
-	FMOVQ 352(R1), F18
-	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
-	FMOVQ 352(R1), F18
-	VSUB  V18.S4, V16.S4, V16.S4
-	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V16.S4, V16.S4
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F17
-	WORD  $0x6eb0e631 // fcmgt v17.4s, v17.4s, v16.4s
-	FMOVQ 624(R1), F18
-	WORD  $0x4e30f653 // fmax v19.4s, v18.4s, v16.4s
-	WORD  $0x4e21d672 // fadd v18.4s, v19.4s, v1.4s
-	WORD  $0x6e32fc32 // fdiv v18.4s, v1.4s, v18.4s
-	WORD  $0x6e32de78 // fmul v24.4s, v19.4s, v18.4s
-	VBIT  V17.B16, V16.B16, V24.B16
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e33de74 // fmul v20.4s, v19.4s, v19.4s
-	FMOVQ 976(R1), F21
-	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 1008(R1), F22
-	FMOVQ 992(R1), F23
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1024(R1), F23
-	VFMLA V21.S4, V20.S4, V23.S4
-	FMOVQ 1040(R1), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1056(R1), F22
-	VFMLA V23.S4, V20.S4, V22.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
 	FMOVQ 1072(R1), F23
-	VFMLA V21.S4, V20.S4, V23.S4
-	VFMLA V23.S4, V19.S4, V22.S4
-	VFMLA V22.S4, V20.S4, V19.S4
-	VBIT  V17.B16, V16.B16, V19.B16
-	WORD  $0x4ea0a9d1 // cmlt v17.4s, v14.4s, #0
-	VMOV  V18.B16, V16.B16
-	VBIT  V17.B16, V24.B16, V16.B16
-	VBIT  V17.B16, V18.B16, V24.B16
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eafd432 // fsub v18.4s, v1.4s, v15.4s
-	VBSL  V18.B16, V15.B16, V17.B16
-	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
-	VMOVI $0, V20.B16
-	WORD  $0x6eb4e634 // fcmgt v20.4s, v17.4s, v20.4s
-	VAND  V20.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V17.S4, V19.S4
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2fdf0e // fmul v14.4s, v24.4s, v15.4s
-	VFMLA V18.S4, V16.S4, V14.S4
-	FMOVS 12(R7), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 16(R7), F17
-	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V15.S4, V16.S4, V17.S4
-	WORD  $0x6e33de36 // fmul v22.4s, v17.4s, v19.4s
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R7), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R7), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_320
-	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
-	JMP  focusdone320
+	BGE  focusnot0_426
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone426
 
-focusnot0_320:
+focusnot0_426:
 	CMP   $2, R8
-	BGE   focusnot1_320
-	FMOVQ 224(R1), F14
-	JMP   focusdone320
+	BGE   focusnot1_426
+	FMOVQ 224(R1), F17
+	JMP   focusdone426
 
-focusnot1_320:
+focusnot1_426:
 	CMP $3, R8
-	BGE focusnot2_320
-	JMP focusdone320
+	BGE focusnot2_426
+	JMP focusdone426
 
-focusnot2_320:
+focusnot2_426:
 	CMP  $4, R8
-	BGE  focusnot3_320
-	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
-	JMP  focusdone320
+	BGE  focusnot3_426
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone426
 
-focusnot3_320:
+focusnot3_426:
 	CMP   $5, R8
-	BGE   focusnot4_320
-	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
-	VMOV  V14.B16, V16.B16
-	VFMLS V15.S4, V15.S4, V16.S4
-	WORD  $0x6e25ddf1 // fmul v17.4s, v15.4s, v5.4s
-	WORD  $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V16.S4
-	VMOV  V16.B16, V14.B16
-	JMP   focusdone320
+	BGE   focusnot4_426
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone426
 
-focusnot4_320:
+focusnot4_426:
 	CMP   $6, R8
-	BGE   focusnot5_320
-	WORD  $0x6ea1f9cf // fsqrt v15.4s, v14.4s
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
-	VMOV  V14.B16, V17.B16
-	VFMLS V15.S4, V15.S4, V17.S4
-	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
-	VFMLA V5.S4, V14.S4, V18.S4
-	WORD  $0x6e2fde4e // fmul v14.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V14.S4
-	JMP   focusdone320
+	BGE   focusnot5_426
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V5.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone426
 
-focusnot5_320:
+focusnot5_426:
 	CMP   $7, R8
-	BGE   focusnot6_320
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
-	VFMLA V14.S4, V15.S4, V16.S4
-	VMOV  V16.B16, V14.B16
-	JMP   focusdone320
+	BGE   focusnot6_426
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone426
 
-focusnot6_320:
+focusnot6_426:
 	CMP   $8, R8
-	BGE   focusnot7_320
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x4e2fd5ee // fadd v14.4s, v15.4s, v15.4s
-	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-	VFMLA V15.S4, V15.S4, V14.S4
-	JMP   focusdone320
+	BGE   focusnot7_426
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone426
 
-focusnot7_320:
+focusnot7_426:
 	CMP   $9, R8
-	BGE   focusnot8_320
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	WORD  $0x6ea0f9f0 // fneg v16.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x4e2fd5f2 // fadd v18.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V19.S4
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e2ede6f // fmul v15.4s, v19.4s, v14.4s
-	VFMLA V14.S4, V17.S4, V15.S4
-	VMOV  V15.B16, V14.B16
-	JMP   focusdone320
+	BGE   focusnot8_426
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone426
 
-focusnot8_320:
+focusnot8_426:
 	ADD   $24, R7, R9
-	FMOVS (R9), F15
-	VDUP  V15.S[0], V15.S4
-	FMOVS 4(R9), F16
-	VDUP  V16.S[0], V16.S4
-	FMOVS 8(R9), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9d2 // fabs v18.4s, v14.4s
-	FMOVQ 640(R1), F19
-	VSUB  V19.S4, V18.S4, V19.S4
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-	FMOVQ 896(R1), F21
-	VSUB  V21.S4, V20.S4, V20.S4
-	FMOVQ 560(R1), F21
-	WORD  $0x4eb236b5 // cmgt v21.4s, v21.4s, v18.4s
-	VBIT  V21.B16, V20.B16, V19.B16
-	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V21.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V19.B16, V19.B16
-	FMOVQ 672(R1), F23
-	VADD  V23.S4, V19.S4, V19.S4
-	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V21.B16], V23.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V23.B16, V21.B16
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F24
-	VFMLA V23.S4, V19.S4, V24.S4
-	FMOVQ 688(R1), F19
-	WORD  $0x6e33df19 // fmul v25.4s, v24.4s, v19.4s
-	VMOV  V24.B16, V19.B16
-	VFMLA V25.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d717 // fsub v23.4s, v24.4s, v19.4s
-	VFMLA V25.S4, V24.S4, V23.S4
-	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
-	FMOVQ 720(R1), F26
-	FMOVQ 704(R1), F27
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 736(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	FMOVQ 752(R1), F26
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 768(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
-	VFMLA V27.S4, V24.S4, V23.S4
-	WORD  $0x4e37d678 // fadd v24.4s, v19.4s, v23.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
-	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
-	WORD  $0x6e34ddfa // fmul v26.4s, v15.4s, v20.4s
-	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
-	VFMLA V20.S4, V15.S4, V25.S4
-	VMOV  V26.B16, V20.B16
-	VFMLA V24.S4, V16.S4, V20.S4
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d698 // fadd v24.4s, v20.4s, v3.4s
-	WORD  $0x4ea3d71b // fsub v27.4s, v24.4s, v3.4s
-	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
-	VFMLA V19.S4, V16.S4, V26.S4
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V21.S4, V15.S4, V25.S4
-	VFMLA V19.S4, V17.S4, V25.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	WORD  $0x4e39d751 // fadd v17.4s, v26.4s, v25.4s
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V4.S4, V17.S4, V16.S4
-	VTBL  V0.B16, [V24.B16], V19.B16
-	FMOVQ 304(R1), F17
-	VBIT  V2.B16, V19.B16, V17.B16
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
 	FLDPQ 272(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V19.B16
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V19.S4, V17.S4
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V24.S4, V16.S4
-	WORD  $0x4f3d0610 // sshr v16.4s, v16.4s, #3
-	WORD  $0x4e31d675 // fadd v21.4s, v19.4s, v17.4s
-	VSHL  $23, V16.S4, V23.S4
-	VADD  V23.S4, V21.S4, V23.S4
-	VUMIN V7.S4, V23.S4, V24.S4
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V7.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V23.B16
-	WORD  $0x4eb76e10 // smin v16.4s, v16.4s, v23.4s
-	FMOVQ 912(R1), F23
-	VSUB  V16.S4, V23.S4, V16.S4
-	VSHL  $23, V16.S4, V16.S4
-	WORD  $0x4e33d617 // fadd v23.4s, v16.4s, v19.4s
-	WORD  $0x4eb0d6f9 // fsub v25.4s, v23.4s, v16.4s
-	WORD  $0x4eb9d673 // fsub v19.4s, v19.4s, v25.4s
-	WORD  $0x4e31d671 // fadd v17.4s, v19.4s, v17.4s
-	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
-	WORD  $0x6eb5e613 // fcmgt v19.4s, v16.4s, v21.4s
-	VSUB  V16.S4, V17.S4, V16.S4
-	VBIT  V19.B16, V16.B16, V24.B16
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F16
-	WORD  $0x6eb0e690 // fcmgt v16.4s, v20.4s, v16.4s
-	FMOVQ 384(R1), F17
-	VBIF  V16.B16, V24.B16, V17.B16
-	FMOVQ 944(R1), F16
-	WORD  $0x6eb4e610 // fcmgt v16.4s, v16.4s, v20.4s
-	VMOVI $0, V19.B16
-	VBIF  V16.B16, V17.B16, V19.B16
-	VMOVI $0, V16.B16
-	VCMEQ V16.S4, V18.S4, V16.S4
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V15.B16, V7.B16, V17.B16
-	VBIT  V16.B16, V17.B16, V19.B16
-	VCMEQ V7.S4, V18.S4, V16.S4
-	VMOVI $0, V17.B16
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
 	FMOVQ 384(R1), F20
-	VBIT  V15.B16, V17.B16, V20.B16
-	VBIT  V16.B16, V20.B16, V19.B16
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	VMOVI $0, V22.B16
+	VBIF  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VMOVI $0, V20.B16
+	VBIT  V18.B16, V7.B16, V20.B16
+	VBIT  V19.B16, V20.B16, V22.B16
+	VCMEQ V7.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R1), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V14.B16, V15.B16
-	VORR  V15.B16, V19.B16, V15.B16
-	WORD  $0x4ea08a50 // cmgt v16.4s, v18.4s, #0
-	WORD  $0x4eb234f1 // cmgt v17.4s, v7.4s, v18.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	FMOVS 16(R9), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V14.B16, V14.B16
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V16.B16, V14.B16
-	WORD  $0x4ea73650 // cmgt v16.4s, v18.4s, v7.4s
-	VORR  V16.B16, V14.B16, V16.B16
-	FMOVQ 368(R1), F14
-	VBIF  V16.B16, V15.B16, V14.B16
+	FMOVS 12(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V22.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb534f4 // cmgt v20.4s, v7.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea736b3 // cmgt v19.4s, v21.4s, v7.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone320:
+focusdone426:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2edece // fmul v14.4s, v22.4s, v14.4s
-	FMOVQ 1104(R1), F15
-	WORD  $0x6e36e5ef // fcmge v15.4s, v15.4s, v22.4s
-	VBIT  V15.B16, V14.B16, V22.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V22.S4, V14.S4
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless7
-	FMOVQ F14, (R3)
+	FMOVQ F17, (R3)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R2, partone7
-	VST1.P V14.D[0], 8(R9)
+	VST1.P V17.D[0], 8(R9)
 	TBZ    $0, R2, partdone7
-	VST1   V14.S[2], (R9)
+	VST1   V17.S[2], (R9)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R2, partdone7
-	VST1 V14.S[0], (R9)
+	VST1 V17.S[0], (R9)
 
 partdone7:
 	JMP nextvector
@@ -5075,10 +5005,10 @@ block:
 	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
 	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
 	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+	VSHL  $2, V12.S4, V12.S4
+	VSHL  $2, V17.S4, V20.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V12.S4, V12.S4
-	VSHL $2, V17.S4, V20.S4
 	VAND V6.B16, V12.B16, V19.B16
 	VAND V6.B16, V20.B16, V17.B16
 	VEOR V15.B16, V19.B16, V15.B16
@@ -5092,41 +5022,41 @@ block:
 	VBIT V19.B16, V14.B16, V11.B16
 	VBIT V23.B16, V21.B16, V10.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e32de4e // fmul v14.4s, v18.4s, v18.4s
-	WORD  $0x6e2dddb7 // fmul v23.4s, v13.4s, v13.4s
-	FMOVQ 976(R1), F19
-	FMOVQ 976(R1), F24
-	FMOVQ 960(R1), F21
-	FMOVQ 960(R1), F25
-	VFMLA V21.S4, V14.S4, V19.S4
-	VFMLA V25.S4, V23.S4, V24.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F14
+	FMOVQ 976(R1), F21
+	FMOVQ 960(R1), F19
+	FMOVQ 960(R1), F23
+	VFMLA V19.S4, V18.S4, V14.S4
+	VFMLA V23.S4, V13.S4, V21.S4
+	FMOVQ 992(R1), F19
+	FMOVQ 992(R1), F23
+	VFMLA V14.S4, V18.S4, V19.S4
+	VFMLA V21.S4, V13.S4, V23.S4
+	FMOVQ 1008(R1), F14
 	FMOVQ 1008(R1), F21
-	FMOVQ 1008(R1), F26
-	FMOVQ 992(R1), F25
-	FMOVQ 992(R1), F27
-	VFMLA V25.S4, V14.S4, V21.S4
-	VFMLA V27.S4, V23.S4, V26.S4
-	FMOVQ 1024(R1), F25
-	FMOVQ 1024(R1), F27
-	VFMLA V19.S4, V14.S4, V25.S4
-	VFMLA V24.S4, V23.S4, V27.S4
-	FMOVQ 1040(R1), F19
-	FMOVQ 1040(R1), F24
-	VFMLA V21.S4, V14.S4, V19.S4
-	VFMLA V26.S4, V23.S4, V24.S4
-	FMOVQ 1056(R1), F21
-	FMOVQ 1056(R1), F26
-	VFMLA V25.S4, V14.S4, V21.S4
-	VFMLA V27.S4, V23.S4, V26.S4
-	FMOVQ 1072(R1), F25
-	FMOVQ 1072(R1), F27
-	VFMLA V19.S4, V14.S4, V25.S4
-	VFMLA V24.S4, V23.S4, V27.S4
-	VFMLA V25.S4, V18.S4, V21.S4
-	VFMLA V27.S4, V13.S4, V26.S4
-	VFMLA V21.S4, V14.S4, V18.S4
-	VFMLA V26.S4, V23.S4, V13.S4
+	VFMLA V19.S4, V18.S4, V14.S4
+	VFMLA V23.S4, V13.S4, V21.S4
+	FMOVQ 1024(R1), F19
+	FMOVQ 1024(R1), F23
+	VFMLA V14.S4, V18.S4, V19.S4
+	VFMLA V21.S4, V13.S4, V23.S4
+	FMOVQ 1040(R1), F14
+	FMOVQ 1040(R1), F21
+	VFMLA V19.S4, V18.S4, V14.S4
+	VFMLA V23.S4, V13.S4, V21.S4
+	FMOVQ 1056(R1), F19
+	FMOVQ 1056(R1), F23
+	VFMLA V14.S4, V18.S4, V19.S4
+	VFMLA V21.S4, V13.S4, V23.S4
+	FMOVQ 1072(R1), F14
+	FMOVQ 1072(R1), F21
+	VFMLA V19.S4, V18.S4, V14.S4
+	VFMLA V23.S4, V13.S4, V21.S4
+	WORD  $0x6e2ede4e // fmul v14.4s, v18.4s, v14.4s
+	WORD  $0x6e35ddb3 // fmul v19.4s, v13.4s, v21.4s
+	VFMLA V14.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V13.S4, V13.S4
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
@@ -5153,14 +5083,14 @@ block:
 	VAND  V6.B16, V20.B16, V13.B16
 	VEOR  V14.B16, V10.B16, V10.B16
 	VEOR  V13.B16, V11.B16, V13.B16
-	FMOVS 12(R8), F14
-	FMOVS 12(R8), F11
-	VDUP  V14.S[0], V19.S4
-	VDUP  V11.S[0], V21.S4
 	FMOVS 16(R8), F11
 	FMOVS 16(R8), F14
 	VDUP  V11.S[0], V11.S4
 	VDUP  V14.S[0], V14.S4
+	FMOVS 12(R8), F19
+	FMOVS 12(R8), F21
+	VDUP  V19.S[0], V19.S4
+	VDUP  V21.S[0], V21.S4
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
 	VBIT  V12.B16, V19.B16, V11.B16
@@ -5170,33 +5100,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_357
+	BGE  focusnot0_463
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone357
+	JMP  focusdone463
 
-focusnot0_357:
+focusnot0_463:
 	CMP   $2, R9
-	BGE   focusnot1_357
+	BGE   focusnot1_463
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone357
+	JMP   focusdone463
 
-focusnot1_357:
+focusnot1_463:
 	CMP $3, R9
-	BGE focusnot2_357
-	JMP focusdone357
+	BGE focusnot2_463
+	JMP focusdone463
 
-focusnot2_357:
+focusnot2_463:
 	CMP  $4, R9
-	BGE  focusnot3_357
+	BGE  focusnot3_463
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone357
+	JMP  focusdone463
 
-focusnot3_357:
+focusnot3_463:
 	CMP   $5, R9
-	BGE   focusnot4_357
+	BGE   focusnot4_463
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5211,11 +5141,11 @@ focusnot3_357:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone357
+	JMP   focusdone463
 
-focusnot4_357:
+focusnot4_463:
 	CMP   $6, R9
-	BGE   focusnot5_357
+	BGE   focusnot5_463
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5236,11 +5166,11 @@ focusnot4_357:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone357
+	JMP   focusdone463
 
-focusnot5_357:
+focusnot5_463:
 	CMP   $7, R9
-	BGE   focusnot6_357
+	BGE   focusnot6_463
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5253,11 +5183,11 @@ focusnot5_357:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone357
+	JMP   focusdone463
 
-focusnot6_357:
+focusnot6_463:
 	CMP   $8, R9
-	BGE   focusnot7_357
+	BGE   focusnot7_463
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5270,11 +5200,11 @@ focusnot6_357:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone357
+	JMP   focusdone463
 
-focusnot7_357:
+focusnot7_463:
 	CMP   $9, R9
-	BGE   focusnot8_357
+	BGE   focusnot8_463
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5297,9 +5227,9 @@ focusnot7_357:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone357
+	JMP   focusdone463
 
-focusnot8_357:
+focusnot8_463:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5510,7 +5440,7 @@ focusnot8_357:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone357:
+focusdone463:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5641,9 +5571,9 @@ partdone2:
 	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
 	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
 	WORD  $0x6e2bddea // fmul v10.4s, v15.4s, v11.4s
+	VSHL  $2, V12.S4, V12.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VSHL $2, V12.S4, V12.S4
 	VAND V6.B16, V12.B16, V14.B16
 	VEOR V13.B16, V14.B16, V13.B16
 	WORD $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
@@ -5651,24 +5581,24 @@ partdone2:
 	VBIT V14.B16, V10.B16, V17.B16
 	VBIT V14.B16, V11.B16, V10.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
-	FMOVQ 976(R1), F14
-	FMOVQ 960(R1), F16
-	VFMLA V16.S4, V11.S4, V14.S4
-	FMOVQ 1008(R1), F16
-	FMOVQ 992(R1), F18
-	VFMLA V18.S4, V11.S4, V16.S4
-	FMOVQ 1024(R1), F18
-	VFMLA V14.S4, V11.S4, V18.S4
-	FMOVQ 1040(R1), F14
-	VFMLA V16.S4, V11.S4, V14.S4
-	FMOVQ 1056(R1), F16
-	VFMLA V18.S4, V11.S4, V16.S4
-	FMOVQ 1072(R1), F18
-	VFMLA V14.S4, V11.S4, V18.S4
-	VFMLA V18.S4, V15.S4, V16.S4
-	VFMLA V16.S4, V11.S4, V15.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F11
+	FMOVQ 960(R1), F14
+	VFMLA V14.S4, V15.S4, V11.S4
+	FMOVQ 992(R1), F14
+	VFMLA V11.S4, V15.S4, V14.S4
+	FMOVQ 1008(R1), F11
+	VFMLA V14.S4, V15.S4, V11.S4
+	FMOVQ 1024(R1), F14
+	VFMLA V11.S4, V15.S4, V14.S4
+	FMOVQ 1040(R1), F11
+	VFMLA V14.S4, V15.S4, V11.S4
+	FMOVQ 1056(R1), F14
+	VFMLA V11.S4, V15.S4, V14.S4
+	FMOVQ 1072(R1), F11
+	VFMLA V14.S4, V15.S4, V11.S4
+	WORD  $0x6e2bddeb // fmul v11.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V15.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
@@ -5684,40 +5614,40 @@ partdone2:
 	VFMLA V10.S4, V11.S4, V14.S4
 	VAND  V6.B16, V12.B16, V10.B16
 	VEOR  V10.B16, V14.B16, V10.B16
-	FMOVS 12(R8), F11
-	VDUP  V11.S[0], V14.S4
 	FMOVS 16(R8), F11
 	VDUP  V11.S[0], V11.S4
+	FMOVS 12(R8), F14
+	VDUP  V14.S[0], V14.S4
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VBIT  V12.B16, V14.B16, V11.B16
 	WORD  $0x6e2ddd6c // fmul v12.4s, v11.4s, v13.4s
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_358
+	BGE  focusnot0_464
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone358
+	JMP  focusdone464
 
-focusnot0_358:
+focusnot0_464:
 	CMP   $2, R9
-	BGE   focusnot1_358
+	BGE   focusnot1_464
 	FMOVQ 224(R1), F17
-	JMP   focusdone358
+	JMP   focusdone464
 
-focusnot1_358:
+focusnot1_464:
 	CMP $3, R9
-	BGE focusnot2_358
-	JMP focusdone358
+	BGE focusnot2_464
+	JMP focusdone464
 
-focusnot2_358:
+focusnot2_464:
 	CMP  $4, R9
-	BGE  focusnot3_358
+	BGE  focusnot3_464
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone358
+	JMP  focusdone464
 
-focusnot3_358:
+focusnot3_464:
 	CMP   $5, R9
-	BGE   focusnot4_358
+	BGE   focusnot4_464
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5725,11 +5655,11 @@ focusnot3_358:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone358
+	JMP   focusdone464
 
-focusnot4_358:
+focusnot4_464:
 	CMP   $6, R9
-	BGE   focusnot5_358
+	BGE   focusnot5_464
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5740,33 +5670,33 @@ focusnot4_358:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone358
+	JMP   focusdone464
 
-focusnot5_358:
+focusnot5_464:
 	CMP   $7, R9
-	BGE   focusnot6_358
+	BGE   focusnot6_464
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone358
+	JMP   focusdone464
 
-focusnot6_358:
+focusnot6_464:
 	CMP   $8, R9
-	BGE   focusnot7_358
+	BGE   focusnot7_464
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone358
+	JMP   focusdone464
 
-focusnot7_358:
+focusnot7_464:
 	CMP   $9, R9
-	BGE   focusnot8_358
+	BGE   focusnot8_464
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5778,9 +5708,9 @@ focusnot7_358:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone358
+	JMP   focusdone464
 
-focusnot8_358:
+focusnot8_464:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5887,7 +5817,7 @@ focusnot8_358:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone358:
+focusdone464:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -6021,41 +5951,41 @@ otherblock:
 	WORD  $0x6e2edede // fmul v30.4s, v22.4s, v14.4s
 	WORD  $0x6e2fdf3c // fmul v28.4s, v25.4s, v15.4s
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e36decc // fmul v12.4s, v22.4s, v22.4s
-	WORD  $0x6e39df31 // fmul v17.4s, v25.4s, v25.4s
-	FMOVQ 976(R1), F13
-	FMOVQ 976(R1), F20
-	FMOVQ 960(R1), F16
-	FMOVQ 960(R1), F21
-	VFMLA V16.S4, V12.S4, V13.S4
-	VFMLA V21.S4, V17.S4, V20.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F12
+	FMOVQ 976(R1), F16
+	FMOVQ 960(R1), F13
+	FMOVQ 960(R1), F17
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
+	FMOVQ 992(R1), F13
+	FMOVQ 992(R1), F17
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
+	FMOVQ 1008(R1), F12
 	FMOVQ 1008(R1), F16
-	FMOVQ 1008(R1), F23
-	FMOVQ 992(R1), F21
-	FMOVQ 992(R1), F24
-	VFMLA V21.S4, V12.S4, V16.S4
-	VFMLA V24.S4, V17.S4, V23.S4
-	FMOVQ 1024(R1), F21
-	FMOVQ 1024(R1), F24
-	VFMLA V13.S4, V12.S4, V21.S4
-	VFMLA V20.S4, V17.S4, V24.S4
-	FMOVQ 1040(R1), F13
-	FMOVQ 1040(R1), F20
-	VFMLA V16.S4, V12.S4, V13.S4
-	VFMLA V23.S4, V17.S4, V20.S4
-	FMOVQ 1056(R1), F16
-	FMOVQ 1056(R1), F23
-	VFMLA V21.S4, V12.S4, V16.S4
-	VFMLA V24.S4, V17.S4, V23.S4
-	FMOVQ 1072(R1), F21
-	FMOVQ 1072(R1), F24
-	VFMLA V13.S4, V12.S4, V21.S4
-	VFMLA V20.S4, V17.S4, V24.S4
-	VFMLA V21.S4, V22.S4, V16.S4
-	VFMLA V24.S4, V25.S4, V23.S4
-	VFMLA V16.S4, V12.S4, V22.S4
-	VFMLA V23.S4, V17.S4, V25.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
+	FMOVQ 1024(R1), F13
+	FMOVQ 1024(R1), F17
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
+	FMOVQ 1040(R1), F12
+	FMOVQ 1040(R1), F16
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
+	FMOVQ 1056(R1), F13
+	FMOVQ 1056(R1), F17
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
+	FMOVQ 1072(R1), F12
+	FMOVQ 1072(R1), F16
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
+	WORD  $0x6e2cdecc // fmul v12.4s, v22.4s, v12.4s
+	WORD  $0x6e30df2d // fmul v13.4s, v25.4s, v16.4s
+	VFMLA V12.S4, V22.S4, V22.S4
+	VFMLA V13.S4, V25.S4, V25.S4
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	WORD  $0x4ea0a96d // cmlt v13.4s, v11.4s, #0
 	VMOV  V14.B16, V20.B16
@@ -6135,33 +6065,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_359
+	BGE  focusnot0_465
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone359
+	JMP  focusdone465
 
-focusnot0_359:
+focusnot0_465:
 	CMP   $2, R9
-	BGE   focusnot1_359
+	BGE   focusnot1_465
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone359
+	JMP   focusdone465
 
-focusnot1_359:
+focusnot1_465:
 	CMP $3, R9
-	BGE focusnot2_359
-	JMP focusdone359
+	BGE focusnot2_465
+	JMP focusdone465
 
-focusnot2_359:
+focusnot2_465:
 	CMP  $4, R9
-	BGE  focusnot3_359
+	BGE  focusnot3_465
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone359
+	JMP  focusdone465
 
-focusnot3_359:
+focusnot3_465:
 	CMP   $5, R9
-	BGE   focusnot4_359
+	BGE   focusnot4_465
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6176,11 +6106,11 @@ focusnot3_359:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone359
+	JMP   focusdone465
 
-focusnot4_359:
+focusnot4_465:
 	CMP   $6, R9
-	BGE   focusnot5_359
+	BGE   focusnot5_465
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6201,11 +6131,11 @@ focusnot4_359:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone359
+	JMP   focusdone465
 
-focusnot5_359:
+focusnot5_465:
 	CMP   $7, R9
-	BGE   focusnot6_359
+	BGE   focusnot6_465
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6218,11 +6148,11 @@ focusnot5_359:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone359
+	JMP   focusdone465
 
-focusnot6_359:
+focusnot6_465:
 	CMP   $8, R9
-	BGE   focusnot7_359
+	BGE   focusnot7_465
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6235,11 +6165,11 @@ focusnot6_359:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone359
+	JMP   focusdone465
 
-focusnot7_359:
+focusnot7_465:
 	CMP   $9, R9
-	BGE   focusnot8_359
+	BGE   focusnot8_465
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6262,9 +6192,9 @@ focusnot7_359:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone359
+	JMP   focusdone465
 
-focusnot8_359:
+focusnot8_465:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6475,7 +6405,7 @@ focusnot8_359:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone359:
+focusdone465:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6540,24 +6470,24 @@ othervector:
 	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
 	WORD  $0x6e2bde12 // fmul v18.4s, v16.4s, v11.4s
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e30de0a // fmul v10.4s, v16.4s, v16.4s
-	FMOVQ 976(R1), F14
-	FMOVQ 960(R1), F15
-	VFMLA V15.S4, V10.S4, V14.S4
-	FMOVQ 1008(R1), F15
-	FMOVQ 992(R1), F17
-	VFMLA V17.S4, V10.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V14.S4, V10.S4, V17.S4
-	FMOVQ 1040(R1), F14
-	VFMLA V15.S4, V10.S4, V14.S4
-	FMOVQ 1056(R1), F15
-	VFMLA V17.S4, V10.S4, V15.S4
-	FMOVQ 1072(R1), F17
-	VFMLA V14.S4, V10.S4, V17.S4
-	VFMLA V17.S4, V16.S4, V15.S4
-	VFMLA V15.S4, V10.S4, V16.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F10
+	FMOVQ 960(R1), F14
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 992(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1008(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 1024(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1040(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	FMOVQ 1056(R1), F14
+	VFMLA V10.S4, V16.S4, V14.S4
+	FMOVQ 1072(R1), F10
+	VFMLA V14.S4, V16.S4, V10.S4
+	WORD  $0x6e2ade0a // fmul v10.4s, v16.4s, v10.4s
+	VFMLA V10.S4, V16.S4, V16.S4
 	WORD  $0x4ea0a9aa // cmlt v10.4s, v13.4s, #0
 	VMOV  V11.B16, V14.B16
 	VBIT  V10.B16, V18.B16, V14.B16
@@ -6603,30 +6533,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_360
+	BGE  focusnot0_466
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone360
+	JMP  focusdone466
 
-focusnot0_360:
+focusnot0_466:
 	CMP   $2, R9
-	BGE   focusnot1_360
+	BGE   focusnot1_466
 	FMOVQ 224(R1), F17
-	JMP   focusdone360
+	JMP   focusdone466
 
-focusnot1_360:
+focusnot1_466:
 	CMP $3, R9
-	BGE focusnot2_360
-	JMP focusdone360
+	BGE focusnot2_466
+	JMP focusdone466
 
-focusnot2_360:
+focusnot2_466:
 	CMP  $4, R9
-	BGE  focusnot3_360
+	BGE  focusnot3_466
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone360
+	JMP  focusdone466
 
-focusnot3_360:
+focusnot3_466:
 	CMP   $5, R9
-	BGE   focusnot4_360
+	BGE   focusnot4_466
 	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V12.S4, V12.S4, V14.S4
@@ -6634,11 +6564,11 @@ focusnot3_360:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V12.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone360
+	JMP   focusdone466
 
-focusnot4_360:
+focusnot4_466:
 	CMP   $6, R9
-	BGE   focusnot5_360
+	BGE   focusnot5_466
 	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6649,33 +6579,33 @@ focusnot4_360:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V17.S4
-	JMP   focusdone360
+	JMP   focusdone466
 
-focusnot5_360:
+focusnot5_466:
 	CMP   $7, R9
-	BGE   focusnot6_360
+	BGE   focusnot6_466
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V12.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone360
+	JMP   focusdone466
 
-focusnot6_360:
+focusnot6_466:
 	CMP   $8, R9
-	BGE   focusnot7_360
+	BGE   focusnot7_466
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2cd58f // fadd v15.4s, v12.4s, v12.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V17.S4
-	JMP   focusdone360
+	JMP   focusdone466
 
-focusnot7_360:
+focusnot7_466:
 	CMP   $9, R9
-	BGE   focusnot8_360
+	BGE   focusnot8_466
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -6687,9 +6617,9 @@ focusnot7_360:
 	WORD  $0x6e31de4c // fmul v12.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V12.S4
 	VMOV  V12.B16, V17.B16
-	JMP   focusdone360
+	JMP   focusdone466
 
-focusnot8_360:
+focusnot8_466:
 	ADD   $24, R8, R11
 	FMOVS (R11), F12
 	VDUP  V12.S[0], V12.S4
@@ -6796,7 +6726,7 @@ focusnot8_360:
 	FMOVD F12, R11
 	CBNZ  R11, slowvector
 
-focusdone360:
+focusdone466:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
 
@@ -6919,24 +6849,24 @@ slow:
 	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
-	FMOVQ 976(R1), F16
-	FMOVQ 960(R1), F18
-	VFMLA V18.S4, V15.S4, V16.S4
-	FMOVQ 1008(R1), F18
-	FMOVQ 992(R1), F19
-	VFMLA V19.S4, V15.S4, V18.S4
-	FMOVQ 1024(R1), F19
-	VFMLA V16.S4, V15.S4, V19.S4
-	FMOVQ 1040(R1), F16
-	VFMLA V18.S4, V15.S4, V16.S4
-	FMOVQ 1056(R1), F18
-	VFMLA V19.S4, V15.S4, V18.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V16.S4, V15.S4, V19.S4
-	VFMLA V19.S4, V17.S4, V18.S4
-	VFMLA V18.S4, V15.S4, V17.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
 	VBIT  V14.B16, V12.B16, V17.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V15.B16
@@ -6992,30 +6922,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_361
+	BGE  focusnot0_467
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone361
+	JMP  focusdone467
 
-focusnot0_361:
+focusnot0_467:
 	CMP   $2, R9
-	BGE   focusnot1_361
+	BGE   focusnot1_467
 	FMOVQ 224(R1), F13
-	JMP   focusdone361
+	JMP   focusdone467
 
-focusnot1_361:
+focusnot1_467:
 	CMP $3, R9
-	BGE focusnot2_361
-	JMP focusdone361
+	BGE focusnot2_467
+	JMP focusdone467
 
-focusnot2_361:
+focusnot2_467:
 	CMP  $4, R9
-	BGE  focusnot3_361
+	BGE  focusnot3_467
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone361
+	JMP  focusdone467
 
-focusnot3_361:
+focusnot3_467:
 	CMP   $5, R9
-	BGE   focusnot4_361
+	BGE   focusnot4_467
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V11.S4, V11.S4, V15.S4
@@ -7023,11 +6953,11 @@ focusnot3_361:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V11.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone361
+	JMP   focusdone467
 
-focusnot4_361:
+focusnot4_467:
 	CMP   $6, R9
-	BGE   focusnot5_361
+	BGE   focusnot5_467
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7038,33 +6968,33 @@ focusnot4_361:
 	VFMLA V2.S4, V13.S4, V17.S4
 	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
 	VFMLA V11.S4, V15.S4, V13.S4
-	JMP   focusdone361
+	JMP   focusdone467
 
-focusnot5_361:
+focusnot5_467:
 	CMP   $7, R9
-	BGE   focusnot6_361
+	BGE   focusnot6_467
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone361
+	JMP   focusdone467
 
-focusnot6_361:
+focusnot6_467:
 	CMP   $8, R9
-	BGE   focusnot7_361
+	BGE   focusnot7_467
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V11.S4, V11.S4, V13.S4
-	JMP   focusdone361
+	JMP   focusdone467
 
-focusnot7_361:
+focusnot7_467:
 	CMP   $9, R9
-	BGE   focusnot8_361
+	BGE   focusnot8_467
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -7076,9 +7006,9 @@ focusnot7_361:
 	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V11.S4
 	VMOV  V11.B16, V13.B16
-	JMP   focusdone361
+	JMP   focusdone467
 
-focusnot8_361:
+focusnot8_467:
 	ADD   $24, R8, R12
 	FMOVS (R12), F11
 	VDUP  V11.S[0], V11.S4
@@ -7235,7 +7165,7 @@ focusnot8_361:
 	FMOVQ 368(R1), F13
 	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone361:
+focusdone467:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
@@ -7372,24 +7302,24 @@ partdone8:
 	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
-	FMOVQ 976(R1), F16
-	FMOVQ 960(R1), F18
-	VFMLA V18.S4, V15.S4, V16.S4
-	FMOVQ 1008(R1), F18
-	FMOVQ 992(R1), F19
-	VFMLA V19.S4, V15.S4, V18.S4
-	FMOVQ 1024(R1), F19
-	VFMLA V16.S4, V15.S4, V19.S4
-	FMOVQ 1040(R1), F16
-	VFMLA V18.S4, V15.S4, V16.S4
-	FMOVQ 1056(R1), F18
-	VFMLA V19.S4, V15.S4, V18.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V16.S4, V15.S4, V19.S4
-	VFMLA V19.S4, V17.S4, V18.S4
-	VFMLA V18.S4, V15.S4, V17.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
 	VBIT  V14.B16, V12.B16, V17.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V15.B16
@@ -7445,30 +7375,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_362
+	BGE  focusnot0_468
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone362
+	JMP  focusdone468
 
-focusnot0_362:
+focusnot0_468:
 	CMP   $2, R9
-	BGE   focusnot1_362
+	BGE   focusnot1_468
 	FMOVQ 224(R1), F13
-	JMP   focusdone362
+	JMP   focusdone468
 
-focusnot1_362:
+focusnot1_468:
 	CMP $3, R9
-	BGE focusnot2_362
-	JMP focusdone362
+	BGE focusnot2_468
+	JMP focusdone468
 
-focusnot2_362:
+focusnot2_468:
 	CMP  $4, R9
-	BGE  focusnot3_362
+	BGE  focusnot3_468
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone362
+	JMP  focusdone468
 
-focusnot3_362:
+focusnot3_468:
 	CMP   $5, R9
-	BGE   focusnot4_362
+	BGE   focusnot4_468
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V11.S4, V11.S4, V15.S4
@@ -7476,11 +7406,11 @@ focusnot3_362:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V11.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone362
+	JMP   focusdone468
 
-focusnot4_362:
+focusnot4_468:
 	CMP   $6, R9
-	BGE   focusnot5_362
+	BGE   focusnot5_468
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7491,33 +7421,33 @@ focusnot4_362:
 	VFMLA V2.S4, V13.S4, V17.S4
 	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
 	VFMLA V11.S4, V15.S4, V13.S4
-	JMP   focusdone362
+	JMP   focusdone468
 
-focusnot5_362:
+focusnot5_468:
 	CMP   $7, R9
-	BGE   focusnot6_362
+	BGE   focusnot6_468
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone362
+	JMP   focusdone468
 
-focusnot6_362:
+focusnot6_468:
 	CMP   $8, R9
-	BGE   focusnot7_362
+	BGE   focusnot7_468
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V11.S4, V11.S4, V13.S4
-	JMP   focusdone362
+	JMP   focusdone468
 
-focusnot7_362:
+focusnot7_468:
 	CMP   $9, R9
-	BGE   focusnot8_362
+	BGE   focusnot8_468
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -7529,9 +7459,9 @@ focusnot7_362:
 	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V11.S4
 	VMOV  V11.B16, V13.B16
-	JMP   focusdone362
+	JMP   focusdone468
 
-focusnot8_362:
+focusnot8_468:
 	ADD   $24, R8, R11
 	FMOVS (R11), F11
 	VDUP  V11.S[0], V11.S4
@@ -7688,7 +7618,7 @@ focusnot8_362:
 	FMOVQ 368(R1), F13
 	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone362:
+focusdone468:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
@@ -7742,6 +7672,3414 @@ partone10:
 	VST1 V13.S[0], (R11)
 
 partdone10:
+	JMP nextvector
+
+// func backgroundLossNEON(losses *float32, logits *float32, n int, p *lossParams)
+TEXT ·backgroundLossNEON(SB), NOSPLIT, $0-32
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 320(R1), F2
+	FMOVQ 784(R1), F3
+	FMOVQ 80(R1), F4
+	FMOVQ 1088(R1), F5
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 96(R1), F11
+	FMOVQ 112(R1), F12
+	FMOVQ 960(R1), F13
+	FMOVQ 640(R1), F14
+	FMOVQ 656(R1), F15
+	FMOVQ 672(R1), F16
+	MOVD  n+16(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  logits+8(FP), R5
+	MOVD  p+24(FP), R6
+	MOVD  (R6), R7
+
+loop:
+	CMP $8, R2
+	BLT rest
+
+block:
+	FMOVQ (R5), F17
+	FMOVQ 16(R5), F22
+	FMOVS 20(R6), F18
+	VDUP  V18.S[0], V18.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD  $0x4ea0fad4 // fabs v20.4s, v22.4s
+	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
+	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R8
+	CBNZ  R8, slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V17.B16, V18.B16
+	VORR V7.B16, V22.B16, V19.B16
+	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
+	WORD $0x4ea8d679 // fsub v25.4s, v19.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	FMOVQ 64(R1), F21
+	VFMLA V9.S4, V18.S4, V24.S4
+	VFMLA V9.S4, V25.S4, V21.S4
+	WORD  $0x4eaad713 // fsub v19.4s, v24.4s, v10.4s
+	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V19.S4, V18.S4
+	VFMLS V4.S4, V20.S4, V25.S4
+	VFMLS V11.S4, V19.S4, V18.S4
+	VFMLS V11.S4, V20.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F26
+	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V25.S4, V26.S4
+	FMOVQ 144(R1), F19
+	FMOVQ 144(R1), F20
+	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V26.S4, V25.S4, V20.S4
+	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F26
+	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V20.S4, V25.S4, V26.S4
+	FMOVQ 176(R1), F19
+	FMOVQ 176(R1), F20
+	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V26.S4, V25.S4, V20.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	VTBL  V0.B16, [V21.B16], V27.B16
+	FMOVQ 192(R1), F23
+	FMOVQ 192(R1), F18
+	FMOVQ 208(R1), F26
+	FMOVQ 208(R1), F28
+	VBIT  V26.B16, V25.B16, V23.B16
+	VBIT  V28.B16, V27.B16, V18.B16
+	FMOVQ 16(R0), F26
+	FMOVQ 16(R0), F25
+	VTBL  V23.B16, [V26.B16], V23.B16
+	VTBL  V18.B16, [V25.B16], V18.B16
+	VSHL  $21, V24.S4, V24.S4
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V24.S4, V23.S4, V23.S4
+	VADD  V21.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	VFMLA V20.S4, V18.S4, V18.S4
+	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
+	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
+	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
+	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
+	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
+	WORD $0x4ea0aada // cmlt v26.4s, v22.4s, #0
+	VBIT V24.B16, V21.B16, V19.B16
+	VBIT V26.B16, V25.B16, V20.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F21
+	FMOVQ 976(R1), F25
+	VFMLA V13.S4, V23.S4, V21.S4
+	VFMLA V13.S4, V18.S4, V25.S4
+	FMOVQ 992(R1), F24
+	FMOVQ 992(R1), F26
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F25
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	FMOVQ 1024(R1), F24
+	FMOVQ 1024(R1), F26
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1040(R1), F21
+	FMOVQ 1040(R1), F25
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	FMOVQ 1056(R1), F24
+	FMOVQ 1056(R1), F26
+	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V25.S4, V18.S4, V26.S4
+	FMOVQ 1072(R1), F21
+	FMOVQ 1072(R1), F25
+	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V26.S4, V18.S4, V25.S4
+	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
+	WORD  $0x6e39de58 // fmul v24.4s, v18.4s, v25.4s
+	VFMLA V21.S4, V23.S4, V23.S4
+	VFMLA V24.S4, V18.S4, V18.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0ca38 // fcmgt v24.4s, v17.4s, #0.0
+	WORD  $0x4ea0cada // fcmgt v26.4s, v22.4s, #0.0
+	VMOVI $0, V25.B16
+	VMOVI $0, V21.B16
+	VBIT  V24.B16, V17.B16, V25.B16
+	VBIT  V26.B16, V22.B16, V21.B16
+	WORD  $0x4e39d6f1 // fadd v17.4s, v23.4s, v25.4s
+	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
+	FMOVS 16(R6), F22
+	FMOVS 16(R6), F21
+	VDUP  V22.S[0], V22.S4
+	VDUP  V21.S[0], V21.S4
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_493
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone493
+
+focusnot0_493:
+	CMP   $2, R7
+	BGE   focusnot1_493
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone493
+
+focusnot1_493:
+	CMP $3, R7
+	BGE focusnot2_493
+	JMP focusdone493
+
+focusnot2_493:
+	CMP  $4, R7
+	BGE  focusnot3_493
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone493
+
+focusnot3_493:
+	CMP   $5, R7
+	BGE   focusnot4_493
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone493
+
+focusnot4_493:
+	CMP   $6, R7
+	BGE   focusnot5_493
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V5.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V5.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone493
+
+focusnot5_493:
+	CMP   $7, R7
+	BGE   focusnot6_493
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone493
+
+focusnot6_493:
+	CMP   $8, R7
+	BGE   focusnot7_493
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone493
+
+focusnot7_493:
+	CMP   $9, R7
+	BGE   focusnot8_493
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone493
+
+focusnot8_493:
+	ADD   $24, R6, R8
+	FMOVS (R8), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R8), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R8), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R9
+	CBNZ  R9, slowblock
+	FMOVS (R8), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R8), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R8), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	VAND  V15.B16, V25.B16, V25.B16
+	VADD  V16.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V2.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R8
+	CBNZ  R8, slowblock
+
+focusdone493:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ F17, (R3)
+	FMOVQ F18, 16(R3)
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R1), F17
+	ADD   $0, R5, R8
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R5), F17
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R8), V17.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R8), V17.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R8), V17.S[0]
+
+partdone1:
+	FMOVS 20(R6), F18
+	VDUP  V18.S[0], V18.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R8
+	CBNZ  R8, slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V17.B16, V18.B16
+	WORD $0x4ea8d654 // fsub v20.4s, v18.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F19
+	VFMLA V9.S4, V20.S4, V19.S4
+	WORD  $0x4eaad672 // fsub v18.4s, v19.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V4.S4, V18.S4, V20.S4
+	VFMLS V11.S4, V18.S4, V20.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F21
+	VFMLA V12.S4, V20.S4, V21.S4
+	FMOVQ 144(R1), F18
+	VFMLA V21.S4, V20.S4, V18.S4
+	FMOVQ 160(R1), F21
+	VFMLA V18.S4, V20.S4, V21.S4
+	FMOVQ 176(R1), F18
+	VFMLA V21.S4, V20.S4, V18.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 192(R1), F21
+	FMOVQ 208(R1), F22
+	VBIT  V22.B16, V20.B16, V21.B16
+	FMOVQ 16(R0), F20
+	VTBL  V21.B16, [V20.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V20.S4, V20.S4
+	VFMLA V18.S4, V20.S4, V20.S4
+	WORD  $0x4e21d692 // fadd v18.4s, v20.4s, v1.4s
+	WORD  $0x6e32fc36 // fdiv v22.4s, v1.4s, v18.4s
+	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0aa33 // cmlt v19.4s, v17.4s, #0
+	VBIT V19.B16, V18.B16, V22.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	VFMLA V13.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0ca32 // fcmgt v18.4s, v17.4s, #0.0
+	VMOVI $0, V19.B16
+	VBIT  V18.B16, V17.B16, V19.B16
+	WORD  $0x4e33d691 // fadd v17.4s, v20.4s, v19.4s
+	FMOVS 16(R6), F18
+	VDUP  V18.S[0], V18.S4
+	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_494
+	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
+	JMP  focusdone494
+
+focusnot0_494:
+	CMP   $2, R7
+	BGE   focusnot1_494
+	FMOVQ 224(R1), F22
+	JMP   focusdone494
+
+focusnot1_494:
+	CMP $3, R7
+	BGE focusnot2_494
+	JMP focusdone494
+
+focusnot2_494:
+	CMP  $4, R7
+	BGE  focusnot3_494
+	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
+	JMP  focusdone494
+
+focusnot3_494:
+	CMP   $5, R7
+	BGE   focusnot4_494
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	VMOV  V22.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V22.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone494
+
+focusnot4_494:
+	CMP   $6, R7
+	BGE   focusnot5_494
+	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
+	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V22.S4, V22.S4, V21.S4
+	VMOV  V22.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V5.S4, V20.S4, V21.S4
+	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V22.S4
+	JMP   focusdone494
+
+focusnot5_494:
+	CMP   $7, R7
+	BGE   focusnot6_494
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V22.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V22.B16
+	JMP   focusdone494
+
+focusnot6_494:
+	CMP   $8, R7
+	BGE   focusnot7_494
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
+	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	JMP   focusdone494
+
+focusnot7_494:
+	CMP   $9, R7
+	BGE   focusnot8_494
+	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V22.S4, V22.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V21.S4, V23.S4
+	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
+	VFMLA V22.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V22.B16
+	JMP   focusdone494
+
+focusnot8_494:
+	ADD   $24, R6, R8
+	FMOVS (R8), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R8), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R8), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V14.S4, V22.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V25.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R1), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R1), F28
+	FMOVQ 704(R1), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R1), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R1), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
+	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V26.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V2.B16, V20.B16, V19.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V26.S4, V19.S4
+	FMOVQ 336(R1), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V22.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F18
+	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
+	FMOVQ 880(R1), F19
+	VEOR  V19.B16, V26.B16, V19.B16
+	FMOVQ 864(R1), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V18.B16, V18.B16
+	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
+	FMOVD F18, R8
+	CBNZ  R8, slowvector
+
+focusdone494:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	ADD   $0, R3, R8
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ F17, (R3)
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VST1.P V17.D[0], 8(R8)
+	TBZ    $0, R2, partdone2
+	VST1   V17.S[2], (R8)
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VST1 V17.S[0], (R8)
+
+partdone2:
+nextvector:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+slowblock:
+	MOVD $8, R8
+
+slow:
+	FMOVQ (R5), F17
+	VMOVI $0, V18.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R6), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R6), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_495
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone495
+
+focusnot0_495:
+	CMP   $2, R7
+	BGE   focusnot1_495
+	FMOVQ 224(R1), F17
+	JMP   focusdone495
+
+focusnot1_495:
+	CMP $3, R7
+	BGE focusnot2_495
+	JMP focusdone495
+
+focusnot2_495:
+	CMP  $4, R7
+	BGE  focusnot3_495
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone495
+
+focusnot3_495:
+	CMP   $5, R7
+	BGE   focusnot4_495
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone495
+
+focusnot4_495:
+	CMP   $6, R7
+	BGE   focusnot5_495
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V5.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone495
+
+focusnot5_495:
+	CMP   $7, R7
+	BGE   focusnot6_495
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone495
+
+focusnot6_495:
+	CMP   $8, R7
+	BGE   focusnot7_495
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone495
+
+focusnot7_495:
+	CMP   $9, R7
+	BGE   focusnot8_495
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone495
+
+focusnot8_495:
+	ADD   $24, R6, R9
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R9), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V6.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R1), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	VMOVI $0, V22.B16
+	VBIF  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VMOVI $0, V20.B16
+	VBIT  V18.B16, V6.B16, V20.B16
+	VBIT  V19.B16, V20.B16, V22.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R1), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V22.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone495:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	FMOVQ F17, (R3)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R8, R8
+	CMP   $1, R8
+	BGE   slow
+	JMP   loop
+
+slowvector:
+	FMOVQ 224(R1), F17
+	ADD   $0, R5, R8
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ (R5), F17
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R8), V17.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R8), V17.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R8), V17.S[0]
+
+partdone3:
+	VMOVI $0, V18.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V17.B16, V19.B16
+	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
+	FMOVQ 240(R1), F20
+	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V9.S4, V20.S4, V22.S4
+	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V20.B16, V21.B16
+	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V11.S4, V19.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F23
+	VFMLA V12.S4, V21.S4, V23.S4
+	FMOVQ 144(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 160(R1), F23
+	VFMLA V19.S4, V21.S4, V23.S4
+	FMOVQ 176(R1), F19
+	VFMLA V23.S4, V21.S4, V19.S4
+	FMOVQ 272(R1), F21
+	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
+	FMOVQ 288(R1), F21
+	VAND  V20.B16, V21.B16, V20.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V22.S4, V21.S4
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V2.B16, V23.B16, V22.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VADD  V21.S4, V22.S4, V23.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V20.S4, V21.S4, V21.S4
+	VFMLA V19.S4, V23.S4, V23.S4
+	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V20.S4, V19.S4, V20.S4
+	FMOVQ 352(R1), F21
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	FMOVQ 352(R1), F21
+	VSUB  V21.S4, V19.S4, V19.S4
+	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
+	FMOVQ 368(R1), F20
+	VUMIN V20.S4, V19.S4, V19.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F20
+	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
+	FMOVQ 624(R1), F21
+	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
+	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
+	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
+	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
+	VBIT  V20.B16, V19.B16, V25.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F23
+	VFMLA V13.S4, V22.S4, V23.S4
+	FMOVQ 992(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1008(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1024(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1040(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	FMOVQ 1056(R1), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	FMOVQ 1072(R1), F23
+	VFMLA V24.S4, V22.S4, V23.S4
+	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
+	VFMLA V23.S4, V22.S4, V22.S4
+	VBIT  V20.B16, V19.B16, V22.B16
+	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
+	VMOV  V21.B16, V19.B16
+	VBIT  V20.B16, V25.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V25.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	VBSL  V21.B16, V18.B16, V20.B16
+	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
+	VMOVI $0, V23.B16
+	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
+	VAND  V23.B16, V17.B16, V17.B16
+	VFMLA V17.S4, V20.S4, V22.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVS 12(R6), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 16(R6), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_496
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone496
+
+focusnot0_496:
+	CMP   $2, R7
+	BGE   focusnot1_496
+	FMOVQ 224(R1), F17
+	JMP   focusdone496
+
+focusnot1_496:
+	CMP $3, R7
+	BGE focusnot2_496
+	JMP focusdone496
+
+focusnot2_496:
+	CMP  $4, R7
+	BGE  focusnot3_496
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone496
+
+focusnot3_496:
+	CMP   $5, R7
+	BGE   focusnot4_496
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone496
+
+focusnot4_496:
+	CMP   $6, R7
+	BGE   focusnot5_496
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V5.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone496
+
+focusnot5_496:
+	CMP   $7, R7
+	BGE   focusnot6_496
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone496
+
+focusnot6_496:
+	CMP   $8, R7
+	BGE   focusnot7_496
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone496
+
+focusnot7_496:
+	CMP   $9, R7
+	BGE   focusnot8_496
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone496
+
+focusnot8_496:
+	ADD   $24, R6, R8
+	FMOVS (R8), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R8), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R8), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V14.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R1), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R1), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V15.B16, V22.B16, V22.B16
+	VADD  V16.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 304(R1), F24
+	VBIT  V2.B16, V26.B16, V24.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R1), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R1), F29
+	FMOVQ 704(R1), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R1), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R1), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V0.B16, [V27.B16], V22.B16
+	FMOVQ 304(R1), F20
+	VBIT  V2.B16, V22.B16, V20.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V6.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R1), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R1), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R1), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	VMOVI $0, V22.B16
+	VBIF  V19.B16, V20.B16, V22.B16
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VMOVI $0, V20.B16
+	VBIT  V18.B16, V6.B16, V20.B16
+	VBIT  V19.B16, V20.B16, V22.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	VMOVI $0, V20.B16
+	FMOVQ 384(R1), F23
+	VBIT  V18.B16, V20.B16, V23.B16
+	VBIT  V19.B16, V23.B16, V22.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V22.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R8), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R1), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone496:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
+	VBIT  V18.B16, V17.B16, V25.B16
+	FMOVQ 368(R1), F17
+	VUMIN V17.S4, V25.S4, V17.S4
+	ADD   $0, R3, R8
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F17, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V17.D[0], 8(R8)
+	TBZ    $0, R2, partdone4
+	VST1   V17.S[2], (R8)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V17.S[0], (R8)
+
+partdone4:
+	JMP nextvector
+
+// func backgroundGradNEON(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
+TEXT ·backgroundGradNEON(SB), NOSPLIT, $0-48
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 224(R1), F1
+	FMOVQ 1088(R1), F2
+	FMOVQ 320(R1), F3
+	FMOVQ 784(R1), F4
+	FMOVQ 80(R1), F5
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 96(R1), F11
+	FMOVQ 112(R1), F12
+	MOVD  n+24(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  grad+8(FP), R5
+	MOVD  logits+16(FP), R6
+	MOVD  p+32(FP), R7
+	MOVD  (R7), R8
+	MOVD  scale+40(FP), R9
+
+loop:
+	CMP $8, R2
+	BLT rest
+
+block:
+	FMOVQ (R6), F15
+	FMOVQ 16(R6), F18
+	FMOVS 20(R7), F13
+	VDUP  V13.S[0], V13.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9ee // fabs v14.4s, v15.4s
+	WORD  $0x4ea0fa50 // fabs v16.4s, v18.4s
+	WORD  $0x4eb065ce // smax v14.4s, v14.4s, v16.4s
+	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R10
+	CBNZ  R10, slowblock
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V15.B16, V14.B16
+	VORR V7.B16, V18.B16, V13.B16
+	WORD $0x4ea8d5ce // fsub v14.4s, v14.4s, v8.4s
+	WORD $0x4ea8d5b5 // fsub v21.4s, v13.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F20
+	FMOVQ 64(R1), F17
+	VFMLA V9.S4, V14.S4, V20.S4
+	VFMLA V9.S4, V21.S4, V17.S4
+	WORD  $0x4eaad68d // fsub v13.4s, v20.4s, v10.4s
+	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V5.S4, V13.S4, V14.S4
+	VFMLS V5.S4, V16.S4, V21.S4
+	VFMLS V11.S4, V13.S4, V14.S4
+	VFMLS V11.S4, V16.S4, V21.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	FMOVQ 128(R1), F22
+	VFMLA V12.S4, V14.S4, V19.S4
+	VFMLA V12.S4, V21.S4, V22.S4
+	FMOVQ 144(R1), F13
+	FMOVQ 144(R1), F16
+	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+	FMOVQ 160(R1), F19
+	FMOVQ 160(R1), F22
+	VFMLA V13.S4, V14.S4, V19.S4
+	VFMLA V16.S4, V21.S4, V22.S4
+	FMOVQ 176(R1), F13
+	FMOVQ 176(R1), F16
+	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V20.B16], V21.B16
+	VTBL  V0.B16, [V17.B16], V23.B16
+	FMOVQ 192(R1), F19
+	FMOVQ 192(R1), F14
+	FMOVQ 208(R1), F22
+	FMOVQ 208(R1), F24
+	VBIT  V22.B16, V21.B16, V19.B16
+	VBIT  V24.B16, V23.B16, V14.B16
+	FMOVQ 16(R0), F22
+	FMOVQ 16(R0), F21
+	VTBL  V19.B16, [V22.B16], V19.B16
+	VTBL  V14.B16, [V21.B16], V14.B16
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V17.S4, V17.S4
+	VADD  V20.S4, V19.S4, V21.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VFMLA V13.S4, V21.S4, V21.S4
+	VFMLA V16.S4, V14.S4, V14.S4
+	WORD  $0x4e21d6b0 // fadd v16.4s, v21.4s, v1.4s
+	WORD  $0x4e21d5cd // fadd v13.4s, v14.4s, v1.4s
+	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
+	WORD  $0x6e2dfc37 // fdiv v23.4s, v1.4s, v13.4s
+	WORD  $0x6e31deb0 // fmul v16.4s, v21.4s, v17.4s
+	WORD  $0x6e37ddcd // fmul v13.4s, v14.4s, v23.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
+	WORD $0x4ea0aa58 // cmlt v24.4s, v18.4s, #0
+	VMOV V17.B16, V19.B16
+	VBIT V22.B16, V16.B16, V19.B16
+	VMOV V23.B16, V20.B16
+	VBIT V24.B16, V13.B16, V20.B16
+	VBIT V22.B16, V17.B16, V16.B16
+	VBIT V24.B16, V23.B16, V13.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F17
+	FMOVQ 976(R1), F23
+	FMOVQ 960(R1), F22
+	FMOVQ 960(R1), F24
+	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 992(R1), F22
+	FMOVQ 992(R1), F24
+	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1008(R1), F17
+	FMOVQ 1008(R1), F23
+	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 1024(R1), F22
+	FMOVQ 1024(R1), F24
+	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1040(R1), F17
+	FMOVQ 1040(R1), F23
+	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	FMOVQ 1056(R1), F22
+	FMOVQ 1056(R1), F24
+	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V23.S4, V14.S4, V24.S4
+	FMOVQ 1072(R1), F17
+	FMOVQ 1072(R1), F23
+	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V24.S4, V14.S4, V23.S4
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	WORD  $0x6e37ddd6 // fmul v22.4s, v14.4s, v23.4s
+	VFMLA V17.S4, V21.S4, V21.S4
+	VFMLA V22.S4, V14.S4, V14.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9f6 // fcmgt v22.4s, v15.4s, #0.0
+	WORD  $0x4ea0ca58 // fcmgt v24.4s, v18.4s, #0.0
+	VMOVI $0, V23.B16
+	VMOVI $0, V17.B16
+	VBIT  V22.B16, V15.B16, V23.B16
+	VBIT  V24.B16, V18.B16, V17.B16
+	WORD  $0x4e37d6af // fadd v15.4s, v21.4s, v23.4s
+	WORD  $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
+
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R7), F14
+	FMOVS 8(R7), F17
+	VDUP  V14.S[0], V14.S4
+	VDUP  V17.S[0], V21.S4
+	WORD  $0x6e30ddf1 // fmul v17.4s, v15.4s, v16.4s
+	WORD  $0x6e2dde56 // fmul v22.4s, v18.4s, v13.4s
+	VMOV  V19.B16, V13.B16
+	VMOV  V20.B16, V16.B16
+	VFMLA V17.S4, V14.S4, V13.S4
+	VFMLA V22.S4, V21.S4, V16.S4
+	FMOVS 16(R7), F14
+	FMOVS 16(R7), F17
+	VDUP  V14.S[0], V14.S4
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_521
+	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone521
+
+focusnot0_521:
+	CMP   $2, R8
+	BGE   focusnot1_521
+	FMOVQ 224(R1), F19
+	FMOVQ 224(R1), F20
+	JMP   focusdone521
+
+focusnot1_521:
+	CMP $3, R8
+	BGE focusnot2_521
+	JMP focusdone521
+
+focusnot2_521:
+	CMP  $4, R8
+	BGE  focusnot3_521
+	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone521
+
+focusnot3_521:
+	CMP   $5, R8
+	BGE   focusnot4_521
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	VMOV  V19.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e22deb7 // fmul v23.4s, v21.4s, v2.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V19.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	VMOV  V20.B16, V22.B16
+	VFMLS V21.S4, V21.S4, V22.S4
+	WORD  $0x6e22deb7 // fmul v23.4s, v21.4s, v2.4s
+	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
+	VFMLA V21.S4, V20.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone521
+
+focusnot4_521:
+	CMP   $6, R8
+	BGE   focusnot5_521
+	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
+	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V19.S4, V19.S4, V24.S4
+	VMOV  V19.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
+	VFMLA V2.S4, V19.S4, V24.S4
+	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V19.S4
+	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
+	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
+	VFMLA V20.S4, V20.S4, V24.S4
+	VMOV  V20.B16, V23.B16
+	VFMLS V21.S4, V21.S4, V23.S4
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V2.S4, V20.S4, V24.S4
+	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
+	VFMLA V21.S4, V22.S4, V20.S4
+	JMP   focusdone521
+
+focusnot5_521:
+	CMP   $7, R8
+	BGE   focusnot6_521
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
+	VFMLA V19.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	VFMLA V20.S4, V21.S4, V22.S4
+	VMOV  V22.B16, V20.B16
+	JMP   focusdone521
+
+focusnot6_521:
+	CMP   $8, R8
+	BGE   focusnot7_521
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V21.S4, V20.S4
+	JMP   focusdone521
+
+focusnot7_521:
+	CMP   $9, R8
+	BGE   focusnot8_521
+	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V19.S4, V19.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
+	VFMLA V19.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V19.B16
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
+	VFMLA V20.S4, V20.S4, V22.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V21.S4, V25.S4
+	VFMLA V22.S4, V24.S4, V25.S4
+	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V21.S4
+	VMOV  V21.B16, V20.B16
+	JMP   focusdone521
+
+focusnot8_521:
+	ADD   $24, R7, R10
+	FMOVS (R10), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R10), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R10), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F24
+	VSUB  V24.S4, V19.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V19.S4
+	FMOVQ 656(R1), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V19.B16], V26.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V26.B16, V19.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d799 // fadd v25.4s, v28.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F19
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 832(R1), F22
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V5.S4, V21.S4, V19.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V19.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V19.S4, V19.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R11
+	CBNZ  R11, slowblock
+	FMOVS (R10), F21
+	VDUP  V21.S[0], V21.S4
+	FMOVS 4(R10), F22
+	VDUP  V22.S[0], V22.S4
+	FMOVS 8(R10), F23
+	VDUP  V23.S[0], V23.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F24
+	VSUB  V24.S4, V20.S4, V25.S4
+	VUSHR $23, V25.S4, V24.S4
+	VUSHR $20, V25.S4, V20.S4
+	FMOVQ 656(R1), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	FMOVQ 672(R1), F26
+	VADD  V26.S4, V25.S4, V25.S4
+	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V20.B16], V26.B16
+	FMOVQ 304(R1), F20
+	VBIT  V3.B16, V26.B16, V20.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R1), F29
+	VFMLA V26.S4, V25.S4, V29.S4
+	FMOVQ 688(R1), F25
+	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
+	VMOV  V29.B16, V26.B16
+	VFMLA V25.S4, V26.S4, V26.S4
+	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
+	VFMLA V25.S4, V29.S4, V27.S4
+	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
+	FMOVQ 720(R1), F30
+	FMOVQ 704(R1), F31
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 736(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 752(R1), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 768(R1), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
+	VFMLA V31.S4, V25.S4, V27.S4
+	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
+	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
+	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
+	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
+	VFMLA V28.S4, V21.S4, V29.S4
+	VMOV  V30.B16, V28.B16
+	VFMLA V25.S4, V22.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d799 // fadd v25.4s, v28.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
+	VFMLA V26.S4, V22.S4, V28.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V21.S4, V29.S4
+	VFMLA V26.S4, V23.S4, V29.S4
+	VFMLA V27.S4, V22.S4, V29.S4
+	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F20
+	FMOVQ 800(R1), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R1), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V5.S4, V21.S4, V20.S4
+	VTBL  V0.B16, [V25.B16], V22.B16
+	FMOVQ 304(R1), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V25.S4, V21.S4
+	FMOVQ 336(R1), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F21
+	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
+	FMOVQ 880(R1), F22
+	VEOR  V22.B16, V25.B16, V22.B16
+	FMOVQ 864(R1), F23
+	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
+	VORR  V22.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R10
+	CBNZ  R10, slowblock
+
+focusdone521:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F21
+	VDUP  V21.S[0], V21.S4
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x6e2edeae // fmul v14.4s, v21.4s, v14.4s
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e34de4e // fmul v14.4s, v18.4s, v20.4s
+
+	// gradient = scale alpha q^gamma D
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	FMOVQ F15, (R3)
+	FMOVQ F13, (R5)
+	FMOVQ F14, 16(R3)
+	FMOVQ F16, 16(R5)
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	ADD   $32, R6, R6
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R1), F14
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R6), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R10), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R10), V14.S[0]
+
+partdone1:
+	FMOVS 20(R7), F13
+	VDUP  V13.S[0], V13.S4
+
+	// any |x| > limit, or NaN?
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	WORD  $0x4ead35ed // cmgt v13.4s, v15.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R10
+	CBNZ  R10, slowvector
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V7.B16, V14.B16, V13.B16
+	WORD $0x4ea8d5b0 // fsub v16.4s, v13.4s, v8.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F15
+	VFMLA V9.S4, V16.S4, V15.S4
+	WORD  $0x4eaad5ed // fsub v13.4s, v15.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V5.S4, V13.S4, V16.S4
+	VFMLS V11.S4, V13.S4, V16.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F17
+	VFMLA V12.S4, V16.S4, V17.S4
+	FMOVQ 144(R1), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+	FMOVQ 160(R1), F17
+	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 176(R1), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V15.B16], V16.B16
+	FMOVQ 192(R1), F17
+	FMOVQ 208(R1), F18
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ 16(R0), F16
+	VTBL  V17.B16, [V16.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V17.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
+	WORD  $0x6e2dfc2f // fdiv v15.4s, v1.4s, v13.4s
+	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
+
+	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
+	WORD $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
+	VMOV V15.B16, V20.B16
+	VBIT V16.B16, V13.B16, V20.B16
+	VBIT V16.B16, V15.B16, V13.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F15
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1008(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1040(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
+	FMOVQ 1072(R1), F15
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
+
+	// ce = log1p(e) + max(v, 0)
+	WORD  $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+
+	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2dddf0 // fmul v16.4s, v15.4s, v13.4s
+	VMOV  V20.B16, V13.B16
+	VFMLA V16.S4, V14.S4, V13.S4
+	FMOVS 16(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_522
+	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
+	JMP  focusdone522
+
+focusnot0_522:
+	CMP   $2, R8
+	BGE   focusnot1_522
+	FMOVQ 224(R1), F20
+	JMP   focusdone522
+
+focusnot1_522:
+	CMP $3, R8
+	BGE focusnot2_522
+	JMP focusdone522
+
+focusnot2_522:
+	CMP  $4, R8
+	BGE  focusnot3_522
+	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
+	JMP  focusdone522
+
+focusnot3_522:
+	CMP   $5, R8
+	BGE   focusnot4_522
+	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
+	VMOV  V20.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e22de12 // fmul v18.4s, v16.4s, v2.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V20.S4, V17.S4
+	VMOV  V17.B16, V20.B16
+	JMP   focusdone522
+
+focusnot4_522:
+	CMP   $6, R8
+	BGE   focusnot5_522
+	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
+	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V20.S4, V20.S4, V19.S4
+	VMOV  V20.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V2.S4, V18.S4, V19.S4
+	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V20.S4
+	JMP   focusdone522
+
+focusnot5_522:
+	CMP   $7, R8
+	BGE   focusnot6_522
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V20.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V20.B16
+	JMP   focusdone522
+
+focusnot6_522:
+	CMP   $8, R8
+	BGE   focusnot7_522
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
+	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	JMP   focusdone522
+
+focusnot7_522:
+	CMP   $9, R8
+	BGE   focusnot8_522
+	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V20.S4, V20.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VFMLA V17.S4, V19.S4, V21.S4
+	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
+	VFMLA V20.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V20.B16
+	JMP   focusdone522
+
+focusnot8_522:
+	ADD   $24, R7, R10
+	FMOVS (R10), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R10), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R10), F18
+	VDUP  V18.S[0], V18.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F19
+	VSUB  V19.S4, V20.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V22.S4
+	FMOVQ 656(R1), F21
+	VAND  V21.B16, V20.B16, V20.B16
+	FMOVQ 672(R1), F21
+	VADD  V21.S4, V20.S4, V20.S4
+	WORD  $0x4e21da75 // scvtf v21.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V22.B16], V23.B16
+	FMOVQ 304(R1), F22
+	VBIT  V3.B16, V23.B16, V22.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V23.B16
+	FMOVQ 432(R1), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 688(R1), F20
+	WORD  $0x6e34df19 // fmul v25.4s, v24.4s, v20.4s
+	VMOV  V24.B16, V20.B16
+	VFMLA V25.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R1), F26
+	FMOVQ 704(R1), F27
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 736(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R1), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R1), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d698 // fadd v24.4s, v20.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d6b9 // fadd v25.4s, v21.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb55 // fneg v21.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V21.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d738 // fadd v24.4s, v25.4s, v4.4s
+	WORD  $0x4ea4d719 // fsub v25.4s, v24.4s, v4.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V20.S4, V17.S4, V25.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
+	VFMLA V22.S4, V16.S4, V21.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	VFMLA V23.S4, V17.S4, V21.S4
+	WORD  $0x4e35d731 // fadd v17.4s, v25.4s, v21.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F16
+	FMOVQ 800(R1), F18
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 832(R1), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V5.S4, V17.S4, V16.S4
+	VTBL  V0.B16, [V24.B16], V18.B16
+	FMOVQ 304(R1), F17
+	VBIT  V3.B16, V18.B16, V17.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V18.S4, V17.S4
+
+	// times 2^k
+	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	VSHL  $20, V24.S4, V17.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V17.S4, V16.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F16
+	WORD  $0x4e701e70 // bic v16.16b, v19.16b, v16.16b
+	FMOVQ 880(R1), F17
+	VEOR  V17.B16, V24.B16, V17.B16
+	FMOVQ 864(R1), F18
+	WORD  $0x4e721e31 // bic v17.16b, v17.16b, v18.16b
+	VORR  V17.B16, V16.B16, V16.B16
+	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD F16, R10
+	CBNZ  R10, slowvector
+
+focusdone522:
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
+	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	ADD   $0, R3, R10
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ F15, (R3)
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VST1.P V15.D[0], 8(R10)
+	TBZ    $0, R2, partdone2
+	VST1   V15.S[2], (R10)
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VST1 V15.S[0], (R10)
+
+partdone2:
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ F13, (R5)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VST1.P V13.D[0], 8(R10)
+	TBZ    $0, R2, partdone3
+	VST1   V13.S[2], (R10)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VST1 V13.S[0], (R10)
+
+partdone3:
+nextvector:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+slowblock:
+	MOVD $8, R10
+
+slow:
+	FMOVQ (R6), F13
+	VMOVI $0, V14.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V13.B16, V15.B16
+	WORD  $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	FMOVQ 240(R1), F16
+	WORD  $0x4e2ff610 // fmax v16.4s, v16.4s, v15.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F18
+	VFMLA V9.S4, V16.S4, V18.S4
+	WORD  $0x4eaad64f // fsub v15.4s, v18.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V16.B16, V17.B16
+	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V11.S4, V15.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V17.S4, V19.S4
+	FMOVQ 144(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 160(R1), F19
+	VFMLA V15.S4, V17.S4, V19.S4
+	FMOVQ 176(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 272(R1), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	FMOVQ 288(R1), F17
+	VAND  V16.B16, V17.B16, V16.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V18.S4, V17.S4
+	VTBL  V0.B16, [V18.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V3.B16, V19.B16, V18.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VADD  V17.S4, V18.S4, V19.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V16.S4, V17.S4, V17.S4
+	VFMLA V15.S4, V19.S4, V19.S4
+	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V16.S4, V15.S4, V16.S4
+	FMOVQ 352(R1), F17
+	WORD  $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+	FMOVQ 352(R1), F17
+	VSUB  V17.S4, V15.S4, V15.S4
+	WORD  $0x4eaf660f // smax v15.4s, v16.4s, v15.4s
+	FMOVQ 368(R1), F16
+	VUMIN V16.S4, V15.S4, V15.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F16
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	FMOVQ 624(R1), F16
+	WORD  $0x4e2ff614 // fmax v20.4s, v16.4s, v15.4s
+	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
+	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
+	WORD  $0x6e30de97 // fmul v23.4s, v20.4s, v16.4s
+	VBIT  V17.B16, V15.B16, V23.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	FMOVQ 960(R1), F19
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+	VBIT  V17.B16, V15.B16, V20.B16
+	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
+	VMOV  V16.B16, V18.B16
+	VBIT  V15.B16, V23.B16, V18.B16
+	VBIT  V15.B16, V16.B16, V23.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eaed433 // fsub v19.4s, v1.4s, v14.4s
+	VBSL  V19.B16, V14.B16, V15.B16
+	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V13.B16, V13.B16
+	VFMLA V13.S4, V15.S4, V20.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2edeef // fmul v15.4s, v23.4s, v14.4s
+	VMOV  V15.B16, V16.B16
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVS 12(R7), F13
+	VDUP  V13.S[0], V17.S4
+	FMOVS 16(R7), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e33ddad // fmul v13.4s, v13.4s, v19.4s
+	VFMLA V14.S4, V17.S4, V13.S4
+	WORD  $0x6e34ddb1 // fmul v17.4s, v13.4s, v20.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
+	VMOV  V23.B16, V22.B16
+	VBIT  V21.B16, V18.B16, V22.B16
+	WORD  $0x6e30fed6 // fdiv v22.4s, v22.4s, v16.4s
+	WORD  $0x4ea0da18 // fcmeq v24.4s, v16.4s, #0.0
+	FMOVQ 224(R1), F25
+	VBIF  V24.B16, V22.B16, V25.B16
+	VBIF  V21.B16, V18.B16, V23.B16
+	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VMOVI $0, V22.B16
+	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V20.B16, V20.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVS 8(R7), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVQ 224(R1), F19
+	FMOVQ 1120(R1), F21
+	VFMLS V21.S4, V14.S4, V19.S4
+	WORD  $0x6e33de4e // fmul v14.4s, v18.4s, v19.4s
+	VFMLA V20.S4, V14.S4, V15.S4
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_523
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone523
+
+focusnot0_523:
+	CMP   $2, R8
+	BGE   focusnot1_523
+	FMOVQ 224(R1), F16
+	JMP   focusdone523
+
+focusnot1_523:
+	CMP $3, R8
+	BGE focusnot2_523
+	JMP focusdone523
+
+focusnot2_523:
+	CMP  $4, R8
+	BGE  focusnot3_523
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone523
+
+focusnot3_523:
+	CMP   $5, R8
+	BGE   focusnot4_523
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V14.S4, V14.S4, V18.S4
+	WORD  $0x6e22ddd3 // fmul v19.4s, v14.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V14.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone523
+
+focusnot4_523:
+	CMP   $6, R8
+	BGE   focusnot5_523
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V14.S4, V14.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	JMP   focusdone523
+
+focusnot5_523:
+	CMP   $7, R8
+	BGE   focusnot6_523
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V14.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone523
+
+focusnot6_523:
+	CMP   $8, R8
+	BGE   focusnot7_523
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	JMP   focusdone523
+
+focusnot7_523:
+	CMP   $9, R8
+	BGE   focusnot8_523
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d4 // fadd v20.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V14.S4, V14.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V14.S4
+	VMOV  V14.B16, V16.B16
+	JMP   focusdone523
+
+focusnot8_523:
+	ADD   $24, R7, R11
+	FMOVS (R11), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R11), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R11), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	FMOVQ 896(R1), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	FMOVQ 560(R1), F23
+	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	FMOVQ 656(R1), F24
+	VAND  V24.B16, V21.B16, V21.B16
+	FMOVQ 672(R1), F24
+	VADD  V24.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V23.B16], V24.B16
+	FMOVQ 304(R1), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FMOVQ 432(R1), F25
+	VFMLA V24.S4, V21.S4, V25.S4
+	FMOVQ 688(R1), F21
+	WORD  $0x6e35df3a // fmul v26.4s, v25.4s, v21.4s
+	VMOV  V25.B16, V21.B16
+	VFMLA V26.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
+	VFMLA V26.S4, V25.S4, V24.S4
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
+	VFMLA V28.S4, V25.S4, V24.S4
+	WORD  $0x4e38d6b9 // fadd v25.4s, v21.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	WORD  $0x6e36dddb // fmul v27.4s, v14.4s, v22.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V22.S4, V14.S4, V26.S4
+	VMOV  V27.B16, V22.B16
+	VFMLA V25.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d6d9 // fadd v25.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd77b // fsub v27.4s, v27.4s, v28.4s
+	VFMLA V21.S4, V18.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V14.S4, V26.S4
+	VFMLA V21.S4, V19.S4, V26.S4
+	VFMLA V24.S4, V18.S4, V26.S4
+	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	VFMLA V5.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V25.B16], V21.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V25.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V24.S4
+	VADD  V24.S4, V23.S4, V24.S4
+	VUMIN V6.S4, V24.S4, V25.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V24.B16
+	WORD  $0x4eb86e52 // smin v18.4s, v18.4s, v24.4s
+	FMOVQ 912(R1), F24
+	VSUB  V18.S4, V24.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d658 // fadd v24.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d71a // fsub v26.4s, v24.4s, v18.4s
+	WORD  $0x4ebad6b5 // fsub v21.4s, v21.4s, v26.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V25.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R1), F19
+	VBIF  V18.B16, V25.B16, V19.B16
+	FMOVQ 944(R1), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	VMOVI $0, V21.B16
+	VBIF  V18.B16, V19.B16, V21.B16
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VMOVI $0, V19.B16
+	VBIT  V14.B16, V6.B16, V19.B16
+	VBIT  V18.B16, V19.B16, V21.B16
+	VCMEQ V6.S4, V20.S4, V18.S4
+	VMOVI $0, V19.B16
+	FMOVQ 384(R1), F22
+	VBIT  V14.B16, V19.B16, V22.B16
+	VBIT  V18.B16, V22.B16, V21.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V16.B16, V14.B16
+	VORR  V14.B16, V21.B16, V14.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R11), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R1), F16
+	VBIF  V18.B16, V14.B16, V16.B16
+
+focusdone523:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e31e652 // fcmge v18.4s, v18.4s, v17.4s
+	VBIT  V18.B16, V14.B16, V17.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V17.S4, V14.S4
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x4e2de5af // fcmeq v15.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F16
+	VBIT  V15.B16, V13.B16, V16.B16
+	FMOVQ F14, (R3)
+	FMOVQ F16, (R5)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	SUB   $4, R2, R2
+	SUB   $4, R10, R10
+	CMP   $1, R10
+	BGE   slow
+	JMP   loop
+
+slowvector:
+	FMOVQ 224(R1), F13
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ (R6), F13
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R10), V13.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R10), V13.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R10), V13.S[0]
+
+partdone4:
+	VMOVI $0, V14.B16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR  V7.B16, V13.B16, V15.B16
+	WORD  $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
+	FMOVQ 240(R1), F16
+	WORD  $0x4e2ff610 // fmax v16.4s, v16.4s, v15.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F18
+	VFMLA V9.S4, V16.S4, V18.S4
+	WORD  $0x4eaad64f // fsub v15.4s, v18.4s, v10.4s
+
+	// r = c - n ln2
+	VMOV  V16.B16, V17.B16
+	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V11.S4, V15.S4, V17.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F19
+	VFMLA V12.S4, V17.S4, V19.S4
+	FMOVQ 144(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 160(R1), F19
+	VFMLA V15.S4, V17.S4, V19.S4
+	FMOVQ 176(R1), F15
+	VFMLA V19.S4, V17.S4, V15.S4
+	FMOVQ 272(R1), F17
+	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
+	FMOVQ 288(R1), F17
+	VAND  V16.B16, V17.B16, V16.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V18.S4, V17.S4
+	VTBL  V0.B16, [V18.B16], V19.B16
+	FMOVQ 304(R1), F18
+	VBIT  V3.B16, V19.B16, V18.B16
+	FLDPQ 32(R0), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VADD  V17.S4, V18.S4, V19.S4
+	FMOVQ 336(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V16.S4, V17.S4, V17.S4
+	VFMLA V15.S4, V19.S4, V19.S4
+	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V16.S4, V15.S4, V16.S4
+	FMOVQ 352(R1), F17
+	WORD  $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+	FMOVQ 352(R1), F17
+	VSUB  V17.S4, V15.S4, V15.S4
+	WORD  $0x4eaf660f // smax v15.4s, v16.4s, v15.4s
+	FMOVQ 368(R1), F16
+	VUMIN V16.S4, V15.S4, V15.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	FMOVQ 624(R1), F16
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	FMOVQ 624(R1), F16
+	WORD  $0x4e2ff614 // fmax v20.4s, v16.4s, v15.4s
+	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
+	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
+	WORD  $0x6e30de97 // fmul v23.4s, v20.4s, v16.4s
+	VBIT  V17.B16, V15.B16, V23.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R1), F18
+	FMOVQ 960(R1), F19
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1008(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1040(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
+	FMOVQ 1072(R1), F18
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+	VBIT  V17.B16, V15.B16, V20.B16
+	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
+	VMOV  V16.B16, V18.B16
+	VBIT  V15.B16, V23.B16, V18.B16
+	VBIT  V15.B16, V16.B16, V23.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eaed433 // fsub v19.4s, v1.4s, v14.4s
+	VBSL  V19.B16, V14.B16, V15.B16
+	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V13.B16, V13.B16
+	VFMLA V13.S4, V15.S4, V20.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2edeef // fmul v15.4s, v23.4s, v14.4s
+	VMOV  V15.B16, V16.B16
+	VFMLA V19.S4, V18.S4, V16.S4
+	FMOVS 12(R7), F13
+	VDUP  V13.S[0], V17.S4
+	FMOVS 16(R7), F13
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e33ddad // fmul v13.4s, v13.4s, v19.4s
+	VFMLA V14.S4, V17.S4, V13.S4
+	WORD  $0x6e34ddb1 // fmul v17.4s, v13.4s, v20.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
+	VMOV  V23.B16, V22.B16
+	VBIT  V21.B16, V18.B16, V22.B16
+	WORD  $0x6e30fed6 // fdiv v22.4s, v22.4s, v16.4s
+	WORD  $0x4ea0da18 // fcmeq v24.4s, v16.4s, #0.0
+	FMOVQ 224(R1), F25
+	VBIF  V24.B16, V22.B16, V25.B16
+	VBIF  V21.B16, V18.B16, V23.B16
+	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VMOVI $0, V22.B16
+	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V20.B16, V20.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVS 8(R7), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVQ 224(R1), F19
+	FMOVQ 1120(R1), F21
+	VFMLS V21.S4, V14.S4, V19.S4
+	WORD  $0x6e33de4e // fmul v14.4s, v18.4s, v19.4s
+	VFMLA V20.S4, V14.S4, V15.S4
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_524
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone524
+
+focusnot0_524:
+	CMP   $2, R8
+	BGE   focusnot1_524
+	FMOVQ 224(R1), F16
+	JMP   focusdone524
+
+focusnot1_524:
+	CMP $3, R8
+	BGE focusnot2_524
+	JMP focusdone524
+
+focusnot2_524:
+	CMP  $4, R8
+	BGE  focusnot3_524
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone524
+
+focusnot3_524:
+	CMP   $5, R8
+	BGE   focusnot4_524
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V14.S4, V14.S4, V18.S4
+	WORD  $0x6e22ddd3 // fmul v19.4s, v14.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V14.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone524
+
+focusnot4_524:
+	CMP   $6, R8
+	BGE   focusnot5_524
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V14.S4, V14.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	JMP   focusdone524
+
+focusnot5_524:
+	CMP   $7, R8
+	BGE   focusnot6_524
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V14.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone524
+
+focusnot6_524:
+	CMP   $8, R8
+	BGE   focusnot7_524
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	JMP   focusdone524
+
+focusnot7_524:
+	CMP   $9, R8
+	BGE   focusnot8_524
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d4 // fadd v20.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V14.S4, V14.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V14.S4
+	VMOV  V14.B16, V16.B16
+	JMP   focusdone524
+
+focusnot8_524:
+	ADD   $24, R7, R10
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R10), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	FMOVQ 640(R1), F21
+	VSUB  V21.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	FMOVQ 896(R1), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	FMOVQ 560(R1), F23
+	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	FMOVQ 656(R1), F24
+	VAND  V24.B16, V21.B16, V21.B16
+	FMOVQ 672(R1), F24
+	VADD  V24.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V23.B16], V24.B16
+	FMOVQ 304(R1), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FMOVQ 432(R1), F25
+	VFMLA V24.S4, V21.S4, V25.S4
+	FMOVQ 688(R1), F21
+	WORD  $0x6e35df3a // fmul v26.4s, v25.4s, v21.4s
+	VMOV  V25.B16, V21.B16
+	VFMLA V26.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
+	VFMLA V26.S4, V25.S4, V24.S4
+	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
+	FMOVQ 720(R1), F27
+	FMOVQ 704(R1), F28
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 736(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	FMOVQ 752(R1), F27
+	VFMLA V28.S4, V25.S4, V27.S4
+	FMOVQ 768(R1), F28
+	VFMLA V27.S4, V25.S4, V28.S4
+	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
+	VFMLA V28.S4, V25.S4, V24.S4
+	WORD  $0x4e38d6b9 // fadd v25.4s, v21.4s, v24.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
+	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
+	WORD  $0x6e36dddb // fmul v27.4s, v14.4s, v22.4s
+	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
+	VFMLA V22.S4, V14.S4, V26.S4
+	VMOV  V27.B16, V22.B16
+	VFMLA V25.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d6d9 // fadd v25.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
+	WORD  $0x4ebcd77b // fsub v27.4s, v27.4s, v28.4s
+	VFMLA V21.S4, V18.S4, V27.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V14.S4, V26.S4
+	VFMLA V21.S4, V19.S4, V26.S4
+	VFMLA V24.S4, V18.S4, V26.S4
+	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F18
+	FMOVQ 800(R1), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R1), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	VFMLA V5.S4, V19.S4, V18.S4
+	VTBL  V0.B16, [V25.B16], V21.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	FLDPQ 272(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R0), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V25.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V24.S4
+	VADD  V24.S4, V23.S4, V24.S4
+	VUMIN V6.S4, V24.S4, V25.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V24.B16
+	WORD  $0x4eb86e52 // smin v18.4s, v18.4s, v24.4s
+	FMOVQ 912(R1), F24
+	VSUB  V18.S4, V24.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d658 // fadd v24.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d71a // fsub v26.4s, v24.4s, v18.4s
+	WORD  $0x4ebad6b5 // fsub v21.4s, v21.4s, v26.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V25.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R1), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R1), F19
+	VBIF  V18.B16, V25.B16, V19.B16
+	FMOVQ 944(R1), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	VMOVI $0, V21.B16
+	VBIF  V18.B16, V19.B16, V21.B16
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VMOVI $0, V19.B16
+	VBIT  V14.B16, V6.B16, V19.B16
+	VBIT  V18.B16, V19.B16, V21.B16
+	VCMEQ V6.S4, V20.S4, V18.S4
+	VMOVI $0, V19.B16
+	FMOVQ 384(R1), F22
+	VBIT  V14.B16, V19.B16, V22.B16
+	VBIT  V18.B16, V22.B16, V21.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V16.B16, V14.B16
+	VORR  V14.B16, V21.B16, V14.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R10), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R1), F16
+	VBIF  V18.B16, V14.B16, V16.B16
+
+focusdone524:
+	// loss = (alpha ce) q^gamma
+	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
+	FMOVQ 1104(R1), F18
+	WORD  $0x6e31e652 // fcmge v18.4s, v18.4s, v17.4s
+	VBIT  V18.B16, V14.B16, V17.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V17.S4, V14.S4
+
+	// gradient = scale alpha q^gamma D
+	FMOVS (R9), F17
+	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x4e2de5af // fcmeq v15.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F16
+	VBIT  V15.B16, V13.B16, V16.B16
+	ADD   $0, R3, R10
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ F14, (R3)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VST1.P V14.D[0], 8(R10)
+	TBZ    $0, R2, partdone5
+	VST1   V14.S[2], (R10)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VST1 V14.S[0], (R10)
+
+partdone5:
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F16, (R5)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V16.D[0], 8(R10)
+	TBZ    $0, R2, partdone6
+	VST1   V16.S[2], (R10)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V16.S[0], (R10)
+
+partdone6:
 	JMP nextvector
 
 // func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
@@ -17903,30 +21241,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_375
+	BGE  focusnot0_537
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone375
+	JMP  focusdone537
 
-focusnot0_375:
+focusnot0_537:
 	CMP   $2, R7
-	BGE   focusnot1_375
+	BGE   focusnot1_537
 	FMOVQ 224(R0), F17
-	JMP   focusdone375
+	JMP   focusdone537
 
-focusnot1_375:
+focusnot1_537:
 	CMP $3, R7
-	BGE focusnot2_375
-	JMP focusdone375
+	BGE focusnot2_537
+	JMP focusdone537
 
-focusnot2_375:
+focusnot2_537:
 	CMP  $4, R7
-	BGE  focusnot3_375
+	BGE  focusnot3_537
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone375
+	JMP  focusdone537
 
-focusnot3_375:
+focusnot3_537:
 	CMP   $5, R7
-	BGE   focusnot4_375
+	BGE   focusnot4_537
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -17934,11 +21272,11 @@ focusnot3_375:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone375
+	JMP   focusdone537
 
-focusnot4_375:
+focusnot4_537:
 	CMP   $6, R7
-	BGE   focusnot5_375
+	BGE   focusnot5_537
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -17949,33 +21287,33 @@ focusnot4_375:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone375
+	JMP   focusdone537
 
-focusnot5_375:
+focusnot5_537:
 	CMP   $7, R7
-	BGE   focusnot6_375
+	BGE   focusnot6_537
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone375
+	JMP   focusdone537
 
-focusnot6_375:
+focusnot6_537:
 	CMP   $8, R7
-	BGE   focusnot7_375
+	BGE   focusnot7_537
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone375
+	JMP   focusdone537
 
-focusnot7_375:
+focusnot7_537:
 	CMP   $9, R7
-	BGE   focusnot8_375
+	BGE   focusnot8_537
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -17987,9 +21325,9 @@ focusnot7_375:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone375
+	JMP   focusdone537
 
-focusnot8_375:
+focusnot8_537:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -18146,7 +21484,7 @@ focusnot8_375:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone375:
+focusdone537:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -18417,30 +21755,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_376
+	BGE  focusnot0_538
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone376
+	JMP  focusdone538
 
-focusnot0_376:
+focusnot0_538:
 	CMP   $2, R7
-	BGE   focusnot1_376
+	BGE   focusnot1_538
 	FMOVQ 224(R0), F17
-	JMP   focusdone376
+	JMP   focusdone538
 
-focusnot1_376:
+focusnot1_538:
 	CMP $3, R7
-	BGE focusnot2_376
-	JMP focusdone376
+	BGE focusnot2_538
+	JMP focusdone538
 
-focusnot2_376:
+focusnot2_538:
 	CMP  $4, R7
-	BGE  focusnot3_376
+	BGE  focusnot3_538
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone376
+	JMP  focusdone538
 
-focusnot3_376:
+focusnot3_538:
 	CMP   $5, R7
-	BGE   focusnot4_376
+	BGE   focusnot4_538
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -18448,11 +21786,11 @@ focusnot3_376:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone376
+	JMP   focusdone538
 
-focusnot4_376:
+focusnot4_538:
 	CMP   $6, R7
-	BGE   focusnot5_376
+	BGE   focusnot5_538
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -18463,33 +21801,33 @@ focusnot4_376:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone376
+	JMP   focusdone538
 
-focusnot5_376:
+focusnot5_538:
 	CMP   $7, R7
-	BGE   focusnot6_376
+	BGE   focusnot6_538
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone376
+	JMP   focusdone538
 
-focusnot6_376:
+focusnot6_538:
 	CMP   $8, R7
-	BGE   focusnot7_376
+	BGE   focusnot7_538
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone376
+	JMP   focusdone538
 
-focusnot7_376:
+focusnot7_538:
 	CMP   $9, R7
-	BGE   focusnot8_376
+	BGE   focusnot8_538
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -18501,9 +21839,9 @@ focusnot7_376:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone376
+	JMP   focusdone538
 
-focusnot8_376:
+focusnot8_538:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -18660,7 +21998,7 @@ focusnot8_376:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone376:
+focusdone538:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -18903,30 +22241,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_389
+	BGE  focusnot0_551
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone389
+	JMP  focusdone551
 
-focusnot0_389:
+focusnot0_551:
 	CMP   $2, R7
-	BGE   focusnot1_389
+	BGE   focusnot1_551
 	FMOVQ 224(R0), F17
-	JMP   focusdone389
+	JMP   focusdone551
 
-focusnot1_389:
+focusnot1_551:
 	CMP $3, R7
-	BGE focusnot2_389
-	JMP focusdone389
+	BGE focusnot2_551
+	JMP focusdone551
 
-focusnot2_389:
+focusnot2_551:
 	CMP  $4, R7
-	BGE  focusnot3_389
+	BGE  focusnot3_551
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone389
+	JMP  focusdone551
 
-focusnot3_389:
+focusnot3_551:
 	CMP   $5, R7
-	BGE   focusnot4_389
+	BGE   focusnot4_551
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -18934,11 +22272,11 @@ focusnot3_389:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone551
 
-focusnot4_389:
+focusnot4_551:
 	CMP   $6, R7
-	BGE   focusnot5_389
+	BGE   focusnot5_551
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -18949,33 +22287,33 @@ focusnot4_389:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone389
+	JMP   focusdone551
 
-focusnot5_389:
+focusnot5_551:
 	CMP   $7, R7
-	BGE   focusnot6_389
+	BGE   focusnot6_551
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone551
 
-focusnot6_389:
+focusnot6_551:
 	CMP   $8, R7
-	BGE   focusnot7_389
+	BGE   focusnot7_551
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone389
+	JMP   focusdone551
 
-focusnot7_389:
+focusnot7_551:
 	CMP   $9, R7
-	BGE   focusnot8_389
+	BGE   focusnot8_551
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -18987,9 +22325,9 @@ focusnot7_389:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone389
+	JMP   focusdone551
 
-focusnot8_389:
+focusnot8_551:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -19146,7 +22484,7 @@ focusnot8_389:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone389:
+focusdone551:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -19469,30 +22807,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_390
+	BGE  focusnot0_552
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone390
+	JMP  focusdone552
 
-focusnot0_390:
+focusnot0_552:
 	CMP   $2, R7
-	BGE   focusnot1_390
+	BGE   focusnot1_552
 	FMOVQ 224(R0), F17
-	JMP   focusdone390
+	JMP   focusdone552
 
-focusnot1_390:
+focusnot1_552:
 	CMP $3, R7
-	BGE focusnot2_390
-	JMP focusdone390
+	BGE focusnot2_552
+	JMP focusdone552
 
-focusnot2_390:
+focusnot2_552:
 	CMP  $4, R7
-	BGE  focusnot3_390
+	BGE  focusnot3_552
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone390
+	JMP  focusdone552
 
-focusnot3_390:
+focusnot3_552:
 	CMP   $5, R7
-	BGE   focusnot4_390
+	BGE   focusnot4_552
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -19500,11 +22838,11 @@ focusnot3_390:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone390
+	JMP   focusdone552
 
-focusnot4_390:
+focusnot4_552:
 	CMP   $6, R7
-	BGE   focusnot5_390
+	BGE   focusnot5_552
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -19515,33 +22853,33 @@ focusnot4_390:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone390
+	JMP   focusdone552
 
-focusnot5_390:
+focusnot5_552:
 	CMP   $7, R7
-	BGE   focusnot6_390
+	BGE   focusnot6_552
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone390
+	JMP   focusdone552
 
-focusnot6_390:
+focusnot6_552:
 	CMP   $8, R7
-	BGE   focusnot7_390
+	BGE   focusnot7_552
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone390
+	JMP   focusdone552
 
-focusnot7_390:
+focusnot7_552:
 	CMP   $9, R7
-	BGE   focusnot8_390
+	BGE   focusnot8_552
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -19553,9 +22891,9 @@ focusnot7_390:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone390
+	JMP   focusdone552
 
-focusnot8_390:
+focusnot8_552:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -19712,7 +23050,7 @@ focusnot8_390:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone390:
+focusdone552:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -21766,24 +25104,24 @@ block:
 	WORD $0x6e31defa // fmul v26.4s, v23.4s, v17.4s
 	VBIT V19.B16, V18.B16, V26.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e37def4 // fmul v20.4s, v23.4s, v23.4s
-	FMOVQ 976(R0), F21
-	FMOVQ 960(R0), F22
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1008(R0), F22
-	FMOVQ 992(R0), F24
-	VFMLA V24.S4, V20.S4, V22.S4
-	FMOVQ 1024(R0), F24
-	VFMLA V21.S4, V20.S4, V24.S4
-	FMOVQ 1040(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1056(R0), F22
-	VFMLA V24.S4, V20.S4, V22.S4
-	FMOVQ 1072(R0), F24
-	VFMLA V21.S4, V20.S4, V24.S4
-	VFMLA V24.S4, V23.S4, V22.S4
-	VFMLA V22.S4, V20.S4, V23.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R0), F20
+	FMOVQ 960(R0), F21
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 992(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1008(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1024(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1040(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1056(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1072(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	WORD  $0x6e34def4 // fmul v20.4s, v23.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V23.S4
 	VBIT  V19.B16, V18.B16, V23.B16
 	WORD  $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
 	VMOV  V17.B16, V20.B16
@@ -21849,30 +25187,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_403
+	BGE  focusnot0_565
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone403
+	JMP  focusdone565
 
-focusnot0_403:
+focusnot0_565:
 	CMP   $2, R10
-	BGE   focusnot1_403
+	BGE   focusnot1_565
 	FMOVQ 224(R0), F17
-	JMP   focusdone403
+	JMP   focusdone565
 
-focusnot1_403:
+focusnot1_565:
 	CMP $3, R10
-	BGE focusnot2_403
-	JMP focusdone403
+	BGE focusnot2_565
+	JMP focusdone565
 
-focusnot2_403:
+focusnot2_565:
 	CMP  $4, R10
-	BGE  focusnot3_403
+	BGE  focusnot3_565
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone403
+	JMP  focusdone565
 
-focusnot3_403:
+focusnot3_565:
 	CMP   $5, R10
-	BGE   focusnot4_403
+	BGE   focusnot4_565
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -21880,11 +25218,11 @@ focusnot3_403:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone403
+	JMP   focusdone565
 
-focusnot4_403:
+focusnot4_565:
 	CMP   $6, R10
-	BGE   focusnot5_403
+	BGE   focusnot5_565
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -21895,33 +25233,33 @@ focusnot4_403:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone403
+	JMP   focusdone565
 
-focusnot5_403:
+focusnot5_565:
 	CMP   $7, R10
-	BGE   focusnot6_403
+	BGE   focusnot6_565
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone403
+	JMP   focusdone565
 
-focusnot6_403:
+focusnot6_565:
 	CMP   $8, R10
-	BGE   focusnot7_403
+	BGE   focusnot7_565
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone403
+	JMP   focusdone565
 
-focusnot7_403:
+focusnot7_565:
 	CMP   $9, R10
-	BGE   focusnot8_403
+	BGE   focusnot8_565
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -21933,9 +25271,9 @@ focusnot7_403:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone403
+	JMP   focusdone565
 
-focusnot8_403:
+focusnot8_565:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -22092,7 +25430,7 @@ focusnot8_403:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone403:
+focusdone565:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -22254,24 +25592,24 @@ partdone3:
 	WORD $0x6e31defa // fmul v26.4s, v23.4s, v17.4s
 	VBIT V19.B16, V18.B16, V26.B16
 
-	// log1p(v) = v + v^2 (A(v^2) + v B(v^2))
-	WORD  $0x6e37def4 // fmul v20.4s, v23.4s, v23.4s
-	FMOVQ 976(R0), F21
-	FMOVQ 960(R0), F22
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1008(R0), F22
-	FMOVQ 992(R0), F24
-	VFMLA V24.S4, V20.S4, V22.S4
-	FMOVQ 1024(R0), F24
-	VFMLA V21.S4, V20.S4, V24.S4
-	FMOVQ 1040(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1056(R0), F22
-	VFMLA V24.S4, V20.S4, V22.S4
-	FMOVQ 1072(R0), F24
-	VFMLA V21.S4, V20.S4, V24.S4
-	VFMLA V24.S4, V23.S4, V22.S4
-	VFMLA V22.S4, V20.S4, V23.S4
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R0), F20
+	FMOVQ 960(R0), F21
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 992(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1008(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1024(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1040(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1056(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1072(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	WORD  $0x6e34def4 // fmul v20.4s, v23.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V23.S4
 	VBIT  V19.B16, V18.B16, V23.B16
 	WORD  $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
 	VMOV  V17.B16, V20.B16
@@ -22337,30 +25675,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_404
+	BGE  focusnot0_566
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone404
+	JMP  focusdone566
 
-focusnot0_404:
+focusnot0_566:
 	CMP   $2, R10
-	BGE   focusnot1_404
+	BGE   focusnot1_566
 	FMOVQ 224(R0), F17
-	JMP   focusdone404
+	JMP   focusdone566
 
-focusnot1_404:
+focusnot1_566:
 	CMP $3, R10
-	BGE focusnot2_404
-	JMP focusdone404
+	BGE focusnot2_566
+	JMP focusdone566
 
-focusnot2_404:
+focusnot2_566:
 	CMP  $4, R10
-	BGE  focusnot3_404
+	BGE  focusnot3_566
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone404
+	JMP  focusdone566
 
-focusnot3_404:
+focusnot3_566:
 	CMP   $5, R10
-	BGE   focusnot4_404
+	BGE   focusnot4_566
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -22368,11 +25706,11 @@ focusnot3_404:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone404
+	JMP   focusdone566
 
-focusnot4_404:
+focusnot4_566:
 	CMP   $6, R10
-	BGE   focusnot5_404
+	BGE   focusnot5_566
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -22383,33 +25721,33 @@ focusnot4_404:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone404
+	JMP   focusdone566
 
-focusnot5_404:
+focusnot5_566:
 	CMP   $7, R10
-	BGE   focusnot6_404
+	BGE   focusnot6_566
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone404
+	JMP   focusdone566
 
-focusnot6_404:
+focusnot6_566:
 	CMP   $8, R10
-	BGE   focusnot7_404
+	BGE   focusnot7_566
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone404
+	JMP   focusdone566
 
-focusnot7_404:
+focusnot7_566:
 	CMP   $9, R10
-	BGE   focusnot8_404
+	BGE   focusnot8_566
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -22421,9 +25759,9 @@ focusnot7_404:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone404
+	JMP   focusdone566
 
-focusnot8_404:
+focusnot8_566:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -22580,7 +25918,7 @@ focusnot8_404:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone404:
+focusdone566:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -22988,30 +26326,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_417
+	BGE  focusnot0_579
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone417
+	JMP  focusdone579
 
-focusnot0_417:
+focusnot0_579:
 	CMP   $2, R8
-	BGE   focusnot1_417
+	BGE   focusnot1_579
 	FMOVQ 224(R0), F17
-	JMP   focusdone417
+	JMP   focusdone579
 
-focusnot1_417:
+focusnot1_579:
 	CMP $3, R8
-	BGE focusnot2_417
-	JMP focusdone417
+	BGE focusnot2_579
+	JMP focusdone579
 
-focusnot2_417:
+focusnot2_579:
 	CMP  $4, R8
-	BGE  focusnot3_417
+	BGE  focusnot3_579
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone417
+	JMP  focusdone579
 
-focusnot3_417:
+focusnot3_579:
 	CMP   $5, R8
-	BGE   focusnot4_417
+	BGE   focusnot4_579
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -23019,11 +26357,11 @@ focusnot3_417:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone417
+	JMP   focusdone579
 
-focusnot4_417:
+focusnot4_579:
 	CMP   $6, R8
-	BGE   focusnot5_417
+	BGE   focusnot5_579
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -23034,33 +26372,33 @@ focusnot4_417:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone417
+	JMP   focusdone579
 
-focusnot5_417:
+focusnot5_579:
 	CMP   $7, R8
-	BGE   focusnot6_417
+	BGE   focusnot6_579
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone417
+	JMP   focusdone579
 
-focusnot6_417:
+focusnot6_579:
 	CMP   $8, R8
-	BGE   focusnot7_417
+	BGE   focusnot7_579
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone417
+	JMP   focusdone579
 
-focusnot7_417:
+focusnot7_579:
 	CMP   $9, R8
-	BGE   focusnot8_417
+	BGE   focusnot8_579
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -23072,9 +26410,9 @@ focusnot7_417:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone417
+	JMP   focusdone579
 
-focusnot8_417:
+focusnot8_579:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -23233,7 +26571,7 @@ focusnot8_417:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone417:
+focusdone579:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -23612,30 +26950,30 @@ partdone7:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_418
+	BGE  focusnot0_580
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone418
+	JMP  focusdone580
 
-focusnot0_418:
+focusnot0_580:
 	CMP   $2, R8
-	BGE   focusnot1_418
+	BGE   focusnot1_580
 	FMOVQ 224(R0), F17
-	JMP   focusdone418
+	JMP   focusdone580
 
-focusnot1_418:
+focusnot1_580:
 	CMP $3, R8
-	BGE focusnot2_418
-	JMP focusdone418
+	BGE focusnot2_580
+	JMP focusdone580
 
-focusnot2_418:
+focusnot2_580:
 	CMP  $4, R8
-	BGE  focusnot3_418
+	BGE  focusnot3_580
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone418
+	JMP  focusdone580
 
-focusnot3_418:
+focusnot3_580:
 	CMP   $5, R8
-	BGE   focusnot4_418
+	BGE   focusnot4_580
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -23643,11 +26981,11 @@ focusnot3_418:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone418
+	JMP   focusdone580
 
-focusnot4_418:
+focusnot4_580:
 	CMP   $6, R8
-	BGE   focusnot5_418
+	BGE   focusnot5_580
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -23658,33 +26996,33 @@ focusnot4_418:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone418
+	JMP   focusdone580
 
-focusnot5_418:
+focusnot5_580:
 	CMP   $7, R8
-	BGE   focusnot6_418
+	BGE   focusnot6_580
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone418
+	JMP   focusdone580
 
-focusnot6_418:
+focusnot6_580:
 	CMP   $8, R8
-	BGE   focusnot7_418
+	BGE   focusnot7_580
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone418
+	JMP   focusdone580
 
-focusnot7_418:
+focusnot7_580:
 	CMP   $9, R8
-	BGE   focusnot8_418
+	BGE   focusnot8_580
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -23696,9 +27034,9 @@ focusnot7_418:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone418
+	JMP   focusdone580
 
-focusnot8_418:
+focusnot8_580:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -23857,7 +27195,7 @@ focusnot8_418:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone418:
+focusdone580:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -24482,30 +27820,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_429
+	BGE  focusnot0_591
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone429
+	JMP  focusdone591
 
-focusnot0_429:
+focusnot0_591:
 	CMP   $2, R11
-	BGE   focusnot1_429
+	BGE   focusnot1_591
 	FMOVQ 224(R0), F16
-	JMP   focusdone429
+	JMP   focusdone591
 
-focusnot1_429:
+focusnot1_591:
 	CMP $3, R11
-	BGE focusnot2_429
-	JMP focusdone429
+	BGE focusnot2_591
+	JMP focusdone591
 
-focusnot2_429:
+focusnot2_591:
 	CMP  $4, R11
-	BGE  focusnot3_429
+	BGE  focusnot3_591
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone429
+	JMP  focusdone591
 
-focusnot3_429:
+focusnot3_591:
 	CMP   $5, R11
-	BGE   focusnot4_429
+	BGE   focusnot4_591
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V17.S4, V17.S4, V18.S4
@@ -24513,11 +27851,11 @@ focusnot3_429:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V17.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone429
+	JMP   focusdone591
 
-focusnot4_429:
+focusnot4_591:
 	CMP   $6, R11
-	BGE   focusnot5_429
+	BGE   focusnot5_591
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -24528,33 +27866,33 @@ focusnot4_429:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone429
+	JMP   focusdone591
 
-focusnot5_429:
+focusnot5_591:
 	CMP   $7, R11
-	BGE   focusnot6_429
+	BGE   focusnot6_591
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone429
+	JMP   focusdone591
 
-focusnot6_429:
+focusnot6_591:
 	CMP   $8, R11
-	BGE   focusnot7_429
+	BGE   focusnot7_591
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone429
+	JMP   focusdone591
 
-focusnot7_429:
+focusnot7_591:
 	CMP   $9, R11
-	BGE   focusnot8_429
+	BGE   focusnot8_591
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -24566,9 +27904,9 @@ focusnot7_429:
 	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V17.S4
 	VMOV  V17.B16, V16.B16
-	JMP   focusdone429
+	JMP   focusdone591
 
-focusnot8_429:
+focusnot8_591:
 	ADD   $24, R10, R12
 	FMOVS (R12), F17
 	VDUP  V17.S[0], V17.S4
@@ -24721,7 +28059,7 @@ focusnot8_429:
 	FMOVQ 368(R0), F16
 	VBIF  V18.B16, V17.B16, V16.B16
 
-focusdone429:
+focusdone591:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F17
 	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
@@ -24865,30 +28203,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_430
+	BGE  focusnot0_592
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone430
+	JMP  focusdone592
 
-focusnot0_430:
+focusnot0_592:
 	CMP   $2, R11
-	BGE   focusnot1_430
+	BGE   focusnot1_592
 	FMOVQ 224(R0), F16
-	JMP   focusdone430
+	JMP   focusdone592
 
-focusnot1_430:
+focusnot1_592:
 	CMP $3, R11
-	BGE focusnot2_430
-	JMP focusdone430
+	BGE focusnot2_592
+	JMP focusdone592
 
-focusnot2_430:
+focusnot2_592:
 	CMP  $4, R11
-	BGE  focusnot3_430
+	BGE  focusnot3_592
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone430
+	JMP  focusdone592
 
-focusnot3_430:
+focusnot3_592:
 	CMP   $5, R11
-	BGE   focusnot4_430
+	BGE   focusnot4_592
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V17.S4, V17.S4, V18.S4
@@ -24896,11 +28234,11 @@ focusnot3_430:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V17.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone430
+	JMP   focusdone592
 
-focusnot4_430:
+focusnot4_592:
 	CMP   $6, R11
-	BGE   focusnot5_430
+	BGE   focusnot5_592
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -24911,33 +28249,33 @@ focusnot4_430:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone430
+	JMP   focusdone592
 
-focusnot5_430:
+focusnot5_592:
 	CMP   $7, R11
-	BGE   focusnot6_430
+	BGE   focusnot6_592
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone430
+	JMP   focusdone592
 
-focusnot6_430:
+focusnot6_592:
 	CMP   $8, R11
-	BGE   focusnot7_430
+	BGE   focusnot7_592
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone430
+	JMP   focusdone592
 
-focusnot7_430:
+focusnot7_592:
 	CMP   $9, R11
-	BGE   focusnot8_430
+	BGE   focusnot8_592
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -24949,9 +28287,9 @@ focusnot7_430:
 	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V17.S4
 	VMOV  V17.B16, V16.B16
-	JMP   focusdone430
+	JMP   focusdone592
 
-focusnot8_430:
+focusnot8_592:
 	ADD   $24, R10, R12
 	FMOVS (R12), F17
 	VDUP  V17.S[0], V17.S4
@@ -25104,7 +28442,7 @@ focusnot8_430:
 	FMOVQ 368(R0), F16
 	VBIF  V18.B16, V17.B16, V16.B16
 
-focusdone430:
+focusdone592:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F17
 	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s

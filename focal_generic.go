@@ -171,13 +171,10 @@ func log1p1(v float32) float32 {
 	return logSum(f, e, j, &coef.Log1pPoly)
 }
 
-// log1pUnit is log(1 + v) for v in [0, 1], or NaN: v + v^2 (A(v^2) + v B(v^2)), two short chains instead of a long one.
+// log1pUnit is log(1 + v) for v in [0, 1], or NaN: v + v (v P(v)), without the square of v, which could be subnormal: a slow
+// operand.
 func log1pUnit(v float32) float32 {
-	q := &coef.Log1pUnit
-	v2 := v * v
-	a := fma32(v2, fma32(v2, fma32(v2, q[6], q[4]), q[2]), q[0])
-	b := fma32(v2, fma32(v2, fma32(v2, q[7], q[5]), q[3]), q[1])
-	return fma32(v2, fma32(v, b, a), v)
+	return fma32(v, v*horner(v, coef.Log1pUnit[:]), v)
 }
 
 // logSum is e ln2 - log R_j + log1p(f), e being the exponent in place, k 2^23. Q(f) is summed by Estrin's scheme.
@@ -665,9 +662,6 @@ var focusGammas = [focusPow]float32{
 	focus2: 2, focus0: 0, focus1: 1, focusHalf: 0.5, focus1Half: 1.5, focus2Half: 2.5, focus3: 3, focus4: 4, focus5: 5,
 }
 
-// sigmoidLimit is below -log 2^-63: the square of e^-|x| is a normal number.
-const sigmoidLimit = 43
-
 func newLossParams(classes int, gamma float32, alpha []float32, positive, negative float32) lossParams {
 	kind := focusPow
 	for k, g := range focusGammas {
@@ -676,7 +670,7 @@ func newLossParams(classes int, gamma float32, alpha []float32, positive, negati
 		}
 	}
 	return lossParams{
-		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative, limit: sigmoidLimit,
+		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative, limit: 87,
 		power: newPowParams(gamma), classes: classes, ignores: true, alpha: alpha,
 	}
 }

@@ -20,6 +20,12 @@ func sigmoidGradAsm(losses, grad, logits, targets *float32, n int, p *lossParams
 	panic(noAssembly)
 }
 
+func backgroundLossAsm(losses, logits *float32, n int, p *lossParams) { panic(noAssembly) }
+
+func backgroundGradAsm(losses, grad, logits *float32, n int, p *lossParams, scale *float32) {
+	panic(noAssembly)
+}
+
 func rowSumAsm(sums, logits *float32, labels *int32, rows, classes int, slow *int) { panic(noAssembly) }
 
 func rowExpAsm(dst, sums, logits *float32, labels *int32, rows, classes int, slow *int) {

@@ -12,6 +12,8 @@ func init() {
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
 	identity["sumLosses"] = testSumIdentity
 	identity["addBlocks"] = testOneVsRestIdentity
+	identity["backgroundLoss"] = testOneVsRestIdentity
+	identity["backgroundGrad"] = testOneVsRestIdentity
 	identity["foldRows"] = testOneVsRestIdentity
 	identity["maxWord"] = testMaxWord
 	for _, name := range []string{
@@ -166,7 +168,7 @@ func testMaxWord(t *testing.T) {
 
 func testOneVsRestIdentity(t *testing.T) {
 	r := random(7)
-	for _, classes := range []int{1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 64, 80, 91, 127, 128, 129, 130, 255, 256, 257, 300, 1000, 1023, 1024, 1025, 2500} {
+	for _, classes := range []int{1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 80, 91, 127, 128, 129, 130, 255, 256, 257, 300, 1000, 1023, 1024, 1025, 2500} {
 		for round, gamma := range identityGammas {
 			rows := 1 + r.IntN(12)
 			logits, labels := make([]float32, rows*classes), make([]int32, rows)

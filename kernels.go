@@ -179,7 +179,7 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 		clear(grad)
 		return
 	}
-	if finite := scale - scale; finite != 0 { // the fast path does not look for NaN
+	if scale-scale != 0 { // NaN or infinite: the fast path does not look for NaN
 		slow := *p
 		slow.limit, p = -1, &slow
 	}
@@ -596,21 +596,29 @@ func oneVsRestGradKernel(losses, grad, logits []float32, labels []int32, p *loss
 	oneVsRestLosses(losses, grad, logits, labels, p, scale)
 }
 
-// oneVsRestLosses writes the gradients too, unless grad is nil. The targets and the losses of some rows, or of a piece of a
-// long one, are kept in the cache.
+// oneVsRestLosses writes the gradients too, unless grad is nil. The terms of some rows, or of a piece of a long one, are
+// kept in the cache.
 func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
-	if len(logits) <= smallTerms { // Go clears the buffers
+	switch { // Go clears the buffers
+	case len(logits) <= smallTerms:
 		var targets, terms [smallTerms]float32
 		oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
-		return
+	case p.classes >= patchClasses && p.smooth == 0:
+		var terms [lossChunk]float32
+		oneVsRestTerms(nil, terms[:], losses, grad, logits, labels, p, scale)
+	default:
+		var targets, terms [lossChunk]float32
+		oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
 	}
-	var targets, terms [lossChunk]float32
-	oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
 }
 
 const smallTerms = 128
 
-// oneVsRestTerms has room for some targets, all 0, and terms.
+// patchClasses is from where on it is faster to take all classes for background first and to compute the labels' again.
+const patchClasses = 32
+
+// oneVsRestTerms has room for some terms, and either for as many targets, all 0, or, without, for the classes of rows of at
+// least patchClasses.
 func oneVsRestTerms(targets, terms, losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
 	c, room := p.classes, len(terms)
 	for len(labels) > 0 {
@@ -618,25 +626,15 @@ func oneVsRestTerms(targets, terms, losses, grad, logits []float32, labels []int
 		var total [lanes]float64
 		for start := 0; start < rows*c; start += room { // more than once only where a row is longer
 			n := min(room, rows*c-start)
-			positives := func(y float32) {
-				for i, t := range labels[:rows] {
-					if at := i*c + int(t) - start; uint(t) < uint(c) && uint(at) < uint(n) {
-						targets[at] = y
-					}
-				}
+			var g []float32
+			if grad != nil {
+				g = grad[start : start+n]
 			}
-			positives(1)
-			switch {
-			case p.smooth != 0 && grad == nil:
-				smoothTerms(terms[:n], nil, logits[start:start+n], targets[:n], p, 0)
-			case p.smooth != 0:
-				smoothTerms(terms[:n], grad[start:start+n], logits[start:start+n], targets[:n], p, scale)
-			case grad == nil:
-				sigmoidLossKernel(terms[:n], logits[start:start+n], targets[:n], p)
-			default:
-				sigmoidGradKernel(terms[:n], grad[start:start+n], logits[start:start+n], targets[:n], p, scale)
+			if targets == nil {
+				backgroundTerms(terms[:n], g, logits[start:start+n], labels[:rows], start, p, scale)
+			} else {
+				targetTerms(targets[:n], terms[:n], g, logits[start:start+n], labels[:rows], start, p, scale)
 			}
-			positives(0)
 			if c > room {
 				addBlocksAsm(&total, &terms[0], n)
 			}
@@ -657,6 +655,73 @@ func oneVsRestTerms(targets, terms, losses, grad, logits []float32, labels []int
 		losses, logits, labels = losses[rows:], logits[rows*c:], labels[rows:]
 		if grad != nil {
 			grad = grad[rows*c:]
+		}
+	}
+}
+
+// labelAt is where row i's label is in a piece of n logits from start on, or not below n.
+func labelAt(i int, label int32, start, n, classes int) int {
+	at := i*classes + int(label) - start
+	if uint(label) >= uint(classes) || at < 0 {
+		return n
+	}
+	return at
+}
+
+// targetTerms computes the terms of a piece of some rows from targets.
+func targetTerms(targets, terms, grad, logits []float32, labels []int32, start int, p *lossParams, scale float32) {
+	set := func(y float32) {
+		for i, t := range labels {
+			if at := labelAt(i, t, start, len(targets), p.classes); at < len(targets) {
+				targets[at] = y
+			}
+		}
+	}
+	set(1)
+	switch {
+	case p.smooth != 0:
+		smoothTerms(terms, grad, logits, targets, p, scale)
+	case grad == nil:
+		sigmoidLossKernel(terms, logits, targets, p)
+	default:
+		sigmoidGradKernel(terms, grad, logits, targets, p, scale)
+	}
+	set(0)
+}
+
+// backgroundTerms computes the terms of a piece of some rows of at least patchClasses as if all were background, and the
+// labels' again.
+func backgroundTerms(terms, grad, logits []float32, labels []int32, start int, p *lossParams, scale float32) {
+	const most = lossChunk / patchClasses
+	var at [most]int
+	var x, y, l, g [most]float32
+	k := 0
+	for i, t := range labels {
+		if j := labelAt(i, t, start, len(terms), p.classes); j < len(terms) {
+			at[k], x[k], y[k] = j, logits[j], 1
+			k++
+		}
+	}
+	switch {
+	case grad == nil || scale == 0:
+		backgroundLossAsm(&terms[0], &logits[0], len(terms), p)
+		clear(grad)
+	default:
+		if scale-scale != 0 { // as in sigmoidGradKernel
+			slow := *p
+			slow.limit, p = -1, &slow
+		}
+		backgroundGradAsm(&terms[0], &grad[0], &logits[0], len(terms), p, &scale)
+	}
+	if grad == nil {
+		sigmoidLossKernel(l[:k], x[:k], y[:k], p)
+	} else {
+		sigmoidGradKernel(l[:k], g[:k], x[:k], y[:k], p, scale)
+	}
+	for i, j := range at[:k] {
+		terms[j] = l[i]
+		if grad != nil {
+			grad[j] = g[i]
 		}
 	}
 }

@@ -22,7 +22,7 @@ var _ machine = (*amd64)(nil)
 
 func newAMD64(p *pool, wide bool) *amd64 {
 	m := &amd64{wide: wide}
-	m.pool, m.vecSpec = p, reg.S256
+	m.pool, m.vecSpec, m.scarce = p, reg.S256, !wide
 	if wide {
 		m.vecSpec = reg.S512
 	}

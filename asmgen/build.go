@@ -128,6 +128,7 @@ type builder struct {
 	promoted []*constant
 	load     func(*constant, operand.Op)
 	isCold   bool
+	scarce   bool          // registers are few: cold code frees those of constants
 	labels   int           // numbers the labels that operations make
 	slots    []operand.Mem // where values are kept on the stack
 	starting func()        // called where a function begins, if it is not nil
@@ -215,7 +216,7 @@ func (b *builder) cold(f func()) {
 }
 
 func (b *builder) reload() {
-	if !b.isCold {
+	if !b.isCold && b.scarce {
 		for _, k := range b.promoted {
 			b.load(k, k.register)
 		}
@@ -224,7 +225,7 @@ func (b *builder) reload() {
 
 // promotedTo is the register that k is in here, nil if none.
 func (b *builder) promotedTo(k *constant) operand.Op {
-	if b.isCold {
+	if b.isCold && b.scarce {
 		return nil
 	}
 	return k.register

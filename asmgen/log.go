@@ -115,16 +115,13 @@ func log1p(m machine, v vec) vec {
 	return logSum(m, f, m.float(e), j, coef.Log1pPoly[:], 0x1p-23)
 }
 
-// log1pUnit is log(1+v) for v in [2^-62, 1], as log1pUnit of focal_generic.go says: smaller v would have subnormal squares.
+// log1pUnit is log(1+v) for v in [2^-126, 1], as log1pUnit of focal_generic.go says.
 func log1pUnit(m machine, v vec) vec {
-	m.comment("log1p(v) = v + v^2 (A(v^2) + v B(v^2))")
+	m.comment("log1p(v) = v + v (v P(v))")
 	q := coef.Log1pUnit
-	v2 := m.mul(v, v)
-	a := m.fma(v2, m.f32(q[6]), m.f32(q[4]))
-	b := m.fma(v2, m.f32(q[7]), m.f32(q[5]))
-	for i := 2; i >= 0; i -= 2 {
-		a = m.fma(v2, a, m.f32(q[i]))
-		b = m.fma(v2, b, m.f32(q[i+1]))
+	p := m.fma(v, m.f32(q[7]), m.f32(q[6]))
+	for i := 5; i >= 0; i-- {
+		p = m.fma(v, p, m.f32(q[i]))
 	}
-	return m.fma(v2, m.fma(v, b, a), v)
+	return m.fma(v, m.mul(v, p), v)
 }

@@ -6,8 +6,8 @@ package main
 // The parameters are pointers named in outs and ins, and "n", the number of elements. An output may be an input.
 type elementwise struct {
 	outs, ins []place
-	// unroll is the number of vectors in a block.
-	unroll int
+	// unroll is the number of vectors in a block; together of them are interleaved in step, a divisor, 0 is 1.
+	unroll, together int
 	// fill is what the lanes behind the end hold: a value that takes no slow path, for each input.
 	fill []float32
 	// guard jumps to a label if the inputs of some vectors ask for the slow path; it may be nil. x[i] is input i.
@@ -118,21 +118,26 @@ func (e elementwise) emit(m machine) {
 		store(e.steps(m, loaded, "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
-	for u := range e.unroll {
-		if e.steps != nil {
-			break
+	for u := 0; u < e.unroll && e.steps == nil; u += max(e.together, 1) {
+		y := make([][]vec, max(e.together, 1))
+		var fs []func()
+		for i := range y {
+			x := loaded[u+i]
+			fs = append(fs, func() { y[i] = e.step(m, x) })
 		}
-		y := e.step(m, loaded[u])
-		if e.check == nil {
-			for i, p := range outs {
-				m.store(p.p, p.offset+4*u*lanes, y[i])
+		m.interleave(fs...)
+		for i, y := range y {
+			if e.check == nil {
+				for j, p := range outs {
+					m.store(p.p, p.offset+4*(u+i)*lanes, y[j])
+				}
+				continue
 			}
-			continue
+			if late == nil {
+				late = make([][]vec, len(y))
+			}
+			appendEach(late, y)
 		}
-		if late == nil {
-			late = make([][]vec, len(y))
-		}
-		appendEach(late, y)
 	}
 	if e.check != nil {
 		e.check(m, late, "slowblock")
@@ -180,12 +185,7 @@ func (e elementwise) emit(m machine) {
 	m.label("done")
 	m.ret()
 
-	// aside and rare emit code that jumps back from the end.
-	aside := func(label string, f func(), back string) {
-		m.label(label)
-		f()
-		m.jump(back)
-	}
+	// rare emits code that jumps back from the end.
 	rare := func(label string, f func(), back string) {
 		m.label(label)
 		m.cold(f)
@@ -193,12 +193,8 @@ func (e elementwise) emit(m machine) {
 		m.jump(back)
 	}
 	if e.otherGuard != nil {
-		emit := aside // its constants are those of steps
-		if m.properties().registers < 32 {
-			emit = rare
-		}
-		emit("otherblock", func() { store(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
-		emit("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
+		rare("otherblock", func() { store(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
+		rare("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
 	}
 	if e.patch != nil {
 		rare("slowblock", func() {

@@ -143,17 +143,22 @@ func sigmoidSides(m machine, x vec) (e, likely, other vec) {
 	return e, likely, m.mul(e, likely)
 }
 
-// newHardTerm is newSigmoidTerm of focal_generic.go for |x| <= 87 and y = 0 or 1: with v = x for y = 0 and -x for y = 1,
-// q is the probability of v's side.
+// newHardTerm is newSigmoidTerm of focal_generic.go for |x| <= 87 and y = 0 or 1; for y = 0 everywhere y is none. With v = x
+// for y = 0 and -x for y = 1, q is the probability of v's side.
 func newHardTerm(m machine, x, y vec, args lossArgs, grad bool) (t sigmoidTerm) {
 	e, likely, other := sigmoidSides(m, x)
-	m.comment("v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0")
+	none := y == vec{}
 	one := func() vec { return m.shl(m.hold(y), 2) } // its sign bit is set for y = 1 only
-	if !grad || m.properties().registers >= 32 {
+	if !none && (!grad || m.properties().registers >= 32) {
 		v := one()
 		one = func() vec { return v }
 	}
-	v := m.xor(m.and(one(), m.u32(1<<31)), x)
+	sign := func() vec { return m.and(one(), m.u32(1<<31)) }
+	m.comment("v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0")
+	v := m.hold(x)
+	if !none {
+		v = m.xor(sign(), x)
+	}
 	t.q = m.pickNegative(v, other, likely)
 	var pt vec
 	if grad {
@@ -164,9 +169,15 @@ func newHardTerm(m machine, x, y vec, args lossArgs, grad bool) (t sigmoidTerm) 
 	ce := m.add(l1p, m.max(v, m.f32(0)))
 	if grad {
 		m.comment("D = q + gamma ce (1-q), with v's sign")
-		t.d = m.xor(m.fma(m.broadcast(args.params, lossFields.factor), m.mul(ce, pt), t.q), m.and(one(), m.u32(1<<31)))
+		t.d = m.fma(m.broadcast(args.params, lossFields.factor), m.mul(ce, pt), t.q)
+		if !none {
+			t.d = m.xor(t.d, sign())
+		}
 	}
-	t.alpha = m.pickNegative(one(), m.broadcast(args.params, lossFields.positive), m.broadcast(args.params, lossFields.negative))
+	t.alpha = m.broadcast(args.params, lossFields.negative)
+	if !none {
+		t.alpha = m.pickNegative(one(), m.broadcast(args.params, lossFields.positive), t.alpha)
+	}
 	t.l = m.mul(t.alpha, ce)
 	return t
 }
@@ -258,41 +269,55 @@ func sigmoidLosses(m machine, terms []sigmoidTerm, args lossArgs, grad bool, slo
 	return out
 }
 
-// sigmoidLossKernel is a kernel of the sigmoid form.
-func sigmoidLossKernel(m machine, grad bool) {
+// sigmoidLossKernel is a kernel of the sigmoid form; without targets they are all 0.
+func sigmoidLossKernel(m machine, grad, targets bool) {
 	var args lossArgs
 	outs := at0("losses")
 	if grad {
 		outs = at0("losses", "grad")
 	}
+	plenty := m.properties().registers >= 32
+	target := func(x []vec) (y vec) { // of a vector of inputs
+		if targets {
+			y = x[1]
+		}
+		return y
+	}
 	steps := func(together bool, term func(x, y vec) sigmoidTerm) func(m machine, x [][]vec, slow string) [][]vec {
-		return func(m machine, x [][]vec, slow string) (y [][]vec) {
-			for pair := range slices.Chunk(x, 2) {
-				terms := make([]sigmoidTerm, len(pair))
-				var fs []func()
-				for u, x := range pair {
-					fs = append(fs, func() { terms[u] = term(x[0], x[1]) })
-				}
-				if together {
-					m.interleave(fs...)
-				} else {
-					for _, f := range fs {
-						f()
-					}
-				}
-				y = append(y, sigmoidLosses(m, terms, args, grad, slow)...)
+		return func(m machine, x [][]vec, slow string) [][]vec {
+			terms := make([]sigmoidTerm, len(x))
+			var fs []func()
+			for u, x := range x {
+				fs = append(fs, func() { terms[u] = term(x[0], target(x)) })
 			}
-			return y
+			if together {
+				m.interleave(fs...)
+			} else {
+				for _, f := range fs {
+					f()
+				}
+			}
+			return sigmoidLosses(m, terms, args, grad, slow)
 		}
 	}
-	elementwise{
-		outs: outs, ins: at0("logits", "targets"), unroll: 2, fill: []float32{1, 0},
+	e := elementwise{
+		outs: outs, ins: at0("logits"), unroll: 2, fill: []float32{1, 0},
 		guard: func(m machine, x [][]vec, slow string) {
 			absGuard(m, x[0], m.broadcast(args.params, lossFields.limit), slow)
 		},
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
 		steps:    steps(true, func(x, y vec) sigmoidTerm { return newHardTerm(m, x, y, args, grad) }),
-		otherGuard: func(m machine, x [][]vec, soft string) {
+		slow: func(m machine, x []vec) []vec {
+			y := target(x)
+			if !targets {
+				y = m.f32(0)
+			}
+			return sigmoidLosses(m, []sigmoidTerm{newSoftTerm(m, x[0], y, args, grad, true)}, args, grad, "")[0]
+		},
+	}
+	if targets {
+		e.ins = at0("logits", "targets")
+		e.otherGuard = func(m machine, x [][]vec, soft string) {
 			m.comment("any target but 0 and 1? y - y^2 is 0 for these")
 			var bits vec
 			for i, y := range x[1] {
@@ -304,12 +329,10 @@ func sigmoidLossKernel(m machine, grad bool) {
 				bits = y
 			}
 			m.jumpIfBits(bits, soft)
-		},
-		otherSteps: steps(m.properties().registers >= 32, func(x, y vec) sigmoidTerm { return newSoftTerm(m, x, y, args, grad, false) }),
-		slow: func(m machine, x []vec) []vec {
-			return sigmoidLosses(m, []sigmoidTerm{newSoftTerm(m, x[0], x[1], args, grad, true)}, args, grad, "")[0]
-		},
-	}.emit(m)
+		}
+		e.otherSteps = steps(!grad || plenty, func(x, y vec) sigmoidTerm { return newSoftTerm(m, x, y, args, grad, false) })
+	}
+	e.emit(m)
 }
 
 // sigmoidGradScaled is sigmoidGrad with a scale for each element, and with smoothing. It has the slow path alone.

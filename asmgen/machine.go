@@ -52,8 +52,8 @@ type properties struct {
 type machine interface {
 	properties() properties
 
-	// cold runs f, which emits code that rarely runs: there constants are not worth a register, and their registers are
-	// free. Where that code ends, reload loads them again.
+	// cold runs f, which emits code that rarely runs: its constants are not worth a register, and where registers are few,
+	// those of other constants are free there. Where that code ends, reload loads them again.
 	cold(f func())
 	reload()
 

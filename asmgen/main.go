@@ -31,14 +31,14 @@ type kernel struct {
 var kernels = []kernel{
 	{name: "exp", args: "dst, x *float32, n int", body: func(m machine) {
 		elementwise{
-			outs: at0("dst"), ins: at0("x"), unroll: 4, fill: []float32{1},
+			outs: at0("dst"), ins: at0("x"), unroll: 4, together: 2, fill: []float32{1},
 			guard: func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
 			step:  func(m machine, x []vec) []vec { return []vec{exp(m, x[0])} },
 			slow:  func(m machine, x []vec) []vec { return []vec{expSlow(m, x[0])} },
 		}.emit(m)
 	}},
 	{name: "log", args: "dst, x *float32, n int", body: func(m machine) {
-		e := elementwise{outs: at0("dst"), ins: at0("x"), unroll: 4, fill: []float32{1}}
+		e := elementwise{outs: at0("dst"), ins: at0("x"), unroll: 4, together: m.properties().registers / 16, fill: []float32{1}}
 		if has := m.properties(); has.scale && has.table16 {
 			e.step = func(m machine, x []vec) []vec { return []vec{logMantissa(m, x[0])} }
 			e.check = func(m machine, y [][]vec, slow string) { nanCheck(m, y[0], slow) }
@@ -52,7 +52,7 @@ var kernels = []kernel{
 	}},
 	{name: "sigmoid", args: "dst, x *float32, n int", body: func(m machine) {
 		elementwise{
-			outs: at0("dst"), ins: at0("x"), unroll: 4, fill: []float32{1},
+			outs: at0("dst"), ins: at0("x"), unroll: 4, together: m.properties().registers / 8, fill: []float32{1},
 			guard: func(m machine, x [][]vec, slow string) { expGuard(m, x[0], slow) },
 			step:  func(m machine, x []vec) []vec { return []vec{sigmoid(m, x[0])} },
 			slow:  func(m machine, x []vec) []vec { return []vec{sigmoidSlow(m, x[0])} },
@@ -62,7 +62,7 @@ var kernels = []kernel{
 		var params gp
 		var y powExponent
 		elementwise{
-			outs: at0("dst"), ins: at0("x"), unroll: 2, fill: []float32{1},
+			outs: at0("dst"), ins: at0("x"), unroll: 2, together: m.properties().registers / 16, fill: []float32{1},
 			prologue: func(m machine) {
 				params = m.param("p")
 				y = loadExponent(m, params)
@@ -82,10 +82,16 @@ var kernels = []kernel{
 		}.emit(m)
 	}},
 	{name: "sigmoidLoss", args: "losses, logits, targets *float32, n int, p *lossParams", body: func(m machine) {
-		sigmoidLossKernel(m, false)
+		sigmoidLossKernel(m, false, true)
 	}},
 	{name: "sigmoidGrad", args: "losses, grad, logits, targets *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
-		sigmoidLossKernel(m, true)
+		sigmoidLossKernel(m, true, true)
+	}},
+	{name: "backgroundLoss", args: "losses, logits *float32, n int, p *lossParams", body: func(m machine) {
+		sigmoidLossKernel(m, false, false)
+	}},
+	{name: "backgroundGrad", args: "losses, grad, logits *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
+		sigmoidLossKernel(m, true, false)
 	}},
 	{name: "rowSum", args: "sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
 		rowSum(m, rowLoop{matrices: []string{"logits"}, labels: true, block: rowBlock})
