@@ -2,9 +2,15 @@ package focal
 
 import (
 	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"math"
 	"math/big"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -102,6 +108,7 @@ const accuracyFile = "testdata/accuracy.json"
 // An accuracy is what was found about a function, on all variants.
 type accuracy struct {
 	Inputs              int      `json:"inputs"`
+	Specified           int      `json:"by_specification"` // how many of these the specification computed, not a variant
 	NotCorrectlyRounded int      `json:"not_correctly_rounded"`
 	Normal              witness  `json:"normal"`    // results from 2^-126 on, in ULP
 	Subnormal           witness  `json:"subnormal"` // results below, in units of 2^-149
@@ -115,10 +122,10 @@ type witness struct {
 	Y   string  `json:"y,omitempty"`
 }
 
-// At is the input in the words of the documentation.
+// At is the input.
 func (w witness) At() string {
 	if w.Y != "" {
-		return w.X + "^" + w.Y
+		return w.X + ", " + w.Y
 	}
 	return w.X
 }
@@ -147,4 +154,113 @@ func bigULPError(got float32, want *big.Float) float64 {
 	d.Abs(d.Sub(d, want))
 	err, _ := d.SetMantExp(d, -max(want.MantExp(nil)-24, -149)).Float64()
 	return err
+}
+
+// y is the exponent in the name of a proof, as 2.5 in Pow(x, 2.5), or the witness's own.
+func (w witness) y(t *testing.T, name string) float32 {
+	t.Helper()
+	if w.Y != "" {
+		return parseFloat32(t, w.Y)
+	}
+	var y float32
+	if _, err := fmt.Sscanf(name, "Pow(x, %g)", &y); err != nil {
+		t.Fatalf("%s: no exponent", name)
+	}
+	return y
+}
+
+func parseFloat32(t *testing.T, s string) float32 {
+	t.Helper()
+	x, err := strconv.ParseFloat(s, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float32(x)
+}
+
+// TestAccuracy: at the inputs where the exhaustive tests found the largest errors, every variant has just these errors.
+func TestAccuracy(t *testing.T) {
+	all := readAccuracy(t)
+	for _, name := range []string{"Exp", "Log", "Sigmoid", "log1p", "Pow(x, y)", "Pow(x, y), x near 1.048", "Pow(x, 0.5)", "Pow(x, 1)", "Pow(x, 1.5)",
+		"Pow(x, 2)", "Pow(x, 2.5)", "Pow(x, 3)", "Pow(x, 5)"} {
+		if all[name].Inputs == 0 {
+			t.Errorf("%s has no %s: make exhaustive", accuracyFile, name)
+		}
+	}
+	forEachVariant(t, func(t *testing.T) {
+		for name, a := range all {
+			for _, w := range []witness{a.Normal, a.Subnormal} {
+				if w.ULP == 0 {
+					continue
+				}
+				x := parseFloat32(t, w.X)
+				in, got := []float32{x}, []float32{0}
+				var want *big.Float
+				var bound float64
+				switch name {
+				case "Exp":
+					Exp(got, in)
+					want, bound = bigExp(exactly(x)), bounds.exp
+				case "Log":
+					Log(got, in)
+					want, bound = bigLog(exactly(x)), bounds.log
+				case "Sigmoid":
+					Sigmoid(got, in)
+					want, bound = bigSigmoid(exactly(x)), bounds.sigmoid
+				case "log1p":
+					got[0] = log1p1(x)
+					want, bound = bigLog1p(exactly(x)), bounds.log1p
+				default:
+					y := w.y(t, name)
+					Pow(got, in, y)
+					want, bound = bigPow(x, y), bounds.pow
+				}
+				if err := roundUp(bigULPError(got[0], want)); err != w.ULP || !(err <= bound) {
+					t.Errorf("%s at %s = %x: off by %v ULP; %s says %v; at most %v allowed", name, w.At(), got[0], err,
+						accuracyFile, w.ULP, bound)
+				}
+			}
+		}
+	})
+}
+
+// TestAccuracyDocs: the documentation says what was measured.
+func TestAccuracyDocs(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "vector.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs := map[string]string{}
+	for _, d := range file.Decls {
+		if f, ok := d.(*ast.FuncDecl); ok {
+			docs[f.Name.Name] = strings.Join(strings.Fields(f.Doc.Text()), " ")
+		}
+	}
+	check := func(name, measured string) {
+		t.Helper()
+		if !strings.Contains(docs[name], measured) {
+			t.Errorf("the documentation of %s does not say %q", name, measured)
+		}
+	}
+	all := readAccuracy(t)
+	for _, name := range []string{"Exp", "Log", "Sigmoid"} {
+		a := all[name]
+		measured := fmt.Sprintf("Measured over all inputs: %.4f at %s", a.Normal.ULP, a.Normal.At())
+		if a.Subnormal.ULP > 0 {
+			measured += fmt.Sprintf(", and %.4f units of 2^-149 at %s where the result is subnormal", a.Subnormal.ULP, a.Subnormal.At())
+		}
+		check(name, measured+".")
+	}
+	var worst witness
+	var worstName string
+	for name, a := range all {
+		if strings.HasPrefix(name, "Pow(x, ") && a.Normal.Y == "" && a.Normal.ULP > worst.ULP {
+			worst, worstName = a.Normal, name
+		}
+	}
+	pairs, hardest := all["Pow(x, y)"], all["Pow(x, y), x near 1.048"]
+	check("Pow", fmt.Sprintf("Measured: %.4f at x = %s, y = %v, over all x for y in {0.5, 1, 1.5, 2, 2.5, 3, 5}; %.4f, and %.4f units of "+
+		"2^-149 where the result is subnormal, over 10^9 random pairs; %.4f at x = %s, y = %s, over 2^31 pairs where errors are largest.",
+		worst.ULP, worst.X, worst.y(t, worstName), pairs.Normal.ULP, pairs.Subnormal.ULP, hardest.Normal.ULP, hardest.Normal.X,
+		hardest.Normal.Y))
 }

@@ -3967,9 +3967,9 @@ partdone2:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidLossAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1184(SB), Z1
-	VBROADCASTSS consts<>+128(SB), Z2
-	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+128(SB), Z1
+	VBROADCASTSS consts<>+2144(SB), Z2
+	VBROADCASTSS consts<>+1184(SB), Z3
 	VBROADCASTSS consts<>+32(SB), Z4
 	VBROADCASTSS consts<>+64(SB), Z5
 	VBROADCASTSS consts<>+96(SB), Z6
@@ -4017,18 +4017,18 @@ block:
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (DX), Z1, Z18
-	VPORD  64(DX), Z1, Z19
+	VPORD  (DX), Z3, Z18
+	VPORD  64(DX), Z3, Z19
 	VSUBPS Z5, Z18, Z18
 	VSUBPS Z5, Z19, Z21
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z19
+	VMOVAPS     Z1, Z19
 	VFMADD231PS Z6, Z18, Z19
-	VMOVAPS     Z2, Z22
+	VMOVAPS     Z1, Z22
 	VFMADD231PS Z6, Z21, Z22
-	VSUBPS      Z2, Z19, Z20
-	VSUBPS      Z2, Z22, Z23
+	VSUBPS      Z1, Z19, Z20
+	VSUBPS      Z1, Z22, Z23
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z20, Z18
@@ -4071,8 +4071,8 @@ block:
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VMOVUPS   (DX), Z25
 	VMOVUPS   64(DX), Z25
-	VPANDD    Z1, Z22, Z25
-	VPANDD    Z1, Z26, Z27
+	VPANDD    Z3, Z22, Z25
+	VPANDD    Z3, Z26, Z27
 	VPXORD    (DX), Z25, Z25
 	VPXORD    64(DX), Z27, Z27
 	VPMOVD2M  Z25, K1
@@ -4152,14 +4152,14 @@ focusnot3_37:
 	VSQRTPS      Z18, Z21
 	VMOVAPS      Z18, Z22
 	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z3, Z21, Z23
+	VMULPS       Z2, Z21, Z23
 	VMULPS       Z23, Z22, Z22
 	VFMADD231PS  Z21, Z18, Z22
 	VMOVAPS      Z22, Z18
 	VSQRTPS      Z24, Z21
 	VMOVAPS      Z24, Z22
 	VFNMADD231PS Z21, Z21, Z22
-	VMULPS       Z3, Z21, Z23
+	VMULPS       Z2, Z21, Z23
 	VMULPS       Z23, Z22, Z22
 	VFMADD231PS  Z21, Z24, Z22
 	VMOVAPS      Z22, Z24
@@ -4175,7 +4175,7 @@ focusnot4_37:
 	VMOVAPS      Z18, Z25
 	VFNMADD231PS Z21, Z21, Z25
 	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z3, Z18, Z23
+	VFMADD231PS  Z2, Z18, Z23
 	VMULPS       Z21, Z23, Z18
 	VFMADD231PS  Z21, Z22, Z18
 	VSQRTPS      Z24, Z21
@@ -4185,7 +4185,7 @@ focusnot4_37:
 	VMOVAPS      Z24, Z25
 	VFNMADD231PS Z21, Z21, Z25
 	VMULPS       Z25, Z24, Z24
-	VFMADD231PS  Z3, Z24, Z23
+	VFMADD231PS  Z2, Z24, Z23
 	VMULPS       Z21, Z23, Z24
 	VFMADD231PS  Z21, Z22, Z24
 	JMP          focusdone37
@@ -4445,13 +4445,13 @@ vector:
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z1, Z18, Z20
+	VPORD  Z3, Z18, Z20
 	VSUBPS Z5, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z21
+	VMOVAPS     Z1, Z21
 	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z2, Z21, Z22
+	VSUBPS      Z1, Z21, Z22
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z22, Z20
@@ -4475,7 +4475,7 @@ vector:
 	VPSLLD      $0x02, Z19, Z19
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPANDD    Z1, Z19, Z23
+	VPANDD    Z3, Z19, Z23
 	VPXORD    Z18, Z23, Z18
 	VPMOVD2M  Z18, K2
 	VBLENDMPS Z22, Z20, K2, Z22
@@ -4531,7 +4531,7 @@ focusnot3_38:
 	VSQRTPS      Z22, Z19
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z3, Z19, Z21
+	VMULPS       Z2, Z19, Z21
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z22, Z20
 	VMOVAPS      Z20, Z22
@@ -4547,7 +4547,7 @@ focusnot4_38:
 	VMOVAPS      Z22, Z23
 	VFNMADD231PS Z19, Z19, Z23
 	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z3, Z22, Z21
+	VFMADD231PS  Z2, Z22, Z21
 	VMULPS       Z19, Z21, Z22
 	VFMADD231PS  Z19, Z20, Z22
 	JMP          focusdone38
@@ -4690,18 +4690,18 @@ otherblock:
 	VMOVUPS 64(BX), Z22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z1, Z18, Z20
-	VPORD  Z1, Z21, Z23
+	VPORD  Z3, Z18, Z20
+	VPORD  Z3, Z21, Z23
 	VSUBPS Z5, Z20, Z20
 	VSUBPS Z5, Z23, Z25
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z23
+	VMOVAPS     Z1, Z23
 	VFMADD231PS Z6, Z20, Z23
-	VMOVAPS     Z2, Z26
+	VMOVAPS     Z1, Z26
 	VFMADD231PS Z6, Z25, Z26
-	VSUBPS      Z2, Z23, Z24
-	VSUBPS      Z2, Z26, Z27
+	VSUBPS      Z1, Z23, Z24
+	VSUBPS      Z1, Z26, Z27
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z24, Z20
@@ -4827,14 +4827,14 @@ focusnot3_39:
 	VSQRTPS      Z18, Z22
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z3, Z22, Z24
+	VMULPS       Z2, Z22, Z24
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z22, Z18, Z23
 	VMOVAPS      Z23, Z18
 	VSQRTPS      Z20, Z22
 	VMOVAPS      Z20, Z23
 	VFNMADD231PS Z22, Z22, Z23
-	VMULPS       Z3, Z22, Z24
+	VMULPS       Z2, Z22, Z24
 	VMULPS       Z24, Z23, Z23
 	VFMADD231PS  Z22, Z20, Z23
 	VMOVAPS      Z23, Z20
@@ -4850,7 +4850,7 @@ focusnot4_39:
 	VMOVAPS      Z18, Z25
 	VFNMADD231PS Z22, Z22, Z25
 	VMULPS       Z25, Z18, Z18
-	VFMADD231PS  Z3, Z18, Z24
+	VFMADD231PS  Z2, Z18, Z24
 	VMULPS       Z22, Z24, Z18
 	VFMADD231PS  Z22, Z23, Z18
 	VSQRTPS      Z20, Z22
@@ -4860,7 +4860,7 @@ focusnot4_39:
 	VMOVAPS      Z20, Z25
 	VFNMADD231PS Z22, Z22, Z25
 	VMULPS       Z25, Z20, Z20
-	VFMADD231PS  Z3, Z20, Z24
+	VFMADD231PS  Z2, Z20, Z24
 	VMULPS       Z22, Z24, Z20
 	VFMADD231PS  Z22, Z23, Z20
 	JMP          focusdone39
@@ -5087,13 +5087,13 @@ focusdone39:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z1, Z18, Z20
+	VPORD  Z3, Z18, Z20
 	VSUBPS Z5, Z20, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z21
+	VMOVAPS     Z1, Z21
 	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z2, Z21, Z22
+	VSUBPS      Z1, Z21, Z22
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z22, Z20
@@ -5176,7 +5176,7 @@ focusnot3_40:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z3, Z20, Z22
+	VMULPS       Z2, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -5192,7 +5192,7 @@ focusnot4_40:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z3, Z18, Z22
+	VFMADD231PS  Z2, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone40
@@ -5325,15 +5325,15 @@ slow:
 	VMOVUPS (BX), Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z1, Z18, Z20
+	VPORD        Z3, Z18, Z20
 	VSUBPS       Z5, Z20, Z20
 	VBROADCASTSS consts<>+416(SB), Z21
 	VMAXPS       Z20, Z21, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z21
+	VMOVAPS     Z1, Z21
 	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z2, Z21, Z22
+	VSUBPS      Z1, Z21, Z22
 
 	// r = c - n ln2
 	VMOVAPS      Z20, Z23
@@ -5440,7 +5440,7 @@ focusnot3_41:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z3, Z20, Z22
+	VMULPS       Z2, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -5456,7 +5456,7 @@ focusnot4_41:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z3, Z18, Z22
+	VFMADD231PS  Z2, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone41
@@ -5651,15 +5651,15 @@ slowvector:
 	VMOVUPS (BX), K1, Z19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z1, Z18, Z20
+	VPORD        Z3, Z18, Z20
 	VSUBPS       Z5, Z20, Z20
 	VBROADCASTSS consts<>+416(SB), Z21
 	VMAXPS       Z20, Z21, Z20
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z21
+	VMOVAPS     Z1, Z21
 	VFMADD231PS Z6, Z20, Z21
-	VSUBPS      Z2, Z21, Z22
+	VSUBPS      Z1, Z21, Z22
 
 	// r = c - n ln2
 	VMOVAPS      Z20, Z23
@@ -5766,7 +5766,7 @@ focusnot3_42:
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
-	VMULPS       Z3, Z20, Z22
+	VMULPS       Z2, Z20, Z22
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
@@ -5782,7 +5782,7 @@ focusnot4_42:
 	VMOVAPS      Z18, Z23
 	VFNMADD231PS Z20, Z20, Z23
 	VMULPS       Z23, Z18, Z18
-	VFMADD231PS  Z3, Z18, Z22
+	VFMADD231PS  Z2, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
 	JMP          focusdone42
@@ -8084,9 +8084,9 @@ partdone3:
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sigmoidGradAVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS consts<>+384(SB), Z0
-	VBROADCASTSS consts<>+1184(SB), Z1
-	VBROADCASTSS consts<>+128(SB), Z2
-	VBROADCASTSS consts<>+2144(SB), Z3
+	VBROADCASTSS consts<>+2144(SB), Z1
+	VBROADCASTSS consts<>+1184(SB), Z2
+	VBROADCASTSS consts<>+128(SB), Z3
 	VBROADCASTSS consts<>+32(SB), Z4
 	VBROADCASTSS consts<>+64(SB), Z5
 	VBROADCASTSS consts<>+96(SB), Z6
@@ -8130,18 +8130,18 @@ block:
 	JNE          otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  (BX), Z1, Z12
-	VPORD  64(BX), Z1, Z13
+	VPORD  (BX), Z2, Z12
+	VPORD  64(BX), Z2, Z13
 	VSUBPS Z5, Z12, Z12
 	VSUBPS Z5, Z13, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z13
+	VMOVAPS     Z3, Z13
 	VFMADD231PS Z6, Z12, Z13
-	VMOVAPS     Z2, Z16
+	VMOVAPS     Z3, Z16
 	VFMADD231PS Z6, Z15, Z16
-	VSUBPS      Z2, Z13, Z14
-	VSUBPS      Z2, Z16, Z17
+	VSUBPS      Z3, Z13, Z14
+	VSUBPS      Z3, Z16, Z17
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z14, Z12
@@ -8184,8 +8184,8 @@ block:
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
 	VMOVUPS   (BX), Z19
 	VMOVUPS   64(BX), Z19
-	VPANDD    Z1, Z16, Z19
-	VPANDD    Z1, Z20, Z21
+	VPANDD    Z2, Z16, Z19
+	VPANDD    Z2, Z20, Z21
 	VPXORD    (BX), Z19, Z19
 	VPXORD    64(BX), Z21, Z21
 	VPMOVD2M  Z19, K1
@@ -8234,8 +8234,8 @@ block:
 	VMULPS       Z17, Z15, Z17
 	VFMADD213PS  Z22, Z12, Z14
 	VFMADD213PS  Z23, Z17, Z18
-	VPANDD       Z1, Z16, Z12
-	VPANDD       Z1, Z20, Z17
+	VPANDD       Z2, Z16, Z12
+	VPANDD       Z2, Z20, Z17
 	VPXORD       Z12, Z14, Z12
 	VPXORD       Z17, Z18, Z18
 	VBROADCASTSS 16(DI), Z14
@@ -8251,52 +8251,52 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_115
+	JGE    focusnot0_109
 	VMULPS Z22, Z22, Z22
 	VMULPS Z23, Z23, Z23
-	JMP    focusdone115
+	JMP    focusdone109
 
-focusnot0_115:
+focusnot0_109:
 	CMPQ    R8, $+2
-	JGE     focusnot1_115
+	JGE     focusnot1_109
 	VMOVAPS Z0, Z22
 	VMOVAPS Z0, Z23
-	JMP     focusdone115
+	JMP     focusdone109
 
-focusnot1_115:
+focusnot1_109:
 	CMPQ R8, $+3
-	JGE  focusnot2_115
-	JMP  focusdone115
+	JGE  focusnot2_109
+	JMP  focusdone109
 
-focusnot2_115:
+focusnot2_109:
 	CMPQ    R8, $+4
-	JGE     focusnot3_115
+	JGE     focusnot3_109
 	VSQRTPS Z22, Z22
 	VSQRTPS Z23, Z23
-	JMP     focusdone115
+	JMP     focusdone109
 
-focusnot3_115:
+focusnot3_109:
 	CMPQ         R8, $+5
-	JGE          focusnot4_115
+	JGE          focusnot4_109
 	VSQRTPS      Z22, Z17
 	VMOVAPS      Z22, Z19
 	VFNMADD231PS Z17, Z17, Z19
-	VMULPS       Z3, Z17, Z20
+	VMULPS       Z1, Z17, Z20
 	VMULPS       Z20, Z19, Z19
 	VFMADD231PS  Z17, Z22, Z19
 	VMOVAPS      Z19, Z22
 	VSQRTPS      Z23, Z17
 	VMOVAPS      Z23, Z19
 	VFNMADD231PS Z17, Z17, Z19
-	VMULPS       Z3, Z17, Z20
+	VMULPS       Z1, Z17, Z20
 	VMULPS       Z20, Z19, Z19
 	VFMADD231PS  Z17, Z23, Z19
 	VMOVAPS      Z19, Z23
-	JMP          focusdone115
+	JMP          focusdone109
 
-focusnot4_115:
+focusnot4_109:
 	CMPQ         R8, $+6
-	JGE          focusnot5_115
+	JGE          focusnot5_109
 	VSQRTPS      Z22, Z17
 	VMULPS       Z22, Z22, Z19
 	VMOVAPS      Z19, Z20
@@ -8304,7 +8304,7 @@ focusnot4_115:
 	VMOVAPS      Z22, Z21
 	VFNMADD231PS Z17, Z17, Z21
 	VMULPS       Z21, Z22, Z21
-	VFMADD231PS  Z3, Z21, Z20
+	VFMADD231PS  Z1, Z21, Z20
 	VMULPS       Z17, Z20, Z22
 	VFMADD231PS  Z17, Z19, Z22
 	VSQRTPS      Z23, Z17
@@ -8314,14 +8314,14 @@ focusnot4_115:
 	VMOVAPS      Z23, Z21
 	VFNMADD231PS Z17, Z17, Z21
 	VMULPS       Z21, Z23, Z21
-	VFMADD231PS  Z3, Z21, Z20
+	VFMADD231PS  Z1, Z21, Z20
 	VMULPS       Z17, Z20, Z23
 	VFMADD231PS  Z17, Z19, Z23
-	JMP          focusdone115
+	JMP          focusdone109
 
-focusnot5_115:
+focusnot5_109:
 	CMPQ        R8, $+7
-	JGE         focusnot6_115
+	JGE         focusnot6_109
 	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -8334,11 +8334,11 @@ focusnot5_115:
 	VMULPS      Z23, Z19, Z19
 	VFMADD231PS Z23, Z17, Z19
 	VMOVAPS     Z19, Z23
-	JMP         focusdone115
+	JMP         focusdone109
 
-focusnot6_115:
+focusnot6_109:
 	CMPQ        R8, $+8
-	JGE         focusnot7_115
+	JGE         focusnot7_109
 	VMULPS      Z22, Z22, Z17
 	VFMSUB213PS Z17, Z22, Z22
 	VADDPS      Z17, Z17, Z19
@@ -8349,11 +8349,11 @@ focusnot6_115:
 	VADDPS      Z17, Z17, Z19
 	VMULPS      Z23, Z19, Z23
 	VFMADD231PS Z17, Z17, Z23
-	JMP         focusdone115
+	JMP         focusdone109
 
-focusnot7_115:
+focusnot7_109:
 	CMPQ        R8, $+9
-	JGE         focusnot8_115
+	JGE         focusnot8_109
 	VMULPS      Z22, Z22, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -8374,9 +8374,9 @@ focusnot7_115:
 	VMULPS      Z23, Z17, Z17
 	VFMADD231PS Z23, Z20, Z17
 	VMOVAPS     Z17, Z23
-	JMP         focusdone115
+	JMP         focusdone109
 
-focusnot8_115:
+focusnot8_109:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z17
 	VBROADCASTSS 4(R10), Z19
@@ -8529,7 +8529,7 @@ focusnot8_115:
 	KORTESTW     K1, K1
 	JNE          slowblock
 
-focusdone115:
+focusdone109:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z22, Z13, Z13
 
@@ -8589,13 +8589,13 @@ vector:
 	JNE          othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z1, Z12, Z14
+	VPORD  Z2, Z12, Z14
 	VSUBPS Z5, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z15
+	VMOVAPS     Z3, Z15
 	VFMADD231PS Z6, Z14, Z15
-	VSUBPS      Z2, Z15, Z16
+	VSUBPS      Z3, Z15, Z16
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z16, Z14
@@ -8619,7 +8619,7 @@ vector:
 	VPSLLD      $0x02, Z13, Z13
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VPANDD    Z1, Z13, Z17
+	VPANDD    Z2, Z13, Z17
 	VPXORD    Z12, Z17, Z12
 	VPMOVD2M  Z12, K2
 	VBLENDMPS Z16, Z14, K2, Z17
@@ -8647,7 +8647,7 @@ vector:
 	VBROADCASTSS 8(DI), Z15
 	VMULPS       Z14, Z12, Z14
 	VFMADD213PS  Z17, Z14, Z15
-	VPANDD       Z1, Z13, Z14
+	VPANDD       Z2, Z13, Z14
 	VPXORD       Z14, Z15, Z14
 	VBROADCASTSS 16(DI), Z15
 	VBROADCASTSS 12(DI), Z16
@@ -8657,42 +8657,42 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_116
+	JGE    focusnot0_110
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone116
+	JMP    focusdone110
 
-focusnot0_116:
+focusnot0_110:
 	CMPQ    R8, $+2
-	JGE     focusnot1_116
+	JGE     focusnot1_110
 	VMOVAPS Z0, Z17
-	JMP     focusdone116
+	JMP     focusdone110
 
-focusnot1_116:
+focusnot1_110:
 	CMPQ R8, $+3
-	JGE  focusnot2_116
-	JMP  focusdone116
+	JGE  focusnot2_110
+	JMP  focusdone110
 
-focusnot2_116:
+focusnot2_110:
 	CMPQ    R8, $+4
-	JGE     focusnot3_116
+	JGE     focusnot3_110
 	VSQRTPS Z17, Z17
-	JMP     focusdone116
+	JMP     focusdone110
 
-focusnot3_116:
+focusnot3_110:
 	CMPQ         R8, $+5
-	JGE          focusnot4_116
+	JGE          focusnot4_110
 	VSQRTPS      Z17, Z15
 	VMOVAPS      Z17, Z16
 	VFNMADD231PS Z15, Z15, Z16
-	VMULPS       Z3, Z15, Z18
+	VMULPS       Z1, Z15, Z18
 	VMULPS       Z18, Z16, Z16
 	VFMADD231PS  Z15, Z17, Z16
 	VMOVAPS      Z16, Z17
-	JMP          focusdone116
+	JMP          focusdone110
 
-focusnot4_116:
+focusnot4_110:
 	CMPQ         R8, $+6
-	JGE          focusnot5_116
+	JGE          focusnot5_110
 	VSQRTPS      Z17, Z15
 	VMULPS       Z17, Z17, Z16
 	VMOVAPS      Z16, Z18
@@ -8700,35 +8700,35 @@ focusnot4_116:
 	VMOVAPS      Z17, Z19
 	VFNMADD231PS Z15, Z15, Z19
 	VMULPS       Z19, Z17, Z17
-	VFMADD231PS  Z3, Z17, Z18
+	VFMADD231PS  Z1, Z17, Z18
 	VMULPS       Z15, Z18, Z17
 	VFMADD231PS  Z15, Z16, Z17
-	JMP          focusdone116
+	JMP          focusdone110
 
-focusnot5_116:
+focusnot5_110:
 	CMPQ        R8, $+7
-	JGE         focusnot6_116
+	JGE         focusnot6_110
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
 	VMULPS      Z17, Z16, Z16
 	VFMADD231PS Z17, Z15, Z16
 	VMOVAPS     Z16, Z17
-	JMP         focusdone116
+	JMP         focusdone110
 
-focusnot6_116:
+focusnot6_110:
 	CMPQ        R8, $+8
-	JGE         focusnot7_116
+	JGE         focusnot7_110
 	VMULPS      Z17, Z17, Z15
 	VFMSUB213PS Z15, Z17, Z17
 	VADDPS      Z15, Z15, Z16
 	VMULPS      Z17, Z16, Z17
 	VFMADD231PS Z15, Z15, Z17
-	JMP         focusdone116
+	JMP         focusdone110
 
-focusnot7_116:
+focusnot7_110:
 	CMPQ        R8, $+9
-	JGE         focusnot8_116
+	JGE         focusnot8_110
 	VMULPS      Z17, Z17, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z17, Z17, Z16
@@ -8739,9 +8739,9 @@ focusnot7_116:
 	VMULPS      Z17, Z15, Z15
 	VFMADD231PS Z17, Z18, Z15
 	VMOVAPS     Z15, Z17
-	JMP         focusdone116
+	JMP         focusdone110
 
-focusnot8_116:
+focusnot8_110:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z15
 	VBROADCASTSS 4(R10), Z16
@@ -8819,7 +8819,7 @@ focusnot8_116:
 	KORTESTW     K2, K2
 	JNE          slowvector
 
-focusdone116:
+focusdone110:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z17, Z12, Z12
 
@@ -8851,18 +8851,18 @@ otherblock:
 	VMOVUPS 64(SI), Z16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z1, Z12, Z14
-	VPORD  Z1, Z15, Z17
+	VPORD  Z2, Z12, Z14
+	VPORD  Z2, Z15, Z17
 	VSUBPS Z5, Z14, Z14
 	VSUBPS Z5, Z17, Z19
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z17
+	VMOVAPS     Z3, Z17
 	VFMADD231PS Z6, Z14, Z17
-	VMOVAPS     Z2, Z20
+	VMOVAPS     Z3, Z20
 	VFMADD231PS Z6, Z19, Z20
-	VSUBPS      Z2, Z17, Z18
-	VSUBPS      Z2, Z20, Z21
+	VSUBPS      Z3, Z17, Z18
+	VSUBPS      Z3, Z20, Z21
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z18, Z14
@@ -8959,8 +8959,8 @@ otherblock:
 	VMULPS       Z18, Z27, Z30
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K1
-	VCMPPS    $0x11, Z3, Z16, K2
+	VCMPPS    $0x11, Z1, Z13, K1
+	VCMPPS    $0x11, Z1, Z16, K2
 	VBLENDMPS Z20, Z14, K1, Z26
 	VBLENDMPS Z23, Z22, K2, Z31
 	VDIVPS    Z28, Z26, Z26
@@ -8986,52 +8986,52 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_117
+	JGE    focusnot0_111
 	VMULPS Z28, Z28, Z28
 	VMULPS Z29, Z29, Z29
-	JMP    focusdone117
+	JMP    focusdone111
 
-focusnot0_117:
+focusnot0_111:
 	CMPQ    R8, $+2
-	JGE     focusnot1_117
+	JGE     focusnot1_111
 	VMOVAPS Z0, Z28
 	VMOVAPS Z0, Z29
-	JMP     focusdone117
+	JMP     focusdone111
 
-focusnot1_117:
+focusnot1_111:
 	CMPQ R8, $+3
-	JGE  focusnot2_117
-	JMP  focusdone117
+	JGE  focusnot2_111
+	JMP  focusdone111
 
-focusnot2_117:
+focusnot2_111:
 	CMPQ    R8, $+4
-	JGE     focusnot3_117
+	JGE     focusnot3_111
 	VSQRTPS Z28, Z28
 	VSQRTPS Z29, Z29
-	JMP     focusdone117
+	JMP     focusdone111
 
-focusnot3_117:
+focusnot3_111:
 	CMPQ         R8, $+5
-	JGE          focusnot4_117
+	JGE          focusnot4_111
 	VSQRTPS      Z28, Z13
 	VMOVAPS      Z28, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z16
+	VMULPS       Z1, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z28, Z14
 	VMOVAPS      Z14, Z28
 	VSQRTPS      Z29, Z13
 	VMOVAPS      Z29, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z16
+	VMULPS       Z1, Z13, Z16
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z29, Z14
 	VMOVAPS      Z14, Z29
-	JMP          focusdone117
+	JMP          focusdone111
 
-focusnot4_117:
+focusnot4_111:
 	CMPQ         R8, $+6
-	JGE          focusnot5_117
+	JGE          focusnot5_111
 	VSQRTPS      Z28, Z13
 	VMULPS       Z28, Z28, Z14
 	VMOVAPS      Z14, Z16
@@ -9039,7 +9039,7 @@ focusnot4_117:
 	VMOVAPS      Z28, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z28, Z17
-	VFMADD231PS  Z3, Z17, Z16
+	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z28
 	VFMADD231PS  Z13, Z14, Z28
 	VSQRTPS      Z29, Z13
@@ -9049,14 +9049,14 @@ focusnot4_117:
 	VMOVAPS      Z29, Z17
 	VFNMADD231PS Z13, Z13, Z17
 	VMULPS       Z17, Z29, Z17
-	VFMADD231PS  Z3, Z17, Z16
+	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z29
 	VFMADD231PS  Z13, Z14, Z29
-	JMP          focusdone117
+	JMP          focusdone111
 
-focusnot5_117:
+focusnot5_111:
 	CMPQ        R8, $+7
-	JGE         focusnot6_117
+	JGE         focusnot6_111
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9069,11 +9069,11 @@ focusnot5_117:
 	VMULPS      Z29, Z14, Z14
 	VFMADD231PS Z29, Z13, Z14
 	VMOVAPS     Z14, Z29
-	JMP         focusdone117
+	JMP         focusdone111
 
-focusnot6_117:
+focusnot6_111:
 	CMPQ        R8, $+8
-	JGE         focusnot7_117
+	JGE         focusnot7_111
 	VMULPS      Z28, Z28, Z13
 	VFMSUB213PS Z13, Z28, Z28
 	VADDPS      Z13, Z13, Z14
@@ -9084,11 +9084,11 @@ focusnot6_117:
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z29, Z14, Z29
 	VFMADD231PS Z13, Z13, Z29
-	JMP         focusdone117
+	JMP         focusdone111
 
-focusnot7_117:
+focusnot7_111:
 	CMPQ        R8, $+9
-	JGE         focusnot8_117
+	JGE         focusnot8_111
 	VMULPS      Z28, Z28, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z28, Z28, Z14
@@ -9109,9 +9109,9 @@ focusnot7_117:
 	VMULPS      Z29, Z13, Z13
 	VFMADD231PS Z29, Z16, Z13
 	VMOVAPS     Z13, Z29
-	JMP         focusdone117
+	JMP         focusdone111
 
-focusnot8_117:
+focusnot8_111:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -9264,7 +9264,7 @@ focusnot8_117:
 	KORTESTW     K1, K1
 	JNE          slowblock
 
-focusdone117:
+focusdone111:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z28, Z15, Z13
 
@@ -9290,13 +9290,13 @@ focusdone117:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD  Z1, Z12, Z14
+	VPORD  Z2, Z12, Z14
 	VSUBPS Z5, Z14, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z15
+	VMOVAPS     Z3, Z15
 	VFMADD231PS Z6, Z14, Z15
-	VSUBPS      Z2, Z15, Z16
+	VSUBPS      Z3, Z15, Z16
 
 	// r = c - n ln2
 	VFNMADD231PS Z7, Z16, Z14
@@ -9352,7 +9352,7 @@ othervector:
 	VMULPS       Z15, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K2
+	VCMPPS    $0x11, Z1, Z13, K2
 	VBLENDMPS Z17, Z14, K2, Z21
 	VDIVPS    Z20, Z21, Z21
 	VBLENDMPS Z14, Z17, K2, Z14
@@ -9368,42 +9368,42 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_118
+	JGE    focusnot0_112
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone118
+	JMP    focusdone112
 
-focusnot0_118:
+focusnot0_112:
 	CMPQ    R8, $+2
-	JGE     focusnot1_118
+	JGE     focusnot1_112
 	VMOVAPS Z0, Z20
-	JMP     focusdone118
+	JMP     focusdone112
 
-focusnot1_118:
+focusnot1_112:
 	CMPQ R8, $+3
-	JGE  focusnot2_118
-	JMP  focusdone118
+	JGE  focusnot2_112
+	JMP  focusdone112
 
-focusnot2_118:
+focusnot2_112:
 	CMPQ    R8, $+4
-	JGE     focusnot3_118
+	JGE     focusnot3_112
 	VSQRTPS Z20, Z20
-	JMP     focusdone118
+	JMP     focusdone112
 
-focusnot3_118:
+focusnot3_112:
 	CMPQ         R8, $+5
-	JGE          focusnot4_118
+	JGE          focusnot4_112
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
+	VMULPS       Z1, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone118
+	JMP          focusdone112
 
-focusnot4_118:
+focusnot4_112:
 	CMPQ         R8, $+6
-	JGE          focusnot5_118
+	JGE          focusnot5_112
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9411,35 +9411,35 @@ focusnot4_118:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
+	VFMADD231PS  Z1, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone118
+	JMP          focusdone112
 
-focusnot5_118:
+focusnot5_112:
 	CMPQ        R8, $+7
-	JGE         focusnot6_118
+	JGE         focusnot6_112
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone118
+	JMP         focusdone112
 
-focusnot6_118:
+focusnot6_112:
 	CMPQ        R8, $+8
-	JGE         focusnot7_118
+	JGE         focusnot7_112
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone118
+	JMP         focusdone112
 
-focusnot7_118:
+focusnot7_112:
 	CMPQ        R8, $+9
-	JGE         focusnot8_118
+	JGE         focusnot8_112
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9450,9 +9450,9 @@ focusnot7_118:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone118
+	JMP         focusdone112
 
-focusnot8_118:
+focusnot8_112:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -9530,7 +9530,7 @@ focusnot8_118:
 	KORTESTW     K2, K2
 	JNE          slowvector
 
-focusdone118:
+focusdone112:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z20, Z18, Z13
 
@@ -9551,15 +9551,15 @@ slow:
 	VMOVUPS (SI), Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z1, Z12, Z14
+	VPORD        Z2, Z12, Z14
 	VSUBPS       Z5, Z14, Z14
 	VBROADCASTSS consts<>+416(SB), Z15
 	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z15
+	VMOVAPS     Z3, Z15
 	VFMADD231PS Z6, Z14, Z15
-	VSUBPS      Z2, Z15, Z16
+	VSUBPS      Z3, Z15, Z16
 
 	// r = c - n ln2
 	VMOVAPS      Z14, Z17
@@ -9639,7 +9639,7 @@ slow:
 	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K1
+	VCMPPS    $0x11, Z1, Z13, K1
 	VBLENDMPS Z15, Z16, K1, Z21
 	VDIVPS    Z20, Z21, Z21
 	VPXORD    Z22, Z22, Z22
@@ -9661,42 +9661,42 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_119
+	JGE    focusnot0_113
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone119
+	JMP    focusdone113
 
-focusnot0_119:
+focusnot0_113:
 	CMPQ    R8, $+2
-	JGE     focusnot1_119
+	JGE     focusnot1_113
 	VMOVAPS Z0, Z20
-	JMP     focusdone119
+	JMP     focusdone113
 
-focusnot1_119:
+focusnot1_113:
 	CMPQ R8, $+3
-	JGE  focusnot2_119
-	JMP  focusdone119
+	JGE  focusnot2_113
+	JMP  focusdone113
 
-focusnot2_119:
+focusnot2_113:
 	CMPQ    R8, $+4
-	JGE     focusnot3_119
+	JGE     focusnot3_113
 	VSQRTPS Z20, Z20
-	JMP     focusdone119
+	JMP     focusdone113
 
-focusnot3_119:
+focusnot3_113:
 	CMPQ         R8, $+5
-	JGE          focusnot4_119
+	JGE          focusnot4_113
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
+	VMULPS       Z1, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone119
+	JMP          focusdone113
 
-focusnot4_119:
+focusnot4_113:
 	CMPQ         R8, $+6
-	JGE          focusnot5_119
+	JGE          focusnot5_113
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -9704,35 +9704,35 @@ focusnot4_119:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
+	VFMADD231PS  Z1, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone119
+	JMP          focusdone113
 
-focusnot5_119:
+focusnot5_113:
 	CMPQ        R8, $+7
-	JGE         focusnot6_119
+	JGE         focusnot6_113
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone119
+	JMP         focusdone113
 
-focusnot6_119:
+focusnot6_113:
 	CMPQ        R8, $+8
-	JGE         focusnot7_119
+	JGE         focusnot7_113
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone119
+	JMP         focusdone113
 
-focusnot7_119:
+focusnot7_113:
 	CMPQ        R8, $+9
-	JGE         focusnot8_119
+	JGE         focusnot8_113
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -9743,9 +9743,9 @@ focusnot7_119:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone119
+	JMP         focusdone113
 
-focusnot8_119:
+focusnot8_113:
 	LEAQ         24(DI), R11
 	VBROADCASTSS (R11), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -9873,7 +9873,7 @@ focusnot8_119:
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
 
-focusdone119:
+focusdone113:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z20, Z18, Z13
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
@@ -9909,15 +9909,15 @@ slowvector:
 	VMOVUPS (SI), K1, Z13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VPORD        Z1, Z12, Z14
+	VPORD        Z2, Z12, Z14
 	VSUBPS       Z5, Z14, Z14
 	VBROADCASTSS consts<>+416(SB), Z15
 	VMAXPS       Z14, Z15, Z14
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z2, Z15
+	VMOVAPS     Z3, Z15
 	VFMADD231PS Z6, Z14, Z15
-	VSUBPS      Z2, Z15, Z16
+	VSUBPS      Z3, Z15, Z16
 
 	// r = c - n ln2
 	VMOVAPS      Z14, Z17
@@ -9997,7 +9997,7 @@ slowvector:
 	VMULPS       Z14, Z19, Z18
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	VCMPPS    $0x11, Z3, Z13, K2
+	VCMPPS    $0x11, Z1, Z13, K2
 	VBLENDMPS Z15, Z16, K2, Z21
 	VDIVPS    Z20, Z21, Z21
 	VPXORD    Z22, Z22, Z22
@@ -10019,42 +10019,42 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_120
+	JGE    focusnot0_114
 	VMULPS Z20, Z20, Z20
-	JMP    focusdone120
+	JMP    focusdone114
 
-focusnot0_120:
+focusnot0_114:
 	CMPQ    R8, $+2
-	JGE     focusnot1_120
+	JGE     focusnot1_114
 	VMOVAPS Z0, Z20
-	JMP     focusdone120
+	JMP     focusdone114
 
-focusnot1_120:
+focusnot1_114:
 	CMPQ R8, $+3
-	JGE  focusnot2_120
-	JMP  focusdone120
+	JGE  focusnot2_114
+	JMP  focusdone114
 
-focusnot2_120:
+focusnot2_114:
 	CMPQ    R8, $+4
-	JGE     focusnot3_120
+	JGE     focusnot3_114
 	VSQRTPS Z20, Z20
-	JMP     focusdone120
+	JMP     focusdone114
 
-focusnot3_120:
+focusnot3_114:
 	CMPQ         R8, $+5
-	JGE          focusnot4_120
+	JGE          focusnot4_114
 	VSQRTPS      Z20, Z13
 	VMOVAPS      Z20, Z14
 	VFNMADD231PS Z13, Z13, Z14
-	VMULPS       Z3, Z13, Z15
+	VMULPS       Z1, Z13, Z15
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z20, Z14
 	VMOVAPS      Z14, Z20
-	JMP          focusdone120
+	JMP          focusdone114
 
-focusnot4_120:
+focusnot4_114:
 	CMPQ         R8, $+6
-	JGE          focusnot5_120
+	JGE          focusnot5_114
 	VSQRTPS      Z20, Z13
 	VMULPS       Z20, Z20, Z14
 	VMOVAPS      Z14, Z15
@@ -10062,35 +10062,35 @@ focusnot4_120:
 	VMOVAPS      Z20, Z16
 	VFNMADD231PS Z13, Z13, Z16
 	VMULPS       Z16, Z20, Z16
-	VFMADD231PS  Z3, Z16, Z15
+	VFMADD231PS  Z1, Z16, Z15
 	VMULPS       Z13, Z15, Z20
 	VFMADD231PS  Z13, Z14, Z20
-	JMP          focusdone120
+	JMP          focusdone114
 
-focusnot5_120:
+focusnot5_114:
 	CMPQ        R8, $+7
-	JGE         focusnot6_120
+	JGE         focusnot6_114
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
 	VMULPS      Z20, Z14, Z14
 	VFMADD231PS Z20, Z13, Z14
 	VMOVAPS     Z14, Z20
-	JMP         focusdone120
+	JMP         focusdone114
 
-focusnot6_120:
+focusnot6_114:
 	CMPQ        R8, $+8
-	JGE         focusnot7_120
+	JGE         focusnot7_114
 	VMULPS      Z20, Z20, Z13
 	VFMSUB213PS Z13, Z20, Z20
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z20, Z14, Z20
 	VFMADD231PS Z13, Z13, Z20
-	JMP         focusdone120
+	JMP         focusdone114
 
-focusnot7_120:
+focusnot7_114:
 	CMPQ        R8, $+9
-	JGE         focusnot8_120
+	JGE         focusnot8_114
 	VMULPS      Z20, Z20, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z20, Z20, Z14
@@ -10101,9 +10101,9 @@ focusnot7_120:
 	VMULPS      Z20, Z13, Z13
 	VFMADD231PS Z20, Z15, Z13
 	VMOVAPS     Z13, Z20
-	JMP         focusdone120
+	JMP         focusdone114
 
-focusnot8_120:
+focusnot8_114:
 	LEAQ         24(DI), R10
 	VBROADCASTSS (R10), Z13
 	VBROADCASTSS 4(R10), Z14
@@ -10231,7 +10231,7 @@ focusnot8_120:
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
 
-focusdone120:
+focusdone114:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z20, Z18, Z13
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
@@ -10418,33 +10418,33 @@ block:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_151
+	JGE    focusnot0_145
 	VMULPS Y10, Y10, Y10
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone151
+	JMP    focusdone145
 
-focusnot0_151:
+focusnot0_145:
 	CMPQ    R8, $+2
-	JGE     focusnot1_151
+	JGE     focusnot1_145
 	VMOVAPS Y0, Y10
 	VMOVAPS Y0, Y12
-	JMP     focusdone151
+	JMP     focusdone145
 
-focusnot1_151:
+focusnot1_145:
 	CMPQ R8, $+3
-	JGE  focusnot2_151
-	JMP  focusdone151
+	JGE  focusnot2_145
+	JMP  focusdone145
 
-focusnot2_151:
+focusnot2_145:
 	CMPQ    R8, $+4
-	JGE     focusnot3_151
+	JGE     focusnot3_145
 	VSQRTPS Y10, Y10
 	VSQRTPS Y12, Y12
-	JMP     focusdone151
+	JMP     focusdone145
 
-focusnot3_151:
+focusnot3_145:
 	CMPQ         R8, $+5
-	JGE          focusnot4_151
+	JGE          focusnot4_145
 	VSQRTPS      Y10, Y11
 	VMOVAPS      Y10, Y13
 	VFNMADD231PS Y11, Y11, Y13
@@ -10459,11 +10459,11 @@ focusnot3_151:
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y11, Y12, Y13
 	VMOVAPS      Y13, Y12
-	JMP          focusdone151
+	JMP          focusdone145
 
-focusnot4_151:
+focusnot4_145:
 	CMPQ         R8, $+6
-	JGE          focusnot5_151
+	JGE          focusnot5_145
 	VSQRTPS      Y10, Y11
 	VMULPS       Y10, Y10, Y13
 	VMOVAPS      Y13, Y14
@@ -10484,11 +10484,11 @@ focusnot4_151:
 	VFMADD231PS  consts<>+2144(SB), Y12, Y14
 	VMULPS       Y11, Y14, Y12
 	VFMADD231PS  Y11, Y13, Y12
-	JMP          focusdone151
+	JMP          focusdone145
 
-focusnot5_151:
+focusnot5_145:
 	CMPQ        R8, $+7
-	JGE         focusnot6_151
+	JGE         focusnot6_145
 	VMULPS      Y10, Y10, Y11
 	VMOVAPS     Y11, Y13
 	VFMSUB231PS Y10, Y10, Y13
@@ -10501,11 +10501,11 @@ focusnot5_151:
 	VMULPS      Y12, Y13, Y13
 	VFMADD231PS Y12, Y11, Y13
 	VMOVAPS     Y13, Y12
-	JMP         focusdone151
+	JMP         focusdone145
 
-focusnot6_151:
+focusnot6_145:
 	CMPQ        R8, $+8
-	JGE         focusnot7_151
+	JGE         focusnot7_145
 	VMULPS      Y10, Y10, Y11
 	VFMSUB213PS Y11, Y10, Y10
 	VADDPS      Y11, Y11, Y13
@@ -10516,11 +10516,11 @@ focusnot6_151:
 	VADDPS      Y11, Y11, Y13
 	VMULPS      Y12, Y13, Y12
 	VFMADD231PS Y11, Y11, Y12
-	JMP         focusdone151
+	JMP         focusdone145
 
-focusnot7_151:
+focusnot7_145:
 	CMPQ        R8, $+9
-	JGE         focusnot8_151
+	JGE         focusnot8_145
 	VMULPS      Y10, Y10, Y11
 	VMOVAPS     Y11, Y13
 	VFMSUB231PS Y10, Y10, Y13
@@ -10541,9 +10541,9 @@ focusnot7_151:
 	VMULPS      Y12, Y11, Y11
 	VFMADD231PS Y12, Y14, Y11
 	VMOVAPS     Y11, Y12
-	JMP         focusdone151
+	JMP         focusdone145
 
-focusnot8_151:
+focusnot8_145:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y11, 32(SP)
@@ -10734,7 +10734,7 @@ focusnot8_151:
 	VMOVUPS consts<>+1184(SB), Y2
 	VMOVUPS consts<>+128(SB), Y3
 
-focusdone151:
+focusdone145:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y10, Y5, Y5
 
@@ -10867,30 +10867,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_152
+	JGE    focusnot0_146
 	VMULPS Y7, Y7, Y7
-	JMP    focusdone152
+	JMP    focusdone146
 
-focusnot0_152:
+focusnot0_146:
 	CMPQ    R8, $+2
-	JGE     focusnot1_152
+	JGE     focusnot1_146
 	VMOVAPS Y0, Y7
-	JMP     focusdone152
+	JMP     focusdone146
 
-focusnot1_152:
+focusnot1_146:
 	CMPQ R8, $+3
-	JGE  focusnot2_152
-	JMP  focusdone152
+	JGE  focusnot2_146
+	JMP  focusdone146
 
-focusnot2_152:
+focusnot2_146:
 	CMPQ    R8, $+4
-	JGE     focusnot3_152
+	JGE     focusnot3_146
 	VSQRTPS Y7, Y7
-	JMP     focusdone152
+	JMP     focusdone146
 
-focusnot3_152:
+focusnot3_146:
 	CMPQ         R8, $+5
-	JGE          focusnot4_152
+	JGE          focusnot4_146
 	VSQRTPS      Y7, Y8
 	VMOVAPS      Y7, Y9
 	VFNMADD231PS Y8, Y8, Y9
@@ -10898,11 +10898,11 @@ focusnot3_152:
 	VMULPS       Y10, Y9, Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVAPS      Y9, Y7
-	JMP          focusdone152
+	JMP          focusdone146
 
-focusnot4_152:
+focusnot4_146:
 	CMPQ         R8, $+6
-	JGE          focusnot5_152
+	JGE          focusnot5_146
 	VSQRTPS      Y7, Y8
 	VMULPS       Y7, Y7, Y9
 	VMOVAPS      Y9, Y10
@@ -10913,32 +10913,32 @@ focusnot4_152:
 	VFMADD231PS  consts<>+2144(SB), Y7, Y10
 	VMULPS       Y8, Y10, Y7
 	VFMADD231PS  Y8, Y9, Y7
-	JMP          focusdone152
+	JMP          focusdone146
 
-focusnot5_152:
+focusnot5_146:
 	CMPQ        R8, $+7
-	JGE         focusnot6_152
+	JGE         focusnot6_146
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y7, Y7, Y9
 	VMULPS      Y7, Y9, Y9
 	VFMADD231PS Y7, Y8, Y9
 	VMOVAPS     Y9, Y7
-	JMP         focusdone152
+	JMP         focusdone146
 
-focusnot6_152:
+focusnot6_146:
 	CMPQ        R8, $+8
-	JGE         focusnot7_152
+	JGE         focusnot7_146
 	VMULPS      Y7, Y7, Y8
 	VFMSUB213PS Y8, Y7, Y7
 	VADDPS      Y8, Y8, Y9
 	VMULPS      Y7, Y9, Y7
 	VFMADD231PS Y8, Y8, Y7
-	JMP         focusdone152
+	JMP         focusdone146
 
-focusnot7_152:
+focusnot7_146:
 	CMPQ        R8, $+9
-	JGE         focusnot8_152
+	JGE         focusnot8_146
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y7, Y7, Y9
@@ -10949,9 +10949,9 @@ focusnot7_152:
 	VMULPS      Y7, Y8, Y8
 	VFMADD231PS Y7, Y10, Y8
 	VMOVAPS     Y8, Y7
-	JMP         focusdone152
+	JMP         focusdone146
 
-focusnot8_152:
+focusnot8_146:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y9, 32(SP)
@@ -11040,7 +11040,7 @@ focusnot8_152:
 	VMOVUPS consts<>+1184(SB), Y2
 	VMOVUPS consts<>+128(SB), Y3
 
-focusdone152:
+focusdone146:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y7, Y5, Y8
 
@@ -11280,33 +11280,33 @@ otherblock:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_153
+	JGE    focusnot0_147
 	VMULPS Y2, Y2, Y2
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone153
+	JMP    focusdone147
 
-focusnot0_153:
+focusnot0_147:
 	CMPQ    R8, $+2
-	JGE     focusnot1_153
+	JGE     focusnot1_147
 	VMOVUPS consts<>+384(SB), Y2
 	VMOVUPS consts<>+384(SB), Y3
-	JMP     focusdone153
+	JMP     focusdone147
 
-focusnot1_153:
+focusnot1_147:
 	CMPQ R8, $+3
-	JGE  focusnot2_153
-	JMP  focusdone153
+	JGE  focusnot2_147
+	JMP  focusdone147
 
-focusnot2_153:
+focusnot2_147:
 	CMPQ    R8, $+4
-	JGE     focusnot3_153
+	JGE     focusnot3_147
 	VSQRTPS Y2, Y2
 	VSQRTPS Y3, Y3
-	JMP     focusdone153
+	JMP     focusdone147
 
-focusnot3_153:
+focusnot3_147:
 	CMPQ         R8, $+5
-	JGE          focusnot4_153
+	JGE          focusnot4_147
 	VSQRTPS      Y2, Y4
 	VMOVAPS      Y2, Y5
 	VFNMADD231PS Y4, Y4, Y5
@@ -11321,11 +11321,11 @@ focusnot3_153:
 	VMULPS       Y6, Y5, Y5
 	VFMADD231PS  Y4, Y3, Y5
 	VMOVAPS      Y5, Y3
-	JMP          focusdone153
+	JMP          focusdone147
 
-focusnot4_153:
+focusnot4_147:
 	CMPQ         R8, $+6
-	JGE          focusnot5_153
+	JGE          focusnot5_147
 	VSQRTPS      Y2, Y4
 	VMULPS       Y2, Y2, Y5
 	VMOVAPS      Y5, Y6
@@ -11346,11 +11346,11 @@ focusnot4_153:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y6
 	VMULPS       Y4, Y6, Y3
 	VFMADD231PS  Y4, Y5, Y3
-	JMP          focusdone153
+	JMP          focusdone147
 
-focusnot5_153:
+focusnot5_147:
 	CMPQ        R8, $+7
-	JGE         focusnot6_153
+	JGE         focusnot6_147
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11363,11 +11363,11 @@ focusnot5_153:
 	VMULPS      Y3, Y5, Y5
 	VFMADD231PS Y3, Y4, Y5
 	VMOVAPS     Y5, Y3
-	JMP         focusdone153
+	JMP         focusdone147
 
-focusnot6_153:
+focusnot6_147:
 	CMPQ        R8, $+8
-	JGE         focusnot7_153
+	JGE         focusnot7_147
 	VMULPS      Y2, Y2, Y4
 	VFMSUB213PS Y4, Y2, Y2
 	VADDPS      Y4, Y4, Y5
@@ -11378,11 +11378,11 @@ focusnot6_153:
 	VADDPS      Y4, Y4, Y5
 	VMULPS      Y3, Y5, Y3
 	VFMADD231PS Y4, Y4, Y3
-	JMP         focusdone153
+	JMP         focusdone147
 
-focusnot7_153:
+focusnot7_147:
 	CMPQ        R8, $+9
-	JGE         focusnot8_153
+	JGE         focusnot8_147
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y5
 	VFMSUB231PS Y2, Y2, Y5
@@ -11403,9 +11403,9 @@ focusnot7_153:
 	VMULPS      Y3, Y4, Y4
 	VFMADD231PS Y3, Y6, Y4
 	VMOVAPS     Y4, Y3
-	JMP         focusdone153
+	JMP         focusdone147
 
-focusnot8_153:
+focusnot8_147:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -11592,7 +11592,7 @@ focusnot8_153:
 	VMOVUPS 224(SP), Y1
 	VMOVUPS 256(SP), Y2
 
-focusdone153:
+focusdone147:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y2, Y7, Y4
 
@@ -11702,30 +11702,30 @@ othervector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_154
+	JGE    focusnot0_148
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone154
+	JMP    focusdone148
 
-focusnot0_154:
+focusnot0_148:
 	CMPQ    R8, $+2
-	JGE     focusnot1_154
+	JGE     focusnot1_148
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone154
+	JMP     focusdone148
 
-focusnot1_154:
+focusnot1_148:
 	CMPQ R8, $+3
-	JGE  focusnot2_154
-	JMP  focusdone154
+	JGE  focusnot2_148
+	JMP  focusdone148
 
-focusnot2_154:
+focusnot2_148:
 	CMPQ    R8, $+4
-	JGE     focusnot3_154
+	JGE     focusnot3_148
 	VSQRTPS Y0, Y0
-	JMP     focusdone154
+	JMP     focusdone148
 
-focusnot3_154:
+focusnot3_148:
 	CMPQ         R8, $+5
-	JGE          focusnot4_154
+	JGE          focusnot4_148
 	VSQRTPS      Y0, Y1
 	VMOVAPS      Y0, Y2
 	VFNMADD231PS Y1, Y1, Y2
@@ -11733,11 +11733,11 @@ focusnot3_154:
 	VMULPS       Y3, Y2, Y2
 	VFMADD231PS  Y1, Y0, Y2
 	VMOVAPS      Y2, Y0
-	JMP          focusdone154
+	JMP          focusdone148
 
-focusnot4_154:
+focusnot4_148:
 	CMPQ         R8, $+6
-	JGE          focusnot5_154
+	JGE          focusnot5_148
 	VSQRTPS      Y0, Y1
 	VMULPS       Y0, Y0, Y2
 	VMOVAPS      Y2, Y3
@@ -11748,32 +11748,32 @@ focusnot4_154:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y3
 	VMULPS       Y1, Y3, Y0
 	VFMADD231PS  Y1, Y2, Y0
-	JMP          focusdone154
+	JMP          focusdone148
 
-focusnot5_154:
+focusnot5_148:
 	CMPQ        R8, $+7
-	JGE         focusnot6_154
+	JGE         focusnot6_148
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y2
 	VFMSUB231PS Y0, Y0, Y2
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y1, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone154
+	JMP         focusdone148
 
-focusnot6_154:
+focusnot6_148:
 	CMPQ        R8, $+8
-	JGE         focusnot7_154
+	JGE         focusnot7_148
 	VMULPS      Y0, Y0, Y1
 	VFMSUB213PS Y1, Y0, Y0
 	VADDPS      Y1, Y1, Y2
 	VMULPS      Y0, Y2, Y0
 	VFMADD231PS Y1, Y1, Y0
-	JMP         focusdone154
+	JMP         focusdone148
 
-focusnot7_154:
+focusnot7_148:
 	CMPQ        R8, $+9
-	JGE         focusnot8_154
+	JGE         focusnot8_148
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y2
 	VFMSUB231PS Y0, Y0, Y2
@@ -11784,9 +11784,9 @@ focusnot7_154:
 	VMULPS      Y0, Y1, Y1
 	VFMADD231PS Y0, Y3, Y1
 	VMOVAPS     Y1, Y0
-	JMP         focusdone154
+	JMP         focusdone148
 
-focusnot8_154:
+focusnot8_148:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -11871,7 +11871,7 @@ focusnot8_154:
 	VMOVUPS 64(SP), Y8
 	VMOVUPS 96(SP), Y5
 
-focusdone154:
+focusdone148:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y0, Y7, Y2
 
@@ -12057,30 +12057,30 @@ slow:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_155
+	JGE    focusnot0_149
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone155
+	JMP    focusdone149
 
-focusnot0_155:
+focusnot0_149:
 	CMPQ    R8, $+2
-	JGE     focusnot1_155
+	JGE     focusnot1_149
 	VMOVUPS consts<>+384(SB), Y1
-	JMP     focusdone155
+	JMP     focusdone149
 
-focusnot1_155:
+focusnot1_149:
 	CMPQ R8, $+3
-	JGE  focusnot2_155
-	JMP  focusdone155
+	JGE  focusnot2_149
+	JMP  focusdone149
 
-focusnot2_155:
+focusnot2_149:
 	CMPQ    R8, $+4
-	JGE     focusnot3_155
+	JGE     focusnot3_149
 	VSQRTPS Y1, Y1
-	JMP     focusdone155
+	JMP     focusdone149
 
-focusnot3_155:
+focusnot3_149:
 	CMPQ         R8, $+5
-	JGE          focusnot4_155
+	JGE          focusnot4_149
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12088,11 +12088,11 @@ focusnot3_155:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone155
+	JMP          focusdone149
 
-focusnot4_155:
+focusnot4_149:
 	CMPQ         R8, $+6
-	JGE          focusnot5_155
+	JGE          focusnot5_149
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -12103,32 +12103,32 @@ focusnot4_155:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone155
+	JMP          focusdone149
 
-focusnot5_155:
+focusnot5_149:
 	CMPQ        R8, $+7
-	JGE         focusnot6_155
+	JGE         focusnot6_149
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone155
+	JMP         focusdone149
 
-focusnot6_155:
+focusnot6_149:
 	CMPQ        R8, $+8
-	JGE         focusnot7_155
+	JGE         focusnot7_149
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone155
+	JMP         focusdone149
 
-focusnot7_155:
+focusnot7_149:
 	CMPQ        R8, $+9
-	JGE         focusnot8_155
+	JGE         focusnot8_149
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -12139,9 +12139,9 @@ focusnot7_155:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone155
+	JMP         focusdone149
 
-focusnot8_155:
+focusnot8_149:
 	LEAQ         24(DI), R11
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12275,7 +12275,7 @@ focusnot8_155:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
-focusdone155:
+focusdone149:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -12432,30 +12432,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   R8, $+1
-	JGE    focusnot0_156
+	JGE    focusnot0_150
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone156
+	JMP    focusdone150
 
-focusnot0_156:
+focusnot0_150:
 	CMPQ    R8, $+2
-	JGE     focusnot1_156
+	JGE     focusnot1_150
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone156
+	JMP     focusdone150
 
-focusnot1_156:
+focusnot1_150:
 	CMPQ R8, $+3
-	JGE  focusnot2_156
-	JMP  focusdone156
+	JGE  focusnot2_150
+	JMP  focusdone150
 
-focusnot2_156:
+focusnot2_150:
 	CMPQ    R8, $+4
-	JGE     focusnot3_156
+	JGE     focusnot3_150
 	VSQRTPS Y0, Y0
-	JMP     focusdone156
+	JMP     focusdone150
 
-focusnot3_156:
+focusnot3_150:
 	CMPQ         R8, $+5
-	JGE          focusnot4_156
+	JGE          focusnot4_150
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -12463,11 +12463,11 @@ focusnot3_156:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone156
+	JMP          focusdone150
 
-focusnot4_156:
+focusnot4_150:
 	CMPQ         R8, $+6
-	JGE          focusnot5_156
+	JGE          focusnot5_150
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -12478,32 +12478,32 @@ focusnot4_156:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone156
+	JMP          focusdone150
 
-focusnot5_156:
+focusnot5_150:
 	CMPQ        R8, $+7
-	JGE         focusnot6_156
+	JGE         focusnot6_150
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone156
+	JMP         focusdone150
 
-focusnot6_156:
+focusnot6_150:
 	CMPQ        R8, $+8
-	JGE         focusnot7_156
+	JGE         focusnot7_150
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone156
+	JMP         focusdone150
 
-focusnot7_156:
+focusnot7_150:
 	CMPQ        R8, $+9
-	JGE         focusnot8_156
+	JGE         focusnot8_150
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -12514,9 +12514,9 @@ focusnot7_156:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone156
+	JMP         focusdone150
 
-focusnot8_156:
+focusnot8_150:
 	LEAQ         24(DI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -12650,7 +12650,7 @@ focusnot8_156:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y1
 
-focusdone156:
+focusdone150:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y0, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -12856,33 +12856,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_181
+	JGE    focusnot0_175
 	VMULPS Z18, Z18, Z18
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone181
+	JMP    focusdone175
 
-focusnot0_181:
+focusnot0_175:
 	CMPQ    SI, $+2
-	JGE     focusnot1_181
+	JGE     focusnot1_175
 	VMOVAPS Z0, Z18
 	VMOVAPS Z0, Z24
-	JMP     focusdone181
+	JMP     focusdone175
 
-focusnot1_181:
+focusnot1_175:
 	CMPQ SI, $+3
-	JGE  focusnot2_181
-	JMP  focusdone181
+	JGE  focusnot2_175
+	JMP  focusdone175
 
-focusnot2_181:
+focusnot2_175:
 	CMPQ    SI, $+4
-	JGE     focusnot3_181
+	JGE     focusnot3_175
 	VSQRTPS Z18, Z18
 	VSQRTPS Z24, Z24
-	JMP     focusdone181
+	JMP     focusdone175
 
-focusnot3_181:
+focusnot3_175:
 	CMPQ         SI, $+5
-	JGE          focusnot4_181
+	JGE          focusnot4_175
 	VSQRTPS      Z18, Z21
 	VMOVAPS      Z18, Z22
 	VFNMADD231PS Z21, Z21, Z22
@@ -12897,11 +12897,11 @@ focusnot3_181:
 	VMULPS       Z23, Z22, Z22
 	VFMADD231PS  Z21, Z24, Z22
 	VMOVAPS      Z22, Z24
-	JMP          focusdone181
+	JMP          focusdone175
 
-focusnot4_181:
+focusnot4_175:
 	CMPQ         SI, $+6
-	JGE          focusnot5_181
+	JGE          focusnot5_175
 	VSQRTPS      Z18, Z21
 	VMULPS       Z18, Z18, Z22
 	VMOVAPS      Z22, Z23
@@ -12922,11 +12922,11 @@ focusnot4_181:
 	VFMADD231PS  Z2, Z24, Z23
 	VMULPS       Z21, Z23, Z24
 	VFMADD231PS  Z21, Z22, Z24
-	JMP          focusdone181
+	JMP          focusdone175
 
-focusnot5_181:
+focusnot5_175:
 	CMPQ        SI, $+7
-	JGE         focusnot6_181
+	JGE         focusnot6_175
 	VMULPS      Z18, Z18, Z21
 	VMOVAPS     Z21, Z22
 	VFMSUB231PS Z18, Z18, Z22
@@ -12939,11 +12939,11 @@ focusnot5_181:
 	VMULPS      Z24, Z22, Z22
 	VFMADD231PS Z24, Z21, Z22
 	VMOVAPS     Z22, Z24
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot6_181:
+focusnot6_175:
 	CMPQ        SI, $+8
-	JGE         focusnot7_181
+	JGE         focusnot7_175
 	VMULPS      Z18, Z18, Z21
 	VFMSUB213PS Z21, Z18, Z18
 	VADDPS      Z21, Z21, Z22
@@ -12954,11 +12954,11 @@ focusnot6_181:
 	VADDPS      Z21, Z21, Z22
 	VMULPS      Z24, Z22, Z24
 	VFMADD231PS Z21, Z21, Z24
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot7_181:
+focusnot7_175:
 	CMPQ        SI, $+9
-	JGE         focusnot8_181
+	JGE         focusnot8_175
 	VMULPS      Z18, Z18, Z21
 	VMOVAPS     Z21, Z22
 	VFMSUB231PS Z18, Z18, Z22
@@ -12979,9 +12979,9 @@ focusnot7_181:
 	VMULPS      Z24, Z21, Z21
 	VFMADD231PS Z24, Z23, Z21
 	VMOVAPS     Z21, Z24
-	JMP         focusdone181
+	JMP         focusdone175
 
-focusnot8_181:
+focusnot8_175:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z21
 	VBROADCASTSS 4(DI), Z22
@@ -13134,7 +13134,7 @@ focusnot8_181:
 	KORTESTW     K1, K1
 	JNE          slowblock
 
-focusdone181:
+focusdone175:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z18, Z19, Z18
 
@@ -13220,30 +13220,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_182
+	JGE    focusnot0_176
 	VMULPS Z21, Z21, Z21
-	JMP    focusdone182
+	JMP    focusdone176
 
-focusnot0_182:
+focusnot0_176:
 	CMPQ    SI, $+2
-	JGE     focusnot1_182
+	JGE     focusnot1_176
 	VMOVAPS Z0, Z21
-	JMP     focusdone182
+	JMP     focusdone176
 
-focusnot1_182:
+focusnot1_176:
 	CMPQ SI, $+3
-	JGE  focusnot2_182
-	JMP  focusdone182
+	JGE  focusnot2_176
+	JMP  focusdone176
 
-focusnot2_182:
+focusnot2_176:
 	CMPQ    SI, $+4
-	JGE     focusnot3_182
+	JGE     focusnot3_176
 	VSQRTPS Z21, Z21
-	JMP     focusdone182
+	JMP     focusdone176
 
-focusnot3_182:
+focusnot3_176:
 	CMPQ         SI, $+5
-	JGE          focusnot4_182
+	JGE          focusnot4_176
 	VSQRTPS      Z21, Z19
 	VMOVAPS      Z21, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -13251,11 +13251,11 @@ focusnot3_182:
 	VMULPS       Z22, Z20, Z20
 	VFMADD231PS  Z19, Z21, Z20
 	VMOVAPS      Z20, Z21
-	JMP          focusdone182
+	JMP          focusdone176
 
-focusnot4_182:
+focusnot4_176:
 	CMPQ         SI, $+6
-	JGE          focusnot5_182
+	JGE          focusnot5_176
 	VSQRTPS      Z21, Z19
 	VMULPS       Z21, Z21, Z20
 	VMOVAPS      Z20, Z22
@@ -13266,32 +13266,32 @@ focusnot4_182:
 	VFMADD231PS  Z2, Z21, Z22
 	VMULPS       Z19, Z22, Z21
 	VFMADD231PS  Z19, Z20, Z21
-	JMP          focusdone182
+	JMP          focusdone176
 
-focusnot5_182:
+focusnot5_176:
 	CMPQ        SI, $+7
-	JGE         focusnot6_182
+	JGE         focusnot6_176
 	VMULPS      Z21, Z21, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z21, Z21, Z20
 	VMULPS      Z21, Z20, Z20
 	VFMADD231PS Z21, Z19, Z20
 	VMOVAPS     Z20, Z21
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot6_182:
+focusnot6_176:
 	CMPQ        SI, $+8
-	JGE         focusnot7_182
+	JGE         focusnot7_176
 	VMULPS      Z21, Z21, Z19
 	VFMSUB213PS Z19, Z21, Z21
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z21, Z20, Z21
 	VFMADD231PS Z19, Z19, Z21
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot7_182:
+focusnot7_176:
 	CMPQ        SI, $+9
-	JGE         focusnot8_182
+	JGE         focusnot8_176
 	VMULPS      Z21, Z21, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z21, Z21, Z20
@@ -13302,9 +13302,9 @@ focusnot7_182:
 	VMULPS      Z21, Z19, Z19
 	VFMADD231PS Z21, Z22, Z19
 	VMOVAPS     Z19, Z21
-	JMP         focusdone182
+	JMP         focusdone176
 
-focusnot8_182:
+focusnot8_176:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -13382,7 +13382,7 @@ focusnot8_182:
 	KORTESTW     K2, K2
 	JNE          slowvector
 
-focusdone182:
+focusdone176:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Z21, Z18, Z18
 	VMOVUPS Z18, K1, (CX)
@@ -13494,30 +13494,30 @@ slow:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_183
+	JGE    focusnot0_177
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone183
+	JMP    focusdone177
 
-focusnot0_183:
+focusnot0_177:
 	CMPQ    SI, $+2
-	JGE     focusnot1_183
+	JGE     focusnot1_177
 	VMOVAPS Z0, Z18
-	JMP     focusdone183
+	JMP     focusdone177
 
-focusnot1_183:
+focusnot1_177:
 	CMPQ SI, $+3
-	JGE  focusnot2_183
-	JMP  focusdone183
+	JGE  focusnot2_177
+	JMP  focusdone177
 
-focusnot2_183:
+focusnot2_177:
 	CMPQ    SI, $+4
-	JGE     focusnot3_183
+	JGE     focusnot3_177
 	VSQRTPS Z18, Z18
-	JMP     focusdone183
+	JMP     focusdone177
 
-focusnot3_183:
+focusnot3_177:
 	CMPQ         SI, $+5
-	JGE          focusnot4_183
+	JGE          focusnot4_177
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -13525,11 +13525,11 @@ focusnot3_183:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone183
+	JMP          focusdone177
 
-focusnot4_183:
+focusnot4_177:
 	CMPQ         SI, $+6
-	JGE          focusnot5_183
+	JGE          focusnot5_177
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -13540,32 +13540,32 @@ focusnot4_183:
 	VFMADD231PS  Z2, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone183
+	JMP          focusdone177
 
-focusnot5_183:
+focusnot5_177:
 	CMPQ        SI, $+7
-	JGE         focusnot6_183
+	JGE         focusnot6_177
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone183
+	JMP         focusdone177
 
-focusnot6_183:
+focusnot6_177:
 	CMPQ        SI, $+8
-	JGE         focusnot7_183
+	JGE         focusnot7_177
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone183
+	JMP         focusdone177
 
-focusnot7_183:
+focusnot7_177:
 	CMPQ        SI, $+9
-	JGE         focusnot8_183
+	JGE         focusnot8_177
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -13576,9 +13576,9 @@ focusnot7_183:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone183
+	JMP         focusdone177
 
-focusnot8_183:
+focusnot8_177:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z20
 	VBROADCASTSS 4(R8), Z21
@@ -13706,7 +13706,7 @@ focusnot8_183:
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z20, K1, Z18
 
-focusdone183:
+focusdone177:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z18, Z19, Z18
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
@@ -13818,30 +13818,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_184
+	JGE    focusnot0_178
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone184
+	JMP    focusdone178
 
-focusnot0_184:
+focusnot0_178:
 	CMPQ    SI, $+2
-	JGE     focusnot1_184
+	JGE     focusnot1_178
 	VMOVAPS Z0, Z18
-	JMP     focusdone184
+	JMP     focusdone178
 
-focusnot1_184:
+focusnot1_178:
 	CMPQ SI, $+3
-	JGE  focusnot2_184
-	JMP  focusdone184
+	JGE  focusnot2_178
+	JMP  focusdone178
 
-focusnot2_184:
+focusnot2_178:
 	CMPQ    SI, $+4
-	JGE     focusnot3_184
+	JGE     focusnot3_178
 	VSQRTPS Z18, Z18
-	JMP     focusdone184
+	JMP     focusdone178
 
-focusnot3_184:
+focusnot3_178:
 	CMPQ         SI, $+5
-	JGE          focusnot4_184
+	JGE          focusnot4_178
 	VSQRTPS      Z18, Z20
 	VMOVAPS      Z18, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -13849,11 +13849,11 @@ focusnot3_184:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z20, Z18, Z21
 	VMOVAPS      Z21, Z18
-	JMP          focusdone184
+	JMP          focusdone178
 
-focusnot4_184:
+focusnot4_178:
 	CMPQ         SI, $+6
-	JGE          focusnot5_184
+	JGE          focusnot5_178
 	VSQRTPS      Z18, Z20
 	VMULPS       Z18, Z18, Z21
 	VMOVAPS      Z21, Z22
@@ -13864,32 +13864,32 @@ focusnot4_184:
 	VFMADD231PS  Z2, Z18, Z22
 	VMULPS       Z20, Z22, Z18
 	VFMADD231PS  Z20, Z21, Z18
-	JMP          focusdone184
+	JMP          focusdone178
 
-focusnot5_184:
+focusnot5_178:
 	CMPQ        SI, $+7
-	JGE         focusnot6_184
+	JGE         focusnot6_178
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
 	VMULPS      Z18, Z21, Z21
 	VFMADD231PS Z18, Z20, Z21
 	VMOVAPS     Z21, Z18
-	JMP         focusdone184
+	JMP         focusdone178
 
-focusnot6_184:
+focusnot6_178:
 	CMPQ        SI, $+8
-	JGE         focusnot7_184
+	JGE         focusnot7_178
 	VMULPS      Z18, Z18, Z20
 	VFMSUB213PS Z20, Z18, Z18
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z18, Z21, Z18
 	VFMADD231PS Z20, Z20, Z18
-	JMP         focusdone184
+	JMP         focusdone178
 
-focusnot7_184:
+focusnot7_178:
 	CMPQ        SI, $+9
-	JGE         focusnot8_184
+	JGE         focusnot8_178
 	VMULPS      Z18, Z18, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z18, Z18, Z21
@@ -13900,9 +13900,9 @@ focusnot7_184:
 	VMULPS      Z18, Z20, Z20
 	VFMADD231PS Z18, Z22, Z20
 	VMOVAPS     Z20, Z18
-	JMP         focusdone184
+	JMP         focusdone178
 
-focusnot8_184:
+focusnot8_178:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z20
 	VBROADCASTSS 4(DI), Z21
@@ -14030,7 +14030,7 @@ focusnot8_184:
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z20, K2, Z18
 
-focusdone184:
+focusdone178:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z18, Z19, Z18
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
@@ -14162,33 +14162,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_205
+	JGE    focusnot0_199
 	VMULPS Y8, Y8, Y8
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone205
+	JMP    focusdone199
 
-focusnot0_205:
+focusnot0_199:
 	CMPQ    SI, $+2
-	JGE     focusnot1_205
+	JGE     focusnot1_199
 	VMOVAPS Y0, Y8
 	VMOVAPS Y0, Y14
-	JMP     focusdone205
+	JMP     focusdone199
 
-focusnot1_205:
+focusnot1_199:
 	CMPQ SI, $+3
-	JGE  focusnot2_205
-	JMP  focusdone205
+	JGE  focusnot2_199
+	JMP  focusdone199
 
-focusnot2_205:
+focusnot2_199:
 	CMPQ    SI, $+4
-	JGE     focusnot3_205
+	JGE     focusnot3_199
 	VSQRTPS Y8, Y8
 	VSQRTPS Y14, Y14
-	JMP     focusdone205
+	JMP     focusdone199
 
-focusnot3_205:
+focusnot3_199:
 	CMPQ         SI, $+5
-	JGE          focusnot4_205
+	JGE          focusnot4_199
 	VSQRTPS      Y8, Y11
 	VMOVAPS      Y8, Y12
 	VFNMADD231PS Y11, Y11, Y12
@@ -14203,11 +14203,11 @@ focusnot3_205:
 	VMULPS       Y13, Y12, Y12
 	VFMADD231PS  Y11, Y14, Y12
 	VMOVAPS      Y12, Y14
-	JMP          focusdone205
+	JMP          focusdone199
 
-focusnot4_205:
+focusnot4_199:
 	CMPQ         SI, $+6
-	JGE          focusnot5_205
+	JGE          focusnot5_199
 	VSQRTPS      Y8, Y11
 	VMULPS       Y8, Y8, Y12
 	VMOVAPS      Y12, Y13
@@ -14228,11 +14228,11 @@ focusnot4_205:
 	VFMADD231PS  Y3, Y14, Y13
 	VMULPS       Y11, Y13, Y14
 	VFMADD231PS  Y11, Y12, Y14
-	JMP          focusdone205
+	JMP          focusdone199
 
-focusnot5_205:
+focusnot5_199:
 	CMPQ        SI, $+7
-	JGE         focusnot6_205
+	JGE         focusnot6_199
 	VMULPS      Y8, Y8, Y11
 	VMOVAPS     Y11, Y12
 	VFMSUB231PS Y8, Y8, Y12
@@ -14245,11 +14245,11 @@ focusnot5_205:
 	VMULPS      Y14, Y12, Y12
 	VFMADD231PS Y14, Y11, Y12
 	VMOVAPS     Y12, Y14
-	JMP         focusdone205
+	JMP         focusdone199
 
-focusnot6_205:
+focusnot6_199:
 	CMPQ        SI, $+8
-	JGE         focusnot7_205
+	JGE         focusnot7_199
 	VMULPS      Y8, Y8, Y11
 	VFMSUB213PS Y11, Y8, Y8
 	VADDPS      Y11, Y11, Y12
@@ -14260,11 +14260,11 @@ focusnot6_205:
 	VADDPS      Y11, Y11, Y12
 	VMULPS      Y14, Y12, Y14
 	VFMADD231PS Y11, Y11, Y14
-	JMP         focusdone205
+	JMP         focusdone199
 
-focusnot7_205:
+focusnot7_199:
 	CMPQ        SI, $+9
-	JGE         focusnot8_205
+	JGE         focusnot8_199
 	VMULPS      Y8, Y8, Y11
 	VMOVAPS     Y11, Y12
 	VFMSUB231PS Y8, Y8, Y12
@@ -14285,9 +14285,9 @@ focusnot7_205:
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y13, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone205
+	JMP         focusdone199
 
-focusnot8_205:
+focusnot8_199:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y9, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -14458,7 +14458,7 @@ focusnot8_205:
 	VMOVUPS consts<>+64(SB), Y6
 	VMOVUPS consts<>+96(SB), Y7
 
-focusdone205:
+focusdone199:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y8, Y9, Y8
 
@@ -14548,30 +14548,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_206
+	JGE    focusnot0_200
 	VMULPS Y11, Y11, Y11
-	JMP    focusdone206
+	JMP    focusdone200
 
-focusnot0_206:
+focusnot0_200:
 	CMPQ    SI, $+2
-	JGE     focusnot1_206
+	JGE     focusnot1_200
 	VMOVAPS Y0, Y11
-	JMP     focusdone206
+	JMP     focusdone200
 
-focusnot1_206:
+focusnot1_200:
 	CMPQ SI, $+3
-	JGE  focusnot2_206
-	JMP  focusdone206
+	JGE  focusnot2_200
+	JMP  focusdone200
 
-focusnot2_206:
+focusnot2_200:
 	CMPQ    SI, $+4
-	JGE     focusnot3_206
+	JGE     focusnot3_200
 	VSQRTPS Y11, Y11
-	JMP     focusdone206
+	JMP     focusdone200
 
-focusnot3_206:
+focusnot3_200:
 	CMPQ         SI, $+5
-	JGE          focusnot4_206
+	JGE          focusnot4_200
 	VSQRTPS      Y11, Y9
 	VMOVAPS      Y11, Y10
 	VFNMADD231PS Y9, Y9, Y10
@@ -14579,11 +14579,11 @@ focusnot3_206:
 	VMULPS       Y12, Y10, Y10
 	VFMADD231PS  Y9, Y11, Y10
 	VMOVAPS      Y10, Y11
-	JMP          focusdone206
+	JMP          focusdone200
 
-focusnot4_206:
+focusnot4_200:
 	CMPQ         SI, $+6
-	JGE          focusnot5_206
+	JGE          focusnot5_200
 	VSQRTPS      Y11, Y9
 	VMULPS       Y11, Y11, Y10
 	VMOVAPS      Y10, Y12
@@ -14594,32 +14594,32 @@ focusnot4_206:
 	VFMADD231PS  Y3, Y11, Y12
 	VMULPS       Y9, Y12, Y11
 	VFMADD231PS  Y9, Y10, Y11
-	JMP          focusdone206
+	JMP          focusdone200
 
-focusnot5_206:
+focusnot5_200:
 	CMPQ        SI, $+7
-	JGE         focusnot6_206
+	JGE         focusnot6_200
 	VMULPS      Y11, Y11, Y9
 	VMOVAPS     Y9, Y10
 	VFMSUB231PS Y11, Y11, Y10
 	VMULPS      Y11, Y10, Y10
 	VFMADD231PS Y11, Y9, Y10
 	VMOVAPS     Y10, Y11
-	JMP         focusdone206
+	JMP         focusdone200
 
-focusnot6_206:
+focusnot6_200:
 	CMPQ        SI, $+8
-	JGE         focusnot7_206
+	JGE         focusnot7_200
 	VMULPS      Y11, Y11, Y9
 	VFMSUB213PS Y9, Y11, Y11
 	VADDPS      Y9, Y9, Y10
 	VMULPS      Y11, Y10, Y11
 	VFMADD231PS Y9, Y9, Y11
-	JMP         focusdone206
+	JMP         focusdone200
 
-focusnot7_206:
+focusnot7_200:
 	CMPQ        SI, $+9
-	JGE         focusnot8_206
+	JGE         focusnot8_200
 	VMULPS      Y11, Y11, Y9
 	VMOVAPS     Y9, Y10
 	VFMSUB231PS Y11, Y11, Y10
@@ -14630,9 +14630,9 @@ focusnot7_206:
 	VMULPS      Y11, Y9, Y9
 	VFMADD231PS Y11, Y12, Y9
 	VMOVAPS     Y9, Y11
-	JMP         focusdone206
+	JMP         focusdone200
 
-focusnot8_206:
+focusnot8_200:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y8, (SP)
 	VBROADCASTSS (DI), Y0
@@ -14719,7 +14719,7 @@ focusnot8_206:
 	VMOVUPS consts<>+64(SB), Y6
 	VMOVUPS consts<>+96(SB), Y7
 
-focusdone206:
+focusdone200:
 	// loss = (alpha ce) q^gamma
 	VMULPS  Y11, Y8, Y8
 	CMPQ    AX, $+8
@@ -14854,30 +14854,30 @@ slow:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_207
+	JGE    focusnot0_201
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone207
+	JMP    focusdone201
 
-focusnot0_207:
+focusnot0_201:
 	CMPQ    SI, $+2
-	JGE     focusnot1_207
+	JGE     focusnot1_201
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone207
+	JMP     focusdone201
 
-focusnot1_207:
+focusnot1_201:
 	CMPQ SI, $+3
-	JGE  focusnot2_207
-	JMP  focusdone207
+	JGE  focusnot2_201
+	JMP  focusdone201
 
-focusnot2_207:
+focusnot2_201:
 	CMPQ    SI, $+4
-	JGE     focusnot3_207
+	JGE     focusnot3_201
 	VSQRTPS Y0, Y0
-	JMP     focusdone207
+	JMP     focusdone201
 
-focusnot3_207:
+focusnot3_201:
 	CMPQ         SI, $+5
-	JGE          focusnot4_207
+	JGE          focusnot4_201
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -14885,11 +14885,11 @@ focusnot3_207:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone207
+	JMP          focusdone201
 
-focusnot4_207:
+focusnot4_201:
 	CMPQ         SI, $+6
-	JGE          focusnot5_207
+	JGE          focusnot5_201
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -14900,32 +14900,32 @@ focusnot4_207:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone207
+	JMP          focusdone201
 
-focusnot5_207:
+focusnot5_201:
 	CMPQ        SI, $+7
-	JGE         focusnot6_207
+	JGE         focusnot6_201
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone207
+	JMP         focusdone201
 
-focusnot6_207:
+focusnot6_201:
 	CMPQ        SI, $+8
-	JGE         focusnot7_207
+	JGE         focusnot7_201
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone207
+	JMP         focusdone201
 
-focusnot7_207:
+focusnot7_201:
 	CMPQ        SI, $+9
-	JGE         focusnot8_207
+	JGE         focusnot8_201
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -14936,9 +14936,9 @@ focusnot7_207:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone207
+	JMP         focusdone201
 
-focusnot8_207:
+focusnot8_201:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y1, (SP)
 	VBROADCASTSS (R8), Y1
@@ -15066,7 +15066,7 @@ focusnot8_207:
 	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
 	VMOVUPS      (SP), Y1
 
-focusdone207:
+focusdone201:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y0, Y1, Y0
 	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
@@ -15190,30 +15190,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_208
+	JGE    focusnot0_202
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone208
+	JMP    focusdone202
 
-focusnot0_208:
+focusnot0_202:
 	CMPQ    SI, $+2
-	JGE     focusnot1_208
+	JGE     focusnot1_202
 	VMOVUPS consts<>+384(SB), Y0
-	JMP     focusdone208
+	JMP     focusdone202
 
-focusnot1_208:
+focusnot1_202:
 	CMPQ SI, $+3
-	JGE  focusnot2_208
-	JMP  focusdone208
+	JGE  focusnot2_202
+	JMP  focusdone202
 
-focusnot2_208:
+focusnot2_202:
 	CMPQ    SI, $+4
-	JGE     focusnot3_208
+	JGE     focusnot3_202
 	VSQRTPS Y0, Y0
-	JMP     focusdone208
+	JMP     focusdone202
 
-focusnot3_208:
+focusnot3_202:
 	CMPQ         SI, $+5
-	JGE          focusnot4_208
+	JGE          focusnot4_202
 	VSQRTPS      Y0, Y2
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -15221,11 +15221,11 @@ focusnot3_208:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone208
+	JMP          focusdone202
 
-focusnot4_208:
+focusnot4_202:
 	CMPQ         SI, $+6
-	JGE          focusnot5_208
+	JGE          focusnot5_202
 	VSQRTPS      Y0, Y2
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -15236,32 +15236,32 @@ focusnot4_208:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y2, Y4, Y0
 	VFMADD231PS  Y2, Y3, Y0
-	JMP          focusdone208
+	JMP          focusdone202
 
-focusnot5_208:
+focusnot5_202:
 	CMPQ        SI, $+7
-	JGE         focusnot6_208
+	JGE         focusnot6_202
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y2, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone208
+	JMP         focusdone202
 
-focusnot6_208:
+focusnot6_202:
 	CMPQ        SI, $+8
-	JGE         focusnot7_208
+	JGE         focusnot7_202
 	VMULPS      Y0, Y0, Y2
 	VFMSUB213PS Y2, Y0, Y0
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y2, Y2, Y0
-	JMP         focusdone208
+	JMP         focusdone202
 
-focusnot7_208:
+focusnot7_202:
 	CMPQ        SI, $+9
-	JGE         focusnot8_208
+	JGE         focusnot8_202
 	VMULPS      Y0, Y0, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -15272,9 +15272,9 @@ focusnot7_208:
 	VMULPS      Y0, Y2, Y2
 	VFMADD231PS Y0, Y4, Y2
 	VMOVAPS     Y2, Y0
-	JMP         focusdone208
+	JMP         focusdone202
 
-focusnot8_208:
+focusnot8_202:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y1, (SP)
 	VBROADCASTSS (DI), Y1
@@ -15402,7 +15402,7 @@ focusnot8_208:
 	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
 	VMOVUPS      (SP), Y1
 
-focusdone208:
+focusdone202:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y0, Y1, Y0
 	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
@@ -15588,33 +15588,33 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_229
+	JGE    focusnot0_223
 	VMULPS Z22, Z22, Z22
 	VMULPS Z23, Z23, Z23
-	JMP    focusdone229
+	JMP    focusdone223
 
-focusnot0_229:
+focusnot0_223:
 	CMPQ    DI, $+2
-	JGE     focusnot1_229
+	JGE     focusnot1_223
 	VMOVAPS Z0, Z22
 	VMOVAPS Z0, Z23
-	JMP     focusdone229
+	JMP     focusdone223
 
-focusnot1_229:
+focusnot1_223:
 	CMPQ DI, $+3
-	JGE  focusnot2_229
-	JMP  focusdone229
+	JGE  focusnot2_223
+	JMP  focusdone223
 
-focusnot2_229:
+focusnot2_223:
 	CMPQ    DI, $+4
-	JGE     focusnot3_229
+	JGE     focusnot3_223
 	VSQRTPS Z22, Z22
 	VSQRTPS Z23, Z23
-	JMP     focusdone229
+	JMP     focusdone223
 
-focusnot3_229:
+focusnot3_223:
 	CMPQ         DI, $+5
-	JGE          focusnot4_229
+	JGE          focusnot4_223
 	VSQRTPS      Z22, Z20
 	VMOVAPS      Z22, Z21
 	VFNMADD231PS Z20, Z20, Z21
@@ -15629,11 +15629,11 @@ focusnot3_229:
 	VMULPS       Z24, Z21, Z21
 	VFMADD231PS  Z20, Z23, Z21
 	VMOVAPS      Z21, Z23
-	JMP          focusdone229
+	JMP          focusdone223
 
-focusnot4_229:
+focusnot4_223:
 	CMPQ         DI, $+6
-	JGE          focusnot5_229
+	JGE          focusnot5_223
 	VSQRTPS      Z22, Z20
 	VMULPS       Z22, Z22, Z21
 	VMOVAPS      Z21, Z24
@@ -15654,11 +15654,11 @@ focusnot4_229:
 	VFMADD231PS  Z2, Z23, Z24
 	VMULPS       Z20, Z24, Z23
 	VFMADD231PS  Z20, Z21, Z23
-	JMP          focusdone229
+	JMP          focusdone223
 
-focusnot5_229:
+focusnot5_223:
 	CMPQ        DI, $+7
-	JGE         focusnot6_229
+	JGE         focusnot6_223
 	VMULPS      Z22, Z22, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z22, Z22, Z21
@@ -15671,11 +15671,11 @@ focusnot5_229:
 	VMULPS      Z23, Z21, Z21
 	VFMADD231PS Z23, Z20, Z21
 	VMOVAPS     Z21, Z23
-	JMP         focusdone229
+	JMP         focusdone223
 
-focusnot6_229:
+focusnot6_223:
 	CMPQ        DI, $+8
-	JGE         focusnot7_229
+	JGE         focusnot7_223
 	VMULPS      Z22, Z22, Z20
 	VFMSUB213PS Z20, Z22, Z22
 	VADDPS      Z20, Z20, Z21
@@ -15686,11 +15686,11 @@ focusnot6_229:
 	VADDPS      Z20, Z20, Z21
 	VMULPS      Z23, Z21, Z23
 	VFMADD231PS Z20, Z20, Z23
-	JMP         focusdone229
+	JMP         focusdone223
 
-focusnot7_229:
+focusnot7_223:
 	CMPQ        DI, $+9
-	JGE         focusnot8_229
+	JGE         focusnot8_223
 	VMULPS      Z22, Z22, Z20
 	VMOVAPS     Z20, Z21
 	VFMSUB231PS Z22, Z22, Z21
@@ -15711,9 +15711,9 @@ focusnot7_229:
 	VMULPS      Z23, Z20, Z20
 	VFMADD231PS Z23, Z24, Z20
 	VMOVAPS     Z20, Z23
-	JMP         focusdone229
+	JMP         focusdone223
 
-focusnot8_229:
+focusnot8_223:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z20
 	VBROADCASTSS 4(R9), Z21
@@ -15866,7 +15866,7 @@ focusnot8_229:
 	KORTESTW     K1, K1
 	JNE          slowblock
 
-focusdone229:
+focusdone223:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z22, Z15, Z15
 
@@ -15974,30 +15974,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_230
+	JGE    focusnot0_224
 	VMULPS Z18, Z18, Z18
-	JMP    focusdone230
+	JMP    focusdone224
 
-focusnot0_230:
+focusnot0_224:
 	CMPQ    DI, $+2
-	JGE     focusnot1_230
+	JGE     focusnot1_224
 	VMOVAPS Z0, Z18
-	JMP     focusdone230
+	JMP     focusdone224
 
-focusnot1_230:
+focusnot1_224:
 	CMPQ DI, $+3
-	JGE  focusnot2_230
-	JMP  focusdone230
+	JGE  focusnot2_224
+	JMP  focusdone224
 
-focusnot2_230:
+focusnot2_224:
 	CMPQ    DI, $+4
-	JGE     focusnot3_230
+	JGE     focusnot3_224
 	VSQRTPS Z18, Z18
-	JMP     focusdone230
+	JMP     focusdone224
 
-focusnot3_230:
+focusnot3_224:
 	CMPQ         DI, $+5
-	JGE          focusnot4_230
+	JGE          focusnot4_224
 	VSQRTPS      Z18, Z17
 	VMOVAPS      Z18, Z19
 	VFNMADD231PS Z17, Z17, Z19
@@ -16005,11 +16005,11 @@ focusnot3_230:
 	VMULPS       Z20, Z19, Z19
 	VFMADD231PS  Z17, Z18, Z19
 	VMOVAPS      Z19, Z18
-	JMP          focusdone230
+	JMP          focusdone224
 
-focusnot4_230:
+focusnot4_224:
 	CMPQ         DI, $+6
-	JGE          focusnot5_230
+	JGE          focusnot5_224
 	VSQRTPS      Z18, Z17
 	VMULPS       Z18, Z18, Z19
 	VMOVAPS      Z19, Z20
@@ -16020,32 +16020,32 @@ focusnot4_230:
 	VFMADD231PS  Z2, Z18, Z20
 	VMULPS       Z17, Z20, Z18
 	VFMADD231PS  Z17, Z19, Z18
-	JMP          focusdone230
+	JMP          focusdone224
 
-focusnot5_230:
+focusnot5_224:
 	CMPQ        DI, $+7
-	JGE         focusnot6_230
+	JGE         focusnot6_224
 	VMULPS      Z18, Z18, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z18, Z18, Z19
 	VMULPS      Z18, Z19, Z19
 	VFMADD231PS Z18, Z17, Z19
 	VMOVAPS     Z19, Z18
-	JMP         focusdone230
+	JMP         focusdone224
 
-focusnot6_230:
+focusnot6_224:
 	CMPQ        DI, $+8
-	JGE         focusnot7_230
+	JGE         focusnot7_224
 	VMULPS      Z18, Z18, Z17
 	VFMSUB213PS Z17, Z18, Z18
 	VADDPS      Z17, Z17, Z19
 	VMULPS      Z18, Z19, Z18
 	VFMADD231PS Z17, Z17, Z18
-	JMP         focusdone230
+	JMP         focusdone224
 
-focusnot7_230:
+focusnot7_224:
 	CMPQ        DI, $+9
-	JGE         focusnot8_230
+	JGE         focusnot8_224
 	VMULPS      Z18, Z18, Z17
 	VMOVAPS     Z17, Z19
 	VFMSUB231PS Z18, Z18, Z19
@@ -16056,9 +16056,9 @@ focusnot7_230:
 	VMULPS      Z18, Z17, Z17
 	VFMADD231PS Z18, Z20, Z17
 	VMOVAPS     Z17, Z18
-	JMP         focusdone230
+	JMP         focusdone224
 
-focusnot8_230:
+focusnot8_224:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z17
 	VBROADCASTSS 4(R9), Z19
@@ -16136,7 +16136,7 @@ focusnot8_230:
 	KORTESTW     K2, K2
 	JNE          slowvector
 
-focusdone230:
+focusdone224:
 	// loss = (alpha ce) q^gamma
 	VMULPS Z18, Z14, Z14
 
@@ -16278,30 +16278,30 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_231
+	JGE    focusnot0_225
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone231
+	JMP    focusdone225
 
-focusnot0_231:
+focusnot0_225:
 	CMPQ    DI, $+2
-	JGE     focusnot1_231
+	JGE     focusnot1_225
 	VMOVAPS Z0, Z22
-	JMP     focusdone231
+	JMP     focusdone225
 
-focusnot1_231:
+focusnot1_225:
 	CMPQ DI, $+3
-	JGE  focusnot2_231
-	JMP  focusdone231
+	JGE  focusnot2_225
+	JMP  focusdone225
 
-focusnot2_231:
+focusnot2_225:
 	CMPQ    DI, $+4
-	JGE     focusnot3_231
+	JGE     focusnot3_225
 	VSQRTPS Z22, Z22
-	JMP     focusdone231
+	JMP     focusdone225
 
-focusnot3_231:
+focusnot3_225:
 	CMPQ         DI, $+5
-	JGE          focusnot4_231
+	JGE          focusnot4_225
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z16
 	VFNMADD231PS Z15, Z15, Z16
@@ -16309,11 +16309,11 @@ focusnot3_231:
 	VMULPS       Z17, Z16, Z16
 	VFMADD231PS  Z15, Z22, Z16
 	VMOVAPS      Z16, Z22
-	JMP          focusdone231
+	JMP          focusdone225
 
-focusnot4_231:
+focusnot4_225:
 	CMPQ         DI, $+6
-	JGE          focusnot5_231
+	JGE          focusnot5_225
 	VSQRTPS      Z22, Z15
 	VMULPS       Z22, Z22, Z16
 	VMOVAPS      Z16, Z17
@@ -16324,32 +16324,32 @@ focusnot4_231:
 	VFMADD231PS  Z2, Z18, Z17
 	VMULPS       Z15, Z17, Z22
 	VFMADD231PS  Z15, Z16, Z22
-	JMP          focusdone231
+	JMP          focusdone225
 
-focusnot5_231:
+focusnot5_225:
 	CMPQ        DI, $+7
-	JGE         focusnot6_231
+	JGE         focusnot6_225
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z22, Z22, Z16
 	VMULPS      Z22, Z16, Z16
 	VFMADD231PS Z22, Z15, Z16
 	VMOVAPS     Z16, Z22
-	JMP         focusdone231
+	JMP         focusdone225
 
-focusnot6_231:
+focusnot6_225:
 	CMPQ        DI, $+8
-	JGE         focusnot7_231
+	JGE         focusnot7_225
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z16
 	VMULPS      Z22, Z16, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone231
+	JMP         focusdone225
 
-focusnot7_231:
+focusnot7_225:
 	CMPQ        DI, $+9
-	JGE         focusnot8_231
+	JGE         focusnot8_225
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z22, Z22, Z16
@@ -16360,9 +16360,9 @@ focusnot7_231:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z17, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone231
+	JMP         focusdone225
 
-focusnot8_231:
+focusnot8_225:
 	LEAQ         24(SI), R10
 	VBROADCASTSS (R10), Z15
 	VBROADCASTSS 4(R10), Z16
@@ -16490,7 +16490,7 @@ focusnot8_231:
 	KORW           K1, K2, K1
 	VBLENDMPS.BCST consts<>+608(SB), Z15, K1, Z22
 
-focusdone231:
+focusdone225:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z22, Z20, Z15
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z20, K1
@@ -16634,30 +16634,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_232
+	JGE    focusnot0_226
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone232
+	JMP    focusdone226
 
-focusnot0_232:
+focusnot0_226:
 	CMPQ    DI, $+2
-	JGE     focusnot1_232
+	JGE     focusnot1_226
 	VMOVAPS Z0, Z22
-	JMP     focusdone232
+	JMP     focusdone226
 
-focusnot1_232:
+focusnot1_226:
 	CMPQ DI, $+3
-	JGE  focusnot2_232
-	JMP  focusdone232
+	JGE  focusnot2_226
+	JMP  focusdone226
 
-focusnot2_232:
+focusnot2_226:
 	CMPQ    DI, $+4
-	JGE     focusnot3_232
+	JGE     focusnot3_226
 	VSQRTPS Z22, Z22
-	JMP     focusdone232
+	JMP     focusdone226
 
-focusnot3_232:
+focusnot3_226:
 	CMPQ         DI, $+5
-	JGE          focusnot4_232
+	JGE          focusnot4_226
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z16
 	VFNMADD231PS Z15, Z15, Z16
@@ -16665,11 +16665,11 @@ focusnot3_232:
 	VMULPS       Z17, Z16, Z16
 	VFMADD231PS  Z15, Z22, Z16
 	VMOVAPS      Z16, Z22
-	JMP          focusdone232
+	JMP          focusdone226
 
-focusnot4_232:
+focusnot4_226:
 	CMPQ         DI, $+6
-	JGE          focusnot5_232
+	JGE          focusnot5_226
 	VSQRTPS      Z22, Z15
 	VMULPS       Z22, Z22, Z16
 	VMOVAPS      Z16, Z17
@@ -16680,32 +16680,32 @@ focusnot4_232:
 	VFMADD231PS  Z2, Z18, Z17
 	VMULPS       Z15, Z17, Z22
 	VFMADD231PS  Z15, Z16, Z22
-	JMP          focusdone232
+	JMP          focusdone226
 
-focusnot5_232:
+focusnot5_226:
 	CMPQ        DI, $+7
-	JGE         focusnot6_232
+	JGE         focusnot6_226
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z22, Z22, Z16
 	VMULPS      Z22, Z16, Z16
 	VFMADD231PS Z22, Z15, Z16
 	VMOVAPS     Z16, Z22
-	JMP         focusdone232
+	JMP         focusdone226
 
-focusnot6_232:
+focusnot6_226:
 	CMPQ        DI, $+8
-	JGE         focusnot7_232
+	JGE         focusnot7_226
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z16
 	VMULPS      Z22, Z16, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone232
+	JMP         focusdone226
 
-focusnot7_232:
+focusnot7_226:
 	CMPQ        DI, $+9
-	JGE         focusnot8_232
+	JGE         focusnot8_226
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z16
 	VFMSUB231PS Z22, Z22, Z16
@@ -16716,9 +16716,9 @@ focusnot7_232:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z17, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone232
+	JMP         focusdone226
 
-focusnot8_232:
+focusnot8_226:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z15
 	VBROADCASTSS 4(R9), Z16
@@ -16846,7 +16846,7 @@ focusnot8_232:
 	KORW           K2, K3, K2
 	VBLENDMPS.BCST consts<>+608(SB), Z15, K2, Z22
 
-focusdone232:
+focusdone226:
 	// loss = (alpha ce) q^gamma
 	VMULPS       Z22, Z20, Z15
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z20, K2
@@ -17001,33 +17001,33 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_253
+	JGE    focusnot0_247
 	VMULPS Y11, Y11, Y11
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone253
+	JMP    focusdone247
 
-focusnot0_253:
+focusnot0_247:
 	CMPQ    DI, $+2
-	JGE     focusnot1_253
+	JGE     focusnot1_247
 	VMOVAPS Y0, Y11
 	VMOVAPS Y0, Y12
-	JMP     focusdone253
+	JMP     focusdone247
 
-focusnot1_253:
+focusnot1_247:
 	CMPQ DI, $+3
-	JGE  focusnot2_253
-	JMP  focusdone253
+	JGE  focusnot2_247
+	JMP  focusdone247
 
-focusnot2_253:
+focusnot2_247:
 	CMPQ    DI, $+4
-	JGE     focusnot3_253
+	JGE     focusnot3_247
 	VSQRTPS Y11, Y11
 	VSQRTPS Y12, Y12
-	JMP     focusdone253
+	JMP     focusdone247
 
-focusnot3_253:
+focusnot3_247:
 	CMPQ         DI, $+5
-	JGE          focusnot4_253
+	JGE          focusnot4_247
 	VSQRTPS      Y11, Y9
 	VMOVAPS      Y11, Y13
 	VFNMADD231PS Y9, Y9, Y13
@@ -17042,11 +17042,11 @@ focusnot3_253:
 	VMULPS       Y14, Y13, Y13
 	VFMADD231PS  Y9, Y12, Y13
 	VMOVAPS      Y13, Y12
-	JMP          focusdone253
+	JMP          focusdone247
 
-focusnot4_253:
+focusnot4_247:
 	CMPQ         DI, $+6
-	JGE          focusnot5_253
+	JGE          focusnot5_247
 	VSQRTPS      Y11, Y9
 	VMULPS       Y11, Y11, Y13
 	VMOVAPS      Y13, Y14
@@ -17067,11 +17067,11 @@ focusnot4_253:
 	VFMADD231PS  Y3, Y12, Y14
 	VMULPS       Y9, Y14, Y12
 	VFMADD231PS  Y9, Y13, Y12
-	JMP          focusdone253
+	JMP          focusdone247
 
-focusnot5_253:
+focusnot5_247:
 	CMPQ        DI, $+7
-	JGE         focusnot6_253
+	JGE         focusnot6_247
 	VMULPS      Y11, Y11, Y9
 	VMOVAPS     Y9, Y13
 	VFMSUB231PS Y11, Y11, Y13
@@ -17084,11 +17084,11 @@ focusnot5_253:
 	VMULPS      Y12, Y13, Y13
 	VFMADD231PS Y12, Y9, Y13
 	VMOVAPS     Y13, Y12
-	JMP         focusdone253
+	JMP         focusdone247
 
-focusnot6_253:
+focusnot6_247:
 	CMPQ        DI, $+8
-	JGE         focusnot7_253
+	JGE         focusnot7_247
 	VMULPS      Y11, Y11, Y9
 	VFMSUB213PS Y9, Y11, Y11
 	VADDPS      Y9, Y9, Y13
@@ -17099,11 +17099,11 @@ focusnot6_253:
 	VADDPS      Y9, Y9, Y13
 	VMULPS      Y12, Y13, Y12
 	VFMADD231PS Y9, Y9, Y12
-	JMP         focusdone253
+	JMP         focusdone247
 
-focusnot7_253:
+focusnot7_247:
 	CMPQ        DI, $+9
-	JGE         focusnot8_253
+	JGE         focusnot8_247
 	VMULPS      Y11, Y11, Y9
 	VMOVAPS     Y9, Y13
 	VFMSUB231PS Y11, Y11, Y13
@@ -17124,9 +17124,9 @@ focusnot7_253:
 	VMULPS      Y12, Y9, Y9
 	VFMADD231PS Y12, Y14, Y9
 	VMOVAPS     Y9, Y12
-	JMP         focusdone253
+	JMP         focusdone247
 
-focusnot8_253:
+focusnot8_247:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y5, (SP)
 	VMOVUPS      Y9, 32(SP)
@@ -17317,7 +17317,7 @@ focusnot8_253:
 	VMOVUPS consts<>+128(SB), Y2
 	VMOVUPS consts<>+2144(SB), Y3
 
-focusdone253:
+focusdone247:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y11, Y5, Y5
 
@@ -17429,30 +17429,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_254
+	JGE    focusnot0_248
 	VMULPS Y7, Y7, Y7
-	JMP    focusdone254
+	JMP    focusdone248
 
-focusnot0_254:
+focusnot0_248:
 	CMPQ    DI, $+2
-	JGE     focusnot1_254
+	JGE     focusnot1_248
 	VMOVAPS Y0, Y7
-	JMP     focusdone254
+	JMP     focusdone248
 
-focusnot1_254:
+focusnot1_248:
 	CMPQ DI, $+3
-	JGE  focusnot2_254
-	JMP  focusdone254
+	JGE  focusnot2_248
+	JMP  focusdone248
 
-focusnot2_254:
+focusnot2_248:
 	CMPQ    DI, $+4
-	JGE     focusnot3_254
+	JGE     focusnot3_248
 	VSQRTPS Y7, Y7
-	JMP     focusdone254
+	JMP     focusdone248
 
-focusnot3_254:
+focusnot3_248:
 	CMPQ         DI, $+5
-	JGE          focusnot4_254
+	JGE          focusnot4_248
 	VSQRTPS      Y7, Y8
 	VMOVAPS      Y7, Y9
 	VFNMADD231PS Y8, Y8, Y9
@@ -17460,11 +17460,11 @@ focusnot3_254:
 	VMULPS       Y10, Y9, Y9
 	VFMADD231PS  Y8, Y7, Y9
 	VMOVAPS      Y9, Y7
-	JMP          focusdone254
+	JMP          focusdone248
 
-focusnot4_254:
+focusnot4_248:
 	CMPQ         DI, $+6
-	JGE          focusnot5_254
+	JGE          focusnot5_248
 	VSQRTPS      Y7, Y8
 	VMULPS       Y7, Y7, Y9
 	VMOVAPS      Y9, Y10
@@ -17475,32 +17475,32 @@ focusnot4_254:
 	VFMADD231PS  Y3, Y7, Y10
 	VMULPS       Y8, Y10, Y7
 	VFMADD231PS  Y8, Y9, Y7
-	JMP          focusdone254
+	JMP          focusdone248
 
-focusnot5_254:
+focusnot5_248:
 	CMPQ        DI, $+7
-	JGE         focusnot6_254
+	JGE         focusnot6_248
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y7, Y7, Y9
 	VMULPS      Y7, Y9, Y9
 	VFMADD231PS Y7, Y8, Y9
 	VMOVAPS     Y9, Y7
-	JMP         focusdone254
+	JMP         focusdone248
 
-focusnot6_254:
+focusnot6_248:
 	CMPQ        DI, $+8
-	JGE         focusnot7_254
+	JGE         focusnot7_248
 	VMULPS      Y7, Y7, Y8
 	VFMSUB213PS Y8, Y7, Y7
 	VADDPS      Y8, Y8, Y9
 	VMULPS      Y7, Y9, Y7
 	VFMADD231PS Y8, Y8, Y7
-	JMP         focusdone254
+	JMP         focusdone248
 
-focusnot7_254:
+focusnot7_248:
 	CMPQ        DI, $+9
-	JGE         focusnot8_254
+	JGE         focusnot8_248
 	VMULPS      Y7, Y7, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y7, Y7, Y9
@@ -17511,9 +17511,9 @@ focusnot7_254:
 	VMULPS      Y7, Y8, Y8
 	VFMADD231PS Y7, Y10, Y8
 	VMOVAPS     Y8, Y7
-	JMP         focusdone254
+	JMP         focusdone248
 
-focusnot8_254:
+focusnot8_248:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y8, 32(SP)
@@ -17602,7 +17602,7 @@ focusnot8_254:
 	VMOVUPS consts<>+128(SB), Y2
 	VMOVUPS consts<>+2144(SB), Y3
 
-focusdone254:
+focusdone248:
 	// loss = (alpha ce) q^gamma
 	VMULPS Y7, Y4, Y8
 
@@ -17794,30 +17794,30 @@ slow:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_255
+	JGE    focusnot0_249
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone255
+	JMP    focusdone249
 
-focusnot0_255:
+focusnot0_249:
 	CMPQ    DI, $+2
-	JGE     focusnot1_255
+	JGE     focusnot1_249
 	VMOVUPS consts<>+384(SB), Y1
-	JMP     focusdone255
+	JMP     focusdone249
 
-focusnot1_255:
+focusnot1_249:
 	CMPQ DI, $+3
-	JGE  focusnot2_255
-	JMP  focusdone255
+	JGE  focusnot2_249
+	JMP  focusdone249
 
-focusnot2_255:
+focusnot2_249:
 	CMPQ    DI, $+4
-	JGE     focusnot3_255
+	JGE     focusnot3_249
 	VSQRTPS Y1, Y1
-	JMP     focusdone255
+	JMP     focusdone249
 
-focusnot3_255:
+focusnot3_249:
 	CMPQ         DI, $+5
-	JGE          focusnot4_255
+	JGE          focusnot4_249
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -17825,11 +17825,11 @@ focusnot3_255:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone255
+	JMP          focusdone249
 
-focusnot4_255:
+focusnot4_249:
 	CMPQ         DI, $+6
-	JGE          focusnot5_255
+	JGE          focusnot5_249
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -17840,32 +17840,32 @@ focusnot4_255:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone255
+	JMP          focusdone249
 
-focusnot5_255:
+focusnot5_249:
 	CMPQ        DI, $+7
-	JGE         focusnot6_255
+	JGE         focusnot6_249
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone255
+	JMP         focusdone249
 
-focusnot6_255:
+focusnot6_249:
 	CMPQ        DI, $+8
-	JGE         focusnot7_255
+	JGE         focusnot7_249
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone255
+	JMP         focusdone249
 
-focusnot7_255:
+focusnot7_249:
 	CMPQ        DI, $+9
-	JGE         focusnot8_255
+	JGE         focusnot8_249
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -17876,9 +17876,9 @@ focusnot7_255:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone255
+	JMP         focusdone249
 
-focusnot8_255:
+focusnot8_249:
 	LEAQ         24(SI), R10
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -18012,7 +18012,7 @@ focusnot8_255:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
-focusdone255:
+focusdone249:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -18166,30 +18166,30 @@ slowvector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_256
+	JGE    focusnot0_250
 	VMULPS Y1, Y1, Y1
-	JMP    focusdone256
+	JMP    focusdone250
 
-focusnot0_256:
+focusnot0_250:
 	CMPQ    DI, $+2
-	JGE     focusnot1_256
+	JGE     focusnot1_250
 	VMOVUPS consts<>+384(SB), Y1
-	JMP     focusdone256
+	JMP     focusdone250
 
-focusnot1_256:
+focusnot1_250:
 	CMPQ DI, $+3
-	JGE  focusnot2_256
-	JMP  focusdone256
+	JGE  focusnot2_250
+	JMP  focusdone250
 
-focusnot2_256:
+focusnot2_250:
 	CMPQ    DI, $+4
-	JGE     focusnot3_256
+	JGE     focusnot3_250
 	VSQRTPS Y1, Y1
-	JMP     focusdone256
+	JMP     focusdone250
 
-focusnot3_256:
+focusnot3_250:
 	CMPQ         DI, $+5
-	JGE          focusnot4_256
+	JGE          focusnot4_250
 	VSQRTPS      Y1, Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -18197,11 +18197,11 @@ focusnot3_256:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVAPS      Y3, Y1
-	JMP          focusdone256
+	JMP          focusdone250
 
-focusnot4_256:
+focusnot4_250:
 	CMPQ         DI, $+6
-	JGE          focusnot5_256
+	JGE          focusnot5_250
 	VSQRTPS      Y1, Y2
 	VMULPS       Y1, Y1, Y3
 	VMOVAPS      Y3, Y4
@@ -18212,32 +18212,32 @@ focusnot4_256:
 	VFMADD231PS  consts<>+2144(SB), Y1, Y4
 	VMULPS       Y2, Y4, Y1
 	VFMADD231PS  Y2, Y3, Y1
-	JMP          focusdone256
+	JMP          focusdone250
 
-focusnot5_256:
+focusnot5_250:
 	CMPQ        DI, $+7
-	JGE         focusnot6_256
+	JGE         focusnot6_250
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
 	VMULPS      Y1, Y3, Y3
 	VFMADD231PS Y1, Y2, Y3
 	VMOVAPS     Y3, Y1
-	JMP         focusdone256
+	JMP         focusdone250
 
-focusnot6_256:
+focusnot6_250:
 	CMPQ        DI, $+8
-	JGE         focusnot7_256
+	JGE         focusnot7_250
 	VMULPS      Y1, Y1, Y2
 	VFMSUB213PS Y2, Y1, Y1
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y1, Y3, Y1
 	VFMADD231PS Y2, Y2, Y1
-	JMP         focusdone256
+	JMP         focusdone250
 
-focusnot7_256:
+focusnot7_250:
 	CMPQ        DI, $+9
-	JGE         focusnot8_256
+	JGE         focusnot8_250
 	VMULPS      Y1, Y1, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y1, Y1, Y3
@@ -18248,9 +18248,9 @@ focusnot7_256:
 	VMULPS      Y1, Y2, Y2
 	VFMADD231PS Y1, Y4, Y2
 	VMOVAPS     Y2, Y1
-	JMP         focusdone256
+	JMP         focusdone250
 
-focusnot8_256:
+focusnot8_250:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -18384,7 +18384,7 @@ focusnot8_256:
 	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
-focusdone256:
+focusdone250:
 	// loss = (alpha ce) q^gamma
 	VMULPS    Y1, Y7, Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
@@ -32744,30 +32744,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_269
+	JGE    focusnot0_263
 	VMULPS Z25, Z25, Z25
-	JMP    focusdone269
+	JMP    focusdone263
 
-focusnot0_269:
+focusnot0_263:
 	CMPQ    SI, $+2
-	JGE     focusnot1_269
+	JGE     focusnot1_263
 	VMOVAPS Z0, Z25
-	JMP     focusdone269
+	JMP     focusdone263
 
-focusnot1_269:
+focusnot1_263:
 	CMPQ SI, $+3
-	JGE  focusnot2_269
-	JMP  focusdone269
+	JGE  focusnot2_263
+	JMP  focusdone263
 
-focusnot2_269:
+focusnot2_263:
 	CMPQ    SI, $+4
-	JGE     focusnot3_269
+	JGE     focusnot3_263
 	VSQRTPS Z25, Z25
-	JMP     focusdone269
+	JMP     focusdone263
 
-focusnot3_269:
+focusnot3_263:
 	CMPQ         SI, $+5
-	JGE          focusnot4_269
+	JGE          focusnot4_263
 	VSQRTPS      Z25, Z19
 	VMOVAPS      Z25, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -32775,11 +32775,11 @@ focusnot3_269:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z25, Z20
 	VMOVAPS      Z20, Z25
-	JMP          focusdone269
+	JMP          focusdone263
 
-focusnot4_269:
+focusnot4_263:
 	CMPQ         SI, $+6
-	JGE          focusnot5_269
+	JGE          focusnot5_263
 	VSQRTPS      Z25, Z19
 	VMULPS       Z25, Z25, Z20
 	VMOVAPS      Z20, Z21
@@ -32790,32 +32790,32 @@ focusnot4_269:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z25
 	VFMADD231PS  Z19, Z20, Z25
-	JMP          focusdone269
+	JMP          focusdone263
 
-focusnot5_269:
+focusnot5_263:
 	CMPQ        SI, $+7
-	JGE         focusnot6_269
+	JGE         focusnot6_263
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
 	VMULPS      Z25, Z20, Z20
 	VFMADD231PS Z25, Z19, Z20
 	VMOVAPS     Z20, Z25
-	JMP         focusdone269
+	JMP         focusdone263
 
-focusnot6_269:
+focusnot6_263:
 	CMPQ        SI, $+8
-	JGE         focusnot7_269
+	JGE         focusnot7_263
 	VMULPS      Z25, Z25, Z19
 	VFMSUB213PS Z19, Z25, Z25
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z25, Z20, Z25
 	VFMADD231PS Z19, Z19, Z25
-	JMP         focusdone269
+	JMP         focusdone263
 
-focusnot7_269:
+focusnot7_263:
 	CMPQ        SI, $+9
-	JGE         focusnot8_269
+	JGE         focusnot8_263
 	VMULPS      Z25, Z25, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z25, Z25, Z20
@@ -32826,9 +32826,9 @@ focusnot7_269:
 	VMULPS      Z25, Z19, Z19
 	VFMADD231PS Z25, Z21, Z19
 	VMOVAPS     Z19, Z25
-	JMP         focusdone269
+	JMP         focusdone263
 
-focusnot8_269:
+focusnot8_263:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -32954,7 +32954,7 @@ focusnot8_269:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z19, K1, Z25
 
-focusdone269:
+focusdone263:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K1
 	VMULPS    Z25, Z18, Z19
@@ -33116,30 +33116,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_270
+	JGE    focusnot0_264
 	VMULPS Z26, Z26, Z26
-	JMP    focusdone270
+	JMP    focusdone264
 
-focusnot0_270:
+focusnot0_264:
 	CMPQ    SI, $+2
-	JGE     focusnot1_270
+	JGE     focusnot1_264
 	VMOVAPS Z0, Z26
-	JMP     focusdone270
+	JMP     focusdone264
 
-focusnot1_270:
+focusnot1_264:
 	CMPQ SI, $+3
-	JGE  focusnot2_270
-	JMP  focusdone270
+	JGE  focusnot2_264
+	JMP  focusdone264
 
-focusnot2_270:
+focusnot2_264:
 	CMPQ    SI, $+4
-	JGE     focusnot3_270
+	JGE     focusnot3_264
 	VSQRTPS Z26, Z26
-	JMP     focusdone270
+	JMP     focusdone264
 
-focusnot3_270:
+focusnot3_264:
 	CMPQ         SI, $+5
-	JGE          focusnot4_270
+	JGE          focusnot4_264
 	VSQRTPS      Z26, Z19
 	VMOVAPS      Z26, Z20
 	VFNMADD231PS Z19, Z19, Z20
@@ -33147,11 +33147,11 @@ focusnot3_270:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z19, Z26, Z20
 	VMOVAPS      Z20, Z26
-	JMP          focusdone270
+	JMP          focusdone264
 
-focusnot4_270:
+focusnot4_264:
 	CMPQ         SI, $+6
-	JGE          focusnot5_270
+	JGE          focusnot5_264
 	VSQRTPS      Z26, Z19
 	VMULPS       Z26, Z26, Z20
 	VMOVAPS      Z20, Z21
@@ -33162,32 +33162,32 @@ focusnot4_270:
 	VFMADD231PS  Z10, Z22, Z21
 	VMULPS       Z19, Z21, Z26
 	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone270
+	JMP          focusdone264
 
-focusnot5_270:
+focusnot5_264:
 	CMPQ        SI, $+7
-	JGE         focusnot6_270
+	JGE         focusnot6_264
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
 	VMULPS      Z26, Z20, Z20
 	VFMADD231PS Z26, Z19, Z20
 	VMOVAPS     Z20, Z26
-	JMP         focusdone270
+	JMP         focusdone264
 
-focusnot6_270:
+focusnot6_264:
 	CMPQ        SI, $+8
-	JGE         focusnot7_270
+	JGE         focusnot7_264
 	VMULPS      Z26, Z26, Z19
 	VFMSUB213PS Z19, Z26, Z26
 	VADDPS      Z19, Z19, Z20
 	VMULPS      Z26, Z20, Z26
 	VFMADD231PS Z19, Z19, Z26
-	JMP         focusdone270
+	JMP         focusdone264
 
-focusnot7_270:
+focusnot7_264:
 	CMPQ        SI, $+9
-	JGE         focusnot8_270
+	JGE         focusnot8_264
 	VMULPS      Z26, Z26, Z19
 	VMOVAPS     Z19, Z20
 	VFMSUB231PS Z26, Z26, Z20
@@ -33198,9 +33198,9 @@ focusnot7_270:
 	VMULPS      Z26, Z19, Z19
 	VFMADD231PS Z26, Z21, Z19
 	VMOVAPS     Z19, Z26
-	JMP         focusdone270
+	JMP         focusdone264
 
-focusnot8_270:
+focusnot8_264:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z19
 	VBROADCASTSS 4(DI), Z20
@@ -33326,7 +33326,7 @@ focusnot8_270:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z19, K2, Z26
 
-focusdone270:
+focusdone264:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z18, K2
 	VMULPS    Z26, Z18, Z19
@@ -33499,30 +33499,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_281
+	JGE    focusnot0_275
 	VMULPS Y9, Y9, Y9
-	JMP    focusdone281
+	JMP    focusdone275
 
-focusnot0_281:
+focusnot0_275:
 	CMPQ    SI, $+2
-	JGE     focusnot1_281
+	JGE     focusnot1_275
 	VMOVAPS Y0, Y9
-	JMP     focusdone281
+	JMP     focusdone275
 
-focusnot1_281:
+focusnot1_275:
 	CMPQ SI, $+3
-	JGE  focusnot2_281
-	JMP  focusdone281
+	JGE  focusnot2_275
+	JMP  focusdone275
 
-focusnot2_281:
+focusnot2_275:
 	CMPQ    SI, $+4
-	JGE     focusnot3_281
+	JGE     focusnot3_275
 	VSQRTPS Y9, Y9
-	JMP     focusdone281
+	JMP     focusdone275
 
-focusnot3_281:
+focusnot3_275:
 	CMPQ         SI, $+5
-	JGE          focusnot4_281
+	JGE          focusnot4_275
 	VSQRTPS      Y9, Y3
 	VMOVAPS      Y9, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -33530,11 +33530,11 @@ focusnot3_281:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y9, Y4
 	VMOVAPS      Y4, Y9
-	JMP          focusdone281
+	JMP          focusdone275
 
-focusnot4_281:
+focusnot4_275:
 	CMPQ         SI, $+6
-	JGE          focusnot5_281
+	JGE          focusnot5_275
 	VSQRTPS      Y9, Y3
 	VMULPS       Y9, Y9, Y4
 	VMOVAPS      Y4, Y5
@@ -33545,32 +33545,32 @@ focusnot4_281:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y9
 	VFMADD231PS  Y3, Y4, Y9
-	JMP          focusdone281
+	JMP          focusdone275
 
-focusnot5_281:
+focusnot5_275:
 	CMPQ        SI, $+7
-	JGE         focusnot6_281
+	JGE         focusnot6_275
 	VMULPS      Y9, Y9, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y9, Y9, Y4
 	VMULPS      Y9, Y4, Y4
 	VFMADD231PS Y9, Y3, Y4
 	VMOVAPS     Y4, Y9
-	JMP         focusdone281
+	JMP         focusdone275
 
-focusnot6_281:
+focusnot6_275:
 	CMPQ        SI, $+8
-	JGE         focusnot7_281
+	JGE         focusnot7_275
 	VMULPS      Y9, Y9, Y3
 	VFMSUB213PS Y3, Y9, Y9
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y9, Y4, Y9
 	VFMADD231PS Y3, Y3, Y9
-	JMP         focusdone281
+	JMP         focusdone275
 
-focusnot7_281:
+focusnot7_275:
 	CMPQ        SI, $+9
-	JGE         focusnot8_281
+	JGE         focusnot8_275
 	VMULPS      Y9, Y9, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y9, Y9, Y4
@@ -33581,9 +33581,9 @@ focusnot7_281:
 	VMULPS      Y9, Y3, Y3
 	VFMADD231PS Y9, Y5, Y3
 	VMOVAPS     Y3, Y9
-	JMP         focusdone281
+	JMP         focusdone275
 
-focusnot8_281:
+focusnot8_275:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -33713,7 +33713,7 @@ focusnot8_281:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone281:
+focusdone275:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y9, Y2, Y4
@@ -33888,30 +33888,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_282
+	JGE    focusnot0_276
 	VMULPS Y10, Y10, Y10
-	JMP    focusdone282
+	JMP    focusdone276
 
-focusnot0_282:
+focusnot0_276:
 	CMPQ    SI, $+2
-	JGE     focusnot1_282
+	JGE     focusnot1_276
 	VMOVAPS Y0, Y10
-	JMP     focusdone282
+	JMP     focusdone276
 
-focusnot1_282:
+focusnot1_276:
 	CMPQ SI, $+3
-	JGE  focusnot2_282
-	JMP  focusdone282
+	JGE  focusnot2_276
+	JMP  focusdone276
 
-focusnot2_282:
+focusnot2_276:
 	CMPQ    SI, $+4
-	JGE     focusnot3_282
+	JGE     focusnot3_276
 	VSQRTPS Y10, Y10
-	JMP     focusdone282
+	JMP     focusdone276
 
-focusnot3_282:
+focusnot3_276:
 	CMPQ         SI, $+5
-	JGE          focusnot4_282
+	JGE          focusnot4_276
 	VSQRTPS      Y10, Y3
 	VMOVAPS      Y10, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -33919,11 +33919,11 @@ focusnot3_282:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y10, Y4
 	VMOVAPS      Y4, Y10
-	JMP          focusdone282
+	JMP          focusdone276
 
-focusnot4_282:
+focusnot4_276:
 	CMPQ         SI, $+6
-	JGE          focusnot5_282
+	JGE          focusnot5_276
 	VSQRTPS      Y10, Y3
 	VMULPS       Y10, Y10, Y4
 	VMOVAPS      Y4, Y5
@@ -33934,32 +33934,32 @@ focusnot4_282:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y10
 	VFMADD231PS  Y3, Y4, Y10
-	JMP          focusdone282
+	JMP          focusdone276
 
-focusnot5_282:
+focusnot5_276:
 	CMPQ        SI, $+7
-	JGE         focusnot6_282
+	JGE         focusnot6_276
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
 	VMULPS      Y10, Y4, Y4
 	VFMADD231PS Y10, Y3, Y4
 	VMOVAPS     Y4, Y10
-	JMP         focusdone282
+	JMP         focusdone276
 
-focusnot6_282:
+focusnot6_276:
 	CMPQ        SI, $+8
-	JGE         focusnot7_282
+	JGE         focusnot7_276
 	VMULPS      Y10, Y10, Y3
 	VFMSUB213PS Y3, Y10, Y10
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y10, Y4, Y10
 	VFMADD231PS Y3, Y3, Y10
-	JMP         focusdone282
+	JMP         focusdone276
 
-focusnot7_282:
+focusnot7_276:
 	CMPQ        SI, $+9
-	JGE         focusnot8_282
+	JGE         focusnot8_276
 	VMULPS      Y10, Y10, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y10, Y10, Y4
@@ -33970,9 +33970,9 @@ focusnot7_282:
 	VMULPS      Y10, Y3, Y3
 	VFMADD231PS Y10, Y5, Y3
 	VMOVAPS     Y3, Y10
-	JMP         focusdone282
+	JMP         focusdone276
 
-focusnot8_282:
+focusnot8_276:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
@@ -34102,7 +34102,7 @@ focusnot8_282:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone282:
+focusdone276:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
 	VMULPS    Y10, Y2, Y4
@@ -34320,30 +34320,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_295
+	JGE    focusnot0_289
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone295
+	JMP    focusdone289
 
-focusnot0_295:
+focusnot0_289:
 	CMPQ    SI, $+2
-	JGE     focusnot1_295
+	JGE     focusnot1_289
 	VMOVAPS Z0, Z22
-	JMP     focusdone295
+	JMP     focusdone289
 
-focusnot1_295:
+focusnot1_289:
 	CMPQ SI, $+3
-	JGE  focusnot2_295
-	JMP  focusdone295
+	JGE  focusnot2_289
+	JMP  focusdone289
 
-focusnot2_295:
+focusnot2_289:
 	CMPQ    SI, $+4
-	JGE     focusnot3_295
+	JGE     focusnot3_289
 	VSQRTPS Z22, Z22
-	JMP     focusdone295
+	JMP     focusdone289
 
-focusnot3_295:
+focusnot3_289:
 	CMPQ         SI, $+5
-	JGE          focusnot4_295
+	JGE          focusnot4_289
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z19
 	VFNMADD231PS Z15, Z15, Z19
@@ -34351,11 +34351,11 @@ focusnot3_295:
 	VMULPS       Z21, Z19, Z19
 	VFMADD231PS  Z15, Z22, Z19
 	VMOVAPS      Z19, Z22
-	JMP          focusdone295
+	JMP          focusdone289
 
-focusnot4_295:
+focusnot4_289:
 	CMPQ         SI, $+6
-	JGE          focusnot5_295
+	JGE          focusnot5_289
 	VSQRTPS      Z22, Z15
 	VMULPS       Z22, Z22, Z19
 	VMOVAPS      Z19, Z21
@@ -34366,32 +34366,32 @@ focusnot4_295:
 	VFMADD231PS  Z13, Z22, Z21
 	VMULPS       Z15, Z21, Z22
 	VFMADD231PS  Z15, Z19, Z22
-	JMP          focusdone295
+	JMP          focusdone289
 
-focusnot5_295:
+focusnot5_289:
 	CMPQ        SI, $+7
-	JGE         focusnot6_295
+	JGE         focusnot6_289
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z19
 	VFMSUB231PS Z22, Z22, Z19
 	VMULPS      Z22, Z19, Z19
 	VFMADD231PS Z22, Z15, Z19
 	VMOVAPS     Z19, Z22
-	JMP         focusdone295
+	JMP         focusdone289
 
-focusnot6_295:
+focusnot6_289:
 	CMPQ        SI, $+8
-	JGE         focusnot7_295
+	JGE         focusnot7_289
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z19
 	VMULPS      Z22, Z19, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone295
+	JMP         focusdone289
 
-focusnot7_295:
+focusnot7_289:
 	CMPQ        SI, $+9
-	JGE         focusnot8_295
+	JGE         focusnot8_289
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z19
 	VFMSUB231PS Z22, Z22, Z19
@@ -34402,9 +34402,9 @@ focusnot7_295:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone295
+	JMP         focusdone289
 
-focusnot8_295:
+focusnot8_289:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z19
@@ -34532,7 +34532,7 @@ focusnot8_295:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z15, K1, Z22
 
-focusdone295:
+focusdone289:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z9, Z20, K1
 	VMULPS    Z22, Z20, Z15
@@ -34733,30 +34733,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_296
+	JGE    focusnot0_290
 	VMULPS Z22, Z22, Z22
-	JMP    focusdone296
+	JMP    focusdone290
 
-focusnot0_296:
+focusnot0_290:
 	CMPQ    SI, $+2
-	JGE     focusnot1_296
+	JGE     focusnot1_290
 	VMOVAPS Z0, Z22
-	JMP     focusdone296
+	JMP     focusdone290
 
-focusnot1_296:
+focusnot1_290:
 	CMPQ SI, $+3
-	JGE  focusnot2_296
-	JMP  focusdone296
+	JGE  focusnot2_290
+	JMP  focusdone290
 
-focusnot2_296:
+focusnot2_290:
 	CMPQ    SI, $+4
-	JGE     focusnot3_296
+	JGE     focusnot3_290
 	VSQRTPS Z22, Z22
-	JMP     focusdone296
+	JMP     focusdone290
 
-focusnot3_296:
+focusnot3_290:
 	CMPQ         SI, $+5
-	JGE          focusnot4_296
+	JGE          focusnot4_290
 	VSQRTPS      Z22, Z15
 	VMOVAPS      Z22, Z20
 	VFNMADD231PS Z15, Z15, Z20
@@ -34764,11 +34764,11 @@ focusnot3_296:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z15, Z22, Z20
 	VMOVAPS      Z20, Z22
-	JMP          focusdone296
+	JMP          focusdone290
 
-focusnot4_296:
+focusnot4_290:
 	CMPQ         SI, $+6
-	JGE          focusnot5_296
+	JGE          focusnot5_290
 	VSQRTPS      Z22, Z15
 	VMULPS       Z22, Z22, Z20
 	VMOVAPS      Z20, Z21
@@ -34779,32 +34779,32 @@ focusnot4_296:
 	VFMADD231PS  Z13, Z22, Z21
 	VMULPS       Z15, Z21, Z22
 	VFMADD231PS  Z15, Z20, Z22
-	JMP          focusdone296
+	JMP          focusdone290
 
-focusnot5_296:
+focusnot5_290:
 	CMPQ        SI, $+7
-	JGE         focusnot6_296
+	JGE         focusnot6_290
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
 	VMULPS      Z22, Z20, Z20
 	VFMADD231PS Z22, Z15, Z20
 	VMOVAPS     Z20, Z22
-	JMP         focusdone296
+	JMP         focusdone290
 
-focusnot6_296:
+focusnot6_290:
 	CMPQ        SI, $+8
-	JGE         focusnot7_296
+	JGE         focusnot7_290
 	VMULPS      Z22, Z22, Z15
 	VFMSUB213PS Z15, Z22, Z22
 	VADDPS      Z15, Z15, Z20
 	VMULPS      Z22, Z20, Z22
 	VFMADD231PS Z15, Z15, Z22
-	JMP         focusdone296
+	JMP         focusdone290
 
-focusnot7_296:
+focusnot7_290:
 	CMPQ        SI, $+9
-	JGE         focusnot8_296
+	JGE         focusnot8_290
 	VMULPS      Z22, Z22, Z15
 	VMOVAPS     Z15, Z20
 	VFMSUB231PS Z22, Z22, Z20
@@ -34815,9 +34815,9 @@ focusnot7_296:
 	VMULPS      Z22, Z15, Z15
 	VFMADD231PS Z22, Z21, Z15
 	VMOVAPS     Z15, Z22
-	JMP         focusdone296
+	JMP         focusdone290
 
-focusnot8_296:
+focusnot8_290:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z15
 	VBROADCASTSS 4(R8), Z20
@@ -34945,7 +34945,7 @@ focusnot8_296:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z15, K2, Z22
 
-focusdone296:
+focusdone290:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z9, Z16, K2
 	VMULPS    Z22, Z16, Z15
@@ -35158,30 +35158,30 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_307
+	JGE    focusnot0_301
 	VMULPS Y2, Y2, Y2
-	JMP    focusdone307
+	JMP    focusdone301
 
-focusnot0_307:
+focusnot0_301:
 	CMPQ    SI, $+2
-	JGE     focusnot1_307
+	JGE     focusnot1_301
 	VMOVAPS Y0, Y2
-	JMP     focusdone307
+	JMP     focusdone301
 
-focusnot1_307:
+focusnot1_301:
 	CMPQ SI, $+3
-	JGE  focusnot2_307
-	JMP  focusdone307
+	JGE  focusnot2_301
+	JMP  focusdone301
 
-focusnot2_307:
+focusnot2_301:
 	CMPQ    SI, $+4
-	JGE     focusnot3_307
+	JGE     focusnot3_301
 	VSQRTPS Y2, Y2
-	JMP     focusdone307
+	JMP     focusdone301
 
-focusnot3_307:
+focusnot3_301:
 	CMPQ         SI, $+5
-	JGE          focusnot4_307
+	JGE          focusnot4_301
 	VSQRTPS      Y2, Y4
 	VMOVAPS      Y2, Y8
 	VFNMADD231PS Y4, Y4, Y8
@@ -35189,11 +35189,11 @@ focusnot3_307:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y4, Y2, Y8
 	VMOVAPS      Y8, Y2
-	JMP          focusdone307
+	JMP          focusdone301
 
-focusnot4_307:
+focusnot4_301:
 	CMPQ         SI, $+6
-	JGE          focusnot5_307
+	JGE          focusnot5_301
 	VSQRTPS      Y2, Y4
 	VMULPS       Y2, Y2, Y8
 	VMOVAPS      Y8, Y9
@@ -35204,32 +35204,32 @@ focusnot4_307:
 	VFMADD231PS  consts<>+2144(SB), Y2, Y9
 	VMULPS       Y4, Y9, Y2
 	VFMADD231PS  Y4, Y8, Y2
-	JMP          focusdone307
+	JMP          focusdone301
 
-focusnot5_307:
+focusnot5_301:
 	CMPQ        SI, $+7
-	JGE         focusnot6_307
+	JGE         focusnot6_301
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y8
 	VFMSUB231PS Y2, Y2, Y8
 	VMULPS      Y2, Y8, Y8
 	VFMADD231PS Y2, Y4, Y8
 	VMOVAPS     Y8, Y2
-	JMP         focusdone307
+	JMP         focusdone301
 
-focusnot6_307:
+focusnot6_301:
 	CMPQ        SI, $+8
-	JGE         focusnot7_307
+	JGE         focusnot7_301
 	VMULPS      Y2, Y2, Y4
 	VFMSUB213PS Y4, Y2, Y2
 	VADDPS      Y4, Y4, Y8
 	VMULPS      Y2, Y8, Y2
 	VFMADD231PS Y4, Y4, Y2
-	JMP         focusdone307
+	JMP         focusdone301
 
-focusnot7_307:
+focusnot7_301:
 	CMPQ        SI, $+9
-	JGE         focusnot8_307
+	JGE         focusnot8_301
 	VMULPS      Y2, Y2, Y4
 	VMOVAPS     Y4, Y8
 	VFMSUB231PS Y2, Y2, Y8
@@ -35240,9 +35240,9 @@ focusnot7_307:
 	VMULPS      Y2, Y4, Y4
 	VFMADD231PS Y2, Y9, Y4
 	VMOVAPS     Y4, Y2
-	JMP         focusdone307
+	JMP         focusdone301
 
-focusnot8_307:
+focusnot8_301:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y6, 32(SP)
@@ -35381,7 +35381,7 @@ focusnot8_307:
 	VMOVUPS      160(SP), Y4
 	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone307:
+focusdone301:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y4
 	VMULPS    Y2, Y7, Y8
@@ -35598,30 +35598,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_308
+	JGE    focusnot0_302
 	VMULPS Y3, Y3, Y3
-	JMP    focusdone308
+	JMP    focusdone302
 
-focusnot0_308:
+focusnot0_302:
 	CMPQ    SI, $+2
-	JGE     focusnot1_308
+	JGE     focusnot1_302
 	VMOVAPS Y0, Y3
-	JMP     focusdone308
+	JMP     focusdone302
 
-focusnot1_308:
+focusnot1_302:
 	CMPQ SI, $+3
-	JGE  focusnot2_308
-	JMP  focusdone308
+	JGE  focusnot2_302
+	JMP  focusdone302
 
-focusnot2_308:
+focusnot2_302:
 	CMPQ    SI, $+4
-	JGE     focusnot3_308
+	JGE     focusnot3_302
 	VSQRTPS Y3, Y3
-	JMP     focusdone308
+	JMP     focusdone302
 
-focusnot3_308:
+focusnot3_302:
 	CMPQ         SI, $+5
-	JGE          focusnot4_308
+	JGE          focusnot4_302
 	VSQRTPS      Y3, Y6
 	VMOVAPS      Y3, Y8
 	VFNMADD231PS Y6, Y6, Y8
@@ -35629,11 +35629,11 @@ focusnot3_308:
 	VMULPS       Y9, Y8, Y8
 	VFMADD231PS  Y6, Y3, Y8
 	VMOVAPS      Y8, Y3
-	JMP          focusdone308
+	JMP          focusdone302
 
-focusnot4_308:
+focusnot4_302:
 	CMPQ         SI, $+6
-	JGE          focusnot5_308
+	JGE          focusnot5_302
 	VSQRTPS      Y3, Y6
 	VMULPS       Y3, Y3, Y8
 	VMOVAPS      Y8, Y9
@@ -35644,32 +35644,32 @@ focusnot4_308:
 	VFMADD231PS  consts<>+2144(SB), Y3, Y9
 	VMULPS       Y6, Y9, Y3
 	VFMADD231PS  Y6, Y8, Y3
-	JMP          focusdone308
+	JMP          focusdone302
 
-focusnot5_308:
+focusnot5_302:
 	CMPQ        SI, $+7
-	JGE         focusnot6_308
+	JGE         focusnot6_302
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
 	VMULPS      Y3, Y8, Y8
 	VFMADD231PS Y3, Y6, Y8
 	VMOVAPS     Y8, Y3
-	JMP         focusdone308
+	JMP         focusdone302
 
-focusnot6_308:
+focusnot6_302:
 	CMPQ        SI, $+8
-	JGE         focusnot7_308
+	JGE         focusnot7_302
 	VMULPS      Y3, Y3, Y6
 	VFMSUB213PS Y6, Y3, Y3
 	VADDPS      Y6, Y6, Y8
 	VMULPS      Y3, Y8, Y3
 	VFMADD231PS Y6, Y6, Y3
-	JMP         focusdone308
+	JMP         focusdone302
 
-focusnot7_308:
+focusnot7_302:
 	CMPQ        SI, $+9
-	JGE         focusnot8_308
+	JGE         focusnot8_302
 	VMULPS      Y3, Y3, Y6
 	VMOVAPS     Y6, Y8
 	VFMSUB231PS Y3, Y3, Y8
@@ -35680,9 +35680,9 @@ focusnot7_308:
 	VMULPS      Y3, Y6, Y6
 	VFMADD231PS Y3, Y9, Y6
 	VMOVAPS     Y6, Y3
-	JMP         focusdone308
+	JMP         focusdone302
 
-focusnot8_308:
+focusnot8_302:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -35821,7 +35821,7 @@ focusnot8_308:
 	VMOVUPS      160(SP), Y6
 	VMOVUPS      consts<>+384(SB), Y0
 
-focusdone308:
+focusdone302:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
 	VMULPS    Y3, Y4, Y8
@@ -38099,30 +38099,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_321
+	JGE    focusnot0_315
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone321
+	JMP    focusdone315
 
-focusnot0_321:
+focusnot0_315:
 	CMPQ    R9, $+2
-	JGE     focusnot1_321
+	JGE     focusnot1_315
 	VMOVAPS Z0, Z24
-	JMP     focusdone321
+	JMP     focusdone315
 
-focusnot1_321:
+focusnot1_315:
 	CMPQ R9, $+3
-	JGE  focusnot2_321
-	JMP  focusdone321
+	JGE  focusnot2_315
+	JMP  focusdone315
 
-focusnot2_321:
+focusnot2_315:
 	CMPQ    R9, $+4
-	JGE     focusnot3_321
+	JGE     focusnot3_315
 	VSQRTPS Z24, Z24
-	JMP     focusdone321
+	JMP     focusdone315
 
-focusnot3_321:
+focusnot3_315:
 	CMPQ         R9, $+5
-	JGE          focusnot4_321
+	JGE          focusnot4_315
 	VSQRTPS      Z24, Z17
 	VMOVAPS      Z24, Z18
 	VFNMADD231PS Z17, Z17, Z18
@@ -38130,11 +38130,11 @@ focusnot3_321:
 	VMULPS       Z19, Z18, Z18
 	VFMADD231PS  Z17, Z24, Z18
 	VMOVAPS      Z18, Z24
-	JMP          focusdone321
+	JMP          focusdone315
 
-focusnot4_321:
+focusnot4_315:
 	CMPQ         R9, $+6
-	JGE          focusnot5_321
+	JGE          focusnot5_315
 	VSQRTPS      Z24, Z17
 	VMULPS       Z24, Z24, Z18
 	VMOVAPS      Z18, Z19
@@ -38145,32 +38145,32 @@ focusnot4_321:
 	VFMADD231PS  Z7, Z20, Z19
 	VMULPS       Z17, Z19, Z24
 	VFMADD231PS  Z17, Z18, Z24
-	JMP          focusdone321
+	JMP          focusdone315
 
-focusnot5_321:
+focusnot5_315:
 	CMPQ        R9, $+7
-	JGE         focusnot6_321
+	JGE         focusnot6_315
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z18
 	VFMSUB231PS Z24, Z24, Z18
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z17, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone321
+	JMP         focusdone315
 
-focusnot6_321:
+focusnot6_315:
 	CMPQ        R9, $+8
-	JGE         focusnot7_321
+	JGE         focusnot7_315
 	VMULPS      Z24, Z24, Z17
 	VFMSUB213PS Z17, Z24, Z24
 	VADDPS      Z17, Z17, Z18
 	VMULPS      Z24, Z18, Z24
 	VFMADD231PS Z17, Z17, Z24
-	JMP         focusdone321
+	JMP         focusdone315
 
-focusnot7_321:
+focusnot7_315:
 	CMPQ        R9, $+9
-	JGE         focusnot8_321
+	JGE         focusnot8_315
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z18
 	VFMSUB231PS Z24, Z24, Z18
@@ -38181,9 +38181,9 @@ focusnot7_321:
 	VMULPS      Z24, Z17, Z17
 	VFMADD231PS Z24, Z19, Z17
 	VMOVAPS     Z17, Z24
-	JMP         focusdone321
+	JMP         focusdone315
 
-focusnot8_321:
+focusnot8_315:
 	LEAQ         24(R8), R10
 	VBROADCASTSS (R10), Z17
 	VBROADCASTSS 4(R10), Z18
@@ -38311,7 +38311,7 @@ focusnot8_321:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z5, Z17, K1, Z24
 
-focusdone321:
+focusdone315:
 	// a smoothed loss is 0 where q^gamma is
 	VPXORD       Z17, Z17, Z17
 	VBROADCASTSS 48(R8), Z18
@@ -38480,30 +38480,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_322
+	JGE    focusnot0_316
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone322
+	JMP    focusdone316
 
-focusnot0_322:
+focusnot0_316:
 	CMPQ    R9, $+2
-	JGE     focusnot1_322
+	JGE     focusnot1_316
 	VMOVAPS Z0, Z24
-	JMP     focusdone322
+	JMP     focusdone316
 
-focusnot1_322:
+focusnot1_316:
 	CMPQ R9, $+3
-	JGE  focusnot2_322
-	JMP  focusdone322
+	JGE  focusnot2_316
+	JMP  focusdone316
 
-focusnot2_322:
+focusnot2_316:
 	CMPQ    R9, $+4
-	JGE     focusnot3_322
+	JGE     focusnot3_316
 	VSQRTPS Z24, Z24
-	JMP     focusdone322
+	JMP     focusdone316
 
-focusnot3_322:
+focusnot3_316:
 	CMPQ         R9, $+5
-	JGE          focusnot4_322
+	JGE          focusnot4_316
 	VSQRTPS      Z24, Z16
 	VMOVAPS      Z24, Z18
 	VFNMADD231PS Z16, Z16, Z18
@@ -38511,11 +38511,11 @@ focusnot3_322:
 	VMULPS       Z19, Z18, Z18
 	VFMADD231PS  Z16, Z24, Z18
 	VMOVAPS      Z18, Z24
-	JMP          focusdone322
+	JMP          focusdone316
 
-focusnot4_322:
+focusnot4_316:
 	CMPQ         R9, $+6
-	JGE          focusnot5_322
+	JGE          focusnot5_316
 	VSQRTPS      Z24, Z16
 	VMULPS       Z24, Z24, Z18
 	VMOVAPS      Z18, Z19
@@ -38526,32 +38526,32 @@ focusnot4_322:
 	VFMADD231PS  Z7, Z20, Z19
 	VMULPS       Z16, Z19, Z24
 	VFMADD231PS  Z16, Z18, Z24
-	JMP          focusdone322
+	JMP          focusdone316
 
-focusnot5_322:
+focusnot5_316:
 	CMPQ        R9, $+7
-	JGE         focusnot6_322
+	JGE         focusnot6_316
 	VMULPS      Z24, Z24, Z16
 	VMOVAPS     Z16, Z18
 	VFMSUB231PS Z24, Z24, Z18
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z16, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone322
+	JMP         focusdone316
 
-focusnot6_322:
+focusnot6_316:
 	CMPQ        R9, $+8
-	JGE         focusnot7_322
+	JGE         focusnot7_316
 	VMULPS      Z24, Z24, Z16
 	VFMSUB213PS Z16, Z24, Z24
 	VADDPS      Z16, Z16, Z18
 	VMULPS      Z24, Z18, Z24
 	VFMADD231PS Z16, Z16, Z24
-	JMP         focusdone322
+	JMP         focusdone316
 
-focusnot7_322:
+focusnot7_316:
 	CMPQ        R9, $+9
-	JGE         focusnot8_322
+	JGE         focusnot8_316
 	VMULPS      Z24, Z24, Z16
 	VMOVAPS     Z16, Z18
 	VFMSUB231PS Z24, Z24, Z18
@@ -38562,9 +38562,9 @@ focusnot7_322:
 	VMULPS      Z24, Z16, Z16
 	VFMADD231PS Z24, Z19, Z16
 	VMOVAPS     Z16, Z24
-	JMP         focusdone322
+	JMP         focusdone316
 
-focusnot8_322:
+focusnot8_316:
 	LEAQ         24(R8), R10
 	VBROADCASTSS (R10), Z16
 	VBROADCASTSS 4(R10), Z18
@@ -38692,7 +38692,7 @@ focusnot8_322:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z5, Z16, K2, Z24
 
-focusdone322:
+focusdone316:
 	// a smoothed loss is 0 where q^gamma is
 	VPXORD       Z16, Z16, Z16
 	VBROADCASTSS 48(R8), Z18
@@ -38872,30 +38872,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_333
+	JGE    focusnot0_327
 	VMULPS Y5, Y5, Y5
-	JMP    focusdone333
+	JMP    focusdone327
 
-focusnot0_333:
+focusnot0_327:
 	CMPQ    R9, $+2
-	JGE     focusnot1_333
+	JGE     focusnot1_327
 	VMOVAPS Y0, Y5
-	JMP     focusdone333
+	JMP     focusdone327
 
-focusnot1_333:
+focusnot1_327:
 	CMPQ R9, $+3
-	JGE  focusnot2_333
-	JMP  focusdone333
+	JGE  focusnot2_327
+	JMP  focusdone327
 
-focusnot2_333:
+focusnot2_327:
 	CMPQ    R9, $+4
-	JGE     focusnot3_333
+	JGE     focusnot3_327
 	VSQRTPS Y5, Y5
-	JMP     focusdone333
+	JMP     focusdone327
 
-focusnot3_333:
+focusnot3_327:
 	CMPQ         R9, $+5
-	JGE          focusnot4_333
+	JGE          focusnot4_327
 	VSQRTPS      Y5, Y6
 	VMOVAPS      Y5, Y7
 	VFNMADD231PS Y6, Y6, Y7
@@ -38903,11 +38903,11 @@ focusnot3_333:
 	VMULPS       Y8, Y7, Y7
 	VFMADD231PS  Y6, Y5, Y7
 	VMOVAPS      Y7, Y5
-	JMP          focusdone333
+	JMP          focusdone327
 
-focusnot4_333:
+focusnot4_327:
 	CMPQ         R9, $+6
-	JGE          focusnot5_333
+	JGE          focusnot5_327
 	VSQRTPS      Y5, Y6
 	VMULPS       Y5, Y5, Y7
 	VMOVAPS      Y7, Y8
@@ -38918,32 +38918,32 @@ focusnot4_333:
 	VFMADD231PS  consts<>+2144(SB), Y5, Y8
 	VMULPS       Y6, Y8, Y5
 	VFMADD231PS  Y6, Y7, Y5
-	JMP          focusdone333
+	JMP          focusdone327
 
-focusnot5_333:
+focusnot5_327:
 	CMPQ        R9, $+7
-	JGE         focusnot6_333
+	JGE         focusnot6_327
 	VMULPS      Y5, Y5, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y5, Y5, Y7
 	VMULPS      Y5, Y7, Y7
 	VFMADD231PS Y5, Y6, Y7
 	VMOVAPS     Y7, Y5
-	JMP         focusdone333
+	JMP         focusdone327
 
-focusnot6_333:
+focusnot6_327:
 	CMPQ        R9, $+8
-	JGE         focusnot7_333
+	JGE         focusnot7_327
 	VMULPS      Y5, Y5, Y6
 	VFMSUB213PS Y6, Y5, Y5
 	VADDPS      Y6, Y6, Y7
 	VMULPS      Y5, Y7, Y5
 	VFMADD231PS Y6, Y6, Y5
-	JMP         focusdone333
+	JMP         focusdone327
 
-focusnot7_333:
+focusnot7_327:
 	CMPQ        R9, $+9
-	JGE         focusnot8_333
+	JGE         focusnot8_327
 	VMULPS      Y5, Y5, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y5, Y5, Y7
@@ -38954,9 +38954,9 @@ focusnot7_333:
 	VMULPS      Y5, Y6, Y6
 	VFMADD231PS Y5, Y8, Y6
 	VMOVAPS     Y6, Y5
-	JMP         focusdone333
+	JMP         focusdone327
 
-focusnot8_333:
+focusnot8_327:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y11, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -39095,7 +39095,7 @@ focusnot8_333:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone333:
+focusdone327:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y6, Y6, Y6
 	VBROADCASTSS 48(R8), Y7
@@ -39269,30 +39269,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_334
+	JGE    focusnot0_328
 	VMULPS Y5, Y5, Y5
-	JMP    focusdone334
+	JMP    focusdone328
 
-focusnot0_334:
+focusnot0_328:
 	CMPQ    R9, $+2
-	JGE     focusnot1_334
+	JGE     focusnot1_328
 	VMOVAPS Y0, Y5
-	JMP     focusdone334
+	JMP     focusdone328
 
-focusnot1_334:
+focusnot1_328:
 	CMPQ R9, $+3
-	JGE  focusnot2_334
-	JMP  focusdone334
+	JGE  focusnot2_328
+	JMP  focusdone328
 
-focusnot2_334:
+focusnot2_328:
 	CMPQ    R9, $+4
-	JGE     focusnot3_334
+	JGE     focusnot3_328
 	VSQRTPS Y5, Y5
-	JMP     focusdone334
+	JMP     focusdone328
 
-focusnot3_334:
+focusnot3_328:
 	CMPQ         R9, $+5
-	JGE          focusnot4_334
+	JGE          focusnot4_328
 	VSQRTPS      Y5, Y6
 	VMOVAPS      Y5, Y7
 	VFNMADD231PS Y6, Y6, Y7
@@ -39300,11 +39300,11 @@ focusnot3_334:
 	VMULPS       Y8, Y7, Y7
 	VFMADD231PS  Y6, Y5, Y7
 	VMOVAPS      Y7, Y5
-	JMP          focusdone334
+	JMP          focusdone328
 
-focusnot4_334:
+focusnot4_328:
 	CMPQ         R9, $+6
-	JGE          focusnot5_334
+	JGE          focusnot5_328
 	VSQRTPS      Y5, Y6
 	VMULPS       Y5, Y5, Y7
 	VMOVAPS      Y7, Y8
@@ -39315,32 +39315,32 @@ focusnot4_334:
 	VFMADD231PS  consts<>+2144(SB), Y5, Y8
 	VMULPS       Y6, Y8, Y5
 	VFMADD231PS  Y6, Y7, Y5
-	JMP          focusdone334
+	JMP          focusdone328
 
-focusnot5_334:
+focusnot5_328:
 	CMPQ        R9, $+7
-	JGE         focusnot6_334
+	JGE         focusnot6_328
 	VMULPS      Y5, Y5, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y5, Y5, Y7
 	VMULPS      Y5, Y7, Y7
 	VFMADD231PS Y5, Y6, Y7
 	VMOVAPS     Y7, Y5
-	JMP         focusdone334
+	JMP         focusdone328
 
-focusnot6_334:
+focusnot6_328:
 	CMPQ        R9, $+8
-	JGE         focusnot7_334
+	JGE         focusnot7_328
 	VMULPS      Y5, Y5, Y6
 	VFMSUB213PS Y6, Y5, Y5
 	VADDPS      Y6, Y6, Y7
 	VMULPS      Y5, Y7, Y5
 	VFMADD231PS Y6, Y6, Y5
-	JMP         focusdone334
+	JMP         focusdone328
 
-focusnot7_334:
+focusnot7_328:
 	CMPQ        R9, $+9
-	JGE         focusnot8_334
+	JGE         focusnot8_328
 	VMULPS      Y5, Y5, Y6
 	VMOVAPS     Y6, Y7
 	VFMSUB231PS Y5, Y5, Y7
@@ -39351,9 +39351,9 @@ focusnot7_334:
 	VMULPS      Y5, Y6, Y6
 	VFMADD231PS Y5, Y8, Y6
 	VMOVAPS     Y6, Y5
-	JMP         focusdone334
+	JMP         focusdone328
 
-focusnot8_334:
+focusnot8_328:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y11, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -39492,7 +39492,7 @@ focusnot8_334:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone334:
+focusdone328:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y6, Y6, Y6
 	VBROADCASTSS 48(R8), Y7
@@ -39928,30 +39928,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_347
+	JGE    focusnot0_341
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone347
+	JMP    focusdone341
 
-focusnot0_347:
+focusnot0_341:
 	CMPQ    DI, $+2
-	JGE     focusnot1_347
+	JGE     focusnot1_341
 	VMOVAPS Z0, Z24
-	JMP     focusdone347
+	JMP     focusdone341
 
-focusnot1_347:
+focusnot1_341:
 	CMPQ DI, $+3
-	JGE  focusnot2_347
-	JMP  focusdone347
+	JGE  focusnot2_341
+	JMP  focusdone341
 
-focusnot2_347:
+focusnot2_341:
 	CMPQ    DI, $+4
-	JGE     focusnot3_347
+	JGE     focusnot3_341
 	VSQRTPS Z24, Z24
-	JMP     focusdone347
+	JMP     focusdone341
 
-focusnot3_347:
+focusnot3_341:
 	CMPQ         DI, $+5
-	JGE          focusnot4_347
+	JGE          focusnot4_341
 	VSQRTPS      Z24, Z17
 	VMOVAPS      Z24, Z20
 	VFNMADD231PS Z17, Z17, Z20
@@ -39959,11 +39959,11 @@ focusnot3_347:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z17, Z24, Z20
 	VMOVAPS      Z20, Z24
-	JMP          focusdone347
+	JMP          focusdone341
 
-focusnot4_347:
+focusnot4_341:
 	CMPQ             DI, $+6
-	JGE              focusnot5_347
+	JGE              focusnot5_341
 	VSQRTPS          Z24, Z17
 	VMULPS           Z24, Z24, Z20
 	VMOVAPS          Z20, Z21
@@ -39974,32 +39974,32 @@ focusnot4_347:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z17, Z21, Z24
 	VFMADD231PS      Z17, Z20, Z24
-	JMP              focusdone347
+	JMP              focusdone341
 
-focusnot5_347:
+focusnot5_341:
 	CMPQ        DI, $+7
-	JGE         focusnot6_347
+	JGE         focusnot6_341
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z20
 	VFMSUB231PS Z24, Z24, Z20
 	VMULPS      Z24, Z20, Z20
 	VFMADD231PS Z24, Z17, Z20
 	VMOVAPS     Z20, Z24
-	JMP         focusdone347
+	JMP         focusdone341
 
-focusnot6_347:
+focusnot6_341:
 	CMPQ        DI, $+8
-	JGE         focusnot7_347
+	JGE         focusnot7_341
 	VMULPS      Z24, Z24, Z17
 	VFMSUB213PS Z17, Z24, Z24
 	VADDPS      Z17, Z17, Z20
 	VMULPS      Z24, Z20, Z24
 	VFMADD231PS Z17, Z17, Z24
-	JMP         focusdone347
+	JMP         focusdone341
 
-focusnot7_347:
+focusnot7_341:
 	CMPQ        DI, $+9
-	JGE         focusnot8_347
+	JGE         focusnot8_341
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z20
 	VFMSUB231PS Z24, Z24, Z20
@@ -40010,9 +40010,9 @@ focusnot7_347:
 	VMULPS      Z24, Z17, Z17
 	VFMADD231PS Z24, Z21, Z17
 	VMOVAPS     Z17, Z24
-	JMP         focusdone347
+	JMP         focusdone341
 
-focusnot8_347:
+focusnot8_341:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z17
 	VBROADCASTSS 4(R9), Z20
@@ -40140,7 +40140,7 @@ focusnot8_347:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z17, K1, Z24
 
-focusdone347:
+focusdone341:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z14, K1
 	VMULPS    Z24, Z14, Z17
@@ -40361,30 +40361,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_348
+	JGE    focusnot0_342
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone348
+	JMP    focusdone342
 
-focusnot0_348:
+focusnot0_342:
 	CMPQ    DI, $+2
-	JGE     focusnot1_348
+	JGE     focusnot1_342
 	VMOVAPS Z0, Z24
-	JMP     focusdone348
+	JMP     focusdone342
 
-focusnot1_348:
+focusnot1_342:
 	CMPQ DI, $+3
-	JGE  focusnot2_348
-	JMP  focusdone348
+	JGE  focusnot2_342
+	JMP  focusdone342
 
-focusnot2_348:
+focusnot2_342:
 	CMPQ    DI, $+4
-	JGE     focusnot3_348
+	JGE     focusnot3_342
 	VSQRTPS Z24, Z24
-	JMP     focusdone348
+	JMP     focusdone342
 
-focusnot3_348:
+focusnot3_342:
 	CMPQ         DI, $+5
-	JGE          focusnot4_348
+	JGE          focusnot4_342
 	VSQRTPS      Z24, Z18
 	VMOVAPS      Z24, Z20
 	VFNMADD231PS Z18, Z18, Z20
@@ -40392,11 +40392,11 @@ focusnot3_348:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z18, Z24, Z20
 	VMOVAPS      Z20, Z24
-	JMP          focusdone348
+	JMP          focusdone342
 
-focusnot4_348:
+focusnot4_342:
 	CMPQ             DI, $+6
-	JGE              focusnot5_348
+	JGE              focusnot5_342
 	VSQRTPS          Z24, Z18
 	VMULPS           Z24, Z24, Z20
 	VMOVAPS          Z20, Z21
@@ -40407,32 +40407,32 @@ focusnot4_348:
 	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
 	VMULPS           Z18, Z21, Z24
 	VFMADD231PS      Z18, Z20, Z24
-	JMP              focusdone348
+	JMP              focusdone342
 
-focusnot5_348:
+focusnot5_342:
 	CMPQ        DI, $+7
-	JGE         focusnot6_348
+	JGE         focusnot6_342
 	VMULPS      Z24, Z24, Z18
 	VMOVAPS     Z18, Z20
 	VFMSUB231PS Z24, Z24, Z20
 	VMULPS      Z24, Z20, Z20
 	VFMADD231PS Z24, Z18, Z20
 	VMOVAPS     Z20, Z24
-	JMP         focusdone348
+	JMP         focusdone342
 
-focusnot6_348:
+focusnot6_342:
 	CMPQ        DI, $+8
-	JGE         focusnot7_348
+	JGE         focusnot7_342
 	VMULPS      Z24, Z24, Z18
 	VFMSUB213PS Z18, Z24, Z24
 	VADDPS      Z18, Z18, Z20
 	VMULPS      Z24, Z20, Z24
 	VFMADD231PS Z18, Z18, Z24
-	JMP         focusdone348
+	JMP         focusdone342
 
-focusnot7_348:
+focusnot7_342:
 	CMPQ        DI, $+9
-	JGE         focusnot8_348
+	JGE         focusnot8_342
 	VMULPS      Z24, Z24, Z18
 	VMOVAPS     Z18, Z20
 	VFMSUB231PS Z24, Z24, Z20
@@ -40443,9 +40443,9 @@ focusnot7_348:
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z21, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone348
+	JMP         focusdone342
 
-focusnot8_348:
+focusnot8_342:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
 	VBROADCASTSS 4(R9), Z20
@@ -40573,7 +40573,7 @@ focusnot8_348:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z18, K2, Z24
 
-focusdone348:
+focusdone342:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z15, K2
 	VMULPS    Z24, Z15, Z18
@@ -40814,30 +40814,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_359
+	JGE    focusnot0_353
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone359
+	JMP    focusdone353
 
-focusnot0_359:
+focusnot0_353:
 	CMPQ    DI, $+2
-	JGE     focusnot1_359
+	JGE     focusnot1_353
 	VMOVAPS Y0, Y12
-	JMP     focusdone359
+	JMP     focusdone353
 
-focusnot1_359:
+focusnot1_353:
 	CMPQ DI, $+3
-	JGE  focusnot2_359
-	JMP  focusdone359
+	JGE  focusnot2_353
+	JMP  focusdone353
 
-focusnot2_359:
+focusnot2_353:
 	CMPQ    DI, $+4
-	JGE     focusnot3_359
+	JGE     focusnot3_353
 	VSQRTPS Y12, Y12
-	JMP     focusdone359
+	JMP     focusdone353
 
-focusnot3_359:
+focusnot3_353:
 	CMPQ         DI, $+5
-	JGE          focusnot4_359
+	JGE          focusnot4_353
 	VSQRTPS      Y12, Y8
 	VMOVAPS      Y12, Y9
 	VFNMADD231PS Y8, Y8, Y9
@@ -40845,11 +40845,11 @@ focusnot3_359:
 	VMULPS       Y10, Y9, Y9
 	VFMADD231PS  Y8, Y12, Y9
 	VMOVAPS      Y9, Y12
-	JMP          focusdone359
+	JMP          focusdone353
 
-focusnot4_359:
+focusnot4_353:
 	CMPQ         DI, $+6
-	JGE          focusnot5_359
+	JGE          focusnot5_353
 	VSQRTPS      Y12, Y8
 	VMULPS       Y12, Y12, Y9
 	VMOVAPS      Y9, Y10
@@ -40860,32 +40860,32 @@ focusnot4_359:
 	VFMADD231PS  consts<>+2144(SB), Y11, Y10
 	VMULPS       Y8, Y10, Y12
 	VFMADD231PS  Y8, Y9, Y12
-	JMP          focusdone359
+	JMP          focusdone353
 
-focusnot5_359:
+focusnot5_353:
 	CMPQ        DI, $+7
-	JGE         focusnot6_359
+	JGE         focusnot6_353
 	VMULPS      Y12, Y12, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y12, Y12, Y9
 	VMULPS      Y12, Y9, Y9
 	VFMADD231PS Y12, Y8, Y9
 	VMOVAPS     Y9, Y12
-	JMP         focusdone359
+	JMP         focusdone353
 
-focusnot6_359:
+focusnot6_353:
 	CMPQ        DI, $+8
-	JGE         focusnot7_359
+	JGE         focusnot7_353
 	VMULPS      Y12, Y12, Y8
 	VFMSUB213PS Y8, Y12, Y12
 	VADDPS      Y8, Y8, Y9
 	VMULPS      Y12, Y9, Y12
 	VFMADD231PS Y8, Y8, Y12
-	JMP         focusdone359
+	JMP         focusdone353
 
-focusnot7_359:
+focusnot7_353:
 	CMPQ        DI, $+9
-	JGE         focusnot8_359
+	JGE         focusnot8_353
 	VMULPS      Y12, Y12, Y8
 	VMOVAPS     Y8, Y9
 	VFMSUB231PS Y12, Y12, Y9
@@ -40896,9 +40896,9 @@ focusnot7_359:
 	VMULPS      Y12, Y8, Y8
 	VFMADD231PS Y12, Y10, Y8
 	VMOVAPS     Y8, Y12
-	JMP         focusdone359
+	JMP         focusdone353
 
-focusnot8_359:
+focusnot8_353:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y13, 32(SP)
@@ -41040,7 +41040,7 @@ focusnot8_359:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone359:
+focusdone353:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y8
 	VMULPS    Y12, Y4, Y9
@@ -41285,30 +41285,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_360
+	JGE    focusnot0_354
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone360
+	JMP    focusdone354
 
-focusnot0_360:
+focusnot0_354:
 	CMPQ    DI, $+2
-	JGE     focusnot1_360
+	JGE     focusnot1_354
 	VMOVAPS Y0, Y12
-	JMP     focusdone360
+	JMP     focusdone354
 
-focusnot1_360:
+focusnot1_354:
 	CMPQ DI, $+3
-	JGE  focusnot2_360
-	JMP  focusdone360
+	JGE  focusnot2_354
+	JMP  focusdone354
 
-focusnot2_360:
+focusnot2_354:
 	CMPQ    DI, $+4
-	JGE     focusnot3_360
+	JGE     focusnot3_354
 	VSQRTPS Y12, Y12
-	JMP     focusdone360
+	JMP     focusdone354
 
-focusnot3_360:
+focusnot3_354:
 	CMPQ         DI, $+5
-	JGE          focusnot4_360
+	JGE          focusnot4_354
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -41316,11 +41316,11 @@ focusnot3_360:
 	VMULPS       Y10, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone360
+	JMP          focusdone354
 
-focusnot4_360:
+focusnot4_354:
 	CMPQ         DI, $+6
-	JGE          focusnot5_360
+	JGE          focusnot5_354
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y10
@@ -41331,32 +41331,32 @@ focusnot4_360:
 	VFMADD231PS  consts<>+2144(SB), Y11, Y10
 	VMULPS       Y5, Y10, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone360
+	JMP          focusdone354
 
-focusnot5_360:
+focusnot5_354:
 	CMPQ        DI, $+7
-	JGE         focusnot6_360
+	JGE         focusnot6_354
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone360
+	JMP         focusdone354
 
-focusnot6_360:
+focusnot6_354:
 	CMPQ        DI, $+8
-	JGE         focusnot7_360
+	JGE         focusnot7_354
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone360
+	JMP         focusdone354
 
-focusnot7_360:
+focusnot7_354:
 	CMPQ        DI, $+9
-	JGE         focusnot8_360
+	JGE         focusnot8_354
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -41367,9 +41367,9 @@ focusnot7_360:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y10, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone360
+	JMP         focusdone354
 
-focusnot8_360:
+focusnot8_354:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y13, 32(SP)
@@ -41511,7 +41511,7 @@ focusnot8_360:
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
-focusdone360:
+focusdone354:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y5
 	VMULPS    Y12, Y8, Y6
@@ -42313,30 +42313,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_371
+	JGE    focusnot0_365
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone371
+	JMP    focusdone365
 
-focusnot0_371:
+focusnot0_365:
 	CMPQ    R10, $+2
-	JGE     focusnot1_371
+	JGE     focusnot1_365
 	VMOVAPS Z0, Z17
-	JMP     focusdone371
+	JMP     focusdone365
 
-focusnot1_371:
+focusnot1_365:
 	CMPQ R10, $+3
-	JGE  focusnot2_371
-	JMP  focusdone371
+	JGE  focusnot2_365
+	JMP  focusdone365
 
-focusnot2_371:
+focusnot2_365:
 	CMPQ    R10, $+4
-	JGE     focusnot3_371
+	JGE     focusnot3_365
 	VSQRTPS Z17, Z17
-	JMP     focusdone371
+	JMP     focusdone365
 
-focusnot3_371:
+focusnot3_365:
 	CMPQ         R10, $+5
-	JGE          focusnot4_371
+	JGE          focusnot4_365
 	VSQRTPS      Z17, Z12
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z12, Z12, Z14
@@ -42344,11 +42344,11 @@ focusnot3_371:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z12, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone371
+	JMP          focusdone365
 
-focusnot4_371:
+focusnot4_365:
 	CMPQ         R10, $+6
-	JGE          focusnot5_371
+	JGE          focusnot5_365
 	VSQRTPS      Z17, Z12
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -42359,32 +42359,32 @@ focusnot4_371:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z12, Z16, Z17
 	VFMADD231PS  Z12, Z14, Z17
-	JMP          focusdone371
+	JMP          focusdone365
 
-focusnot5_371:
+focusnot5_365:
 	CMPQ        R10, $+7
-	JGE         focusnot6_371
+	JGE         focusnot6_365
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z12, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone371
+	JMP         focusdone365
 
-focusnot6_371:
+focusnot6_365:
 	CMPQ        R10, $+8
-	JGE         focusnot7_371
+	JGE         focusnot7_365
 	VMULPS      Z17, Z17, Z12
 	VFMSUB213PS Z12, Z17, Z17
 	VADDPS      Z12, Z12, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z12, Z12, Z17
-	JMP         focusdone371
+	JMP         focusdone365
 
-focusnot7_371:
+focusnot7_365:
 	CMPQ        R10, $+9
-	JGE         focusnot8_371
+	JGE         focusnot8_365
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -42395,9 +42395,9 @@ focusnot7_371:
 	VMULPS      Z17, Z12, Z12
 	VFMADD231PS Z17, Z16, Z12
 	VMOVAPS     Z12, Z17
-	JMP         focusdone371
+	JMP         focusdone365
 
-focusnot8_371:
+focusnot8_365:
 	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z14
@@ -42525,7 +42525,7 @@ focusnot8_371:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z9, Z12, K1, Z17
 
-focusdone371:
+focusdone365:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K1
 	VMULPS    Z17, Z10, Z12
@@ -42596,30 +42596,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_372
+	JGE    focusnot0_366
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone372
+	JMP    focusdone366
 
-focusnot0_372:
+focusnot0_366:
 	CMPQ    R10, $+2
-	JGE     focusnot1_372
+	JGE     focusnot1_366
 	VMOVAPS Z0, Z17
-	JMP     focusdone372
+	JMP     focusdone366
 
-focusnot1_372:
+focusnot1_366:
 	CMPQ R10, $+3
-	JGE  focusnot2_372
-	JMP  focusdone372
+	JGE  focusnot2_366
+	JMP  focusdone366
 
-focusnot2_372:
+focusnot2_366:
 	CMPQ    R10, $+4
-	JGE     focusnot3_372
+	JGE     focusnot3_366
 	VSQRTPS Z17, Z17
-	JMP     focusdone372
+	JMP     focusdone366
 
-focusnot3_372:
+focusnot3_366:
 	CMPQ         R10, $+5
-	JGE          focusnot4_372
+	JGE          focusnot4_366
 	VSQRTPS      Z17, Z13
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -42627,11 +42627,11 @@ focusnot3_372:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone372
+	JMP          focusdone366
 
-focusnot4_372:
+focusnot4_366:
 	CMPQ         R10, $+6
-	JGE          focusnot5_372
+	JGE          focusnot5_366
 	VSQRTPS      Z17, Z13
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -42642,32 +42642,32 @@ focusnot4_372:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z17
 	VFMADD231PS  Z13, Z14, Z17
-	JMP          focusdone372
+	JMP          focusdone366
 
-focusnot5_372:
+focusnot5_366:
 	CMPQ        R10, $+7
-	JGE         focusnot6_372
+	JGE         focusnot6_366
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z13, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone372
+	JMP         focusdone366
 
-focusnot6_372:
+focusnot6_366:
 	CMPQ        R10, $+8
-	JGE         focusnot7_372
+	JGE         focusnot7_366
 	VMULPS      Z17, Z17, Z13
 	VFMSUB213PS Z13, Z17, Z17
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z13, Z13, Z17
-	JMP         focusdone372
+	JMP         focusdone366
 
-focusnot7_372:
+focusnot7_366:
 	CMPQ        R10, $+9
-	JGE         focusnot8_372
+	JGE         focusnot8_366
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -42678,9 +42678,9 @@ focusnot7_372:
 	VMULPS      Z17, Z13, Z13
 	VFMADD231PS Z17, Z16, Z13
 	VMOVAPS     Z13, Z17
-	JMP         focusdone372
+	JMP         focusdone366
 
-focusnot8_372:
+focusnot8_366:
 	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -42808,7 +42808,7 @@ focusnot8_372:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z9, Z13, K2, Z17
 
-focusdone372:
+focusdone366:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K2
 	VMULPS    Z17, Z10, Z13
@@ -42893,30 +42893,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_383
+	JGE    focusnot0_377
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone383
+	JMP    focusdone377
 
-focusnot0_383:
+focusnot0_377:
 	CMPQ    R10, $+2
-	JGE     focusnot1_383
+	JGE     focusnot1_377
 	VMOVAPS Y0, Y14
-	JMP     focusdone383
+	JMP     focusdone377
 
-focusnot1_383:
+focusnot1_377:
 	CMPQ R10, $+3
-	JGE  focusnot2_383
-	JMP  focusdone383
+	JGE  focusnot2_377
+	JMP  focusdone377
 
-focusnot2_383:
+focusnot2_377:
 	CMPQ    R10, $+4
-	JGE     focusnot3_383
+	JGE     focusnot3_377
 	VSQRTPS Y14, Y14
-	JMP     focusdone383
+	JMP     focusdone377
 
-focusnot3_383:
+focusnot3_377:
 	CMPQ         R10, $+5
-	JGE          focusnot4_383
+	JGE          focusnot4_377
 	VSQRTPS      Y14, Y9
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y9, Y9, Y11
@@ -42924,11 +42924,11 @@ focusnot3_383:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y9, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone383
+	JMP          focusdone377
 
-focusnot4_383:
+focusnot4_377:
 	CMPQ         R10, $+6
-	JGE          focusnot5_383
+	JGE          focusnot5_377
 	VSQRTPS      Y14, Y9
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -42939,32 +42939,32 @@ focusnot4_383:
 	VFMADD231PS  Y1, Y14, Y13
 	VMULPS       Y9, Y13, Y14
 	VFMADD231PS  Y9, Y11, Y14
-	JMP          focusdone383
+	JMP          focusdone377
 
-focusnot5_383:
+focusnot5_377:
 	CMPQ        R10, $+7
-	JGE         focusnot6_383
+	JGE         focusnot6_377
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y9, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone383
+	JMP         focusdone377
 
-focusnot6_383:
+focusnot6_377:
 	CMPQ        R10, $+8
-	JGE         focusnot7_383
+	JGE         focusnot7_377
 	VMULPS      Y14, Y14, Y9
 	VFMSUB213PS Y9, Y14, Y14
 	VADDPS      Y9, Y9, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y9, Y9, Y14
-	JMP         focusdone383
+	JMP         focusdone377
 
-focusnot7_383:
+focusnot7_377:
 	CMPQ        R10, $+9
-	JGE         focusnot8_383
+	JGE         focusnot8_377
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -42975,9 +42975,9 @@ focusnot7_383:
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y13, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone383
+	JMP         focusdone377
 
-focusnot8_383:
+focusnot8_377:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -43118,7 +43118,7 @@ focusnot8_383:
 	VMOVUPS      consts<>+2560(SB), Y5
 	VMOVUPS      consts<>+2592(SB), Y6
 
-focusdone383:
+focusdone377:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
 	VMULPS    Y14, Y7, Y11
@@ -43196,30 +43196,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_384
+	JGE    focusnot0_378
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone384
+	JMP    focusdone378
 
-focusnot0_384:
+focusnot0_378:
 	CMPQ    R10, $+2
-	JGE     focusnot1_384
+	JGE     focusnot1_378
 	VMOVAPS Y0, Y14
-	JMP     focusdone384
+	JMP     focusdone378
 
-focusnot1_384:
+focusnot1_378:
 	CMPQ R10, $+3
-	JGE  focusnot2_384
-	JMP  focusdone384
+	JGE  focusnot2_378
+	JMP  focusdone378
 
-focusnot2_384:
+focusnot2_378:
 	CMPQ    R10, $+4
-	JGE     focusnot3_384
+	JGE     focusnot3_378
 	VSQRTPS Y14, Y14
-	JMP     focusdone384
+	JMP     focusdone378
 
-focusnot3_384:
+focusnot3_378:
 	CMPQ         R10, $+5
-	JGE          focusnot4_384
+	JGE          focusnot4_378
 	VSQRTPS      Y14, Y10
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y10, Y10, Y11
@@ -43227,11 +43227,11 @@ focusnot3_384:
 	VMULPS       Y12, Y11, Y11
 	VFMADD231PS  Y10, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone384
+	JMP          focusdone378
 
-focusnot4_384:
+focusnot4_378:
 	CMPQ         R10, $+6
-	JGE          focusnot5_384
+	JGE          focusnot5_378
 	VSQRTPS      Y14, Y10
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y12
@@ -43242,32 +43242,32 @@ focusnot4_384:
 	VFMADD231PS  Y1, Y14, Y12
 	VMULPS       Y10, Y12, Y14
 	VFMADD231PS  Y10, Y11, Y14
-	JMP          focusdone384
+	JMP          focusdone378
 
-focusnot5_384:
+focusnot5_378:
 	CMPQ        R10, $+7
-	JGE         focusnot6_384
+	JGE         focusnot6_378
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y10, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone384
+	JMP         focusdone378
 
-focusnot6_384:
+focusnot6_378:
 	CMPQ        R10, $+8
-	JGE         focusnot7_384
+	JGE         focusnot7_378
 	VMULPS      Y14, Y14, Y10
 	VFMSUB213PS Y10, Y14, Y14
 	VADDPS      Y10, Y10, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y10, Y10, Y14
-	JMP         focusdone384
+	JMP         focusdone378
 
-focusnot7_384:
+focusnot7_378:
 	CMPQ        R10, $+9
-	JGE         focusnot8_384
+	JGE         focusnot8_378
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -43278,9 +43278,9 @@ focusnot7_384:
 	VMULPS      Y14, Y10, Y10
 	VFMADD231PS Y14, Y12, Y10
 	VMOVAPS     Y10, Y14
-	JMP         focusdone384
+	JMP         focusdone378
 
-focusnot8_384:
+focusnot8_378:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y13, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -43421,7 +43421,7 @@ focusnot8_384:
 	VMOVUPS      consts<>+2560(SB), Y5
 	VMOVUPS      consts<>+2592(SB), Y6
 
-focusdone384:
+focusdone378:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y10
 	VMULPS    Y14, Y8, Y11

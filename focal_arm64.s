@@ -427,375 +427,370 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	FMOVQ 272(R0), F13
 	FMOVQ 288(R0), F14
 	FMOVQ 320(R0), F15
-	FLDPQ 32(R1), (F28, F29)
-	FMOVQ 336(R0), F16
-	FMOVQ 368(R0), F17
-	MOVD  n+16(FP), R1
-	MOVD  dst+0(FP), R2
-	MOVD  x+8(FP), R3
+	MOVD  n+16(FP), R2
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R5
 
 loop:
-	CMP $16, R1
+	CMP $16, R2
 	BLT rest
 
 block:
-	FMOVQ (R3), F18
-	FMOVQ 16(R3), F19
-	FMOVQ 32(R3), F20
-	FMOVQ 48(R3), F21
+	FMOVQ (R5), F16
+	FMOVQ 16(R5), F17
+	FMOVQ 32(R5), F18
+	FMOVQ 48(R5), F19
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa56 // fabs v22.4s, v18.4s
-	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
-	WORD  $0x4eb766d6 // smax v22.4s, v22.4s, v23.4s
-	WORD  $0x4eaa36d6 // cmgt v22.4s, v22.4s, v10.4s
-	WORD  $0x6eb6a6d6 // umaxp v22.4s, v22.4s, v22.4s
-	FMOVD F22, R5
-	CBNZ  R5, slowblock
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa55 // fabs v21.4s, v18.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4ea0fa75 // fabs v21.4s, v19.4s
+	WORD  $0x4eb56694 // smax v20.4s, v20.4s, v21.4s
+	WORD  $0x4eaa3694 // cmgt v20.4s, v20.4s, v10.4s
+	WORD  $0x6eb4a694 // umaxp v20.4s, v20.4s, v20.4s
+	FMOVD F20, R6
+	CBNZ  R6, slowblock
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
 	WORD  $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD  $0x4e20d679 // fadd v25.4s, v19.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V18.S4, V19.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V22.S4, V18.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V22.S4, V18.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F26
-	VFMLA V5.S4, V18.S4, V22.S4
-	VFMLA V5.S4, V25.S4, V26.S4
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F26
-	VFMLA V24.S4, V18.S4, V22.S4
-	VFMLA V27.S4, V25.S4, V26.S4
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	VFMLA V22.S4, V18.S4, V24.S4
-	VFMLA V26.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V18.B16
-	VTBL  V6.B16, [V23.B16], V25.B16
-	FMOVQ 192(R0), F22
-	FMOVQ 192(R0), F26
-	VBIT  V7.B16, V18.B16, V22.B16
-	VBIT  V7.B16, V25.B16, V26.B16
-	VTBL  V22.B16, [V8.B16], V18.B16
-	VTBL  V26.B16, [V8.B16], V22.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V23.S4, V22.S4, V19.S4
-	VFMLA V24.S4, V18.S4, V18.S4
-	VFMLA V27.S4, V19.S4, V19.S4
-	FMOVQ F18, (R2)
-	FMOVQ F19, 16(R2)
-	WORD  $0x4e20d692 // fadd v18.4s, v20.4s, v0.4s
-	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
+	WORD  $0x4e20d67b // fadd v27.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
 	FMOVQ 64(R0), F21
-	VFMLA V1.S4, V18.S4, V19.S4
-	VFMLA V1.S4, V23.S4, V21.S4
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V16.S4, V19.S4
+	VFMLA V1.S4, V17.S4, V21.S4
+	VFMLA V1.S4, V18.S4, V23.S4
+	VFMLA V1.S4, V27.S4, V25.S4
 	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
 	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d73a // fsub v26.4s, v25.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V20.S4, V18.S4
-	VFMLS V3.S4, V22.S4, V23.S4
-	VFMLS V4.S4, V20.S4, V18.S4
-	VFMLS V4.S4, V22.S4, V23.S4
+	VFMLS V3.S4, V20.S4, V16.S4
+	VFMLS V3.S4, V22.S4, V17.S4
+	VFMLS V3.S4, V24.S4, V18.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V20.S4, V16.S4
+	VFMLS V4.S4, V22.S4, V17.S4
+	VFMLS V4.S4, V24.S4, V18.S4
+	VFMLS V4.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
 	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V18.S4, V20.S4
-	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V5.S4, V16.S4, V20.S4
+	VFMLA V5.S4, V17.S4, V24.S4
+	VFMLA V5.S4, V18.S4, V28.S4
+	VFMLA V5.S4, V27.S4, V30.S4
 	FMOVQ 144(R0), F22
-	FMOVQ 144(R0), F25
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 	FMOVQ 160(R0), F20
 	FMOVQ 160(R0), F24
-	VFMLA V22.S4, V18.S4, V20.S4
-	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
 	FMOVQ 176(R0), F22
-	FMOVQ 176(R0), F25
-	VFMLA V20.S4, V18.S4, V22.S4
-	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V19.B16], V18.B16
-	VTBL  V6.B16, [V21.B16], V23.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V18.B16
+	VTBL  V6.B16, [V23.B16], V24.B16
+	VTBL  V6.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
 	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V7.B16, V16.B16, V17.B16
 	VBIT  V7.B16, V18.B16, V20.B16
-	VBIT  V7.B16, V23.B16, V24.B16
-	VTBL  V20.B16, [V8.B16], V18.B16
-	VTBL  V24.B16, [V8.B16], V20.B16
+	VBIT  V7.B16, V24.B16, V27.B16
+	VBIT  V7.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V8.B16], V16.B16
+	VTBL  V20.B16, [V8.B16], V17.B16
+	VTBL  V27.B16, [V8.B16], V18.B16
+	VTBL  V30.B16, [V8.B16], V20.B16
 	VSHL  $21, V19.S4, V19.S4
 	VSHL  $21, V21.S4, V21.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V21.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V18.S4, V18.S4
-	VFMLA V25.S4, V19.S4, V19.S4
-	FMOVQ F18, 32(R2)
-	FMOVQ F19, 48(R2)
-	ADD   $64, R2, R2
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	FMOVQ F16, (R3)
+	FMOVQ F17, 16(R3)
+	FMOVQ F18, 32(R3)
+	FMOVQ F19, 48(R3)
 	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
 	BGE   block
 
 rest:
-	CMP $1, R1
+	CMP $1, R2
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V16.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V16.S[0]
 
 partdone1:
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eaa3673 // cmgt v19.4s, v19.4s, v10.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R5
-	CBNZ  R5, slowvector
-	WORD  $0x4e20d654 // fadd v20.4s, v18.4s, v0.4s
+	WORD  $0x4ea0fa11 // fabs v17.4s, v16.4s
+	WORD  $0x4eaa3631 // cmgt v17.4s, v17.4s, v10.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R6
+	CBNZ  R6, slowvector
+	WORD  $0x4e20d612 // fadd v18.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	VFMLA V1.S4, V20.S4, V18.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V17.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
-	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 128(R0), F17
+	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 144(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 160(R0), F17
+	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 176(R0), F19
+	VFMLA V17.S4, V18.S4, V19.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VADD  V18.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VTBL  V6.B16, [V16.B16], V17.B16
+	FMOVQ 192(R0), F18
+	VBIT  V7.B16, V17.B16, V18.B16
+	VTBL  V18.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V16.S4, V17.S4, V16.S4
+	VFMLA V19.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone2
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone2
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone2
+	VST1   V16.S[2], (R6)
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone2
+	VST1 V16.S[0], (R6)
 
 partdone2:
 nextvector:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
 	BGE vector
 
 done:
 	RET
 
 slowblock:
-	MOVD $16, R5
+	MOVD $16, R6
 
 slow:
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	FMOVQ F18, (R2)
-	ADD   $16, R2, R2
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	FMOVQ F16, (R3)
 	ADD   $16, R3, R3
-	SUB   $4, R1, R1
-	SUB   $4, R5, R5
-	CMP   $1, R5
+	ADD   $16, R5, R5
+	SUB   $4, R2, R2
+	SUB   $4, R6, R6
+	CMP   $1, R6
 	BGE   slow
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R0), F18
-	ADD   $0, R3, R5
-	CMP   $4, R1
+	FMOVQ 224(R0), F16
+	ADD   $0, R5, R6
+	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R3), F18
+	FMOVQ (R5), F16
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R5), V18.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R5), V18.S[2]
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R6), V16.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R6), V16.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R5), V18.S[0]
+	TBZ  $0, R2, partdone3
+	VLD1 (R6), V16.S[0]
 
 partdone3:
 	// c = min(89, max(-104, x)), NaN kept; no subnormals
-	WORD $0x4e20d652 // fadd v18.4s, v18.4s, v0.4s
-	WORD $0x4e32f572 // fmax v18.4s, v11.4s, v18.4s
-	WORD $0x4eb2f592 // fmin v18.4s, v12.4s, v18.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e30f570 // fmax v16.4s, v11.4s, v16.4s
+	WORD $0x4eb0f591 // fmin v17.4s, v12.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F19
-	VFMLA V1.S4, V18.S4, V19.S4
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	VFMLA V1.S4, V17.S4, V19.S4
+	WORD  $0x4ea2d670 // fsub v16.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VMOV  V18.B16, V21.B16
-	VFMLS V3.S4, V20.S4, V21.S4
-	VFMLS V4.S4, V20.S4, V21.S4
+	VMOV  V17.B16, V18.B16
+	VFMLS V3.S4, V16.S4, V18.S4
+	VFMLS V4.S4, V16.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F20
-	VFMLA V5.S4, V21.S4, V20.S4
-	FMOVQ 144(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
+	VFMLA V5.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
 	FMOVQ 160(R0), F20
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 176(R0), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
-	VAND  V18.B16, V14.B16, V18.B16
+	VFMLA V16.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F16
+	VFMLA V20.S4, V18.S4, V16.S4
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	VAND  V17.B16, V14.B16, V17.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V19.S4, V20.S4
-	VTBL  V6.B16, [V19.B16], V19.B16
-	FMOVQ 304(R0), F21
-	VBIT  V15.B16, V19.B16, V21.B16
-	VTBL  V21.B16, [V28.B16, V29.B16], V19.B16
-	VADD  V20.S4, V19.S4, V19.S4
-	VAND  V16.B16, V20.B16, V20.B16
-	VADD  V18.S4, V20.S4, V20.S4
-	VFMLA V22.S4, V19.S4, V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VSHL  $20, V19.S4, V18.S4
+	VTBL  V6.B16, [V19.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V15.B16, V20.B16, V19.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VADD  V18.S4, V19.S4, V20.S4
+	FMOVQ 336(R0), F19
+	VAND  V19.B16, V18.B16, V18.B16
+	VADD  V17.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V20.S4, V20.S4
+	WORD  $0x6e32de90 // fmul v16.4s, v20.4s, v18.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V18.S4, V19.S4, V18.S4
-	WORD  $0x4e29d673 // fadd v19.4s, v19.4s, v9.4s
-	VSUB  V9.S4, V19.S4, V19.S4
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	VUMIN V17.S4, V18.S4, V18.S4
-	ADD   $0, R2, R5
-	CMP   $4, R1
+	VSUB  V17.S4, V16.S4, V17.S4
+	WORD  $0x4e29d610 // fadd v16.4s, v16.4s, v9.4s
+	VSUB  V9.S4, V16.S4, V16.S4
+	WORD  $0x4eb06630 // smax v16.4s, v17.4s, v16.4s
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V16.S4, V16.S4
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F18, (R2)
+	FMOVQ F16, (R3)
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VST1.P V18.D[0], 8(R5)
-	TBZ    $0, R1, partdone4
-	VST1   V18.S[2], (R5)
+	TBZ    $1, R2, partone4
+	VST1.P V16.D[0], 8(R6)
+	TBZ    $0, R2, partdone4
+	VST1   V16.S[2], (R6)
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VST1 V18.S[0], (R5)
+	TBZ  $0, R2, partdone4
+	VST1 V16.S[0], (R6)
 
 partdone4:
 	JMP nextvector
@@ -1717,9 +1712,9 @@ TEXT ·powNEON(SB), NOSPLIT, $0-32
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 784(R0), F0
-	FMOVQ (R1), F1
-	FMOVQ 320(R0), F2
-	FMOVQ 384(R0), F3
+	FMOVQ 384(R0), F1
+	FMOVQ (R1), F2
+	FMOVQ 320(R0), F3
 	FMOVQ 640(R0), F4
 	FMOVQ 656(R0), F5
 	FMOVQ 672(R0), F6
@@ -1760,12 +1755,12 @@ block:
 	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V16.B16], V16.B16
-	VTBL  V1.B16, [V14.B16], V17.B16
+	VTBL  V2.B16, [V16.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V17.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 304(R0), F21
-	VBIT  V2.B16, V16.B16, V14.B16
-	VBIT  V2.B16, V17.B16, V21.B16
+	VBIT  V3.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V17.B16, V21.B16
 	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
 	VTBL  V21.B16, [V28.B16, V29.B16], V22.B16
 	FMOVQ 432(R0), F17
@@ -1866,12 +1861,12 @@ block:
 	FMOVQ 80(R0), F21
 	VFMLA V18.S4, V14.S4, V15.S4
 	VFMLA V21.S4, V20.S4, V16.S4
-	VTBL  V1.B16, [V13.B16], V18.B16
-	VTBL  V1.B16, [V17.B16], V21.B16
+	VTBL  V2.B16, [V13.B16], V18.B16
+	VTBL  V2.B16, [V17.B16], V21.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 304(R0), F20
-	VBIT  V2.B16, V18.B16, V14.B16
-	VBIT  V2.B16, V21.B16, V20.B16
+	VBIT  V3.B16, V18.B16, V14.B16
+	VBIT  V3.B16, V21.B16, V20.B16
 	FLDPQ 208(R1), (F30, F31)
 	FLDPQ 208(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V18.B16
@@ -1955,9 +1950,9 @@ partdone1:
 	WORD  $0x4e21d98d // scvtf v13.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V14.B16], V16.B16
+	VTBL  V2.B16, [V14.B16], V16.B16
 	FMOVQ 304(R0), F14
-	VBIT  V2.B16, V16.B16, V14.B16
+	VBIT  V3.B16, V16.B16, V14.B16
 	VTBL  V14.B16, [V28.B16, V29.B16], V16.B16
 	FMOVQ 432(R0), F17
 	VFMLA V16.S4, V15.S4, V17.S4
@@ -2011,9 +2006,9 @@ partdone1:
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	FMOVQ 80(R0), F15
 	VFMLA V15.S4, V14.S4, V13.S4
-	VTBL  V1.B16, [V17.B16], V15.B16
+	VTBL  V2.B16, [V17.B16], V15.B16
 	FMOVQ 304(R0), F14
-	VBIT  V2.B16, V15.B16, V14.B16
+	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R1), (F30, F31)
@@ -2088,9 +2083,9 @@ slow:
 	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V17.B16
+	VTBL  V2.B16, [V15.B16], V17.B16
 	FMOVQ 304(R0), F15
-	VBIT  V2.B16, V17.B16, V15.B16
+	VBIT  V3.B16, V17.B16, V15.B16
 	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
 	FMOVQ 432(R0), F18
 	VFMLA V17.S4, V16.S4, V18.S4
@@ -2144,9 +2139,9 @@ slow:
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	FMOVQ 80(R0), F17
 	VFMLA V17.S4, V16.S4, V15.S4
-	VTBL  V1.B16, [V18.B16], V17.B16
+	VTBL  V2.B16, [V18.B16], V17.B16
 	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2159,7 +2154,7 @@ slow:
 	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
 	VSHL  $23, V15.S4, V19.S4
 	VADD  V19.S4, V18.S4, V19.S4
-	VUMIN V3.S4, V19.S4, V20.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V19.B16
@@ -2183,19 +2178,15 @@ slow:
 	VBIF  V15.B16, V20.B16, V16.B16
 	FMOVQ 944(R0), F15
 	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	VMOVI $0, V15.B16
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
 	VMOVI $0, V14.B16
 	VCMEQ V14.S4, V13.S4, V14.S4
 	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V16.B16, V3.B16, V17.B16
+	VAND  V16.B16, V1.B16, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V3.S4, V13.S4, V14.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R0), F18
-	VBIT  V16.B16, V17.B16, V18.B16
-	VBIT  V14.B16, V18.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R6), F14
@@ -2203,14 +2194,14 @@ slow:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V15.B16, V14.B16
 	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
-	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
 	VORR  V13.B16, V12.B16, V12.B16
 	FMOVQ 368(R0), F13
 	VBIF  V12.B16, V14.B16, V13.B16
@@ -2259,9 +2250,9 @@ partdone3:
 	WORD  $0x4e21d9ce // scvtf v14.4s, v14.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V15.B16], V17.B16
+	VTBL  V2.B16, [V15.B16], V17.B16
 	FMOVQ 304(R0), F15
-	VBIT  V2.B16, V17.B16, V15.B16
+	VBIT  V3.B16, V17.B16, V15.B16
 	VTBL  V15.B16, [V28.B16, V29.B16], V17.B16
 	FMOVQ 432(R0), F18
 	VFMLA V17.S4, V16.S4, V18.S4
@@ -2315,9 +2306,9 @@ partdone3:
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	FMOVQ 80(R0), F17
 	VFMLA V17.S4, V16.S4, V15.S4
-	VTBL  V1.B16, [V18.B16], V17.B16
+	VTBL  V2.B16, [V18.B16], V17.B16
 	FMOVQ 304(R0), F16
-	VBIT  V2.B16, V17.B16, V16.B16
+	VBIT  V3.B16, V17.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V17.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -2330,7 +2321,7 @@ partdone3:
 	WORD  $0x4e30d632 // fadd v18.4s, v17.4s, v16.4s
 	VSHL  $23, V15.S4, V19.S4
 	VADD  V19.S4, V18.S4, V19.S4
-	VUMIN V3.S4, V19.S4, V20.S4
+	VUMIN V1.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V19.B16
@@ -2354,19 +2345,15 @@ partdone3:
 	VBIF  V15.B16, V20.B16, V16.B16
 	FMOVQ 944(R0), F15
 	WORD  $0x6eaee5ee // fcmgt v14.4s, v15.4s, v14.4s
-	VMOVI $0, V15.B16
-	VBIF  V14.B16, V16.B16, V15.B16
+	WORD  $0x4e6e1e0f // bic v15.16b, v16.16b, v14.16b
 	VMOVI $0, V14.B16
 	VCMEQ V14.S4, V13.S4, V14.S4
 	WORD  $0x4ea0a930 // cmlt v16.4s, v9.4s, #0
-	VMOVI $0, V17.B16
-	VBIT  V16.B16, V3.B16, V17.B16
+	VAND  V16.B16, V1.B16, V17.B16
 	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V3.S4, V13.S4, V14.S4
-	VMOVI $0, V17.B16
-	FMOVQ 384(R0), F18
-	VBIT  V16.B16, V17.B16, V18.B16
-	VBIT  V14.B16, V18.B16, V15.B16
+	VCMEQ V1.S4, V13.S4, V14.S4
+	WORD  $0x4e701c30 // bic v16.16b, v1.16b, v16.16b
+	VBIT  V14.B16, V16.B16, V15.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R6), F14
@@ -2374,14 +2361,14 @@ partdone3:
 	VAND  V14.B16, V12.B16, V14.B16
 	VORR  V14.B16, V15.B16, V14.B16
 	WORD  $0x4ea089af // cmgt v15.4s, v13.4s, #0
-	WORD  $0x4ead3470 // cmgt v16.4s, v3.4s, v13.4s
+	WORD  $0x4ead3430 // cmgt v16.4s, v1.4s, v13.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R6), F16
 	VDUP  V16.S[0], V16.S4
 	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
 	VAND  V12.B16, V15.B16, V12.B16
-	WORD  $0x4ea335ad // cmgt v13.4s, v13.4s, v3.4s
+	WORD  $0x4ea135ad // cmgt v13.4s, v13.4s, v1.4s
 	VORR  V13.B16, V12.B16, V12.B16
 	FMOVQ 368(R0), F13
 	VBIF  V12.B16, V14.B16, V13.B16
@@ -2415,8 +2402,8 @@ TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
 	FMOVQ 784(R1), F3
 	FMOVQ 80(R1), F4
 	FMOVQ 1088(R1), F5
-	FMOVQ 608(R1), F6
-	FMOVQ 384(R1), F7
+	FMOVQ 384(R1), F6
+	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
 	FMOVQ 64(R1), F10
@@ -2438,16 +2425,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F22
+	FMOVQ (R5), F23
 	FMOVQ (R6), F17
-	FMOVQ 16(R5), F24
+	FMOVQ 16(R5), F21
 	FMOVQ 16(R6), F25
 	FMOVS 20(R7), F18
 	VDUP  V18.S[0], V18.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fad3 // fabs v19.4s, v22.4s
-	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
+	WORD  $0x4ea0faf3 // fabs v19.4s, v23.4s
+	WORD  $0x4ea0fab4 // fabs v20.4s, v21.4s
 	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
 	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
 	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
@@ -2465,18 +2452,18 @@ block:
 	CBNZ  R9, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V22.B16, V18.B16
-	VORR V6.B16, V24.B16, V19.B16
+	VORR V7.B16, V23.B16, V18.B16
+	VORR V7.B16, V21.B16, V19.B16
 	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
 	WORD $0x4ea8d67b // fsub v27.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F26
-	FMOVQ 64(R1), F21
+	FMOVQ 64(R1), F24
 	VFMLA V9.S4, V18.S4, V26.S4
-	VFMLA V9.S4, V27.S4, V21.S4
+	VFMLA V9.S4, V27.S4, V24.S4
 	WORD  $0x4eaad753 // fsub v19.4s, v26.4s, v10.4s
-	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+	WORD  $0x4eaad714 // fsub v20.4s, v24.4s, v10.4s
 
 	// r = c - n ln2
 	VFMLS V4.S4, V19.S4, V18.S4
@@ -2485,103 +2472,101 @@ block:
 	VFMLS V11.S4, V20.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F22
 	FMOVQ 128(R1), F28
-	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V18.S4, V22.S4
 	VFMLA V12.S4, V27.S4, V28.S4
 	FMOVQ 144(R1), F19
 	FMOVQ 144(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V22.S4, V18.S4, V19.S4
 	VFMLA V28.S4, V27.S4, V20.S4
-	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F22
 	FMOVQ 160(R1), F28
-	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V18.S4, V22.S4
 	VFMLA V20.S4, V27.S4, V28.S4
 	FMOVQ 176(R1), F19
 	FMOVQ 176(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V22.S4, V18.S4, V19.S4
 	VFMLA V28.S4, V27.S4, V20.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V26.B16], V27.B16
-	VTBL  V0.B16, [V21.B16], V29.B16
-	FMOVQ 192(R1), F23
+	VTBL  V0.B16, [V24.B16], V29.B16
+	FMOVQ 192(R1), F22
 	FMOVQ 192(R1), F18
 	FMOVQ 208(R1), F28
 	FMOVQ 208(R1), F30
-	VBIT  V28.B16, V27.B16, V23.B16
+	VBIT  V28.B16, V27.B16, V22.B16
 	VBIT  V30.B16, V29.B16, V18.B16
 	FMOVQ 16(R0), F28
 	FMOVQ 16(R0), F27
-	VTBL  V23.B16, [V28.B16], V23.B16
+	VTBL  V22.B16, [V28.B16], V22.B16
 	VTBL  V18.B16, [V27.B16], V18.B16
 	VSHL  $21, V26.S4, V26.S4
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V26.S4, V23.S4, V23.S4
-	VADD  V21.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V23.S4, V23.S4
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V26.S4, V22.S4, V22.S4
+	VADD  V24.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V22.S4, V22.S4
 	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d6d3 // fadd v19.4s, v22.4s, v1.4s
 	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
 	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
 	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
-	WORD  $0x6e34de5a // fmul v26.4s, v18.4s, v20.4s
+	WORD  $0x6e33ded8 // fmul v24.4s, v22.4s, v19.4s
+	WORD  $0x6e34de5b // fmul v27.4s, v18.4s, v20.4s
 	VSHL  $2, V17.S4, V17.S4
 	VSHL  $2, V25.S4, V25.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V17.B16, V28.B16
-	VAND V6.B16, V25.B16, V27.B16
-	VEOR V22.B16, V28.B16, V22.B16
-	VEOR V24.B16, V27.B16, V27.B16
-	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
-	WORD $0x4ea0ab7c // cmlt v28.4s, v27.4s, #0
-	VBIT V24.B16, V21.B16, V19.B16
-	VBIT V28.B16, V26.B16, V20.B16
+	VAND V7.B16, V17.B16, V28.B16
+	VAND V7.B16, V25.B16, V26.B16
+	VEOR V23.B16, V28.B16, V23.B16
+	VEOR V21.B16, V26.B16, V21.B16
+	WORD $0x4ea0aafa // cmlt v26.4s, v23.4s, #0
+	WORD $0x4ea0aabc // cmlt v28.4s, v21.4s, #0
+	VBIT V26.B16, V24.B16, V19.B16
+	VBIT V28.B16, V27.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F21
-	FMOVQ 976(R1), F26
-	VFMLA V13.S4, V23.S4, V21.S4
-	VFMLA V13.S4, V18.S4, V26.S4
-	FMOVQ 992(R1), F24
+	FMOVQ 976(R1), F24
+	FMOVQ 976(R1), F27
+	VFMLA V13.S4, V22.S4, V24.S4
+	VFMLA V13.S4, V18.S4, V27.S4
+	FMOVQ 992(R1), F26
 	FMOVQ 992(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1008(R1), F21
-	FMOVQ 1008(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1024(R1), F24
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1008(R1), F24
+	FMOVQ 1008(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	FMOVQ 1024(R1), F26
 	FMOVQ 1024(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1040(R1), F21
-	FMOVQ 1040(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	FMOVQ 1056(R1), F24
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1040(R1), F24
+	FMOVQ 1040(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	FMOVQ 1056(R1), F26
 	FMOVQ 1056(R1), F28
-	VFMLA V21.S4, V23.S4, V24.S4
-	VFMLA V26.S4, V18.S4, V28.S4
-	FMOVQ 1072(R1), F21
-	FMOVQ 1072(R1), F26
-	VFMLA V24.S4, V23.S4, V21.S4
-	VFMLA V28.S4, V18.S4, V26.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	WORD  $0x6e3ade58 // fmul v24.4s, v18.4s, v26.4s
-	VFMLA V21.S4, V23.S4, V23.S4
-	VFMLA V24.S4, V18.S4, V18.S4
+	VFMLA V24.S4, V22.S4, V26.S4
+	VFMLA V27.S4, V18.S4, V28.S4
+	FMOVQ 1072(R1), F24
+	FMOVQ 1072(R1), F27
+	VFMLA V26.S4, V22.S4, V24.S4
+	VFMLA V28.S4, V18.S4, V27.S4
+	WORD  $0x6e38ded8 // fmul v24.4s, v22.4s, v24.4s
+	WORD  $0x6e3bde5a // fmul v26.4s, v18.4s, v27.4s
+	VFMLA V24.S4, V22.S4, V22.S4
+	VFMLA V26.S4, V18.S4, V18.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
-	WORD  $0x4ea0cb7c // fcmgt v28.4s, v27.4s, #0.0
-	VMOVI $0, V26.B16
-	VMOVI $0, V21.B16
-	VBIT  V24.B16, V22.B16, V26.B16
-	VBIT  V28.B16, V27.B16, V21.B16
-	WORD  $0x4e3ad6f6 // fadd v22.4s, v23.4s, v26.4s
+	WORD  $0x4ea0cafa // fcmgt v26.4s, v23.4s, #0.0
+	WORD  $0x4ea0cab8 // fcmgt v24.4s, v21.4s, #0.0
+	VAND  V26.B16, V23.B16, V23.B16
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
 	FMOVS 16(R7), F23
 	FMOVS 16(R7), F21
@@ -2600,33 +2585,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_421
+	BGE  focusnot0_415
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone421
+	JMP  focusdone415
 
-focusnot0_421:
+focusnot0_415:
 	CMP   $2, R8
-	BGE   focusnot1_421
+	BGE   focusnot1_415
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone421
+	JMP   focusdone415
 
-focusnot1_421:
+focusnot1_415:
 	CMP $3, R8
-	BGE focusnot2_421
-	JMP focusdone421
+	BGE focusnot2_415
+	JMP focusdone415
 
-focusnot2_421:
+focusnot2_415:
 	CMP  $4, R8
-	BGE  focusnot3_421
+	BGE  focusnot3_415
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone421
+	JMP  focusdone415
 
-focusnot3_421:
+focusnot3_415:
 	CMP   $5, R8
-	BGE   focusnot4_421
+	BGE   focusnot4_415
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -2641,11 +2626,11 @@ focusnot3_421:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone421
+	JMP   focusdone415
 
-focusnot4_421:
+focusnot4_415:
 	CMP   $6, R8
-	BGE   focusnot5_421
+	BGE   focusnot5_415
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -2666,11 +2651,11 @@ focusnot4_421:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone421
+	JMP   focusdone415
 
-focusnot5_421:
+focusnot5_415:
 	CMP   $7, R8
-	BGE   focusnot6_421
+	BGE   focusnot6_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2683,11 +2668,11 @@ focusnot5_421:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone421
+	JMP   focusdone415
 
-focusnot6_421:
+focusnot6_415:
 	CMP   $8, R8
-	BGE   focusnot7_421
+	BGE   focusnot7_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2700,11 +2685,11 @@ focusnot6_421:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone421
+	JMP   focusdone415
 
-focusnot7_421:
+focusnot7_415:
 	CMP   $9, R8
-	BGE   focusnot8_421
+	BGE   focusnot8_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2727,9 +2712,9 @@ focusnot7_421:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone421
+	JMP   focusdone415
 
-focusnot8_421:
+focusnot8_415:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -2934,7 +2919,7 @@ focusnot8_421:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone421:
+focusdone415:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3012,7 +2997,7 @@ partdone2:
 	CBNZ  R9, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
+	VORR V7.B16, V17.B16, V19.B16
 	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -3050,7 +3035,7 @@ partdone2:
 	VSHL  $2, V18.S4, V18.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V18.B16, V21.B16
+	VAND V7.B16, V18.B16, V21.B16
 	VEOR V17.B16, V21.B16, V17.B16
 	WORD $0x4ea0aa35 // cmlt v21.4s, v17.4s, #0
 	VBIT V21.B16, V19.B16, V22.B16
@@ -3075,9 +3060,8 @@ partdone2:
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
-	VMOVI $0, V21.B16
-	VBIT  V19.B16, V17.B16, V21.B16
-	WORD  $0x4e35d691 // fadd v17.4s, v20.4s, v21.4s
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
 	FMOVS 16(R7), F19
 	VDUP  V19.S[0], V20.S4
 	FMOVS 12(R7), F19
@@ -3088,30 +3072,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_422
+	BGE  focusnot0_416
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone422
+	JMP  focusdone416
 
-focusnot0_422:
+focusnot0_416:
 	CMP   $2, R8
-	BGE   focusnot1_422
+	BGE   focusnot1_416
 	FMOVQ 224(R1), F22
-	JMP   focusdone422
+	JMP   focusdone416
 
-focusnot1_422:
+focusnot1_416:
 	CMP $3, R8
-	BGE focusnot2_422
-	JMP focusdone422
+	BGE focusnot2_416
+	JMP focusdone416
 
-focusnot2_422:
+focusnot2_416:
 	CMP  $4, R8
-	BGE  focusnot3_422
+	BGE  focusnot3_416
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone422
+	JMP  focusdone416
 
-focusnot3_422:
+focusnot3_416:
 	CMP   $5, R8
-	BGE   focusnot4_422
+	BGE   focusnot4_416
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3119,11 +3103,11 @@ focusnot3_422:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone422
+	JMP   focusdone416
 
-focusnot4_422:
+focusnot4_416:
 	CMP   $6, R8
-	BGE   focusnot5_422
+	BGE   focusnot5_416
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3134,33 +3118,33 @@ focusnot4_422:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone422
+	JMP   focusdone416
 
-focusnot5_422:
+focusnot5_416:
 	CMP   $7, R8
-	BGE   focusnot6_422
+	BGE   focusnot6_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone422
+	JMP   focusdone416
 
-focusnot6_422:
+focusnot6_416:
 	CMP   $8, R8
-	BGE   focusnot7_422
+	BGE   focusnot7_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone422
+	JMP   focusdone416
 
-focusnot7_422:
+focusnot7_416:
 	CMP   $9, R8
-	BGE   focusnot8_422
+	BGE   focusnot8_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3172,9 +3156,9 @@ focusnot7_422:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone422
+	JMP   focusdone416
 
-focusnot8_422:
+focusnot8_416:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -3278,7 +3262,7 @@ focusnot8_422:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone422:
+focusdone416:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -3317,8 +3301,8 @@ otherblock:
 	FMOVQ 16(R6), F22
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V19.B16, V18.B16
-	VORR V6.B16, V27.B16, V20.B16
+	VORR V7.B16, V19.B16, V18.B16
+	VORR V7.B16, V27.B16, V20.B16
 	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
 	WORD $0x4ea8d69a // fsub v26.4s, v20.4s, v8.4s
 
@@ -3454,33 +3438,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_423
+	BGE  focusnot0_417
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone423
+	JMP  focusdone417
 
-focusnot0_423:
+focusnot0_417:
 	CMP   $2, R8
-	BGE   focusnot1_423
+	BGE   focusnot1_417
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone423
+	JMP   focusdone417
 
-focusnot1_423:
+focusnot1_417:
 	CMP $3, R8
-	BGE focusnot2_423
-	JMP focusdone423
+	BGE focusnot2_417
+	JMP focusdone417
 
-focusnot2_423:
+focusnot2_417:
 	CMP  $4, R8
-	BGE  focusnot3_423
+	BGE  focusnot3_417
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone423
+	JMP  focusdone417
 
-focusnot3_423:
+focusnot3_417:
 	CMP   $5, R8
-	BGE   focusnot4_423
+	BGE   focusnot4_417
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -3495,11 +3479,11 @@ focusnot3_423:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone423
+	JMP   focusdone417
 
-focusnot4_423:
+focusnot4_417:
 	CMP   $6, R8
-	BGE   focusnot5_423
+	BGE   focusnot5_417
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -3520,11 +3504,11 @@ focusnot4_423:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone423
+	JMP   focusdone417
 
-focusnot5_423:
+focusnot5_417:
 	CMP   $7, R8
-	BGE   focusnot6_423
+	BGE   focusnot6_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3537,11 +3521,11 @@ focusnot5_423:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone423
+	JMP   focusdone417
 
-focusnot6_423:
+focusnot6_417:
 	CMP   $8, R8
-	BGE   focusnot7_423
+	BGE   focusnot7_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3554,11 +3538,11 @@ focusnot6_423:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone423
+	JMP   focusdone417
 
-focusnot7_423:
+focusnot7_417:
 	CMP   $9, R8
-	BGE   focusnot8_423
+	BGE   focusnot8_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3581,9 +3565,9 @@ focusnot7_423:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone423
+	JMP   focusdone417
 
-focusnot8_423:
+focusnot8_417:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -3788,7 +3772,7 @@ focusnot8_423:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone423:
+focusdone417:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3800,7 +3784,7 @@ focusdone423:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V19.B16
+	VORR V7.B16, V17.B16, V19.B16
 	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -3877,30 +3861,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_424
+	BGE  focusnot0_418
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone424
+	JMP  focusdone418
 
-focusnot0_424:
+focusnot0_418:
 	CMP   $2, R8
-	BGE   focusnot1_424
+	BGE   focusnot1_418
 	FMOVQ 224(R1), F22
-	JMP   focusdone424
+	JMP   focusdone418
 
-focusnot1_424:
+focusnot1_418:
 	CMP $3, R8
-	BGE focusnot2_424
-	JMP focusdone424
+	BGE focusnot2_418
+	JMP focusdone418
 
-focusnot2_424:
+focusnot2_418:
 	CMP  $4, R8
-	BGE  focusnot3_424
+	BGE  focusnot3_418
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone424
+	JMP  focusdone418
 
-focusnot3_424:
+focusnot3_418:
 	CMP   $5, R8
-	BGE   focusnot4_424
+	BGE   focusnot4_418
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3908,11 +3892,11 @@ focusnot3_424:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone424
+	JMP   focusdone418
 
-focusnot4_424:
+focusnot4_418:
 	CMP   $6, R8
-	BGE   focusnot5_424
+	BGE   focusnot5_418
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3923,33 +3907,33 @@ focusnot4_424:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone424
+	JMP   focusdone418
 
-focusnot5_424:
+focusnot5_418:
 	CMP   $7, R8
-	BGE   focusnot6_424
+	BGE   focusnot6_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone424
+	JMP   focusdone418
 
-focusnot6_424:
+focusnot6_418:
 	CMP   $8, R8
-	BGE   focusnot7_424
+	BGE   focusnot7_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone424
+	JMP   focusdone418
 
-focusnot7_424:
+focusnot7_418:
 	CMP   $9, R8
-	BGE   focusnot8_424
+	BGE   focusnot8_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3961,9 +3945,9 @@ focusnot7_424:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone424
+	JMP   focusdone418
 
-focusnot8_424:
+focusnot8_418:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4067,7 +4051,7 @@ focusnot8_424:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone424:
+focusdone418:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -4098,7 +4082,7 @@ slow:
 	FMOVQ (R6), F18
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
+	VORR  V7.B16, V17.B16, V19.B16
 	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
 	FMOVQ 240(R1), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
@@ -4207,30 +4191,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_425
+	BGE  focusnot0_419
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone425
+	JMP  focusdone419
 
-focusnot0_425:
+focusnot0_419:
 	CMP   $2, R8
-	BGE   focusnot1_425
+	BGE   focusnot1_419
 	FMOVQ 224(R1), F17
-	JMP   focusdone425
+	JMP   focusdone419
 
-focusnot1_425:
+focusnot1_419:
 	CMP $3, R8
-	BGE focusnot2_425
-	JMP focusdone425
+	BGE focusnot2_419
+	JMP focusdone419
 
-focusnot2_425:
+focusnot2_419:
 	CMP  $4, R8
-	BGE  focusnot3_425
+	BGE  focusnot3_419
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone425
+	JMP  focusdone419
 
-focusnot3_425:
+focusnot3_419:
 	CMP   $5, R8
-	BGE   focusnot4_425
+	BGE   focusnot4_419
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4238,11 +4222,11 @@ focusnot3_425:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone425
+	JMP   focusdone419
 
-focusnot4_425:
+focusnot4_419:
 	CMP   $6, R8
-	BGE   focusnot5_425
+	BGE   focusnot5_419
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4253,33 +4237,33 @@ focusnot4_425:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone425
+	JMP   focusdone419
 
-focusnot5_425:
+focusnot5_419:
 	CMP   $7, R8
-	BGE   focusnot6_425
+	BGE   focusnot6_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone425
+	JMP   focusdone419
 
-focusnot6_425:
+focusnot6_419:
 	CMP   $8, R8
-	BGE   focusnot7_425
+	BGE   focusnot7_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone425
+	JMP   focusdone419
 
-focusnot7_425:
+focusnot7_419:
 	CMP   $9, R8
-	BGE   focusnot8_425
+	BGE   focusnot8_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4291,9 +4275,9 @@ focusnot7_425:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone425
+	JMP   focusdone419
 
-focusnot8_425:
+focusnot8_419:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -4391,7 +4375,7 @@ focusnot8_425:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V7.S4, V26.S4, V27.S4
+	VUMIN V6.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -4415,39 +4399,35 @@ focusnot8_425:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V7.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V7.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V6.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534f4 // cmgt v20.4s, v7.4s, v21.4s
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R10), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea736b3 // cmgt v19.4s, v21.4s, v7.4s
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone425:
+focusdone419:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4505,7 +4485,7 @@ partone6:
 
 partdone6:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V17.B16, V19.B16
+	VORR  V7.B16, V17.B16, V19.B16
 	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
 	FMOVQ 240(R1), F20
 	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
@@ -4614,30 +4594,30 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_426
+	BGE  focusnot0_420
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone426
+	JMP  focusdone420
 
-focusnot0_426:
+focusnot0_420:
 	CMP   $2, R8
-	BGE   focusnot1_426
+	BGE   focusnot1_420
 	FMOVQ 224(R1), F17
-	JMP   focusdone426
+	JMP   focusdone420
 
-focusnot1_426:
+focusnot1_420:
 	CMP $3, R8
-	BGE focusnot2_426
-	JMP focusdone426
+	BGE focusnot2_420
+	JMP focusdone420
 
-focusnot2_426:
+focusnot2_420:
 	CMP  $4, R8
-	BGE  focusnot3_426
+	BGE  focusnot3_420
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone426
+	JMP  focusdone420
 
-focusnot3_426:
+focusnot3_420:
 	CMP   $5, R8
-	BGE   focusnot4_426
+	BGE   focusnot4_420
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4645,11 +4625,11 @@ focusnot3_426:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone426
+	JMP   focusdone420
 
-focusnot4_426:
+focusnot4_420:
 	CMP   $6, R8
-	BGE   focusnot5_426
+	BGE   focusnot5_420
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4660,33 +4640,33 @@ focusnot4_426:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone426
+	JMP   focusdone420
 
-focusnot5_426:
+focusnot5_420:
 	CMP   $7, R8
-	BGE   focusnot6_426
+	BGE   focusnot6_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone426
+	JMP   focusdone420
 
-focusnot6_426:
+focusnot6_420:
 	CMP   $8, R8
-	BGE   focusnot7_426
+	BGE   focusnot7_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone426
+	JMP   focusdone420
 
-focusnot7_426:
+focusnot7_420:
 	CMP   $9, R8
-	BGE   focusnot8_426
+	BGE   focusnot8_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4698,9 +4678,9 @@ focusnot7_426:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone426
+	JMP   focusdone420
 
-focusnot8_426:
+focusnot8_420:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4798,7 +4778,7 @@ focusnot8_426:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V7.S4, V26.S4, V27.S4
+	VUMIN V6.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -4822,39 +4802,35 @@ focusnot8_426:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V7.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V7.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V6.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V6.S4, V21.S4, V19.S4
+	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534f4 // cmgt v20.4s, v7.4s, v21.4s
+	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R9), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea736b3 // cmgt v19.4s, v21.4s, v7.4s
+	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone426:
+focusdone420:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4910,16 +4886,16 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F15
+	FMOVQ (R6), F17
 	FMOVQ (R7), F12
-	FMOVQ 16(R6), F16
-	FMOVQ 16(R7), F17
+	FMOVQ 16(R6), F14
+	FMOVQ 16(R7), F16
 	FMOVS 20(R8), F10
 	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9eb // fabs v11.4s, v15.4s
-	WORD  $0x4ea0fa0d // fabs v13.4s, v16.4s
+	WORD  $0x4ea0fa2b // fabs v11.4s, v17.4s
+	WORD  $0x4ea0f9cd // fabs v13.4s, v14.4s
 	WORD  $0x4ead656b // smax v11.4s, v11.4s, v13.4s
 	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4929,7 +4905,7 @@ block:
 	// any target but 0 and 1? y - y^2 is 0 for these
 	VMOV  V12.B16, V10.B16
 	VFMLS V10.S4, V10.S4, V10.S4
-	VMOV  V17.B16, V11.B16
+	VMOV  V16.B16, V11.B16
 	VFMLS V11.S4, V11.S4, V11.S4
 	VORR  V11.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
@@ -4937,136 +4913,134 @@ block:
 	CBNZ  R11, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V15.B16, V11.B16
-	VORR V6.B16, V16.B16, V10.B16
+	VORR V6.B16, V17.B16, V11.B16
+	VORR V6.B16, V14.B16, V10.B16
 	WORD $0x4ea8d56d // fsub v13.4s, v11.4s, v8.4s
 	WORD $0x4ea8d554 // fsub v20.4s, v10.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F14
+	FMOVQ 64(R1), F18
 	VFMLA V9.S4, V13.S4, V19.S4
-	VFMLA V9.S4, V20.S4, V14.S4
+	VFMLA V9.S4, V20.S4, V18.S4
 	FMOVQ 64(R1), F10
 	FMOVQ 64(R1), F11
 	WORD  $0x4eaad66a // fsub v10.4s, v19.4s, v10.4s
-	WORD  $0x4eabd5d2 // fsub v18.4s, v14.4s, v11.4s
+	WORD  $0x4eabd64f // fsub v15.4s, v18.4s, v11.4s
 
 	// r = c - n ln2
 	VFMLS V5.S4, V10.S4, V13.S4
-	VFMLS V5.S4, V18.S4, V20.S4
+	VFMLS V5.S4, V15.S4, V20.S4
 	FMOVQ 96(R1), F11
 	FMOVQ 96(R1), F21
 	VFMLS V11.S4, V10.S4, V13.S4
-	VFMLS V21.S4, V18.S4, V20.S4
+	VFMLS V21.S4, V15.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F18
+	FMOVQ 128(R1), F15
 	FMOVQ 128(R1), F21
 	FMOVQ 112(R1), F10
 	FMOVQ 112(R1), F11
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 144(R1), F10
 	FMOVQ 144(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
-	FMOVQ 160(R1), F18
+	FMOVQ 160(R1), F15
 	FMOVQ 160(R1), F21
-	VFMLA V10.S4, V13.S4, V18.S4
+	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
 	FMOVQ 176(R1), F10
 	FMOVQ 176(R1), F11
-	VFMLA V18.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V19.B16], V20.B16
-	VTBL  V0.B16, [V14.B16], V22.B16
-	FMOVQ 192(R1), F18
+	VTBL  V0.B16, [V18.B16], V22.B16
+	FMOVQ 192(R1), F15
 	FMOVQ 192(R1), F13
 	FMOVQ 208(R1), F21
 	FMOVQ 208(R1), F23
-	VBIT  V21.B16, V20.B16, V18.B16
+	VBIT  V21.B16, V20.B16, V15.B16
 	VBIT  V23.B16, V22.B16, V13.B16
 	FMOVQ 16(R0), F21
 	FMOVQ 16(R0), F20
-	VTBL  V18.B16, [V21.B16], V18.B16
+	VTBL  V15.B16, [V21.B16], V15.B16
 	VTBL  V13.B16, [V20.B16], V13.B16
 	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V19.S4, V18.S4, V18.S4
-	VADD  V14.S4, V13.S4, V13.S4
-	VFMLA V10.S4, V18.S4, V18.S4
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V18.S4, V13.S4, V13.S4
+	VFMLA V10.S4, V15.S4, V15.S4
 	VFMLA V11.S4, V13.S4, V13.S4
-	WORD  $0x4e21d64b // fadd v11.4s, v18.4s, v1.4s
+	WORD  $0x4e21d5eb // fadd v11.4s, v15.4s, v1.4s
 	WORD  $0x4e21d5aa // fadd v10.4s, v13.4s, v1.4s
-	WORD  $0x6e2bfc2e // fdiv v14.4s, v1.4s, v11.4s
-	WORD  $0x6e2afc35 // fdiv v21.4s, v1.4s, v10.4s
-	WORD  $0x6e2ede4b // fmul v11.4s, v18.4s, v14.4s
-	WORD  $0x6e35ddaa // fmul v10.4s, v13.4s, v21.4s
+	WORD  $0x6e2bfc33 // fdiv v19.4s, v1.4s, v11.4s
+	WORD  $0x6e2afc36 // fdiv v22.4s, v1.4s, v10.4s
+	WORD  $0x6e33ddeb // fmul v11.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddaa // fmul v10.4s, v13.4s, v22.4s
 	VSHL  $2, V12.S4, V12.S4
-	VSHL  $2, V17.S4, V20.S4
+	VSHL  $2, V16.S4, V20.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V12.B16, V19.B16
-	VAND V6.B16, V20.B16, V17.B16
-	VEOR V15.B16, V19.B16, V15.B16
-	VEOR V16.B16, V17.B16, V22.B16
-	WORD $0x4ea0a9f3 // cmlt v19.4s, v15.4s, #0
-	WORD $0x4ea0aad7 // cmlt v23.4s, v22.4s, #0
-	VMOV V14.B16, V16.B16
-	VBIT V19.B16, V11.B16, V16.B16
-	VMOV V21.B16, V17.B16
+	VAND V6.B16, V12.B16, V18.B16
+	VAND V6.B16, V20.B16, V16.B16
+	VEOR V17.B16, V18.B16, V18.B16
+	VEOR V14.B16, V16.B16, V14.B16
+	WORD $0x4ea0aa55 // cmlt v21.4s, v18.4s, #0
+	WORD $0x4ea0a9d7 // cmlt v23.4s, v14.4s, #0
+	VMOV V19.B16, V16.B16
+	VBIT V21.B16, V11.B16, V16.B16
+	VMOV V22.B16, V17.B16
 	VBIT V23.B16, V10.B16, V17.B16
-	VBIT V19.B16, V14.B16, V11.B16
-	VBIT V23.B16, V21.B16, V10.B16
+	VBIT V21.B16, V19.B16, V11.B16
+	VBIT V23.B16, V22.B16, V10.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F14
-	FMOVQ 976(R1), F21
-	FMOVQ 960(R1), F19
+	FMOVQ 976(R1), F19
+	FMOVQ 976(R1), F22
+	FMOVQ 960(R1), F21
 	FMOVQ 960(R1), F23
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 992(R1), F19
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 992(R1), F21
 	FMOVQ 992(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1008(R1), F14
-	FMOVQ 1008(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 1024(R1), F19
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1008(R1), F19
+	FMOVQ 1008(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1024(R1), F21
 	FMOVQ 1024(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1040(R1), F14
-	FMOVQ 1040(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	FMOVQ 1056(R1), F19
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1040(R1), F19
+	FMOVQ 1040(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1056(R1), F21
 	FMOVQ 1056(R1), F23
-	VFMLA V14.S4, V18.S4, V19.S4
-	VFMLA V21.S4, V13.S4, V23.S4
-	FMOVQ 1072(R1), F14
-	FMOVQ 1072(R1), F21
-	VFMLA V19.S4, V18.S4, V14.S4
-	VFMLA V23.S4, V13.S4, V21.S4
-	WORD  $0x6e2ede4e // fmul v14.4s, v18.4s, v14.4s
-	WORD  $0x6e35ddb3 // fmul v19.4s, v13.4s, v21.4s
-	VFMLA V14.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1072(R1), F19
+	FMOVQ 1072(R1), F22
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	WORD  $0x6e33ddf3 // fmul v19.4s, v15.4s, v19.4s
+	WORD  $0x6e36ddb5 // fmul v21.4s, v13.4s, v22.4s
+	VFMLA V19.S4, V15.S4, V15.S4
+	VFMLA V21.S4, V13.S4, V13.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
-	WORD  $0x4ea0cad7 // fcmgt v23.4s, v22.4s, #0.0
-	VMOVI $0, V21.B16
-	VMOVI $0, V14.B16
-	VBIT  V19.B16, V15.B16, V21.B16
-	VBIT  V23.B16, V22.B16, V14.B16
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	WORD  $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
+	WORD $0x4ea0ca55 // fcmgt v21.4s, v18.4s, #0.0
+	WORD $0x4ea0c9d3 // fcmgt v19.4s, v14.4s, #0.0
+	VAND V21.B16, V18.B16, V18.B16
+	VAND V19.B16, V14.B16, V14.B16
+	WORD $0x4e32d5f2 // fadd v18.4s, v15.4s, v18.4s
+	WORD $0x4e2ed5af // fadd v15.4s, v13.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F13
@@ -5100,33 +5074,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_463
+	BGE  focusnot0_499
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone463
+	JMP  focusdone499
 
-focusnot0_463:
+focusnot0_499:
 	CMP   $2, R9
-	BGE   focusnot1_463
+	BGE   focusnot1_499
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone463
+	JMP   focusdone499
 
-focusnot1_463:
+focusnot1_499:
 	CMP $3, R9
-	BGE focusnot2_463
-	JMP focusdone463
+	BGE focusnot2_499
+	JMP focusdone499
 
-focusnot2_463:
+focusnot2_499:
 	CMP  $4, R9
-	BGE  focusnot3_463
+	BGE  focusnot3_499
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone463
+	JMP  focusdone499
 
-focusnot3_463:
+focusnot3_499:
 	CMP   $5, R9
-	BGE   focusnot4_463
+	BGE   focusnot4_499
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5141,11 +5115,11 @@ focusnot3_463:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone463
+	JMP   focusdone499
 
-focusnot4_463:
+focusnot4_499:
 	CMP   $6, R9
-	BGE   focusnot5_463
+	BGE   focusnot5_499
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5166,11 +5140,11 @@ focusnot4_463:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone463
+	JMP   focusdone499
 
-focusnot5_463:
+focusnot5_499:
 	CMP   $7, R9
-	BGE   focusnot6_463
+	BGE   focusnot6_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5183,11 +5157,11 @@ focusnot5_463:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone463
+	JMP   focusdone499
 
-focusnot6_463:
+focusnot6_499:
 	CMP   $8, R9
-	BGE   focusnot7_463
+	BGE   focusnot7_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5200,11 +5174,11 @@ focusnot6_463:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone463
+	JMP   focusdone499
 
-focusnot7_463:
+focusnot7_499:
 	CMP   $9, R9
-	BGE   focusnot8_463
+	BGE   focusnot8_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5227,9 +5201,9 @@ focusnot7_463:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone463
+	JMP   focusdone499
 
-focusnot8_463:
+focusnot8_499:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5440,7 +5414,7 @@ focusnot8_463:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone463:
+focusdone499:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5601,10 +5575,9 @@ partdone2:
 	VFMLA V11.S4, V15.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
-	VMOVI $0, V14.B16
-	VBIT  V11.B16, V13.B16, V14.B16
-	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
+	WORD $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
+	VAND V11.B16, V13.B16, V11.B16
+	WORD $0x4e2bd5ed // fadd v13.4s, v15.4s, v11.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F11
@@ -5624,30 +5597,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_464
+	BGE  focusnot0_500
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone464
+	JMP  focusdone500
 
-focusnot0_464:
+focusnot0_500:
 	CMP   $2, R9
-	BGE   focusnot1_464
+	BGE   focusnot1_500
 	FMOVQ 224(R1), F17
-	JMP   focusdone464
+	JMP   focusdone500
 
-focusnot1_464:
+focusnot1_500:
 	CMP $3, R9
-	BGE focusnot2_464
-	JMP focusdone464
+	BGE focusnot2_500
+	JMP focusdone500
 
-focusnot2_464:
+focusnot2_500:
 	CMP  $4, R9
-	BGE  focusnot3_464
+	BGE  focusnot3_500
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone464
+	JMP  focusdone500
 
-focusnot3_464:
+focusnot3_500:
 	CMP   $5, R9
-	BGE   focusnot4_464
+	BGE   focusnot4_500
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5655,11 +5628,11 @@ focusnot3_464:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone464
+	JMP   focusdone500
 
-focusnot4_464:
+focusnot4_500:
 	CMP   $6, R9
-	BGE   focusnot5_464
+	BGE   focusnot5_500
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5670,33 +5643,33 @@ focusnot4_464:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone464
+	JMP   focusdone500
 
-focusnot5_464:
+focusnot5_500:
 	CMP   $7, R9
-	BGE   focusnot6_464
+	BGE   focusnot6_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone464
+	JMP   focusdone500
 
-focusnot6_464:
+focusnot6_500:
 	CMP   $8, R9
-	BGE   focusnot7_464
+	BGE   focusnot7_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone464
+	JMP   focusdone500
 
-focusnot7_464:
+focusnot7_500:
 	CMP   $9, R9
-	BGE   focusnot8_464
+	BGE   focusnot8_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5708,9 +5681,9 @@ focusnot7_464:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone464
+	JMP   focusdone500
 
-focusnot8_464:
+focusnot8_500:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5817,7 +5790,7 @@ focusnot8_464:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone464:
+focusdone500:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -6065,33 +6038,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_465
+	BGE  focusnot0_501
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone465
+	JMP  focusdone501
 
-focusnot0_465:
+focusnot0_501:
 	CMP   $2, R9
-	BGE   focusnot1_465
+	BGE   focusnot1_501
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone465
+	JMP   focusdone501
 
-focusnot1_465:
+focusnot1_501:
 	CMP $3, R9
-	BGE focusnot2_465
-	JMP focusdone465
+	BGE focusnot2_501
+	JMP focusdone501
 
-focusnot2_465:
+focusnot2_501:
 	CMP  $4, R9
-	BGE  focusnot3_465
+	BGE  focusnot3_501
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone465
+	JMP  focusdone501
 
-focusnot3_465:
+focusnot3_501:
 	CMP   $5, R9
-	BGE   focusnot4_465
+	BGE   focusnot4_501
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6106,11 +6079,11 @@ focusnot3_465:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone465
+	JMP   focusdone501
 
-focusnot4_465:
+focusnot4_501:
 	CMP   $6, R9
-	BGE   focusnot5_465
+	BGE   focusnot5_501
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6131,11 +6104,11 @@ focusnot4_465:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone465
+	JMP   focusdone501
 
-focusnot5_465:
+focusnot5_501:
 	CMP   $7, R9
-	BGE   focusnot6_465
+	BGE   focusnot6_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6148,11 +6121,11 @@ focusnot5_465:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone465
+	JMP   focusdone501
 
-focusnot6_465:
+focusnot6_501:
 	CMP   $8, R9
-	BGE   focusnot7_465
+	BGE   focusnot7_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6165,11 +6138,11 @@ focusnot6_465:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone465
+	JMP   focusdone501
 
-focusnot7_465:
+focusnot7_501:
 	CMP   $9, R9
-	BGE   focusnot8_465
+	BGE   focusnot8_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6192,9 +6165,9 @@ focusnot7_465:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone465
+	JMP   focusdone501
 
-focusnot8_465:
+focusnot8_501:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6405,7 +6378,7 @@ focusnot8_465:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone465:
+focusdone501:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6533,30 +6506,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_466
+	BGE  focusnot0_502
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone466
+	JMP  focusdone502
 
-focusnot0_466:
+focusnot0_502:
 	CMP   $2, R9
-	BGE   focusnot1_466
+	BGE   focusnot1_502
 	FMOVQ 224(R1), F17
-	JMP   focusdone466
+	JMP   focusdone502
 
-focusnot1_466:
+focusnot1_502:
 	CMP $3, R9
-	BGE focusnot2_466
-	JMP focusdone466
+	BGE focusnot2_502
+	JMP focusdone502
 
-focusnot2_466:
+focusnot2_502:
 	CMP  $4, R9
-	BGE  focusnot3_466
+	BGE  focusnot3_502
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone466
+	JMP  focusdone502
 
-focusnot3_466:
+focusnot3_502:
 	CMP   $5, R9
-	BGE   focusnot4_466
+	BGE   focusnot4_502
 	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V12.S4, V12.S4, V14.S4
@@ -6564,11 +6537,11 @@ focusnot3_466:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V12.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone466
+	JMP   focusdone502
 
-focusnot4_466:
+focusnot4_502:
 	CMP   $6, R9
-	BGE   focusnot5_466
+	BGE   focusnot5_502
 	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6579,33 +6552,33 @@ focusnot4_466:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V17.S4
-	JMP   focusdone466
+	JMP   focusdone502
 
-focusnot5_466:
+focusnot5_502:
 	CMP   $7, R9
-	BGE   focusnot6_466
+	BGE   focusnot6_502
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V12.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone466
+	JMP   focusdone502
 
-focusnot6_466:
+focusnot6_502:
 	CMP   $8, R9
-	BGE   focusnot7_466
+	BGE   focusnot7_502
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2cd58f // fadd v15.4s, v12.4s, v12.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V17.S4
-	JMP   focusdone466
+	JMP   focusdone502
 
-focusnot7_466:
+focusnot7_502:
 	CMP   $9, R9
-	BGE   focusnot8_466
+	BGE   focusnot8_502
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -6617,9 +6590,9 @@ focusnot7_466:
 	WORD  $0x6e31de4c // fmul v12.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V12.S4
 	VMOV  V12.B16, V17.B16
-	JMP   focusdone466
+	JMP   focusdone502
 
-focusnot8_466:
+focusnot8_502:
 	ADD   $24, R8, R11
 	FMOVS (R11), F12
 	VDUP  V12.S[0], V12.S4
@@ -6726,7 +6699,7 @@ focusnot8_466:
 	FMOVD F12, R11
 	CBNZ  R11, slowvector
 
-focusdone466:
+focusdone502:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
 
@@ -6922,30 +6895,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_467
+	BGE  focusnot0_503
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone467
+	JMP  focusdone503
 
-focusnot0_467:
+focusnot0_503:
 	CMP   $2, R9
-	BGE   focusnot1_467
+	BGE   focusnot1_503
 	FMOVQ 224(R1), F13
-	JMP   focusdone467
+	JMP   focusdone503
 
-focusnot1_467:
+focusnot1_503:
 	CMP $3, R9
-	BGE focusnot2_467
-	JMP focusdone467
+	BGE focusnot2_503
+	JMP focusdone503
 
-focusnot2_467:
+focusnot2_503:
 	CMP  $4, R9
-	BGE  focusnot3_467
+	BGE  focusnot3_503
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone467
+	JMP  focusdone503
 
-focusnot3_467:
+focusnot3_503:
 	CMP   $5, R9
-	BGE   focusnot4_467
+	BGE   focusnot4_503
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V11.S4, V11.S4, V15.S4
@@ -6953,11 +6926,11 @@ focusnot3_467:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V11.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone467
+	JMP   focusdone503
 
-focusnot4_467:
+focusnot4_503:
 	CMP   $6, R9
-	BGE   focusnot5_467
+	BGE   focusnot5_503
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -6968,33 +6941,33 @@ focusnot4_467:
 	VFMLA V2.S4, V13.S4, V17.S4
 	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
 	VFMLA V11.S4, V15.S4, V13.S4
-	JMP   focusdone467
+	JMP   focusdone503
 
-focusnot5_467:
+focusnot5_503:
 	CMP   $7, R9
-	BGE   focusnot6_467
+	BGE   focusnot6_503
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone467
+	JMP   focusdone503
 
-focusnot6_467:
+focusnot6_503:
 	CMP   $8, R9
-	BGE   focusnot7_467
+	BGE   focusnot7_503
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V11.S4, V11.S4, V13.S4
-	JMP   focusdone467
+	JMP   focusdone503
 
-focusnot7_467:
+focusnot7_503:
 	CMP   $9, R9
-	BGE   focusnot8_467
+	BGE   focusnot8_503
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -7006,9 +6979,9 @@ focusnot7_467:
 	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V11.S4
 	VMOV  V11.B16, V13.B16
-	JMP   focusdone467
+	JMP   focusdone503
 
-focusnot8_467:
+focusnot8_503:
 	ADD   $24, R8, R12
 	FMOVS (R12), F11
 	VDUP  V11.S[0], V11.S4
@@ -7133,25 +7106,21 @@ focusnot8_467:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V11.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	VAND  V11.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V11.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6b1ceb // bic v11.16b, v7.16b, v11.16b
+	VBIT  V15.B16, V11.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R12), F11
 	VDUP  V11.S[0], V11.S4
 	VAND  V11.B16, V13.B16, V11.B16
-	VORR  V11.B16, V18.B16, V11.B16
+	VORR  V11.B16, V16.B16, V11.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
@@ -7165,7 +7134,7 @@ focusnot8_467:
 	FMOVQ 368(R1), F13
 	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone467:
+focusdone503:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
@@ -7375,30 +7344,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_468
+	BGE  focusnot0_504
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone468
+	JMP  focusdone504
 
-focusnot0_468:
+focusnot0_504:
 	CMP   $2, R9
-	BGE   focusnot1_468
+	BGE   focusnot1_504
 	FMOVQ 224(R1), F13
-	JMP   focusdone468
+	JMP   focusdone504
 
-focusnot1_468:
+focusnot1_504:
 	CMP $3, R9
-	BGE focusnot2_468
-	JMP focusdone468
+	BGE focusnot2_504
+	JMP focusdone504
 
-focusnot2_468:
+focusnot2_504:
 	CMP  $4, R9
-	BGE  focusnot3_468
+	BGE  focusnot3_504
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone468
+	JMP  focusdone504
 
-focusnot3_468:
+focusnot3_504:
 	CMP   $5, R9
-	BGE   focusnot4_468
+	BGE   focusnot4_504
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V11.S4, V11.S4, V15.S4
@@ -7406,11 +7375,11 @@ focusnot3_468:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V11.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone468
+	JMP   focusdone504
 
-focusnot4_468:
+focusnot4_504:
 	CMP   $6, R9
-	BGE   focusnot5_468
+	BGE   focusnot5_504
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7421,33 +7390,33 @@ focusnot4_468:
 	VFMLA V2.S4, V13.S4, V17.S4
 	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
 	VFMLA V11.S4, V15.S4, V13.S4
-	JMP   focusdone468
+	JMP   focusdone504
 
-focusnot5_468:
+focusnot5_504:
 	CMP   $7, R9
-	BGE   focusnot6_468
+	BGE   focusnot6_504
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone468
+	JMP   focusdone504
 
-focusnot6_468:
+focusnot6_504:
 	CMP   $8, R9
-	BGE   focusnot7_468
+	BGE   focusnot7_504
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V11.S4, V11.S4, V13.S4
-	JMP   focusdone468
+	JMP   focusdone504
 
-focusnot7_468:
+focusnot7_504:
 	CMP   $9, R9
-	BGE   focusnot8_468
+	BGE   focusnot8_504
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -7459,9 +7428,9 @@ focusnot7_468:
 	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V11.S4
 	VMOV  V11.B16, V13.B16
-	JMP   focusdone468
+	JMP   focusdone504
 
-focusnot8_468:
+focusnot8_504:
 	ADD   $24, R8, R11
 	FMOVS (R11), F11
 	VDUP  V11.S[0], V11.S4
@@ -7586,25 +7555,21 @@ focusnot8_468:
 	VBIF  V15.B16, V22.B16, V16.B16
 	FMOVQ 944(R1), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
-	VMOVI $0, V18.B16
-	VBIF  V15.B16, V16.B16, V18.B16
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VMOVI $0, V16.B16
-	VBIT  V11.B16, V7.B16, V16.B16
-	VBIT  V15.B16, V16.B16, V18.B16
+	VAND  V11.B16, V7.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	VMOVI $0, V16.B16
-	FMOVQ 384(R1), F19
-	VBIT  V11.B16, V16.B16, V19.B16
-	VBIT  V15.B16, V19.B16, V18.B16
+	WORD  $0x4e6b1ceb // bic v11.16b, v7.16b, v11.16b
+	VBIT  V15.B16, V11.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F11
 	VDUP  V11.S[0], V11.S4
 	VAND  V11.B16, V13.B16, V11.B16
-	VORR  V11.B16, V18.B16, V11.B16
+	VORR  V11.B16, V16.B16, V11.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
@@ -7618,7 +7583,7 @@ focusnot8_468:
 	FMOVQ 368(R1), F13
 	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone468:
+focusdone504:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
@@ -7682,9 +7647,9 @@ TEXT ·backgroundLossNEON(SB), NOSPLIT, $0-32
 	FMOVQ 224(R1), F1
 	FMOVQ 320(R1), F2
 	FMOVQ 784(R1), F3
-	FMOVQ 80(R1), F4
-	FMOVQ 1088(R1), F5
-	FMOVQ 384(R1), F6
+	FMOVQ 384(R1), F4
+	FMOVQ 80(R1), F5
+	FMOVQ 1088(R1), F6
 	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
@@ -7706,132 +7671,130 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F17
-	FMOVQ 16(R5), F22
-	FMOVS 20(R6), F18
-	VDUP  V18.S[0], V18.S4
+	FMOVQ (R5), F22
+	FMOVQ 16(R5), F21
+	FMOVS 20(R6), F17
+	VDUP  V17.S[0], V17.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4ea0fad4 // fabs v20.4s, v22.4s
-	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
-	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R8
+	WORD  $0x4ea0fad2 // fabs v18.4s, v22.4s
+	WORD  $0x4ea0fab3 // fabs v19.4s, v21.4s
+	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
+	WORD  $0x4eb13651 // cmgt v17.4s, v18.4s, v17.4s
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R8
 	CBNZ  R8, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V17.B16, V18.B16
-	VORR V7.B16, V22.B16, V19.B16
-	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
-	WORD $0x4ea8d679 // fsub v25.4s, v19.4s, v8.4s
+	VORR V7.B16, V22.B16, V17.B16
+	VORR V7.B16, V21.B16, V18.B16
+	WORD $0x4ea8d631 // fsub v17.4s, v17.4s, v8.4s
+	WORD $0x4ea8d659 // fsub v25.4s, v18.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F24
-	FMOVQ 64(R1), F21
-	VFMLA V9.S4, V18.S4, V24.S4
-	VFMLA V9.S4, V25.S4, V21.S4
-	WORD  $0x4eaad713 // fsub v19.4s, v24.4s, v10.4s
-	WORD  $0x4eaad6b4 // fsub v20.4s, v21.4s, v10.4s
+	FMOVQ 64(R1), F23
+	VFMLA V9.S4, V17.S4, V24.S4
+	VFMLA V9.S4, V25.S4, V23.S4
+	WORD  $0x4eaad712 // fsub v18.4s, v24.4s, v10.4s
+	WORD  $0x4eaad6f3 // fsub v19.4s, v23.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V19.S4, V18.S4
-	VFMLS V4.S4, V20.S4, V25.S4
-	VFMLS V11.S4, V19.S4, V18.S4
-	VFMLS V11.S4, V20.S4, V25.S4
+	VFMLS V5.S4, V18.S4, V17.S4
+	VFMLS V5.S4, V19.S4, V25.S4
+	VFMLS V11.S4, V18.S4, V17.S4
+	VFMLS V11.S4, V19.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
+	FMOVQ 128(R1), F18
 	FMOVQ 128(R1), F26
-	VFMLA V12.S4, V18.S4, V23.S4
+	VFMLA V12.S4, V17.S4, V18.S4
 	VFMLA V12.S4, V25.S4, V26.S4
 	FMOVQ 144(R1), F19
 	FMOVQ 144(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V19.S4
 	VFMLA V26.S4, V25.S4, V20.S4
-	FMOVQ 160(R1), F23
+	FMOVQ 160(R1), F18
 	FMOVQ 160(R1), F26
-	VFMLA V19.S4, V18.S4, V23.S4
+	VFMLA V19.S4, V17.S4, V18.S4
 	VFMLA V20.S4, V25.S4, V26.S4
 	FMOVQ 176(R1), F19
 	FMOVQ 176(R1), F20
-	VFMLA V23.S4, V18.S4, V19.S4
+	VFMLA V18.S4, V17.S4, V19.S4
 	VFMLA V26.S4, V25.S4, V20.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V24.B16], V25.B16
-	VTBL  V0.B16, [V21.B16], V27.B16
-	FMOVQ 192(R1), F23
+	VTBL  V0.B16, [V23.B16], V27.B16
+	FMOVQ 192(R1), F17
 	FMOVQ 192(R1), F18
 	FMOVQ 208(R1), F26
 	FMOVQ 208(R1), F28
-	VBIT  V26.B16, V25.B16, V23.B16
+	VBIT  V26.B16, V25.B16, V17.B16
 	VBIT  V28.B16, V27.B16, V18.B16
 	FMOVQ 16(R0), F26
 	FMOVQ 16(R0), F25
-	VTBL  V23.B16, [V26.B16], V23.B16
+	VTBL  V17.B16, [V26.B16], V17.B16
 	VTBL  V18.B16, [V25.B16], V18.B16
 	VSHL  $21, V24.S4, V24.S4
-	VSHL  $21, V21.S4, V21.S4
-	VADD  V24.S4, V23.S4, V23.S4
-	VADD  V21.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V23.S4, V23.S4
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V24.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VFMLA V19.S4, V17.S4, V17.S4
 	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f3 // fadd v19.4s, v23.4s, v1.4s
+	WORD  $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
 	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
 	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
 	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33def5 // fmul v21.4s, v23.4s, v19.4s
+	WORD  $0x6e33de37 // fmul v23.4s, v17.4s, v19.4s
 	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
-	WORD $0x4ea0aada // cmlt v26.4s, v22.4s, #0
-	VBIT V24.B16, V21.B16, V19.B16
+	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
+	WORD $0x4ea0aaba // cmlt v26.4s, v21.4s, #0
+	VBIT V24.B16, V23.B16, V19.B16
 	VBIT V26.B16, V25.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F21
+	FMOVQ 976(R1), F23
 	FMOVQ 976(R1), F25
-	VFMLA V13.S4, V23.S4, V21.S4
+	VFMLA V13.S4, V17.S4, V23.S4
 	VFMLA V13.S4, V18.S4, V25.S4
 	FMOVQ 992(R1), F24
 	FMOVQ 992(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1008(R1), F21
+	FMOVQ 1008(R1), F23
 	FMOVQ 1008(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
 	FMOVQ 1024(R1), F24
 	FMOVQ 1024(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1040(R1), F21
+	FMOVQ 1040(R1), F23
 	FMOVQ 1040(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
 	FMOVQ 1056(R1), F24
 	FMOVQ 1056(R1), F26
-	VFMLA V21.S4, V23.S4, V24.S4
+	VFMLA V23.S4, V17.S4, V24.S4
 	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1072(R1), F21
+	FMOVQ 1072(R1), F23
 	FMOVQ 1072(R1), F25
-	VFMLA V24.S4, V23.S4, V21.S4
+	VFMLA V24.S4, V17.S4, V23.S4
 	VFMLA V26.S4, V18.S4, V25.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
+	WORD  $0x6e37de37 // fmul v23.4s, v17.4s, v23.4s
 	WORD  $0x6e39de58 // fmul v24.4s, v18.4s, v25.4s
-	VFMLA V21.S4, V23.S4, V23.S4
+	VFMLA V23.S4, V17.S4, V17.S4
 	VFMLA V24.S4, V18.S4, V18.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca38 // fcmgt v24.4s, v17.4s, #0.0
-	WORD  $0x4ea0cada // fcmgt v26.4s, v22.4s, #0.0
-	VMOVI $0, V25.B16
-	VMOVI $0, V21.B16
-	VBIT  V24.B16, V17.B16, V25.B16
-	VBIT  V26.B16, V22.B16, V21.B16
-	WORD  $0x4e39d6f1 // fadd v17.4s, v23.4s, v25.4s
+	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
+	WORD  $0x4ea0cab7 // fcmgt v23.4s, v21.4s, #0.0
+	VAND  V24.B16, V22.B16, V22.B16
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
 	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
 	FMOVS 16(R6), F22
 	FMOVS 16(R6), F21
@@ -7842,52 +7805,52 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_493
+	BGE  focusnot0_571
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone493
+	JMP  focusdone571
 
-focusnot0_493:
+focusnot0_571:
 	CMP   $2, R7
-	BGE   focusnot1_493
+	BGE   focusnot1_571
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone493
+	JMP   focusdone571
 
-focusnot1_493:
+focusnot1_571:
 	CMP $3, R7
-	BGE focusnot2_493
-	JMP focusdone493
+	BGE focusnot2_571
+	JMP focusdone571
 
-focusnot2_493:
+focusnot2_571:
 	CMP  $4, R7
-	BGE  focusnot3_493
+	BGE  focusnot3_571
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone493
+	JMP  focusdone571
 
-focusnot3_493:
+focusnot3_571:
 	CMP   $5, R7
-	BGE   focusnot4_493
+	BGE   focusnot4_571
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V19.S4, V22.S4
 	VMOV  V22.B16, V19.B16
 	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
 	VMOV  V20.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
+	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone493
+	JMP   focusdone571
 
-focusnot4_493:
+focusnot4_571:
 	CMP   $6, R7
-	BGE   focusnot5_493
+	BGE   focusnot5_571
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -7895,7 +7858,7 @@ focusnot4_493:
 	VMOV  V19.B16, V23.B16
 	VFMLS V21.S4, V21.S4, V23.S4
 	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V5.S4, V19.S4, V24.S4
+	VFMLA V6.S4, V19.S4, V24.S4
 	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V19.S4
 	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
@@ -7905,14 +7868,14 @@ focusnot4_493:
 	VMOV  V20.B16, V23.B16
 	VFMLS V21.S4, V21.S4, V23.S4
 	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V5.S4, V20.S4, V24.S4
+	VFMLA V6.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone493
+	JMP   focusdone571
 
-focusnot5_493:
+focusnot5_571:
 	CMP   $7, R7
-	BGE   focusnot6_493
+	BGE   focusnot6_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7925,11 +7888,11 @@ focusnot5_493:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone493
+	JMP   focusdone571
 
-focusnot6_493:
+focusnot6_571:
 	CMP   $8, R7
-	BGE   focusnot7_493
+	BGE   focusnot7_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7942,11 +7905,11 @@ focusnot6_493:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone493
+	JMP   focusdone571
 
-focusnot7_493:
+focusnot7_571:
 	CMP   $9, R7
-	BGE   focusnot8_493
+	BGE   focusnot8_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7969,9 +7932,9 @@ focusnot7_493:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone493
+	JMP   focusdone571
 
-focusnot8_493:
+focusnot8_571:
 	ADD   $24, R6, R8
 	FMOVS (R8), F21
 	VDUP  V21.S[0], V21.S4
@@ -8046,7 +8009,7 @@ focusnot8_493:
 	VFMLA V19.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V21.S4, V19.S4
+	VFMLA V5.S4, V21.S4, V19.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V2.B16, V22.B16, V21.B16
@@ -8147,7 +8110,7 @@ focusnot8_493:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V4.S4, V21.S4, V20.S4
+	VFMLA V5.S4, V21.S4, V20.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V2.B16, V22.B16, V21.B16
@@ -8176,7 +8139,7 @@ focusnot8_493:
 	FMOVD F21, R8
 	CBNZ  R8, slowblock
 
-focusdone493:
+focusdone571:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -8234,7 +8197,7 @@ partdone1:
 	WORD  $0x4eaad672 // fsub v18.4s, v19.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V18.S4, V20.S4
+	VFMLS V5.S4, V18.S4, V20.S4
 	VFMLS V11.S4, V18.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -8285,51 +8248,50 @@ partdone1:
 
 	// ce = log1p(e) + max(v, 0)
 	WORD  $0x4ea0ca32 // fcmgt v18.4s, v17.4s, #0.0
-	VMOVI $0, V19.B16
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4e33d691 // fadd v17.4s, v20.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
 	FMOVS 16(R6), F18
 	VDUP  V18.S[0], V18.S4
 	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_494
+	BGE  focusnot0_572
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone494
+	JMP  focusdone572
 
-focusnot0_494:
+focusnot0_572:
 	CMP   $2, R7
-	BGE   focusnot1_494
+	BGE   focusnot1_572
 	FMOVQ 224(R1), F22
-	JMP   focusdone494
+	JMP   focusdone572
 
-focusnot1_494:
+focusnot1_572:
 	CMP $3, R7
-	BGE focusnot2_494
-	JMP focusdone494
+	BGE focusnot2_572
+	JMP focusdone572
 
-focusnot2_494:
+focusnot2_572:
 	CMP  $4, R7
-	BGE  focusnot3_494
+	BGE  focusnot3_572
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone494
+	JMP  focusdone572
 
-focusnot3_494:
+focusnot3_572:
 	CMP   $5, R7
-	BGE   focusnot4_494
+	BGE   focusnot4_572
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone494
+	JMP   focusdone572
 
-focusnot4_494:
+focusnot4_572:
 	CMP   $6, R7
-	BGE   focusnot5_494
+	BGE   focusnot5_572
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8337,36 +8299,36 @@ focusnot4_494:
 	VMOV  V22.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V5.S4, V20.S4, V21.S4
+	VFMLA V6.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone494
+	JMP   focusdone572
 
-focusnot5_494:
+focusnot5_572:
 	CMP   $7, R7
-	BGE   focusnot6_494
+	BGE   focusnot6_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone494
+	JMP   focusdone572
 
-focusnot6_494:
+focusnot6_572:
 	CMP   $8, R7
-	BGE   focusnot7_494
+	BGE   focusnot7_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone494
+	JMP   focusdone572
 
-focusnot7_494:
+focusnot7_572:
 	CMP   $9, R7
-	BGE   focusnot8_494
+	BGE   focusnot8_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -8378,9 +8340,9 @@ focusnot7_494:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone494
+	JMP   focusdone572
 
-focusnot8_494:
+focusnot8_572:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -8455,7 +8417,7 @@ focusnot8_494:
 	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V4.S4, V19.S4, V18.S4
+	VFMLA V5.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V26.B16], V20.B16
 	FMOVQ 304(R1), F19
 	VBIT  V2.B16, V20.B16, V19.B16
@@ -8484,7 +8446,7 @@ focusnot8_494:
 	FMOVD F18, R8
 	CBNZ  R8, slowvector
 
-focusdone494:
+focusdone572:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R8
@@ -8535,7 +8497,7 @@ slow:
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V5.S4, V19.S4, V21.S4
 	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -8632,42 +8594,42 @@ slow:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_495
+	BGE  focusnot0_573
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone495
+	JMP  focusdone573
 
-focusnot0_495:
+focusnot0_573:
 	CMP   $2, R7
-	BGE   focusnot1_495
+	BGE   focusnot1_573
 	FMOVQ 224(R1), F17
-	JMP   focusdone495
+	JMP   focusdone573
 
-focusnot1_495:
+focusnot1_573:
 	CMP $3, R7
-	BGE focusnot2_495
-	JMP focusdone495
+	BGE focusnot2_573
+	JMP focusdone573
 
-focusnot2_495:
+focusnot2_573:
 	CMP  $4, R7
-	BGE  focusnot3_495
+	BGE  focusnot3_573
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone495
+	JMP  focusdone573
 
-focusnot3_495:
+focusnot3_573:
 	CMP   $5, R7
-	BGE   focusnot4_495
+	BGE   focusnot4_573
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone495
+	JMP   focusdone573
 
-focusnot4_495:
+focusnot4_573:
 	CMP   $6, R7
-	BGE   focusnot5_495
+	BGE   focusnot5_573
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8675,36 +8637,36 @@ focusnot4_495:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone495
+	JMP   focusdone573
 
-focusnot5_495:
+focusnot5_573:
 	CMP   $7, R7
-	BGE   focusnot6_495
+	BGE   focusnot6_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone495
+	JMP   focusdone573
 
-focusnot6_495:
+focusnot6_573:
 	CMP   $8, R7
-	BGE   focusnot7_495
+	BGE   focusnot7_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone495
+	JMP   focusdone573
 
-focusnot7_495:
+focusnot7_573:
 	CMP   $9, R7
-	BGE   focusnot8_495
+	BGE   focusnot8_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -8716,9 +8678,9 @@ focusnot7_495:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone495
+	JMP   focusdone573
 
-focusnot8_495:
+focusnot8_573:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -8800,7 +8762,7 @@ focusnot8_495:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V20.S4, V19.S4
+	VFMLA V5.S4, V20.S4, V19.S4
 	VTBL  V0.B16, [V27.B16], V22.B16
 	FMOVQ 304(R1), F20
 	VBIT  V2.B16, V22.B16, V20.B16
@@ -8816,7 +8778,7 @@ focusnot8_495:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V6.S4, V26.S4, V27.S4
+	VUMIN V4.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -8840,39 +8802,35 @@ focusnot8_495:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V6.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V6.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V4.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V4.S4, V21.S4, V19.S4
+	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R9), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone495:
+focusdone573:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -8924,7 +8882,7 @@ partdone3:
 
 	// r = c - n ln2
 	VMOV  V20.B16, V21.B16
-	VFMLS V4.S4, V19.S4, V21.S4
+	VFMLS V5.S4, V19.S4, V21.S4
 	VFMLS V11.S4, V19.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -9021,42 +8979,42 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_496
+	BGE  focusnot0_574
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone496
+	JMP  focusdone574
 
-focusnot0_496:
+focusnot0_574:
 	CMP   $2, R7
-	BGE   focusnot1_496
+	BGE   focusnot1_574
 	FMOVQ 224(R1), F17
-	JMP   focusdone496
+	JMP   focusdone574
 
-focusnot1_496:
+focusnot1_574:
 	CMP $3, R7
-	BGE focusnot2_496
-	JMP focusdone496
+	BGE focusnot2_574
+	JMP focusdone574
 
-focusnot2_496:
+focusnot2_574:
 	CMP  $4, R7
-	BGE  focusnot3_496
+	BGE  focusnot3_574
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone496
+	JMP  focusdone574
 
-focusnot3_496:
+focusnot3_574:
 	CMP   $5, R7
-	BGE   focusnot4_496
+	BGE   focusnot4_574
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone496
+	JMP   focusdone574
 
-focusnot4_496:
+focusnot4_574:
 	CMP   $6, R7
-	BGE   focusnot5_496
+	BGE   focusnot5_574
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -9064,36 +9022,36 @@ focusnot4_496:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone496
+	JMP   focusdone574
 
-focusnot5_496:
+focusnot5_574:
 	CMP   $7, R7
-	BGE   focusnot6_496
+	BGE   focusnot6_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone496
+	JMP   focusdone574
 
-focusnot6_496:
+focusnot6_574:
 	CMP   $8, R7
-	BGE   focusnot7_496
+	BGE   focusnot7_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone496
+	JMP   focusdone574
 
-focusnot7_496:
+focusnot7_574:
 	CMP   $9, R7
-	BGE   focusnot8_496
+	BGE   focusnot8_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -9105,9 +9063,9 @@ focusnot7_496:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone496
+	JMP   focusdone574
 
-focusnot8_496:
+focusnot8_574:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -9189,7 +9147,7 @@ focusnot8_496:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V20.S4, V19.S4
+	VFMLA V5.S4, V20.S4, V19.S4
 	VTBL  V0.B16, [V27.B16], V22.B16
 	FMOVQ 304(R1), F20
 	VBIT  V2.B16, V22.B16, V20.B16
@@ -9205,7 +9163,7 @@ focusnot8_496:
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
 	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V6.S4, V26.S4, V27.S4
+	VUMIN V4.S4, V26.S4, V27.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V26.B16
@@ -9229,39 +9187,35 @@ focusnot8_496:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R1), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V6.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
-	VCMEQ V6.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R1), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	VAND  V18.B16, V4.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V4.S4, V21.S4, V19.S4
+	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
+	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
 	FMOVS 16(R8), F20
 	VDUP  V20.S[0], V20.S4
 	VAND  V20.B16, V17.B16, V17.B16
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
 	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
+	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
 	VORR  V19.B16, V17.B16, V19.B16
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone496:
+focusdone574:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -9298,8 +9252,8 @@ TEXT ·backgroundGradNEON(SB), NOSPLIT, $0-48
 	FMOVQ 1088(R1), F2
 	FMOVQ 320(R1), F3
 	FMOVQ 784(R1), F4
-	FMOVQ 80(R1), F5
-	FMOVQ 384(R1), F6
+	FMOVQ 384(R1), F5
+	FMOVQ 80(R1), F6
 	FMOVQ 608(R1), F7
 	FMOVQ 32(R1), F8
 	FMOVQ 48(R1), F9
@@ -9319,139 +9273,137 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F15
-	FMOVQ 16(R6), F18
+	FMOVQ (R6), F18
+	FMOVQ 16(R6), F17
 	FMOVS 20(R7), F13
 	VDUP  V13.S[0], V13.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9ee // fabs v14.4s, v15.4s
-	WORD  $0x4ea0fa50 // fabs v16.4s, v18.4s
-	WORD  $0x4eb065ce // smax v14.4s, v14.4s, v16.4s
+	WORD  $0x4ea0fa4e // fabs v14.4s, v18.4s
+	WORD  $0x4ea0fa2f // fabs v15.4s, v17.4s
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
 	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
 	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
 	FMOVD F13, R10
 	CBNZ  R10, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V15.B16, V14.B16
-	VORR V7.B16, V18.B16, V13.B16
+	VORR V7.B16, V18.B16, V14.B16
+	VORR V7.B16, V17.B16, V13.B16
 	WORD $0x4ea8d5ce // fsub v14.4s, v14.4s, v8.4s
 	WORD $0x4ea8d5b5 // fsub v21.4s, v13.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F20
-	FMOVQ 64(R1), F17
+	FMOVQ 64(R1), F19
 	VFMLA V9.S4, V14.S4, V20.S4
-	VFMLA V9.S4, V21.S4, V17.S4
+	VFMLA V9.S4, V21.S4, V19.S4
 	WORD  $0x4eaad68d // fsub v13.4s, v20.4s, v10.4s
-	WORD  $0x4eaad630 // fsub v16.4s, v17.4s, v10.4s
+	WORD  $0x4eaad66f // fsub v15.4s, v19.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V13.S4, V14.S4
-	VFMLS V5.S4, V16.S4, V21.S4
+	VFMLS V6.S4, V13.S4, V14.S4
+	VFMLS V6.S4, V15.S4, V21.S4
 	VFMLS V11.S4, V13.S4, V14.S4
-	VFMLS V11.S4, V16.S4, V21.S4
+	VFMLS V11.S4, V15.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
+	FMOVQ 128(R1), F15
 	FMOVQ 128(R1), F22
-	VFMLA V12.S4, V14.S4, V19.S4
+	VFMLA V12.S4, V14.S4, V15.S4
 	VFMLA V12.S4, V21.S4, V22.S4
 	FMOVQ 144(R1), F13
 	FMOVQ 144(R1), F16
-	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V13.S4
 	VFMLA V22.S4, V21.S4, V16.S4
-	FMOVQ 160(R1), F19
+	FMOVQ 160(R1), F15
 	FMOVQ 160(R1), F22
-	VFMLA V13.S4, V14.S4, V19.S4
+	VFMLA V13.S4, V14.S4, V15.S4
 	VFMLA V16.S4, V21.S4, V22.S4
 	FMOVQ 176(R1), F13
 	FMOVQ 176(R1), F16
-	VFMLA V19.S4, V14.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V13.S4
 	VFMLA V22.S4, V21.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
 	VTBL  V0.B16, [V20.B16], V21.B16
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 192(R1), F19
+	VTBL  V0.B16, [V19.B16], V23.B16
+	FMOVQ 192(R1), F15
 	FMOVQ 192(R1), F14
 	FMOVQ 208(R1), F22
 	FMOVQ 208(R1), F24
-	VBIT  V22.B16, V21.B16, V19.B16
+	VBIT  V22.B16, V21.B16, V15.B16
 	VBIT  V24.B16, V23.B16, V14.B16
 	FMOVQ 16(R0), F22
 	FMOVQ 16(R0), F21
-	VTBL  V19.B16, [V22.B16], V19.B16
+	VTBL  V15.B16, [V22.B16], V15.B16
 	VTBL  V14.B16, [V21.B16], V14.B16
 	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V17.S4, V17.S4
-	VADD  V20.S4, V19.S4, V21.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VFMLA V13.S4, V21.S4, V21.S4
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V19.S4, V14.S4, V14.S4
+	VFMLA V13.S4, V15.S4, V15.S4
 	VFMLA V16.S4, V14.S4, V14.S4
-	WORD  $0x4e21d6b0 // fadd v16.4s, v21.4s, v1.4s
+	WORD  $0x4e21d5f0 // fadd v16.4s, v15.4s, v1.4s
 	WORD  $0x4e21d5cd // fadd v13.4s, v14.4s, v1.4s
-	WORD  $0x6e30fc31 // fdiv v17.4s, v1.4s, v16.4s
+	WORD  $0x6e30fc35 // fdiv v21.4s, v1.4s, v16.4s
 	WORD  $0x6e2dfc37 // fdiv v23.4s, v1.4s, v13.4s
-	WORD  $0x6e31deb0 // fmul v16.4s, v21.4s, v17.4s
+	WORD  $0x6e35ddf0 // fmul v16.4s, v15.4s, v21.4s
 	WORD  $0x6e37ddcd // fmul v13.4s, v14.4s, v23.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0a9f6 // cmlt v22.4s, v15.4s, #0
-	WORD $0x4ea0aa58 // cmlt v24.4s, v18.4s, #0
-	VMOV V17.B16, V19.B16
+	WORD $0x4ea0aa56 // cmlt v22.4s, v18.4s, #0
+	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
+	VMOV V21.B16, V19.B16
 	VBIT V22.B16, V16.B16, V19.B16
 	VMOV V23.B16, V20.B16
 	VBIT V24.B16, V13.B16, V20.B16
-	VBIT V22.B16, V17.B16, V16.B16
+	VBIT V22.B16, V21.B16, V16.B16
 	VBIT V24.B16, V23.B16, V13.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F17
+	FMOVQ 976(R1), F21
 	FMOVQ 976(R1), F23
 	FMOVQ 960(R1), F22
 	FMOVQ 960(R1), F24
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 992(R1), F22
 	FMOVQ 992(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1008(R1), F17
+	FMOVQ 1008(R1), F21
 	FMOVQ 1008(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 1024(R1), F22
 	FMOVQ 1024(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1040(R1), F17
+	FMOVQ 1040(R1), F21
 	FMOVQ 1040(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
 	FMOVQ 1056(R1), F22
 	FMOVQ 1056(R1), F24
-	VFMLA V17.S4, V21.S4, V22.S4
+	VFMLA V21.S4, V15.S4, V22.S4
 	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1072(R1), F17
+	FMOVQ 1072(R1), F21
 	FMOVQ 1072(R1), F23
-	VFMLA V22.S4, V21.S4, V17.S4
+	VFMLA V22.S4, V15.S4, V21.S4
 	VFMLA V24.S4, V14.S4, V23.S4
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
+	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
 	WORD  $0x6e37ddd6 // fmul v22.4s, v14.4s, v23.4s
-	VFMLA V17.S4, V21.S4, V21.S4
+	VFMLA V21.S4, V15.S4, V15.S4
 	VFMLA V22.S4, V14.S4, V14.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9f6 // fcmgt v22.4s, v15.4s, #0.0
-	WORD  $0x4ea0ca58 // fcmgt v24.4s, v18.4s, #0.0
-	VMOVI $0, V23.B16
-	VMOVI $0, V17.B16
-	VBIT  V22.B16, V15.B16, V23.B16
-	VBIT  V24.B16, V18.B16, V17.B16
-	WORD  $0x4e37d6af // fadd v15.4s, v21.4s, v23.4s
-	WORD  $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
+	WORD $0x4ea0ca56 // fcmgt v22.4s, v18.4s, #0.0
+	WORD $0x4ea0ca35 // fcmgt v21.4s, v17.4s, #0.0
+	VAND V22.B16, V18.B16, V18.B16
+	VAND V21.B16, V17.B16, V17.B16
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R7), F14
@@ -9473,33 +9425,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_521
+	BGE  focusnot0_627
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone521
+	JMP  focusdone627
 
-focusnot0_521:
+focusnot0_627:
 	CMP   $2, R8
-	BGE   focusnot1_521
+	BGE   focusnot1_627
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone521
+	JMP   focusdone627
 
-focusnot1_521:
+focusnot1_627:
 	CMP $3, R8
-	BGE focusnot2_521
-	JMP focusdone521
+	BGE focusnot2_627
+	JMP focusdone627
 
-focusnot2_521:
+focusnot2_627:
 	CMP  $4, R8
-	BGE  focusnot3_521
+	BGE  focusnot3_627
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone521
+	JMP  focusdone627
 
-focusnot3_521:
+focusnot3_627:
 	CMP   $5, R8
-	BGE   focusnot4_521
+	BGE   focusnot4_627
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -9514,11 +9466,11 @@ focusnot3_521:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone521
+	JMP   focusdone627
 
-focusnot4_521:
+focusnot4_627:
 	CMP   $6, R8
-	BGE   focusnot5_521
+	BGE   focusnot5_627
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -9539,11 +9491,11 @@ focusnot4_521:
 	VFMLA V2.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone521
+	JMP   focusdone627
 
-focusnot5_521:
+focusnot5_627:
 	CMP   $7, R8
-	BGE   focusnot6_521
+	BGE   focusnot6_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9556,11 +9508,11 @@ focusnot5_521:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone521
+	JMP   focusdone627
 
-focusnot6_521:
+focusnot6_627:
 	CMP   $8, R8
-	BGE   focusnot7_521
+	BGE   focusnot7_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9573,11 +9525,11 @@ focusnot6_521:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone521
+	JMP   focusdone627
 
-focusnot7_521:
+focusnot7_627:
 	CMP   $9, R8
-	BGE   focusnot8_521
+	BGE   focusnot8_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9600,9 +9552,9 @@ focusnot7_521:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone521
+	JMP   focusdone627
 
-focusnot8_521:
+focusnot8_627:
 	ADD   $24, R7, R10
 	FMOVS (R10), F21
 	VDUP  V21.S[0], V21.S4
@@ -9680,7 +9632,7 @@ focusnot8_521:
 	VFMLA V19.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V5.S4, V21.S4, V19.S4
+	VFMLA V6.S4, V21.S4, V19.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V3.B16, V22.B16, V21.B16
@@ -9784,7 +9736,7 @@ focusnot8_521:
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V5.S4, V21.S4, V20.S4
+	VFMLA V6.S4, V21.S4, V20.S4
 	VTBL  V0.B16, [V25.B16], V22.B16
 	FMOVQ 304(R1), F21
 	VBIT  V3.B16, V22.B16, V21.B16
@@ -9813,7 +9765,7 @@ focusnot8_521:
 	FMOVD F21, R10
 	CBNZ  R10, slowblock
 
-focusdone521:
+focusdone627:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
 
@@ -9886,7 +9838,7 @@ partdone1:
 	WORD  $0x4eaad5ed // fsub v13.4s, v15.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V13.S4, V16.S4
+	VFMLS V6.S4, V13.S4, V16.S4
 	VFMLS V11.S4, V13.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -9939,10 +9891,9 @@ partdone1:
 	VFMLA V15.S4, V17.S4, V17.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
-	VMOVI $0, V16.B16
-	VBIT  V15.B16, V14.B16, V16.B16
-	WORD  $0x4e30d62f // fadd v15.4s, v17.4s, v16.4s
+	WORD $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
+	VAND V15.B16, V14.B16, V14.B16
+	WORD $0x4e2ed62f // fadd v15.4s, v17.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R7), F14
@@ -9956,30 +9907,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_522
+	BGE  focusnot0_628
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone522
+	JMP  focusdone628
 
-focusnot0_522:
+focusnot0_628:
 	CMP   $2, R8
-	BGE   focusnot1_522
+	BGE   focusnot1_628
 	FMOVQ 224(R1), F20
-	JMP   focusdone522
+	JMP   focusdone628
 
-focusnot1_522:
+focusnot1_628:
 	CMP $3, R8
-	BGE focusnot2_522
-	JMP focusdone522
+	BGE focusnot2_628
+	JMP focusdone628
 
-focusnot2_522:
+focusnot2_628:
 	CMP  $4, R8
-	BGE  focusnot3_522
+	BGE  focusnot3_628
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone522
+	JMP  focusdone628
 
-focusnot3_522:
+focusnot3_628:
 	CMP   $5, R8
-	BGE   focusnot4_522
+	BGE   focusnot4_628
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	VMOV  V20.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -9987,11 +9938,11 @@ focusnot3_522:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V20.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone522
+	JMP   focusdone628
 
-focusnot4_522:
+focusnot4_628:
 	CMP   $6, R8
-	BGE   focusnot5_522
+	BGE   focusnot5_628
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -10002,33 +9953,33 @@ focusnot4_522:
 	VFMLA V2.S4, V18.S4, V19.S4
 	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V20.S4
-	JMP   focusdone522
+	JMP   focusdone628
 
-focusnot5_522:
+focusnot5_628:
 	CMP   $7, R8
-	BGE   focusnot6_522
+	BGE   focusnot6_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone522
+	JMP   focusdone628
 
-focusnot6_522:
+focusnot6_628:
 	CMP   $8, R8
-	BGE   focusnot7_522
+	BGE   focusnot7_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
 	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V20.S4
-	JMP   focusdone522
+	JMP   focusdone628
 
-focusnot7_522:
+focusnot7_628:
 	CMP   $9, R8
-	BGE   focusnot8_522
+	BGE   focusnot8_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
@@ -10040,9 +9991,9 @@ focusnot7_522:
 	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
 	VFMLA V20.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V20.B16
-	JMP   focusdone522
+	JMP   focusdone628
 
-focusnot8_522:
+focusnot8_628:
 	ADD   $24, R7, R10
 	FMOVS (R10), F16
 	VDUP  V16.S[0], V16.S4
@@ -10120,7 +10071,7 @@ focusnot8_522:
 	VFMLA V16.S4, V17.S4, V18.S4
 	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V5.S4, V17.S4, V16.S4
+	VFMLA V6.S4, V17.S4, V16.S4
 	VTBL  V0.B16, [V24.B16], V18.B16
 	FMOVQ 304(R1), F17
 	VBIT  V3.B16, V18.B16, V17.B16
@@ -10149,7 +10100,7 @@ focusnot8_522:
 	FMOVD F16, R10
 	CBNZ  R10, slowvector
 
-focusdone522:
+focusdone628:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
 
@@ -10226,7 +10177,7 @@ slow:
 
 	// r = c - n ln2
 	VMOV  V16.B16, V17.B16
-	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V6.S4, V15.S4, V17.S4
 	VFMLS V11.S4, V15.S4, V17.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -10351,30 +10302,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_523
+	BGE  focusnot0_629
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone523
+	JMP  focusdone629
 
-focusnot0_523:
+focusnot0_629:
 	CMP   $2, R8
-	BGE   focusnot1_523
+	BGE   focusnot1_629
 	FMOVQ 224(R1), F16
-	JMP   focusdone523
+	JMP   focusdone629
 
-focusnot1_523:
+focusnot1_629:
 	CMP $3, R8
-	BGE focusnot2_523
-	JMP focusdone523
+	BGE focusnot2_629
+	JMP focusdone629
 
-focusnot2_523:
+focusnot2_629:
 	CMP  $4, R8
-	BGE  focusnot3_523
+	BGE  focusnot3_629
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone523
+	JMP  focusdone629
 
-focusnot3_523:
+focusnot3_629:
 	CMP   $5, R8
-	BGE   focusnot4_523
+	BGE   focusnot4_629
 	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V14.S4, V14.S4, V18.S4
@@ -10382,11 +10333,11 @@ focusnot3_523:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V14.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone523
+	JMP   focusdone629
 
-focusnot4_523:
+focusnot4_629:
 	CMP   $6, R8
-	BGE   focusnot5_523
+	BGE   focusnot5_629
 	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -10397,33 +10348,33 @@ focusnot4_523:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
 	VFMLA V14.S4, V18.S4, V16.S4
-	JMP   focusdone523
+	JMP   focusdone629
 
-focusnot5_523:
+focusnot5_629:
 	CMP   $7, R8
-	BGE   focusnot6_523
+	BGE   focusnot6_629
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V14.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone523
+	JMP   focusdone629
 
-focusnot6_523:
+focusnot6_629:
 	CMP   $8, R8
-	BGE   focusnot7_523
+	BGE   focusnot7_629
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V14.S4, V14.S4, V16.S4
-	JMP   focusdone523
+	JMP   focusdone629
 
-focusnot7_523:
+focusnot7_629:
 	CMP   $9, R8
-	BGE   focusnot8_523
+	BGE   focusnot8_629
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -10435,9 +10386,9 @@ focusnot7_523:
 	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V14.S4
 	VMOV  V14.B16, V16.B16
-	JMP   focusdone523
+	JMP   focusdone629
 
-focusnot8_523:
+focusnot8_629:
 	ADD   $24, R7, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -10522,7 +10473,7 @@ focusnot8_523:
 	VFMLA V18.S4, V19.S4, V21.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V5.S4, V19.S4, V18.S4
+	VFMLA V6.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V25.B16], V21.B16
 	FMOVQ 304(R1), F19
 	VBIT  V3.B16, V21.B16, V19.B16
@@ -10538,7 +10489,7 @@ focusnot8_523:
 	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
 	VSHL  $23, V18.S4, V24.S4
 	VADD  V24.S4, V23.S4, V24.S4
-	VUMIN V6.S4, V24.S4, V25.S4
+	VUMIN V5.S4, V24.S4, V25.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V24.B16
@@ -10562,39 +10513,35 @@ focusnot8_523:
 	VBIF  V18.B16, V25.B16, V19.B16
 	FMOVQ 944(R1), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V14.B16, V6.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V6.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R1), F22
-	VBIT  V14.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
+	VAND  V14.B16, V5.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V5.S4, V20.S4, V18.S4
+	WORD  $0x4e6e1cae // bic v14.16b, v5.16b, v14.16b
+	VBIT  V18.B16, V14.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F14
 	VDUP  V14.S[0], V14.S4
 	VAND  V14.B16, V16.B16, V14.B16
-	VORR  V14.B16, V21.B16, V14.B16
+	VORR  V14.B16, V19.B16, V14.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R11), F19
 	VDUP  V19.S[0], V19.S4
 	VAND  V19.B16, V16.B16, V16.B16
 	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
 	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
+	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
 	VORR  V18.B16, V16.B16, V18.B16
 	FMOVQ 368(R1), F16
 	VBIF  V18.B16, V14.B16, V16.B16
 
-focusdone523:
+focusdone629:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
 	FMOVQ 1104(R1), F18
@@ -10658,7 +10605,7 @@ partdone4:
 
 	// r = c - n ln2
 	VMOV  V16.B16, V17.B16
-	VFMLS V5.S4, V15.S4, V17.S4
+	VFMLS V6.S4, V15.S4, V17.S4
 	VFMLS V11.S4, V15.S4, V17.S4
 
 	// p = e^r / s - 1, s = T[0]
@@ -10783,30 +10730,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_524
+	BGE  focusnot0_630
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone524
+	JMP  focusdone630
 
-focusnot0_524:
+focusnot0_630:
 	CMP   $2, R8
-	BGE   focusnot1_524
+	BGE   focusnot1_630
 	FMOVQ 224(R1), F16
-	JMP   focusdone524
+	JMP   focusdone630
 
-focusnot1_524:
+focusnot1_630:
 	CMP $3, R8
-	BGE focusnot2_524
-	JMP focusdone524
+	BGE focusnot2_630
+	JMP focusdone630
 
-focusnot2_524:
+focusnot2_630:
 	CMP  $4, R8
-	BGE  focusnot3_524
+	BGE  focusnot3_630
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone524
+	JMP  focusdone630
 
-focusnot3_524:
+focusnot3_630:
 	CMP   $5, R8
-	BGE   focusnot4_524
+	BGE   focusnot4_630
 	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V14.S4, V14.S4, V18.S4
@@ -10814,11 +10761,11 @@ focusnot3_524:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V14.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone524
+	JMP   focusdone630
 
-focusnot4_524:
+focusnot4_630:
 	CMP   $6, R8
-	BGE   focusnot5_524
+	BGE   focusnot5_630
 	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -10829,33 +10776,33 @@ focusnot4_524:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
 	VFMLA V14.S4, V18.S4, V16.S4
-	JMP   focusdone524
+	JMP   focusdone630
 
-focusnot5_524:
+focusnot5_630:
 	CMP   $7, R8
-	BGE   focusnot6_524
+	BGE   focusnot6_630
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V14.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone524
+	JMP   focusdone630
 
-focusnot6_524:
+focusnot6_630:
 	CMP   $8, R8
-	BGE   focusnot7_524
+	BGE   focusnot7_630
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V14.S4, V14.S4, V16.S4
-	JMP   focusdone524
+	JMP   focusdone630
 
-focusnot7_524:
+focusnot7_630:
 	CMP   $9, R8
-	BGE   focusnot8_524
+	BGE   focusnot8_630
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -10867,9 +10814,9 @@ focusnot7_524:
 	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V14.S4
 	VMOV  V14.B16, V16.B16
-	JMP   focusdone524
+	JMP   focusdone630
 
-focusnot8_524:
+focusnot8_630:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
@@ -10954,7 +10901,7 @@ focusnot8_524:
 	VFMLA V18.S4, V19.S4, V21.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V5.S4, V19.S4, V18.S4
+	VFMLA V6.S4, V19.S4, V18.S4
 	VTBL  V0.B16, [V25.B16], V21.B16
 	FMOVQ 304(R1), F19
 	VBIT  V3.B16, V21.B16, V19.B16
@@ -10970,7 +10917,7 @@ focusnot8_524:
 	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
 	VSHL  $23, V18.S4, V24.S4
 	VADD  V24.S4, V23.S4, V24.S4
-	VUMIN V6.S4, V24.S4, V25.S4
+	VUMIN V5.S4, V24.S4, V25.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V24.B16
@@ -10994,39 +10941,35 @@ focusnot8_524:
 	VBIF  V18.B16, V25.B16, V19.B16
 	FMOVQ 944(R1), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V14.B16, V6.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
-	VCMEQ V6.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R1), F22
-	VBIT  V14.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
+	VAND  V14.B16, V5.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V5.S4, V20.S4, V18.S4
+	WORD  $0x4e6e1cae // bic v14.16b, v5.16b, v14.16b
+	VBIT  V18.B16, V14.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F14
 	VDUP  V14.S[0], V14.S4
 	VAND  V14.B16, V16.B16, V14.B16
-	VORR  V14.B16, V21.B16, V14.B16
+	VORR  V14.B16, V19.B16, V14.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb434d3 // cmgt v19.4s, v6.4s, v20.4s
+	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R10), F19
 	VDUP  V19.S[0], V19.S4
 	VAND  V19.B16, V16.B16, V16.B16
 	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
 	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea63692 // cmgt v18.4s, v20.4s, v6.4s
+	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
 	VORR  V18.B16, V16.B16, V18.B16
 	FMOVQ 368(R1), F16
 	VBIF  V18.B16, V14.B16, V16.B16
 
-focusdone524:
+focusdone630:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
 	FMOVQ 1104(R1), F18
@@ -11159,133 +11102,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -11390,35 +11309,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -11426,109 +11408,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -11881,136 +11776,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -12105,35 +11976,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -12158,38 +12092,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -12212,38 +12117,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -12266,38 +12142,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -12666,136 +12513,112 @@ sum_tile:
 	FMOVQ 16(R5), F15
 	FMOVQ 32(R5), F16
 	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	FMOVQ F14, (R6)
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	FMOVQ F14, 16(R6)
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	FMOVQ F14, 32(R6)
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	FMOVQ F14, 48(R6)
 	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 	ADD   $64, R5, R5
@@ -12890,35 +12713,98 @@ partone8:
 	VLD1 (R13), V17.S[0]
 
 partdone8:
-	WORD $0x4e20d5d3 // fadd v19.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V19.S4, V14.S4
-	WORD  $0x4ea2d5d2 // fsub v18.4s, v14.4s, v2.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V19.S4
-	VFMLS V4.S4, V18.S4, V19.S4
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F18
-	VFMLA V5.S4, V19.S4, V18.S4
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
 	FMOVQ 144(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 	FMOVQ 160(R0), F18
-	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
 	FMOVQ 176(R0), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V18.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V18.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V18.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V18.S4, V14.S4
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
 	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
 	FMOVQ (R8), F18
 	VAND  V18.B16, V14.B16, V14.B16
 	VDUP  R9, V18.S4
@@ -12943,38 +12829,9 @@ partone9:
 	VST1 V14.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD $0x4e20d5f2 // fadd v18.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V18.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V18.S4
-	VFMLS V4.S4, V15.S4, V18.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V18.S4, V15.S4
-	FMOVQ 144(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-	FMOVQ 160(R0), F15
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVQ 176(R0), F19
-	VFMLA V15.S4, V18.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V15.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V19.S4, V14.S4, V14.S4
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ 16(R8), F14
+	VAND  V14.B16, V15.B16, V14.B16
 	VDUP  R10, V15.S4
 	FMOVQ 336(R1), F18
 	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
@@ -12997,38 +12854,9 @@ partone10:
 	VST1 V14.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-	FMOVQ 160(R0), F15
-	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F18
-	VFMLA V15.S4, V16.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V18.S4, V14.S4, V14.S4
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	FMOVQ 32(R8), F14
+	VAND  V14.B16, V16.B16, V14.B16
 	VDUP  R11, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -13051,38 +12879,9 @@ partone11:
 	VST1 V14.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD $0x4e20d630 // fadd v16.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F14
-	VFMLA V1.S4, V16.S4, V14.S4
-	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V15.S4, V16.S4
-	VFMLS V4.S4, V15.S4, V16.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F15
-	VFMLA V5.S4, V16.S4, V15.S4
-	FMOVQ 144(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-	FMOVQ 160(R0), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 176(R0), F17
-	VFMLA V15.S4, V16.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V14.B16], V15.B16
-	FMOVQ 192(R0), F16
-	VBIT  V7.B16, V15.B16, V16.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VSHL  $21, V14.S4, V14.S4
-	VADD  V14.S4, V15.S4, V14.S4
-	VFMLA V17.S4, V14.S4, V14.S4
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V14.B16, V14.B16
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 48(R8), F14
+	VAND  V14.B16, V17.B16, V14.B16
 	VDUP  R12, V15.S4
 	FMOVQ 336(R1), F16
 	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
@@ -13290,133 +13089,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -13521,35 +13296,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -13557,109 +13395,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -13774,133 +13525,109 @@ sum_tile:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 	ADD   $64, R5, R5
 	ADD   $64, R7, R7
@@ -14005,35 +13732,98 @@ partdone4:
 	FMOVQ 48(R7), F19
 	VAND  V19.B16, V18.B16, V19.B16
 	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5f4 // fadd v20.4s, v15.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V20.S4, V15.S4
-	WORD  $0x4ea2d5f3 // fsub v19.4s, v15.4s, v2.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V20.S4
-	VFMLS V4.S4, V19.S4, V20.S4
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F19
-	VFMLA V5.S4, V20.S4, V19.S4
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
 	FMOVQ 144(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 	FMOVQ 160(R0), F19
-	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
 	FMOVQ 176(R0), F21
-	VFMLA V19.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V19.B16
-	FMOVQ 192(R0), F20
-	VBIT  V7.B16, V19.B16, V20.B16
-	VTBL  V20.B16, [V8.B16], V19.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V19.S4, V15.S4
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
 	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
 	FMOVQ (R7), F19
 	VAND  V19.B16, V15.B16, V15.B16
 	VDUP  R8, V19.S4
@@ -14041,109 +13831,22 @@ partdone4:
 	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
 	VAND  V19.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V19.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V19.S4
-	VFMLS V4.S4, V16.S4, V19.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V19.S4, V16.S4
-	FMOVQ 144(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-	FMOVQ 160(R0), F16
-	VFMLA V20.S4, V19.S4, V16.S4
-	FMOVQ 176(R0), F20
-	VFMLA V16.S4, V19.S4, V20.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F19
-	VBIT  V7.B16, V16.B16, V19.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V20.S4, V15.S4, V15.S4
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 16(R7), F15
+	VAND  V15.B16, V16.B16, V15.B16
 	VDUP  R9, V16.S4
 	FMOVQ 336(R1), F19
 	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-	FMOVQ 160(R0), F16
-	VFMLA V19.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F19
-	VFMLA V16.S4, V17.S4, V19.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V19.S4, V15.S4, V15.S4
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 32(R7), F15
+	VAND  V15.B16, V17.B16, V15.B16
 	VDUP  R10, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e20d651 // fadd v17.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F15
-	VFMLA V1.S4, V17.S4, V15.S4
-	WORD  $0x4ea2d5f0 // fsub v16.4s, v15.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V16.S4, V17.S4
-	VFMLS V4.S4, V16.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F16
-	VFMLA V5.S4, V17.S4, V16.S4
-	FMOVQ 144(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F16
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 176(R0), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V15.B16], V16.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V16.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V15.S4
-	VFMLA V18.S4, V15.S4, V15.S4
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V15.B16, V15.B16
+	FMOVQ 48(R7), F15
+	VAND  V15.B16, V18.B16, V15.B16
 	VDUP  R11, V16.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
@@ -14395,136 +14098,112 @@ sum_tile:
 	FMOVQ 16(R5), F14
 	FMOVQ 32(R5), F15
 	FMOVQ 48(R5), F16
-	WORD  $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	FMOVQ F13, (R6)
 	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD  $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	FMOVQ F13, 16(R6)
 	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	FMOVQ F13, 32(R6)
 	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD  $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	FMOVQ F13, 48(R6)
 	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
 	ADD   $64, R5, R5
@@ -14619,35 +14298,98 @@ partone8:
 	VLD1 (R13), V16.S[0]
 
 partdone8:
-	WORD $0x4e20d5b2 // fadd v18.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V18.S4, V13.S4
-	WORD  $0x4ea2d5b1 // fsub v17.4s, v13.4s, v2.4s
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V17.S4, V18.S4
-	VFMLS V4.S4, V17.S4, V18.S4
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R0), F17
-	VFMLA V5.S4, V18.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
 	FMOVQ 144(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 	FMOVQ 160(R0), F17
-	VFMLA V19.S4, V18.S4, V17.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
 	FMOVQ 176(R0), F19
-	VFMLA V17.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V17.B16
-	FMOVQ 192(R0), F18
-	VBIT  V7.B16, V17.B16, V18.B16
-	VTBL  V18.B16, [V8.B16], V17.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V17.S4, V13.S4
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
 	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
 	FMOVQ (R8), F17
 	VAND  V17.B16, V13.B16, V13.B16
 	VDUP  R9, V17.S4
@@ -14672,38 +14414,9 @@ partone9:
 	VST1 V13.S[0], (R13)
 
 partdone9:
-	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
-	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V17.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V17.S4
-	VFMLS V4.S4, V14.S4, V17.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V17.S4, V14.S4
-	FMOVQ 144(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-	FMOVQ 160(R0), F14
-	VFMLA V18.S4, V17.S4, V14.S4
-	FMOVQ 176(R0), F18
-	VFMLA V14.S4, V17.S4, V18.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F17
-	VBIT  V7.B16, V14.B16, V17.B16
-	VTBL  V17.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V18.S4, V13.S4, V13.S4
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	FMOVQ 16(R8), F13
+	VAND  V13.B16, V14.B16, V13.B16
 	VDUP  R10, V14.S4
 	FMOVQ 336(R1), F17
 	WORD  $0x4eb135ce // cmgt v14.4s, v14.4s, v17.4s
@@ -14726,38 +14439,9 @@ partone10:
 	VST1 V13.S[0], (R9)
 
 partdone10:
-	WORD $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-	FMOVQ 160(R0), F14
-	VFMLA V17.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F17
-	VFMLA V14.S4, V15.S4, V17.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V17.S4, V13.S4, V13.S4
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
+	FMOVQ 32(R8), F13
+	VAND  V13.B16, V15.B16, V13.B16
 	VDUP  R11, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -14780,38 +14464,9 @@ partone11:
 	VST1 V13.S[0], (R9)
 
 partdone11:
-	WORD $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
-	WORD $0x4e20d60f // fadd v15.4s, v16.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F13
-	VFMLA V1.S4, V15.S4, V13.S4
-	WORD  $0x4ea2d5ae // fsub v14.4s, v13.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V14.S4, V15.S4
-	VFMLS V4.S4, V14.S4, V15.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F14
-	VFMLA V5.S4, V15.S4, V14.S4
-	FMOVQ 144(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-	FMOVQ 160(R0), F14
-	VFMLA V16.S4, V15.S4, V14.S4
-	FMOVQ 176(R0), F16
-	VFMLA V14.S4, V15.S4, V16.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V13.B16], V14.B16
-	FMOVQ 192(R0), F15
-	VBIT  V7.B16, V14.B16, V15.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VSHL  $21, V13.S4, V13.S4
-	VADD  V13.S4, V14.S4, V13.S4
-	VFMLA V16.S4, V13.S4, V13.S4
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V13.B16, V13.B16
+	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
+	FMOVQ 48(R8), F13
+	VAND  V13.B16, V16.B16, V13.B16
 	VDUP  R12, V14.S4
 	FMOVQ 336(R1), F15
 	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
@@ -21241,30 +20896,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_537
+	BGE  focusnot0_671
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone537
+	JMP  focusdone671
 
-focusnot0_537:
+focusnot0_671:
 	CMP   $2, R7
-	BGE   focusnot1_537
+	BGE   focusnot1_671
 	FMOVQ 224(R0), F17
-	JMP   focusdone537
+	JMP   focusdone671
 
-focusnot1_537:
+focusnot1_671:
 	CMP $3, R7
-	BGE focusnot2_537
-	JMP focusdone537
+	BGE focusnot2_671
+	JMP focusdone671
 
-focusnot2_537:
+focusnot2_671:
 	CMP  $4, R7
-	BGE  focusnot3_537
+	BGE  focusnot3_671
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone537
+	JMP  focusdone671
 
-focusnot3_537:
+focusnot3_671:
 	CMP   $5, R7
-	BGE   focusnot4_537
+	BGE   focusnot4_671
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -21272,11 +20927,11 @@ focusnot3_537:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone537
+	JMP   focusdone671
 
-focusnot4_537:
+focusnot4_671:
 	CMP   $6, R7
-	BGE   focusnot5_537
+	BGE   focusnot5_671
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -21287,33 +20942,33 @@ focusnot4_537:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone537
+	JMP   focusdone671
 
-focusnot5_537:
+focusnot5_671:
 	CMP   $7, R7
-	BGE   focusnot6_537
+	BGE   focusnot6_671
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone537
+	JMP   focusdone671
 
-focusnot6_537:
+focusnot6_671:
 	CMP   $8, R7
-	BGE   focusnot7_537
+	BGE   focusnot7_671
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone537
+	JMP   focusdone671
 
-focusnot7_537:
+focusnot7_671:
 	CMP   $9, R7
-	BGE   focusnot8_537
+	BGE   focusnot8_671
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -21325,9 +20980,9 @@ focusnot7_537:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone537
+	JMP   focusdone671
 
-focusnot8_537:
+focusnot8_671:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -21452,25 +21107,21 @@ focusnot8_537:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -21484,7 +21135,7 @@ focusnot8_537:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone537:
+focusdone671:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -21755,30 +21406,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_538
+	BGE  focusnot0_672
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone538
+	JMP  focusdone672
 
-focusnot0_538:
+focusnot0_672:
 	CMP   $2, R7
-	BGE   focusnot1_538
+	BGE   focusnot1_672
 	FMOVQ 224(R0), F17
-	JMP   focusdone538
+	JMP   focusdone672
 
-focusnot1_538:
+focusnot1_672:
 	CMP $3, R7
-	BGE focusnot2_538
-	JMP focusdone538
+	BGE focusnot2_672
+	JMP focusdone672
 
-focusnot2_538:
+focusnot2_672:
 	CMP  $4, R7
-	BGE  focusnot3_538
+	BGE  focusnot3_672
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone538
+	JMP  focusdone672
 
-focusnot3_538:
+focusnot3_672:
 	CMP   $5, R7
-	BGE   focusnot4_538
+	BGE   focusnot4_672
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -21786,11 +21437,11 @@ focusnot3_538:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone538
+	JMP   focusdone672
 
-focusnot4_538:
+focusnot4_672:
 	CMP   $6, R7
-	BGE   focusnot5_538
+	BGE   focusnot5_672
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -21801,33 +21452,33 @@ focusnot4_538:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone538
+	JMP   focusdone672
 
-focusnot5_538:
+focusnot5_672:
 	CMP   $7, R7
-	BGE   focusnot6_538
+	BGE   focusnot6_672
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone538
+	JMP   focusdone672
 
-focusnot6_538:
+focusnot6_672:
 	CMP   $8, R7
-	BGE   focusnot7_538
+	BGE   focusnot7_672
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone538
+	JMP   focusdone672
 
-focusnot7_538:
+focusnot7_672:
 	CMP   $9, R7
-	BGE   focusnot8_538
+	BGE   focusnot8_672
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -21839,9 +21490,9 @@ focusnot7_538:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone538
+	JMP   focusdone672
 
-focusnot8_538:
+focusnot8_672:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -21966,25 +21617,21 @@ focusnot8_538:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R8), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -21998,7 +21645,7 @@ focusnot8_538:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone538:
+focusdone672:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
@@ -22241,30 +21888,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_551
+	BGE  focusnot0_699
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone551
+	JMP  focusdone699
 
-focusnot0_551:
+focusnot0_699:
 	CMP   $2, R7
-	BGE   focusnot1_551
+	BGE   focusnot1_699
 	FMOVQ 224(R0), F17
-	JMP   focusdone551
+	JMP   focusdone699
 
-focusnot1_551:
+focusnot1_699:
 	CMP $3, R7
-	BGE focusnot2_551
-	JMP focusdone551
+	BGE focusnot2_699
+	JMP focusdone699
 
-focusnot2_551:
+focusnot2_699:
 	CMP  $4, R7
-	BGE  focusnot3_551
+	BGE  focusnot3_699
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone551
+	JMP  focusdone699
 
-focusnot3_551:
+focusnot3_699:
 	CMP   $5, R7
-	BGE   focusnot4_551
+	BGE   focusnot4_699
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -22272,11 +21919,11 @@ focusnot3_551:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone551
+	JMP   focusdone699
 
-focusnot4_551:
+focusnot4_699:
 	CMP   $6, R7
-	BGE   focusnot5_551
+	BGE   focusnot5_699
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -22287,33 +21934,33 @@ focusnot4_551:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone551
+	JMP   focusdone699
 
-focusnot5_551:
+focusnot5_699:
 	CMP   $7, R7
-	BGE   focusnot6_551
+	BGE   focusnot6_699
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone551
+	JMP   focusdone699
 
-focusnot6_551:
+focusnot6_699:
 	CMP   $8, R7
-	BGE   focusnot7_551
+	BGE   focusnot7_699
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone551
+	JMP   focusdone699
 
-focusnot7_551:
+focusnot7_699:
 	CMP   $9, R7
-	BGE   focusnot8_551
+	BGE   focusnot8_699
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -22325,9 +21972,9 @@ focusnot7_551:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone551
+	JMP   focusdone699
 
-focusnot8_551:
+focusnot8_699:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -22452,25 +22099,21 @@ focusnot8_551:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -22484,7 +22127,7 @@ focusnot8_551:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone551:
+focusdone699:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -22807,30 +22450,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_552
+	BGE  focusnot0_700
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone552
+	JMP  focusdone700
 
-focusnot0_552:
+focusnot0_700:
 	CMP   $2, R7
-	BGE   focusnot1_552
+	BGE   focusnot1_700
 	FMOVQ 224(R0), F17
-	JMP   focusdone552
+	JMP   focusdone700
 
-focusnot1_552:
+focusnot1_700:
 	CMP $3, R7
-	BGE focusnot2_552
-	JMP focusdone552
+	BGE focusnot2_700
+	JMP focusdone700
 
-focusnot2_552:
+focusnot2_700:
 	CMP  $4, R7
-	BGE  focusnot3_552
+	BGE  focusnot3_700
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone552
+	JMP  focusdone700
 
-focusnot3_552:
+focusnot3_700:
 	CMP   $5, R7
-	BGE   focusnot4_552
+	BGE   focusnot4_700
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -22838,11 +22481,11 @@ focusnot3_552:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone552
+	JMP   focusdone700
 
-focusnot4_552:
+focusnot4_700:
 	CMP   $6, R7
-	BGE   focusnot5_552
+	BGE   focusnot5_700
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -22853,33 +22496,33 @@ focusnot4_552:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone552
+	JMP   focusdone700
 
-focusnot5_552:
+focusnot5_700:
 	CMP   $7, R7
-	BGE   focusnot6_552
+	BGE   focusnot6_700
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone552
+	JMP   focusdone700
 
-focusnot6_552:
+focusnot6_700:
 	CMP   $8, R7
-	BGE   focusnot7_552
+	BGE   focusnot7_700
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone552
+	JMP   focusdone700
 
-focusnot7_552:
+focusnot7_700:
 	CMP   $9, R7
-	BGE   focusnot8_552
+	BGE   focusnot8_700
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -22891,9 +22534,9 @@ focusnot7_552:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone552
+	JMP   focusdone700
 
-focusnot8_552:
+focusnot8_700:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -23018,25 +22661,21 @@ focusnot8_552:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R9), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -23050,7 +22689,7 @@ focusnot8_552:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone552:
+focusdone700:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -25187,30 +24826,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_565
+	BGE  focusnot0_727
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone565
+	JMP  focusdone727
 
-focusnot0_565:
+focusnot0_727:
 	CMP   $2, R10
-	BGE   focusnot1_565
+	BGE   focusnot1_727
 	FMOVQ 224(R0), F17
-	JMP   focusdone565
+	JMP   focusdone727
 
-focusnot1_565:
+focusnot1_727:
 	CMP $3, R10
-	BGE focusnot2_565
-	JMP focusdone565
+	BGE focusnot2_727
+	JMP focusdone727
 
-focusnot2_565:
+focusnot2_727:
 	CMP  $4, R10
-	BGE  focusnot3_565
+	BGE  focusnot3_727
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone565
+	JMP  focusdone727
 
-focusnot3_565:
+focusnot3_727:
 	CMP   $5, R10
-	BGE   focusnot4_565
+	BGE   focusnot4_727
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -25218,11 +24857,11 @@ focusnot3_565:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone565
+	JMP   focusdone727
 
-focusnot4_565:
+focusnot4_727:
 	CMP   $6, R10
-	BGE   focusnot5_565
+	BGE   focusnot5_727
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -25233,33 +24872,33 @@ focusnot4_565:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone565
+	JMP   focusdone727
 
-focusnot5_565:
+focusnot5_727:
 	CMP   $7, R10
-	BGE   focusnot6_565
+	BGE   focusnot6_727
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone565
+	JMP   focusdone727
 
-focusnot6_565:
+focusnot6_727:
 	CMP   $8, R10
-	BGE   focusnot7_565
+	BGE   focusnot7_727
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone565
+	JMP   focusdone727
 
-focusnot7_565:
+focusnot7_727:
 	CMP   $9, R10
-	BGE   focusnot8_565
+	BGE   focusnot8_727
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -25271,9 +24910,9 @@ focusnot7_565:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone565
+	JMP   focusdone727
 
-focusnot8_565:
+focusnot8_727:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -25398,25 +25037,21 @@ focusnot8_565:
 	VBIF  V20.B16, V27.B16, V21.B16
 	FMOVQ 944(R0), F20
 	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
-	VMOVI $0, V23.B16
-	VBIF  V20.B16, V21.B16, V23.B16
+	WORD  $0x4e741eb5 // bic v21.16b, v21.16b, v20.16b
 	VMOVI $0, V20.B16
 	VCMEQ V20.S4, V22.S4, V20.S4
 	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VMOVI $0, V21.B16
-	VBIT  V15.B16, V0.B16, V21.B16
-	VBIT  V20.B16, V21.B16, V23.B16
+	VAND  V15.B16, V0.B16, V23.B16
+	VBIT  V20.B16, V23.B16, V21.B16
 	VCMEQ V0.S4, V22.S4, V20.S4
-	VMOVI $0, V21.B16
-	FMOVQ 384(R0), F24
-	VBIT  V15.B16, V21.B16, V24.B16
-	VBIT  V20.B16, V24.B16, V23.B16
+	WORD  $0x4e6f1c0f // bic v15.16b, v0.16b, v15.16b
+	VBIT  V20.B16, V15.B16, V21.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F15
 	VDUP  V15.S[0], V15.S4
 	VAND  V15.B16, V17.B16, V15.B16
-	VORR  V15.B16, V23.B16, V15.B16
+	VORR  V15.B16, V21.B16, V15.B16
 	WORD  $0x4ea08ad4 // cmgt v20.4s, v22.4s, #0
 	WORD  $0x4eb63415 // cmgt v21.4s, v0.4s, v22.4s
 	VAND  V21.B16, V20.B16, V20.B16
@@ -25430,7 +25065,7 @@ focusnot8_565:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone565:
+focusdone727:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -25675,30 +25310,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_566
+	BGE  focusnot0_728
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone566
+	JMP  focusdone728
 
-focusnot0_566:
+focusnot0_728:
 	CMP   $2, R10
-	BGE   focusnot1_566
+	BGE   focusnot1_728
 	FMOVQ 224(R0), F17
-	JMP   focusdone566
+	JMP   focusdone728
 
-focusnot1_566:
+focusnot1_728:
 	CMP $3, R10
-	BGE focusnot2_566
-	JMP focusdone566
+	BGE focusnot2_728
+	JMP focusdone728
 
-focusnot2_566:
+focusnot2_728:
 	CMP  $4, R10
-	BGE  focusnot3_566
+	BGE  focusnot3_728
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone566
+	JMP  focusdone728
 
-focusnot3_566:
+focusnot3_728:
 	CMP   $5, R10
-	BGE   focusnot4_566
+	BGE   focusnot4_728
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -25706,11 +25341,11 @@ focusnot3_566:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone566
+	JMP   focusdone728
 
-focusnot4_566:
+focusnot4_728:
 	CMP   $6, R10
-	BGE   focusnot5_566
+	BGE   focusnot5_728
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -25721,33 +25356,33 @@ focusnot4_566:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone566
+	JMP   focusdone728
 
-focusnot5_566:
+focusnot5_728:
 	CMP   $7, R10
-	BGE   focusnot6_566
+	BGE   focusnot6_728
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone566
+	JMP   focusdone728
 
-focusnot6_566:
+focusnot6_728:
 	CMP   $8, R10
-	BGE   focusnot7_566
+	BGE   focusnot7_728
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone566
+	JMP   focusdone728
 
-focusnot7_566:
+focusnot7_728:
 	CMP   $9, R10
-	BGE   focusnot8_566
+	BGE   focusnot8_728
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -25759,9 +25394,9 @@ focusnot7_566:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone566
+	JMP   focusdone728
 
-focusnot8_566:
+focusnot8_728:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -25886,25 +25521,21 @@ focusnot8_566:
 	VBIF  V20.B16, V27.B16, V21.B16
 	FMOVQ 944(R0), F20
 	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
-	VMOVI $0, V23.B16
-	VBIF  V20.B16, V21.B16, V23.B16
+	WORD  $0x4e741eb5 // bic v21.16b, v21.16b, v20.16b
 	VMOVI $0, V20.B16
 	VCMEQ V20.S4, V22.S4, V20.S4
 	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VMOVI $0, V21.B16
-	VBIT  V15.B16, V0.B16, V21.B16
-	VBIT  V20.B16, V21.B16, V23.B16
+	VAND  V15.B16, V0.B16, V23.B16
+	VBIT  V20.B16, V23.B16, V21.B16
 	VCMEQ V0.S4, V22.S4, V20.S4
-	VMOVI $0, V21.B16
-	FMOVQ 384(R0), F24
-	VBIT  V15.B16, V21.B16, V24.B16
-	VBIT  V20.B16, V24.B16, V23.B16
+	WORD  $0x4e6f1c0f // bic v15.16b, v0.16b, v15.16b
+	VBIT  V20.B16, V15.B16, V21.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F15
 	VDUP  V15.S[0], V15.S4
 	VAND  V15.B16, V17.B16, V15.B16
-	VORR  V15.B16, V23.B16, V15.B16
+	VORR  V15.B16, V21.B16, V15.B16
 	WORD  $0x4ea08ad4 // cmgt v20.4s, v22.4s, #0
 	WORD  $0x4eb63415 // cmgt v21.4s, v0.4s, v22.4s
 	VAND  V21.B16, V20.B16, V20.B16
@@ -25918,7 +25549,7 @@ focusnot8_566:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone566:
+focusdone728:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -26006,22 +25637,22 @@ block:
 	FMOVQ (R2), F1
 	FMOVQ 16(R1), F2
 	FMOVQ 16(R2), F3
+	WORD  $0x6e22dc62 // fmul v2.4s, v3.4s, v2.4s
 	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
 	WORD  $0x4e20e404 // fcmeq v4.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F7
 	FMOVQ 368(R3), F5
+	VBIT  V6.B16, V2.B16, V7.B16
 	VBIT  V4.B16, V0.B16, V5.B16
-	WORD  $0x4ea0d820 // fcmeq v0.4s, v1.4s, #0.0
-	VMOVI $0, V1.B16
-	VBIT  V0.B16, V1.B16, V5.B16
-	FMOVQ F5, (R1)
-	WORD  $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
-	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R3), F2
-	VBIT  V1.B16, V0.B16, V2.B16
 	WORD  $0x4ea0d860 // fcmeq v0.4s, v3.4s, #0.0
-	VMOVI $0, V1.B16
-	VBIT  V0.B16, V1.B16, V2.B16
-	FMOVQ F2, 16(R1)
+	WORD  $0x4ea0d821 // fcmeq v1.4s, v1.4s, #0.0
+	VMOVI $0, V3.B16
+	VMOVI $0, V2.B16
+	VBIT  V0.B16, V3.B16, V7.B16
+	VBIT  V1.B16, V2.B16, V5.B16
+	FMOVQ F5, (R1)
+	FMOVQ F7, 16(R1)
 	ADD   $32, R1, R1
 	ADD   $32, R2, R2
 	SUB   $8, R0, R0
@@ -26326,30 +25957,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_579
+	BGE  focusnot0_755
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone579
+	JMP  focusdone755
 
-focusnot0_579:
+focusnot0_755:
 	CMP   $2, R8
-	BGE   focusnot1_579
+	BGE   focusnot1_755
 	FMOVQ 224(R0), F17
-	JMP   focusdone579
+	JMP   focusdone755
 
-focusnot1_579:
+focusnot1_755:
 	CMP $3, R8
-	BGE focusnot2_579
-	JMP focusdone579
+	BGE focusnot2_755
+	JMP focusdone755
 
-focusnot2_579:
+focusnot2_755:
 	CMP  $4, R8
-	BGE  focusnot3_579
+	BGE  focusnot3_755
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone579
+	JMP  focusdone755
 
-focusnot3_579:
+focusnot3_755:
 	CMP   $5, R8
-	BGE   focusnot4_579
+	BGE   focusnot4_755
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -26357,11 +25988,11 @@ focusnot3_579:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone579
+	JMP   focusdone755
 
-focusnot4_579:
+focusnot4_755:
 	CMP   $6, R8
-	BGE   focusnot5_579
+	BGE   focusnot5_755
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -26372,33 +26003,33 @@ focusnot4_579:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone579
+	JMP   focusdone755
 
-focusnot5_579:
+focusnot5_755:
 	CMP   $7, R8
-	BGE   focusnot6_579
+	BGE   focusnot6_755
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone579
+	JMP   focusdone755
 
-focusnot6_579:
+focusnot6_755:
 	CMP   $8, R8
-	BGE   focusnot7_579
+	BGE   focusnot7_755
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone579
+	JMP   focusdone755
 
-focusnot7_579:
+focusnot7_755:
 	CMP   $9, R8
-	BGE   focusnot8_579
+	BGE   focusnot8_755
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -26410,9 +26041,9 @@ focusnot7_579:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone579
+	JMP   focusdone755
 
-focusnot8_579:
+focusnot8_755:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -26539,25 +26170,21 @@ focusnot8_579:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -26571,7 +26198,7 @@ focusnot8_579:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone579:
+focusdone755:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -26950,30 +26577,30 @@ partdone7:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_580
+	BGE  focusnot0_756
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone580
+	JMP  focusdone756
 
-focusnot0_580:
+focusnot0_756:
 	CMP   $2, R8
-	BGE   focusnot1_580
+	BGE   focusnot1_756
 	FMOVQ 224(R0), F17
-	JMP   focusdone580
+	JMP   focusdone756
 
-focusnot1_580:
+focusnot1_756:
 	CMP $3, R8
-	BGE focusnot2_580
-	JMP focusdone580
+	BGE focusnot2_756
+	JMP focusdone756
 
-focusnot2_580:
+focusnot2_756:
 	CMP  $4, R8
-	BGE  focusnot3_580
+	BGE  focusnot3_756
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone580
+	JMP  focusdone756
 
-focusnot3_580:
+focusnot3_756:
 	CMP   $5, R8
-	BGE   focusnot4_580
+	BGE   focusnot4_756
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -26981,11 +26608,11 @@ focusnot3_580:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone580
+	JMP   focusdone756
 
-focusnot4_580:
+focusnot4_756:
 	CMP   $6, R8
-	BGE   focusnot5_580
+	BGE   focusnot5_756
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -26996,33 +26623,33 @@ focusnot4_580:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone580
+	JMP   focusdone756
 
-focusnot5_580:
+focusnot5_756:
 	CMP   $7, R8
-	BGE   focusnot6_580
+	BGE   focusnot6_756
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone580
+	JMP   focusdone756
 
-focusnot6_580:
+focusnot6_756:
 	CMP   $8, R8
-	BGE   focusnot7_580
+	BGE   focusnot7_756
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone580
+	JMP   focusdone756
 
-focusnot7_580:
+focusnot7_756:
 	CMP   $9, R8
-	BGE   focusnot8_580
+	BGE   focusnot8_756
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -27034,9 +26661,9 @@ focusnot7_580:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone580
+	JMP   focusdone756
 
-focusnot8_580:
+focusnot8_756:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -27163,25 +26790,21 @@ focusnot8_580:
 	VBIF  V19.B16, V27.B16, V20.B16
 	FMOVQ 944(R0), F19
 	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	VMOVI $0, V22.B16
-	VBIF  V19.B16, V20.B16, V22.B16
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
 	VMOVI $0, V19.B16
 	VCMEQ V19.S4, V21.S4, V19.S4
 	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VMOVI $0, V20.B16
-	VBIT  V18.B16, V1.B16, V20.B16
-	VBIT  V19.B16, V20.B16, V22.B16
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
 	VCMEQ V1.S4, V21.S4, V19.S4
-	VMOVI $0, V20.B16
-	FMOVQ 384(R0), F23
-	VBIT  V18.B16, V20.B16, V23.B16
-	VBIT  V19.B16, V23.B16, V22.B16
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F18
 	VDUP  V18.S[0], V18.S4
 	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V22.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
 	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
 	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
 	VAND  V20.B16, V19.B16, V19.B16
@@ -27195,7 +26818,7 @@ focusnot8_580:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone580:
+focusdone756:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -27354,23 +26977,23 @@ block:
 	FMOVQ 16(R3), F3
 	FMOVQ 16(R5), F4
 	WORD  $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
-	FMOVS (R6), F5
-	VDUP  V5.S[0], V5.S4
-	VAND  V2.B16, V5.B16, V2.B16
+	WORD  $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	FMOVS (R6), F4
+	FMOVS (R6), F6
+	VDUP  V4.S[0], V4.S4
+	VDUP  V6.S[0], V6.S4
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V5.B16, V6.B16, V4.B16
 	WORD  $0x4ea2d421 // fsub v1.4s, v1.4s, v2.4s
+	WORD  $0x4ea4d464 // fsub v4.4s, v3.4s, v4.4s
 	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
-	FMOVQ 368(R0), F5
-	VBIT  V2.B16, V1.B16, V5.B16
-	FMOVQ F5, (R2)
-	WORD  $0x6ea0e481 // fcmgt v1.4s, v4.4s, v0.4s
-	FMOVS (R6), F2
-	VDUP  V2.S[0], V2.S4
-	VAND  V1.B16, V2.B16, V1.B16
-	WORD  $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
-	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
 	FMOVQ 368(R0), F3
+	FMOVQ 368(R0), F6
 	VBIT  V2.B16, V1.B16, V3.B16
-	FMOVQ F3, 16(R2)
+	VBIT  V5.B16, V4.B16, V6.B16
+	FMOVQ F3, (R2)
+	FMOVQ F6, 16(R2)
 	ADD   $32, R2, R2
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
@@ -27820,30 +27443,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_591
+	BGE  focusnot0_781
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone591
+	JMP  focusdone781
 
-focusnot0_591:
+focusnot0_781:
 	CMP   $2, R11
-	BGE   focusnot1_591
+	BGE   focusnot1_781
 	FMOVQ 224(R0), F16
-	JMP   focusdone591
+	JMP   focusdone781
 
-focusnot1_591:
+focusnot1_781:
 	CMP $3, R11
-	BGE focusnot2_591
-	JMP focusdone591
+	BGE focusnot2_781
+	JMP focusdone781
 
-focusnot2_591:
+focusnot2_781:
 	CMP  $4, R11
-	BGE  focusnot3_591
+	BGE  focusnot3_781
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone591
+	JMP  focusdone781
 
-focusnot3_591:
+focusnot3_781:
 	CMP   $5, R11
-	BGE   focusnot4_591
+	BGE   focusnot4_781
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V17.S4, V17.S4, V18.S4
@@ -27851,11 +27474,11 @@ focusnot3_591:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V17.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone591
+	JMP   focusdone781
 
-focusnot4_591:
+focusnot4_781:
 	CMP   $6, R11
-	BGE   focusnot5_591
+	BGE   focusnot5_781
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -27866,33 +27489,33 @@ focusnot4_591:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone591
+	JMP   focusdone781
 
-focusnot5_591:
+focusnot5_781:
 	CMP   $7, R11
-	BGE   focusnot6_591
+	BGE   focusnot6_781
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone591
+	JMP   focusdone781
 
-focusnot6_591:
+focusnot6_781:
 	CMP   $8, R11
-	BGE   focusnot7_591
+	BGE   focusnot7_781
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone591
+	JMP   focusdone781
 
-focusnot7_591:
+focusnot7_781:
 	CMP   $9, R11
-	BGE   focusnot8_591
+	BGE   focusnot8_781
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -27904,9 +27527,9 @@ focusnot7_591:
 	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V17.S4
 	VMOV  V17.B16, V16.B16
-	JMP   focusdone591
+	JMP   focusdone781
 
-focusnot8_591:
+focusnot8_781:
 	ADD   $24, R10, R12
 	FMOVS (R12), F17
 	VDUP  V17.S[0], V17.S4
@@ -28027,25 +27650,21 @@ focusnot8_591:
 	VBIF  V18.B16, V26.B16, V19.B16
 	FMOVQ 944(R0), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V0.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
+	VAND  V17.B16, V0.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
 	VCMEQ V0.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F22
-	VBIT  V17.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
+	WORD  $0x4e711c11 // bic v17.16b, v0.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R12), F17
 	VDUP  V17.S[0], V17.S4
 	VAND  V17.B16, V16.B16, V17.B16
-	VORR  V17.B16, V21.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
 	WORD  $0x4eb43413 // cmgt v19.4s, v0.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
@@ -28059,7 +27678,7 @@ focusnot8_591:
 	FMOVQ 368(R0), F16
 	VBIF  V18.B16, V17.B16, V16.B16
 
-focusdone591:
+focusdone781:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F17
 	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
@@ -28203,30 +27822,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_592
+	BGE  focusnot0_782
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone592
+	JMP  focusdone782
 
-focusnot0_592:
+focusnot0_782:
 	CMP   $2, R11
-	BGE   focusnot1_592
+	BGE   focusnot1_782
 	FMOVQ 224(R0), F16
-	JMP   focusdone592
+	JMP   focusdone782
 
-focusnot1_592:
+focusnot1_782:
 	CMP $3, R11
-	BGE focusnot2_592
-	JMP focusdone592
+	BGE focusnot2_782
+	JMP focusdone782
 
-focusnot2_592:
+focusnot2_782:
 	CMP  $4, R11
-	BGE  focusnot3_592
+	BGE  focusnot3_782
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone592
+	JMP  focusdone782
 
-focusnot3_592:
+focusnot3_782:
 	CMP   $5, R11
-	BGE   focusnot4_592
+	BGE   focusnot4_782
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V17.S4, V17.S4, V18.S4
@@ -28234,11 +27853,11 @@ focusnot3_592:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V17.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone592
+	JMP   focusdone782
 
-focusnot4_592:
+focusnot4_782:
 	CMP   $6, R11
-	BGE   focusnot5_592
+	BGE   focusnot5_782
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -28249,33 +27868,33 @@ focusnot4_592:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone592
+	JMP   focusdone782
 
-focusnot5_592:
+focusnot5_782:
 	CMP   $7, R11
-	BGE   focusnot6_592
+	BGE   focusnot6_782
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone592
+	JMP   focusdone782
 
-focusnot6_592:
+focusnot6_782:
 	CMP   $8, R11
-	BGE   focusnot7_592
+	BGE   focusnot7_782
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone592
+	JMP   focusdone782
 
-focusnot7_592:
+focusnot7_782:
 	CMP   $9, R11
-	BGE   focusnot8_592
+	BGE   focusnot8_782
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -28287,9 +27906,9 @@ focusnot7_592:
 	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V17.S4
 	VMOV  V17.B16, V16.B16
-	JMP   focusdone592
+	JMP   focusdone782
 
-focusnot8_592:
+focusnot8_782:
 	ADD   $24, R10, R12
 	FMOVS (R12), F17
 	VDUP  V17.S[0], V17.S4
@@ -28410,25 +28029,21 @@ focusnot8_592:
 	VBIF  V18.B16, V26.B16, V19.B16
 	FMOVQ 944(R0), F18
 	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	VMOVI $0, V21.B16
-	VBIF  V18.B16, V19.B16, V21.B16
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
 	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VMOVI $0, V19.B16
-	VBIT  V17.B16, V0.B16, V19.B16
-	VBIT  V18.B16, V19.B16, V21.B16
+	VAND  V17.B16, V0.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
 	VCMEQ V0.S4, V20.S4, V18.S4
-	VMOVI $0, V19.B16
-	FMOVQ 384(R0), F22
-	VBIT  V17.B16, V19.B16, V22.B16
-	VBIT  V18.B16, V22.B16, V21.B16
+	WORD  $0x4e711c11 // bic v17.16b, v0.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R12), F17
 	VDUP  V17.S[0], V17.S4
 	VAND  V17.B16, V16.B16, V17.B16
-	VORR  V17.B16, V21.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
 	WORD  $0x4eb43413 // cmgt v19.4s, v0.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
@@ -28442,7 +28057,7 @@ focusnot8_592:
 	FMOVQ 368(R0), F16
 	VBIF  V18.B16, V17.B16, V16.B16
 
-focusdone592:
+focusdone782:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F17
 	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
@@ -28709,38 +28324,38 @@ block:
 	FMOVQ 16(R2), F3
 	FMOVQ 16(R3), F4
 	FMOVQ 16(R5), F5
+	FMOVS (R6), F7
 	FMOVS (R6), F6
-	VDUP  V6.S[0], V6.S4
-	WORD  $0x4ea2d4c6 // fsub v6.4s, v6.4s, v2.4s
-	FMOVS 4(R6), F7
 	VDUP  V7.S[0], V7.S4
-	WORD  $0x4e27d4c6 // fadd v6.4s, v6.4s, v7.4s
+	VDUP  V6.S[0], V6.S4
+	WORD  $0x4ea5d4e7 // fsub v7.4s, v7.4s, v5.4s
+	WORD  $0x4ea2d4c6 // fsub v6.4s, v6.4s, v2.4s
+	FMOVS 4(R6), F9
+	FMOVS 4(R6), F8
+	VDUP  V9.S[0], V9.S4
+	VDUP  V8.S[0], V8.S4
+	WORD  $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	WORD  $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	WORD  $0x6e24dca4 // fmul v4.4s, v5.4s, v4.4s
 	WORD  $0x6e21dc41 // fmul v1.4s, v2.4s, v1.4s
+	WORD  $0x6ea0f882 // fneg v2.4s, v4.4s
 	WORD  $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V7.S4, V3.S4, V2.S4
 	VFMLA V6.S4, V0.S4, V1.S4
+	FMOVS 8(R6), F3
 	FMOVS 8(R6), F0
+	VDUP  V3.S[0], V3.S4
 	VDUP  V0.S[0], V0.S4
+	WORD  $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
 	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e22e444 // fcmeq v4.4s, v2.4s, v2.4s
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R7), F2
-	VBIT  V1.B16, V0.B16, V2.B16
-	FMOVQ F2, (R1)
-	FMOVS (R6), F0
-	VDUP  V0.S[0], V0.S4
-	WORD  $0x4ea5d400 // fsub v0.4s, v0.4s, v5.4s
-	FMOVS 4(R6), F1
-	VDUP  V1.S[0], V1.S4
-	WORD  $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD  $0x6e24dca1 // fmul v1.4s, v5.4s, v4.4s
-	WORD  $0x6ea0f821 // fneg v1.4s, v1.4s
-	VFMLA V0.S4, V3.S4, V1.S4
-	FMOVS 8(R6), F0
-	VDUP  V0.S[0], V0.S4
-	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
-	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R7), F2
-	VBIT  V1.B16, V0.B16, V2.B16
-	FMOVQ F2, 16(R1)
+	FMOVQ 368(R7), F5
+	FMOVQ 368(R7), F3
+	VBIT  V4.B16, V2.B16, V5.B16
+	VBIT  V1.B16, V0.B16, V3.B16
+	FMOVQ F3, (R1)
+	FMOVQ F5, 16(R1)
 	ADD   $32, R1, R1
 	ADD   $32, R2, R2
 	ADD   $32, R3, R3

@@ -10,8 +10,9 @@ import (
 // bits. It uses what a vector lane can do: IEEE operations, fused multiply-adds (fma32), bit operations, table look-ups of
 // 4 or 8 entries, and blends, which are ifs here.
 //
-// A compiler may fuse x*y + z, in float64 too. So a product that is added is wrapped in a conversion, unless it is exact:
-// in float64 every product of two float32 values is.
+// A compiler may fuse x*y + z, in float64 too and across statements; on amd64 it usually doesn't, so mistakes hide there.
+// So a product that is added is wrapped in a conversion, unless it is exact: in float64 every product of two float32
+// values is.
 
 // fma32 is x*y + z, rounded once.
 //
@@ -33,9 +34,10 @@ func fma32(x, y, z float32) float32 {
 	return float32(s)
 }
 
-// border is negative if s may lie on the border between two float32 values. If not, float32(s) is fma32 where s is the
-// float64 sum in it. So a chain of FMAs needs one branch: it is computed in float64, and exactly if a border was met.
-func border(s float64) int64 { return int64(math.Float64bits(s)&(1<<28-1)) - 1 }
+// border is negative if s lies right between two float32 values of the normal range. If not, and if float32(s) is normal, that
+// is fma32 where s is the float64 sum in it. So a chain of FMAs needs one branch: it is computed in float64, and anew if a
+// border was met.
+func border(s float64) int64 { return int64(math.Float64bits(s)&(1<<29-1)^1<<28) - 1 }
 
 // horner is c[0] + x (c[1] + x (c[2] + ...)), each step fused. The loop has fma32's fast path inside: a call per step
 // would double the time of exp.
@@ -70,13 +72,17 @@ func canonical(x float32) float32 {
 // The power of two is applied in equal halves, one inside T_j: so the product T_j (1 + p) and the other half are normal, and
 // a subnormal result is rounded once.
 func exp1(x float32) float32 {
-	if x > expLow && x < expHigh {
+	switch {
+	case x > expLow && x < expHigh:
 		return expCore(x)
-	}
-	if x != x {
+	case x <= coef.ExpMin:
+		return 0
+	case x >= coef.ExpMax:
+		return float32(math.Inf(1))
+	case x != x:
 		return nan32
 	}
-	return expExact(min(max(x, coef.ExpMin), coef.ExpMax))
+	return expExact(x)
 }
 
 // Between expLow and expHigh the result of exp is neither subnormal nor infinite.
@@ -126,7 +132,7 @@ func sigmoid1(x float32) float32 {
 	if x != x {
 		return nan32
 	}
-	y := expCore(max(-float32(math.Abs(float64(x))), coef.ExpMin))
+	y := exp1(-float32(math.Abs(float64(x))))
 	q := y / (1 + y)
 	v := float32(1)
 	if x < 0 {
@@ -186,15 +192,15 @@ func logSum(f float32, e, j uint32, q *[5]float32) float32 {
 	q1 := x*float64(q[1]) + float64(q[0])
 	q2 := x2*float64(q[4]) + float64(float32(q3))
 	q0 := x2*float64(float32(q2)) + float64(float32(q1))
-	g := x2*float64(float32(q0)) + float64(u)
-	if border(q3)|border(q1)|border(q2)|border(q0)|border(g) < 0 {
-		f2 := f * f
-		g = float64(fma32(f2, fma32(f2, fma32(f2, q[4], fma32(f, q[3], q[2])), fma32(f, q[1], q[0])), u))
+	sum := float32(q0)
+	if border(q3)|border(q1)|border(q2)|border(q0) < 0 {
+		sum = fma32(f*f, fma32(f*f, q[4], fma32(f, q[3], q[2])), fma32(f, q[1], q[0]))
 	}
+	g := fma32(f*f, sum, u)
 	a := float32(k*coef.LogLH + float64(coef.LogTH[j])) // exact
 	s := a + f
 	d := (a - s) + f
-	return s + (float32(g) + d)
+	return s + (g + d)
 }
 
 // powParams is what pow1 derives from its exponent, once per call. The assembly reads all but special, in this order.

@@ -10,14 +10,15 @@ func TestGuardHalf(t *testing.T) {
 		words := guarded(t, longest/2, end)
 		packed := asHalves(words)
 		forEachVariant(t, func(t *testing.T) {
+			g := newGuards(t, end)
 			for _, f := range halfFormats {
 				for n := range longest + 1 {
 					x, h := floats[:n], packed[:n]
 					if end {
 						x, h = floats[longest-n:], packed[longest-n:]
 					}
-					noFault(t, "Widen"+f.name, n, end, func() { f.widenKernel(x, h) })
-					noFault(t, "Narrow"+f.name, n, end, func() { f.narrowKernel(h, x) })
+					g.noFault(func() { f.widenKernel(x, h) }, "Widen%s, n = %d", f.name, n)
+					g.noFault(func() { f.narrowKernel(h, x) }, "Narrow%s, n = %d", f.name, n)
 				}
 			}
 		})

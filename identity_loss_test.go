@@ -11,18 +11,19 @@ func init() {
 	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false) }
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
 	identity["sumLosses"] = testSumIdentity
-	identity["addBlocks"] = testOneVsRestIdentity
-	identity["backgroundLoss"] = testOneVsRestIdentity
-	identity["backgroundGrad"] = testOneVsRestIdentity
-	identity["foldRows"] = testOneVsRestIdentity
+	oneVsRest := shared(testOneVsRestIdentity)
+	for _, name := range []string{"addBlocks", "backgroundLoss", "backgroundGrad", "foldRows"} {
+		identity[name] = oneVsRest
+	}
 	identity["maxWord"] = testMaxWord
+	softmax := shared(testSoftmaxIdentity)
 	for _, name := range []string{
 		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp",
 		"softmaxExp", "softmaxPart", "softmaxShifted", "softmaxPartShifted",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
 		"rowFirst", "logSoftmaxRows",
 	} {
-		identity[name] = testSoftmaxIdentity
+		identity[name] = softmax
 	}
 }
 

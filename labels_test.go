@@ -37,7 +37,7 @@ func TestLogProbs(t *testing.T) {
 			}
 			checkBits(t, "LogProbs and Each", got, want)
 		}
-		w.log()
+		w.log("")
 
 		logits, dst := make([]float32, 128256), make([]float32, 1)
 		logits[7] = 40

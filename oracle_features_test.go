@@ -116,7 +116,7 @@ func TestFeatureOracle(t *testing.T) {
 			}
 		}
 		for _, v := range w {
-			v.log()
+			v.log("")
 		}
 	})
 }

@@ -18,8 +18,9 @@ type viewCase struct {
 }
 
 func init() {
+	test := shared(testPlaneIdentity)
 	for _, name := range []string{"planeSum", "planeShifted", "planeSoftmax", "planeGrad"} {
-		identity[name] = testPlaneIdentity
+		identity[name] = test
 	}
 }
 

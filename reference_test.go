@@ -96,7 +96,7 @@ func (w want) allows(got float32) bool {
 	case math.IsInf(w.value, 0):
 		return g == w.value
 	case math.IsInf(g, 0):
-		return (w.inf || math.Abs(w.value)+w.tol() >= math.MaxFloat32) && (g > 0) == (w.value > 0)
+		return (w.inf || math.Abs(w.value)+w.tol() >= math.MaxFloat32) && math.Signbit(g) == math.Signbit(w.value)
 	}
 	return math.Abs(g-w.value) <= w.tol()
 }
@@ -122,6 +122,14 @@ func lost(factor, rest float64) float64 {
 		return oneBit * rest
 	}
 	return 0
+}
+
+// enlarged is lost for a probability, which ordinary scales don't make larger.
+func enlarged(p, rest float64) float64 {
+	if rest <= 1 {
+		return 0
+	}
+	return lost(p, rest)
 }
 
 // wantLoss is alpha q^gamma l.
@@ -157,7 +165,7 @@ func (c classTerms) wantGrad(alpha, gamma, scale float32, logP, sign float64) wa
 		value: math.Copysign(v, sign*float64(scale)),
 		unit:  (1 + g) * ulpOf(v),
 		bound: boundGrad,
-		lost:  lost(power, a*bracket*p*s) + lost(a*power, bracket*p*s) + lost(a*power*bracket, p*s),
+		lost:  lost(power, a*bracket*p*s) + lost(a*power, bracket*p*s) + lost(a*power*bracket, p*s) + enlarged(p, a*power*bracket*s),
 		inf:   a*power*bracket > math.MaxFloat32 || s*a*power*bracket > math.MaxFloat32,
 	}
 }
@@ -361,8 +369,11 @@ func bigQuo(x, y *big.Float) *big.Float { return bigOp((*big.Float).Quo, x, y) }
 // bigFocal returns alpha q^gamma l.
 func bigFocal(alpha, gamma float32, q, l *big.Float) *big.Float {
 	v := bigMul(bigNew(float64(alpha)), l)
-	if gamma == 0 {
+	switch {
+	case gamma == 0:
 		return v
+	case q.Sign() == 0: // all other classes are masked
+		return bigNew(0)
 	}
 	return bigMul(v, bigfloat.Exp(bigMul(bigNew(float64(gamma)), bigfloat.Log(q))))
 }

@@ -9,8 +9,9 @@ import (
 )
 
 func init() {
+	test := shared(testSmoothIdentity)
 	for _, name := range []string{"rowSmooth", "smoothSpread", "addLogs"} {
-		identity[name] = testSmoothIdentity
+		identity[name] = test
 	}
 }
 

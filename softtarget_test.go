@@ -9,8 +9,9 @@ import (
 )
 
 func init() {
+	test := shared(testSoftTargetIdentity)
 	for _, name := range []string{"softTerms", "softGrad", "addTerms"} {
-		identity[name] = testSoftTargetIdentity
+		identity[name] = test
 	}
 }
 
@@ -120,8 +121,8 @@ func TestSoftTargets(t *testing.T) {
 				}
 			}
 		}
-		w.log()
-		g.log()
+		w.log("")
+		g.log("")
 	})
 }
 

@@ -10,7 +10,9 @@ import (
 // len(dst) must equal len(x). dst may be x; it may not overlap x otherwise. Exp panics before it writes anything if
 // that does not hold.
 //
-// Error: at most 1 ULP (measured: 0.70 over normal results; 0.82 units of 2^-149 where the result is subnormal).
+// Error: at most 1 ULP. Measured over all inputs: 0.6921 at -0x1.3f42c2p+06, and 0.8172 units of 2^-149 at
+// -0x1.5e6dcp+06 where the result is subnormal.
+//
 // Special values, as in C99: e^±0 = 1, e^+Inf = +Inf, e^-Inf = +0, NaN gives NaN.
 func Exp(dst, x []float32) {
 	checkVector("Exp", dst, x)
@@ -23,8 +25,9 @@ func Exp(dst, x []float32) {
 //
 // Lengths and aliasing as in [Exp].
 //
-// Error: at most 1 ULP (measured: 0.69). Special values, as in C99: log ±0 = -Inf, log 1 = +0, log +Inf = +Inf,
-// negative numbers and NaN give NaN.
+// Error: at most 1 ULP. Measured over all inputs: 0.6839 at 0x1.105ef8p+00.
+//
+// Special values, as in C99: log ±0 = -Inf, log 1 = +0, log +Inf = +Inf, negative numbers and NaN give NaN.
 func Log(dst, x []float32) {
 	checkVector("Log", dst, x)
 	raceRead(x)
@@ -36,8 +39,10 @@ func Log(dst, x []float32) {
 //
 // Lengths and aliasing as in [Exp].
 //
-// Error: at most 1 ULP (measured: 0.70). Special values are those of C99, Annex F: x^±0 = 1 and 1^y = 1 for every x and
-// y, NaN too; a negative x gives NaN unless y is an integer; ±0 and ±Inf keep their sign for odd integers y.
+// Error: at most 1 ULP. Measured: TODO
+//
+// Special values are those of C99, Annex F: x^±0 = 1 and 1^y = 1 for every x and y, NaN too; a finite x < 0 gives NaN
+// for a finite y that is no integer; ±0 and ±Inf keep their sign for odd integers y.
 func Pow(dst, x []float32, y float32) {
 	checkVector("Pow", dst, x)
 	raceRead(x)
@@ -50,7 +55,10 @@ func Pow(dst, x []float32, y float32) {
 //
 // Lengths and aliasing as in [Exp].
 //
-// Error: at most 2 ULP (measured: 1.57). Special values: +Inf gives 1, -Inf gives +0, NaN gives NaN.
+// Error: at most 2 ULP. Measured over all inputs: 1.5639 at -0x1.f98af2p+00, and 0.8172 units of 2^-149 at
+// -0x1.5e6dcp+06 where the result is subnormal.
+//
+// Special values: +Inf gives 1, -Inf gives +0, NaN gives NaN.
 func Sigmoid(dst, x []float32) {
 	checkVector("Sigmoid", dst, x)
 	raceRead(x)
@@ -64,8 +72,8 @@ func Sigmoid(dst, x []float32) {
 // len(dst) must equal len(logits). dst may be logits; it may not overlap it otherwise. Softmax panics before it writes
 // anything if that does not hold.
 //
-// Error: at most 4 ULP; 4 units of 2^-149 below 2^-126. A logit of -Inf is a masked class, its probability 0. A NaN, a
-// +Inf or nothing but -Inf in a row makes that row NaN, and no other.
+// Error: at most 4 ULP (measured: 3.7); 4 units of 2^-149 below 2^-126. A logit of -Inf is a masked class, its
+// probability 0. A NaN, a +Inf or nothing but -Inf in a row makes that row NaN, and no other.
 func Softmax(dst, logits []float32, classes int) {
 	checkRows("Softmax", dst, logits, classes, len(logits))
 	raceRead(logits)
@@ -75,7 +83,9 @@ func Softmax(dst, logits []float32, classes int) {
 
 // LogSoftmax sets each row of dst to the logarithm of the softmax of the same row of logits, z_j - log sum_k e^z_k.
 //
-// Shapes, aliasing, error and special values as in [Softmax]; a masked class gives -Inf.
+// Shapes and aliasing as in [Softmax].
+//
+// Error: at most 4 ULP (measured: 3.2). Special values as in [Softmax]; a masked class gives -Inf.
 func LogSoftmax(dst, logits []float32, classes int) {
 	checkRows("LogSoftmax", dst, logits, classes, len(logits))
 	raceRead(logits)
@@ -88,8 +98,8 @@ func LogSoftmax(dst, logits []float32, classes int) {
 // Shapes as in [Softmax], but len(dst) must equal the number of rows, and dst may not overlap logits (with one class it
 // may be logits).
 //
-// Error: at most 4 * 2^-23 * max(1, the largest logit's magnitude), since the result crosses zero. A NaN in a row gives
-// NaN; else a +Inf gives +Inf; a row of -Inf gives -Inf.
+// Error: at most 4 units of 2^-23 max(1, the largest logit's magnitude), since the result crosses zero (measured: 2.9). A
+// NaN in a row gives NaN; else a +Inf gives +Inf; a row of -Inf gives -Inf.
 func LogSumExp(dst, logits []float32, classes int) {
 	rows := 0
 	if classes >= 1 {

@@ -187,8 +187,6 @@ func checkVector1(t *testing.T, name string, got, x []float32, ref func(float64)
 
 func TestVectorAccuracy(t *testing.T) {
 	x := vectorInputs(newRNG(1))
-	// The worst inputs of all, found by the exhaustive tests.
-	x = append(x, -0x1.3f42c2p6, -0x1.5e6dcp6, 0x1.105ef8p0, -0x1.f98af2p0)
 	got := make([]float32, len(x))
 	forEachVariant(t, func(t *testing.T) {
 		Exp(got, x)
@@ -259,7 +257,6 @@ func TestPowAccuracy(t *testing.T) {
 
 func TestLog1pAccuracy(t *testing.T) {
 	x := vectorInputs(newRNG(3))
-	x = append(x, 0x1.39e5a8p-3)
 	n := 0
 	for _, v := range x {
 		if v > 0 && v <= 0x1.e4p126 || math.Float32bits(v) == 0 {

@@ -23,8 +23,11 @@ type arm64 struct {
 	builder
 	// known has what the straight line of code up to here has computed or loaded already.
 	known map[any]operand.Op
-	pairs int           // tables of two registers that have their own
-	bases map[string]gp // the registers that hold the addresses of data
+	pairs int // tables of two registers that have their own
+	// together is the property; tried says that the function asked what it does.
+	together int
+	tried    bool
+	bases    map[string]gp // the registers that hold the addresses of data
 }
 
 var _ machine = (*arm64)(nil)
@@ -35,13 +38,27 @@ func newARM64(p *pool) *arm64 {
 	return m
 }
 
-func (m *arm64) properties() properties { return properties{lanes: 4, registers: 32} }
+func (m *arm64) properties() properties {
+	return properties{lanes: 4, registers: 32, together: m.together}
+}
 
 // kernel emits one function.
 func (m *arm64) kernel(name, signature string, emit func()) *ir.Function {
-	fn := m.compile(name, signature, m.promoted, m.fetchTo, m.lower, m.registers(), emit)
-	toGo(fn)
-	return fn
+	// Four vectors together, or two where four cost so many constants their registers that the function grows by a
+	// sixteenth.
+	var best *ir.Function
+	for _, m.together = range []int{4, 2} {
+		m.tried = false
+		fn := m.compile(name, signature, m.promoted, m.fetchTo, m.lower, m.registers(), emit)
+		if best == nil || 16*len(fn.Instructions()) < 15*len(best.Instructions()) {
+			best = fn
+		}
+		if !m.tried {
+			break
+		}
+	}
+	toGo(best)
+	return best
 }
 
 // start forgets the function before.
@@ -112,6 +129,7 @@ func (m *arm64) forget() { clear(m.known) }
 
 // interleave lets no function use what another one has computed: that may come later now.
 func (m *arm64) interleave(fs ...func()) {
+	m.tried = true
 	alone := make([]func(), len(fs))
 	for i, f := range fs {
 		alone[i] = func() {
@@ -401,9 +419,13 @@ func (m *arm64) combine(plain, opposite, dual string, a, b mask) mask {
 // pick loads the operand that is a constant and overwrites it; else lower finds one that nobody needs.
 func (m *arm64) pick(k mask, a, b vec) vec {
 	if k.not {
-		a, b = b, a
+		a, b, k.not = b, a, false
 	}
 	switch {
+	case m.is(b, 0):
+		return m.keep(k, a)
+	case m.is(a, 0):
+		return m.drop(k, b)
 	case b.konst != nil:
 		x, d := m.inRegister(a), m.copied(b)
 		m.do("bit", d, x, k.op)

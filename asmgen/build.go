@@ -316,7 +316,7 @@ func (b *builder) finish(lower func(*ir.Function), registers map[reg.Kind][]reg.
 		for _, i := range fn.Instructions() {
 			i.Pred, i.Succ = nil, nil
 		}
-		for _, p := range []func(*ir.Function) error{pass.LabelTarget, pass.CFG, pass.Liveness} {
+		for _, p := range []func(*ir.Function) error{pass.LabelTarget, pass.CFG, liveness} {
 			if err := p(fn); err != nil {
 				return err
 			}
@@ -446,43 +446,4 @@ func specOf(r reg.Register) reg.Spec {
 		return reg.S256
 	}
 	return reg.S512
-}
-
-// allocate is avo's register allocation with a target's own set of registers.
-func allocate(fn *ir.Function, registers map[reg.Kind][]reg.Physical) error {
-	allocators := map[reg.Kind]*pass.Allocator{}
-	for kind, rs := range registers {
-		a, err := pass.NewAllocator(rs)
-		if err != nil {
-			return err
-		}
-		allocators[kind] = a
-	}
-	for _, i := range fn.Instructions() {
-		for _, r := range i.Registers() {
-			if a := allocators[r.Kind()]; a != nil {
-				a.Add(r.ID())
-			}
-		}
-	}
-	for _, i := range fn.Instructions() {
-		for _, d := range i.OutputRegisters() {
-			out := i.LiveOut.OfKind(d.Kind())
-			out.DiscardRegister(d)
-			allocators[d.Kind()].AddInterferenceSet(d, out)
-		}
-	}
-	fn.Allocation = reg.NewEmptyAllocation()
-	for _, kind := range []reg.Kind{reg.KindGP, reg.KindVector, reg.KindOpmask} {
-		if a := allocators[kind]; a != nil {
-			al, err := a.Allocate()
-			if err != nil {
-				return fmt.Errorf("kind %d: %w", kind, err)
-			}
-			if err := fn.Allocation.Merge(al); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

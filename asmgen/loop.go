@@ -100,11 +100,14 @@ func (e elementwise) emit(m machine) {
 		}
 		return x
 	}
-	store := func(y [][]vec) {
+	store := func(u int, y []vec) {
+		for i, p := range outs {
+			m.store(p.p, p.offset+4*u*lanes, y[i])
+		}
+	}
+	storeAll := func(y [][]vec) {
 		for u := range y {
-			for i, p := range outs {
-				m.store(p.p, p.offset+4*u*lanes, y[u][i])
-			}
+			store(u, y[u])
 		}
 	}
 	loaded := inputs()
@@ -115,29 +118,21 @@ func (e elementwise) emit(m machine) {
 		e.otherGuard(m, transposed(loaded), "otherblock")
 	}
 	if e.steps != nil {
-		store(e.steps(m, loaded, "slowblock"))
+		storeAll(e.steps(m, loaded, "slowblock"))
 	}
 	var late [][]vec // results that wait for the check
-	for u := 0; u < e.unroll && e.steps == nil; u += max(e.together, 1) {
-		y := make([][]vec, max(e.together, 1))
-		var fs []func()
-		for i := range y {
-			x := loaded[u+i]
-			fs = append(fs, func() { y[i] = e.step(m, x) })
-		}
-		m.interleave(fs...)
-		for i, y := range y {
+	if e.steps == nil {
+		y := make([][]vec, e.unroll)
+		together(m, e.unroll, e.together, func(u int) { y[u] = e.step(m, loaded[u]) }, func(u int) {
 			if e.check == nil {
-				for j, p := range outs {
-					m.store(p.p, p.offset+4*(u+i)*lanes, y[j])
-				}
-				continue
+				store(u, y[u])
+				return
 			}
 			if late == nil {
-				late = make([][]vec, len(y))
+				late = make([][]vec, len(y[u]))
 			}
-			appendEach(late, y)
-		}
+			appendEach(late, y[u])
+		})
 	}
 	if e.check != nil {
 		e.check(m, late, "slowblock")
@@ -185,7 +180,12 @@ func (e elementwise) emit(m machine) {
 	m.label("done")
 	m.ret()
 
-	// rare emits code that jumps back from the end.
+	// aside and rare emit code that jumps back from the end.
+	aside := func(label string, f func(), back string) {
+		m.label(label)
+		f()
+		m.jump(back)
+	}
 	rare := func(label string, f func(), back string) {
 		m.label(label)
 		m.cold(f)
@@ -193,8 +193,12 @@ func (e elementwise) emit(m machine) {
 		m.jump(back)
 	}
 	if e.otherGuard != nil {
-		rare("otherblock", func() { store(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
-		rare("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
+		emit := aside // its constants are those of steps
+		if m.properties().registers < 32 {
+			emit = rare
+		}
+		emit("otherblock", func() { storeAll(e.otherSteps(m, inputs(), "slowblock")) }, "nextblock")
+		emit("othervector", func() { storePart(e.otherSteps(m, [][]vec{x}, "slowvector")[0]) }, "nextvector")
 	}
 	if e.patch != nil {
 		rare("slowblock", func() {
@@ -230,6 +234,22 @@ func (e elementwise) emit(m machine) {
 		k = m.part(n)
 		storePart(e.slow(m, parts(k)))
 	}, "nextvector")
+}
+
+// together runs step and then end for u = 0, ..., n-1: as many steps interleaved as the target has use for, at least some, then
+// their ends.
+func together(m machine, n, some int, step, end func(u int)) {
+	some = max(1, some, m.properties().together)
+	for first := 0; first < n; first += some {
+		var fs []func()
+		for u := first; u < min(first+some, n); u++ {
+			fs = append(fs, func() { step(u) })
+		}
+		m.interleave(fs...)
+		for u := first; u < min(first+some, n); u++ {
+			end(u)
+		}
+	}
 }
 
 // appendEach appends v[i] to lists[i].

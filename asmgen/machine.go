@@ -42,6 +42,8 @@ type part struct {
 type properties struct {
 	lanes     int // float32 lanes in a vector
 	registers int // of vectors
+	// together is the number of vectors whose steps are worth interleaving; 0: none, as the CPU does that by itself.
+	together int
 	// scale: scalef, getexp and getmant exist.
 	scale bool
 	// table16: lookup takes tables of 16 entries.

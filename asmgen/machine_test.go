@@ -119,6 +119,30 @@ var operations = []operation{
 		}
 		return b
 	}),
+	float1("fmin_constant", func(m machine, a, b, c vec) vec { return m.min(m.f32(1.5), b) }, func(a, b, c float32) float32 {
+		if 1.5 < b {
+			return 1.5
+		}
+		return b
+	}),
+	float1("fmax_constant", func(m machine, a, b, c vec) vec { return m.max(m.f32(-2), b) }, func(a, b, c float32) float32 {
+		if -2 > b {
+			return -2
+		}
+		return b
+	}),
+	float1("max_zero", func(m machine, a, b, c vec) vec { return m.max(a, m.f32(0)) }, func(a, b, c float32) float32 {
+		if a > 0 {
+			return a
+		}
+		return 0
+	}),
+	float1("min_zero", func(m machine, a, b, c vec) vec { return m.min(m.f32(0), b) }, func(a, b, c float32) float32 {
+		if 0 < b {
+			return 0
+		}
+		return b
+	}),
 	word("iadd", func(m machine, a, b, c vec) vec { return m.iadd(a, b) }, func(a, b, c uint32) uint32 { return a + b }),
 	word("isub", func(m machine, a, b, c vec) vec { return m.isub(a, b) }, func(a, b, c uint32) uint32 { return a - b }),
 	word("umin", func(m machine, a, b, c vec) vec { return m.umin(a, b) }, func(a, b, c uint32) uint32 { return min(a, b) }),
@@ -157,6 +181,37 @@ var operations = []operation{
 			return b
 		}
 		return 0
+	}),
+	word("drop", func(m machine, a, b, c vec) vec { return m.drop(m.igt(a, m.u32(0)), b) }, func(a, b, c uint32) uint32 {
+		if int32(a) > 0 {
+			return 0
+		}
+		return b
+	}),
+	// A target may keep the opposite of unordered: every way to use a mask then has a case of its own.
+	compare("unordered_both", func(m machine, a, b vec) mask { return m.both(m.unordered(a, a), m.unordered(b, b)) },
+		func(a, b uint32) bool { return isNaN(a) && isNaN(b) }),
+	compare("unordered_both_first", func(m machine, a, b vec) mask { return m.both(m.unordered(a, a), m.igt(b, a)) },
+		func(a, b uint32) bool { return isNaN(a) && int32(b) > int32(a) }),
+	compare("unordered_both_last", func(m machine, a, b vec) mask { return m.both(m.igt(b, a), m.unordered(a, a)) },
+		func(a, b uint32) bool { return isNaN(a) && int32(b) > int32(a) }),
+	compare("unordered_either", func(m machine, a, b vec) mask { return m.either(m.unordered(a, a), m.unordered(b, b)) },
+		func(a, b uint32) bool { return isNaN(a) || isNaN(b) }),
+	compare("unordered_either_first", func(m machine, a, b vec) mask { return m.either(m.unordered(a, a), m.igt(b, a)) },
+		func(a, b uint32) bool { return isNaN(a) || int32(b) > int32(a) }),
+	compare("unordered_either_last", func(m machine, a, b vec) mask { return m.either(m.igt(b, a), m.unordered(a, a)) },
+		func(a, b uint32) bool { return isNaN(a) || int32(b) > int32(a) }),
+	word("unordered_keep", func(m machine, a, b, c vec) vec { return m.keep(m.unordered(a, b), c) }, func(a, b, c uint32) uint32 {
+		if isNaN(a) || isNaN(b) {
+			return c
+		}
+		return 0
+	}),
+	word("unordered_drop", func(m machine, a, b, c vec) vec { return m.drop(m.unordered(a, b), c) }, func(a, b, c uint32) uint32 {
+		if isNaN(a) || isNaN(b) {
+			return 0
+		}
+		return c
 	}),
 	word("pickNegative", func(m machine, a, b, c vec) vec { return m.pickNegative(a, b, c) }, func(a, b, c uint32) uint32 {
 		if a>>31 != 0 {

@@ -23,8 +23,6 @@ type kernel struct {
 	name string // of the specification, without "Generic"
 	args string // of the assembly
 	body func(machine)
-	// unroll is the number of vectors in a block, by target.
-	doc string
 }
 
 // kernels is THE LIST.

@@ -283,13 +283,14 @@ func rowSum(m machine, l rowLoop) {
 		if !l.writes() {
 			look(t, words)
 		}
-		for u, v := range t.x {
-			e := t.present(m, u, m.and(exp(m, v), t.vector(m, words, u)))
+		e := make([]vec, len(t.x))
+		together(m, len(e), 1, func(u int) { e[u] = exp(m, t.x[u]) }, func(u int) {
+			e := t.present(m, u, m.and(e[u], t.vector(m, words, u)))
 			if l.writes() {
 				t.store(m, others[0], u, e)
 			}
 			m.set(acc[u], m.add(acc[u], e))
-		}
+		})
 	}, func() {
 		if !l.writes() {
 			judge()

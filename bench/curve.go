@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -22,11 +23,14 @@ var curveRanges = map[string]struct {
 	"Log":     {-30, 30, true},
 	"Pow":     {-40, 40, true},
 	"Sigmoid": {-87, 20, false},
+	// Of target 1, and of the class with the logit x where the other's is 0: further right, losses leave the normal range.
+	"SigmoidLoss.Each": {-20, 28, false},
+	"SoftmaxLoss.Each": {-20, 28, false},
 }
 
 const (
 	curvePoints    = 160
-	pointsPerPoint = 1024 // inputs of which the worst counts
+	pointsPerPoint = 512 // inputs of which the worst counts
 )
 
 // newCurve measures a peer; it reports false where there is no curve of the function.
@@ -36,21 +40,32 @@ func newCurve(f *function, p *peer) (curve, bool, error) {
 	if !ok {
 		return c, false, nil
 	}
-	in := &input{f: f, x: make([]float32, curvePoints*pointsPerPoint)}
-	in.shape = shape{1, len(in.x)}
-	for i := range in.x {
-		v := rg.lo + (rg.hi-rg.lo)*float64(i)/float64(len(in.x)-1)
+	xs := make([]float32, curvePoints*pointsPerPoint)
+	for i := range xs {
+		v := rg.lo + (rg.hi-rg.lo)*float64(i)/float64(len(xs)-1)
 		if rg.powers {
 			v = math.Exp2(v)
 		}
-		in.x[i] = float32(v)
+		xs[i] = float32(v)
+	}
+	in := &input{f: f, shape: shape{1, len(xs)}, x: xs}
+	switch {
+	case f.target:
+		in.targets = slices.Repeat([]float32{1}, len(xs))
+	case f.labels:
+		in.shape = shape{len(xs), 2}
+		in.labels = make([]int32, len(xs))
+		in.x = make([]float32, 2*len(xs))
+		for i, x := range xs {
+			in.x[2*i] = x
+		}
 	}
 	got, ok, err := results(p, in)
 	if !ok || err != nil {
 		return c, ok, err
 	}
 	want := exact(in)
-	for at := 0; at < len(in.x); at += pointsPerPoint {
+	for at := 0; at < len(xs); at += pointsPerPoint {
 		worst := 0.0
 		for i := at; i < at+pointsPerPoint; i++ {
 			worst = max(worst, ulpError(got[i], want[i]))
@@ -58,7 +73,7 @@ func newCurve(f *function, p *peer) (curve, bool, error) {
 		if math.IsInf(worst, 0) {
 			worst = -1
 		}
-		c.X = append(c.X, round3(float64(in.x[at+pointsPerPoint/2])))
+		c.X = append(c.X, round3(float64(xs[at+pointsPerPoint/2])))
 		c.ULP = append(c.ULP, round3(worst))
 	}
 	return c, true, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
 
@@ -30,8 +31,11 @@ func focalPeers() ([]*peer, error) {
 		if err != nil {
 			return nil, err
 		}
+		peers = append(peers, focalPeer(r.version, r))
+		if r.version == variant {
+			return peers, fmt.Errorf("FOCAL_DISABLE=%s did not take %s away", disabled, variant)
+		}
 		variant = r.version
-		peers = append(peers, focalPeer(variant, r))
 	}
 	return peers, nil
 }

@@ -85,7 +85,7 @@ func (m *machine) fileName() string {
 			words = append(words, w)
 		}
 	}
-	return filepath.Join("results", strings.Join(words, "-")+".json")
+	return filepath.Join(resultsDir, strings.Join(words, "-")+".json")
 }
 
 // clock measures the frequency of the core, in GHz: a chain of dependent additions and exclusive ors takes a cycle for

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -20,12 +21,14 @@ import (
 const usage = `Bench times every function of focal, in every variant that this CPU has, against
 what its users would pick instead, and measures how accurate each is.
 
-	go run -C bench . [flags]             run, and print tables
-	go run -C bench . record [flags]      run with all peers and the rows of the pictures; keep the results in results/
-	go run -C bench . compare A.json B.json   put two results side by side
-	go run -C bench . render              make the README's table and pictures from results/
+	go run -C bench . [flags]                run, and print tables
+	go run -C bench . record                 run with all peers and the rows of the
+	                                         pictures; keep the results in results/
+	go run -C bench . compare A.json B.json  put two results side by side
+	go run -C bench . render                 make the README's table and the pictures
+	                                         from results/
 
-Flags of a run:
+Files are relative to bench/. Flags of a run:
 
 `
 
@@ -96,6 +99,9 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unknown command %q", flags.Arg(0))
 	}
 	if o.record {
+		if *filter != "" || o.quick || o.json != "" {
+			return nil, errors.New("record runs all rows at full length: it takes no -filter, -quick or -json")
+		}
 		o.c, o.onnx, o.torch, o.sweep = true, true, true, true
 	}
 	var err error
@@ -153,8 +159,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	absent := 0
 	peers, err := startPeers(o, dir, func(name string, err error) {
 		r.Skipped = append(r.Skipped, fmt.Sprintf("%s: %v", name, err))
+		if !errors.Is(err, errPlatform) {
+			absent++
+		}
 	})
 	defer func() {
 		for _, p := range peers {
@@ -169,13 +179,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			r.Peers = append(r.Peers, p.peerInfo)
 		}
 	}
-	if o.record && len(r.Skipped) > 0 {
+	if o.record && absent > 0 {
 		return fmt.Errorf("recorded results have all peers, but skipped: %s", r.Skipped)
 	}
-
+	skipped := len(r.Skipped)
 	err = r.measure(ctx, o, works, peers, stderr)
 	if err != nil && ctx.Err() == nil {
 		return err
+	}
+	if o.record && len(r.Skipped) > skipped {
+		return fmt.Errorf("recorded results have all peers, but %s", r.Skipped[skipped:])
 	}
 	r.Partial = ctx.Err() != nil
 	r.Warnings = warnings(&r.Machine, clock(), r.Timings)
@@ -183,18 +196,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if o.bars {
 		r.printBars(text)
 	}
+	err = nil
 	switch {
 	case o.json == "-":
-		return r.writeJSON(stdout)
+		err = r.writeJSON(stdout)
 	case o.json != "":
-		return r.writeFile(o.json)
+		err = r.writeFile(o.json)
 	case o.record && !r.Partial:
 		path := r.Machine.fileName()
 		fmt.Fprintln(stderr, "bench: writing", path)
-		return r.writeFile(path)
+		if err = os.MkdirAll(resultsDir, 0o755); err == nil {
+			err = r.writeFile(path)
+		}
 	}
-	return nil
+	if r.Partial {
+		err = errors.Join(err, errInterrupted)
+	}
+	return err
 }
+
+var errInterrupted = errors.New("interrupted")
 
 // startPeers starts focal in every variant, then the others.
 func startPeers(o *options, dir string, skip func(name string, err error)) ([]*peer, error) {
@@ -237,25 +258,30 @@ func startPeers(o *options, dir string, skip func(name string, err error)) ([]*p
 }
 
 // measure fills the report, first with the accuracy of the functions that works name, then with their times. What has
-// been measured stays when it is interrupted.
+// been measured stays when it is interrupted, and when a peer fails: that one is left out from then on.
 func (r *report) measure(ctx context.Context, o *options, works []work, peers []*peer, stderr io.Writer) error {
 	var names []*function
-	for i, w := range works {
-		if i == 0 || works[i-1].f != w.f {
-			names = append(names, w.f)
+	for _, w := range works {
+		if f := functionNamed(accurateName(w.f.name)); !slices.Contains(names, f) {
+			names = append(names, f)
 		}
 	}
 	progress := progressbar.NewOptions(len(names)+len(works), progressbar.OptionSetWriter(stderr),
 		progressbar.OptionSetVisibility(isTerminal(stderr)), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetElapsedTime(true))
 	defer progress.Finish()
-	done := map[*function]bool{}
-	for _, f := range names {
-		progress.Add(1)
-		if done[f] {
-			continue
+
+	// leaveOut takes a peer away that failed, unless it is focal.
+	leaveOut := func(err error) error {
+		var failed *peerError
+		if ctx.Err() != nil || !errors.As(err, &failed) || failed.peer.Focal || failed.peer.hidden {
+			return err
 		}
-		done[f] = true
+		r.Skipped = append(r.Skipped, err.Error())
+		peers = slices.DeleteFunc(slices.Clone(peers), func(p *peer) bool { return p == failed.peer })
+		return nil
+	}
+	for _, f := range names {
 		progress.Describe(f.name + ": accuracy")
 		c := newCheck(f)
 		for _, p := range peers {
@@ -265,24 +291,11 @@ func (r *report) measure(ctx context.Context, o *options, works []work, peers []
 			if p.hidden {
 				continue
 			}
-			a, ok, err := c.evaluate(p)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", f.name, p.Name, err)
-			}
-			if ok {
-				r.Accuracy = append(r.Accuracy, a)
-			}
-			if !o.sweep {
-				continue
-			}
-			curve, ok, err := newCurve(f, p)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", f.name, p.Name, err)
-			}
-			if ok {
-				r.Curves = append(r.Curves, curve)
+			if err := leaveOut(r.check(c, p, o.sweep)); err != nil {
+				return err
 			}
 		}
+		progress.Add(1)
 	}
 	e := normalEffort
 	if o.quick {
@@ -290,14 +303,37 @@ func (r *report) measure(ctx context.Context, o *options, works []work, peers []
 	}
 	for _, w := range works {
 		progress.Describe(w.name())
-		timings, err := measure(ctx, peers, newInput(w.f, w.shape), e)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.name(), err)
+		in := newInput(w.f, w.shape)
+		for {
+			timings, err := measure(ctx, peers, in, e)
+			if err == nil {
+				r.Timings = append(r.Timings, timings...)
+				break
+			}
+			if err := leaveOut(err); err != nil {
+				return err
+			}
 		}
-		r.Timings = append(r.Timings, timings...)
 		progress.Add(1)
 	}
 	return nil
+}
+
+// check adds the accuracy of a peer, and the curve of its errors.
+func (r *report) check(c *check, p *peer, curves bool) error {
+	a, ok, err := c.evaluate(p)
+	if !ok || err != nil {
+		return err
+	}
+	r.Accuracy = append(r.Accuracy, a)
+	if !curves {
+		return nil
+	}
+	curve, ok, err := newCurve(c.sample.f, p)
+	if ok && err == nil {
+		r.Curves = append(r.Curves, curve)
+	}
+	return err
 }
 
 func (r *report) writeFile(path string) error {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -24,11 +26,23 @@ type timing struct {
 // spread is the distance of the quartiles, as a part of the median.
 func (t *timing) spread() float64 { return (t.Three - t.Quarter) / t.Median }
 
+// A peerError says which peer failed, and on what.
+type peerError struct {
+	peer *peer
+	in   *input
+	err  error
+}
+
+func (e *peerError) Error() string {
+	return fmt.Sprintf("%s failed on %s: %v", e.peer.Name, e.in, e.err)
+}
+func (e *peerError) Unwrap() error { return e.err }
+
 // effort says how much time to spend.
 type effort struct {
 	round  time.Duration // what one round of one peer should take
 	rounds int
-	budget time.Duration // what the rounds of one peer on one row may take in all; there are three rounds at least
+	budget time.Duration // what the rounds of one peer on one row may take in all, but there are three at least
 }
 
 var (
@@ -36,47 +50,60 @@ var (
 	quickEffort  = effort{500 * time.Microsecond, 9, 20 * time.Millisecond}
 )
 
+// An entry is a peer that takes part in measuring one row.
+type entry struct {
+	*peer
+	warm, reps int       // calls in a round, before the clock starts and after
+	rounds     int       // still to come when the rounds begin
+	ns         []float64 // per element, for each round
+}
+
+// calibrate finds out how many calls make a round, and how many rounds the effort allows.
+func calibrate(p *peer, in *input, e effort) (*entry, error) {
+	n := &entry{peer: p, reps: 1}
+	took, err := p.time(0, n.reps)
+	for ; err == nil && took < e.round/4 && n.reps < 1<<24; took, err = p.time(0, n.reps) {
+		n.reps *= 4
+	}
+	if err != nil {
+		return nil, err
+	}
+	call := max(float64(took)/float64(n.reps), 1)
+	n.reps = max(1, int(float64(e.round)/call))
+	n.warm = n.reps / 8
+	if n.warm == 0 && call < 4*float64(e.round) { // a longer call warms itself
+		n.warm = 1
+	}
+	round := time.Duration(call * float64(n.warm+n.reps))
+	n.rounds = min(e.rounds, max(3, int(e.budget/max(round, 1))))
+	if round > e.budget { // this was a round
+		n.ns = append(n.ns, call/float64(in.elements()))
+		n.rounds = 2
+	}
+	return n, nil
+}
+
 // measure times every peer that has the function, in alternation: round by round, each peer in turn. What disturbs the
 // machine for a while so disturbs all.
 func measure(ctx context.Context, peers []*peer, in *input, e effort) ([]timing, error) {
-	type entry struct {
-		*peer
-		warm, reps, rounds int
-		ns                 []float64
-	}
 	var list []*entry
 	most := 0
 	for _, p := range peers {
 		ok, err := p.prepare(in)
 		if err != nil {
-			return nil, err
+			return nil, &peerError{p, in, err}
 		}
 		if !ok {
 			continue
 		}
-		n := &entry{peer: p, reps: 1}
-		for {
-			d, err := p.time(0, n.reps)
-			if err != nil {
-				return nil, err
-			}
-			if d < e.round/4 && n.reps < 1<<24 {
-				n.reps *= 4
-				continue
-			}
-			call := max(float64(d)/float64(n.reps), 1)
-			n.reps = max(1, int(float64(e.round)/call))
-			n.warm = n.reps / 8
-			if n.warm == 0 && call < 4*float64(e.round) { // a longer call warms itself
-				n.warm = 1
-			}
-			round := time.Duration(call * float64(n.warm+n.reps))
-			n.rounds = min(e.rounds, max(3, int(e.budget/max(round, 1))))
-			break
+		n, err := calibrate(p, in, e)
+		if err != nil {
+			return nil, &peerError{p, in, err}
 		}
 		most = max(most, n.rounds)
 		list = append(list, n)
 	}
+	runtime.GC() // not during the rounds
 	for round := range most {
 		for _, n := range list {
 			// A slow peer sits out rounds, evenly.
@@ -86,11 +113,11 @@ func measure(ctx context.Context, peers []*peer, in *input, e effort) ([]timing,
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			d, err := n.time(n.warm, n.reps)
+			took, err := n.time(n.warm, n.reps)
 			if err != nil {
-				return nil, err
+				return nil, &peerError{n.peer, in, err}
 			}
-			n.ns = append(n.ns, float64(d)/float64(n.reps*in.elements()))
+			n.ns = append(n.ns, float64(took)/float64(n.reps*in.elements()))
 		}
 	}
 	var timings []timing

@@ -44,6 +44,8 @@ type style struct {
 var (
 	dashed = []vg.Length{vg.Points(4), vg.Points(2.5)}
 	dotted = []vg.Length{vg.Points(1.2), vg.Points(2.2)}
+
+	dashDot = []vg.Length{vg.Points(5), vg.Points(2), vg.Points(1.2), vg.Points(2)}
 )
 
 // styles are in the order of the legend; a peer that is not here is not drawn.
@@ -59,6 +61,7 @@ var styles = []struct {
 	{"libmvec avx2", style{[2]color.Color{rgb(0x2da44e), rgb(0x3fb950)}, 1.2, dashed}},
 	{"SLEEF u10 avx512", style{[2]color.Color{rgb(0x8250df), rgb(0xbc8cff)}, 1.2, nil}},
 	{"SLEEF u10 avx2", style{[2]color.Color{rgb(0x8250df), rgb(0xbc8cff)}, 1.2, dashed}},
+	{"C -Ofast", style{[2]color.Color{rgb(0x2da44e), rgb(0x3fb950)}, 1.2, dashDot}},
 	{"ONNX Runtime", style{[2]color.Color{rgb(0xcf222e), rgb(0xff7b72)}, 1.2, nil}},
 	{"PyTorch", style{[2]color.Color{rgb(0xd4700a), rgb(0xffa657)}, 1.2, nil}},
 	{"vek", style{[2]color.Color{rgb(0x9a6700), rgb(0xd9b44a)}, 1.2, dashed}},
@@ -73,7 +76,7 @@ type panel struct {
 	title, x, y string
 	xTicks      plot.Ticker
 	linear      bool    // the x axis; the y axis is logarithmic
-	least       float64 // where the y axis begins
+	least, most float64 // the y axis; most 0 is the power of ten above all lines
 	lines       map[string]plotter.XYs
 }
 
@@ -110,8 +113,8 @@ func (r *report) speedPanels() []panel {
 	var panels []panel
 	for _, f := range []string{"Exp", "Log", "Pow", "Sigmoid"} {
 		panels = append(panels, panel{
-			title: f, x: "elements", y: "ns per element", xTicks: powerTicks{4, binaryLabel}, least: 0.1,
-			lines: r.lines(f, func(t *timing) (float64, bool) { return float64(t.N), bits(t.N) }),
+			title: f, x: "elements", y: "ns per element", xTicks: powerTicks{4, binaryLabel}, least: 0.1, most: 100,
+			lines: r.lines(f, func(t *timing) (float64, bool) { return float64(t.N), powerOfTwo(t.N) }),
 		})
 	}
 	return panels
@@ -122,20 +125,20 @@ func (r *report) lossPanels() []panel {
 	var panels []panel
 	for _, f := range []string{"SoftmaxLoss.Sum", "SoftmaxLoss.Grad"} {
 		panels = append(panels, panel{
-			title: f, x: "classes", y: "ns per logit", xTicks: powerTicks{2, binaryLabel}, least: 0.1,
+			title: f, x: "classes", y: "ns per logit", xTicks: powerTicks{2, binaryLabel}, least: 0.1, most: 100,
 			lines: r.lines(f, func(t *timing) (float64, bool) {
 				var rows, classes int
 				_, shape, _ := strings.Cut(t.Work, "/")
 				_, err := fmt.Sscanf(shape, "rows=%d/classes=%d", &rows, &classes)
-				return float64(classes), err == nil && bits(classes)
+				return float64(classes), err == nil && powerOfTwo(classes) && rows == sweepRows(classes)
 			}),
 		})
 	}
 	return panels
 }
 
-// bits reports whether n is a power of two, as those of the sweep are.
-func bits(n int) bool { return n > 0 && n&(n-1) == 0 }
+// powerOfTwo reports whether n is one, as those of the sweep are.
+func powerOfTwo(n int) bool { return n > 0 && n&(n-1) == 0 }
 
 func (r *report) lines(function string, x func(*timing) (float64, bool)) map[string]plotter.XYs {
 	lines := map[string]plotter.XYs{}
@@ -160,15 +163,20 @@ const (
 // errorPanels show the worst error against the argument.
 func (r *report) errorPanels() []panel {
 	var panels []panel
-	for _, f := range []string{"Exp", "Log", "Pow", "Sigmoid"} {
+	for _, f := range []string{"Exp", "Log", "Pow", "Sigmoid", "SoftmaxLoss.Each", "SigmoidLoss.Each"} {
 		p := panel{
 			title: f, x: "x", y: "error in ULP", linear: !curveRanges[f].powers, least: leastError,
 			lines: map[string]plotter.XYs{},
 		}
-		if f == "Pow" {
+		switch f {
+		case "Pow":
 			p.title = fmt.Sprintf("Pow, y = %v", exponent)
+		case "SoftmaxLoss.Each":
+			p.title, p.x = "SoftmaxLoss", "the label's logit, less the other's"
+		case "SigmoidLoss.Each":
+			p.title = "SigmoidLoss, target 1"
 		}
-		p.xTicks = plot.DefaultTicks{}
+		p.xTicks = evenTicks(math.Ceil((curveRanges[f].hi-curveRanges[f].lo)/80) * 20)
 		if !p.linear {
 			p.xTicks = powerTicks{10, func(e int) string { return fmt.Sprintf("2^%d", e) }}
 		}
@@ -189,6 +197,18 @@ func (r *report) errorPanels() []panel {
 		panels = append(panels, p)
 	}
 	return panels
+}
+
+// evenTicks are those at the multiples of a number.
+type evenTicks float64
+
+func (step evenTicks) Ticks(lo, hi float64) []plot.Tick {
+	var ticks []plot.Tick
+	for k := math.Ceil(lo / float64(step)); k*float64(step) <= hi; k++ {
+		v := k * float64(step)
+		ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprint(v)})
+	}
+	return ticks
 }
 
 // powerTicks are those of a logarithmic axis at every so many powers of two.
@@ -228,7 +248,7 @@ func (decadeTicks) Ticks(lo, hi float64) []plot.Tick {
 			continue
 		}
 		label := fmt.Sprint(v)
-		if e > 4 {
+		if e > 3 {
 			label = fmt.Sprintf("10^%d", e)
 		}
 		ticks = append(ticks, plot.Tick{Value: v, Label: label})
@@ -336,17 +356,21 @@ func (p *panel) plot(t theme) *plot.Plot {
 	grid.Vertical.Color, grid.Horizontal.Color = t.grid, t.grid
 	grid.Vertical.Width, grid.Horizontal.Width = vg.Points(0.5), vg.Points(0.5)
 	out.Add(grid)
+	highest := 10.0
 	for i := len(styles) - 1; i >= 0; i-- { // the first on top
 		s := styles[i]
 		if xys := p.lines[s.peer]; len(xys) > 0 {
 			out.Add(&plotter.Line{XYs: xys, LineStyle: s.line(t)})
-			lo, hi, _, _ := plotter.XYRange(xys)
-			out.X.Min, out.X.Max = min(out.X.Min, lo), max(out.X.Max, hi)
+			_, _, _, high := plotter.XYRange(xys)
+			highest = max(highest, high)
 		}
 	}
 	if len(drawn([]panel{*p})) == 0 { // an axis needs a range
-		out.X.Min, out.X.Max, out.Y.Max = 1, 10, 10
+		out.X.Min, out.X.Max = 1, 10
 	}
-	out.Y.Min, out.Y.Max = p.least, math.Pow(10, math.Ceil(math.Log10(out.Y.Max)))
+	out.Y.Min, out.Y.Max = p.least, p.most
+	if p.most == 0 {
+		out.Y.Max = math.Pow10(int(math.Ceil(math.Log10(highest))))
+	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 	"unsafe"
@@ -161,6 +162,7 @@ func serve(p *peer, in *bufio.Reader, out io.Writer) error {
 				}
 			}
 			ok, err := p.prepare(&work)
+			runtime.GC() // not while it is timed
 			switch {
 			case err != nil:
 				fmt.Fprintf(out, "error %s\n", err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -55,6 +54,8 @@ func render(args []string) error {
 	return nil
 }
 
+var errNoResults = errors.New("no results: run go run -C bench . record")
+
 // readResults reads the reports of all machines, the newest first.
 func readResults() ([]*report, error) {
 	paths, err := filepath.Glob(filepath.Join(resultsDir, "*.json"))
@@ -70,7 +71,7 @@ func readResults() ([]*report, error) {
 		reports = append(reports, r)
 	}
 	if len(reports) == 0 {
-		return nil, errors.New("no results: run go run -C bench . record")
+		return nil, errNoResults
 	}
 	slices.SortStableFunc(reports, func(a, b *report) int { return b.Date.Compare(a.Date) })
 	return reports, nil
@@ -120,7 +121,7 @@ func readmeText(reports []*report) string {
 				variants = append(variants, p.Name)
 			}
 		}
-		fmt.Fprintf(&b, "| ns per element | %s | best other | time, of its | our error | its |\n", strings.Join(variants, " | "))
+		fmt.Fprintf(&b, "| ns per element | %s | best other | our time, of its | our error | its |\n", strings.Join(variants, " | "))
 		fmt.Fprintf(&b, "|---|%s---|--:|--:|--:|\n", strings.Repeat("--:|", len(variants)))
 		for _, want := range readmeRows {
 			function := functionOf(want.work)
@@ -163,11 +164,8 @@ func readmeText(reports []*report) string {
 	return b.String()
 }
 
-// readmeError is the worst error of a function; that of a sum is that of what it adds.
+// readmeError is the worst error of a function.
 func (r *report) readmeError(function, peer string) string {
-	if s, ok := strings.CutSuffix(function, ".Sum"); ok {
-		function = s + ".Each"
-	}
 	a := r.accuracyOf(function, peer)
 	if a == nil {
 		return ""
@@ -176,5 +174,5 @@ func (r *report) readmeError(function, peer string) string {
 	if a.wrong() {
 		mark = " **!**"
 	}
-	return cmp.Or(a.ulpText(), "0") + mark
+	return a.ulpText() + mark
 }

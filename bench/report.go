@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -98,8 +97,7 @@ func (r *report) print(w io.Writer) {
 	for _, s := range r.Skipped {
 		fmt.Fprintf(w, "skipped: %s\n", s)
 	}
-	r.printAccuracy(w)
-	r.printTimings(w)
+	r.printTables(w)
 	for _, s := range r.Warnings {
 		fmt.Fprintf(w, "\nwarning: %s\n", s)
 	}
@@ -171,8 +169,10 @@ func (r *report) best(row *row) (ours, other *timing) {
 	return ours, other
 }
 
-// accuracyOf is nil where it was not measured.
+// accuracyOf is nil where it was not measured. That of a sum is that of what it adds, where errors of opposite signs have
+// not met.
 func (r *report) accuracyOf(function, peer string) *accuracy {
+	function = accurateName(function)
 	for i, a := range r.Accuracy {
 		if a.Function == function && a.Peer == peer {
 			return &r.Accuracy[i]
@@ -184,134 +184,125 @@ func (r *report) accuracyOf(function, peer string) *accuracy {
 // wrong reports whether a result should not be trusted: more than two of seven digits are lost, or special values are
 // wrong.
 func (a *accuracy) wrong() bool {
-	return a != nil && (a.ULP > 100 || a.Wrong > 0 || a.SpecialWrong > 0 || a.Lost > 2)
+	return a.ULP > 100 || a.Wrong > 0 || a.SpecialWrong > 0 || a.Lost > 2
 }
 
-// printTimings prints a table for each function: a row for each shape, a column for each peer that has the function.
-func (r *report) printTimings(out io.Writer) {
-	fmt.Fprint(out, "\nNanoseconds per element, the median of the rounds; \"spread\" is the widest distance of quartiles in the "+
-		"row, \"set\"\nthe memory that a call touches, \"per cycle\" the elements that the quickest variant does in one. "+
-		"! marks what is wrong:\nby more than 100 ULP, in special values, or by more than two of seven digits where p_t is near 1.\n")
+const (
+	columnsPerTable = 7 // more would make the lines too long for a terminal
+	longestName     = len("OneVsRestLoss.Grad")
+)
+
+// printTables prints for each function a row for each peer, with its accuracy and a column for each shape.
+func (r *report) printTables(out io.Writer) {
+	fmt.Fprint(out, `
+Columns: the worst error in ULP on a sample of ordinary inputs; special values that
+are wrong; of 7.2 digits, those lost where p_t is near 1; then for each shape the
+nanoseconds per element, the median of the rounds. ! marks results that should not
+be trusted: special values are wrong, more than 100 ULP, more than two digits lost.
+Below: the memory that a call touches; the widest distance of quartiles; elements
+that the quickest variant of focal does in a cycle; its time over the best other's.
+`)
 	for i := range functions {
 		f := functions[i].name
 		rows := r.rows(f)
-		if len(rows) == 0 {
-			continue
+		for len(rows) > 0 {
+			n := min(columnsPerTable, len(rows))
+			r.printTable(out, f, rows[:n])
+			rows = rows[n:]
 		}
-		var columns []string
 		for _, p := range r.Peers {
-			for _, row := range rows {
-				if row.by[p.Name] != nil {
-					columns = append(columns, p.Name)
-					break
+			if a := r.accuracyOf(f, p.Name); a != nil && len(r.rows(f)) > 0 {
+				if a.Wrong > 0 {
+					fmt.Fprintf(out, "%s: %d of %d ordinary results are not even of the right kind\n", p.Name, a.Wrong, a.Sample)
+				}
+				if a.SpecialWrong > 0 {
+					fmt.Fprintf(out, "%s: special values are wrong, as %s\n", p.Name, a.SpecialAt[0])
 				}
 			}
 		}
-		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprintf(w, "\n%s\tset\t%s\tspread\tper cycle\tto the best peer\t\n", f, strings.Join(columns, "\t"))
-		for _, row := range rows {
-			_, name, _ := strings.Cut(row.work, "/")
-			ours, best := r.best(row)
-			spread := 0.0
-			for _, t := range row.by {
-				spread = max(spread, t.spread())
-			}
-			fmt.Fprintf(w, "%s\t", name)
-			for i, column := range columns {
-				t := row.by[column]
-				if i == 0 {
-					for _, t := range row.by {
-						fmt.Fprintf(w, "%s\t", bytesText(t.Bytes))
-						break
-					}
-				}
-				switch {
-				case t == nil:
-					fmt.Fprint(w, "\t")
-				case r.accuracyOf(f, column).wrong():
-					fmt.Fprintf(w, "%s!\t", digits(t.Median))
-				default:
-					fmt.Fprintf(w, "%s \t", digits(t.Median))
-				}
-			}
-			fmt.Fprintf(w, "%.0f%%\t", 100*spread)
-			if ours != nil {
-				fmt.Fprint(w, digits(1/(ours.Median*r.Machine.GHz)))
-			}
-			fmt.Fprint(w, "\t")
-			if best != nil && ours != nil {
-				fmt.Fprintf(w, "%.3f %s", ours.Median/best.Median, best.Peer)
-			}
-			fmt.Fprintln(w, "\t")
-		}
-		w.Flush()
 	}
 }
 
-// printAccuracy prints a table for each function: a row for each peer, one for all of focal's variants where they agree.
-func (r *report) printAccuracy(out io.Writer) {
-	if len(r.Accuracy) == 0 {
-		return
-	}
-	fmt.Fprint(out, "\nWorst error in ULP on a sample of ordinary inputs; special values that are wrong; decimal digits lost "+
-		"where p_t is near 1,\nof the 7.2 that there are.\n")
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for i := range functions {
-		f := functions[i].name
-		head := true
-		var last *accuracy // of focal
-		for _, p := range r.Peers {
-			a := r.accuracyOf(f, p.Name)
-			if a == nil || p.Focal && a.same(last) {
-				continue
-			}
-			last = a
-			if head {
-				fmt.Fprintf(w, "\n%s\tULP\tworst at\twrong specials\tdigits lost\n", f)
-				head = false
-			}
-			name := p.Name
-			if p.Focal {
-				name = "focal"
-			}
-			if a.wrong() {
-				name += " !"
-			}
-			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", name, a.ulpText(), a.At, a.specialText(), a.lostText())
+func (r *report) printTable(out io.Writer, f string, rows []*row) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	line := func(head string, cell func(row *row) string) {
+		name, cells, _ := strings.Cut(head, "\t")
+		fmt.Fprintf(w, "%-*s\t%s\t", longestName, name, cells) // to the left
+		for _, row := range rows {
+			fmt.Fprintf(w, "%s\t", cell(row))
 		}
+		fmt.Fprintln(w)
 	}
+	fmt.Fprintln(w)
+	line(f+"\tULP\tspecial\tlost", func(row *row) string { return row.shapeText() + " " })
+	for _, p := range r.Peers {
+		present := false
+		for _, row := range rows {
+			present = present || row.by[p.Name] != nil
+		}
+		if !present {
+			continue
+		}
+		head, mark := p.Name+"\t\t\t", " "
+		if a := r.accuracyOf(f, p.Name); a != nil {
+			head = fmt.Sprintf("%s\t%s\t%s\t%s", p.Name, a.ulpText(), a.specialText(), a.lostText())
+			if a.wrong() {
+				mark = "!"
+			}
+		}
+		line(head, func(row *row) string {
+			if t := row.by[p.Name]; t != nil {
+				return digits(t.Median) + mark
+			}
+			return ""
+		})
+	}
+	line("set\t\t\t", func(row *row) string {
+		for _, t := range row.by {
+			return bytesText(t.Bytes)
+		}
+		return ""
+	})
+	line("spread\t\t\t", func(row *row) string {
+		spread := 0.0
+		for _, t := range row.by {
+			spread = max(spread, t.spread())
+		}
+		return fmt.Sprintf("%.0f%%", 100*spread)
+	})
+	line("per cycle\t\t\t", func(row *row) string {
+		if ours, _ := r.best(row); ours != nil {
+			return digits(1/(ours.Median*r.Machine.GHz)) + " "
+		}
+		return ""
+	})
+	line("to the best other\t\t\t", func(row *row) string {
+		if ours, other := r.best(row); ours != nil && other != nil {
+			return fmt.Sprintf("%.2fx", ours.Median/other.Median)
+		}
+		return ""
+	})
 	w.Flush()
 }
 
-// same reports whether b says the same of another peer.
-func (a *accuracy) same(b *accuracy) bool {
-	if b == nil {
-		return false
-	}
-	other := *b
-	other.Peer = a.Peer
-	return reflect.DeepEqual(*a, other)
+// shapeText is the row's shape, as 32x1000.
+func (r *row) shapeText() string {
+	_, shape, _ := strings.Cut(r.work, "/")
+	return strings.NewReplacer("n=", "", "rows=", "", "/classes=", "x").Replace(shape)
 }
 
 func (a *accuracy) ulpText() string {
-	text := digits(a.ULP)
 	if a.ULP > 1e6 {
-		text = "> 1e6"
+		return "> 1e6"
 	}
-	if a.Wrong > 0 {
-		text += fmt.Sprintf(", %d not numbers", a.Wrong)
-	}
-	return text
+	return digits(a.ULP)
 }
 
 func (a *accuracy) specialText() string {
-	switch {
-	case a.Special == 0:
+	if a.Special == 0 {
 		return ""
-	case a.SpecialWrong == 0:
-		return fmt.Sprintf("0 of %d", a.Special)
 	}
-	return fmt.Sprintf("%d of %d: %s", a.SpecialWrong, a.Special, a.SpecialAt[0])
+	return fmt.Sprintf("%d/%d", a.SpecialWrong, a.Special)
 }
 
 func (a *accuracy) lostText() string {
