@@ -16,6 +16,7 @@ func TestGuardFeatures(t *testing.T) {
 			return s[:n]
 		}
 		forEachVariant(t, func(t *testing.T) {
+			g := &guards{t: t, end: end}
 			r := newRNG(81)
 			for i := range logits {
 				logits[i], targets[i], scales[i] = float32(3*r.normal()), float32(r.float()), float32(r.normal())
@@ -30,21 +31,21 @@ func TestGuardFeatures(t *testing.T) {
 					if n > longest {
 						break
 					}
-					x, g, y := cut(logits, n), cut(grad, n), cut(targets, n)
+					x, dx, y := cut(logits, n), cut(grad, n), cut(targets, n)
 					t32, s, d := asLabels(cut(labels, rows)), cut(scales, rows), cut(dst, rows)
 					planar, otherPlanar, strided := plain.Planes(rows), other.Planes(rows), plain.Strided(classes)
 					for name, f := range map[string]func() (float64, error){
-						"smoothing":             func() (float64, error) { return smooth.Grad(g, x, t32, 1) },
-						"one-vs-rest smoothing": func() (float64, error) { return other.Grad(g, x, t32, 1) },
-						"soft targets":          func() (float64, error) { return soft.Grad(g, x, y, 1) },
-						"scales":                func() (float64, error) { return plain.GradRows(g, x, t32, s) },
-						"planes":                func() (float64, error) { return planar.Grad(g, x, t32, 1) },
-						"one-vs-rest planes":    func() (float64, error) { return otherPlanar.Grad(g, x, t32, 1) },
-						"strided":               func() (float64, error) { return strided.Grad(g, x, t32, 1) },
-						"softmax planes":        func() (float64, error) { SoftmaxPlanes(g, x, classes, rows); return 0, nil },
+						"smoothing":             func() (float64, error) { return smooth.Grad(dx, x, t32, 1) },
+						"one-vs-rest smoothing": func() (float64, error) { return other.Grad(dx, x, t32, 1) },
+						"soft targets":          func() (float64, error) { return soft.Grad(dx, x, y, 1) },
+						"scales":                func() (float64, error) { return plain.GradRows(dx, x, t32, s) },
+						"planes":                func() (float64, error) { return planar.Grad(dx, x, t32, 1) },
+						"one-vs-rest planes":    func() (float64, error) { return otherPlanar.Grad(dx, x, t32, 1) },
+						"strided":               func() (float64, error) { return strided.Grad(dx, x, t32, 1) },
+						"softmax planes":        func() (float64, error) { SoftmaxPlanes(dx, x, classes, rows); return 0, nil },
 						"LogProbs":              func() (float64, error) { return 0, LogProbs(d, x, t32, classes) },
 					} {
-						noFault(t, name, n, end, func() { must(f()) })
+						g.noFault(func() { must(f()) }, "%s, %d rows of %d classes", name, rows, classes)
 					}
 				}
 			}
