@@ -11,7 +11,7 @@ MODULES = $(patsubst %/go.mod,%,$(wildcard ./go.mod asmgen/go.mod bench/go.mod))
 # The platforms whose code differs by build tag, or whose vet does.
 TARGETS = linux/amd64 linux/arm64 linux/386 darwin/arm64 windows/arm64 windows/amd64 android/arm64 js/wasm
 
-.PHONY: help test generate lint race variants memory cross emulate count fuzz exhaustive coef mutate bench golden
+.PHONY: help test generate lint race variants memory cross emulate count fuzz exhaustive coef mutate bench results golden
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -63,7 +63,8 @@ fuzz: ## each fuzz target for FUZZTIME (default 1m)
 		echo "$$f for $(FUZZTIME)"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $(FUZZFLAGS) .; done
 
 exhaustive: ## all 2^32 inputs of exp, log and sigmoid, and pow for seven exponents; takes hours
-	$(GO) test -tags exhaustive -run 'Exhaustive|FMA32' -timeout 0 -count=1 -v .
+	$(GO) test -tags exhaustive -run Exhaustive -timeout 0 -count=1 -v .
+	GOAMD64=v3 $(GO) test -tags exhaustive -run FMA32Hardware -timeout 0 -count=1 -v .
 
 coef: ## make every constant again with Sollya, and compare
 	internal/coef/check.sh
@@ -73,3 +74,7 @@ mutate: ## break MUTATIONS (default 100) instructions of the assembly, one at a 
 
 bench: ## compare with other packages and libraries: the main job
 	$(GO) run -C bench .
+
+results: ## keep this machine's benchmarks, and make the README's table and the pictures; wants all peers, and no other work
+	$(GO) run -C bench . record
+	$(GO) run -C bench . render

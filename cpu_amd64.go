@@ -7,7 +7,7 @@ import "github.com/klauspost/cpuid/v2"
 // What the kernels of a variant use; a test holds the assembly against these lists. That the operating system saves
 // the registers (XCR0) is part of cpuid's answer.
 var (
-	avx2Features   = []cpuid.FeatureID{cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.CMOV}
+	avx2Features   = []cpuid.FeatureID{cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.F16C, cpuid.CMOV}
 	avx512Features = []cpuid.FeatureID{cpuid.AVX512F, cpuid.AVX512DQ, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.BMI2}
 )
 

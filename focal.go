@@ -146,6 +146,7 @@ type SoftmaxConfig struct {
 	Gamma        float32   // finite, >= 0; no default: 0 is the weighted cross-entropy, other libraries default to 2
 	Alpha        []float32 // nil: every class weighs 1; else one finite weight >= 0 per class
 	IgnoreLabels []int32   // rows with such a label count for nothing: loss 0, gradient 0, not in the mean
+	Smoothing    float32   // label smoothing, in [0, 1): see Label smoothing in SoftmaxLoss
 }
 
 // OneVsRestConfig configures a [OneVsRestLoss].
@@ -154,6 +155,7 @@ type OneVsRestConfig struct {
 	Gamma        float32 // finite, >= 0; no default: RetinaNet uses 2
 	Alpha        float32 // weight of target 1, in (0, 1); target 0 weighs 1-Alpha; 0: both weigh 1 (torchvision's -1)
 	IgnoreLabels []int32 // rows with such a label count for nothing: loss 0, gradient 0, not in the mean
+	Smoothing    float32 // label smoothing, in [0, 1): see Label smoothing in OneVsRestLoss
 }
 
 // SigmoidConfig configures a [SigmoidLoss].
@@ -174,6 +176,20 @@ type SigmoidConfig struct {
 //
 // A label on a masked class (a logit of -Inf) has the loss +Inf (0 where its alpha is 0) and the gradient -alpha_t, and
 // alpha_t p_j for the other classes j.
+//
+// # Label smoothing
+//
+// With eps = Smoothing above 0 the cross-entropy is that of smoothed targets, while the focus and alpha stay with the
+// label, as in EfficientDet and apex:
+//
+//	loss = alpha_t (1 - p_t)^gamma [(1 - eps) (-log p_t) + (eps / C) sum_c (-log p_c)]
+//
+// C and c count the row's unmasked classes. Error: at most 5 (1 + gamma) ULP for a loss; a gradient crosses zero, and its
+// error is at most 8 (1 + gamma) 2^-24 times the sum of the magnitudes of its terms. Where 1 - p_t is below 2^-126,
+// add 2^(-149 gamma) times the factors that remain.
+//
+// Other libraries mean other things by smoothing. Keras' CategoricalFocalCrossentropy adds up a focal loss for each
+// class: that is [SoftTargetLoss] on smoothed targets.
 type SoftmaxLoss struct{ rows rowLoss }
 
 // NewSoftmaxLoss checks and copies the configuration. The error is a *[ConfigError].
@@ -184,18 +200,14 @@ func NewSoftmaxLoss(cfg SoftmaxConfig) (*SoftmaxLoss, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Alpha != nil && len(cfg.Alpha) != cfg.Classes {
-		want := fmt.Sprintf("%d, a weight per class", cfg.Classes)
-		return nil, &ConfigError{"Alpha", len(cfg.Alpha), "len(Alpha)", want}
-	}
-	alpha := slices.Clone(cfg.Alpha)
-	for i, a := range alpha {
-		if !finite(a) {
-			return nil, &ConfigError{"Alpha", a, fmt.Sprintf("Alpha[%d]", i), "finite and at least 0"}
-		}
-		alpha[i] = withoutSign(a)
+	alpha, err := checkAlpha(cfg.Alpha, cfg.Classes)
+	if err != nil {
+		return nil, err
 	}
 	params := newLossParams(cfg.Classes, gamma, alpha, 1, 1)
+	if params.smooth, err = checkSmoothing(cfg.Smoothing); err != nil {
+		return nil, err
+	}
 	return &SoftmaxLoss{newRowLoss(params, cfg.Classes-1, cfg.IgnoreLabels)}, nil
 }
 
@@ -255,6 +267,20 @@ func (l *SoftmaxLoss) rowLoss() *rowLoss {
 //
 // NaN stays in its row's loss and its own gradient. At ±Inf the limit is taken: for target 1 loss and gradient are 0 at
 // +Inf, and +Inf and -Alpha at -Inf (-1 where Alpha is 0); mirrored for target 0.
+//
+// # Label smoothing
+//
+// With eps = Smoothing above 0 the cross-entropy is that of the targets 1 - eps/2 and eps/2, while the focus and Alpha
+// stay with the label, as in EfficientDet and apex:
+//
+//	target 1: Alpha (1-p)^gamma [(1 - eps/2) (-log p) + (eps/2) (-log(1-p))]
+//	target 0: (1-Alpha) p^gamma [(eps/2) (-log p) + (1 - eps/2) (-log(1-p))]
+//
+// Error: at most 5 (1 + gamma) ULP for a loss; a gradient crosses zero, and its error is at most 8 (1 + gamma) 2^-24
+// times the sum of the magnitudes of its terms. Where 1 - p_t is below 2^-126, add 2^(-149 gamma) times the factors that
+// remain. At +Inf and -Inf a loss is 0 where the focus is 0, else +Inf.
+//
+// Torchvision and optax blend p_t and alpha by the target too: that is [SigmoidLoss] on targets y (1 - eps) + eps/2.
 type OneVsRestLoss struct{ rows rowLoss }
 
 // NewOneVsRestLoss checks and copies the configuration. The error is a *[ConfigError].
@@ -270,6 +296,11 @@ func NewOneVsRestLoss(cfg OneVsRestConfig) (*OneVsRestLoss, error) {
 		return nil, err
 	}
 	params := newLossParams(cfg.Classes, gamma, nil, positive, negative)
+	eps, err := checkSmoothing(cfg.Smoothing)
+	if err != nil {
+		return nil, err
+	}
+	params.smooth = eps / 2
 	loss := &OneVsRestLoss{newRowLoss(params, cfg.Classes, cfg.IgnoreLabels)}
 	loss.rows.background = true
 	return loss, nil
@@ -344,6 +375,28 @@ func checkConfig(classes int, gamma float32) (float32, error) {
 	return withoutSign(gamma), nil
 }
 
+// checkAlpha returns a copy of the weights, without signs.
+func checkAlpha(alpha []float32, classes int) ([]float32, error) {
+	if alpha != nil && len(alpha) != classes {
+		return nil, &ConfigError{"Alpha", len(alpha), "len(Alpha)", fmt.Sprintf("%d, a weight per class", classes)}
+	}
+	alpha = slices.Clone(alpha)
+	for i, a := range alpha {
+		if !finite(a) {
+			return nil, &ConfigError{"Alpha", a, fmt.Sprintf("Alpha[%d]", i), "finite and at least 0"}
+		}
+		alpha[i] = withoutSign(a)
+	}
+	return alpha, nil
+}
+
+func checkSmoothing(eps float32) (float32, error) {
+	if !(eps >= 0 && eps < 1) {
+		return 0, &ConfigError{"Smoothing", eps, "Smoothing", "in [0, 1)"}
+	}
+	return withoutSign(eps), nil
+}
+
 // finite reports whether x is finite and at least 0.
 func finite(x float32) bool { return x >= 0 && x <= math.MaxFloat32 }
 
@@ -372,14 +425,18 @@ type rowLoss struct {
 	top        uint32     // the largest label in range
 	background bool       // the one-vs-rest form
 	ignore     []int32    // each once
+	layout     layout
 }
 
 func newRowLoss(params lossParams, top int, ignore []int32) rowLoss {
 	ignore = slices.Clone(ignore)
 	slices.Sort(ignore)
 	params.ignores = len(ignore) > 0
-	return rowLoss{params: params, top: uint32(min(top, math.MaxInt32)), ignore: slices.Compact(ignore)}
+	return rowLoss{params: params, top: topLabel(top), ignore: slices.Compact(ignore)}
 }
+
+// topLabel is the largest label in range as checkLabels wants it.
+func topLabel(top int) uint32 { return uint32(min(top, math.MaxInt32)) }
 
 func (l *rowLoss) sum(logits []float32, labels []int32) (float64, error) {
 	if err := l.checkShape(logits, labels); err != nil {
@@ -388,8 +445,8 @@ func (l *rowLoss) sum(logits []float32, labels []int32) (float64, error) {
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
 	}
-	raceRead(logits)
-	return l.run(nil, logits, labels, 0), nil
+	l.layout.read(logits, len(labels), l.params.classes)
+	return l.run(nil, logits, labels, gradScale{}), nil
 }
 
 func (l *rowLoss) mean(logits []float32, labels []int32) (float64, error) {
@@ -413,36 +470,36 @@ func (l *rowLoss) each(dst, logits []float32, labels []int32) error {
 	if err := l.checkLabels(labels); err != nil {
 		return err
 	}
-	raceRead(logits)
+	l.layout.read(logits, len(labels), l.params.classes)
 	raceWrite(dst)
 	for row := 0; row < len(labels); row += SumBlock {
 		end := min(row+SumBlock, len(labels))
-		l.block(dst[row:end], nil, logits, labels, row, end, 0)
+		l.block(dst[row:end], nil, logits, labels, row, end, gradScale{})
 	}
 	return nil
 }
 
 func (l *rowLoss) grad(grad, logits []float32, labels []int32, scale float32) (float64, error) {
-	if err := l.checkShape(logits, labels); err != nil {
+	if err := l.checkGrad(grad, logits, labels); err != nil {
 		return 0, err
 	}
-	if len(grad) != len(logits) {
-		return 0, &ShapeError{"len(grad)", len(grad), len(logits)}
-	}
-	if overlaps(grad, logits) && !same(grad, logits) || overlaps(grad, labels) {
+	if gradOverlaps(grad, logits, labels) {
 		return 0, ErrOverlap
 	}
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
 	}
-	raceRead(logits)
-	raceWrite(grad)
-	return l.run(grad, logits, labels, scale), nil
+	l.layout.read(logits, len(labels), l.params.classes)
+	l.layout.write(grad, len(labels), l.params.classes)
+	return l.run(grad, logits, labels, gradScale{all: scale}), nil
 }
 
 func (l *rowLoss) count(labels []int32) (int, error) {
 	if !l.configured() {
 		return 0, ErrNotConfigured
+	}
+	if err := l.layout.checkSize(l.params.classes); err != nil {
+		return 0, err
 	}
 	if err := l.checkLabels(labels); err != nil {
 		return 0, err
@@ -478,6 +535,12 @@ func (l *rowLoss) checkShape(logits []float32, labels []int32) error {
 		return ErrNotConfigured
 	}
 	c := l.params.classes
+	if err := l.layout.check(len(logits), len(labels), c); err != nil {
+		return err
+	}
+	if l.layout.kind == padded {
+		return nil
+	}
 	if len(logits)%c != 0 {
 		want := math.MaxInt
 		if len(labels) <= math.MaxInt/c {
@@ -489,6 +552,22 @@ func (l *rowLoss) checkShape(logits []float32, labels []int32) error {
 		return &ShapeError{"len(labels)", len(labels), rows}
 	}
 	return nil
+}
+
+// checkGrad checks the shape of grad too.
+func (l *rowLoss) checkGrad(grad, logits []float32, labels []int32) error {
+	if err := l.checkShape(logits, labels); err != nil {
+		return err
+	}
+	if len(grad) != len(logits) {
+		return &ShapeError{"len(grad)", len(grad), len(logits)}
+	}
+	return nil
+}
+
+// gradOverlaps reports whether grad shares memory with an input, other than as exactly logits.
+func gradOverlaps(grad, logits []float32, labels []int32) bool {
+	return overlaps(grad, logits) && !same(grad, logits) || overlaps(grad, labels)
 }
 
 // checkLabels finds the first label that is neither in range nor ignored.
@@ -520,8 +599,15 @@ func firstBeyond(words []uint32, top uint32, except []uint32) int {
 // checkBlock is how many labels or targets are looked at together; a block with an ignored label is looked at one by one.
 const checkBlock = 512
 
-// run sums the losses of checked input and writes the gradients unless grad is nil.
-func (l *rowLoss) run(grad, logits []float32, labels []int32, scale float32) float64 {
+// gradScale is what gradients are multiplied by: all, or rows[i] in row i.
+type gradScale struct {
+	all  float32
+	rows []float32
+}
+
+// run sums the losses of checked input, each times its scale where rows have scales, and writes the gradients unless grad
+// is nil.
+func (l *rowLoss) run(grad, logits []float32, labels []int32, scale gradScale) float64 {
 	// Go clears the buffer: for a single row a whole block would cost a good part of the call.
 	if len(labels) <= smallBlock {
 		var losses [smallBlock]float32
@@ -534,7 +620,7 @@ func (l *rowLoss) run(grad, logits []float32, labels []int32, scale float32) flo
 const smallBlock = 16
 
 // runBlocks goes from block to block of rows; buffer has room for the losses of a block.
-func (l *rowLoss) runBlocks(buffer, grad, logits []float32, labels []int32, scale float32) float64 {
+func (l *rowLoss) runBlocks(buffer, grad, logits []float32, labels []int32, scale gradScale) float64 {
 	total := 0.0
 	for row := 0; row < len(labels); row += SumBlock {
 		end := min(row+SumBlock, len(labels))
@@ -546,25 +632,41 @@ func (l *rowLoss) runBlocks(buffer, grad, logits []float32, labels []int32, scal
 }
 
 // block computes the rows from row to end, at most SumBlock: their losses, and their gradients unless grad is nil.
-func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end int, scale float32) {
-	c := l.params.classes
-	logits, labels = logits[row*c:end*c], labels[row:end]
+func (l *rowLoss) block(losses, grad, logits []float32, labels []int32, row, end int, scale gradScale) {
+	labels = labels[row:end]
 	if len(l.ignore) > 0 {
 		var mapped [SumBlock]int32
 		labels = l.mapIgnored(&mapped, labels)
 	}
+	if scale.rows != nil {
+		scale.rows = scale.rows[row:end]
+	}
+	if l.layout.kind != packed {
+		l.viewBlock(losses, grad, logits, labels, row, scale)
+		return
+	}
+	c := l.params.classes
 	if grad != nil {
 		grad = grad[row*c : end*c]
 	}
+	l.packedBlock(losses, grad, logits[row*c:end*c], labels, scale)
+}
+
+// packedBlock is block for rows that lie side by side, ignored ones having the label noLabel.
+func (l *rowLoss) packedBlock(losses, grad, logits []float32, labels []int32, scale gradScale) {
 	switch {
+	case scale.rows != nil:
+		l.scaledBlock(losses, grad, logits, labels, scale.rows)
+	case l.params.smooth != 0 && !l.background:
+		smoothKernel(losses, grad, logits, labels, &l.params, scale.all)
 	case l.background && grad == nil:
 		oneVsRestLossKernel(losses, logits, labels, &l.params)
 	case l.background:
-		oneVsRestGradKernel(losses, grad, logits, labels, &l.params, scale)
+		oneVsRestGradKernel(losses, grad, logits, labels, &l.params, scale.all)
 	case grad == nil:
 		softmaxLossKernel(losses, logits, labels, &l.params)
 	default:
-		softmaxGradKernel(losses, grad, logits, labels, &l.params, scale)
+		softmaxGradKernel(losses, grad, logits, labels, &l.params, scale.all)
 	}
 }
 
@@ -655,7 +757,10 @@ func (l *SigmoidLoss) Mean(logits, targets []float32) (float64, error) {
 // Each sets dst[i] to the loss of element i. dst has the length of logits and may be logits or targets; any other
 // overlap is [ErrOverlap]. Errors as in Sum; nothing is written then.
 func (l *SigmoidLoss) Each(dst, logits, targets []float32) error {
-	if err := l.checkOutput("len(dst)", dst, logits, targets); err != nil {
+	if err := l.checkShapes("len(dst)", dst, logits, targets); err != nil {
+		return err
+	}
+	if err := checkOutput(dst, logits, targets); err != nil {
 		return err
 	}
 	sigmoidLossKernel(dst, logits, targets, &l.params)
@@ -669,7 +774,10 @@ func (l *SigmoidLoss) Each(dst, logits, targets []float32) error {
 // everywhere; any other, NaN and Inf included, follows the rules of multiplication. Errors as in Sum; nothing is
 // written then.
 func (l *SigmoidLoss) Grad(grad, logits, targets []float32, scale float32) (float64, error) {
-	if err := l.checkOutput("len(grad)", grad, logits, targets); err != nil {
+	if err := l.checkShapes("len(grad)", grad, logits, targets); err != nil {
+		return 0, err
+	}
+	if err := checkOutput(grad, logits, targets); err != nil {
 		return 0, err
 	}
 	return l.run(grad, logits, targets, scale)
@@ -723,14 +831,19 @@ func (l *SigmoidLoss) checkShape(logits, targets []float32) error {
 	return nil
 }
 
-// checkOutput checks the input of a method that writes, the targets too.
-func (l *SigmoidLoss) checkOutput(name string, out, logits, targets []float32) error {
+// checkShapes checks the shape of an output too.
+func (l *SigmoidLoss) checkShapes(name string, out, logits, targets []float32) error {
 	if err := l.checkShape(logits, targets); err != nil {
 		return err
 	}
 	if len(out) != len(logits) {
 		return &ShapeError{name, len(out), len(logits)}
 	}
+	return nil
+}
+
+// checkOutput checks what a method that writes needs besides shapes: no overlap, and targets in [0, 1].
+func checkOutput(out, logits, targets []float32) error {
 	if overlaps(out, logits) && !same(out, logits) || overlaps(out, targets) && !same(out, targets) {
 		return ErrOverlap
 	}
@@ -767,4 +880,15 @@ func BackgroundAlpha(background float32, classes int) []float32 {
 	}
 	alpha[0] = background
 	return alpha
+}
+
+// Total adds losses in Sum's order: over what Each has written it has the bits of Sum, and of the sums of pieces of
+// [SumBlock] losses added in order. NaN gives [math.NaN].
+func Total(losses []float32) float64 {
+	raceRead(losses)
+	total := 0.0
+	for i := 0; i < len(losses); i += SumBlock {
+		total += sumBlock(losses[i:min(i+SumBlock, len(losses))])
+	}
+	return canonicalSum(total)
 }

@@ -364,6 +364,166 @@ func logSoftmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int
 //go:noescape
 func logSoftmaxRowsAVX2(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
+// sigmoidGradScaledAVX512 is sigmoidGradScaledGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidGradScaledAVX512(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+
+// sigmoidGradScaledAVX2 is sigmoidGradScaledGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidGradScaledAVX2(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+
+// weighAVX512 is weighGeneric on n > 0 elements.
+//
+//go:noescape
+func weighAVX512(losses *float32, scales *float32, n int)
+
+// weighAVX2 is weighGeneric on n > 0 elements.
+//
+//go:noescape
+func weighAVX2(losses *float32, scales *float32, n int)
+
+// rowSmoothAVX512 is rowSmoothGeneric on n > 0 elements.
+//
+//go:noescape
+func rowSmoothAVX512(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+
+// rowSmoothAVX2 is rowSmoothGeneric on n > 0 elements.
+//
+//go:noescape
+func rowSmoothAVX2(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+
+// smoothSpreadAVX512 is smoothSpreadGeneric on n > 0 elements.
+//
+//go:noescape
+func smoothSpreadAVX512(grad *float32, terms *float32, logits *float32, n int, even *float32)
+
+// smoothSpreadAVX2 is smoothSpreadGeneric on n > 0 elements.
+//
+//go:noescape
+func smoothSpreadAVX2(grad *float32, terms *float32, logits *float32, n int, even *float32)
+
+// addLogsAVX512 is addLogsGeneric on n > 0 elements.
+//
+//go:noescape
+func addLogsAVX512(total *[32]float64, logits *float32, logs *float32, n int)
+
+// addLogsAVX2 is addLogsGeneric on n > 0 elements.
+//
+//go:noescape
+func addLogsAVX2(total *[32]float64, logits *float32, logs *float32, n int)
+
+// softTermsAVX512 is softTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func softTermsAVX512(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+
+// softTermsAVX2 is softTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func softTermsAVX2(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+
+// addTermsAVX512 is addTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func addTermsAVX512(total *[16]float64, x *float32, n int)
+
+// addTermsAVX2 is addTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func addTermsAVX2(total *[16]float64, x *float32, n int)
+
+// softGradAVX512 is softGradGeneric on n > 0 elements.
+//
+//go:noescape
+func softGradAVX512(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+
+// softGradAVX2 is softGradGeneric on n > 0 elements.
+//
+//go:noescape
+func softGradAVX2(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+
+// planeSumAVX512 is planeSumGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSumAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+
+// planeSumAVX2 is planeSumGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSumAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+
+// planeShiftedAVX512 is planeShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func planeShiftedAVX512(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+
+// planeShiftedAVX2 is planeShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func planeShiftedAVX2(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+
+// planeSoftmaxAVX512 is planeSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSoftmaxAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// planeSoftmaxAVX2 is planeSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// planeGradAVX512 is planeGradGeneric on n > 0 elements.
+//
+//go:noescape
+func planeGradAVX512(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// planeGradAVX2 is planeGradGeneric on n > 0 elements.
+//
+//go:noescape
+func planeGradAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// widenBFloat16AVX512 is widenBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenBFloat16AVX512(dst *float32, src *uint16, n int)
+
+// widenBFloat16AVX2 is widenBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenBFloat16AVX2(dst *float32, src *uint16, n int)
+
+// widenFloat16AVX512 is widenFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenFloat16AVX512(dst *float32, src *uint16, n int)
+
+// widenFloat16AVX2 is widenFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenFloat16AVX2(dst *float32, src *uint16, n int)
+
+// narrowBFloat16AVX512 is narrowBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowBFloat16AVX512(dst *uint16, src *float32, n int)
+
+// narrowBFloat16AVX2 is narrowBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowBFloat16AVX2(dst *uint16, src *float32, n int)
+
+// narrowFloat16AVX512 is narrowFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowFloat16AVX512(dst *uint16, src *float32, n int)
+
+// narrowFloat16AVX2 is narrowFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowFloat16AVX2(dst *uint16, src *float32, n int)
+
 func expAsm(dst, x *float32, n int) {
 	switch active {
 	case avx512:
@@ -685,5 +845,149 @@ func logSoftmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
 		logSoftmaxRowsAVX512(dst, sums, logits, rows, classes)
 	default:
 		logSoftmaxRowsAVX2(dst, sums, logits, rows, classes)
+	}
+}
+
+func sigmoidGradScaledAsm(losses, grad, logits, targets, scales *float32, n int, p *lossParams) {
+	switch active {
+	case avx512:
+		sigmoidGradScaledAVX512(losses, grad, logits, targets, scales, n, p)
+	default:
+		sigmoidGradScaledAVX2(losses, grad, logits, targets, scales, n, p)
+	}
+}
+
+func weighAsm(losses, scales *float32, n int) {
+	switch active {
+	case avx512:
+		weighAVX512(losses, scales, n)
+	default:
+		weighAVX2(losses, scales, n)
+	}
+}
+
+func rowSmoothAsm(losses, sums, more *float32, n int, p *lossParams, scale *float32) {
+	switch active {
+	case avx512:
+		rowSmoothAVX512(losses, sums, more, n, p, scale)
+	default:
+		rowSmoothAVX2(losses, sums, more, n, p, scale)
+	}
+}
+
+func smoothSpreadAsm(grad, terms, logits *float32, n int, even *float32) {
+	switch active {
+	case avx512:
+		smoothSpreadAVX512(grad, terms, logits, n, even)
+	default:
+		smoothSpreadAVX2(grad, terms, logits, n, even)
+	}
+}
+
+func addLogsAsm(total *[32]float64, logits, logs *float32, n int) {
+	switch active {
+	case avx512:
+		addLogsAVX512(total, logits, logs, n)
+	default:
+		addLogsAVX2(total, logits, logs, n)
+	}
+}
+
+func softTermsAsm(losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams) {
+	switch active {
+	case avx512:
+		softTermsAVX512(losses, slopes, logs, probs, targets, weights, n, p)
+	default:
+		softTermsAVX2(losses, slopes, logs, probs, targets, weights, n, p)
+	}
+}
+
+func addTermsAsm(total *[16]float64, x *float32, n int) {
+	switch active {
+	case avx512:
+		addTermsAVX512(total, x, n)
+	default:
+		addTermsAVX2(total, x, n)
+	}
+}
+
+func softGradAsm(grad, probs, complements, slopes *float32, n int, sum *float32) {
+	switch active {
+	case avx512:
+		softGradAVX512(grad, probs, complements, slopes, n, sum)
+	default:
+		softGradAVX2(grad, probs, complements, slopes, n, sum)
+	}
+}
+
+func planeSumAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32, slow *int) {
+	switch active {
+	case avx512:
+		planeSumAVX512(sums, logits, labels, rows, classes, stride, e, step, lanes, slow)
+	default:
+		planeSumAVX2(sums, logits, labels, rows, classes, stride, e, step, lanes, slow)
+	}
+}
+
+func planeShiftedAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32) {
+	switch active {
+	case avx512:
+		planeShiftedAVX512(sums, logits, labels, rows, classes, stride, e, step, lanes)
+	default:
+		planeShiftedAVX2(sums, logits, labels, rows, classes, stride, e, step, lanes)
+	}
+}
+
+func planeSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	switch active {
+	case avx512:
+		planeSoftmaxAVX512(dst, sums, labels, rows, classes, stride, e, step)
+	default:
+		planeSoftmaxAVX2(dst, sums, labels, rows, classes, stride, e, step)
+	}
+}
+
+func planeGradAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	switch active {
+	case avx512:
+		planeGradAVX512(dst, sums, labels, rows, classes, stride, e, step)
+	default:
+		planeGradAVX2(dst, sums, labels, rows, classes, stride, e, step)
+	}
+}
+
+func widenBFloat16Asm(dst *float32, src *uint16, n int) {
+	switch active {
+	case avx512:
+		widenBFloat16AVX512(dst, src, n)
+	default:
+		widenBFloat16AVX2(dst, src, n)
+	}
+}
+
+func widenFloat16Asm(dst *float32, src *uint16, n int) {
+	switch active {
+	case avx512:
+		widenFloat16AVX512(dst, src, n)
+	default:
+		widenFloat16AVX2(dst, src, n)
+	}
+}
+
+func narrowBFloat16Asm(dst *uint16, src *float32, n int) {
+	switch active {
+	case avx512:
+		narrowBFloat16AVX512(dst, src, n)
+	default:
+		narrowBFloat16AVX2(dst, src, n)
+	}
+}
+
+func narrowFloat16Asm(dst *uint16, src *float32, n int) {
+	switch active {
+	case avx512:
+		narrowFloat16AVX512(dst, src, n)
+	default:
+		narrowFloat16AVX2(dst, src, n)
 	}
 }

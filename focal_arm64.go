@@ -184,6 +184,86 @@ func rowFirstNEON(sums *float32, logits *float32, labels *int32, rows int, class
 //go:noescape
 func logSoftmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)
 
+// sigmoidGradScaledNEON is sigmoidGradScaledGeneric on n > 0 elements.
+//
+//go:noescape
+func sigmoidGradScaledNEON(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+
+// weighNEON is weighGeneric on n > 0 elements.
+//
+//go:noescape
+func weighNEON(losses *float32, scales *float32, n int)
+
+// rowSmoothNEON is rowSmoothGeneric on n > 0 elements.
+//
+//go:noescape
+func rowSmoothNEON(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+
+// smoothSpreadNEON is smoothSpreadGeneric on n > 0 elements.
+//
+//go:noescape
+func smoothSpreadNEON(grad *float32, terms *float32, logits *float32, n int, even *float32)
+
+// addLogsNEON is addLogsGeneric on n > 0 elements.
+//
+//go:noescape
+func addLogsNEON(total *[32]float64, logits *float32, logs *float32, n int)
+
+// softTermsNEON is softTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func softTermsNEON(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+
+// addTermsNEON is addTermsGeneric on n > 0 elements.
+//
+//go:noescape
+func addTermsNEON(total *[16]float64, x *float32, n int)
+
+// softGradNEON is softGradGeneric on n > 0 elements.
+//
+//go:noescape
+func softGradNEON(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+
+// planeSumNEON is planeSumGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+
+// planeShiftedNEON is planeShiftedGeneric on n > 0 elements.
+//
+//go:noescape
+func planeShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+
+// planeSoftmaxNEON is planeSoftmaxGeneric on n > 0 elements.
+//
+//go:noescape
+func planeSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// planeGradNEON is planeGradGeneric on n > 0 elements.
+//
+//go:noescape
+func planeGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+
+// widenBFloat16NEON is widenBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenBFloat16NEON(dst *float32, src *uint16, n int)
+
+// widenFloat16NEON is widenFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func widenFloat16NEON(dst *float32, src *uint16, n int)
+
+// narrowBFloat16NEON is narrowBFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowBFloat16NEON(dst *uint16, src *float32, n int)
+
+// narrowFloat16NEON is narrowFloat16Generic on n > 0 elements.
+//
+//go:noescape
+func narrowFloat16NEON(dst *uint16, src *float32, n int)
+
 func expAsm(dst, x *float32, n int) {
 	expNEON(dst, x, n)
 }
@@ -326,4 +406,68 @@ func rowFirstAsm(sums, logits *float32, labels *int32, rows, classes int) {
 
 func logSoftmaxRowsAsm(dst, sums, logits *float32, rows, classes int) {
 	logSoftmaxRowsNEON(dst, sums, logits, rows, classes)
+}
+
+func sigmoidGradScaledAsm(losses, grad, logits, targets, scales *float32, n int, p *lossParams) {
+	sigmoidGradScaledNEON(losses, grad, logits, targets, scales, n, p)
+}
+
+func weighAsm(losses, scales *float32, n int) {
+	weighNEON(losses, scales, n)
+}
+
+func rowSmoothAsm(losses, sums, more *float32, n int, p *lossParams, scale *float32) {
+	rowSmoothNEON(losses, sums, more, n, p, scale)
+}
+
+func smoothSpreadAsm(grad, terms, logits *float32, n int, even *float32) {
+	smoothSpreadNEON(grad, terms, logits, n, even)
+}
+
+func addLogsAsm(total *[32]float64, logits, logs *float32, n int) {
+	addLogsNEON(total, logits, logs, n)
+}
+
+func softTermsAsm(losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams) {
+	softTermsNEON(losses, slopes, logs, probs, targets, weights, n, p)
+}
+
+func addTermsAsm(total *[16]float64, x *float32, n int) {
+	addTermsNEON(total, x, n)
+}
+
+func softGradAsm(grad, probs, complements, slopes *float32, n int, sum *float32) {
+	softGradNEON(grad, probs, complements, slopes, n, sum)
+}
+
+func planeSumAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32, slow *int) {
+	planeSumNEON(sums, logits, labels, rows, classes, stride, e, step, lanes, slow)
+}
+
+func planeShiftedAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32) {
+	planeShiftedNEON(sums, logits, labels, rows, classes, stride, e, step, lanes)
+}
+
+func planeSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	planeSoftmaxNEON(dst, sums, labels, rows, classes, stride, e, step)
+}
+
+func planeGradAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	planeGradNEON(dst, sums, labels, rows, classes, stride, e, step)
+}
+
+func widenBFloat16Asm(dst *float32, src *uint16, n int) {
+	widenBFloat16NEON(dst, src, n)
+}
+
+func widenFloat16Asm(dst *float32, src *uint16, n int) {
+	widenFloat16NEON(dst, src, n)
+}
+
+func narrowBFloat16Asm(dst *uint16, src *float32, n int) {
+	narrowBFloat16NEON(dst, src, n)
+}
+
+func narrowFloat16Asm(dst *uint16, src *float32, n int) {
+	narrowFloat16NEON(dst, src, n)
 }

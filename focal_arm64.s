@@ -200,7 +200,11 @@ DATA consts<>+1536(SB)/8, $0x1f8000001f800000
 DATA consts<>+1544(SB)/8, $0x1f8000001f800000
 DATA consts<>+1552(SB)/8, $0x0000001000000010
 DATA consts<>+1560(SB)/8, $0x0000001000000010
-GLOBL consts<>(SB), RODATA|NOPTR, $1568
+DATA consts<>+1568(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+1576(SB)/8, $0x3eae147b3eae147b
+DATA consts<>+1584(SB)/8, $0x00007fff00007fff
+DATA consts<>+1592(SB)/8, $0x00007fff00007fff
+GLOBL consts<>(SB), RODATA|NOPTR, $1600
 
 DATA tables<>+0(SB)/8, $0x0404040400000000
 DATA tables<>+8(SB)/8, $0x0c0c0c0c08080808
@@ -2581,33 +2585,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_339
+	BGE  focusnot0_415
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone339
+	JMP  focusdone415
 
-focusnot0_339:
+focusnot0_415:
 	CMP   $2, R8
-	BGE   focusnot1_339
+	BGE   focusnot1_415
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone339
+	JMP   focusdone415
 
-focusnot1_339:
+focusnot1_415:
 	CMP $3, R8
-	BGE focusnot2_339
-	JMP focusdone339
+	BGE focusnot2_415
+	JMP focusdone415
 
-focusnot2_339:
+focusnot2_415:
 	CMP  $4, R8
-	BGE  focusnot3_339
+	BGE  focusnot3_415
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone339
+	JMP  focusdone415
 
-focusnot3_339:
+focusnot3_415:
 	CMP   $5, R8
-	BGE   focusnot4_339
+	BGE   focusnot4_415
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -2622,11 +2626,11 @@ focusnot3_339:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone339
+	JMP   focusdone415
 
-focusnot4_339:
+focusnot4_415:
 	CMP   $6, R8
-	BGE   focusnot5_339
+	BGE   focusnot5_415
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -2647,11 +2651,11 @@ focusnot4_339:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone339
+	JMP   focusdone415
 
-focusnot5_339:
+focusnot5_415:
 	CMP   $7, R8
-	BGE   focusnot6_339
+	BGE   focusnot6_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2664,11 +2668,11 @@ focusnot5_339:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone339
+	JMP   focusdone415
 
-focusnot6_339:
+focusnot6_415:
 	CMP   $8, R8
-	BGE   focusnot7_339
+	BGE   focusnot7_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2681,11 +2685,11 @@ focusnot6_339:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone339
+	JMP   focusdone415
 
-focusnot7_339:
+focusnot7_415:
 	CMP   $9, R8
-	BGE   focusnot8_339
+	BGE   focusnot8_415
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2708,9 +2712,9 @@ focusnot7_339:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone339
+	JMP   focusdone415
 
-focusnot8_339:
+focusnot8_415:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -2915,7 +2919,7 @@ focusnot8_339:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone339:
+focusdone415:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3068,30 +3072,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_340
+	BGE  focusnot0_416
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone340
+	JMP  focusdone416
 
-focusnot0_340:
+focusnot0_416:
 	CMP   $2, R8
-	BGE   focusnot1_340
+	BGE   focusnot1_416
 	FMOVQ 224(R1), F22
-	JMP   focusdone340
+	JMP   focusdone416
 
-focusnot1_340:
+focusnot1_416:
 	CMP $3, R8
-	BGE focusnot2_340
-	JMP focusdone340
+	BGE focusnot2_416
+	JMP focusdone416
 
-focusnot2_340:
+focusnot2_416:
 	CMP  $4, R8
-	BGE  focusnot3_340
+	BGE  focusnot3_416
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone340
+	JMP  focusdone416
 
-focusnot3_340:
+focusnot3_416:
 	CMP   $5, R8
-	BGE   focusnot4_340
+	BGE   focusnot4_416
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3099,11 +3103,11 @@ focusnot3_340:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone340
+	JMP   focusdone416
 
-focusnot4_340:
+focusnot4_416:
 	CMP   $6, R8
-	BGE   focusnot5_340
+	BGE   focusnot5_416
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3114,33 +3118,33 @@ focusnot4_340:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone340
+	JMP   focusdone416
 
-focusnot5_340:
+focusnot5_416:
 	CMP   $7, R8
-	BGE   focusnot6_340
+	BGE   focusnot6_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone340
+	JMP   focusdone416
 
-focusnot6_340:
+focusnot6_416:
 	CMP   $8, R8
-	BGE   focusnot7_340
+	BGE   focusnot7_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone340
+	JMP   focusdone416
 
-focusnot7_340:
+focusnot7_416:
 	CMP   $9, R8
-	BGE   focusnot8_340
+	BGE   focusnot8_416
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3152,9 +3156,9 @@ focusnot7_340:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone340
+	JMP   focusdone416
 
-focusnot8_340:
+focusnot8_416:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -3258,7 +3262,7 @@ focusnot8_340:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone340:
+focusdone416:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -3434,33 +3438,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_341
+	BGE  focusnot0_417
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone341
+	JMP  focusdone417
 
-focusnot0_341:
+focusnot0_417:
 	CMP   $2, R8
-	BGE   focusnot1_341
+	BGE   focusnot1_417
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone341
+	JMP   focusdone417
 
-focusnot1_341:
+focusnot1_417:
 	CMP $3, R8
-	BGE focusnot2_341
-	JMP focusdone341
+	BGE focusnot2_417
+	JMP focusdone417
 
-focusnot2_341:
+focusnot2_417:
 	CMP  $4, R8
-	BGE  focusnot3_341
+	BGE  focusnot3_417
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone341
+	JMP  focusdone417
 
-focusnot3_341:
+focusnot3_417:
 	CMP   $5, R8
-	BGE   focusnot4_341
+	BGE   focusnot4_417
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -3475,11 +3479,11 @@ focusnot3_341:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone341
+	JMP   focusdone417
 
-focusnot4_341:
+focusnot4_417:
 	CMP   $6, R8
-	BGE   focusnot5_341
+	BGE   focusnot5_417
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -3500,11 +3504,11 @@ focusnot4_341:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone341
+	JMP   focusdone417
 
-focusnot5_341:
+focusnot5_417:
 	CMP   $7, R8
-	BGE   focusnot6_341
+	BGE   focusnot6_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3517,11 +3521,11 @@ focusnot5_341:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone341
+	JMP   focusdone417
 
-focusnot6_341:
+focusnot6_417:
 	CMP   $8, R8
-	BGE   focusnot7_341
+	BGE   focusnot7_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3534,11 +3538,11 @@ focusnot6_341:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone341
+	JMP   focusdone417
 
-focusnot7_341:
+focusnot7_417:
 	CMP   $9, R8
-	BGE   focusnot8_341
+	BGE   focusnot8_417
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3561,9 +3565,9 @@ focusnot7_341:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone341
+	JMP   focusdone417
 
-focusnot8_341:
+focusnot8_417:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -3768,7 +3772,7 @@ focusnot8_341:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone341:
+focusdone417:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3857,30 +3861,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_342
+	BGE  focusnot0_418
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone342
+	JMP  focusdone418
 
-focusnot0_342:
+focusnot0_418:
 	CMP   $2, R8
-	BGE   focusnot1_342
+	BGE   focusnot1_418
 	FMOVQ 224(R1), F22
-	JMP   focusdone342
+	JMP   focusdone418
 
-focusnot1_342:
+focusnot1_418:
 	CMP $3, R8
-	BGE focusnot2_342
-	JMP focusdone342
+	BGE focusnot2_418
+	JMP focusdone418
 
-focusnot2_342:
+focusnot2_418:
 	CMP  $4, R8
-	BGE  focusnot3_342
+	BGE  focusnot3_418
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone342
+	JMP  focusdone418
 
-focusnot3_342:
+focusnot3_418:
 	CMP   $5, R8
-	BGE   focusnot4_342
+	BGE   focusnot4_418
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3888,11 +3892,11 @@ focusnot3_342:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone342
+	JMP   focusdone418
 
-focusnot4_342:
+focusnot4_418:
 	CMP   $6, R8
-	BGE   focusnot5_342
+	BGE   focusnot5_418
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3903,33 +3907,33 @@ focusnot4_342:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone342
+	JMP   focusdone418
 
-focusnot5_342:
+focusnot5_418:
 	CMP   $7, R8
-	BGE   focusnot6_342
+	BGE   focusnot6_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone342
+	JMP   focusdone418
 
-focusnot6_342:
+focusnot6_418:
 	CMP   $8, R8
-	BGE   focusnot7_342
+	BGE   focusnot7_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone342
+	JMP   focusdone418
 
-focusnot7_342:
+focusnot7_418:
 	CMP   $9, R8
-	BGE   focusnot8_342
+	BGE   focusnot8_418
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3941,9 +3945,9 @@ focusnot7_342:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone342
+	JMP   focusdone418
 
-focusnot8_342:
+focusnot8_418:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4047,7 +4051,7 @@ focusnot8_342:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone342:
+focusdone418:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -4187,30 +4191,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_343
+	BGE  focusnot0_419
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone343
+	JMP  focusdone419
 
-focusnot0_343:
+focusnot0_419:
 	CMP   $2, R8
-	BGE   focusnot1_343
+	BGE   focusnot1_419
 	FMOVQ 224(R1), F17
-	JMP   focusdone343
+	JMP   focusdone419
 
-focusnot1_343:
+focusnot1_419:
 	CMP $3, R8
-	BGE focusnot2_343
-	JMP focusdone343
+	BGE focusnot2_419
+	JMP focusdone419
 
-focusnot2_343:
+focusnot2_419:
 	CMP  $4, R8
-	BGE  focusnot3_343
+	BGE  focusnot3_419
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone343
+	JMP  focusdone419
 
-focusnot3_343:
+focusnot3_419:
 	CMP   $5, R8
-	BGE   focusnot4_343
+	BGE   focusnot4_419
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4218,11 +4222,11 @@ focusnot3_343:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone343
+	JMP   focusdone419
 
-focusnot4_343:
+focusnot4_419:
 	CMP   $6, R8
-	BGE   focusnot5_343
+	BGE   focusnot5_419
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4233,33 +4237,33 @@ focusnot4_343:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone343
+	JMP   focusdone419
 
-focusnot5_343:
+focusnot5_419:
 	CMP   $7, R8
-	BGE   focusnot6_343
+	BGE   focusnot6_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone343
+	JMP   focusdone419
 
-focusnot6_343:
+focusnot6_419:
 	CMP   $8, R8
-	BGE   focusnot7_343
+	BGE   focusnot7_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone343
+	JMP   focusdone419
 
-focusnot7_343:
+focusnot7_419:
 	CMP   $9, R8
-	BGE   focusnot8_343
+	BGE   focusnot8_419
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4271,9 +4275,9 @@ focusnot7_343:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone343
+	JMP   focusdone419
 
-focusnot8_343:
+focusnot8_419:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -4423,7 +4427,7 @@ focusnot8_343:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone343:
+focusdone419:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4590,30 +4594,30 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_344
+	BGE  focusnot0_420
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone344
+	JMP  focusdone420
 
-focusnot0_344:
+focusnot0_420:
 	CMP   $2, R8
-	BGE   focusnot1_344
+	BGE   focusnot1_420
 	FMOVQ 224(R1), F17
-	JMP   focusdone344
+	JMP   focusdone420
 
-focusnot1_344:
+focusnot1_420:
 	CMP $3, R8
-	BGE focusnot2_344
-	JMP focusdone344
+	BGE focusnot2_420
+	JMP focusdone420
 
-focusnot2_344:
+focusnot2_420:
 	CMP  $4, R8
-	BGE  focusnot3_344
+	BGE  focusnot3_420
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone344
+	JMP  focusdone420
 
-focusnot3_344:
+focusnot3_420:
 	CMP   $5, R8
-	BGE   focusnot4_344
+	BGE   focusnot4_420
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4621,11 +4625,11 @@ focusnot3_344:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone344
+	JMP   focusdone420
 
-focusnot4_344:
+focusnot4_420:
 	CMP   $6, R8
-	BGE   focusnot5_344
+	BGE   focusnot5_420
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4636,33 +4640,33 @@ focusnot4_344:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone344
+	JMP   focusdone420
 
-focusnot5_344:
+focusnot5_420:
 	CMP   $7, R8
-	BGE   focusnot6_344
+	BGE   focusnot6_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone344
+	JMP   focusdone420
 
-focusnot6_344:
+focusnot6_420:
 	CMP   $8, R8
-	BGE   focusnot7_344
+	BGE   focusnot7_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone344
+	JMP   focusdone420
 
-focusnot7_344:
+focusnot7_420:
 	CMP   $9, R8
-	BGE   focusnot8_344
+	BGE   focusnot8_420
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4674,9 +4678,9 @@ focusnot7_344:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone344
+	JMP   focusdone420
 
-focusnot8_344:
+focusnot8_420:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4826,7 +4830,7 @@ focusnot8_344:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone344:
+focusdone420:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -5070,33 +5074,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_423
+	BGE  focusnot0_499
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone423
+	JMP  focusdone499
 
-focusnot0_423:
+focusnot0_499:
 	CMP   $2, R9
-	BGE   focusnot1_423
+	BGE   focusnot1_499
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone423
+	JMP   focusdone499
 
-focusnot1_423:
+focusnot1_499:
 	CMP $3, R9
-	BGE focusnot2_423
-	JMP focusdone423
+	BGE focusnot2_499
+	JMP focusdone499
 
-focusnot2_423:
+focusnot2_499:
 	CMP  $4, R9
-	BGE  focusnot3_423
+	BGE  focusnot3_499
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone423
+	JMP  focusdone499
 
-focusnot3_423:
+focusnot3_499:
 	CMP   $5, R9
-	BGE   focusnot4_423
+	BGE   focusnot4_499
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5111,11 +5115,11 @@ focusnot3_423:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone423
+	JMP   focusdone499
 
-focusnot4_423:
+focusnot4_499:
 	CMP   $6, R9
-	BGE   focusnot5_423
+	BGE   focusnot5_499
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5136,11 +5140,11 @@ focusnot4_423:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone423
+	JMP   focusdone499
 
-focusnot5_423:
+focusnot5_499:
 	CMP   $7, R9
-	BGE   focusnot6_423
+	BGE   focusnot6_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5153,11 +5157,11 @@ focusnot5_423:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone423
+	JMP   focusdone499
 
-focusnot6_423:
+focusnot6_499:
 	CMP   $8, R9
-	BGE   focusnot7_423
+	BGE   focusnot7_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5170,11 +5174,11 @@ focusnot6_423:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone423
+	JMP   focusdone499
 
-focusnot7_423:
+focusnot7_499:
 	CMP   $9, R9
-	BGE   focusnot8_423
+	BGE   focusnot8_499
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5197,9 +5201,9 @@ focusnot7_423:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone423
+	JMP   focusdone499
 
-focusnot8_423:
+focusnot8_499:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5410,7 +5414,7 @@ focusnot8_423:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone423:
+focusdone499:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5593,30 +5597,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_424
+	BGE  focusnot0_500
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone424
+	JMP  focusdone500
 
-focusnot0_424:
+focusnot0_500:
 	CMP   $2, R9
-	BGE   focusnot1_424
+	BGE   focusnot1_500
 	FMOVQ 224(R1), F17
-	JMP   focusdone424
+	JMP   focusdone500
 
-focusnot1_424:
+focusnot1_500:
 	CMP $3, R9
-	BGE focusnot2_424
-	JMP focusdone424
+	BGE focusnot2_500
+	JMP focusdone500
 
-focusnot2_424:
+focusnot2_500:
 	CMP  $4, R9
-	BGE  focusnot3_424
+	BGE  focusnot3_500
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone424
+	JMP  focusdone500
 
-focusnot3_424:
+focusnot3_500:
 	CMP   $5, R9
-	BGE   focusnot4_424
+	BGE   focusnot4_500
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5624,11 +5628,11 @@ focusnot3_424:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone424
+	JMP   focusdone500
 
-focusnot4_424:
+focusnot4_500:
 	CMP   $6, R9
-	BGE   focusnot5_424
+	BGE   focusnot5_500
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5639,33 +5643,33 @@ focusnot4_424:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone424
+	JMP   focusdone500
 
-focusnot5_424:
+focusnot5_500:
 	CMP   $7, R9
-	BGE   focusnot6_424
+	BGE   focusnot6_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone424
+	JMP   focusdone500
 
-focusnot6_424:
+focusnot6_500:
 	CMP   $8, R9
-	BGE   focusnot7_424
+	BGE   focusnot7_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone424
+	JMP   focusdone500
 
-focusnot7_424:
+focusnot7_500:
 	CMP   $9, R9
-	BGE   focusnot8_424
+	BGE   focusnot8_500
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5677,9 +5681,9 @@ focusnot7_424:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone424
+	JMP   focusdone500
 
-focusnot8_424:
+focusnot8_500:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5786,7 +5790,7 @@ focusnot8_424:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone424:
+focusdone500:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -5846,21 +5850,21 @@ done:
 
 otherblock:
 	FMOVQ (R6), F10
-	FMOVQ (R7), F21
+	FMOVQ (R7), F18
 	FMOVQ 16(R6), F11
-	FMOVQ 16(R7), F27
+	FMOVQ 16(R7), F19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
 	VORR V6.B16, V10.B16, V13.B16
 	VORR V6.B16, V11.B16, V12.B16
 	WORD $0x4ea8d5ae // fsub v14.4s, v13.4s, v8.4s
-	WORD $0x4ea8d592 // fsub v18.4s, v12.4s, v8.4s
+	WORD $0x4ea8d594 // fsub v20.4s, v12.4s, v8.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R1), F17
 	FMOVQ 64(R1), F15
 	VFMLA V9.S4, V14.S4, V17.S4
-	VFMLA V9.S4, V18.S4, V15.S4
+	VFMLA V9.S4, V20.S4, V15.S4
 	FMOVQ 64(R1), F12
 	FMOVQ 64(R1), F13
 	WORD  $0x4eacd62c // fsub v12.4s, v17.4s, v12.4s
@@ -5868,119 +5872,119 @@ otherblock:
 
 	// r = c - n ln2
 	VFMLS V5.S4, V12.S4, V14.S4
-	VFMLS V5.S4, V16.S4, V18.S4
+	VFMLS V5.S4, V16.S4, V20.S4
 	FMOVQ 96(R1), F13
-	FMOVQ 96(R1), F19
+	FMOVQ 96(R1), F21
 	VFMLS V13.S4, V12.S4, V14.S4
-	VFMLS V19.S4, V16.S4, V18.S4
+	VFMLS V21.S4, V16.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
 	FMOVQ 128(R1), F16
-	FMOVQ 128(R1), F19
+	FMOVQ 128(R1), F21
 	FMOVQ 112(R1), F12
 	FMOVQ 112(R1), F13
 	VFMLA V12.S4, V14.S4, V16.S4
-	VFMLA V13.S4, V18.S4, V19.S4
+	VFMLA V13.S4, V20.S4, V21.S4
 	FMOVQ 144(R1), F12
 	FMOVQ 144(R1), F13
 	VFMLA V16.S4, V14.S4, V12.S4
-	VFMLA V19.S4, V18.S4, V13.S4
+	VFMLA V21.S4, V20.S4, V13.S4
 	FMOVQ 160(R1), F16
-	FMOVQ 160(R1), F19
+	FMOVQ 160(R1), F21
 	VFMLA V12.S4, V14.S4, V16.S4
-	VFMLA V13.S4, V18.S4, V19.S4
+	VFMLA V13.S4, V20.S4, V21.S4
 	FMOVQ 176(R1), F12
 	FMOVQ 176(R1), F13
 	VFMLA V16.S4, V14.S4, V12.S4
-	VFMLA V19.S4, V18.S4, V13.S4
+	VFMLA V21.S4, V20.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V17.B16], V18.B16
-	VTBL  V0.B16, [V15.B16], V20.B16
+	VTBL  V0.B16, [V17.B16], V20.B16
+	VTBL  V0.B16, [V15.B16], V22.B16
 	FMOVQ 192(R1), F16
 	FMOVQ 192(R1), F14
-	FMOVQ 208(R1), F19
-	FMOVQ 208(R1), F22
-	VBIT  V19.B16, V18.B16, V16.B16
-	VBIT  V22.B16, V20.B16, V14.B16
-	FMOVQ 16(R0), F19
-	FMOVQ 16(R0), F18
-	VTBL  V16.B16, [V19.B16], V16.B16
-	VTBL  V14.B16, [V18.B16], V14.B16
+	FMOVQ 208(R1), F21
+	FMOVQ 208(R1), F23
+	VBIT  V21.B16, V20.B16, V16.B16
+	VBIT  V23.B16, V22.B16, V14.B16
+	FMOVQ 16(R0), F21
+	FMOVQ 16(R0), F20
+	VTBL  V16.B16, [V21.B16], V16.B16
+	VTBL  V14.B16, [V20.B16], V14.B16
 	VSHL  $21, V17.S4, V17.S4
 	VSHL  $21, V15.S4, V15.S4
-	VADD  V17.S4, V16.S4, V20.S4
-	VADD  V15.S4, V14.S4, V24.S4
-	VFMLA V12.S4, V20.S4, V20.S4
-	VFMLA V13.S4, V24.S4, V24.S4
-	WORD  $0x4e21d68d // fadd v13.4s, v20.4s, v1.4s
-	WORD  $0x4e21d70c // fadd v12.4s, v24.4s, v1.4s
+	VADD  V17.S4, V16.S4, V22.S4
+	VADD  V15.S4, V14.S4, V25.S4
+	VFMLA V12.S4, V22.S4, V22.S4
+	VFMLA V13.S4, V25.S4, V25.S4
+	WORD  $0x4e21d6cd // fadd v13.4s, v22.4s, v1.4s
+	WORD  $0x4e21d72c // fadd v12.4s, v25.4s, v1.4s
 	WORD  $0x6e2dfc2e // fdiv v14.4s, v1.4s, v13.4s
 	WORD  $0x6e2cfc2f // fdiv v15.4s, v1.4s, v12.4s
-	WORD  $0x6e2ede9e // fmul v30.4s, v20.4s, v14.4s
-	WORD  $0x6e2fdf1c // fmul v28.4s, v24.4s, v15.4s
+	WORD  $0x6e2edede // fmul v30.4s, v22.4s, v14.4s
+	WORD  $0x6e2fdf3c // fmul v28.4s, v25.4s, v15.4s
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F12
 	FMOVQ 976(R1), F16
 	FMOVQ 960(R1), F13
 	FMOVQ 960(R1), F17
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
 	FMOVQ 992(R1), F13
 	FMOVQ 992(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
 	FMOVQ 1008(R1), F12
 	FMOVQ 1008(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
 	FMOVQ 1024(R1), F13
 	FMOVQ 1024(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
 	FMOVQ 1040(R1), F12
 	FMOVQ 1040(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
 	FMOVQ 1056(R1), F13
 	FMOVQ 1056(R1), F17
-	VFMLA V12.S4, V20.S4, V13.S4
-	VFMLA V16.S4, V24.S4, V17.S4
+	VFMLA V12.S4, V22.S4, V13.S4
+	VFMLA V16.S4, V25.S4, V17.S4
 	FMOVQ 1072(R1), F12
 	FMOVQ 1072(R1), F16
-	VFMLA V13.S4, V20.S4, V12.S4
-	VFMLA V17.S4, V24.S4, V16.S4
-	WORD  $0x6e2cde8c // fmul v12.4s, v20.4s, v12.4s
-	WORD  $0x6e30df0d // fmul v13.4s, v24.4s, v16.4s
-	VFMLA V12.S4, V20.S4, V20.S4
-	VFMLA V13.S4, V24.S4, V24.S4
+	VFMLA V13.S4, V22.S4, V12.S4
+	VFMLA V17.S4, V25.S4, V16.S4
+	WORD  $0x6e2cdecc // fmul v12.4s, v22.4s, v12.4s
+	WORD  $0x6e30df2d // fmul v13.4s, v25.4s, v16.4s
+	VFMLA V12.S4, V22.S4, V22.S4
+	VFMLA V13.S4, V25.S4, V25.S4
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	WORD  $0x4ea0a96d // cmlt v13.4s, v11.4s, #0
-	VMOV  V14.B16, V18.B16
-	VBIT  V12.B16, V30.B16, V18.B16
-	VMOV  V15.B16, V22.B16
-	VBIT  V13.B16, V28.B16, V22.B16
+	VMOV  V14.B16, V20.B16
+	VBIT  V12.B16, V30.B16, V20.B16
+	VMOV  V15.B16, V23.B16
+	VBIT  V13.B16, V28.B16, V23.B16
 	VBIT  V12.B16, V14.B16, V30.B16
 	VBIT  V13.B16, V15.B16, V28.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb5d433 // fsub v19.4s, v1.4s, v21.4s
-	WORD  $0x4ebbd437 // fsub v23.4s, v1.4s, v27.4s
-	VBSL  V19.B16, V21.B16, V12.B16
-	VBSL  V23.B16, V27.B16, V13.B16
+	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
+	WORD  $0x4eb3d438 // fsub v24.4s, v1.4s, v19.4s
+	VBSL  V21.B16, V18.B16, V12.B16
+	VBSL  V24.B16, V19.B16, V13.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
 	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
-	VFMLA V10.S4, V12.S4, V20.S4
-	VFMLA V11.S4, V13.S4, V24.S4
+	VFMLA V10.S4, V12.S4, V22.S4
+	VFMLA V11.S4, V13.S4, V25.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e35dfcc // fmul v12.4s, v30.4s, v21.4s
-	WORD  $0x6e3bdf8f // fmul v15.4s, v28.4s, v27.4s
+	WORD  $0x6e32dfcc // fmul v12.4s, v30.4s, v18.4s
+	WORD  $0x6e33df8f // fmul v15.4s, v28.4s, v19.4s
 	VMOV  V12.B16, V16.B16
 	VMOV  V15.B16, V17.B16
-	VFMLA V19.S4, V18.S4, V16.S4
-	VFMLA V23.S4, V22.S4, V17.S4
+	VFMLA V21.S4, V20.S4, V16.S4
+	VFMLA V24.S4, V23.S4, V17.S4
 	FMOVS 12(R8), F11
 	FMOVS 12(R8), F10
 	VDUP  V11.S[0], V11.S4
@@ -5989,78 +5993,78 @@ otherblock:
 	FMOVS 16(R8), F13
 	VDUP  V10.S[0], V10.S4
 	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e33dd4a // fmul v10.4s, v10.4s, v19.4s
-	WORD  $0x6e37ddad // fmul v13.4s, v13.4s, v23.4s
-	VFMLA V21.S4, V11.S4, V10.S4
-	VFMLA V27.S4, V14.S4, V13.S4
-	WORD  $0x6e34dd4b // fmul v11.4s, v10.4s, v20.4s
-	WORD  $0x6e38ddae // fmul v14.4s, v13.4s, v24.4s
+	WORD  $0x6e35dd4a // fmul v10.4s, v10.4s, v21.4s
+	WORD  $0x6e38ddad // fmul v13.4s, v13.4s, v24.4s
+	VFMLA V18.S4, V11.S4, V10.S4
+	VFMLA V19.S4, V14.S4, V13.S4
+	WORD  $0x6e36dd4b // fmul v11.4s, v10.4s, v22.4s
+	WORD  $0x6e39ddae // fmul v14.4s, v13.4s, v25.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD $0x6eb5e45a // fcmgt v26.4s, v2.4s, v21.4s
-	WORD $0x6ebbe45f // fcmgt v31.4s, v2.4s, v27.4s
+	WORD $0x6eb2e45b // fcmgt v27.4s, v2.4s, v18.4s
+	WORD $0x6eb3e45f // fcmgt v31.4s, v2.4s, v19.4s
 	VMOV V30.B16, V29.B16
-	VBIT V26.B16, V18.B16, V29.B16
-	VMOV V28.B16, V25.B16
-	VBIT V31.B16, V22.B16, V25.B16
+	VBIT V27.B16, V20.B16, V29.B16
+	VMOV V28.B16, V26.B16
+	VBIT V31.B16, V23.B16, V26.B16
 	WORD $0x6e30ffbd // fdiv v29.4s, v29.4s, v16.4s
-	WORD $0x6e31ff39 // fdiv v25.4s, v25.4s, v17.4s
-	VBIF V26.B16, V18.B16, V30.B16
-	VBIF V31.B16, V22.B16, V28.B16
-	WORD $0x6e3ddfda // fmul v26.4s, v30.4s, v29.4s
-	WORD $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
-	WORD $0x6e3ade94 // fmul v20.4s, v20.4s, v26.4s
-	WORD $0x6e39df18 // fmul v24.4s, v24.4s, v25.4s
+	WORD $0x6e31ff5a // fdiv v26.4s, v26.4s, v17.4s
+	VBIF V27.B16, V20.B16, V30.B16
+	VBIF V31.B16, V23.B16, V28.B16
+	WORD $0x6e3ddfdb // fmul v27.4s, v30.4s, v29.4s
+	WORD $0x6e3adf9a // fmul v26.4s, v28.4s, v26.4s
+	WORD $0x6e3bded6 // fmul v22.4s, v22.4s, v27.4s
+	WORD $0x6e3adf39 // fmul v25.4s, v25.4s, v26.4s
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R8), F26
-	FMOVS 8(R8), F25
-	VDUP  V26.S[0], V28.S4
-	VDUP  V25.S[0], V25.S4
-	FMOVQ 224(R1), F29
-	FMOVQ 224(R1), F26
-	FMOVQ 1120(R1), F30
-	FMOVQ 1120(R1), F31
-	VFMLS V30.S4, V21.S4, V29.S4
-	VFMLS V31.S4, V27.S4, V26.S4
-	WORD  $0x6e3ddf95 // fmul v21.4s, v28.4s, v29.4s
-	WORD  $0x6e3adf39 // fmul v25.4s, v25.4s, v26.4s
 	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
 	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
-	VFMLA V19.S4, V18.S4, V12.S4
-	VFMLA V23.S4, V22.S4, V15.S4
-	VFMLA V20.S4, V21.S4, V12.S4
-	VFMLA V24.S4, V25.S4, V15.S4
+	VFMLA V21.S4, V20.S4, V12.S4
+	VFMLA V24.S4, V23.S4, V15.S4
+	FMOVS 8(R8), F20
+	FMOVS 8(R8), F21
+	VDUP  V20.S[0], V20.S4
+	VDUP  V21.S[0], V24.S4
+	FMOVQ 224(R1), F21
+	FMOVQ 224(R1), F26
+	FMOVQ 1120(R1), F23
+	FMOVQ 1120(R1), F27
+	VFMLS V23.S4, V18.S4, V21.S4
+	VFMLS V27.S4, V19.S4, V26.S4
+	WORD  $0x6e35de92 // fmul v18.4s, v20.4s, v21.4s
+	WORD  $0x6e3adf13 // fmul v19.4s, v24.4s, v26.4s
+	VFMLA V22.S4, V18.S4, V12.S4
+	VFMLA V25.S4, V19.S4, V15.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_425
+	BGE  focusnot0_501
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone425
+	JMP  focusdone501
 
-focusnot0_425:
+focusnot0_501:
 	CMP   $2, R9
-	BGE   focusnot1_425
+	BGE   focusnot1_501
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone425
+	JMP   focusdone501
 
-focusnot1_425:
+focusnot1_501:
 	CMP $3, R9
-	BGE focusnot2_425
-	JMP focusdone425
+	BGE focusnot2_501
+	JMP focusdone501
 
-focusnot2_425:
+focusnot2_501:
 	CMP  $4, R9
-	BGE  focusnot3_425
+	BGE  focusnot3_501
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone425
+	JMP  focusdone501
 
-focusnot3_425:
+focusnot3_501:
 	CMP   $5, R9
-	BGE   focusnot4_425
+	BGE   focusnot4_501
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6075,11 +6079,11 @@ focusnot3_425:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone425
+	JMP   focusdone501
 
-focusnot4_425:
+focusnot4_501:
 	CMP   $6, R9
-	BGE   focusnot5_425
+	BGE   focusnot5_501
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6100,11 +6104,11 @@ focusnot4_425:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone425
+	JMP   focusdone501
 
-focusnot5_425:
+focusnot5_501:
 	CMP   $7, R9
-	BGE   focusnot6_425
+	BGE   focusnot6_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6117,11 +6121,11 @@ focusnot5_425:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone425
+	JMP   focusdone501
 
-focusnot6_425:
+focusnot6_501:
 	CMP   $8, R9
-	BGE   focusnot7_425
+	BGE   focusnot7_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6134,11 +6138,11 @@ focusnot6_425:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone425
+	JMP   focusdone501
 
-focusnot7_425:
+focusnot7_501:
 	CMP   $9, R9
-	BGE   focusnot8_425
+	BGE   focusnot8_501
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6161,9 +6165,9 @@ focusnot7_425:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone425
+	JMP   focusdone501
 
-focusnot8_425:
+focusnot8_501:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6374,7 +6378,7 @@ focusnot8_425:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone425:
+focusdone501:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6437,7 +6441,7 @@ othervector:
 	VFMLA V10.S4, V16.S4, V16.S4
 	WORD  $0x4e21d60a // fadd v10.4s, v16.4s, v1.4s
 	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
-	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	WORD  $0x6e2bde12 // fmul v18.4s, v16.4s, v11.4s
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F10
@@ -6459,8 +6463,8 @@ othervector:
 	VFMLA V10.S4, V16.S4, V16.S4
 	WORD  $0x4ea0a9aa // cmlt v10.4s, v13.4s, #0
 	VMOV  V11.B16, V14.B16
-	VBIT  V10.B16, V17.B16, V14.B16
-	VBIT  V10.B16, V11.B16, V17.B16
+	VBIT  V10.B16, V18.B16, V14.B16
+	VBIT  V10.B16, V11.B16, V18.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eacd42f // fsub v15.4s, v1.4s, v12.4s
@@ -6469,9 +6473,9 @@ othervector:
 	VFMLA V11.S4, V10.S4, V16.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
-	VMOV  V13.B16, V20.B16
-	VFMLA V15.S4, V14.S4, V20.S4
+	WORD  $0x6e2cde4d // fmul v13.4s, v18.4s, v12.4s
+	VMOV  V13.B16, V17.B16
+	VFMLA V15.S4, V14.S4, V17.S4
 	FMOVS 12(R8), F10
 	VDUP  V10.S[0], V11.S4
 	FMOVS 16(R8), F10
@@ -6481,117 +6485,117 @@ othervector:
 	WORD  $0x6e30dd4b // fmul v11.4s, v10.4s, v16.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD $0x6eace452 // fcmgt v18.4s, v2.4s, v12.4s
-	VMOV V17.B16, V19.B16
-	VBIT V18.B16, V14.B16, V19.B16
-	WORD $0x6e34fe73 // fdiv v19.4s, v19.4s, v20.4s
-	VBIF V18.B16, V14.B16, V17.B16
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	WORD $0x6e31de10 // fmul v16.4s, v16.4s, v17.4s
+	WORD $0x6eace453 // fcmgt v19.4s, v2.4s, v12.4s
+	VMOV V18.B16, V20.B16
+	VBIT V19.B16, V14.B16, V20.B16
+	WORD $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	VBIF V19.B16, V14.B16, V18.B16
+	WORD $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	WORD $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R8), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVQ 224(R1), F18
-	FMOVQ 1120(R1), F19
-	VFMLS V19.S4, V12.S4, V18.S4
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	WORD  $0x6ea0f9ac // fneg v12.4s, v13.4s
-	VFMLA V15.S4, V14.S4, V12.S4
-	VFMLA V16.S4, V17.S4, V12.S4
+	WORD  $0x6ea0f9ad // fneg v13.4s, v13.4s
+	VFMLA V15.S4, V14.S4, V13.S4
+	FMOVS 8(R8), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVQ 224(R1), F15
+	FMOVQ 1120(R1), F18
+	VFMLS V18.S4, V12.S4, V15.S4
+	WORD  $0x6e2fddcc // fmul v12.4s, v14.4s, v15.4s
+	VFMLA V16.S4, V12.S4, V13.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_426
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone426
+	BGE  focusnot0_502
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone502
 
-focusnot0_426:
+focusnot0_502:
 	CMP   $2, R9
-	BGE   focusnot1_426
-	FMOVQ 224(R1), F20
-	JMP   focusdone426
+	BGE   focusnot1_502
+	FMOVQ 224(R1), F17
+	JMP   focusdone502
 
-focusnot1_426:
+focusnot1_502:
 	CMP $3, R9
-	BGE focusnot2_426
-	JMP focusdone426
+	BGE focusnot2_502
+	JMP focusdone502
 
-focusnot2_426:
+focusnot2_502:
 	CMP  $4, R9
-	BGE  focusnot3_426
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone426
+	BGE  focusnot3_502
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone502
 
-focusnot3_426:
+focusnot3_502:
 	CMP   $5, R9
-	BGE   focusnot4_426
-	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
-	VMOV  V20.B16, V14.B16
-	VFMLS V13.S4, V13.S4, V14.S4
-	WORD  $0x6e22ddaf // fmul v15.4s, v13.4s, v2.4s
+	BGE   focusnot4_502
+	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
+	VMOV  V17.B16, V14.B16
+	VFMLS V12.S4, V12.S4, V14.S4
+	WORD  $0x6e22dd8f // fmul v15.4s, v12.4s, v2.4s
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
-	VFMLA V13.S4, V20.S4, V14.S4
-	VMOV  V14.B16, V20.B16
-	JMP   focusdone426
+	VFMLA V12.S4, V17.S4, V14.S4
+	VMOV  V14.B16, V17.B16
+	JMP   focusdone502
 
-focusnot4_426:
+focusnot4_502:
 	CMP   $6, R9
-	BGE   focusnot5_426
-	WORD  $0x6ea1fa8d // fsqrt v13.4s, v20.4s
-	WORD  $0x6e34de8e // fmul v14.4s, v20.4s, v20.4s
+	BGE   focusnot5_502
+	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
+	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
-	VFMLA V20.S4, V20.S4, V16.S4
-	VMOV  V20.B16, V15.B16
-	VFMLS V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2fde8f // fmul v15.4s, v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V16.S4
+	VMOV  V17.B16, V15.B16
+	VFMLS V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
 	VFMLA V2.S4, V15.S4, V16.S4
-	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
-	VFMLA V13.S4, V14.S4, V20.S4
-	JMP   focusdone426
+	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V17.S4
+	JMP   focusdone502
 
-focusnot5_426:
+focusnot5_502:
 	CMP   $7, R9
-	BGE   focusnot6_426
-	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V20.S4, V20.S4, V14.S4
-	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
-	VFMLA V20.S4, V13.S4, V14.S4
-	VMOV  V14.B16, V20.B16
-	JMP   focusdone426
+	BGE   focusnot6_502
+	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V17.S4, V12.S4, V14.S4
+	VMOV  V14.B16, V17.B16
+	JMP   focusdone502
 
-focusnot6_426:
+focusnot6_502:
 	CMP   $8, R9
-	BGE   focusnot7_426
-	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V20.S4, V20.S4, V14.S4
-	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
-	WORD  $0x6e2eddf4 // fmul v20.4s, v15.4s, v14.4s
-	VFMLA V13.S4, V13.S4, V20.S4
-	JMP   focusdone426
+	BGE   focusnot7_502
+	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x4e2cd58f // fadd v15.4s, v12.4s, v12.4s
+	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	JMP   focusdone502
 
-focusnot7_426:
+focusnot7_502:
 	CMP   $9, R9
-	BGE   focusnot8_426
-	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V20.S4, V20.S4, V14.S4
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
-	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VFMLA V14.S4, V16.S4, V17.S4
-	WORD  $0x6e34de2d // fmul v13.4s, v17.4s, v20.4s
-	VFMLA V20.S4, V15.S4, V13.S4
-	VMOV  V13.B16, V20.B16
-	JMP   focusdone426
+	BGE   focusnot8_502
+	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V17.S4, V17.S4, V14.S4
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x4e2cd590 // fadd v16.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f2 // fneg v18.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V18.S4
+	VFMLA V14.S4, V16.S4, V18.S4
+	WORD  $0x6e31de4c // fmul v12.4s, v18.4s, v17.4s
+	VFMLA V17.S4, V15.S4, V12.S4
+	VMOV  V12.B16, V17.B16
+	JMP   focusdone502
 
-focusnot8_426:
+focusnot8_502:
 	ADD   $24, R8, R11
-	FMOVS (R11), F13
-	VDUP  V13.S[0], V13.S4
+	FMOVS (R11), F12
+	VDUP  V12.S[0], V12.S4
 	FMOVS 4(R11), F14
 	VDUP  V14.S[0], V14.S4
 	FMOVS 8(R11), F15
@@ -6599,112 +6603,112 @@ focusnot8_426:
 
 	// x = 2^(E-64) z; j is z's table cell
 	FMOVQ 640(R1), F16
-	VSUB  V16.S4, V20.S4, V17.S4
+	VSUB  V16.S4, V17.S4, V17.S4
 	VUSHR $23, V17.S4, V16.S4
-	VUSHR $20, V17.S4, V18.S4
-	FMOVQ 656(R1), F19
-	VAND  V19.B16, V17.B16, V17.B16
-	FMOVQ 672(R1), F19
-	VADD  V19.S4, V17.S4, V17.S4
-	WORD  $0x4e21da15 // scvtf v21.4s, v16.4s
+	VUSHR $20, V17.S4, V19.S4
+	FMOVQ 656(R1), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVQ 672(R1), F18
+	VADD  V18.S4, V17.S4, V17.S4
+	WORD  $0x4e21da12 // scvtf v18.4s, v16.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V18.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V3.B16, V19.B16, V18.B16
+	VTBL  V0.B16, [V19.B16], V20.B16
+	FMOVQ 304(R1), F19
+	VBIT  V3.B16, V20.B16, V19.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FMOVQ 432(R1), F22
-	VFMLA V19.S4, V17.S4, V22.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FMOVQ 432(R1), F21
+	VFMLA V20.S4, V17.S4, V21.S4
 	FMOVQ 688(R1), F17
-	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
-	VMOV  V22.B16, V19.B16
-	VFMLA V17.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6d4 // fsub v20.4s, v22.4s, v19.4s
-	VFMLA V17.S4, V22.S4, V20.S4
-	WORD  $0x6e36ded1 // fmul v17.4s, v22.4s, v22.4s
+	WORD  $0x6e31deb6 // fmul v22.4s, v21.4s, v17.4s
+	VMOV  V21.B16, V17.B16
+	VFMLA V22.S4, V17.S4, V17.S4
+	WORD  $0x4eb1d6b4 // fsub v20.4s, v21.4s, v17.4s
+	VFMLA V22.S4, V21.S4, V20.S4
+	WORD  $0x6e35deb6 // fmul v22.4s, v21.4s, v21.4s
 	FMOVQ 720(R1), F23
 	FMOVQ 704(R1), F24
-	VFMLA V24.S4, V22.S4, V23.S4
+	VFMLA V24.S4, V21.S4, V23.S4
 	FMOVQ 736(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
+	VFMLA V23.S4, V21.S4, V24.S4
 	FMOVQ 752(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
+	VFMLA V24.S4, V21.S4, V23.S4
 	FMOVQ 768(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
-	VFMLA V24.S4, V17.S4, V20.S4
-	WORD  $0x4e34d671 // fadd v17.4s, v19.4s, v20.4s
+	VFMLA V23.S4, V21.S4, V24.S4
+	WORD  $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
+	VFMLA V24.S4, V21.S4, V20.S4
+	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V22.B16
-	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
-	WORD  $0x6e35ddb7 // fmul v23.4s, v13.4s, v21.4s
-	WORD  $0x6ea0faf6 // fneg v22.4s, v23.4s
-	VFMLA V21.S4, V13.S4, V22.S4
-	VMOV  V23.B16, V21.B16
-	VFMLA V17.S4, V14.S4, V21.S4
+	VTBL  V19.B16, [V30.B16, V31.B16], V22.B16
+	WORD  $0x4e36d656 // fadd v22.4s, v18.4s, v22.4s
+	WORD  $0x6e36dd97 // fmul v23.4s, v12.4s, v22.4s
+	WORD  $0x6ea0faf2 // fneg v18.4s, v23.4s
+	VFMLA V22.S4, V12.S4, V18.S4
+	VMOV  V23.B16, V22.B16
+	VFMLA V21.S4, V14.S4, V22.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6b1 // fadd v17.4s, v21.4s, v4.4s
-	WORD  $0x4ea4d635 // fsub v21.4s, v17.4s, v4.4s
-	WORD  $0x4eb5d6f5 // fsub v21.4s, v23.4s, v21.4s
-	VFMLA V19.S4, V14.S4, V21.S4
+	WORD  $0x4e24d6d5 // fadd v21.4s, v22.4s, v4.4s
+	WORD  $0x4ea4d6b6 // fsub v22.4s, v21.4s, v4.4s
+	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
+	VFMLA V17.S4, V14.S4, V22.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V18.S4, V13.S4, V22.S4
-	VFMLA V19.S4, V15.S4, V22.S4
-	VFMLA V20.S4, V14.S4, V22.S4
-	WORD  $0x4e36d6ae // fadd v14.4s, v21.4s, v22.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V17.S4, V15.S4, V18.S4
+	VFMLA V20.S4, V14.S4, V18.S4
+	WORD  $0x4e32d6ce // fadd v14.4s, v22.4s, v18.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F13
+	FMOVQ 816(R1), F12
 	FMOVQ 800(R1), F15
-	VFMLA V15.S4, V14.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V12.S4
 	FMOVQ 832(R1), F15
-	VFMLA V13.S4, V14.S4, V15.S4
-	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V5.S4, V14.S4, V13.S4
-	VTBL  V0.B16, [V17.B16], V15.B16
+	VFMLA V12.S4, V14.S4, V15.S4
+	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V5.S4, V14.S4, V12.S4
+	VTBL  V0.B16, [V21.B16], V15.B16
 	FMOVQ 304(R1), F14
 	VBIT  V3.B16, V15.B16, V14.B16
 	FLDPQ 208(R0), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
 	FLDPQ 240(R0), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VFMLA V13.S4, V15.S4, V14.S4
+	VFMLA V12.S4, V15.S4, V14.S4
 
 	// times 2^k
-	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
-	VSHL  $20, V17.S4, V14.S4
+	WORD  $0x4e2ed5ec // fadd v12.4s, v15.4s, v14.4s
+	VSHL  $20, V21.S4, V14.S4
 	FMOVQ 336(R1), F15
 	VAND  V15.B16, V14.B16, V14.B16
-	VADD  V14.S4, V13.S4, V20.S4
+	VADD  V14.S4, V12.S4, V17.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F13
-	WORD  $0x4e6d1e0d // bic v13.16b, v16.16b, v13.16b
+	FMOVQ 848(R1), F12
+	WORD  $0x4e6c1e0c // bic v12.16b, v16.16b, v12.16b
 	FMOVQ 880(R1), F14
-	VEOR  V14.B16, V17.B16, V14.B16
+	VEOR  V14.B16, V21.B16, V14.B16
 	FMOVQ 864(R1), F15
 	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
-	VORR  V14.B16, V13.B16, V13.B16
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R11
+	VORR  V14.B16, V12.B16, V12.B16
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R11
 	CBNZ  R11, slowvector
 
-focusdone426:
+focusdone502:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e34dd6b // fmul v11.4s, v11.4s, v20.4s
+	WORD $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
 
 	// gradient = scale alpha q^gamma D
-	FMOVS (R10), F13
-	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e34dd4a // fmul v10.4s, v10.4s, v20.4s
-	WORD  $0x6e2addaa // fmul v10.4s, v13.4s, v10.4s
-	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	FMOVS (R10), F12
+	VDUP  V12.S[0], V12.S4
+	WORD  $0x6e31dd4a // fmul v10.4s, v10.4s, v17.4s
+	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless5
@@ -6812,182 +6816,182 @@ slow:
 	FMOVQ 624(R1), F13
 	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
 	FMOVQ 624(R1), F13
-	WORD  $0x4e2cf5b0 // fmax v16.4s, v13.4s, v12.4s
-	WORD  $0x4e21d60d // fadd v13.4s, v16.4s, v1.4s
+	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
+	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
 	WORD  $0x6e2dfc2d // fdiv v13.4s, v1.4s, v13.4s
-	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
+	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 992(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1008(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1040(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1056(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1072(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V16.S4
-	VBIT  V14.B16, V12.B16, V16.B16
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
+	VBIT  V14.B16, V12.B16, V17.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
-	VMOV  V13.B16, V14.B16
-	VBIT  V12.B16, V20.B16, V14.B16
+	VMOV  V13.B16, V15.B16
+	VBIT  V12.B16, V20.B16, V15.B16
 	VBIT  V12.B16, V13.B16, V20.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
-	VBSL  V15.B16, V11.B16, V12.B16
+	WORD  $0x4eabd430 // fsub v16.4s, v1.4s, v11.4s
+	VBSL  V16.B16, V11.B16, V12.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V16.S4
+	VFMLA V10.S4, V12.S4, V17.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde91 // fmul v17.4s, v20.4s, v11.4s
-	VMOV  V17.B16, V12.B16
-	VFMLA V15.S4, V14.S4, V12.S4
+	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
+	VMOV  V12.B16, V13.B16
+	VFMLA V16.S4, V15.S4, V13.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V13.S4
+	VDUP  V10.S[0], V14.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
-	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
-	VFMLA V11.S4, V13.S4, V10.S4
-	WORD  $0x6e30dd4d // fmul v13.4s, v10.4s, v16.4s
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	VFMLA V11.S4, V14.S4, V10.S4
+	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	WORD  $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
 	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V14.B16, V19.B16
-	WORD  $0x6e2cfe73 // fdiv v19.4s, v19.4s, v12.4s
-	WORD  $0x4ea0d995 // fcmeq v21.4s, v12.4s, #0.0
+	VBIT  V18.B16, V15.B16, V19.B16
+	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
+	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
 	FMOVQ 224(R1), F22
 	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V14.B16, V20.B16
+	VBIF  V18.B16, V15.B16, V20.B16
 	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VMOVI $0, V19.B16
 	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V16.B16, V16.B16
+	VAND  V18.B16, V17.B16, V17.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVQ 224(R1), F19
-	FMOVQ 1120(R1), F20
-	VFMLS V20.S4, V11.S4, V19.S4
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	WORD  $0x6ea0fa2b // fneg v11.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V11.S4
-	VFMLA V16.S4, V18.S4, V11.S4
+	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
+	VFMLA V16.S4, V15.S4, V12.S4
+	FMOVS 8(R8), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVQ 224(R1), F16
+	FMOVQ 1120(R1), F18
+	VFMLS V18.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
+	VFMLA V17.S4, V11.S4, V12.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_427
-	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone427
+	BGE  focusnot0_503
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone503
 
-focusnot0_427:
+focusnot0_503:
 	CMP   $2, R9
-	BGE   focusnot1_427
-	FMOVQ 224(R1), F12
-	JMP   focusdone427
+	BGE   focusnot1_503
+	FMOVQ 224(R1), F13
+	JMP   focusdone503
 
-focusnot1_427:
+focusnot1_503:
 	CMP $3, R9
-	BGE focusnot2_427
-	JMP focusdone427
+	BGE focusnot2_503
+	JMP focusdone503
 
-focusnot2_427:
+focusnot2_503:
 	CMP  $4, R9
-	BGE  focusnot3_427
-	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone427
+	BGE  focusnot3_503
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone503
 
-focusnot3_427:
+focusnot3_503:
 	CMP   $5, R9
-	BGE   focusnot4_427
-	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
-	VMOV  V12.B16, V15.B16
-	VFMLS V14.S4, V14.S4, V15.S4
-	WORD  $0x6e22ddd0 // fmul v16.4s, v14.4s, v2.4s
+	BGE   focusnot4_503
+	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V11.S4, V11.S4, V15.S4
+	WORD  $0x6e22dd70 // fmul v16.4s, v11.4s, v2.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V14.S4, V12.S4, V15.S4
-	VMOV  V15.B16, V12.B16
-	JMP   focusdone427
+	VFMLA V11.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone503
 
-focusnot4_427:
+focusnot4_503:
 	CMP   $6, R9
-	BGE   focusnot5_427
-	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
-	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	BGE   focusnot5_503
+	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V12.S4, V12.S4, V17.S4
-	VMOV  V12.B16, V16.B16
-	VFMLS V14.S4, V14.S4, V16.S4
-	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
-	VFMLA V2.S4, V12.S4, V17.S4
-	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
-	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone427
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V11.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V2.S4, V13.S4, V17.S4
+	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
+	VFMLA V11.S4, V15.S4, V13.S4
+	JMP   focusdone503
 
-focusnot5_427:
+focusnot5_503:
 	CMP   $7, R9
-	BGE   focusnot6_427
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
-	VFMLA V12.S4, V14.S4, V15.S4
-	VMOV  V15.B16, V12.B16
-	JMP   focusdone427
+	BGE   focusnot6_503
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone503
 
-focusnot6_427:
+focusnot6_503:
 	CMP   $8, R9
-	BGE   focusnot7_427
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone427
+	BGE   focusnot7_503
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V11.S4, V11.S4, V13.S4
+	JMP   focusdone503
 
-focusnot7_427:
+focusnot7_503:
 	CMP   $9, R9
-	BGE   focusnot8_427
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	BGE   focusnot8_503
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
+	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V11.S4, V11.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
-	VFMLA V12.S4, V16.S4, V14.S4
-	VMOV  V14.B16, V12.B16
-	JMP   focusdone427
+	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V11.S4
+	VMOV  V11.B16, V13.B16
+	JMP   focusdone503
 
-focusnot8_427:
+focusnot8_503:
 	ADD   $24, R8, R12
-	FMOVS (R12), F14
-	VDUP  V14.S[0], V14.S4
+	FMOVS (R12), F11
+	VDUP  V11.S[0], V11.S4
 	FMOVS 4(R12), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R12), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	FMOVQ 640(R1), F18
 	VSUB  V18.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
@@ -7036,9 +7040,9 @@ focusnot8_427:
 	FLDPQ 144(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V19.S4, V11.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
@@ -7049,7 +7053,7 @@ focusnot8_427:
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V11.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
@@ -7105,51 +7109,51 @@ focusnot8_427:
 	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V7.B16, V18.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V7.B16, V18.B16
 	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	WORD  $0x4e6e1cee // bic v14.16b, v7.16b, v14.16b
-	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4e6b1ceb // bic v11.16b, v7.16b, v11.16b
+	VBIT  V15.B16, V11.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R12), F14
-	VDUP  V14.S[0], V14.S4
-	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V16.B16, V14.B16
+	FMOVS 12(R12), F11
+	VDUP  V11.S[0], V11.S4
+	VAND  V11.B16, V13.B16, V11.B16
+	VORR  V11.B16, V16.B16, V11.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R12), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V12.B16, V12.B16
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VAND  V12.B16, V15.B16, V12.B16
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
 	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
-	VORR  V15.B16, V12.B16, V15.B16
-	FMOVQ 368(R1), F12
-	VBIF  V15.B16, V14.B16, V12.B16
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R1), F13
+	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone427:
+focusdone503:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
-	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
-	VBIT  V15.B16, V14.B16, V13.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V13.S4, V13.S4
+	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
+	VBIT  V15.B16, V11.B16, V14.B16
+	FMOVQ 368(R1), F11
+	VUMIN V11.S4, V14.S4, V11.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
-	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
-	FMOVQ 368(R1), F12
-	VBIT  V11.B16, V10.B16, V12.B16
-	FMOVQ F13, (R3)
-	FMOVQ F12, (R5)
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
+	FMOVQ 368(R1), F13
+	VBIT  V12.B16, V10.B16, V13.B16
+	FMOVQ F11, (R3)
+	FMOVQ F13, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -7261,182 +7265,182 @@ partdone8:
 	FMOVQ 624(R1), F13
 	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
 	FMOVQ 624(R1), F13
-	WORD  $0x4e2cf5b0 // fmax v16.4s, v13.4s, v12.4s
-	WORD  $0x4e21d60d // fadd v13.4s, v16.4s, v1.4s
+	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
+	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
 	WORD  $0x6e2dfc2d // fdiv v13.4s, v1.4s, v13.4s
-	WORD  $0x6e2dde14 // fmul v20.4s, v16.4s, v13.4s
+	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
 	VBIT  V14.B16, V12.B16, V20.B16
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F17
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 992(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 960(R1), F16
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 992(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1008(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1024(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1024(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1040(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	FMOVQ 1056(R1), F17
-	VFMLA V15.S4, V16.S4, V17.S4
+	VFMLA V16.S4, V17.S4, V15.S4
+	FMOVQ 1056(R1), F16
+	VFMLA V15.S4, V17.S4, V16.S4
 	FMOVQ 1072(R1), F15
-	VFMLA V17.S4, V16.S4, V15.S4
-	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
-	VFMLA V15.S4, V16.S4, V16.S4
-	VBIT  V14.B16, V12.B16, V16.B16
+	VFMLA V16.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
+	VBIT  V14.B16, V12.B16, V17.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
-	VMOV  V13.B16, V14.B16
-	VBIT  V12.B16, V20.B16, V14.B16
+	VMOV  V13.B16, V15.B16
+	VBIT  V12.B16, V20.B16, V15.B16
 	VBIT  V12.B16, V13.B16, V20.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eabd42f // fsub v15.4s, v1.4s, v11.4s
-	VBSL  V15.B16, V11.B16, V12.B16
+	WORD  $0x4eabd430 // fsub v16.4s, v1.4s, v11.4s
+	VBSL  V16.B16, V11.B16, V12.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V16.S4
+	VFMLA V10.S4, V12.S4, V17.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde91 // fmul v17.4s, v20.4s, v11.4s
-	VMOV  V17.B16, V12.B16
-	VFMLA V15.S4, V14.S4, V12.S4
+	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
+	VMOV  V12.B16, V13.B16
+	VFMLA V16.S4, V15.S4, V13.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V13.S4
+	VDUP  V10.S[0], V14.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
-	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
-	VFMLA V11.S4, V13.S4, V10.S4
-	WORD  $0x6e30dd4d // fmul v13.4s, v10.4s, v16.4s
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	VFMLA V11.S4, V14.S4, V10.S4
+	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	WORD  $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
 	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V14.B16, V19.B16
-	WORD  $0x6e2cfe73 // fdiv v19.4s, v19.4s, v12.4s
-	WORD  $0x4ea0d995 // fcmeq v21.4s, v12.4s, #0.0
+	VBIT  V18.B16, V15.B16, V19.B16
+	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
+	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
 	FMOVQ 224(R1), F22
 	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V14.B16, V20.B16
+	VBIF  V18.B16, V15.B16, V20.B16
 	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VMOVI $0, V19.B16
 	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V16.B16, V16.B16
+	VAND  V18.B16, V17.B16, V17.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVQ 224(R1), F19
-	FMOVQ 1120(R1), F20
-	VFMLS V20.S4, V11.S4, V19.S4
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	WORD  $0x6ea0fa2b // fneg v11.4s, v17.4s
-	VFMLA V15.S4, V14.S4, V11.S4
-	VFMLA V16.S4, V18.S4, V11.S4
+	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
+	VFMLA V16.S4, V15.S4, V12.S4
+	FMOVS 8(R8), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVQ 224(R1), F16
+	FMOVQ 1120(R1), F18
+	VFMLS V18.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
+	VFMLA V17.S4, V11.S4, V12.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_428
-	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone428
+	BGE  focusnot0_504
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone504
 
-focusnot0_428:
+focusnot0_504:
 	CMP   $2, R9
-	BGE   focusnot1_428
-	FMOVQ 224(R1), F12
-	JMP   focusdone428
+	BGE   focusnot1_504
+	FMOVQ 224(R1), F13
+	JMP   focusdone504
 
-focusnot1_428:
+focusnot1_504:
 	CMP $3, R9
-	BGE focusnot2_428
-	JMP focusdone428
+	BGE focusnot2_504
+	JMP focusdone504
 
-focusnot2_428:
+focusnot2_504:
 	CMP  $4, R9
-	BGE  focusnot3_428
-	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone428
+	BGE  focusnot3_504
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone504
 
-focusnot3_428:
+focusnot3_504:
 	CMP   $5, R9
-	BGE   focusnot4_428
-	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
-	VMOV  V12.B16, V15.B16
-	VFMLS V14.S4, V14.S4, V15.S4
-	WORD  $0x6e22ddd0 // fmul v16.4s, v14.4s, v2.4s
+	BGE   focusnot4_504
+	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V11.S4, V11.S4, V15.S4
+	WORD  $0x6e22dd70 // fmul v16.4s, v11.4s, v2.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V14.S4, V12.S4, V15.S4
-	VMOV  V15.B16, V12.B16
-	JMP   focusdone428
+	VFMLA V11.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone504
 
-focusnot4_428:
+focusnot4_504:
 	CMP   $6, R9
-	BGE   focusnot5_428
-	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
-	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	BGE   focusnot5_504
+	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V12.S4, V12.S4, V17.S4
-	VMOV  V12.B16, V16.B16
-	VFMLS V14.S4, V14.S4, V16.S4
-	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
-	VFMLA V2.S4, V12.S4, V17.S4
-	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
-	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone428
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V11.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V2.S4, V13.S4, V17.S4
+	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
+	VFMLA V11.S4, V15.S4, V13.S4
+	JMP   focusdone504
 
-focusnot5_428:
+focusnot5_504:
 	CMP   $7, R9
-	BGE   focusnot6_428
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
-	VFMLA V12.S4, V14.S4, V15.S4
-	VMOV  V15.B16, V12.B16
-	JMP   focusdone428
+	BGE   focusnot6_504
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone504
 
-focusnot6_428:
+focusnot6_504:
 	CMP   $8, R9
-	BGE   focusnot7_428
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone428
+	BGE   focusnot7_504
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V11.S4, V11.S4, V13.S4
+	JMP   focusdone504
 
-focusnot7_428:
+focusnot7_504:
 	CMP   $9, R9
-	BGE   focusnot8_428
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
-	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	BGE   focusnot8_504
+	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
+	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V11.S4, V11.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
-	VFMLA V12.S4, V16.S4, V14.S4
-	VMOV  V14.B16, V12.B16
-	JMP   focusdone428
+	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V11.S4
+	VMOV  V11.B16, V13.B16
+	JMP   focusdone504
 
-focusnot8_428:
+focusnot8_504:
 	ADD   $24, R8, R11
-	FMOVS (R11), F14
-	VDUP  V14.S[0], V14.S4
+	FMOVS (R11), F11
+	VDUP  V11.S[0], V11.S4
 	FMOVS 4(R11), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R11), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	FMOVQ 640(R1), F18
 	VSUB  V18.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
@@ -7485,9 +7489,9 @@ focusnot8_428:
 	FLDPQ 144(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V19.S4, V11.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
@@ -7498,7 +7502,7 @@ focusnot8_428:
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R0), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V11.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
@@ -7554,83 +7558,83 @@ focusnot8_428:
 	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V7.B16, V18.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V7.B16, V18.B16
 	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V7.S4, V17.S4, V15.S4
-	WORD  $0x4e6e1cee // bic v14.16b, v7.16b, v14.16b
-	VBIT  V15.B16, V14.B16, V16.B16
+	WORD  $0x4e6b1ceb // bic v11.16b, v7.16b, v11.16b
+	VBIT  V15.B16, V11.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F14
-	VDUP  V14.S[0], V14.S4
-	VAND  V14.B16, V12.B16, V14.B16
-	VORR  V14.B16, V16.B16, V14.B16
+	FMOVS 12(R11), F11
+	VDUP  V11.S[0], V11.S4
+	VAND  V11.B16, V13.B16, V11.B16
+	VORR  V11.B16, V16.B16, V11.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R11), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V12.B16, V12.B16
-	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VAND  V12.B16, V15.B16, V12.B16
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
 	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
-	VORR  V15.B16, V12.B16, V15.B16
-	FMOVQ 368(R1), F12
-	VBIF  V15.B16, V14.B16, V12.B16
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R1), F13
+	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone428:
+focusdone504:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
-	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
-	VBIT  V15.B16, V14.B16, V13.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V13.S4, V13.S4
+	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
+	VBIT  V15.B16, V11.B16, V14.B16
+	FMOVQ 368(R1), F11
+	VUMIN V11.S4, V14.S4, V11.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
-	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
-	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
-	FMOVQ 368(R1), F12
-	VBIT  V11.B16, V10.B16, V12.B16
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
+	FMOVQ 368(R1), F13
+	VBIT  V12.B16, V10.B16, V13.B16
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F13, (R3)
+	FMOVQ F11, (R3)
 	JMP   partdone9
 
 partless9:
 	TBZ    $1, R2, partone9
-	VST1.P V13.D[0], 8(R11)
+	VST1.P V11.D[0], 8(R11)
 	TBZ    $0, R2, partdone9
-	VST1   V13.S[2], (R11)
+	VST1   V11.S[2], (R11)
 	JMP    partdone9
 
 partone9:
 	TBZ  $0, R2, partdone9
-	VST1 V13.S[0], (R11)
+	VST1 V11.S[0], (R11)
 
 partdone9:
 	ADD   $0, R5, R11
 	CMP   $4, R2
 	BLT   partless10
-	FMOVQ F12, (R5)
+	FMOVQ F13, (R5)
 	JMP   partdone10
 
 partless10:
 	TBZ    $1, R2, partone10
-	VST1.P V12.D[0], 8(R11)
+	VST1.P V13.D[0], 8(R11)
 	TBZ    $0, R2, partdone10
-	VST1   V12.S[2], (R11)
+	VST1   V13.S[2], (R11)
 	JMP    partdone10
 
 partone10:
 	TBZ  $0, R2, partdone10
-	VST1 V12.S[0], (R11)
+	VST1 V13.S[0], (R11)
 
 partdone10:
 	JMP nextvector
@@ -7801,33 +7805,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_495
+	BGE  focusnot0_571
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone495
+	JMP  focusdone571
 
-focusnot0_495:
+focusnot0_571:
 	CMP   $2, R7
-	BGE   focusnot1_495
+	BGE   focusnot1_571
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone495
+	JMP   focusdone571
 
-focusnot1_495:
+focusnot1_571:
 	CMP $3, R7
-	BGE focusnot2_495
-	JMP focusdone495
+	BGE focusnot2_571
+	JMP focusdone571
 
-focusnot2_495:
+focusnot2_571:
 	CMP  $4, R7
-	BGE  focusnot3_495
+	BGE  focusnot3_571
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone495
+	JMP  focusdone571
 
-focusnot3_495:
+focusnot3_571:
 	CMP   $5, R7
-	BGE   focusnot4_495
+	BGE   focusnot4_571
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -7842,11 +7846,11 @@ focusnot3_495:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone495
+	JMP   focusdone571
 
-focusnot4_495:
+focusnot4_571:
 	CMP   $6, R7
-	BGE   focusnot5_495
+	BGE   focusnot5_571
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -7867,11 +7871,11 @@ focusnot4_495:
 	VFMLA V6.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone495
+	JMP   focusdone571
 
-focusnot5_495:
+focusnot5_571:
 	CMP   $7, R7
-	BGE   focusnot6_495
+	BGE   focusnot6_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7884,11 +7888,11 @@ focusnot5_495:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone495
+	JMP   focusdone571
 
-focusnot6_495:
+focusnot6_571:
 	CMP   $8, R7
-	BGE   focusnot7_495
+	BGE   focusnot7_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7901,11 +7905,11 @@ focusnot6_495:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone495
+	JMP   focusdone571
 
-focusnot7_495:
+focusnot7_571:
 	CMP   $9, R7
-	BGE   focusnot8_495
+	BGE   focusnot8_571
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7928,9 +7932,9 @@ focusnot7_495:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone495
+	JMP   focusdone571
 
-focusnot8_495:
+focusnot8_571:
 	ADD   $24, R6, R8
 	FMOVS (R8), F21
 	VDUP  V21.S[0], V21.S4
@@ -8135,7 +8139,7 @@ focusnot8_495:
 	FMOVD F21, R8
 	CBNZ  R8, slowblock
 
-focusdone495:
+focusdone571:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -8252,30 +8256,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_496
+	BGE  focusnot0_572
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone496
+	JMP  focusdone572
 
-focusnot0_496:
+focusnot0_572:
 	CMP   $2, R7
-	BGE   focusnot1_496
+	BGE   focusnot1_572
 	FMOVQ 224(R1), F22
-	JMP   focusdone496
+	JMP   focusdone572
 
-focusnot1_496:
+focusnot1_572:
 	CMP $3, R7
-	BGE focusnot2_496
-	JMP focusdone496
+	BGE focusnot2_572
+	JMP focusdone572
 
-focusnot2_496:
+focusnot2_572:
 	CMP  $4, R7
-	BGE  focusnot3_496
+	BGE  focusnot3_572
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone496
+	JMP  focusdone572
 
-focusnot3_496:
+focusnot3_572:
 	CMP   $5, R7
-	BGE   focusnot4_496
+	BGE   focusnot4_572
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -8283,11 +8287,11 @@ focusnot3_496:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone496
+	JMP   focusdone572
 
-focusnot4_496:
+focusnot4_572:
 	CMP   $6, R7
-	BGE   focusnot5_496
+	BGE   focusnot5_572
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8298,33 +8302,33 @@ focusnot4_496:
 	VFMLA V6.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone496
+	JMP   focusdone572
 
-focusnot5_496:
+focusnot5_572:
 	CMP   $7, R7
-	BGE   focusnot6_496
+	BGE   focusnot6_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone496
+	JMP   focusdone572
 
-focusnot6_496:
+focusnot6_572:
 	CMP   $8, R7
-	BGE   focusnot7_496
+	BGE   focusnot7_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone496
+	JMP   focusdone572
 
-focusnot7_496:
+focusnot7_572:
 	CMP   $9, R7
-	BGE   focusnot8_496
+	BGE   focusnot8_572
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -8336,9 +8340,9 @@ focusnot7_496:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone496
+	JMP   focusdone572
 
-focusnot8_496:
+focusnot8_572:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -8442,7 +8446,7 @@ focusnot8_496:
 	FMOVD F18, R8
 	CBNZ  R8, slowvector
 
-focusdone496:
+focusdone572:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R8
@@ -8590,30 +8594,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_497
+	BGE  focusnot0_573
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone497
+	JMP  focusdone573
 
-focusnot0_497:
+focusnot0_573:
 	CMP   $2, R7
-	BGE   focusnot1_497
+	BGE   focusnot1_573
 	FMOVQ 224(R1), F17
-	JMP   focusdone497
+	JMP   focusdone573
 
-focusnot1_497:
+focusnot1_573:
 	CMP $3, R7
-	BGE focusnot2_497
-	JMP focusdone497
+	BGE focusnot2_573
+	JMP focusdone573
 
-focusnot2_497:
+focusnot2_573:
 	CMP  $4, R7
-	BGE  focusnot3_497
+	BGE  focusnot3_573
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone497
+	JMP  focusdone573
 
-focusnot3_497:
+focusnot3_573:
 	CMP   $5, R7
-	BGE   focusnot4_497
+	BGE   focusnot4_573
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -8621,11 +8625,11 @@ focusnot3_497:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone497
+	JMP   focusdone573
 
-focusnot4_497:
+focusnot4_573:
 	CMP   $6, R7
-	BGE   focusnot5_497
+	BGE   focusnot5_573
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8636,33 +8640,33 @@ focusnot4_497:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone497
+	JMP   focusdone573
 
-focusnot5_497:
+focusnot5_573:
 	CMP   $7, R7
-	BGE   focusnot6_497
+	BGE   focusnot6_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone497
+	JMP   focusdone573
 
-focusnot6_497:
+focusnot6_573:
 	CMP   $8, R7
-	BGE   focusnot7_497
+	BGE   focusnot7_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone497
+	JMP   focusdone573
 
-focusnot7_497:
+focusnot7_573:
 	CMP   $9, R7
-	BGE   focusnot8_497
+	BGE   focusnot8_573
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -8674,9 +8678,9 @@ focusnot7_497:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone497
+	JMP   focusdone573
 
-focusnot8_497:
+focusnot8_573:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -8826,7 +8830,7 @@ focusnot8_497:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone497:
+focusdone573:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -8975,30 +8979,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_498
+	BGE  focusnot0_574
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone498
+	JMP  focusdone574
 
-focusnot0_498:
+focusnot0_574:
 	CMP   $2, R7
-	BGE   focusnot1_498
+	BGE   focusnot1_574
 	FMOVQ 224(R1), F17
-	JMP   focusdone498
+	JMP   focusdone574
 
-focusnot1_498:
+focusnot1_574:
 	CMP $3, R7
-	BGE focusnot2_498
-	JMP focusdone498
+	BGE focusnot2_574
+	JMP focusdone574
 
-focusnot2_498:
+focusnot2_574:
 	CMP  $4, R7
-	BGE  focusnot3_498
+	BGE  focusnot3_574
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone498
+	JMP  focusdone574
 
-focusnot3_498:
+focusnot3_574:
 	CMP   $5, R7
-	BGE   focusnot4_498
+	BGE   focusnot4_574
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -9006,11 +9010,11 @@ focusnot3_498:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone498
+	JMP   focusdone574
 
-focusnot4_498:
+focusnot4_574:
 	CMP   $6, R7
-	BGE   focusnot5_498
+	BGE   focusnot5_574
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -9021,33 +9025,33 @@ focusnot4_498:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone498
+	JMP   focusdone574
 
-focusnot5_498:
+focusnot5_574:
 	CMP   $7, R7
-	BGE   focusnot6_498
+	BGE   focusnot6_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone498
+	JMP   focusdone574
 
-focusnot6_498:
+focusnot6_574:
 	CMP   $8, R7
-	BGE   focusnot7_498
+	BGE   focusnot7_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone498
+	JMP   focusdone574
 
-focusnot7_498:
+focusnot7_574:
 	CMP   $9, R7
-	BGE   focusnot8_498
+	BGE   focusnot8_574
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -9059,9 +9063,9 @@ focusnot7_498:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone498
+	JMP   focusdone574
 
-focusnot8_498:
+focusnot8_574:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -9211,7 +9215,7 @@ focusnot8_498:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone498:
+focusdone574:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -9421,33 +9425,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_551
+	BGE  focusnot0_627
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone551
+	JMP  focusdone627
 
-focusnot0_551:
+focusnot0_627:
 	CMP   $2, R8
-	BGE   focusnot1_551
+	BGE   focusnot1_627
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone551
+	JMP   focusdone627
 
-focusnot1_551:
+focusnot1_627:
 	CMP $3, R8
-	BGE focusnot2_551
-	JMP focusdone551
+	BGE focusnot2_627
+	JMP focusdone627
 
-focusnot2_551:
+focusnot2_627:
 	CMP  $4, R8
-	BGE  focusnot3_551
+	BGE  focusnot3_627
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone551
+	JMP  focusdone627
 
-focusnot3_551:
+focusnot3_627:
 	CMP   $5, R8
-	BGE   focusnot4_551
+	BGE   focusnot4_627
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -9462,11 +9466,11 @@ focusnot3_551:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone551
+	JMP   focusdone627
 
-focusnot4_551:
+focusnot4_627:
 	CMP   $6, R8
-	BGE   focusnot5_551
+	BGE   focusnot5_627
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -9487,11 +9491,11 @@ focusnot4_551:
 	VFMLA V2.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone551
+	JMP   focusdone627
 
-focusnot5_551:
+focusnot5_627:
 	CMP   $7, R8
-	BGE   focusnot6_551
+	BGE   focusnot6_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9504,11 +9508,11 @@ focusnot5_551:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone551
+	JMP   focusdone627
 
-focusnot6_551:
+focusnot6_627:
 	CMP   $8, R8
-	BGE   focusnot7_551
+	BGE   focusnot7_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9521,11 +9525,11 @@ focusnot6_551:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone551
+	JMP   focusdone627
 
-focusnot7_551:
+focusnot7_627:
 	CMP   $9, R8
-	BGE   focusnot8_551
+	BGE   focusnot8_627
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9548,9 +9552,9 @@ focusnot7_551:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone551
+	JMP   focusdone627
 
-focusnot8_551:
+focusnot8_627:
 	ADD   $24, R7, R10
 	FMOVS (R10), F21
 	VDUP  V21.S[0], V21.S4
@@ -9761,7 +9765,7 @@ focusnot8_551:
 	FMOVD F21, R10
 	CBNZ  R10, slowblock
 
-focusdone551:
+focusdone627:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
 
@@ -9903,30 +9907,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_552
+	BGE  focusnot0_628
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone552
+	JMP  focusdone628
 
-focusnot0_552:
+focusnot0_628:
 	CMP   $2, R8
-	BGE   focusnot1_552
+	BGE   focusnot1_628
 	FMOVQ 224(R1), F20
-	JMP   focusdone552
+	JMP   focusdone628
 
-focusnot1_552:
+focusnot1_628:
 	CMP $3, R8
-	BGE focusnot2_552
-	JMP focusdone552
+	BGE focusnot2_628
+	JMP focusdone628
 
-focusnot2_552:
+focusnot2_628:
 	CMP  $4, R8
-	BGE  focusnot3_552
+	BGE  focusnot3_628
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone552
+	JMP  focusdone628
 
-focusnot3_552:
+focusnot3_628:
 	CMP   $5, R8
-	BGE   focusnot4_552
+	BGE   focusnot4_628
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	VMOV  V20.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -9934,11 +9938,11 @@ focusnot3_552:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V20.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone552
+	JMP   focusdone628
 
-focusnot4_552:
+focusnot4_628:
 	CMP   $6, R8
-	BGE   focusnot5_552
+	BGE   focusnot5_628
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -9949,33 +9953,33 @@ focusnot4_552:
 	VFMLA V2.S4, V18.S4, V19.S4
 	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V20.S4
-	JMP   focusdone552
+	JMP   focusdone628
 
-focusnot5_552:
+focusnot5_628:
 	CMP   $7, R8
-	BGE   focusnot6_552
+	BGE   focusnot6_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone552
+	JMP   focusdone628
 
-focusnot6_552:
+focusnot6_628:
 	CMP   $8, R8
-	BGE   focusnot7_552
+	BGE   focusnot7_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
 	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V20.S4
-	JMP   focusdone552
+	JMP   focusdone628
 
-focusnot7_552:
+focusnot7_628:
 	CMP   $9, R8
-	BGE   focusnot8_552
+	BGE   focusnot8_628
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
@@ -9987,9 +9991,9 @@ focusnot7_552:
 	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
 	VFMLA V20.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V20.B16
-	JMP   focusdone552
+	JMP   focusdone628
 
-focusnot8_552:
+focusnot8_628:
 	ADD   $24, R7, R10
 	FMOVS (R10), F16
 	VDUP  V16.S[0], V16.S4
@@ -10096,7 +10100,7 @@ focusnot8_552:
 	FMOVD F16, R10
 	CBNZ  R10, slowvector
 
-focusdone552:
+focusdone628:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
 
@@ -10219,182 +10223,182 @@ slow:
 	FMOVQ 624(R1), F16
 	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
 	FMOVQ 624(R1), F16
-	WORD  $0x4e2ff613 // fmax v19.4s, v16.4s, v15.4s
-	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
+	WORD  $0x4e2ff614 // fmax v20.4s, v16.4s, v15.4s
+	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
 	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
-	WORD  $0x6e30de77 // fmul v23.4s, v19.4s, v16.4s
+	WORD  $0x6e30de97 // fmul v23.4s, v20.4s, v16.4s
 	VBIT  V17.B16, V15.B16, V23.B16
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F18
-	FMOVQ 960(R1), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 992(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 960(R1), F19
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1008(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 1024(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1040(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 1056(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1072(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V19.S4
-	VBIT  V17.B16, V15.B16, V19.B16
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
-	VMOV  V16.B16, V17.B16
-	VBIT  V15.B16, V23.B16, V17.B16
+	VMOV  V16.B16, V18.B16
+	VBIT  V15.B16, V23.B16, V18.B16
 	VBIT  V15.B16, V16.B16, V23.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaed432 // fsub v18.4s, v1.4s, v14.4s
-	VBSL  V18.B16, V14.B16, V15.B16
+	WORD  $0x4eaed433 // fsub v19.4s, v1.4s, v14.4s
+	VBSL  V19.B16, V14.B16, V15.B16
 	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
 	VMOVI $0, V16.B16
 	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
 	VAND  V16.B16, V13.B16, V13.B16
-	VFMLA V13.S4, V15.S4, V19.S4
+	VFMLA V13.S4, V15.S4, V20.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2edef4 // fmul v20.4s, v23.4s, v14.4s
-	VMOV  V20.B16, V15.B16
-	VFMLA V18.S4, V17.S4, V15.S4
+	WORD  $0x6e2edeef // fmul v15.4s, v23.4s, v14.4s
+	VMOV  V15.B16, V16.B16
+	VFMLA V19.S4, V18.S4, V16.S4
 	FMOVS 12(R7), F13
-	VDUP  V13.S[0], V16.S4
+	VDUP  V13.S[0], V17.S4
 	FMOVS 16(R7), F13
 	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e32ddad // fmul v13.4s, v13.4s, v18.4s
-	VFMLA V14.S4, V16.S4, V13.S4
-	WORD  $0x6e33ddb0 // fmul v16.4s, v13.4s, v19.4s
+	WORD  $0x6e33ddad // fmul v13.4s, v13.4s, v19.4s
+	VFMLA V14.S4, V17.S4, V13.S4
+	WORD  $0x6e34ddb1 // fmul v17.4s, v13.4s, v20.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
 	VMOV  V23.B16, V22.B16
-	VBIT  V21.B16, V17.B16, V22.B16
-	WORD  $0x6e2ffed6 // fdiv v22.4s, v22.4s, v15.4s
-	WORD  $0x4ea0d9f8 // fcmeq v24.4s, v15.4s, #0.0
+	VBIT  V21.B16, V18.B16, V22.B16
+	WORD  $0x6e30fed6 // fdiv v22.4s, v22.4s, v16.4s
+	WORD  $0x4ea0da18 // fcmeq v24.4s, v16.4s, #0.0
 	FMOVQ 224(R1), F25
 	VBIF  V24.B16, V22.B16, V25.B16
-	VBIF  V21.B16, V17.B16, V23.B16
+	VBIF  V21.B16, V18.B16, V23.B16
 	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
-	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VMOVI $0, V22.B16
 	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
-	VAND  V21.B16, V19.B16, V19.B16
+	VAND  V21.B16, V20.B16, V20.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R7), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVQ 224(R1), F22
-	FMOVQ 1120(R1), F23
-	VFMLS V23.S4, V14.S4, V22.S4
-	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
-	WORD  $0x6ea0fa8e // fneg v14.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V14.S4
-	VFMLA V19.S4, V21.S4, V14.S4
+	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVS 8(R7), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVQ 224(R1), F19
+	FMOVQ 1120(R1), F21
+	VFMLS V21.S4, V14.S4, V19.S4
+	WORD  $0x6e33de4e // fmul v14.4s, v18.4s, v19.4s
+	VFMLA V20.S4, V14.S4, V15.S4
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_553
-	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone553
+	BGE  focusnot0_629
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone629
 
-focusnot0_553:
+focusnot0_629:
 	CMP   $2, R8
-	BGE   focusnot1_553
-	FMOVQ 224(R1), F15
-	JMP   focusdone553
+	BGE   focusnot1_629
+	FMOVQ 224(R1), F16
+	JMP   focusdone629
 
-focusnot1_553:
+focusnot1_629:
 	CMP $3, R8
-	BGE focusnot2_553
-	JMP focusdone553
+	BGE focusnot2_629
+	JMP focusdone629
 
-focusnot2_553:
+focusnot2_629:
 	CMP  $4, R8
-	BGE  focusnot3_553
-	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone553
+	BGE  focusnot3_629
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone629
 
-focusnot3_553:
+focusnot3_629:
 	CMP   $5, R8
-	BGE   focusnot4_553
-	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	VMOV  V15.B16, V18.B16
-	VFMLS V17.S4, V17.S4, V18.S4
-	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	BGE   focusnot4_629
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V14.S4, V14.S4, V18.S4
+	WORD  $0x6e22ddd3 // fmul v19.4s, v14.4s, v2.4s
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VFMLA V17.S4, V15.S4, V18.S4
-	VMOV  V18.B16, V15.B16
-	JMP   focusdone553
+	VFMLA V14.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone629
 
-focusnot4_553:
+focusnot4_629:
 	CMP   $6, R8
-	BGE   focusnot5_553
-	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
+	BGE   focusnot5_629
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VMOV  V15.B16, V19.B16
-	VFMLS V17.S4, V17.S4, V19.S4
-	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
-	VFMLA V2.S4, V15.S4, V20.S4
-	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V15.S4
-	JMP   focusdone553
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V14.S4, V14.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	JMP   focusdone629
 
-focusnot5_553:
+focusnot5_629:
 	CMP   $7, R8
-	BGE   focusnot6_553
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V18.S4
-	VMOV  V18.B16, V15.B16
-	JMP   focusdone553
+	BGE   focusnot6_629
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V14.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone629
 
-focusnot6_553:
+focusnot6_629:
 	CMP   $8, R8
-	BGE   focusnot7_553
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
-	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V15.S4
-	JMP   focusdone553
+	BGE   focusnot7_629
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	JMP   focusdone629
 
-focusnot7_553:
+focusnot7_629:
 	CMP   $9, R8
-	BGE   focusnot8_553
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	BGE   focusnot8_629
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d4 // fadd v20.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V14.S4, V14.S4, V21.S4
 	VFMLA V18.S4, V20.S4, V21.S4
-	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
-	VFMLA V15.S4, V19.S4, V17.S4
-	VMOV  V17.B16, V15.B16
-	JMP   focusdone553
+	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V14.S4
+	VMOV  V14.B16, V16.B16
+	JMP   focusdone629
 
-focusnot8_553:
+focusnot8_629:
 	ADD   $24, R7, R11
-	FMOVS (R11), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R11), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R11), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 8(R11), F19
 	VDUP  V19.S[0], V19.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9f4 // fabs v20.4s, v15.4s
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
 	FMOVQ 640(R1), F21
 	VSUB  V21.S4, V20.S4, V21.S4
 	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
@@ -10443,9 +10447,9 @@ focusnot8_553:
 	FLDPQ 144(R0), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
 	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
-	WORD  $0x6e36de3b // fmul v27.4s, v17.4s, v22.4s
+	WORD  $0x6e36dddb // fmul v27.4s, v14.4s, v22.4s
 	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V22.S4, V17.S4, V26.S4
+	VFMLA V22.S4, V14.S4, V26.S4
 	VMOV  V27.B16, V22.B16
 	VFMLA V25.S4, V18.S4, V22.S4
 
@@ -10456,7 +10460,7 @@ focusnot8_553:
 	VFMLA V21.S4, V18.S4, V27.S4
 	FLDPQ 176(R0), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V17.S4, V26.S4
+	VFMLA V23.S4, V14.S4, V26.S4
 	VFMLA V21.S4, V19.S4, V26.S4
 	VFMLA V24.S4, V18.S4, V26.S4
 	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
@@ -10512,51 +10516,51 @@ focusnot8_553:
 	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V5.B16, V21.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V5.B16, V21.B16
 	VBIT  V18.B16, V21.B16, V19.B16
 	VCMEQ V5.S4, V20.S4, V18.S4
-	WORD  $0x4e711cb1 // bic v17.16b, v5.16b, v17.16b
-	VBIT  V18.B16, V17.B16, V19.B16
+	WORD  $0x4e6e1cae // bic v14.16b, v5.16b, v14.16b
+	VBIT  V18.B16, V14.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V15.B16, V17.B16
-	VORR  V17.B16, V19.B16, V17.B16
+	FMOVS 12(R11), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V16.B16, V14.B16
+	VORR  V14.B16, V19.B16, V14.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
 	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R11), F19
 	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VAND  V15.B16, V18.B16, V15.B16
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
 	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
-	VORR  V18.B16, V15.B16, V18.B16
-	FMOVQ 368(R1), F15
-	VBIF  V18.B16, V17.B16, V15.B16
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R1), F16
+	VBIF  V18.B16, V14.B16, V16.B16
 
-focusdone553:
+focusdone629:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
+	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
 	FMOVQ 1104(R1), F18
-	WORD  $0x6e30e652 // fcmge v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V16.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V16.S4, V16.S4
+	WORD  $0x6e31e652 // fcmge v18.4s, v18.4s, v17.4s
+	VBIT  V18.B16, V14.B16, V17.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V17.S4, V14.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R9), F17
 	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R1), F15
-	VBIT  V14.B16, V13.B16, V15.B16
-	FMOVQ F16, (R3)
-	FMOVQ F15, (R5)
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x4e2de5af // fcmeq v15.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F16
+	VBIT  V15.B16, V13.B16, V16.B16
+	FMOVQ F14, (R3)
+	FMOVQ F16, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -10647,182 +10651,182 @@ partdone4:
 	FMOVQ 624(R1), F16
 	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
 	FMOVQ 624(R1), F16
-	WORD  $0x4e2ff613 // fmax v19.4s, v16.4s, v15.4s
-	WORD  $0x4e21d670 // fadd v16.4s, v19.4s, v1.4s
+	WORD  $0x4e2ff614 // fmax v20.4s, v16.4s, v15.4s
+	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
 	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
-	WORD  $0x6e30de77 // fmul v23.4s, v19.4s, v16.4s
+	WORD  $0x6e30de97 // fmul v23.4s, v20.4s, v16.4s
 	VBIT  V17.B16, V15.B16, V23.B16
 
 	// log1p(v) = v + v (v P(v))
 	FMOVQ 976(R1), F18
-	FMOVQ 960(R1), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 992(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	FMOVQ 960(R1), F19
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 992(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1008(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 1024(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1024(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1040(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 1056(R1), F20
-	VFMLA V18.S4, V19.S4, V20.S4
+	VFMLA V19.S4, V20.S4, V18.S4
+	FMOVQ 1056(R1), F19
+	VFMLA V18.S4, V20.S4, V19.S4
 	FMOVQ 1072(R1), F18
-	VFMLA V20.S4, V19.S4, V18.S4
-	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V19.S4
-	VBIT  V17.B16, V15.B16, V19.B16
+	VFMLA V19.S4, V20.S4, V18.S4
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	VFMLA V18.S4, V20.S4, V20.S4
+	VBIT  V17.B16, V15.B16, V20.B16
 	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
-	VMOV  V16.B16, V17.B16
-	VBIT  V15.B16, V23.B16, V17.B16
+	VMOV  V16.B16, V18.B16
+	VBIT  V15.B16, V23.B16, V18.B16
 	VBIT  V15.B16, V16.B16, V23.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaed432 // fsub v18.4s, v1.4s, v14.4s
-	VBSL  V18.B16, V14.B16, V15.B16
+	WORD  $0x4eaed433 // fsub v19.4s, v1.4s, v14.4s
+	VBSL  V19.B16, V14.B16, V15.B16
 	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
 	VMOVI $0, V16.B16
 	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
 	VAND  V16.B16, V13.B16, V13.B16
-	VFMLA V13.S4, V15.S4, V19.S4
+	VFMLA V13.S4, V15.S4, V20.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2edef4 // fmul v20.4s, v23.4s, v14.4s
-	VMOV  V20.B16, V15.B16
-	VFMLA V18.S4, V17.S4, V15.S4
+	WORD  $0x6e2edeef // fmul v15.4s, v23.4s, v14.4s
+	VMOV  V15.B16, V16.B16
+	VFMLA V19.S4, V18.S4, V16.S4
 	FMOVS 12(R7), F13
-	VDUP  V13.S[0], V16.S4
+	VDUP  V13.S[0], V17.S4
 	FMOVS 16(R7), F13
 	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e32ddad // fmul v13.4s, v13.4s, v18.4s
-	VFMLA V14.S4, V16.S4, V13.S4
-	WORD  $0x6e33ddb0 // fmul v16.4s, v13.4s, v19.4s
+	WORD  $0x6e33ddad // fmul v13.4s, v13.4s, v19.4s
+	VFMLA V14.S4, V17.S4, V13.S4
+	WORD  $0x6e34ddb1 // fmul v17.4s, v13.4s, v20.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
 	VMOV  V23.B16, V22.B16
-	VBIT  V21.B16, V17.B16, V22.B16
-	WORD  $0x6e2ffed6 // fdiv v22.4s, v22.4s, v15.4s
-	WORD  $0x4ea0d9f8 // fcmeq v24.4s, v15.4s, #0.0
+	VBIT  V21.B16, V18.B16, V22.B16
+	WORD  $0x6e30fed6 // fdiv v22.4s, v22.4s, v16.4s
+	WORD  $0x4ea0da18 // fcmeq v24.4s, v16.4s, #0.0
 	FMOVQ 224(R1), F25
 	VBIF  V24.B16, V22.B16, V25.B16
-	VBIF  V21.B16, V17.B16, V23.B16
+	VBIF  V21.B16, V18.B16, V23.B16
 	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
-	WORD  $0x6e35de73 // fmul v19.4s, v19.4s, v21.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VMOVI $0, V22.B16
 	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
-	VAND  V21.B16, V19.B16, V19.B16
+	VAND  V21.B16, V20.B16, V20.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	FMOVS 8(R7), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVQ 224(R1), F22
-	FMOVQ 1120(R1), F23
-	VFMLS V23.S4, V14.S4, V22.S4
-	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
-	WORD  $0x6ea0fa8e // fneg v14.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V14.S4
-	VFMLA V19.S4, V21.S4, V14.S4
+	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
+	VFMLA V19.S4, V18.S4, V15.S4
+	FMOVS 8(R7), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVQ 224(R1), F19
+	FMOVQ 1120(R1), F21
+	VFMLS V21.S4, V14.S4, V19.S4
+	WORD  $0x6e33de4e // fmul v14.4s, v18.4s, v19.4s
+	VFMLA V20.S4, V14.S4, V15.S4
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_554
-	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone554
+	BGE  focusnot0_630
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone630
 
-focusnot0_554:
+focusnot0_630:
 	CMP   $2, R8
-	BGE   focusnot1_554
-	FMOVQ 224(R1), F15
-	JMP   focusdone554
+	BGE   focusnot1_630
+	FMOVQ 224(R1), F16
+	JMP   focusdone630
 
-focusnot1_554:
+focusnot1_630:
 	CMP $3, R8
-	BGE focusnot2_554
-	JMP focusdone554
+	BGE focusnot2_630
+	JMP focusdone630
 
-focusnot2_554:
+focusnot2_630:
 	CMP  $4, R8
-	BGE  focusnot3_554
-	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone554
+	BGE  focusnot3_630
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone630
 
-focusnot3_554:
+focusnot3_630:
 	CMP   $5, R8
-	BGE   focusnot4_554
-	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	VMOV  V15.B16, V18.B16
-	VFMLS V17.S4, V17.S4, V18.S4
-	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	BGE   focusnot4_630
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V14.S4, V14.S4, V18.S4
+	WORD  $0x6e22ddd3 // fmul v19.4s, v14.4s, v2.4s
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VFMLA V17.S4, V15.S4, V18.S4
-	VMOV  V18.B16, V15.B16
-	JMP   focusdone554
+	VFMLA V14.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone630
 
-focusnot4_554:
+focusnot4_630:
 	CMP   $6, R8
-	BGE   focusnot5_554
-	WORD  $0x6ea1f9f1 // fsqrt v17.4s, v15.4s
-	WORD  $0x6e2fddf2 // fmul v18.4s, v15.4s, v15.4s
+	BGE   focusnot5_630
+	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V15.S4, V15.S4, V20.S4
-	VMOV  V15.B16, V19.B16
-	VFMLS V17.S4, V17.S4, V19.S4
-	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
-	VFMLA V2.S4, V15.S4, V20.S4
-	WORD  $0x6e31de8f // fmul v15.4s, v20.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V15.S4
-	JMP   focusdone554
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V14.S4, V14.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	JMP   focusdone630
 
-focusnot5_554:
+focusnot5_630:
 	CMP   $7, R8
-	BGE   focusnot6_554
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x6e2fde52 // fmul v18.4s, v18.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V18.S4
-	VMOV  V18.B16, V15.B16
-	JMP   focusdone554
+	BGE   focusnot6_630
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V14.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone630
 
-focusnot6_554:
+focusnot6_630:
 	CMP   $8, R8
-	BGE   focusnot7_554
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x4e31d62f // fadd v15.4s, v17.4s, v17.4s
-	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V15.S4
-	JMP   focusdone554
+	BGE   focusnot7_630
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V14.S4, V14.S4, V16.S4
+	JMP   focusdone630
 
-focusnot7_554:
+focusnot7_630:
 	CMP   $9, R8
-	BGE   focusnot8_554
-	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V15.S4, V15.S4, V18.S4
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	BGE   focusnot8_630
+	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
+	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d4 // fadd v20.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V14.S4, V14.S4, V21.S4
 	VFMLA V18.S4, V20.S4, V21.S4
-	WORD  $0x6e2fdeb1 // fmul v17.4s, v21.4s, v15.4s
-	VFMLA V15.S4, V19.S4, V17.S4
-	VMOV  V17.B16, V15.B16
-	JMP   focusdone554
+	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V14.S4
+	VMOV  V14.B16, V16.B16
+	JMP   focusdone630
 
-focusnot8_554:
+focusnot8_630:
 	ADD   $24, R7, R10
-	FMOVS (R10), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R10), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 8(R10), F19
 	VDUP  V19.S[0], V19.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9f4 // fabs v20.4s, v15.4s
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
 	FMOVQ 640(R1), F21
 	VSUB  V21.S4, V20.S4, V21.S4
 	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
@@ -10871,9 +10875,9 @@ focusnot8_554:
 	FLDPQ 144(R0), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
 	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
-	WORD  $0x6e36de3b // fmul v27.4s, v17.4s, v22.4s
+	WORD  $0x6e36dddb // fmul v27.4s, v14.4s, v22.4s
 	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V22.S4, V17.S4, V26.S4
+	VFMLA V22.S4, V14.S4, V26.S4
 	VMOV  V27.B16, V22.B16
 	VFMLA V25.S4, V18.S4, V22.S4
 
@@ -10884,7 +10888,7 @@ focusnot8_554:
 	VFMLA V21.S4, V18.S4, V27.S4
 	FLDPQ 176(R0), (F30, F31)
 	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V17.S4, V26.S4
+	VFMLA V23.S4, V14.S4, V26.S4
 	VFMLA V21.S4, V19.S4, V26.S4
 	VFMLA V24.S4, V18.S4, V26.S4
 	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
@@ -10940,83 +10944,83 @@ focusnot8_554:
 	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
 	VMOVI $0, V18.B16
 	VCMEQ V18.S4, V20.S4, V18.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V5.B16, V21.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V5.B16, V21.B16
 	VBIT  V18.B16, V21.B16, V19.B16
 	VCMEQ V5.S4, V20.S4, V18.S4
-	WORD  $0x4e711cb1 // bic v17.16b, v5.16b, v17.16b
-	VBIT  V18.B16, V17.B16, V19.B16
+	WORD  $0x4e6e1cae // bic v14.16b, v5.16b, v14.16b
+	VBIT  V18.B16, V14.B16, V19.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V15.B16, V17.B16
-	VORR  V17.B16, V19.B16, V17.B16
+	FMOVS 12(R10), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V16.B16, V14.B16
+	VORR  V14.B16, V19.B16, V14.B16
 	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
 	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
 	VAND  V19.B16, V18.B16, V18.B16
 	FMOVS 16(R10), F19
 	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
-	VAND  V15.B16, V18.B16, V15.B16
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
 	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
-	VORR  V18.B16, V15.B16, V18.B16
-	FMOVQ 368(R1), F15
-	VBIF  V18.B16, V17.B16, V15.B16
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R1), F16
+	VBIF  V18.B16, V14.B16, V16.B16
 
-focusdone554:
+focusdone630:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2fde11 // fmul v17.4s, v16.4s, v15.4s
+	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
 	FMOVQ 1104(R1), F18
-	WORD  $0x6e30e652 // fcmge v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V16.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V16.S4, V16.S4
+	WORD  $0x6e31e652 // fcmge v18.4s, v18.4s, v17.4s
+	VBIT  V18.B16, V14.B16, V17.B16
+	FMOVQ 368(R1), F14
+	VUMIN V14.S4, V17.S4, V14.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R9), F17
 	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R1), F15
-	VBIT  V14.B16, V13.B16, V15.B16
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x4e2de5af // fcmeq v15.4s, v13.4s, v13.4s
+	FMOVQ 368(R1), F16
+	VBIT  V15.B16, V13.B16, V16.B16
 	ADD   $0, R3, R10
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ F16, (R3)
+	FMOVQ F14, (R3)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VST1.P V16.D[0], 8(R10)
+	VST1.P V14.D[0], 8(R10)
 	TBZ    $0, R2, partdone5
-	VST1   V16.S[2], (R10)
+	VST1   V14.S[2], (R10)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VST1 V16.S[0], (R10)
+	VST1 V14.S[0], (R10)
 
 partdone5:
 	ADD   $0, R5, R10
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ F15, (R5)
+	FMOVQ F16, (R5)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VST1.P V15.D[0], 8(R10)
+	VST1.P V16.D[0], 8(R10)
 	TBZ    $0, R2, partdone6
-	VST1   V15.S[2], (R10)
+	VST1   V16.S[2], (R10)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VST1 V15.S[0], (R10)
+	VST1 V16.S[0], (R10)
 
 partdone6:
 	JMP nextvector
@@ -12311,650 +12315,896 @@ TEXT ·softmaxExpNEON(SB), NOSPLIT, $128-56
 	FMOVQ 1136(R0), F9
 
 row:
-	MOVD classes+40(FP), R2
-	MOVD labels+24(FP), R3
-	MOVW (R3), R3
-	MOVD logits+16(FP), R5
-
-	// the target's logit; any where there is none
-	MOVD  sums+8(FP), R6
-	ADD   $384, R6, R6
-	CMP   $0, R3
-	CSEL  LT, ZR, R3, R7
-	ADD   R7<<2, R5, R7
-	MOVW  (R7), R7
-	MOVW  R7, (R6)
+	MOVD  classes+40(FP), R2
+	MOVD  labels+24(FP), R3
+	MOVW  (R3), R3
+	MOVD  logits+16(FP), R3
 	VMOVI $0, V10.B16
-	MOVD  R2, R6
-	MOVD  R3, R7
-	MOVD  R5, R8
-
-look_block:
-	MOVD $144, R9
-	CMP  R9, R7
-	CSEL HI, R9, R7, R9
-	MOVD $target<>+576(SB), R10
-	SUB  R9<<2, R10, R9
-	MOVD $128, R10
-	CMP  R10, R6
-	CSEL HI, R10, R6, R10
-	CMP  $16, R10
-	BLT  look_part
+	MOVD  R2, R5
+	MOVD  R3, R6
+	CMP   $16, R5
+	BLT   look_part
 
 look_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
-	ADD   $64, R9, R9
-	SUB   $16, R10, R10
-	CMP   $16, R10
+	ADD   $64, R6, R6
+	SUB   $16, R5, R5
+	CMP   $16, R5
 	BGE   look_tile
 
 look_part:
-	CMP   $1, R10
+	CMP   $1, R5
 	BLT   look_done
 	VMOVI $0, V11.B16
-	ADD   $0, R8, R11
-	CMP   $4, R10
+	ADD   $0, R6, R7
+	CMP   $4, R5
 	BLT   partless1
-	FMOVQ (R8), F11
+	FMOVQ (R6), F11
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R10, partone1
-	VLD1.P 8(R11), V11.D[0]
-	TBZ    $0, R10, partdone1
-	VLD1   (R11), V11.S[2]
+	TBZ    $1, R5, partone1
+	VLD1.P 8(R7), V11.D[0]
+	TBZ    $0, R5, partdone1
+	VLD1   (R7), V11.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R10, partdone1
-	VLD1 (R11), V11.S[0]
+	TBZ  $0, R5, partdone1
+	VLD1 (R7), V11.S[0]
 
 partdone1:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V12.B16
-	ADD   $16, R8, R11
-	CMP   $4, R10
+	ADD   $16, R6, R7
+	CMP   $4, R5
 	BLT   partless2
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R6), F12
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V12.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V12.S[2]
+	TBZ    $1, R5, partone2
+	VLD1.P 8(R7), V12.D[0]
+	TBZ    $0, R5, partdone2
+	VLD1   (R7), V12.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V12.S[0]
+	TBZ  $0, R5, partdone2
+	VLD1 (R7), V12.S[0]
 
 partdone2:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V13.B16
-	ADD   $32, R8, R11
-	CMP   $4, R10
+	ADD   $32, R6, R7
+	CMP   $4, R5
 	BLT   partless3
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R6), F13
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V13.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V13.S[2]
+	TBZ    $1, R5, partone3
+	VLD1.P 8(R7), V13.D[0]
+	TBZ    $0, R5, partdone3
+	VLD1   (R7), V13.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V13.S[0]
+	TBZ  $0, R5, partdone3
+	VLD1 (R7), V13.S[0]
 
 partdone3:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V14.B16
-	ADD   $48, R8, R11
-	CMP   $4, R10
+	ADD   $48, R6, R7
+	CMP   $4, R5
 	BLT   partless4
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R6), F14
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R10, partone4
-	VLD1.P 8(R11), V14.D[0]
-	TBZ    $0, R10, partdone4
-	VLD1   (R11), V14.S[2]
+	TBZ    $1, R5, partone4
+	VLD1.P 8(R7), V14.D[0]
+	TBZ    $0, R5, partdone4
+	VLD1   (R7), V14.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R10, partdone4
-	VLD1 (R11), V14.S[0]
+	TBZ  $0, R5, partdone4
+	VLD1 (R7), V14.S[0]
 
 partdone4:
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 
 look_done:
-	SUB $128, R7, R7
-	SUB $128, R6, R6
-	CMP $1, R6
-	BGE look_block
-
-	// any |z| > 40, but the target's?
 	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD F10, R6
-	CBNZ  R6, slow
-	MOVD  dst+0(FP), R6
+	FMOVD F10, R5
+	CBNZ  R5, slow
+	MOVD  dst+0(FP), R5
+	MOVD  $local-128(SP), R6
 	VMOVI $0, V10.B16
 	VMOVI $0, V11.B16
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
-	MOVD  $local-128(SP), R7
-	CMP   $33, R2
-	BLT   begin
 	VMOVI $0, V14.B16
-	FMOVQ F14, (R7)
-	FMOVQ F14, 16(R7)
-	FMOVQ F14, 32(R7)
-	FMOVQ F14, 48(R7)
-	FMOVQ F14, 64(R7)
-	FMOVQ F14, 80(R7)
-	FMOVQ F14, 96(R7)
-	FMOVQ F14, 112(R7)
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	CMP   $32, R2
+	BLT   rest
 
-begin:
-sum_block:
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $32, R9
-	CMP  R9, R2
-	CSEL HI, R9, R2, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F15
-	FMOVQ 32(R5), F16
-	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
+pair:
+	FMOVQ (R3), F18
+	FMOVQ 16(R3), F19
+	FMOVQ 32(R3), F20
+	FMOVQ 48(R3), F21
+	WORD  $0x4e20d657 // fadd v23.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V14.S4, V17.S4
-	VFMLA V1.S4, V15.S4, V19.S4
-	VFMLA V1.S4, V16.S4, V21.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V23.S4, V18.S4
+	WORD  $0x4ea2d656 // fsub v22.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V14.S4
-	VFMLS V3.S4, V20.S4, V15.S4
-	VFMLS V3.S4, V22.S4, V16.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V18.S4, V14.S4
-	VFMLS V4.S4, V20.S4, V15.S4
-	VFMLS V4.S4, V22.S4, V16.S4
-	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F18
-	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F26
-	FMOVQ 128(R0), F28
-	VFMLA V5.S4, V14.S4, V18.S4
-	VFMLA V5.S4, V15.S4, V22.S4
-	VFMLA V5.S4, V16.S4, V26.S4
-	VFMLA V5.S4, V25.S4, V28.S4
-	FMOVQ 144(R0), F20
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	FMOVQ 144(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 160(R0), F18
-	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F26
-	FMOVQ 160(R0), F28
-	VFMLA V20.S4, V14.S4, V18.S4
-	VFMLA V24.S4, V15.S4, V22.S4
-	VFMLA V27.S4, V16.S4, V26.S4
-	VFMLA V29.S4, V25.S4, V28.S4
-	FMOVQ 176(R0), F20
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	FMOVQ 176(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V14.B16
-	VTBL  V6.B16, [V19.B16], V16.B16
-	VTBL  V6.B16, [V21.B16], V22.B16
-	VTBL  V6.B16, [V23.B16], V26.B16
-	FMOVQ 192(R0), F15
-	FMOVQ 192(R0), F18
-	FMOVQ 192(R0), F25
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V14.B16, V15.B16
-	VBIT  V7.B16, V16.B16, V18.B16
-	VBIT  V7.B16, V22.B16, V25.B16
-	VBIT  V7.B16, V26.B16, V28.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VTBL  V25.B16, [V8.B16], V16.B16
-	VTBL  V28.B16, [V8.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V22.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VADD  V19.S4, V15.S4, V15.S4
-	VADD  V21.S4, V16.S4, V16.S4
-	VADD  V22.S4, V18.S4, V17.S4
-	VFMLA V20.S4, V14.S4, V14.S4
-	VFMLA V24.S4, V15.S4, V15.S4
-	VFMLA V27.S4, V16.S4, V16.S4
-	VFMLA V29.S4, V17.S4, V17.S4
-	FMOVQ (R8), F18
-	VAND  V18.B16, V14.B16, V14.B16
-	FMOVQ F14, (R6)
-	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V15.B16, V14.B16
-	FMOVQ F14, 16(R6)
-	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V16.B16, V14.B16
-	FMOVQ F14, 32(R6)
-	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V17.B16, V14.B16
-	FMOVQ F14, 48(R6)
-	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
+	VTBL  V6.B16, [V18.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V23.S4, V18.S4
+	VFMLA V22.S4, V18.S4, V18.S4
+	FMOVQ F18, (R5)
+	WORD  $0x4e20d677 // fadd v23.4s, v19.4s, v0.4s
 
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V23.S4, V19.S4
+	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	FMOVQ F19, 16(R5)
+	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V23.S4, V20.S4
+	WORD  $0x4ea2d696 // fsub v22.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V22.S4, V20.S4, V20.S4
+	FMOVQ F20, 32(R5)
+	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V23.S4, V21.S4
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V22.S4, V21.S4, V21.S4
+	FMOVQ F21, 48(R5)
+	FMOVQ 64(R3), F22
+	FMOVQ 80(R3), F23
+	FMOVQ 96(R3), F24
+	FMOVQ 112(R3), F25
+	WORD  $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F26
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	FMOVQ F22, 64(R5)
+	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD  $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	FMOVQ F22, 80(R5)
+	WORD  $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD  $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	FMOVQ F22, 96(R5)
+	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD  $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 112(R5)
+	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
+	WORD  $0x0e617a56 // fcvtl v22.2d, v18.2s
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD  $0x4e76d54a // fadd v10.2d, v10.2d, v22.2d
+	WORD  $0x4e72d56b // fadd v11.2d, v11.2d, v18.2d
+	WORD  $0x0e617a72 // fcvtl v18.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x0e617a92 // fcvtl v18.2d, v20.2s
+	WORD  $0x4e617a93 // fcvtl2 v19.2d, v20.4s
+	WORD  $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x0e617ab2 // fcvtl v18.2d, v21.2s
+	WORD  $0x4e617ab3 // fcvtl2 v19.2d, v21.4s
+	WORD  $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	ADD   $128, R3, R3
+	ADD   $128, R5, R5
+	SUB   $32, R2, R2
+	CMP   $32, R2
+	BGE   pair
+
+rest:
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	CMP   $16, R2
+	BLT   last_part
+
+last_tile:
+	FMOVQ (R3), F22
+	FMOVQ 16(R3), F23
+	FMOVQ 32(R3), F24
+	FMOVQ 48(R3), F25
+	WORD  $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F26
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	FMOVQ F22, (R5)
+	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD  $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	FMOVQ F22, 16(R5)
+	WORD  $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD  $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	FMOVQ F22, 32(R5)
+	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD  $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 48(R5)
+	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
+	ADD   $64, R3, R3
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   last_tile
+
+last_part:
+	CMP   $1, R2
+	BLT   last_done
+	VMOVI $0, V22.B16
+	ADD   $0, R3, R7
+	CMP   $4, R2
 	BLT   partless5
-	FMOVQ (R5), F14
+	FMOVQ (R3), F22
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R9, partone5
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone5
-	VLD1   (R10), V14.S[2]
+	TBZ    $1, R2, partone5
+	VLD1.P 8(R7), V22.D[0]
+	TBZ    $0, R2, partdone5
+	VLD1   (R7), V22.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R9, partdone5
-	VLD1 (R10), V14.S[0]
+	TBZ  $0, R2, partdone5
+	VLD1 (R7), V22.S[0]
 
 partdone5:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V15.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R2, R7
+	CSEL  LT, ZR, R7, R7
+	VMOVI $0, V23.B16
+	ADD   $16, R3, R8
+	CMP   $4, R7
 	BLT   partless6
-	FMOVQ 16(R5), F15
+	FMOVQ 16(R3), F23
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R10, partone6
-	VLD1.P 8(R11), V15.D[0]
-	TBZ    $0, R10, partdone6
-	VLD1   (R11), V15.S[2]
+	TBZ    $1, R7, partone6
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone6
+	VLD1   (R8), V23.S[2]
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R10, partdone6
-	VLD1 (R11), V15.S[0]
+	TBZ  $0, R7, partdone6
+	VLD1 (R8), V23.S[0]
 
 partdone6:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V16.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $32, R3, R9
+	CMP   $4, R8
 	BLT   partless7
-	FMOVQ 32(R5), F16
+	FMOVQ 32(R3), F24
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R11, partone7
-	VLD1.P 8(R12), V16.D[0]
-	TBZ    $0, R11, partdone7
-	VLD1   (R12), V16.S[2]
+	TBZ    $1, R8, partone7
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone7
+	VLD1   (R9), V24.S[2]
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R11, partdone7
-	VLD1 (R12), V16.S[0]
+	TBZ  $0, R8, partdone7
+	VLD1 (R9), V24.S[0]
 
 partdone7:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V17.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $48, R3, R10
+	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R5), F17
+	FMOVQ 48(R3), F25
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R12, partone8
-	VLD1.P 8(R13), V17.D[0]
-	TBZ    $0, R12, partdone8
-	VLD1   (R13), V17.S[2]
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V25.S[2]
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R12, partdone8
-	VLD1 (R13), V17.S[0]
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V25.S[0]
 
 partdone8:
-	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
+	WORD $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V14.S4, V17.S4
-	VFMLA V1.S4, V15.S4, V19.S4
-	VFMLA V1.S4, V16.S4, V21.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V14.S4
-	VFMLS V3.S4, V20.S4, V15.S4
-	VFMLS V3.S4, V22.S4, V16.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V18.S4, V14.S4
-	VFMLS V4.S4, V20.S4, V15.S4
-	VFMLS V4.S4, V22.S4, V16.S4
-	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F18
-	FMOVQ 128(R0), F22
 	FMOVQ 128(R0), F26
-	FMOVQ 128(R0), F28
-	VFMLA V5.S4, V14.S4, V18.S4
-	VFMLA V5.S4, V15.S4, V22.S4
-	VFMLA V5.S4, V16.S4, V26.S4
-	VFMLA V5.S4, V25.S4, V28.S4
-	FMOVQ 144(R0), F20
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	FMOVQ 144(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 160(R0), F18
-	FMOVQ 160(R0), F22
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
 	FMOVQ 160(R0), F26
-	FMOVQ 160(R0), F28
-	VFMLA V20.S4, V14.S4, V18.S4
-	VFMLA V24.S4, V15.S4, V22.S4
-	VFMLA V27.S4, V16.S4, V26.S4
-	VFMLA V29.S4, V25.S4, V28.S4
-	FMOVQ 176(R0), F20
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	FMOVQ 176(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V14.B16
-	VTBL  V6.B16, [V19.B16], V16.B16
-	VTBL  V6.B16, [V21.B16], V22.B16
-	VTBL  V6.B16, [V23.B16], V26.B16
-	FMOVQ 192(R0), F15
-	FMOVQ 192(R0), F18
-	FMOVQ 192(R0), F25
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V14.B16, V15.B16
-	VBIT  V7.B16, V16.B16, V18.B16
-	VBIT  V7.B16, V22.B16, V25.B16
-	VBIT  V7.B16, V26.B16, V28.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VTBL  V25.B16, [V8.B16], V16.B16
-	VTBL  V28.B16, [V8.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V22.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VADD  V19.S4, V15.S4, V15.S4
-	VADD  V21.S4, V16.S4, V16.S4
-	VADD  V22.S4, V18.S4, V17.S4
-	VFMLA V20.S4, V14.S4, V14.S4
-	VFMLA V24.S4, V15.S4, V15.S4
-	VFMLA V27.S4, V16.S4, V16.S4
-	VFMLA V29.S4, V17.S4, V17.S4
-	FMOVQ (R8), F18
-	VAND  V18.B16, V14.B16, V14.B16
-	VDUP  R9, V18.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33652 // cmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V14.B16, V14.B16
-	ADD   $0, R6, R13
-	CMP   $4, R9
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	VDUP  R2, V26.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V22.B16, V22.B16
+	ADD   $0, R5, R3
+	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F14, (R6)
+	FMOVQ F22, (R5)
 	JMP   partdone9
 
 partless9:
-	TBZ    $1, R9, partone9
-	VST1.P V14.D[0], 8(R13)
-	TBZ    $0, R9, partdone9
-	VST1   V14.S[2], (R13)
+	TBZ    $1, R2, partone9
+	VST1.P V22.D[0], 8(R3)
+	TBZ    $0, R2, partdone9
+	VST1   V22.S[2], (R3)
 	JMP    partdone9
 
 partone9:
-	TBZ  $0, R9, partdone9
-	VST1 V14.S[0], (R13)
+	TBZ  $0, R2, partdone9
+	VST1 V22.S[0], (R3)
 
 partdone9:
-	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V15.B16, V14.B16
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F18
-	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $16, R6, R9
-	CMP   $4, R10
+	WORD $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	VDUP  R7, V23.S4
+	FMOVQ 336(R1), F26
+	WORD  $0x4eba36f7 // cmgt v23.4s, v23.4s, v26.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $16, R5, R2
+	CMP   $4, R7
 	BLT   partless10
-	FMOVQ F14, 16(R6)
+	FMOVQ F22, 16(R5)
 	JMP   partdone10
 
 partless10:
-	TBZ    $1, R10, partone10
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R10, partdone10
-	VST1   V14.S[2], (R9)
+	TBZ    $1, R7, partone10
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R7, partdone10
+	VST1   V22.S[2], (R2)
 	JMP    partdone10
 
 partone10:
-	TBZ  $0, R10, partdone10
-	VST1 V14.S[0], (R9)
+	TBZ  $0, R7, partdone10
+	VST1 V22.S[0], (R2)
 
 partdone10:
-	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V16.B16, V14.B16
-	VDUP  R11, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $32, R6, R9
-	CMP   $4, R11
+	WORD $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	VDUP  R8, V23.S4
+	FMOVQ 336(R1), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $32, R5, R2
+	CMP   $4, R8
 	BLT   partless11
-	FMOVQ F14, 32(R6)
+	FMOVQ F22, 32(R5)
 	JMP   partdone11
 
 partless11:
-	TBZ    $1, R11, partone11
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R11, partdone11
-	VST1   V14.S[2], (R9)
+	TBZ    $1, R8, partone11
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R8, partdone11
+	VST1   V22.S[2], (R2)
 	JMP    partdone11
 
 partone11:
-	TBZ  $0, R11, partdone11
-	VST1 V14.S[0], (R9)
+	TBZ  $0, R8, partdone11
+	VST1 V22.S[0], (R2)
 
 partdone11:
-	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V17.B16, V14.B16
-	VDUP  R12, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $48, R6, R8
-	CMP   $4, R12
+	WORD $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	VDUP  R9, V23.S4
+	FMOVQ 336(R1), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $48, R5, R2
+	CMP   $4, R9
 	BLT   partless12
-	FMOVQ F14, 48(R6)
+	FMOVQ F22, 48(R5)
 	JMP   partdone12
 
 partless12:
-	TBZ    $1, R12, partone12
-	VST1.P V14.D[0], 8(R8)
-	TBZ    $0, R12, partdone12
-	VST1   V14.S[2], (R8)
+	TBZ    $1, R9, partone12
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R9, partdone12
+	VST1   V22.S[2], (R2)
 	JMP    partdone12
 
 partone12:
-	TBZ  $0, R12, partdone12
-	VST1 V14.S[0], (R8)
+	TBZ  $0, R9, partdone12
+	VST1 V22.S[0], (R2)
 
 partdone12:
-	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+	WORD $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
 
-sum_done:
-	MOVD   classes+40(FP), R8
-	CMP    $33, R8
-	BLT    only
-	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
-	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
-	FMOVQ  (R7), F15
-	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
-	FMOVQ  F14, (R7)
-	FMOVQ  16(R7), F14
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	FMOVQ  F10, 16(R7)
-	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ  32(R7), F14
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	FMOVQ  F10, 32(R7)
-	FMOVQ  48(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 48(R7)
-	WORD   $0x0e61798a // fcvtl v10.2d, v12.2s
-	WORD   $0x4e61798b // fcvtl2 v11.2d, v12.4s
-	FMOVQ  64(R7), F12
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	FMOVQ  F10, 64(R7)
-	FMOVQ  80(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 80(R7)
-	WORD   $0x0e6179aa // fcvtl v10.2d, v13.2s
-	WORD   $0x4e6179ab // fcvtl2 v11.2d, v13.4s
-	FMOVQ  96(R7), F12
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	FMOVQ  F10, 96(R7)
-	FMOVQ  112(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 112(R7)
-	VMOVI  $0, V10.B16
-	VMOVI  $0, V11.B16
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	SUB    $32, R3, R3
-	SUB    $32, R2, R2
-	CMP    $1, R2
-	BGE    sum_block
+last_done:
+	WORD   $0x0e617a56 // fcvtl v22.2d, v18.2s
+	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD   $0x4e76d54a // fadd v10.2d, v10.2d, v22.2d
+	WORD   $0x4e72d56b // fadd v11.2d, v11.2d, v18.2d
+	WORD   $0x0e617a72 // fcvtl v18.2d, v19.2s
+	WORD   $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD   $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
+	WORD   $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD   $0x0e617a92 // fcvtl v18.2d, v20.2s
+	WORD   $0x4e617a93 // fcvtl2 v19.2d, v20.4s
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD   $0x0e617ab2 // fcvtl v18.2d, v21.2s
+	WORD   $0x4e617ab3 // fcvtl2 v19.2d, v21.4s
+	WORD   $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
+	WORD   $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	FMOVQ  F10, (R6)
+	FMOVQ  F11, 16(R6)
+	FMOVQ  F12, 32(R6)
+	FMOVQ  F13, 48(R6)
+	FMOVQ  F14, 64(R6)
+	FMOVQ  F15, 80(R6)
+	FMOVQ  F16, 96(R6)
+	FMOVQ  F17, 112(R6)
 	MOVD   sums+8(FP), R2
-	FMOVQ  (R7), F10
-	FMOVQ  16(R7), F11
-	FMOVQ  32(R7), F12
-	FMOVQ  48(R7), F13
-	FMOVQ  64(R7), F14
-	FMOVQ  80(R7), F15
-	FMOVQ  96(R7), F16
-	FMOVQ  112(R7), F17
+	FMOVQ  (R6), F10
+	FMOVQ  16(R6), F11
+	FMOVQ  32(R6), F12
+	FMOVQ  48(R6), F13
+	FMOVQ  64(R6), F14
+	FMOVQ  80(R6), F15
+	FMOVQ  96(R6), F16
+	FMOVQ  112(R6), F17
 	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
 	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
@@ -12965,37 +13215,13 @@ sum_done:
 	WORD   $0x7e70d94a // faddp d10, v10.2d
 	FCVTDS F10, F10
 	FMOVS  F10, (R2)
-	JMP    summed
-
-only:
 	MOVD   sums+8(FP), R2
-	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
-	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
-	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	WORD   $0x0e6179b1 // fcvtl v17.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x4e6ad5ce // fadd v14.2d, v14.2d, v10.2d
-	WORD   $0x7e70d9ca // faddp d10, v14.2d
-	FCVTDS F10, F10
-	FMOVS  F10, (R2)
-
-summed:
-	MOVD sums+8(FP), R2
-	MOVD $0, R3
-	MOVW R3, 128(R2)
-	MOVD $0, R3
-	MOVW R3, 256(R2)
-	MOVD $4294967295, R3
-	MOVW R3, 640(R2)
+	MOVD   $0, R3
+	MOVW   R3, 128(R2)
+	MOVD   $0, R3
+	MOVW   R3, 256(R2)
+	MOVD   $4294967295, R3
+	MOVW   R3, 640(R2)
 
 next:
 	MOVD sums+8(FP), R2
@@ -13484,417 +13710,719 @@ TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
 	FMOVQ 1136(R0), F9
 	MOVD  n+16(FP), R2
 	MOVD  label+24(FP), R3
-	MOVD  logits+8(FP), R5
+	MOVD  logits+8(FP), R3
 	VMOVI $0, V10.B16
+	MOVD  total+0(FP), R5
 	VMOVI $0, V11.B16
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
 	VMOVI $0, V14.B16
-	MOVD  total+0(FP), R6
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	FMOVQ (R5), F11
+	FMOVQ 16(R5), F12
+	FMOVQ 32(R5), F13
+	FMOVQ 48(R5), F14
+	FMOVQ 64(R5), F15
+	FMOVQ 80(R5), F16
+	FMOVQ 96(R5), F17
+	FMOVQ 112(R5), F18
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $32, R2
+	BLT   rest
 
-sum_block:
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $32, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+pair:
+	FMOVQ (R3), F19
+	FMOVQ 16(R3), F20
+	FMOVQ 32(R3), F21
+	FMOVQ 48(R3), F22
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
+	VTBL  V6.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V24.S4, V19.S4
+	VFMLA V23.S4, V19.S4, V19.S4
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
 
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V24.S4, V21.S4
+	VFMLA V23.S4, V21.S4, V21.S4
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V24.S4, V22.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	FMOVQ 64(R3), F23
+	FMOVQ 80(R3), F24
+	FMOVQ 96(R3), F25
+	FMOVQ 112(R3), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R3, R3
+	SUB   $32, R2, R2
+	CMP   $32, R2
+	BGE   pair
+
+rest:
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R2
+	BLT   last_part
+
+last_tile:
+	FMOVQ (R3), F23
+	FMOVQ 16(R3), F24
+	FMOVQ 32(R3), F25
+	FMOVQ 48(R3), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   last_tile
+
+last_part:
+	CMP   $1, R2
+	BLT   last_done
+	VMOVI $0, V23.B16
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F15
+	FMOVQ (R3), F23
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V15.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V23.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V23.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V15.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V23.S[0]
 
 partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R2, R6
+	CSEL  LT, ZR, R6, R6
+	VMOVI $0, V24.B16
+	ADD   $16, R3, R7
+	CMP   $4, R6
 	BLT   partless2
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R3), F24
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V16.S[2]
+	TBZ    $1, R6, partone2
+	VLD1.P 8(R7), V24.D[0]
+	TBZ    $0, R6, partdone2
+	VLD1   (R7), V24.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V16.S[0]
+	TBZ  $0, R6, partdone2
+	VLD1 (R7), V24.S[0]
 
 partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R6, R7
+	CSEL  LT, ZR, R7, R7
+	VMOVI $0, V25.B16
+	ADD   $32, R3, R8
+	CMP   $4, R7
 	BLT   partless3
-	FMOVQ 32(R5), F17
+	FMOVQ 32(R3), F25
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V17.S[2]
+	TBZ    $1, R7, partone3
+	VLD1.P 8(R8), V25.D[0]
+	TBZ    $0, R7, partdone3
+	VLD1   (R8), V25.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V17.S[0]
+	TBZ  $0, R7, partdone3
+	VLD1 (R8), V25.S[0]
 
 partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V26.B16
+	ADD   $48, R3, R9
+	CMP   $4, R8
 	BLT   partless4
-	FMOVQ 48(R5), F18
+	FMOVQ 48(R3), F26
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V18.S[2]
+	TBZ    $1, R8, partone4
+	VLD1.P 8(R9), V26.D[0]
+	TBZ    $0, R8, partdone4
+	VLD1   (R9), V26.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V18.S[0]
+	TBZ  $0, R8, partdone4
+	VLD1 (R9), V26.S[0]
 
 partdone4:
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R9, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	VDUP  R2, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
 
-sum_done:
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R7
-	CBNZ  R7, slow
-	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ (R6), F16
-	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ F15, (R6)
-	FMOVQ 16(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 16(R6)
-	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 32(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 32(R6)
-	FMOVQ 48(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 48(R6)
-	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ 64(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 64(R6)
-	FMOVQ 80(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 80(R6)
-	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ 96(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 96(R6)
-	FMOVQ 112(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 112(R6)
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	SUB   $32, R3, R3
-	SUB   $32, R2, R2
-	CMP   $1, R2
-	BGE   sum_block
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	VDUP  R6, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	VDUP  R7, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d757 // fadd v23.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F0
+	VFMLA V1.S4, V23.S4, V0.S4
+	WORD  $0x4ea2d401 // fsub v1.4s, v0.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V1.S4, V23.S4
+	VFMLS V4.S4, V1.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F1
+	VFMLA V5.S4, V23.S4, V1.S4
+	FMOVQ 144(R0), F2
+	VFMLA V1.S4, V23.S4, V2.S4
+	FMOVQ 160(R0), F1
+	VFMLA V2.S4, V23.S4, V1.S4
+	FMOVQ 176(R0), F2
+	VFMLA V1.S4, V23.S4, V2.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V0.B16], V1.B16
+	FMOVQ 192(R0), F3
+	VBIT  V7.B16, V1.B16, V3.B16
+	VTBL  V3.B16, [V8.B16], V1.B16
+	VSHL  $21, V0.S4, V0.S4
+	VADD  V0.S4, V1.S4, V0.S4
+	VFMLA V2.S4, V0.S4, V0.S4
+	VDUP  R8, V1.S4
+	FMOVQ 336(R1), F2
+	WORD  $0x4ea23421 // cmgt v1.4s, v1.4s, v2.4s
+	VAND  V1.B16, V0.B16, V0.B16
+	WORD  $0x4e20d6d6 // fadd v22.4s, v22.4s, v0.4s
+
+last_done:
+	WORD  $0x0e617a60 // fcvtl v0.2d, v19.2s
+	WORD  $0x4e617a61 // fcvtl2 v1.2d, v19.4s
+	WORD  $0x4e60d56b // fadd v11.2d, v11.2d, v0.2d
+	WORD  $0x4e61d58c // fadd v12.2d, v12.2d, v1.2d
+	WORD  $0x0e617a80 // fcvtl v0.2d, v20.2s
+	WORD  $0x4e617a81 // fcvtl2 v1.2d, v20.4s
+	WORD  $0x4e60d5ad // fadd v13.2d, v13.2d, v0.2d
+	WORD  $0x4e61d5ce // fadd v14.2d, v14.2d, v1.2d
+	WORD  $0x0e617aa0 // fcvtl v0.2d, v21.2s
+	WORD  $0x4e617aa1 // fcvtl2 v1.2d, v21.4s
+	WORD  $0x4e60d5ef // fadd v15.2d, v15.2d, v0.2d
+	WORD  $0x4e61d610 // fadd v16.2d, v16.2d, v1.2d
+	WORD  $0x0e617ac0 // fcvtl v0.2d, v22.2s
+	WORD  $0x4e617ac1 // fcvtl2 v1.2d, v22.4s
+	WORD  $0x4e60d631 // fadd v17.2d, v17.2d, v0.2d
+	WORD  $0x4e61d652 // fadd v18.2d, v18.2d, v1.2d
+	WORD  $0x4ea93540 // cmgt v0.4s, v10.4s, v9.4s
+	WORD  $0x6ea0a400 // umaxp v0.4s, v0.4s, v0.4s
+	FMOVD F0, R0
+	CBNZ  R0, slow
+	FMOVQ F11, (R5)
+	FMOVQ F12, 16(R5)
+	FMOVQ F13, 32(R5)
+	FMOVQ F14, 48(R5)
+	FMOVQ F15, 64(R5)
+	FMOVQ F16, 80(R5)
+	FMOVQ F17, 96(R5)
+	FMOVQ F18, 112(R5)
 	RET
 
 slow:
@@ -17961,8 +18489,8 @@ group:
 sum_columns:
 	MOVD  e+40(FP), R7
 	MOVD  R6, R8
-	MOVD  R6, R9
 	LSL   $4, R8, R8
+	MOVD  R6, R9
 	LSL   $2, R9, R9
 	ADD   R9, R1, R9
 	ADD   R8, R7, R7
@@ -18145,8 +18673,8 @@ sum_columns:
 	BGE   sum_left2
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R1
 	ADD   R7, R6, R6
@@ -18285,8 +18813,8 @@ sum_columns:
 sum_left2:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R1
 	ADD   R7, R6, R6
@@ -18390,8 +18918,8 @@ sum_left2:
 sum_left1:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R1
 	ADD   R7, R6, R6
@@ -19039,8 +19567,8 @@ group:
 most_columns:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R8
 	ADD   R7, R6, R6
@@ -19096,8 +19624,8 @@ most_columns:
 	BGE   most_left2
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19138,8 +19666,8 @@ most_columns:
 most_left2:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19175,8 +19703,8 @@ most_left2:
 most_left1:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19312,8 +19840,8 @@ most_done:
 sum_columns:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R8
 	ADD   R7, R6, R6
@@ -19466,8 +19994,8 @@ sum_columns:
 	BGE   sum_left2
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19580,8 +20108,8 @@ sum_columns:
 sum_left2:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -19665,8 +20193,8 @@ sum_left2:
 sum_left1:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -20233,8 +20761,8 @@ group:
 all_columns:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R0, R8
 	ADD   R7, R6, R6
@@ -20289,8 +20817,8 @@ all_columns:
 	BGE   all_done
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R0, R0
 	ADD   R6, R5, R5
@@ -20464,8 +20992,8 @@ group:
 all_columns:
 	MOVD  e+40(FP), R6
 	MOVD  R5, R7
-	MOVD  R5, R8
 	LSL   $4, R7, R7
+	MOVD  R5, R8
 	LSL   $2, R8, R8
 	ADD   R8, R1, R8
 	ADD   R7, R6, R6
@@ -20529,8 +21057,8 @@ all_columns:
 	BGE   all_done
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
-	MOVD  R3, R7
 	LSL   $4, R6, R6
+	MOVD  R3, R7
 	LSL   $2, R7, R7
 	ADD   R7, R1, R1
 	ADD   R6, R5, R5
@@ -20701,974 +21229,1384 @@ all_done:
 
 // func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
-	MOVD  $tables<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R7
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
-	FMOVQ 80(R0), F2
-	FMOVQ (R1), F3
-	FMOVQ 784(R0), F4
-	FMOVQ 1104(R0), F5
-	FMOVQ 368(R0), F6
-	FMOVQ 336(R0), F7
-	FMOVQ 1200(R0), F8
-	FMOVQ 848(R0), F9
-	FMOVQ 1088(R0), F10
-	FMOVQ 320(R0), F11
-	FMOVQ 1152(R0), F12
-	FMOVQ 1184(R0), F13
-	FMOVQ 1168(R0), F14
-	FMOVQ 48(R0), F15
-	FMOVQ 96(R0), F16
-	MOVD  n+16(FP), R2
-	MOVD  losses+0(FP), R3
-	MOVD  sums+8(FP), R5
-	MOVD  p+24(FP), R6
-	MOVD  (R6), R7
-	CMP   $4, R2
+	MOVD  n+16(FP), R1
+	MOVD  losses+0(FP), R2
+	MOVD  sums+8(FP), R3
+	MOVD  p+24(FP), R5
+	MOVD  (R5), R6
+	CMP   $8, R1
 	BLT   rest
 
 block:
-	FMOVQ (R5), F22
-	FMOVQ 128(R5), F21
-	FMOVQ 256(R5), F24
-	FMOVQ 384(R5), F17
-	FMOVQ 512(R5), F18
-	VMOVI $0, V19.B16
+	FMOVQ (R3), F14
+	FMOVQ 128(R3), F2
+	FMOVQ 256(R3), F12
+	FMOVQ 384(R3), F3
+	FMOVQ 512(R3), F4
+	FMOVQ 16(R3), F17
+	FMOVQ 144(R3), F10
+	FMOVQ 272(R3), F15
+	FMOVQ 400(R3), F9
+	FMOVQ 528(R3), F5
+	VMOVI $0, V8.B16
+	VMOVI $0, V6.B16
+	WORD  $0x4ea0f9f0 // fabs v16.4s, v15.4s
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
-	WORD  $0x6eace697 // fcmgt v23.4s, v20.4s, v12.4s
-	WORD  $0x6eb4e434 // fcmgt v20.4s, v1.4s, v20.4s
-	VAND  V20.B16, V23.B16, V20.B16
-	VAND  V20.B16, V24.B16, V20.B16
-	WORD  $0x6e31e4b7 // fcmge v23.4s, v5.4s, v17.4s
-	VBIF  V23.B16, V6.B16, V22.B16
-	WORD  $0x6eb8e637 // fcmgt v23.4s, v17.4s, v24.4s
-	VBIT  V23.B16, V17.B16, V24.B16
-	WORD  $0x4e27e717 // fcmeq v23.4s, v24.4s, v7.4s
-	FMOVQ 368(R0), F26
-	VBIF  V23.B16, V22.B16, V26.B16
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	FMOVQ 1152(R0), F11
+	FMOVQ 1152(R0), F7
+	WORD  $0x6eabe60b // fcmgt v11.4s, v16.4s, v11.4s
+	WORD  $0x6ea7e5a7 // fcmgt v7.4s, v13.4s, v7.4s
+	WORD  $0x6eb0e430 // fcmgt v16.4s, v1.4s, v16.4s
+	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
+	VAND  V16.B16, V11.B16, V11.B16
+	VAND  V13.B16, V7.B16, V7.B16
+	VAND  V11.B16, V15.B16, V13.B16
+	VAND  V7.B16, V12.B16, V7.B16
+	FMOVQ 1104(R0), F16
+	FMOVQ 1104(R0), F11
+	WORD  $0x6e29e613 // fcmge v19.4s, v16.4s, v9.4s
+	WORD  $0x6e23e572 // fcmge v18.4s, v11.4s, v3.4s
+	FMOVQ 368(R0), F16
+	FMOVQ 368(R0), F11
+	VBIT  V19.B16, V17.B16, V16.B16
+	VBIT  V18.B16, V14.B16, V11.B16
+	WORD  $0x6eafe531 // fcmgt v17.4s, v9.4s, v15.4s
+	WORD  $0x6eace46e // fcmgt v14.4s, v3.4s, v12.4s
+	VBIT  V17.B16, V9.B16, V15.B16
+	VBIT  V14.B16, V3.B16, V12.B16
+	FMOVQ 336(R0), F17
+	FMOVQ 336(R0), F14
+	WORD  $0x4e31e5f1 // fcmeq v17.4s, v15.4s, v17.4s
+	WORD  $0x4e2ee58c // fcmeq v12.4s, v12.4s, v14.4s
+	FMOVQ 368(R0), F15
+	FMOVQ 368(R0), F14
+	VBIF  V17.B16, V16.B16, V15.B16
+	VBIF  V12.B16, V11.B16, V14.B16
+	WORD  $0x4eadd531 // fsub v17.4s, v9.4s, v13.4s
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb4d631 // fsub v17.4s, v17.4s, v20.4s
-	WORD  $0x4eb1f5b4 // fmin v20.4s, v13.4s, v17.4s
-	WORD  $0x4e34f5d4 // fmax v20.4s, v14.4s, v20.4s
-	FMOVQ 1200(R0), F23
-	VFMLA V15.S4, V20.S4, V23.S4
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V2.S4, V24.S4, V22.S4
-	VFMLS V16.S4, V24.S4, V22.S4
-	WORD  $0x6eb1e698 // fcmgt v24.4s, v20.4s, v17.4s
-	WORD  $0x6eb3e759 // fcmgt v25.4s, v26.4s, v19.4s
-	VAND  V25.B16, V24.B16, V24.B16
-	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
-	VAND  V24.B16, V17.B16, V20.B16
-	FMOVQ 1264(R0), F24
-	FMOVQ 1248(R0), F17
-	VFMLA V17.S4, V22.S4, V24.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V24.S4, V22.S4, V17.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V17.S4, V22.S4, V24.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V24.S4, V22.S4, V17.S4
-	FMOVQ 224(R0), F25
-	VFMLA V17.S4, V22.S4, V25.S4
+	WORD  $0x4ea7d46d // fsub v13.4s, v3.4s, v7.4s
+	FMOVQ 1184(R0), F7
+	FMOVQ 1184(R0), F3
+	WORD  $0x4eb1f4e9 // fmin v9.4s, v7.4s, v17.4s
+	WORD  $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
+	FMOVQ 1168(R0), F11
+	FMOVQ 1168(R0), F7
+	WORD  $0x4e29f573 // fmax v19.4s, v11.4s, v9.4s
+	WORD  $0x4e23f4f2 // fmax v18.4s, v7.4s, v3.4s
+	FMOVQ 1200(R0), F12
+	FMOVQ 1200(R0), F9
+	FMOVQ 48(R0), F7
+	FMOVQ 48(R0), F3
+	VFMLA V7.S4, V19.S4, V12.S4
+	VFMLA V3.S4, V18.S4, V9.S4
+	FMOVQ 1200(R0), F7
+	FMOVQ 1200(R0), F3
+	WORD  $0x4ea7d594 // fsub v20.4s, v12.4s, v7.4s
+	WORD  $0x4ea3d527 // fsub v7.4s, v9.4s, v3.4s
+	VMOV  V19.B16, V16.B16
+	VMOV  V18.B16, V3.B16
+	FMOVQ 80(R0), F21
+	FMOVQ 80(R0), F11
+	VFMLS V21.S4, V20.S4, V16.S4
+	VFMLS V11.S4, V7.S4, V3.S4
+	FMOVQ 96(R0), F21
+	FMOVQ 96(R0), F11
+	VFMLS V21.S4, V20.S4, V16.S4
+	VFMLS V11.S4, V7.S4, V3.S4
+	WORD  $0x6eb1e66b // fcmgt v11.4s, v19.4s, v17.4s
+	WORD  $0x6eade647 // fcmgt v7.4s, v18.4s, v13.4s
+	WORD  $0x6ea8e5f5 // fcmgt v21.4s, v15.4s, v8.4s
+	WORD  $0x6ea6e5d4 // fcmgt v20.4s, v14.4s, v6.4s
+	VAND  V21.B16, V11.B16, V11.B16
+	VAND  V20.B16, V7.B16, V7.B16
+	WORD  $0x4eb1d671 // fsub v17.4s, v19.4s, v17.4s
+	WORD  $0x4eadd64d // fsub v13.4s, v18.4s, v13.4s
+	VAND  V11.B16, V17.B16, V11.B16
+	VAND  V7.B16, V13.B16, V7.B16
+	FMOVQ 1264(R0), F17
+	FMOVQ 1264(R0), F13
+	FMOVQ 1248(R0), F19
+	FMOVQ 1248(R0), F18
+	VFMLA V19.S4, V16.S4, V17.S4
+	VFMLA V18.S4, V3.S4, V13.S4
+	FMOVQ 1280(R0), F19
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V16.S4, V19.S4
+	VFMLA V13.S4, V3.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	FMOVQ 1296(R0), F13
+	VFMLA V19.S4, V16.S4, V17.S4
+	VFMLA V18.S4, V3.S4, V13.S4
+	FMOVQ 1312(R0), F19
+	FMOVQ 1312(R0), F18
+	VFMLA V17.S4, V16.S4, V19.S4
+	VFMLA V13.S4, V3.S4, V18.S4
 	FMOVQ 224(R0), F17
-	VFMLA V25.S4, V22.S4, V17.S4
-	WORD  $0x4eb1d418 // fsub v24.4s, v0.4s, v17.4s
-	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F13
+	VFMLA V19.S4, V16.S4, V17.S4
+	VFMLA V18.S4, V3.S4, V13.S4
+	FMOVQ 224(R0), F20
+	FMOVQ 224(R0), F19
+	VFMLA V17.S4, V16.S4, V20.S4
+	VFMLA V13.S4, V3.S4, V19.S4
+	WORD  $0x4eb4d415 // fsub v21.4s, v0.4s, v20.4s
+	WORD  $0x4eb3d412 // fsub v18.4s, v0.4s, v19.4s
+	VFMLA V17.S4, V16.S4, V21.S4
+	VFMLA V13.S4, V3.S4, V18.S4
+	WORD  $0x6e34fc0d // fdiv v13.4s, v0.4s, v20.4s
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e31fc19 // fdiv v25.4s, v0.4s, v17.4s
-	WORD  $0x6e39df56 // fmul v22.4s, v26.4s, v25.4s
-	VFMLS V17.S4, V22.S4, V26.S4
-	WORD  $0x6e38ded1 // fmul v17.4s, v22.4s, v24.4s
-	WORD  $0x4eb1d751 // fsub v17.4s, v26.4s, v17.4s
-	WORD  $0x6e39de31 // fmul v17.4s, v17.4s, v25.4s
-	VSUB  V8.S4, V23.S4, V23.S4
-	VSUB  V23.S4, V21.S4, V23.S4
-	VUSHR $23, V22.S4, V21.S4
-	FMOVQ 1376(R0), F24
-	VSUB  V24.S4, V21.S4, V21.S4
-	VADD  V21.S4, V23.S4, V21.S4
-	WORD  $0x4eb366b5 // smax v21.4s, v21.4s, v19.4s
-	VSUB  V21.S4, V23.S4, V23.S4
-	FMOVQ 1392(R0), F24
-	WORD  $0x4eb866f8 // smax v24.4s, v23.4s, v24.4s
-	WORD  $0x4f3f0719 // sshr v25.4s, v24.4s, #1
-	VADD  V9.S4, V25.S4, V23.S4
-	VSHL  $23, V23.S4, V23.S4
-	VSUB  V25.S4, V24.S4, V24.S4
-	VADD  V9.S4, V24.S4, V24.S4
-	VSHL  $23, V24.S4, V24.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
-	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
-	WORD  $0x6e38de37 // fmul v23.4s, v17.4s, v24.4s
+	WORD  $0x6e33fc03 // fdiv v3.4s, v0.4s, v19.4s
+	WORD  $0x6e2dddf1 // fmul v17.4s, v15.4s, v13.4s
+	WORD  $0x6e23ddd0 // fmul v16.4s, v14.4s, v3.4s
+	VFMLS V20.S4, V17.S4, V15.S4
+	VFMLS V19.S4, V16.S4, V14.S4
+	WORD  $0x6e35de33 // fmul v19.4s, v17.4s, v21.4s
+	WORD  $0x6e32de12 // fmul v18.4s, v16.4s, v18.4s
+	WORD  $0x4eb3d5ef // fsub v15.4s, v15.4s, v19.4s
+	WORD  $0x4eb2d5ce // fsub v14.4s, v14.4s, v18.4s
+	WORD  $0x6e2ddded // fmul v13.4s, v15.4s, v13.4s
+	WORD  $0x6e23ddc3 // fmul v3.4s, v14.4s, v3.4s
+	FMOVQ 1200(R0), F15
+	FMOVQ 1200(R0), F14
+	VSUB  V15.S4, V12.S4, V12.S4
+	VSUB  V14.S4, V9.S4, V9.S4
+	VSUB  V12.S4, V10.S4, V10.S4
+	VSUB  V9.S4, V2.S4, V2.S4
+	VUSHR $23, V17.S4, V12.S4
+	VUSHR $23, V16.S4, V9.S4
+	FMOVQ 1376(R0), F15
+	FMOVQ 1376(R0), F14
+	VSUB  V15.S4, V12.S4, V12.S4
+	VSUB  V14.S4, V9.S4, V9.S4
+	VADD  V12.S4, V10.S4, V12.S4
+	VADD  V9.S4, V2.S4, V9.S4
+	WORD  $0x4ea8658c // smax v12.4s, v12.4s, v8.4s
+	WORD  $0x4ea66529 // smax v9.4s, v9.4s, v6.4s
+	VSUB  V12.S4, V10.S4, V10.S4
+	VSUB  V9.S4, V2.S4, V2.S4
+	FMOVQ 1392(R0), F15
+	FMOVQ 1392(R0), F14
+	WORD  $0x4eaf654a // smax v10.4s, v10.4s, v15.4s
+	WORD  $0x4eae6442 // smax v2.4s, v2.4s, v14.4s
+	WORD  $0x4f3f0553 // sshr v19.4s, v10.4s, #1
+	WORD  $0x4f3f0452 // sshr v18.4s, v2.4s, #1
+	FMOVQ 848(R0), F15
+	FMOVQ 848(R0), F14
+	VADD  V15.S4, V19.S4, V15.S4
+	VADD  V14.S4, V18.S4, V14.S4
+	VSHL  $23, V15.S4, V15.S4
+	VSHL  $23, V14.S4, V14.S4
+	VSUB  V19.S4, V10.S4, V10.S4
+	VSUB  V18.S4, V2.S4, V2.S4
+	FMOVQ 848(R0), F19
+	FMOVQ 848(R0), F18
+	VADD  V19.S4, V10.S4, V10.S4
+	VADD  V18.S4, V2.S4, V2.S4
+	VSHL  $23, V10.S4, V10.S4
+	VSHL  $23, V2.S4, V2.S4
+	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
+	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
+	WORD  $0x6e2ade37 // fmul v23.4s, v17.4s, v10.4s
+	WORD  $0x6e22de12 // fmul v18.4s, v16.4s, v2.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e2edc63 // fmul v3.4s, v3.4s, v14.4s
+	WORD  $0x6e2addaf // fmul v15.4s, v13.4s, v10.4s
+	WORD  $0x6e22dc6e // fmul v14.4s, v3.4s, v2.4s
+	WORD  $0x6eb7e410 // fcmgt v16.4s, v0.4s, v23.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb6e418 // fcmgt v24.4s, v0.4s, v22.4s
-	VBSL  V22.B16, V0.B16, V24.B16
-	WORD  $0x6ea0e6d9 // fcmgt v25.4s, v22.4s, v0.4s
-	VBSL  V22.B16, V0.B16, V25.B16
-	WORD  $0x4e39d711 // fadd v17.4s, v24.4s, v25.4s
-	WORD  $0x4eb8d638 // fsub v24.4s, v17.4s, v24.4s
-	WORD  $0x4eb8d739 // fsub v25.4s, v25.4s, v24.4s
-	WORD  $0x6e31fc18 // fdiv v24.4s, v0.4s, v17.4s
-	WORD  $0x6e38deda // fmul v26.4s, v22.4s, v24.4s
-	VMOV  V22.B16, V27.B16
-	VFMLS V17.S4, V26.S4, V27.S4
-	WORD  $0x4e37d771 // fadd v17.4s, v27.4s, v23.4s
-	WORD  $0x4e37d739 // fadd v25.4s, v25.4s, v23.4s
-	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
-	WORD  $0x4eb9d631 // fsub v17.4s, v17.4s, v25.4s
-	WORD  $0x6e38de31 // fmul v17.4s, v17.4s, v24.4s
-	WORD  $0x4e31d751 // fadd v17.4s, v26.4s, v17.4s
-	WORD  $0x6ea0e639 // fcmgt v25.4s, v17.4s, v0.4s
-	VBIT  V25.B16, V0.B16, V17.B16
+	WORD  $0x6eb2e403 // fcmgt v3.4s, v0.4s, v18.4s
+	VBSL  V23.B16, V0.B16, V16.B16
+	VBSL  V18.B16, V0.B16, V3.B16
+	WORD  $0x6ea0e6ea // fcmgt v10.4s, v23.4s, v0.4s
+	WORD  $0x6ea0e642 // fcmgt v2.4s, v18.4s, v0.4s
+	VBSL  V23.B16, V0.B16, V10.B16
+	VBSL  V18.B16, V0.B16, V2.B16
+	WORD  $0x4e2ad615 // fadd v21.4s, v16.4s, v10.4s
+	WORD  $0x4e22d46d // fadd v13.4s, v3.4s, v2.4s
+	WORD  $0x4eb0d6b0 // fsub v16.4s, v21.4s, v16.4s
+	WORD  $0x4ea3d5a3 // fsub v3.4s, v13.4s, v3.4s
+	WORD  $0x4eb0d554 // fsub v20.4s, v10.4s, v16.4s
+	WORD  $0x4ea3d453 // fsub v19.4s, v2.4s, v3.4s
+	WORD  $0x6e35fc11 // fdiv v17.4s, v0.4s, v21.4s
+	WORD  $0x6e2dfc10 // fdiv v16.4s, v0.4s, v13.4s
+	WORD  $0x6e31dee3 // fmul v3.4s, v23.4s, v17.4s
+	WORD  $0x6e30de42 // fmul v2.4s, v18.4s, v16.4s
+	VMOV  V23.B16, V22.B16
+	VMOV  V18.B16, V10.B16
+	VFMLS V21.S4, V3.S4, V22.S4
+	VFMLS V13.S4, V2.S4, V10.S4
+	WORD  $0x4e2fd6cd // fadd v13.4s, v22.4s, v15.4s
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD  $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
+	WORD  $0x4e2ed673 // fadd v19.4s, v19.4s, v14.4s
+	WORD  $0x6e34dc74 // fmul v20.4s, v3.4s, v20.4s
+	WORD  $0x6e33dc53 // fmul v19.4s, v2.4s, v19.4s
+	WORD  $0x4eb4d5ad // fsub v13.4s, v13.4s, v20.4s
+	WORD  $0x4eb3d54a // fsub v10.4s, v10.4s, v19.4s
+	WORD  $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	WORD  $0x4e2dd463 // fadd v3.4s, v3.4s, v13.4s
+	WORD  $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD  $0x6ea0e46d // fcmgt v13.4s, v3.4s, v0.4s
+	WORD  $0x6ea0e44a // fcmgt v10.4s, v2.4s, v0.4s
+	VBIT  V13.B16, V0.B16, V3.B16
+	VBIT  V10.B16, V0.B16, V2.B16
+	WORD  $0x4e20d6f3 // fadd v19.4s, v23.4s, v0.4s
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d6d9 // fadd v25.4s, v22.4s, v0.4s
-	FMOVQ 1408(R0), F26
-	VSUB  V26.S4, V25.S4, V25.S4
-	VAND  V7.B16, V25.B16, V26.B16
-	VUSHR $21, V25.S4, V25.S4
+	WORD  $0x4e20d64a // fadd v10.4s, v18.4s, v0.4s
+	FMOVQ 1408(R0), F20
+	FMOVQ 1408(R0), F13
+	VSUB  V20.S4, V19.S4, V19.S4
+	VSUB  V13.S4, V10.S4, V13.S4
+	FMOVQ 336(R0), F20
+	FMOVQ 336(R0), F10
+	VAND  V20.B16, V19.B16, V24.B16
+	VAND  V10.B16, V13.B16, V10.B16
+	VUSHR $21, V19.S4, V21.S4
+	VUSHR $21, V13.S4, V13.S4
+	VSUB  V24.S4, V0.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V26.S4, V0.S4, V27.S4
-	VTBL  V3.B16, [V25.B16], V25.B16
-	FMOVQ 192(R0), F28
-	FMOVQ 208(R0), F29
-	VBIT  V29.B16, V25.B16, V28.B16
-	FMOVQ 64(R1), F25
-	VTBL  V28.B16, [V25.B16], V25.B16
-	WORD  $0x6e39df79 // fmul v25.4s, v27.4s, v25.4s
-	FMOVQ 432(R0), F27
-	WORD  $0x4e3bd73b // fadd v27.4s, v25.4s, v27.4s
-	VFMLA V25.S4, V22.S4, V27.S4
-	WORD  $0x4e21db56 // scvtf v22.4s, v26.4s
-	FMOVQ 80(R1), F25
-	VTBL  V28.B16, [V25.B16], V26.B16
-	FMOVQ 96(R1), F25
-	VTBL  V28.B16, [V25.B16], V30.B16
+	VSUB  V10.S4, V0.S4, V20.S4
+	FMOVQ (R7), F25
+	FMOVQ (R7), F19
+	VTBL  V25.B16, [V21.B16], V26.B16
+	VTBL  V19.B16, [V13.B16], V21.B16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F27
+	FMOVQ 208(R0), F25
+	VBIT  V27.B16, V26.B16, V19.B16
+	VBIT  V25.B16, V21.B16, V13.B16
+	FMOVQ 64(R7), F25
+	FMOVQ 64(R7), F21
+	VTBL  V19.B16, [V25.B16], V25.B16
+	VTBL  V13.B16, [V21.B16], V21.B16
+	WORD  $0x6e39ded9 // fmul v25.4s, v22.4s, v25.4s
+	WORD  $0x6e35de96 // fmul v22.4s, v20.4s, v21.4s
+	FMOVQ 432(R0), F21
+	FMOVQ 432(R0), F20
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	VFMLA V25.S4, V23.S4, V21.S4
+	VFMLA V22.S4, V18.S4, V20.S4
+	WORD  $0x4e21db1a // scvtf v26.4s, v24.4s
+	WORD  $0x4e21d94a // scvtf v10.4s, v10.4s
+	FMOVQ 80(R7), F22
+	FMOVQ 80(R7), F18
+	VTBL  V19.B16, [V22.B16], V23.B16
+	VTBL  V13.B16, [V18.B16], V22.B16
+	FMOVQ 96(R7), F24
+	FMOVQ 96(R7), F18
+	VTBL  V19.B16, [V24.B16], V19.B16
+	VTBL  V13.B16, [V18.B16], V18.B16
+	WORD  $0x6e35debb // fmul v27.4s, v21.4s, v21.4s
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
+	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	FMOVQ 1456(R0), F29
+	FMOVQ 1456(R0), F25
 	FMOVQ 1440(R0), F28
-	VFMLA V28.S4, V27.S4, V29.S4
+	FMOVQ 1440(R0), F24
+	VFMLA V28.S4, V21.S4, V29.S4
+	VFMLA V24.S4, V20.S4, V25.S4
 	FMOVQ 1424(R0), F28
-	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 1424(R0), F24
+	VFMLA V28.S4, V27.S4, V29.S4
+	VFMLA V24.S4, V13.S4, V25.S4
 	FMOVQ 1488(R0), F31
-	FMOVQ 1472(R0), F28
-	VFMLA V28.S4, V27.S4, V31.S4
-	VFMLA V29.S4, V25.S4, V31.S4
-	FMOVQ 528(R0), F28
-	VFMLA V28.S4, V22.S4, V30.S4
-	VFMLA V31.S4, V25.S4, V30.S4
+	FMOVQ 1488(R0), F28
+	FMOVQ 1472(R0), F30
+	FMOVQ 1472(R0), F24
+	VFMLA V30.S4, V21.S4, V31.S4
+	VFMLA V24.S4, V20.S4, V28.S4
+	VFMLA V29.S4, V27.S4, V31.S4
+	VFMLA V25.S4, V13.S4, V28.S4
+	FMOVQ 528(R0), F25
+	FMOVQ 528(R0), F24
+	VFMLA V25.S4, V26.S4, V19.S4
+	VFMLA V24.S4, V10.S4, V18.S4
+	VFMLA V31.S4, V27.S4, V19.S4
+	VFMLA V28.S4, V13.S4, V18.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F25
-	VFMLA V25.S4, V22.S4, V26.S4
-	WORD  $0x4e3bd756 // fadd v22.4s, v26.4s, v27.4s
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	WORD  $0x4e3bd739 // fadd v25.4s, v25.4s, v27.4s
-	WORD  $0x4e39d7d9 // fadd v25.4s, v30.4s, v25.4s
-	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
-	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x4e21dab5 // scvtf v21.4s, v21.4s
-	VFMLA V2.S4, V21.S4, V22.S4
+	FMOVQ 544(R0), F24
+	FMOVQ 544(R0), F13
+	VFMLA V24.S4, V26.S4, V23.S4
+	VFMLA V13.S4, V10.S4, V22.S4
+	WORD  $0x4e35d6ed // fadd v13.4s, v23.4s, v21.4s
+	WORD  $0x4e34d6ca // fadd v10.4s, v22.4s, v20.4s
+	WORD  $0x4eadd6f7 // fsub v23.4s, v23.4s, v13.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
-	WORD  $0x4e33e652 // fcmeq v18.4s, v18.4s, v19.4s
-	WORD  $0x4e34e694 // fcmeq v20.4s, v20.4s, v20.4s
-	VAND  V20.B16, V18.B16, V18.B16
-	VBIT  V18.B16, V19.B16, V25.B16
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	WORD  $0x4e34d652 // fadd v18.4s, v18.4s, v20.4s
+	WORD  $0x4e33d5ad // fadd v13.4s, v13.4s, v19.4s
+	WORD  $0x4e32d54a // fadd v10.4s, v10.4s, v18.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	FMOVQ 80(R0), F15
+	FMOVQ 80(R0), F14
+	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V14.S4, V9.S4, V10.S4
+	WORD  $0x4e2bd5a9 // fadd v9.4s, v13.4s, v11.4s
+	WORD  $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
+	WORD  $0x6e29dcac // fmul v12.4s, v5.4s, v9.4s
+	WORD  $0x6e27dc8b // fmul v11.4s, v4.4s, v7.4s
+	WORD  $0x4e28e4a5 // fcmeq v5.4s, v5.4s, v8.4s
+	WORD  $0x4e26e484 // fcmeq v4.4s, v4.4s, v6.4s
+	WORD  $0x4e29e529 // fcmeq v9.4s, v9.4s, v9.4s
+	WORD  $0x4e27e4e7 // fcmeq v7.4s, v7.4s, v7.4s
+	VAND  V9.B16, V5.B16, V5.B16
+	VAND  V7.B16, V4.B16, V4.B16
+	VBIT  V5.B16, V8.B16, V12.B16
+	VBIT  V4.B16, V6.B16, V11.B16
 
 	// q^gamma
-	CMP  $1, R7
-	BGE  focusnot0_595
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone595
+	CMP  $1, R6
+	BGE  focusnot0_671
+	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
+	WORD $0x6e23dc63 // fmul v3.4s, v3.4s, v3.4s
+	JMP  focusdone671
 
-focusnot0_595:
-	CMP   $2, R7
-	BGE   focusnot1_595
-	FMOVQ 224(R0), F17
-	JMP   focusdone595
+focusnot0_671:
+	CMP   $2, R6
+	BGE   focusnot1_671
+	FMOVQ 224(R0), F2
+	FMOVQ 224(R0), F3
+	JMP   focusdone671
 
-focusnot1_595:
-	CMP $3, R7
-	BGE focusnot2_595
-	JMP focusdone595
+focusnot1_671:
+	CMP $3, R6
+	BGE focusnot2_671
+	JMP focusdone671
 
-focusnot2_595:
-	CMP  $4, R7
-	BGE  focusnot3_595
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone595
+focusnot2_671:
+	CMP  $4, R6
+	BGE  focusnot3_671
+	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
+	WORD $0x6ea1f863 // fsqrt v3.4s, v3.4s
+	JMP  focusdone671
 
-focusnot3_595:
-	CMP   $5, R7
-	BGE   focusnot4_595
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone595
+focusnot3_671:
+	CMP   $5, R6
+	BGE   focusnot4_671
+	WORD  $0x6ea1f844 // fsqrt v4.4s, v2.4s
+	VMOV  V2.B16, V5.B16
+	VFMLS V4.S4, V4.S4, V5.S4
+	FMOVQ 1088(R0), F6
+	WORD  $0x6e26dc86 // fmul v6.4s, v4.4s, v6.4s
+	WORD  $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	VFMLA V4.S4, V2.S4, V5.S4
+	VMOV  V5.B16, V2.B16
+	WORD  $0x6ea1f864 // fsqrt v4.4s, v3.4s
+	VMOV  V3.B16, V5.B16
+	VFMLS V4.S4, V4.S4, V5.S4
+	FMOVQ 1088(R0), F6
+	WORD  $0x6e26dc86 // fmul v6.4s, v4.4s, v6.4s
+	WORD  $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	VFMLA V4.S4, V3.S4, V5.S4
+	VMOV  V5.B16, V3.B16
+	JMP   focusdone671
 
-focusnot4_595:
-	CMP   $6, R7
-	BGE   focusnot5_595
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone595
+focusnot4_671:
+	CMP   $6, R6
+	BGE   focusnot5_671
+	WORD  $0x6ea1f844 // fsqrt v4.4s, v2.4s
+	WORD  $0x6e22dc45 // fmul v5.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
+	VFMLA V2.S4, V2.S4, V7.S4
+	VMOV  V2.B16, V6.B16
+	VFMLS V4.S4, V4.S4, V6.S4
+	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
+	FMOVQ 1088(R0), F6
+	VFMLA V6.S4, V2.S4, V7.S4
+	WORD  $0x6e24dce2 // fmul v2.4s, v7.4s, v4.4s
+	VFMLA V4.S4, V5.S4, V2.S4
+	WORD  $0x6ea1f864 // fsqrt v4.4s, v3.4s
+	WORD  $0x6e23dc65 // fmul v5.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
+	VFMLA V3.S4, V3.S4, V7.S4
+	VMOV  V3.B16, V6.B16
+	VFMLS V4.S4, V4.S4, V6.S4
+	WORD  $0x6e26dc63 // fmul v3.4s, v3.4s, v6.4s
+	FMOVQ 1088(R0), F6
+	VFMLA V6.S4, V3.S4, V7.S4
+	WORD  $0x6e24dce3 // fmul v3.4s, v7.4s, v4.4s
+	VFMLA V4.S4, V5.S4, V3.S4
+	JMP   focusdone671
 
-focusnot5_595:
-	CMP   $7, R7
-	BGE   focusnot6_595
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone595
+focusnot5_671:
+	CMP   $7, R6
+	BGE   focusnot6_671
+	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V2.S4, V5.S4
+	WORD  $0x6e22dca5 // fmul v5.4s, v5.4s, v2.4s
+	VFMLA V2.S4, V4.S4, V5.S4
+	VMOV  V5.B16, V2.B16
+	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V3.S4, V3.S4, V5.S4
+	WORD  $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
+	VFMLA V3.S4, V4.S4, V5.S4
+	VMOV  V5.B16, V3.B16
+	JMP   focusdone671
 
-focusnot6_595:
-	CMP   $8, R7
-	BGE   focusnot7_595
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone595
+focusnot6_671:
+	CMP   $8, R6
+	BGE   focusnot7_671
+	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V2.S4, V5.S4
+	WORD  $0x4e24d482 // fadd v2.4s, v4.4s, v4.4s
+	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V2.S4
+	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V3.S4, V3.S4, V5.S4
+	WORD  $0x4e24d483 // fadd v3.4s, v4.4s, v4.4s
+	WORD  $0x6e25dc63 // fmul v3.4s, v3.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V3.S4
+	JMP   focusdone671
 
-focusnot7_595:
-	CMP   $9, R7
-	BGE   focusnot8_595
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone595
+focusnot7_671:
+	CMP   $9, R6
+	BGE   focusnot8_671
+	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V2.S4, V5.S4
+	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
+	WORD  $0x4e24d487 // fadd v7.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
+	VFMLA V4.S4, V4.S4, V8.S4
+	VFMLA V5.S4, V7.S4, V8.S4
+	WORD  $0x6e22dd04 // fmul v4.4s, v8.4s, v2.4s
+	VFMLA V2.S4, V6.S4, V4.S4
+	VMOV  V4.B16, V2.B16
+	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V3.S4, V3.S4, V5.S4
+	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
+	WORD  $0x4e24d487 // fadd v7.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
+	VFMLA V4.S4, V4.S4, V8.S4
+	VFMLA V5.S4, V7.S4, V8.S4
+	WORD  $0x6e23dd04 // fmul v4.4s, v8.4s, v3.4s
+	VFMLA V3.S4, V6.S4, V4.S4
+	VMOV  V4.B16, V3.B16
+	JMP   focusdone671
 
-focusnot8_595:
-	ADD   $24, R6, R8
-	FMOVS (R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R8), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R8), F20
-	VDUP  V20.S[0], V20.S4
+focusnot8_671:
+	ADD   $24, R5, R8
+	FMOVS (R8), F4
+	VDUP  V4.S[0], V4.S4
+	FMOVS 4(R8), F5
+	VDUP  V5.S[0], V5.S4
+	FMOVS 8(R8), F6
+	VDUP  V6.S[0], V6.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f847 // fabs v7.4s, v2.4s
+	FMOVQ 640(R0), F8
+	VSUB  V8.S4, V7.S4, V8.S4
+	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
+	FMOVQ 896(R0), F10
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 560(R0), F10
+	WORD  $0x4ea7354a // cmgt v10.4s, v10.4s, v7.4s
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4f290509 // sshr v9.4s, v8.4s, #23
+	VUSHR $20, V8.S4, V10.S4
+	FMOVQ 656(R0), F13
+	VAND  V13.B16, V8.B16, V8.B16
+	FMOVQ 672(R0), F13
+	VADD  V13.S4, V8.S4, V8.S4
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V11.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	FMOVQ (R7), F13
+	VTBL  V13.B16, [V10.B16], V13.B16
+	FMOVQ 304(R0), F10
+	FMOVQ 320(R0), F14
+	VBIT  V14.B16, V13.B16, V10.B16
+	FLDPQ 112(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V13.B16
+	FMOVQ 432(R0), F14
+	VFMLA V13.S4, V8.S4, V14.S4
+	FMOVQ 688(R0), F8
+	WORD  $0x6e28ddcf // fmul v15.4s, v14.4s, v8.4s
+	VMOV  V14.B16, V8.B16
+	VFMLA V15.S4, V8.S4, V8.S4
+	WORD  $0x4ea8d5cd // fsub v13.4s, v14.4s, v8.4s
+	VFMLA V15.S4, V14.S4, V13.S4
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	FMOVQ 720(R0), F16
+	FMOVQ 704(R0), F17
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 736(R0), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	FMOVQ 752(R0), F16
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 768(R0), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
+	VFMLA V17.S4, V14.S4, V13.S4
+	WORD  $0x4e2dd50e // fadd v14.4s, v8.4s, v13.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V15.B16
+	WORD  $0x4e2fd529 // fadd v9.4s, v9.4s, v15.4s
+	WORD  $0x6e29dc90 // fmul v16.4s, v4.4s, v9.4s
+	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
+	VFMLA V9.S4, V4.S4, V15.S4
+	VMOV  V16.B16, V9.B16
+	VFMLA V14.S4, V5.S4, V9.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	FMOVQ 784(R0), F14
+	WORD  $0x4e2ed52e // fadd v14.4s, v9.4s, v14.4s
+	FMOVQ 784(R0), F17
+	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	VFMLA V8.S4, V5.S4, V16.S4
+	FLDPQ 176(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V10.S4, V4.S4, V15.S4
+	VFMLA V8.S4, V6.S4, V15.S4
+	VFMLA V13.S4, V5.S4, V15.S4
+	WORD  $0x4e2fd606 // fadd v6.4s, v16.4s, v15.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V11.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R0), F5
+	FMOVQ 800(R0), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ 832(R0), F8
+	VFMLA V5.S4, V6.S4, V8.S4
+	WORD  $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
+	WORD  $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	FMOVQ 80(R0), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ (R7), F6
+	VTBL  V6.B16, [V14.B16], V8.B16
+	FMOVQ 304(R0), F6
+	FMOVQ 320(R0), F10
+	VBIT  V10.B16, V8.B16, V6.B16
+	FLDPQ 272(R7), (F30, F31)
+	VTBL  V6.B16, [V30.B16, V31.B16], V8.B16
+	FLDPQ 304(R7), (F30, F31)
+	VTBL  V6.B16, [V30.B16, V31.B16], V6.B16
+	VFMLA V5.S4, V8.S4, V6.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	FMOVQ 784(R0), F5
+	VSUB  V5.S4, V14.S4, V5.S4
+	WORD  $0x4f3d04a5 // sshr v5.4s, v5.4s, #3
+	WORD  $0x4e26d50a // fadd v10.4s, v8.4s, v6.4s
+	VSHL  $23, V5.S4, V13.S4
+	VADD  V13.S4, V10.S4, V13.S4
+	VUMIN V1.S4, V13.S4, V14.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V13.B16
+	WORD  $0x4ead6ca5 // smin v5.4s, v5.4s, v13.4s
+	FMOVQ 912(R0), F13
+	VSUB  V5.S4, V13.S4, V5.S4
+	VSHL  $23, V5.S4, V5.S4
+	WORD  $0x4e28d4ad // fadd v13.4s, v5.4s, v8.4s
+	WORD  $0x4ea5d5af // fsub v15.4s, v13.4s, v5.4s
+	WORD  $0x4eafd508 // fsub v8.4s, v8.4s, v15.4s
+	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
+	WORD  $0x6eaae4a8 // fcmgt v8.4s, v5.4s, v10.4s
+	VSUB  V5.S4, V6.S4, V5.S4
+	VBIT  V8.B16, V5.B16, V14.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V1.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R0), F5
+	WORD  $0x6ea5e525 // fcmgt v5.4s, v9.4s, v5.4s
+	FMOVQ 384(R0), F6
+	VBIF  V5.B16, V14.B16, V6.B16
+	FMOVQ 944(R0), F5
+	WORD  $0x6ea9e4a5 // fcmgt v5.4s, v5.4s, v9.4s
+	WORD  $0x4e651cc6 // bic v6.16b, v6.16b, v5.16b
+	VMOVI $0, V5.B16
+	VCMEQ V5.S4, V7.S4, V5.S4
+	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
+	VAND  V4.B16, V1.B16, V8.B16
+	VBIT  V5.B16, V8.B16, V6.B16
+	VCMEQ V1.S4, V7.S4, V5.S4
+	WORD  $0x4e641c24 // bic v4.16b, v1.16b, v4.16b
+	VBIT  V5.B16, V4.B16, V6.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R8), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R8), F4
+	VDUP  V4.S[0], V4.S4
+	VAND  V4.B16, V2.B16, V4.B16
+	VORR  V4.B16, V6.B16, V4.B16
+	WORD  $0x4ea088e5 // cmgt v5.4s, v7.4s, #0
+	WORD  $0x4ea73426 // cmgt v6.4s, v1.4s, v7.4s
+	VAND  V6.B16, V5.B16, V5.B16
+	FMOVS 16(R8), F6
+	VDUP  V6.S[0], V6.S4
+	VAND  V6.B16, V2.B16, V2.B16
+	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
+	VAND  V2.B16, V5.B16, V2.B16
+	WORD  $0x4ea134e5 // cmgt v5.4s, v7.4s, v1.4s
+	VORR  V5.B16, V2.B16, V5.B16
+	FMOVQ 368(R0), F2
+	VBIF  V5.B16, V4.B16, V2.B16
+	FMOVS (R8), F4
+	VDUP  V4.S[0], V4.S4
+	FMOVS 4(R8), F5
+	VDUP  V5.S[0], V5.S4
+	FMOVS 8(R8), F6
+	VDUP  V6.S[0], V6.S4
 
-focusdone595:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f867 // fabs v7.4s, v3.4s
+	FMOVQ 640(R0), F8
+	VSUB  V8.S4, V7.S4, V8.S4
+	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
+	FMOVQ 896(R0), F10
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 560(R0), F10
+	WORD  $0x4ea7354a // cmgt v10.4s, v10.4s, v7.4s
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4f290509 // sshr v9.4s, v8.4s, #23
+	VUSHR $20, V8.S4, V10.S4
+	FMOVQ 656(R0), F13
+	VAND  V13.B16, V8.B16, V8.B16
+	FMOVQ 672(R0), F13
+	VADD  V13.S4, V8.S4, V8.S4
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R7), F13
+	VTBL  V13.B16, [V10.B16], V13.B16
+	FMOVQ 304(R0), F10
+	FMOVQ 320(R0), F14
+	VBIT  V14.B16, V13.B16, V10.B16
+	FLDPQ 112(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V13.B16
+	FMOVQ 432(R0), F14
+	VFMLA V13.S4, V8.S4, V14.S4
+	FMOVQ 688(R0), F8
+	WORD  $0x6e28ddcf // fmul v15.4s, v14.4s, v8.4s
+	VMOV  V14.B16, V8.B16
+	VFMLA V15.S4, V8.S4, V8.S4
+	WORD  $0x4ea8d5cd // fsub v13.4s, v14.4s, v8.4s
+	VFMLA V15.S4, V14.S4, V13.S4
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	FMOVQ 720(R0), F16
+	FMOVQ 704(R0), F17
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 736(R0), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	FMOVQ 752(R0), F16
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 768(R0), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
+	VFMLA V17.S4, V14.S4, V13.S4
+	WORD  $0x4e2dd50e // fadd v14.4s, v8.4s, v13.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V15.B16
+	WORD  $0x4e2fd529 // fadd v9.4s, v9.4s, v15.4s
+	WORD  $0x6e29dc90 // fmul v16.4s, v4.4s, v9.4s
+	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
+	VFMLA V9.S4, V4.S4, V15.S4
+	VMOV  V16.B16, V9.B16
+	VFMLA V14.S4, V5.S4, V9.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F14
+	WORD  $0x4e2ed52e // fadd v14.4s, v9.4s, v14.4s
+	FMOVQ 784(R0), F17
+	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	VFMLA V8.S4, V5.S4, V16.S4
+	FLDPQ 176(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V10.S4, V4.S4, V15.S4
+	VFMLA V8.S4, V6.S4, V15.S4
+	VFMLA V13.S4, V5.S4, V15.S4
+	WORD  $0x4e2fd606 // fadd v6.4s, v16.4s, v15.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F5
+	FMOVQ 800(R0), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ 832(R0), F8
+	VFMLA V5.S4, V6.S4, V8.S4
+	WORD  $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
+	WORD  $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	FMOVQ 80(R0), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ (R7), F6
+	VTBL  V6.B16, [V14.B16], V8.B16
+	FMOVQ 304(R0), F6
+	FMOVQ 320(R0), F10
+	VBIT  V10.B16, V8.B16, V6.B16
+	FLDPQ 272(R7), (F30, F31)
+	VTBL  V6.B16, [V30.B16, V31.B16], V8.B16
+	FLDPQ 304(R7), (F30, F31)
+	VTBL  V6.B16, [V30.B16, V31.B16], V6.B16
+	VFMLA V5.S4, V8.S4, V6.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	FMOVQ 784(R0), F5
+	VSUB  V5.S4, V14.S4, V5.S4
+	WORD  $0x4f3d04a5 // sshr v5.4s, v5.4s, #3
+	WORD  $0x4e26d50a // fadd v10.4s, v8.4s, v6.4s
+	VSHL  $23, V5.S4, V13.S4
+	VADD  V13.S4, V10.S4, V13.S4
+	VUMIN V1.S4, V13.S4, V14.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V13.B16
+	WORD  $0x4ead6ca5 // smin v5.4s, v5.4s, v13.4s
+	FMOVQ 912(R0), F13
+	VSUB  V5.S4, V13.S4, V5.S4
+	VSHL  $23, V5.S4, V5.S4
+	WORD  $0x4e28d4ad // fadd v13.4s, v5.4s, v8.4s
+	WORD  $0x4ea5d5af // fsub v15.4s, v13.4s, v5.4s
+	WORD  $0x4eafd508 // fsub v8.4s, v8.4s, v15.4s
+	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
+	WORD  $0x6eaae4a8 // fcmgt v8.4s, v5.4s, v10.4s
+	VSUB  V5.S4, V6.S4, V5.S4
+	VBIT  V8.B16, V5.B16, V14.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F5
+	WORD  $0x6ea5e525 // fcmgt v5.4s, v9.4s, v5.4s
+	FMOVQ 384(R0), F6
+	VBIF  V5.B16, V14.B16, V6.B16
+	FMOVQ 944(R0), F5
+	WORD  $0x6ea9e4a5 // fcmgt v5.4s, v5.4s, v9.4s
+	WORD  $0x4e651cc6 // bic v6.16b, v6.16b, v5.16b
+	VMOVI $0, V5.B16
+	VCMEQ V5.S4, V7.S4, V5.S4
+	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
+	VAND  V4.B16, V1.B16, V8.B16
+	VBIT  V5.B16, V8.B16, V6.B16
+	VCMEQ V1.S4, V7.S4, V5.S4
+	WORD  $0x4e641c24 // bic v4.16b, v1.16b, v4.16b
+	VBIT  V5.B16, V4.B16, V6.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F4
+	VDUP  V4.S[0], V4.S4
+	VAND  V4.B16, V3.B16, V4.B16
+	VORR  V4.B16, V6.B16, V4.B16
+	WORD  $0x4ea088e5 // cmgt v5.4s, v7.4s, #0
+	WORD  $0x4ea73426 // cmgt v6.4s, v1.4s, v7.4s
+	VAND  V6.B16, V5.B16, V5.B16
+	FMOVS 16(R8), F6
+	VDUP  V6.S[0], V6.S4
+	VAND  V6.B16, V3.B16, V3.B16
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
+	VAND  V3.B16, V5.B16, V3.B16
+	WORD  $0x4ea134e5 // cmgt v5.4s, v7.4s, v1.4s
+	VORR  V5.B16, V3.B16, V5.B16
+	FMOVQ 368(R0), F3
+	VBIF  V5.B16, V4.B16, V3.B16
+
+focusdone671:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V6.S4, V25.S4, V17.S4
-	FMOVQ F17, (R3)
-	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	SUB   $4, R2, R2
-	CMP   $4, R2
+	FMOVQ 1104(R0), F4
+	FMOVQ 1104(R0), F5
+	WORD  $0x6e2be484 // fcmge v4.4s, v4.4s, v11.4s
+	WORD  $0x6e2ce4a5 // fcmge v5.4s, v5.4s, v12.4s
+	WORD  $0x6e22dd62 // fmul v2.4s, v11.4s, v2.4s
+	WORD  $0x6e23dd83 // fmul v3.4s, v12.4s, v3.4s
+	VBIT  V4.B16, V2.B16, V11.B16
+	VBIT  V5.B16, V3.B16, V12.B16
+	FMOVQ 368(R0), F2
+	FMOVQ 368(R0), F3
+	VUMIN V2.S4, V11.S4, V2.S4
+	VUMIN V3.S4, V12.S4, V3.S4
+	FMOVQ F2, (R2)
+	FMOVQ F3, 16(R2)
+	ADD   $32, R2, R2
+	ADD   $32, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
 	BGE   block
 
 rest:
-	CMP $1, R2
+	CMP $1, R1
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F22
-	ADD   $0, R5, R8
-	CMP   $4, R2
+	FMOVQ 224(R0), F8
+	ADD   $0, R3, R8
+	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R5), F22
+	FMOVQ (R3), F8
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R8), V22.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R8), V22.S[2]
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R8), V8.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R8), V8.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R8), V22.S[0]
+	TBZ  $0, R1, partdone1
+	VLD1 (R8), V8.S[0]
 
 partdone1:
-	VMOVI $0, V21.B16
-	ADD   $128, R5, R8
-	CMP   $4, R2
+	VMOVI $0, V6.B16
+	ADD   $128, R3, R8
+	CMP   $4, R1
 	BLT   partless2
-	FMOVQ 128(R5), F21
+	FMOVQ 128(R3), F6
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VLD1.P 8(R8), V21.D[0]
-	TBZ    $0, R2, partdone2
-	VLD1   (R8), V21.S[2]
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R8), V6.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R8), V6.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VLD1 (R8), V21.S[0]
+	TBZ  $0, R1, partdone2
+	VLD1 (R8), V6.S[0]
 
 partdone2:
-	VMOVI $0, V24.B16
-	ADD   $256, R5, R8
-	CMP   $4, R2
+	VMOVI $0, V10.B16
+	ADD   $256, R3, R8
+	CMP   $4, R1
 	BLT   partless3
-	FMOVQ 256(R5), F24
+	FMOVQ 256(R3), F10
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R2, partone3
-	VLD1.P 8(R8), V24.D[0]
-	TBZ    $0, R2, partdone3
-	VLD1   (R8), V24.S[2]
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R8), V10.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R8), V10.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R2, partdone3
-	VLD1 (R8), V24.S[0]
+	TBZ  $0, R1, partdone3
+	VLD1 (R8), V10.S[0]
 
 partdone3:
-	VMOVI $0, V17.B16
-	ADD   $384, R5, R8
-	CMP   $4, R2
+	VMOVI $0, V2.B16
+	ADD   $384, R3, R8
+	CMP   $4, R1
 	BLT   partless4
-	FMOVQ 384(R5), F17
+	FMOVQ 384(R3), F2
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R2, partone4
-	VLD1.P 8(R8), V17.D[0]
-	TBZ    $0, R2, partdone4
-	VLD1   (R8), V17.S[2]
+	TBZ    $1, R1, partone4
+	VLD1.P 8(R8), V2.D[0]
+	TBZ    $0, R1, partdone4
+	VLD1   (R8), V2.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R2, partdone4
-	VLD1 (R8), V17.S[0]
+	TBZ  $0, R1, partdone4
+	VLD1 (R8), V2.S[0]
 
 partdone4:
-	FMOVQ 224(R0), F18
-	ADD   $512, R5, R8
-	CMP   $4, R2
+	FMOVQ 224(R0), F3
+	ADD   $512, R3, R8
+	CMP   $4, R1
 	BLT   partless5
-	FMOVQ 512(R5), F18
+	FMOVQ 512(R3), F3
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
-	VLD1.P 8(R8), V18.D[0]
-	TBZ    $0, R2, partdone5
-	VLD1   (R8), V18.S[2]
+	TBZ    $1, R1, partone5
+	VLD1.P 8(R8), V3.D[0]
+	TBZ    $0, R1, partdone5
+	VLD1   (R8), V3.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
-	VLD1 (R8), V18.S[0]
+	TBZ  $0, R1, partdone5
+	VLD1 (R8), V3.S[0]
 
 partdone5:
-	VMOVI $0, V19.B16
+	VMOVI $0, V4.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
-	WORD  $0x6eace697 // fcmgt v23.4s, v20.4s, v12.4s
-	WORD  $0x6eb4e434 // fcmgt v20.4s, v1.4s, v20.4s
-	VAND  V20.B16, V23.B16, V20.B16
-	VAND  V20.B16, V24.B16, V20.B16
-	WORD  $0x6e31e4b7 // fcmge v23.4s, v5.4s, v17.4s
-	VBIF  V23.B16, V6.B16, V22.B16
-	WORD  $0x6eb8e637 // fcmgt v23.4s, v17.4s, v24.4s
-	VBIT  V23.B16, V17.B16, V24.B16
-	WORD  $0x4e27e717 // fcmeq v23.4s, v24.4s, v7.4s
-	FMOVQ 368(R0), F26
-	VBIF  V23.B16, V22.B16, V26.B16
+	WORD  $0x4ea0f945 // fabs v5.4s, v10.4s
+	FMOVQ 1152(R0), F7
+	WORD  $0x6ea7e4a7 // fcmgt v7.4s, v5.4s, v7.4s
+	WORD  $0x6ea5e425 // fcmgt v5.4s, v1.4s, v5.4s
+	VAND  V5.B16, V7.B16, V5.B16
+	VAND  V5.B16, V10.B16, V5.B16
+	FMOVQ 1104(R0), F7
+	WORD  $0x6e22e4e9 // fcmge v9.4s, v7.4s, v2.4s
+	FMOVQ 368(R0), F7
+	VBIT  V9.B16, V8.B16, V7.B16
+	WORD  $0x6eaae448 // fcmgt v8.4s, v2.4s, v10.4s
+	VBIT  V8.B16, V2.B16, V10.B16
+	FMOVQ 336(R0), F8
+	WORD  $0x4e28e548 // fcmeq v8.4s, v10.4s, v8.4s
+	FMOVQ 368(R0), F11
+	VBIF  V8.B16, V7.B16, V11.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb4d631 // fsub v17.4s, v17.4s, v20.4s
-	WORD  $0x4eb1f5b4 // fmin v20.4s, v13.4s, v17.4s
-	WORD  $0x4e34f5d4 // fmax v20.4s, v14.4s, v20.4s
-	FMOVQ 1200(R0), F23
-	VFMLA V15.S4, V20.S4, V23.S4
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V2.S4, V24.S4, V22.S4
-	VFMLS V16.S4, V24.S4, V22.S4
-	WORD  $0x6eb1e698 // fcmgt v24.4s, v20.4s, v17.4s
-	WORD  $0x6eb3e759 // fcmgt v25.4s, v26.4s, v19.4s
-	VAND  V25.B16, V24.B16, V24.B16
-	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
-	VAND  V24.B16, V17.B16, V20.B16
-	FMOVQ 1264(R0), F24
-	FMOVQ 1248(R0), F17
-	VFMLA V17.S4, V22.S4, V24.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V24.S4, V22.S4, V17.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V17.S4, V22.S4, V24.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V24.S4, V22.S4, V17.S4
-	FMOVQ 224(R0), F25
-	VFMLA V17.S4, V22.S4, V25.S4
-	FMOVQ 224(R0), F17
-	VFMLA V25.S4, V22.S4, V17.S4
-	WORD  $0x4eb1d418 // fsub v24.4s, v0.4s, v17.4s
-	VFMLA V25.S4, V22.S4, V24.S4
+	WORD  $0x4ea5d442 // fsub v2.4s, v2.4s, v5.4s
+	FMOVQ 1184(R0), F5
+	WORD  $0x4ea2f4a5 // fmin v5.4s, v5.4s, v2.4s
+	FMOVQ 1168(R0), F7
+	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
+	FMOVQ 1200(R0), F8
+	FMOVQ 48(R0), F7
+	VFMLA V7.S4, V5.S4, V8.S4
+	FMOVQ 1200(R0), F7
+	WORD  $0x4ea7d509 // fsub v9.4s, v8.4s, v7.4s
+	VMOV  V5.B16, V7.B16
+	FMOVQ 80(R0), F10
+	VFMLS V10.S4, V9.S4, V7.S4
+	FMOVQ 96(R0), F10
+	VFMLS V10.S4, V9.S4, V7.S4
+	WORD  $0x6ea2e4a9 // fcmgt v9.4s, v5.4s, v2.4s
+	WORD  $0x6ea4e56a // fcmgt v10.4s, v11.4s, v4.4s
+	VAND  V10.B16, V9.B16, V9.B16
+	WORD  $0x4ea2d4a2 // fsub v2.4s, v5.4s, v2.4s
+	VAND  V9.B16, V2.B16, V5.B16
+	FMOVQ 1264(R0), F9
+	FMOVQ 1248(R0), F2
+	VFMLA V2.S4, V7.S4, V9.S4
+	FMOVQ 1280(R0), F2
+	VFMLA V9.S4, V7.S4, V2.S4
+	FMOVQ 1296(R0), F9
+	VFMLA V2.S4, V7.S4, V9.S4
+	FMOVQ 1312(R0), F2
+	VFMLA V9.S4, V7.S4, V2.S4
+	FMOVQ 224(R0), F10
+	VFMLA V2.S4, V7.S4, V10.S4
+	FMOVQ 224(R0), F2
+	VFMLA V10.S4, V7.S4, V2.S4
+	WORD  $0x4ea2d409 // fsub v9.4s, v0.4s, v2.4s
+	VFMLA V10.S4, V7.S4, V9.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e31fc19 // fdiv v25.4s, v0.4s, v17.4s
-	WORD  $0x6e39df56 // fmul v22.4s, v26.4s, v25.4s
-	VFMLS V17.S4, V22.S4, V26.S4
-	WORD  $0x6e38ded1 // fmul v17.4s, v22.4s, v24.4s
-	WORD  $0x4eb1d751 // fsub v17.4s, v26.4s, v17.4s
-	WORD  $0x6e39de31 // fmul v17.4s, v17.4s, v25.4s
-	VSUB  V8.S4, V23.S4, V23.S4
-	VSUB  V23.S4, V21.S4, V23.S4
-	VUSHR $23, V22.S4, V21.S4
-	FMOVQ 1376(R0), F24
-	VSUB  V24.S4, V21.S4, V21.S4
-	VADD  V21.S4, V23.S4, V21.S4
-	WORD  $0x4eb366b5 // smax v21.4s, v21.4s, v19.4s
-	VSUB  V21.S4, V23.S4, V23.S4
-	FMOVQ 1392(R0), F24
-	WORD  $0x4eb866f8 // smax v24.4s, v23.4s, v24.4s
-	WORD  $0x4f3f0719 // sshr v25.4s, v24.4s, #1
-	VADD  V9.S4, V25.S4, V23.S4
-	VSHL  $23, V23.S4, V23.S4
-	VSUB  V25.S4, V24.S4, V24.S4
-	VADD  V9.S4, V24.S4, V24.S4
-	VSHL  $23, V24.S4, V24.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
-	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
-	WORD  $0x6e38de37 // fmul v23.4s, v17.4s, v24.4s
+	WORD  $0x6e22fc0a // fdiv v10.4s, v0.4s, v2.4s
+	WORD  $0x6e2add67 // fmul v7.4s, v11.4s, v10.4s
+	VFMLS V2.S4, V7.S4, V11.S4
+	WORD  $0x6e29dce2 // fmul v2.4s, v7.4s, v9.4s
+	WORD  $0x4ea2d562 // fsub v2.4s, v11.4s, v2.4s
+	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
+	FMOVQ 1200(R0), F9
+	VSUB  V9.S4, V8.S4, V8.S4
+	VSUB  V8.S4, V6.S4, V8.S4
+	VUSHR $23, V7.S4, V6.S4
+	FMOVQ 1376(R0), F9
+	VSUB  V9.S4, V6.S4, V6.S4
+	VADD  V6.S4, V8.S4, V6.S4
+	WORD  $0x4ea464c6 // smax v6.4s, v6.4s, v4.4s
+	VSUB  V6.S4, V8.S4, V8.S4
+	FMOVQ 1392(R0), F9
+	WORD  $0x4ea96509 // smax v9.4s, v8.4s, v9.4s
+	WORD  $0x4f3f052a // sshr v10.4s, v9.4s, #1
+	FMOVQ 848(R0), F8
+	VADD  V8.S4, V10.S4, V8.S4
+	VSHL  $23, V8.S4, V8.S4
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 848(R0), F10
+	VADD  V10.S4, V9.S4, V9.S4
+	VSHL  $23, V9.S4, V9.S4
+	WORD  $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	WORD  $0x6e28dc42 // fmul v2.4s, v2.4s, v8.4s
+	WORD  $0x6e29dc48 // fmul v8.4s, v2.4s, v9.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb6e418 // fcmgt v24.4s, v0.4s, v22.4s
-	VBSL  V22.B16, V0.B16, V24.B16
-	WORD  $0x6ea0e6d9 // fcmgt v25.4s, v22.4s, v0.4s
-	VBSL  V22.B16, V0.B16, V25.B16
-	WORD  $0x4e39d711 // fadd v17.4s, v24.4s, v25.4s
-	WORD  $0x4eb8d638 // fsub v24.4s, v17.4s, v24.4s
-	WORD  $0x4eb8d739 // fsub v25.4s, v25.4s, v24.4s
-	WORD  $0x6e31fc18 // fdiv v24.4s, v0.4s, v17.4s
-	WORD  $0x6e38deda // fmul v26.4s, v22.4s, v24.4s
-	VMOV  V22.B16, V27.B16
-	VFMLS V17.S4, V26.S4, V27.S4
-	WORD  $0x4e37d771 // fadd v17.4s, v27.4s, v23.4s
-	WORD  $0x4e37d739 // fadd v25.4s, v25.4s, v23.4s
-	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
-	WORD  $0x4eb9d631 // fsub v17.4s, v17.4s, v25.4s
-	WORD  $0x6e38de31 // fmul v17.4s, v17.4s, v24.4s
-	WORD  $0x4e31d751 // fadd v17.4s, v26.4s, v17.4s
-	WORD  $0x6ea0e639 // fcmgt v25.4s, v17.4s, v0.4s
-	VBIT  V25.B16, V0.B16, V17.B16
+	WORD  $0x6ea7e409 // fcmgt v9.4s, v0.4s, v7.4s
+	VBSL  V7.B16, V0.B16, V9.B16
+	WORD  $0x6ea0e4ea // fcmgt v10.4s, v7.4s, v0.4s
+	VBSL  V7.B16, V0.B16, V10.B16
+	WORD  $0x4e2ad522 // fadd v2.4s, v9.4s, v10.4s
+	WORD  $0x4ea9d449 // fsub v9.4s, v2.4s, v9.4s
+	WORD  $0x4ea9d54a // fsub v10.4s, v10.4s, v9.4s
+	WORD  $0x6e22fc09 // fdiv v9.4s, v0.4s, v2.4s
+	WORD  $0x6e29dceb // fmul v11.4s, v7.4s, v9.4s
+	VMOV  V7.B16, V12.B16
+	VFMLS V2.S4, V11.S4, V12.S4
+	WORD  $0x4e28d582 // fadd v2.4s, v12.4s, v8.4s
+	WORD  $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	WORD  $0x6e2add6a // fmul v10.4s, v11.4s, v10.4s
+	WORD  $0x4eaad442 // fsub v2.4s, v2.4s, v10.4s
+	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
+	WORD  $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	WORD  $0x6ea0e44a // fcmgt v10.4s, v2.4s, v0.4s
+	VBIT  V10.B16, V0.B16, V2.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d6d9 // fadd v25.4s, v22.4s, v0.4s
-	FMOVQ 1408(R0), F26
-	VSUB  V26.S4, V25.S4, V25.S4
-	VAND  V7.B16, V25.B16, V26.B16
-	VUSHR $21, V25.S4, V25.S4
+	WORD  $0x4e20d4ea // fadd v10.4s, v7.4s, v0.4s
+	FMOVQ 1408(R0), F11
+	VSUB  V11.S4, V10.S4, V10.S4
+	FMOVQ 336(R0), F11
+	VAND  V11.B16, V10.B16, V11.B16
+	VUSHR $21, V10.S4, V10.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V26.S4, V0.S4, V27.S4
-	VTBL  V3.B16, [V25.B16], V25.B16
-	FMOVQ 192(R0), F28
-	FMOVQ 208(R0), F29
-	VBIT  V29.B16, V25.B16, V28.B16
-	FMOVQ 64(R1), F25
-	VTBL  V28.B16, [V25.B16], V25.B16
-	WORD  $0x6e39df79 // fmul v25.4s, v27.4s, v25.4s
-	FMOVQ 432(R0), F27
-	WORD  $0x4e3bd73b // fadd v27.4s, v25.4s, v27.4s
-	VFMLA V25.S4, V22.S4, V27.S4
-	WORD  $0x4e21db56 // scvtf v22.4s, v26.4s
-	FMOVQ 80(R1), F25
-	VTBL  V28.B16, [V25.B16], V26.B16
-	FMOVQ 96(R1), F25
-	VTBL  V28.B16, [V25.B16], V30.B16
+	VSUB  V11.S4, V0.S4, V12.S4
+	FMOVQ (R7), F13
+	VTBL  V13.B16, [V10.B16], V10.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F14
+	VBIT  V14.B16, V10.B16, V13.B16
+	FMOVQ 64(R7), F10
+	VTBL  V13.B16, [V10.B16], V10.B16
+	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	FMOVQ 432(R0), F12
+	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
+	VFMLA V10.S4, V7.S4, V12.S4
+	WORD  $0x4e21d967 // scvtf v7.4s, v11.4s
+	FMOVQ 80(R7), F10
+	VTBL  V13.B16, [V10.B16], V11.B16
+	FMOVQ 96(R7), F10
+	VTBL  V13.B16, [V10.B16], V15.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
-	FMOVQ 1456(R0), F29
-	FMOVQ 1440(R0), F28
-	VFMLA V28.S4, V27.S4, V29.S4
-	FMOVQ 1424(R0), F28
-	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 1488(R0), F31
-	FMOVQ 1472(R0), F28
-	VFMLA V28.S4, V27.S4, V31.S4
-	VFMLA V29.S4, V25.S4, V31.S4
-	FMOVQ 528(R0), F28
-	VFMLA V28.S4, V22.S4, V30.S4
-	VFMLA V31.S4, V25.S4, V30.S4
+	WORD  $0x6e2cdd8a // fmul v10.4s, v12.4s, v12.4s
+	FMOVQ 1456(R0), F14
+	FMOVQ 1440(R0), F13
+	VFMLA V13.S4, V12.S4, V14.S4
+	FMOVQ 1424(R0), F13
+	VFMLA V13.S4, V10.S4, V14.S4
+	FMOVQ 1488(R0), F16
+	FMOVQ 1472(R0), F13
+	VFMLA V13.S4, V12.S4, V16.S4
+	VFMLA V14.S4, V10.S4, V16.S4
+	FMOVQ 528(R0), F13
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V16.S4, V10.S4, V15.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F25
-	VFMLA V25.S4, V22.S4, V26.S4
-	WORD  $0x4e3bd756 // fadd v22.4s, v26.4s, v27.4s
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	WORD  $0x4e3bd739 // fadd v25.4s, v25.4s, v27.4s
-	WORD  $0x4e39d7d9 // fadd v25.4s, v30.4s, v25.4s
-	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
-	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x4e21dab5 // scvtf v21.4s, v21.4s
-	VFMLA V2.S4, V21.S4, V22.S4
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
-	WORD  $0x4e33e652 // fcmeq v18.4s, v18.4s, v19.4s
-	WORD  $0x4e34e694 // fcmeq v20.4s, v20.4s, v20.4s
-	VAND  V20.B16, V18.B16, V18.B16
-	VBIT  V18.B16, V19.B16, V25.B16
+	FMOVQ 544(R0), F10
+	VFMLA V10.S4, V7.S4, V11.S4
+	WORD  $0x4e2cd567 // fadd v7.4s, v11.4s, v12.4s
+	WORD  $0x4ea7d56a // fsub v10.4s, v11.4s, v7.4s
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ad5ea // fadd v10.4s, v15.4s, v10.4s
+	WORD  $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
+	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD  $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD  $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	FMOVQ 80(R0), F8
+	VFMLA V8.S4, V6.S4, V7.S4
+	WORD  $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	WORD  $0x6e25dc6a // fmul v10.4s, v3.4s, v5.4s
+	WORD  $0x4e24e463 // fcmeq v3.4s, v3.4s, v4.4s
+	WORD  $0x4e25e4a5 // fcmeq v5.4s, v5.4s, v5.4s
+	VAND  V5.B16, V3.B16, V3.B16
+	VBIT  V3.B16, V4.B16, V10.B16
 
 	// q^gamma
-	CMP  $1, R7
-	BGE  focusnot0_596
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone596
+	CMP  $1, R6
+	BGE  focusnot0_672
+	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
+	JMP  focusdone672
 
-focusnot0_596:
-	CMP   $2, R7
-	BGE   focusnot1_596
-	FMOVQ 224(R0), F17
-	JMP   focusdone596
+focusnot0_672:
+	CMP   $2, R6
+	BGE   focusnot1_672
+	FMOVQ 224(R0), F2
+	JMP   focusdone672
 
-focusnot1_596:
-	CMP $3, R7
-	BGE focusnot2_596
-	JMP focusdone596
+focusnot1_672:
+	CMP $3, R6
+	BGE focusnot2_672
+	JMP focusdone672
 
-focusnot2_596:
-	CMP  $4, R7
-	BGE  focusnot3_596
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone596
+focusnot2_672:
+	CMP  $4, R6
+	BGE  focusnot3_672
+	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
+	JMP  focusdone672
 
-focusnot3_596:
-	CMP   $5, R7
-	BGE   focusnot4_596
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone596
+focusnot3_672:
+	CMP   $5, R6
+	BGE   focusnot4_672
+	WORD  $0x6ea1f843 // fsqrt v3.4s, v2.4s
+	VMOV  V2.B16, V4.B16
+	VFMLS V3.S4, V3.S4, V4.S4
+	FMOVQ 1088(R0), F5
+	WORD  $0x6e25dc65 // fmul v5.4s, v3.4s, v5.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	VFMLA V3.S4, V2.S4, V4.S4
+	VMOV  V4.B16, V2.B16
+	JMP   focusdone672
 
-focusnot4_596:
-	CMP   $6, R7
-	BGE   focusnot5_596
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone596
+focusnot4_672:
+	CMP   $6, R6
+	BGE   focusnot5_672
+	WORD  $0x6ea1f843 // fsqrt v3.4s, v2.4s
+	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f886 // fneg v6.4s, v4.4s
+	VFMLA V2.S4, V2.S4, V6.S4
+	VMOV  V2.B16, V5.B16
+	VFMLS V3.S4, V3.S4, V5.S4
+	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	FMOVQ 1088(R0), F5
+	VFMLA V5.S4, V2.S4, V6.S4
+	WORD  $0x6e23dcc2 // fmul v2.4s, v6.4s, v3.4s
+	VFMLA V3.S4, V4.S4, V2.S4
+	JMP   focusdone672
 
-focusnot5_596:
-	CMP   $7, R7
-	BGE   focusnot6_596
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone596
+focusnot5_672:
+	CMP   $7, R6
+	BGE   focusnot6_672
+	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
+	VFMLA V2.S4, V2.S4, V4.S4
+	WORD  $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	VMOV  V4.B16, V2.B16
+	JMP   focusdone672
 
-focusnot6_596:
-	CMP   $8, R7
-	BGE   focusnot7_596
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone596
+focusnot6_672:
+	CMP   $8, R6
+	BGE   focusnot7_672
+	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
+	VFMLA V2.S4, V2.S4, V4.S4
+	WORD  $0x4e23d462 // fadd v2.4s, v3.4s, v3.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	VFMLA V3.S4, V3.S4, V2.S4
+	JMP   focusdone672
 
-focusnot7_596:
-	CMP   $9, R7
-	BGE   focusnot8_596
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone596
+focusnot7_672:
+	CMP   $9, R6
+	BGE   focusnot8_672
+	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
+	VFMLA V2.S4, V2.S4, V4.S4
+	WORD  $0x6e23dc65 // fmul v5.4s, v3.4s, v3.4s
+	WORD  $0x4e23d466 // fadd v6.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
+	VFMLA V3.S4, V3.S4, V7.S4
+	VFMLA V4.S4, V6.S4, V7.S4
+	WORD  $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	VFMLA V2.S4, V5.S4, V3.S4
+	VMOV  V3.B16, V2.B16
+	JMP   focusdone672
 
-focusnot8_596:
-	ADD   $24, R6, R8
-	FMOVS (R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R8), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R8), F20
-	VDUP  V20.S[0], V20.S4
+focusnot8_672:
+	ADD   $24, R5, R8
+	FMOVS (R8), F3
+	VDUP  V3.S[0], V3.S4
+	FMOVS 4(R8), F4
+	VDUP  V4.S[0], V4.S4
+	FMOVS 8(R8), F5
+	VDUP  V5.S[0], V5.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
+	FMOVQ 640(R0), F7
+	VSUB  V7.S4, V6.S4, V7.S4
+	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
+	FMOVQ 896(R0), F9
+	VSUB  V9.S4, V8.S4, V8.S4
+	FMOVQ 560(R0), F9
+	WORD  $0x4ea63529 // cmgt v9.4s, v9.4s, v6.4s
+	VBIT  V9.B16, V8.B16, V7.B16
+	WORD  $0x4f2904e8 // sshr v8.4s, v7.4s, #23
+	VUSHR $20, V7.S4, V9.S4
+	FMOVQ 656(R0), F11
+	VAND  V11.B16, V7.B16, V7.B16
+	FMOVQ 672(R0), F11
+	VADD  V11.S4, V7.S4, V7.S4
+	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V11.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	FMOVQ (R7), F11
+	VTBL  V11.B16, [V9.B16], V11.B16
+	FMOVQ 304(R0), F9
+	FMOVQ 320(R0), F12
+	VBIT  V12.B16, V11.B16, V9.B16
+	FLDPQ 112(R7), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
+	FMOVQ 432(R0), F12
+	VFMLA V11.S4, V7.S4, V12.S4
+	FMOVQ 688(R0), F7
+	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
+	VMOV  V12.B16, V7.B16
+	VFMLA V13.S4, V7.S4, V7.S4
+	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
+	VFMLA V13.S4, V12.S4, V11.S4
+	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	FMOVQ 720(R0), F14
+	FMOVQ 704(R0), F15
+	VFMLA V15.S4, V12.S4, V14.S4
+	FMOVQ 736(R0), F15
+	VFMLA V14.S4, V12.S4, V15.S4
+	FMOVQ 752(R0), F14
+	VFMLA V15.S4, V12.S4, V14.S4
+	FMOVQ 768(R0), F15
+	VFMLA V14.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	VFMLA V15.S4, V12.S4, V11.S4
+	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R7), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
+	WORD  $0x4e2dd508 // fadd v8.4s, v8.4s, v13.4s
+	WORD  $0x6e28dc6e // fmul v14.4s, v3.4s, v8.4s
+	WORD  $0x6ea0f9cd // fneg v13.4s, v14.4s
+	VFMLA V8.S4, V3.S4, V13.S4
+	VMOV  V14.B16, V8.B16
+	VFMLA V12.S4, V4.S4, V8.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	FMOVQ 784(R0), F12
+	WORD  $0x4e2cd50c // fadd v12.4s, v8.4s, v12.4s
+	FMOVQ 784(R0), F15
+	WORD  $0x4eafd58f // fsub v15.4s, v12.4s, v15.4s
+	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
+	VFMLA V7.S4, V4.S4, V14.S4
+	FLDPQ 176(R7), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V9.S4, V3.S4, V13.S4
+	VFMLA V7.S4, V5.S4, V13.S4
+	VFMLA V11.S4, V4.S4, V13.S4
+	WORD  $0x4e2dd5c5 // fadd v5.4s, v14.4s, v13.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V11.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R0), F4
+	FMOVQ 800(R0), F7
+	VFMLA V7.S4, V5.S4, V4.S4
+	FMOVQ 832(R0), F7
+	VFMLA V4.S4, V5.S4, V7.S4
+	WORD  $0x6e25dca4 // fmul v4.4s, v5.4s, v5.4s
+	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	FMOVQ 80(R0), F7
+	VFMLA V7.S4, V5.S4, V4.S4
+	FMOVQ (R7), F5
+	VTBL  V5.B16, [V12.B16], V7.B16
+	FMOVQ 304(R0), F5
+	FMOVQ 320(R0), F9
+	VBIT  V9.B16, V7.B16, V5.B16
+	FLDPQ 272(R7), (F30, F31)
+	VTBL  V5.B16, [V30.B16, V31.B16], V7.B16
+	FLDPQ 304(R7), (F30, F31)
+	VTBL  V5.B16, [V30.B16, V31.B16], V5.B16
+	VFMLA V4.S4, V7.S4, V5.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	FMOVQ 784(R0), F4
+	VSUB  V4.S4, V12.S4, V4.S4
+	WORD  $0x4f3d0484 // sshr v4.4s, v4.4s, #3
+	WORD  $0x4e25d4e9 // fadd v9.4s, v7.4s, v5.4s
+	VSHL  $23, V4.S4, V11.S4
+	VADD  V11.S4, V9.S4, V11.S4
+	VUMIN V1.S4, V11.S4, V12.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V11.B16
+	WORD  $0x4eab6c84 // smin v4.4s, v4.4s, v11.4s
+	FMOVQ 912(R0), F11
+	VSUB  V4.S4, V11.S4, V4.S4
+	VSHL  $23, V4.S4, V4.S4
+	WORD  $0x4e27d48b // fadd v11.4s, v4.4s, v7.4s
+	WORD  $0x4ea4d56d // fsub v13.4s, v11.4s, v4.4s
+	WORD  $0x4eadd4e7 // fsub v7.4s, v7.4s, v13.4s
+	WORD  $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	WORD  $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
+	WORD  $0x6ea9e487 // fcmgt v7.4s, v4.4s, v9.4s
+	VSUB  V4.S4, V5.S4, V4.S4
+	VBIT  V7.B16, V4.B16, V12.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V1.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R0), F4
+	WORD  $0x6ea4e504 // fcmgt v4.4s, v8.4s, v4.4s
+	FMOVQ 384(R0), F5
+	VBIF  V4.B16, V12.B16, V5.B16
+	FMOVQ 944(R0), F4
+	WORD  $0x6ea8e484 // fcmgt v4.4s, v4.4s, v8.4s
+	WORD  $0x4e641ca5 // bic v5.16b, v5.16b, v4.16b
+	VMOVI $0, V4.B16
+	VCMEQ V4.S4, V6.S4, V4.S4
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
+	VAND  V3.B16, V1.B16, V7.B16
+	VBIT  V4.B16, V7.B16, V5.B16
+	VCMEQ V1.S4, V6.S4, V4.S4
+	WORD  $0x4e631c23 // bic v3.16b, v1.16b, v3.16b
+	VBIT  V4.B16, V3.B16, V5.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R8), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R8), F3
+	VDUP  V3.S[0], V3.S4
+	VAND  V3.B16, V2.B16, V3.B16
+	VORR  V3.B16, V5.B16, V3.B16
+	WORD  $0x4ea088c4 // cmgt v4.4s, v6.4s, #0
+	WORD  $0x4ea63425 // cmgt v5.4s, v1.4s, v6.4s
+	VAND  V5.B16, V4.B16, V4.B16
+	FMOVS 16(R8), F5
+	VDUP  V5.S[0], V5.S4
+	VAND  V5.B16, V2.B16, V2.B16
+	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
+	VAND  V2.B16, V4.B16, V2.B16
+	WORD  $0x4ea134c4 // cmgt v4.4s, v6.4s, v1.4s
+	VORR  V4.B16, V2.B16, V4.B16
+	FMOVQ 368(R0), F2
+	VBIF  V4.B16, V3.B16, V2.B16
 
-focusdone596:
+focusdone672:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V6.S4, V25.S4, V17.S4
-	ADD   $0, R3, R8
-	CMP   $4, R2
+	FMOVQ 1104(R0), F3
+	WORD  $0x6e2ae463 // fcmge v3.4s, v3.4s, v10.4s
+	WORD  $0x6e22dd42 // fmul v2.4s, v10.4s, v2.4s
+	VBIT  V3.B16, V2.B16, V10.B16
+	FMOVQ 368(R0), F2
+	VUMIN V2.S4, V10.S4, V2.S4
+	ADD   $0, R2, R8
+	CMP   $4, R1
 	BLT   partless6
-	FMOVQ F17, (R3)
+	FMOVQ F2, (R2)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R2, partone6
-	VST1.P V17.D[0], 8(R8)
-	TBZ    $0, R2, partdone6
-	VST1   V17.S[2], (R8)
+	TBZ    $1, R1, partone6
+	VST1.P V2.D[0], 8(R8)
+	TBZ    $0, R1, partdone6
+	VST1   V2.S[2], (R8)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R2, partdone6
-	VST1 V17.S[0], (R8)
+	TBZ  $0, R1, partdone6
+	VST1 V2.S[0], (R8)
 
 partdone6:
+	ADD $16, R2, R2
 	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
+	SUB $4, R1, R1
+	CMP $1, R1
 	BGE vector
 
 done:
@@ -21676,1126 +22614,1628 @@ done:
 
 // func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 224(R0), F0
-	FMOVQ 384(R0), F1
-	FMOVQ 80(R0), F2
-	FMOVQ (R1), F3
-	FMOVQ 784(R0), F4
-	FMOVQ 1104(R0), F5
-	FMOVQ 368(R0), F6
-	FMOVQ 336(R0), F7
-	FMOVQ 1200(R0), F8
-	FMOVQ 848(R0), F9
-	FMOVQ 1088(R0), F10
-	FMOVQ 320(R0), F11
-	FMOVQ 1152(R0), F12
-	MOVD  n+16(FP), R2
-	MOVD  losses+0(FP), R3
-	MOVD  sums+8(FP), R5
-	MOVD  p+24(FP), R6
-	MOVD  (R6), R7
-	MOVD  scale+32(FP), R8
-	CMP   $4, R2
-	BLT   rest
+	MOVD $tables<>+0(SB), R8
+	MOVD $consts<>+0(SB), R7
+	MOVD n+16(FP), R0
+	MOVD losses+0(FP), R1
+	MOVD sums+8(FP), R2
+	MOVD p+24(FP), R3
+	MOVD (R3), R5
+	MOVD scale+32(FP), R6
+	CMP  $8, R0
+	BLT  rest
 
 block:
-	FMOVQ (R5), F19
-	FMOVQ 128(R5), F17
-	FMOVQ 256(R5), F20
-	FMOVQ 384(R5), F15
-	FMOVQ 512(R5), F13
-	VMOVI $0, V16.B16
+	FMOVQ (R2), F5
+	FMOVQ 128(R2), F3
+	FMOVQ 256(R2), F10
+	FMOVQ 384(R2), F6
+	FMOVQ 512(R2), F0
+	FMOVQ 16(R2), F4
+	FMOVQ 144(R2), F8
+	FMOVQ 272(R2), F16
+	FMOVQ 400(R2), F12
+	VMOVI $0, V11.B16
+	FMOVQ 528(R2), F1
+	WORD  $0x4ea0fa0e // fabs v14.4s, v16.4s
+	VMOVI $0, V7.B16
+	FMOVQ 1152(R7), F2
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fa8e // fabs v14.4s, v20.4s
-	WORD  $0x6eace5d2 // fcmgt v18.4s, v14.4s, v12.4s
-	WORD  $0x6eaee42e // fcmgt v14.4s, v1.4s, v14.4s
-	VAND  V14.B16, V18.B16, V14.B16
-	VAND  V14.B16, V20.B16, V18.B16
-	WORD  $0x6e2fe4ae // fcmge v14.4s, v5.4s, v15.4s
-	VBIF  V14.B16, V6.B16, V19.B16
-	WORD  $0x6eb4e5ee // fcmgt v14.4s, v15.4s, v20.4s
-	VBIT  V14.B16, V15.B16, V20.B16
-	WORD  $0x4e27e694 // fcmeq v20.4s, v20.4s, v7.4s
-	FMOVQ 368(R0), F14
-	VBIF  V20.B16, V19.B16, V14.B16
+	WORD  $0x4ea0f949 // fabs v9.4s, v10.4s
+	WORD  $0x6ea2e5cd // fcmgt v13.4s, v14.4s, v2.4s
+	FMOVQ 1152(R7), F2
+	FMOVQ 384(R7), F15
+	WORD  $0x6ea2e522 // fcmgt v2.4s, v9.4s, v2.4s
+	WORD  $0x6eaee5ef // fcmgt v15.4s, v15.4s, v14.4s
+	FMOVQ 384(R7), F14
+	VAND  V15.B16, V13.B16, V13.B16
+	WORD  $0x6ea9e5c9 // fcmgt v9.4s, v14.4s, v9.4s
+	VAND  V13.B16, V16.B16, V13.B16
+	VAND  V9.B16, V2.B16, V9.B16
+	FMOVQ 1104(R7), F2
+	VAND  V9.B16, V10.B16, V9.B16
+	WORD  $0x6e2ce44f // fcmge v15.4s, v2.4s, v12.4s
+	FMOVQ 1104(R7), F14
+	FMOVQ 368(R7), F2
+	WORD  $0x6e26e5ce // fcmge v14.4s, v14.4s, v6.4s
+	VBIT  V15.B16, V4.B16, V2.B16
+	FMOVQ 368(R7), F4
+	WORD  $0x6eb0e58f // fcmgt v15.4s, v12.4s, v16.4s
+	VBIT  V14.B16, V5.B16, V4.B16
+	VBIT  V15.B16, V12.B16, V16.B16
+	WORD  $0x6eaae4c5 // fcmgt v5.4s, v6.4s, v10.4s
+	FMOVQ 336(R7), F14
+	VBIT  V5.B16, V6.B16, V10.B16
+	WORD  $0x4e2ee60e // fcmeq v14.4s, v16.4s, v14.4s
+	FMOVQ 336(R7), F15
+	FMOVQ 368(R7), F5
+	WORD  $0x4e2fe54a // fcmeq v10.4s, v10.4s, v15.4s
+	VBIF  V14.B16, V2.B16, V5.B16
+	FMOVQ 368(R7), F2
+	WORD  $0x4eadd590 // fsub v16.4s, v12.4s, v13.4s
+	VBIF  V10.B16, V4.B16, V2.B16
+	FMOVQ 1184(R7), F4
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
-	FMOVQ 1184(R0), F18
-	WORD  $0x4eaff652 // fmin v18.4s, v18.4s, v15.4s
-	FMOVQ 1168(R0), F19
-	WORD  $0x4e32f673 // fmax v19.4s, v19.4s, v18.4s
-	FMOVQ 1200(R0), F18
-	FMOVQ 48(R0), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	WORD  $0x4ea8d655 // fsub v21.4s, v18.4s, v8.4s
-	VMOV  V19.B16, V20.B16
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 96(R0), F22
-	VFMLS V22.S4, V21.S4, V20.S4
-	WORD  $0x6eafe675 // fcmgt v21.4s, v19.4s, v15.4s
-	WORD  $0x6eb0e5d6 // fcmgt v22.4s, v14.4s, v16.4s
-	VAND  V22.B16, V21.B16, V21.B16
-	WORD  $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
-	VAND  V21.B16, V15.B16, V19.B16
-	FMOVQ 1264(R0), F21
-	FMOVQ 1248(R0), F15
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
-	FMOVQ 224(R0), F22
-	VFMLA V15.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F15
-	VFMLA V22.S4, V20.S4, V15.S4
-	WORD  $0x4eafd415 // fsub v21.4s, v0.4s, v15.4s
-	VFMLA V22.S4, V20.S4, V21.S4
+	WORD  $0x4ea9d4cd // fsub v13.4s, v6.4s, v9.4s
+	WORD  $0x4eb0f486 // fmin v6.4s, v4.4s, v16.4s
+	FMOVQ 1184(R7), F4
+	FMOVQ 1168(R7), F9
+	WORD  $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
+	WORD  $0x4e26f532 // fmax v18.4s, v9.4s, v6.4s
+	FMOVQ 1168(R7), F6
+	FMOVQ 1200(R7), F12
+	WORD  $0x4e24f4cf // fmax v15.4s, v6.4s, v4.4s
+	FMOVQ 48(R7), F6
+	FMOVQ 1200(R7), F4
+	VFMLA V6.S4, V18.S4, V12.S4
+	FMOVQ 48(R7), F6
+	FMOVQ 1200(R7), F9
+	VFMLA V6.S4, V15.S4, V4.S4
+	WORD  $0x4ea9d591 // fsub v17.4s, v12.4s, v9.4s
+	FMOVQ 1200(R7), F6
+	VMOV  V18.B16, V14.B16
+	WORD  $0x4ea6d48a // fsub v10.4s, v4.4s, v6.4s
+	FMOVQ 80(R7), F9
+	VMOV  V15.B16, V6.B16
+	VFMLS V9.S4, V17.S4, V14.S4
+	FMOVQ 80(R7), F9
+	VFMLS V9.S4, V10.S4, V6.S4
+	FMOVQ 96(R7), F9
+	VFMLS V9.S4, V17.S4, V14.S4
+	FMOVQ 96(R7), F17
+	WORD  $0x6eb0e649 // fcmgt v9.4s, v18.4s, v16.4s
+	VFMLS V17.S4, V10.S4, V6.S4
+	WORD  $0x6eabe4b1 // fcmgt v17.4s, v5.4s, v11.4s
+	WORD  $0x6eade5ea // fcmgt v10.4s, v15.4s, v13.4s
+	VAND  V17.B16, V9.B16, V9.B16
+	WORD  $0x6ea7e451 // fcmgt v17.4s, v2.4s, v7.4s
+	WORD  $0x4eb0d650 // fsub v16.4s, v18.4s, v16.4s
+	VAND  V17.B16, V10.B16, V10.B16
+	VAND  V9.B16, V16.B16, V9.B16
+	WORD  $0x4eadd5ed // fsub v13.4s, v15.4s, v13.4s
+	FMOVQ 1264(R7), F17
+	VAND  V10.B16, V13.B16, V10.B16
+	FMOVQ 1248(R7), F15
+	FMOVQ 1264(R7), F13
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 1248(R7), F16
+	FMOVQ 1280(R7), F15
+	VFMLA V16.S4, V6.S4, V13.S4
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 1280(R7), F16
+	FMOVQ 1296(R7), F17
+	VFMLA V13.S4, V6.S4, V16.S4
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 1296(R7), F13
+	FMOVQ 1312(R7), F15
+	VFMLA V16.S4, V6.S4, V13.S4
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 1312(R7), F16
+	FMOVQ 224(R7), F17
+	VFMLA V13.S4, V6.S4, V16.S4
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 224(R7), F13
+	FMOVQ 224(R7), F15
+	VFMLA V16.S4, V6.S4, V13.S4
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 224(R7), F18
+	FMOVQ 224(R7), F16
+	VFMLA V13.S4, V6.S4, V18.S4
+	WORD  $0x4eafd613 // fsub v19.4s, v16.4s, v15.4s
+	FMOVQ 224(R7), F16
+	WORD  $0x4eb2d610 // fsub v16.4s, v16.4s, v18.4s
+	VFMLA V17.S4, V14.S4, V19.S4
+	FMOVQ 224(R7), F14
+	VFMLA V13.S4, V6.S4, V16.S4
+	WORD  $0x6e2ffdcd // fdiv v13.4s, v14.4s, v15.4s
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e2ffc16 // fdiv v22.4s, v0.4s, v15.4s
-	WORD  $0x6e36ddd4 // fmul v20.4s, v14.4s, v22.4s
-	VMOV  V14.B16, V23.B16
-	VFMLS V15.S4, V20.S4, V23.S4
-	WORD  $0x6e35de8f // fmul v15.4s, v20.4s, v21.4s
-	WORD  $0x4eafd6ef // fsub v15.4s, v23.4s, v15.4s
-	WORD  $0x6e36ddef // fmul v15.4s, v15.4s, v22.4s
-	VSUB  V8.S4, V18.S4, V18.S4
-	VSUB  V18.S4, V17.S4, V17.S4
-	VUSHR $23, V20.S4, V18.S4
-	FMOVQ 1376(R0), F21
-	VSUB  V21.S4, V18.S4, V18.S4
-	VADD  V18.S4, V17.S4, V18.S4
-	WORD  $0x4eb06652 // smax v18.4s, v18.4s, v16.4s
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 1392(R0), F21
-	WORD  $0x4eb56635 // smax v21.4s, v17.4s, v21.4s
-	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
-	VADD  V9.S4, V22.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	VSUB  V22.S4, V21.S4, V21.S4
-	VADD  V9.S4, V21.S4, V21.S4
-	VSHL  $23, V21.S4, V21.S4
-	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
+	FMOVQ 224(R7), F6
+	WORD  $0x6e2ddcb1 // fmul v17.4s, v5.4s, v13.4s
+	WORD  $0x6e32fcc6 // fdiv v6.4s, v6.4s, v18.4s
+	VMOV  V5.B16, V20.B16
+	WORD  $0x6e26dc4e // fmul v14.4s, v2.4s, v6.4s
+	VFMLS V15.S4, V17.S4, V20.S4
+	VMOV  V2.B16, V15.B16
+	WORD  $0x6e33de33 // fmul v19.4s, v17.4s, v19.4s
+	VFMLS V18.S4, V14.S4, V15.S4
+	WORD  $0x4eb3d692 // fsub v18.4s, v20.4s, v19.4s
+	WORD  $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
+	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
+	WORD  $0x4eb0d5f0 // fsub v16.4s, v15.4s, v16.4s
+	FMOVQ 1200(R7), F15
+	WORD  $0x6e26de06 // fmul v6.4s, v16.4s, v6.4s
+	VSUB  V15.S4, V12.S4, V15.S4
+	FMOVQ 1200(R7), F12
+	VSUB  V15.S4, V8.S4, V8.S4
+	VSUB  V12.S4, V4.S4, V4.S4
+	VUSHR $23, V17.S4, V12.S4
+	VSUB  V4.S4, V3.S4, V3.S4
+	FMOVQ 1376(R7), F15
+	VUSHR $23, V14.S4, V4.S4
+	VSUB  V15.S4, V12.S4, V12.S4
+	FMOVQ 1376(R7), F15
+	VADD  V12.S4, V8.S4, V12.S4
+	VSUB  V15.S4, V4.S4, V4.S4
+	WORD  $0x4eab658f // smax v15.4s, v12.4s, v11.4s
+	VADD  V4.S4, V3.S4, V4.S4
+	VSUB  V15.S4, V8.S4, V8.S4
+	WORD  $0x4ea76484 // smax v4.4s, v4.4s, v7.4s
+	FMOVQ 1392(R7), F12
+	VSUB  V4.S4, V3.S4, V3.S4
+	WORD  $0x4eac650c // smax v12.4s, v8.4s, v12.4s
+	FMOVQ 1392(R7), F8
+	WORD  $0x4f3f0592 // sshr v18.4s, v12.4s, #1
+	WORD  $0x4ea86463 // smax v3.4s, v3.4s, v8.4s
+	FMOVQ 848(R7), F8
+	WORD  $0x4f3f0473 // sshr v19.4s, v3.4s, #1
+	VADD  V8.S4, V18.S4, V16.S4
+	FMOVQ 848(R7), F8
+	VSHL  $23, V16.S4, V16.S4
+	VADD  V8.S4, V19.S4, V8.S4
+	VSUB  V18.S4, V12.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	FMOVQ 848(R7), F18
+	VSUB  V19.S4, V3.S4, V3.S4
+	VADD  V18.S4, V12.S4, V12.S4
+	FMOVQ 848(R7), F18
+	VSHL  $23, V12.S4, V12.S4
+	VADD  V18.S4, V3.S4, V3.S4
+	WORD  $0x6e30de31 // fmul v17.4s, v17.4s, v16.4s
+	VSHL  $23, V3.S4, V3.S4
+	WORD  $0x6e2cde37 // fmul v23.4s, v17.4s, v12.4s
+	WORD  $0x6e28ddce // fmul v14.4s, v14.4s, v8.4s
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD  $0x6e23ddd4 // fmul v20.4s, v14.4s, v3.4s
+	WORD  $0x6e2cddb1 // fmul v17.4s, v13.4s, v12.4s
+	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	FMOVQ 224(R7), F16
+	WORD  $0x6e23dcce // fmul v14.4s, v6.4s, v3.4s
+	WORD  $0x6eb7e606 // fcmgt v6.4s, v16.4s, v23.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb4e411 // fcmgt v17.4s, v0.4s, v20.4s
-	VBSL  V20.B16, V0.B16, V17.B16
-	WORD  $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
-	VBSL  V20.B16, V0.B16, V22.B16
-	WORD  $0x4e36d62f // fadd v15.4s, v17.4s, v22.4s
-	WORD  $0x4eb1d5f1 // fsub v17.4s, v15.4s, v17.4s
-	WORD  $0x4eb1d6d6 // fsub v22.4s, v22.4s, v17.4s
-	WORD  $0x6e2ffc11 // fdiv v17.4s, v0.4s, v15.4s
-	WORD  $0x6e31de97 // fmul v23.4s, v20.4s, v17.4s
-	VMOV  V20.B16, V24.B16
-	VFMLS V15.S4, V23.S4, V24.S4
-	WORD  $0x4e35d70f // fadd v15.4s, v24.4s, v21.4s
-	WORD  $0x4e35d6d6 // fadd v22.4s, v22.4s, v21.4s
-	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
-	WORD  $0x4eb6d5ef // fsub v15.4s, v15.4s, v22.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x4e2fd6ef // fadd v15.4s, v23.4s, v15.4s
-	WORD  $0x6ea0e5f6 // fcmgt v22.4s, v15.4s, v0.4s
-	VBIT  V22.B16, V0.B16, V15.B16
+	FMOVQ 224(R7), F3
+	VBIF  V6.B16, V23.B16, V16.B16
+	WORD  $0x6eb4e466 // fcmgt v6.4s, v3.4s, v20.4s
+	FMOVQ 224(R7), F8
+	VBIF  V6.B16, V20.B16, V3.B16
+	WORD  $0x6ea8e6ec // fcmgt v12.4s, v23.4s, v8.4s
+	FMOVQ 224(R7), F6
+	VBIF  V12.B16, V23.B16, V8.B16
+	WORD  $0x6ea6e68d // fcmgt v13.4s, v20.4s, v6.4s
+	WORD  $0x4e28d60c // fadd v12.4s, v16.4s, v8.4s
+	VBIF  V13.B16, V20.B16, V6.B16
+	WORD  $0x4eb0d58d // fsub v13.4s, v12.4s, v16.4s
+	WORD  $0x4e26d473 // fadd v19.4s, v3.4s, v6.4s
+	WORD  $0x4eadd515 // fsub v21.4s, v8.4s, v13.4s
+	WORD  $0x4ea3d668 // fsub v8.4s, v19.4s, v3.4s
+	FMOVQ 224(R7), F3
+	WORD  $0x4ea8d4d2 // fsub v18.4s, v6.4s, v8.4s
+	WORD  $0x6e2cfc6d // fdiv v13.4s, v3.4s, v12.4s
+	FMOVQ 224(R7), F3
+	WORD  $0x6e2ddee6 // fmul v6.4s, v23.4s, v13.4s
+	WORD  $0x6e33fc68 // fdiv v8.4s, v3.4s, v19.4s
+	VMOV  V23.B16, V16.B16
+	WORD  $0x6e28de83 // fmul v3.4s, v20.4s, v8.4s
+	VFMLS V12.S4, V6.S4, V16.S4
+	VMOV  V20.B16, V12.B16
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	VFMLS V19.S4, V3.S4, V12.S4
+	WORD  $0x4e31d6b3 // fadd v19.4s, v21.4s, v17.4s
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD  $0x6e33dcd3 // fmul v19.4s, v6.4s, v19.4s
+	WORD  $0x4e2ed652 // fadd v18.4s, v18.4s, v14.4s
+	WORD  $0x4eb3d610 // fsub v16.4s, v16.4s, v19.4s
+	WORD  $0x6e32dc72 // fmul v18.4s, v3.4s, v18.4s
+	WORD  $0x6e2dde10 // fmul v16.4s, v16.4s, v13.4s
+	WORD  $0x4eb2d58c // fsub v12.4s, v12.4s, v18.4s
+	WORD  $0x4e30d4c6 // fadd v6.4s, v6.4s, v16.4s
+	WORD  $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
+	FMOVQ 224(R7), F16
+	WORD  $0x4e2cd463 // fadd v3.4s, v3.4s, v12.4s
+	WORD  $0x6eb0e4d2 // fcmgt v18.4s, v6.4s, v16.4s
+	FMOVQ 224(R7), F12
+	VBIT  V18.B16, V16.B16, V6.B16
+	WORD  $0x6eace470 // fcmgt v16.4s, v3.4s, v12.4s
+	FMOVQ 224(R7), F18
+	VBIT  V16.B16, V12.B16, V3.B16
+	WORD  $0x4e32d6ec // fadd v12.4s, v23.4s, v18.4s
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d696 // fadd v22.4s, v20.4s, v0.4s
-	FMOVQ 1408(R0), F23
-	VSUB  V23.S4, V22.S4, V22.S4
-	VAND  V7.B16, V22.B16, V23.B16
-	VUSHR $21, V22.S4, V22.S4
+	FMOVQ 224(R7), F16
+	FMOVQ 1408(R7), F18
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	VSUB  V18.S4, V12.S4, V18.S4
+	FMOVQ 1408(R7), F19
+	FMOVQ 336(R7), F12
+	VSUB  V19.S4, V16.S4, V16.S4
+	VAND  V12.B16, V18.B16, V24.B16
+	FMOVQ 336(R7), F12
+	VUSHR $21, V18.S4, V18.S4
+	VAND  V12.B16, V16.B16, V12.B16
+	FMOVQ 224(R7), F19
+	VUSHR $21, V16.S4, V16.S4
+	VSUB  V24.S4, V19.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V23.S4, V0.S4, V24.S4
-	VTBL  V3.B16, [V22.B16], V22.B16
-	FMOVQ 192(R0), F25
-	FMOVQ 208(R0), F26
-	VBIT  V26.B16, V22.B16, V25.B16
-	FMOVQ 64(R1), F22
-	VTBL  V25.B16, [V22.B16], V22.B16
-	WORD  $0x6e36df16 // fmul v22.4s, v24.4s, v22.4s
-	FMOVQ 432(R0), F24
-	WORD  $0x4e38d6d8 // fadd v24.4s, v22.4s, v24.4s
-	VFMLA V22.S4, V20.S4, V24.S4
-	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
-	FMOVQ 80(R1), F22
-	VTBL  V25.B16, [V22.B16], V23.B16
-	FMOVQ 96(R1), F22
-	VTBL  V25.B16, [V22.B16], V27.B16
+	FMOVQ 224(R7), F21
+	FMOVQ (R8), F19
+	VSUB  V12.S4, V21.S4, V21.S4
+	VTBL  V19.B16, [V18.B16], V25.B16
+	FMOVQ (R8), F19
+	FMOVQ 192(R7), F18
+	VTBL  V19.B16, [V16.B16], V19.B16
+	FMOVQ 208(R7), F26
+	FMOVQ 192(R7), F16
+	VBIT  V26.B16, V25.B16, V18.B16
+	FMOVQ 208(R7), F25
+	FMOVQ 64(R8), F26
+	VBIT  V25.B16, V19.B16, V16.B16
+	VTBL  V18.B16, [V26.B16], V25.B16
+	FMOVQ 64(R8), F19
+	WORD  $0x6e39ded9 // fmul v25.4s, v22.4s, v25.4s
+	VTBL  V16.B16, [V19.B16], V22.B16
+	FMOVQ 432(R7), F19
+	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
+	WORD  $0x4e33d736 // fadd v22.4s, v25.4s, v19.4s
+	FMOVQ 432(R7), F19
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	VFMLA V25.S4, V23.S4, V22.S4
+	WORD  $0x4e21db1a // scvtf v26.4s, v24.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 80(R8), F20
+	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
+	VTBL  V18.B16, [V20.B16], V24.B16
+	FMOVQ 80(R8), F21
+	FMOVQ 96(R8), F20
+	VTBL  V16.B16, [V21.B16], V21.B16
+	VTBL  V18.B16, [V20.B16], V20.B16
+	FMOVQ 96(R8), F18
+	WORD  $0x6e36dedb // fmul v27.4s, v22.4s, v22.4s
+	VTBL  V16.B16, [V18.B16], V18.B16
+	FMOVQ 1456(R7), F28
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
-	FMOVQ 1456(R0), F26
-	FMOVQ 1440(R0), F25
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 1424(R0), F25
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 1488(R0), F28
-	FMOVQ 1472(R0), F25
-	VFMLA V25.S4, V24.S4, V28.S4
-	VFMLA V26.S4, V22.S4, V28.S4
-	FMOVQ 528(R0), F25
-	VFMLA V25.S4, V20.S4, V27.S4
-	VFMLA V28.S4, V22.S4, V27.S4
+	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
+	FMOVQ 1440(R7), F23
+	FMOVQ 1456(R7), F25
+	VFMLA V23.S4, V22.S4, V28.S4
+	FMOVQ 1440(R7), F23
+	VFMLA V23.S4, V19.S4, V25.S4
+	FMOVQ 1424(R7), F23
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 1424(R7), F23
+	FMOVQ 1488(R7), F29
+	VFMLA V23.S4, V16.S4, V25.S4
+	FMOVQ 1472(R7), F23
+	FMOVQ 1488(R7), F30
+	VFMLA V23.S4, V22.S4, V29.S4
+	FMOVQ 1472(R7), F23
+	VFMLA V23.S4, V19.S4, V30.S4
+	VFMLA V28.S4, V27.S4, V29.S4
+	VFMLA V25.S4, V16.S4, V30.S4
+	FMOVQ 528(R7), F23
+	VFMLA V23.S4, V26.S4, V20.S4
+	FMOVQ 528(R7), F23
+	VFMLA V23.S4, V12.S4, V18.S4
+	VFMLA V29.S4, V27.S4, V20.S4
+	VFMLA V30.S4, V16.S4, V18.S4
+	FMOVQ 544(R7), F16
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F22
-	VFMLA V22.S4, V20.S4, V23.S4
-	WORD  $0x4e38d6f4 // fadd v20.4s, v23.4s, v24.4s
-	WORD  $0x4eb4d6f6 // fsub v22.4s, v23.4s, v20.4s
-	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
-	WORD  $0x4e36d776 // fadd v22.4s, v27.4s, v22.4s
+	VFMLA V16.S4, V26.S4, V24.S4
+	FMOVQ 544(R7), F23
+	WORD  $0x4e36d710 // fadd v16.4s, v24.4s, v22.4s
+	VFMLA V23.S4, V12.S4, V21.S4
+	WORD  $0x4eb0d717 // fsub v23.4s, v24.4s, v16.4s
+	WORD  $0x4e33d6ac // fadd v12.4s, v21.4s, v19.4s
+	WORD  $0x4e36d6f6 // fadd v22.4s, v23.4s, v22.4s
+	WORD  $0x4eacd6b5 // fsub v21.4s, v21.4s, v12.4s
 	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
-	WORD  $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-	VFMLA V2.S4, V20.S4, V21.S4
 	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6e33ddb9 // fmul v25.4s, v13.4s, v19.4s
-	WORD  $0x4e30e5b4 // fcmeq v20.4s, v13.4s, v16.4s
-	WORD  $0x4e33e675 // fcmeq v21.4s, v19.4s, v19.4s
-	VAND  V21.B16, V20.B16, V20.B16
-	VBIT  V20.B16, V16.B16, V25.B16
+	WORD  $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
+	WORD  $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
+	WORD  $0x6e2dde31 // fmul v17.4s, v17.4s, v13.4s
+	WORD  $0x4e32d58c // fadd v12.4s, v12.4s, v18.4s
+	WORD  $0x4e31d611 // fadd v17.4s, v16.4s, v17.4s
+	WORD  $0x6e28ddce // fmul v14.4s, v14.4s, v8.4s
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD  $0x4e21d88e // scvtf v14.4s, v4.4s
+	FMOVQ 80(R7), F18
+	VFMLA V18.S4, V16.S4, V17.S4
+	FMOVQ 80(R7), F16
+	WORD  $0x4e29d629 // fadd v9.4s, v17.4s, v9.4s
+	VFMLA V16.S4, V14.S4, V12.S4
+	WORD  $0x6e29dc32 // fmul v18.4s, v1.4s, v9.4s
+	WORD  $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
+	WORD  $0x4e2be42e // fcmeq v14.4s, v1.4s, v11.4s
+	WORD  $0x6e2adc11 // fmul v17.4s, v0.4s, v10.4s
+	WORD  $0x4e29e530 // fcmeq v16.4s, v9.4s, v9.4s
+	WORD  $0x4e27e40c // fcmeq v12.4s, v0.4s, v7.4s
+	VAND  V16.B16, V14.B16, V16.B16
+	WORD  $0x4e2ae54e // fcmeq v14.4s, v10.4s, v10.4s
+	VBIT  V16.B16, V11.B16, V18.B16
+	VAND  V14.B16, V12.B16, V12.B16
+	WORD  $0x4eab35ee // cmgt v14.4s, v15.4s, v11.4s
+	VBIT  V12.B16, V7.B16, V17.B16
+	VBIT  V14.B16, V11.B16, V13.B16
 
 	// 1 + gamma p_t l / q
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V16.B16, V17.B16
-	WORD  $0x4e30e5f2 // fcmeq v18.4s, v15.4s, v16.4s
-	WORD  $0x6e2ffe73 // fdiv v19.4s, v19.4s, v15.4s
-	VBIT  V18.B16, V0.B16, V19.B16
-	WORD  $0x4e30e632 // fcmeq v18.4s, v17.4s, v16.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VBIT  V18.B16, V16.B16, V17.B16
-	FMOVS 8(R6), F16
-	VDUP  V16.S[0], V18.S4
-	FMOVQ 224(R0), F16
-	VFMLA V17.S4, V18.S4, V16.S4
-	VMOV  V15.B16, V17.B16
+	WORD  $0x4ea73484 // cmgt v4.4s, v4.4s, v7.4s
+	WORD  $0x4e2be4cc // fcmeq v12.4s, v6.4s, v11.4s
+	VBIT  V4.B16, V7.B16, V8.B16
+	FMOVQ 224(R7), F15
+	WORD  $0x4e27e464 // fcmeq v4.4s, v3.4s, v7.4s
+	WORD  $0x6e26fd2e // fdiv v14.4s, v9.4s, v6.4s
+	FMOVQ 224(R7), F9
+	VBIT  V12.B16, V15.B16, V14.B16
+	WORD  $0x6e23fd4a // fdiv v10.4s, v10.4s, v3.4s
+	WORD  $0x4e2be5ac // fcmeq v12.4s, v13.4s, v11.4s
+	VBIT  V4.B16, V9.B16, V10.B16
+	WORD  $0x6e2edda4 // fmul v4.4s, v13.4s, v14.4s
+	WORD  $0x4e27e509 // fcmeq v9.4s, v8.4s, v7.4s
+	VBIT  V12.B16, V11.B16, V4.B16
+	WORD  $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	FMOVS 8(R3), F10
+	VBIT  V9.B16, V7.B16, V8.B16
+	VDUP  V10.S[0], V10.S4
+	FMOVS 8(R3), F9
+	FMOVQ 224(R7), F7
+	VDUP  V9.S[0], V9.S4
+	VFMLA V4.S4, V10.S4, V7.S4
+	FMOVQ 224(R7), F4
+	VFMLA V8.S4, V9.S4, V4.S4
+	VMOV  V3.B16, V8.B16
+	VMOV  V6.B16, V9.B16
 
 	// q^gamma
-	CMP  $1, R7
-	BGE  focusnot0_623
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone623
+	CMP  $1, R5
+	BGE  focusnot0_699
+	WORD $0x6e28dd08 // fmul v8.4s, v8.4s, v8.4s
+	WORD $0x6e29dd29 // fmul v9.4s, v9.4s, v9.4s
+	JMP  focusdone699
 
-focusnot0_623:
-	CMP   $2, R7
-	BGE   focusnot1_623
-	FMOVQ 224(R0), F17
-	JMP   focusdone623
+focusnot0_699:
+	CMP   $2, R5
+	BGE   focusnot1_699
+	FMOVQ 224(R7), F8
+	FMOVQ 224(R7), F9
+	JMP   focusdone699
 
-focusnot1_623:
-	CMP $3, R7
-	BGE focusnot2_623
-	JMP focusdone623
+focusnot1_699:
+	CMP $3, R5
+	BGE focusnot2_699
+	JMP focusdone699
 
-focusnot2_623:
-	CMP  $4, R7
-	BGE  focusnot3_623
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone623
+focusnot2_699:
+	CMP  $4, R5
+	BGE  focusnot3_699
+	WORD $0x6ea1f908 // fsqrt v8.4s, v8.4s
+	WORD $0x6ea1f929 // fsqrt v9.4s, v9.4s
+	JMP  focusdone699
 
-focusnot3_623:
-	CMP   $5, R7
-	BGE   focusnot4_623
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone623
+focusnot3_699:
+	CMP   $5, R5
+	BGE   focusnot4_699
+	WORD  $0x6ea1f90a // fsqrt v10.4s, v8.4s
+	VMOV  V8.B16, V11.B16
+	VFMLS V10.S4, V10.S4, V11.S4
+	FMOVQ 1088(R7), F12
+	WORD  $0x6e2cdd4c // fmul v12.4s, v10.4s, v12.4s
+	WORD  $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
+	VFMLA V10.S4, V8.S4, V11.S4
+	VMOV  V11.B16, V8.B16
+	WORD  $0x6ea1f92a // fsqrt v10.4s, v9.4s
+	VMOV  V9.B16, V11.B16
+	VFMLS V10.S4, V10.S4, V11.S4
+	FMOVQ 1088(R7), F12
+	WORD  $0x6e2cdd4c // fmul v12.4s, v10.4s, v12.4s
+	WORD  $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
+	VFMLA V10.S4, V9.S4, V11.S4
+	VMOV  V11.B16, V9.B16
+	JMP   focusdone699
 
-focusnot4_623:
-	CMP   $6, R7
-	BGE   focusnot5_623
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone623
+focusnot4_699:
+	CMP   $6, R5
+	BGE   focusnot5_699
+	WORD  $0x6ea1f90a // fsqrt v10.4s, v8.4s
+	WORD  $0x6e28dd0b // fmul v11.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f96d // fneg v13.4s, v11.4s
+	VFMLA V8.S4, V8.S4, V13.S4
+	VMOV  V8.B16, V12.B16
+	VFMLS V10.S4, V10.S4, V12.S4
+	WORD  $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	FMOVQ 1088(R7), F12
+	VFMLA V12.S4, V8.S4, V13.S4
+	WORD  $0x6e2adda8 // fmul v8.4s, v13.4s, v10.4s
+	VFMLA V10.S4, V11.S4, V8.S4
+	WORD  $0x6ea1f92a // fsqrt v10.4s, v9.4s
+	WORD  $0x6e29dd2b // fmul v11.4s, v9.4s, v9.4s
+	WORD  $0x6ea0f96d // fneg v13.4s, v11.4s
+	VFMLA V9.S4, V9.S4, V13.S4
+	VMOV  V9.B16, V12.B16
+	VFMLS V10.S4, V10.S4, V12.S4
+	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
+	FMOVQ 1088(R7), F12
+	VFMLA V12.S4, V9.S4, V13.S4
+	WORD  $0x6e2adda9 // fmul v9.4s, v13.4s, v10.4s
+	VFMLA V10.S4, V11.S4, V9.S4
+	JMP   focusdone699
 
-focusnot5_623:
-	CMP   $7, R7
-	BGE   focusnot6_623
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone623
+focusnot5_699:
+	CMP   $7, R5
+	BGE   focusnot6_699
+	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V8.S4, V8.S4, V11.S4
+	WORD  $0x6e28dd6b // fmul v11.4s, v11.4s, v8.4s
+	VFMLA V8.S4, V10.S4, V11.S4
+	VMOV  V11.B16, V8.B16
+	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V9.S4, V9.S4, V11.S4
+	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
+	VFMLA V9.S4, V10.S4, V11.S4
+	VMOV  V11.B16, V9.B16
+	JMP   focusdone699
 
-focusnot6_623:
-	CMP   $8, R7
-	BGE   focusnot7_623
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone623
+focusnot6_699:
+	CMP   $8, R5
+	BGE   focusnot7_699
+	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V8.S4, V8.S4, V11.S4
+	WORD  $0x4e2ad548 // fadd v8.4s, v10.4s, v10.4s
+	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	VFMLA V10.S4, V10.S4, V8.S4
+	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V9.S4, V9.S4, V11.S4
+	WORD  $0x4e2ad549 // fadd v9.4s, v10.4s, v10.4s
+	WORD  $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	VFMLA V10.S4, V10.S4, V9.S4
+	JMP   focusdone699
 
-focusnot7_623:
-	CMP   $9, R7
-	BGE   focusnot8_623
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone623
+focusnot7_699:
+	CMP   $9, R5
+	BGE   focusnot8_699
+	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V8.S4, V8.S4, V11.S4
+	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD  $0x4e2ad54d // fadd v13.4s, v10.4s, v10.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V10.S4, V10.S4, V14.S4
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x6e28ddca // fmul v10.4s, v14.4s, v8.4s
+	VFMLA V8.S4, V12.S4, V10.S4
+	VMOV  V10.B16, V8.B16
+	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V9.S4, V9.S4, V11.S4
+	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD  $0x4e2ad54d // fadd v13.4s, v10.4s, v10.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V10.S4, V10.S4, V14.S4
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x6e29ddca // fmul v10.4s, v14.4s, v9.4s
+	VFMLA V9.S4, V12.S4, V10.S4
+	VMOV  V10.B16, V9.B16
+	JMP   focusdone699
 
-focusnot8_623:
-	ADD   $24, R6, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+focusnot8_699:
+	ADD   $24, R3, R9
+	FMOVS (R9), F10
+	VDUP  V10.S[0], V10.S4
+	FMOVS 4(R9), F11
+	VDUP  V11.S[0], V11.S4
+	FMOVS 8(R9), F12
+	VDUP  V12.S[0], V12.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f90d // fabs v13.4s, v8.4s
+	FMOVQ 640(R7), F14
+	VSUB  V14.S4, V13.S4, V14.S4
+	WORD  $0x4e21d9af // scvtf v15.4s, v13.4s
+	FMOVQ 896(R7), F16
+	VSUB  V16.S4, V15.S4, V15.S4
+	FMOVQ 560(R7), F16
+	WORD  $0x4ead3610 // cmgt v16.4s, v16.4s, v13.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	WORD  $0x4f2905cf // sshr v15.4s, v14.4s, #23
+	VUSHR $20, V14.S4, V16.S4
+	FMOVQ 656(R7), F19
+	VAND  V19.B16, V14.B16, V14.B16
+	FMOVQ 672(R7), F19
+	VADD  V19.S4, V14.S4, V14.S4
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V11.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	FMOVQ (R8), F19
+	VTBL  V19.B16, [V16.B16], V19.B16
+	FMOVQ 304(R7), F16
+	FMOVQ 320(R7), F20
+	VBIT  V20.B16, V19.B16, V16.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FMOVQ 432(R7), F20
+	VFMLA V19.S4, V14.S4, V20.S4
+	FMOVQ 688(R7), F14
+	WORD  $0x6e2ede95 // fmul v21.4s, v20.4s, v14.4s
+	VMOV  V20.B16, V14.B16
+	VFMLA V21.S4, V14.S4, V14.S4
+	WORD  $0x4eaed693 // fsub v19.4s, v20.4s, v14.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	FMOVQ 720(R7), F22
+	FMOVQ 704(R7), F23
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 736(R7), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 752(R7), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 768(R7), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
+	VFMLA V23.S4, V20.S4, V19.S4
+	WORD  $0x4e33d5d4 // fadd v20.4s, v14.4s, v19.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V21.B16
+	WORD  $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
+	WORD  $0x6e2fdd56 // fmul v22.4s, v10.4s, v15.4s
+	WORD  $0x6ea0fad5 // fneg v21.4s, v22.4s
+	VFMLA V15.S4, V10.S4, V21.S4
+	VMOV  V22.B16, V15.B16
+	VFMLA V20.S4, V11.S4, V15.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	FMOVQ 784(R7), F20
+	WORD  $0x4e34d5f4 // fadd v20.4s, v15.4s, v20.4s
+	FMOVQ 784(R7), F23
+	WORD  $0x4eb7d697 // fsub v23.4s, v20.4s, v23.4s
+	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
+	VFMLA V14.S4, V11.S4, V22.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V10.S4, V21.S4
+	VFMLA V14.S4, V12.S4, V21.S4
+	VFMLA V19.S4, V11.S4, V21.S4
+	WORD  $0x4e35d6cc // fadd v12.4s, v22.4s, v21.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V11.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R7), F11
+	FMOVQ 800(R7), F14
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ 832(R7), F14
+	VFMLA V11.S4, V12.S4, V14.S4
+	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	FMOVQ 80(R7), F14
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ (R8), F12
+	VTBL  V12.B16, [V20.B16], V14.B16
+	FMOVQ 304(R7), F12
+	FMOVQ 320(R7), F16
+	VBIT  V16.B16, V14.B16, V12.B16
+	FLDPQ 272(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
+	FLDPQ 304(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V11.S4, V14.S4, V12.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	FMOVQ 784(R7), F11
+	VSUB  V11.S4, V20.S4, V11.S4
+	WORD  $0x4f3d056b // sshr v11.4s, v11.4s, #3
+	WORD  $0x4e2cd5d0 // fadd v16.4s, v14.4s, v12.4s
+	VSHL  $23, V11.S4, V19.S4
+	VADD  V19.S4, V16.S4, V19.S4
+	FMOVQ 384(R7), F20
+	VUMIN V20.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36d6b // smin v11.4s, v11.4s, v19.4s
+	FMOVQ 912(R7), F19
+	VSUB  V11.S4, V19.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	WORD  $0x4e2ed573 // fadd v19.4s, v11.4s, v14.4s
+	WORD  $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
+	WORD  $0x4eb5d5ce // fsub v14.4s, v14.4s, v21.4s
+	WORD  $0x4e2cd5cc // fadd v12.4s, v14.4s, v12.4s
+	WORD  $0x4e2cd66c // fadd v12.4s, v19.4s, v12.4s
+	WORD  $0x6eb0e56e // fcmgt v14.4s, v11.4s, v16.4s
+	VSUB  V11.S4, V12.S4, V11.S4
+	VBIT  V14.B16, V11.B16, V20.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V1.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R7), F11
+	WORD  $0x6eabe5eb // fcmgt v11.4s, v15.4s, v11.4s
+	FMOVQ 384(R7), F12
+	VBIF  V11.B16, V20.B16, V12.B16
+	FMOVQ 944(R7), F11
+	WORD  $0x6eafe56b // fcmgt v11.4s, v11.4s, v15.4s
+	WORD  $0x4e6b1d8c // bic v12.16b, v12.16b, v11.16b
+	VMOVI $0, V11.B16
+	VCMEQ V11.S4, V13.S4, V11.S4
+	WORD  $0x4ea0a94a // cmlt v10.4s, v10.4s, #0
+	FMOVQ 384(R7), F14
+	VAND  V10.B16, V14.B16, V14.B16
+	VBIT  V11.B16, V14.B16, V12.B16
+	FMOVQ 384(R7), F11
+	VCMEQ V11.S4, V13.S4, V11.S4
+	FMOVQ 384(R7), F14
+	WORD  $0x4e6a1dca // bic v10.16b, v14.16b, v10.16b
+	VBIT  V11.B16, V10.B16, V12.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R9), F10
+	VDUP  V10.S[0], V10.S4
+	VAND  V10.B16, V8.B16, V10.B16
+	VORR  V10.B16, V12.B16, V10.B16
+	WORD  $0x4ea089ab // cmgt v11.4s, v13.4s, #0
+	FMOVQ 384(R7), F12
+	WORD  $0x4ead358c // cmgt v12.4s, v12.4s, v13.4s
+	VAND  V12.B16, V11.B16, V11.B16
+	FMOVS 16(R9), F12
+	VDUP  V12.S[0], V12.S4
+	VAND  V12.B16, V8.B16, V8.B16
+	WORD  $0x4ea0a908 // cmlt v8.4s, v8.4s, #0
+	VAND  V8.B16, V11.B16, V8.B16
+	FMOVQ 384(R7), F11
+	WORD  $0x4eab35ab // cmgt v11.4s, v13.4s, v11.4s
+	VORR  V11.B16, V8.B16, V11.B16
+	FMOVQ 368(R7), F8
+	VBIF  V11.B16, V10.B16, V8.B16
+	FMOVS (R9), F10
+	VDUP  V10.S[0], V10.S4
+	FMOVS 4(R9), F11
+	VDUP  V11.S[0], V11.S4
+	FMOVS 8(R9), F12
+	VDUP  V12.S[0], V12.S4
 
-focusdone623:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f92d // fabs v13.4s, v9.4s
+	FMOVQ 640(R7), F14
+	VSUB  V14.S4, V13.S4, V14.S4
+	WORD  $0x4e21d9af // scvtf v15.4s, v13.4s
+	FMOVQ 896(R7), F16
+	VSUB  V16.S4, V15.S4, V15.S4
+	FMOVQ 560(R7), F16
+	WORD  $0x4ead3610 // cmgt v16.4s, v16.4s, v13.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	WORD  $0x4f2905cf // sshr v15.4s, v14.4s, #23
+	VUSHR $20, V14.S4, V16.S4
+	FMOVQ 656(R7), F19
+	VAND  V19.B16, V14.B16, V14.B16
+	FMOVQ 672(R7), F19
+	VADD  V19.S4, V14.S4, V14.S4
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R8), F19
+	VTBL  V19.B16, [V16.B16], V19.B16
+	FMOVQ 304(R7), F16
+	FMOVQ 320(R7), F20
+	VBIT  V20.B16, V19.B16, V16.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FMOVQ 432(R7), F20
+	VFMLA V19.S4, V14.S4, V20.S4
+	FMOVQ 688(R7), F14
+	WORD  $0x6e2ede95 // fmul v21.4s, v20.4s, v14.4s
+	VMOV  V20.B16, V14.B16
+	VFMLA V21.S4, V14.S4, V14.S4
+	WORD  $0x4eaed693 // fsub v19.4s, v20.4s, v14.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	FMOVQ 720(R7), F22
+	FMOVQ 704(R7), F23
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 736(R7), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 752(R7), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 768(R7), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
+	VFMLA V23.S4, V20.S4, V19.S4
+	WORD  $0x4e33d5d4 // fadd v20.4s, v14.4s, v19.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V21.B16
+	WORD  $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
+	WORD  $0x6e2fdd56 // fmul v22.4s, v10.4s, v15.4s
+	WORD  $0x6ea0fad5 // fneg v21.4s, v22.4s
+	VFMLA V15.S4, V10.S4, V21.S4
+	VMOV  V22.B16, V15.B16
+	VFMLA V20.S4, V11.S4, V15.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R7), F20
+	WORD  $0x4e34d5f4 // fadd v20.4s, v15.4s, v20.4s
+	FMOVQ 784(R7), F23
+	WORD  $0x4eb7d697 // fsub v23.4s, v20.4s, v23.4s
+	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
+	VFMLA V14.S4, V11.S4, V22.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V10.S4, V21.S4
+	VFMLA V14.S4, V12.S4, V21.S4
+	VFMLA V19.S4, V11.S4, V21.S4
+	WORD  $0x4e35d6cc // fadd v12.4s, v22.4s, v21.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R7), F11
+	FMOVQ 800(R7), F14
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ 832(R7), F14
+	VFMLA V11.S4, V12.S4, V14.S4
+	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	FMOVQ 80(R7), F14
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ (R8), F12
+	VTBL  V12.B16, [V20.B16], V14.B16
+	FMOVQ 304(R7), F12
+	FMOVQ 320(R7), F16
+	VBIT  V16.B16, V14.B16, V12.B16
+	FLDPQ 272(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
+	FLDPQ 304(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V11.S4, V14.S4, V12.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	FMOVQ 784(R7), F11
+	VSUB  V11.S4, V20.S4, V11.S4
+	WORD  $0x4f3d056b // sshr v11.4s, v11.4s, #3
+	WORD  $0x4e2cd5d0 // fadd v16.4s, v14.4s, v12.4s
+	VSHL  $23, V11.S4, V19.S4
+	VADD  V19.S4, V16.S4, V19.S4
+	FMOVQ 384(R7), F20
+	VUMIN V20.S4, V19.S4, V20.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36d6b // smin v11.4s, v11.4s, v19.4s
+	FMOVQ 912(R7), F19
+	VSUB  V11.S4, V19.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	WORD  $0x4e2ed573 // fadd v19.4s, v11.4s, v14.4s
+	WORD  $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
+	WORD  $0x4eb5d5ce // fsub v14.4s, v14.4s, v21.4s
+	WORD  $0x4e2cd5cc // fadd v12.4s, v14.4s, v12.4s
+	WORD  $0x4e2cd66c // fadd v12.4s, v19.4s, v12.4s
+	WORD  $0x6eb0e56e // fcmgt v14.4s, v11.4s, v16.4s
+	VSUB  V11.S4, V12.S4, V11.S4
+	VBIT  V14.B16, V11.B16, V20.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R7), F11
+	WORD  $0x6eabe5eb // fcmgt v11.4s, v15.4s, v11.4s
+	FMOVQ 384(R7), F12
+	VBIF  V11.B16, V20.B16, V12.B16
+	FMOVQ 944(R7), F11
+	WORD  $0x6eafe56b // fcmgt v11.4s, v11.4s, v15.4s
+	WORD  $0x4e6b1d8c // bic v12.16b, v12.16b, v11.16b
+	VMOVI $0, V11.B16
+	VCMEQ V11.S4, V13.S4, V11.S4
+	WORD  $0x4ea0a94a // cmlt v10.4s, v10.4s, #0
+	FMOVQ 384(R7), F14
+	VAND  V10.B16, V14.B16, V14.B16
+	VBIT  V11.B16, V14.B16, V12.B16
+	FMOVQ 384(R7), F11
+	VCMEQ V11.S4, V13.S4, V11.S4
+	FMOVQ 384(R7), F14
+	WORD  $0x4e6a1dca // bic v10.16b, v14.16b, v10.16b
+	VBIT  V11.B16, V10.B16, V12.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F10
+	VDUP  V10.S[0], V10.S4
+	VAND  V10.B16, V9.B16, V10.B16
+	VORR  V10.B16, V12.B16, V10.B16
+	WORD  $0x4ea089ab // cmgt v11.4s, v13.4s, #0
+	FMOVQ 384(R7), F12
+	WORD  $0x4ead358c // cmgt v12.4s, v12.4s, v13.4s
+	VAND  V12.B16, V11.B16, V11.B16
+	FMOVS 16(R9), F12
+	VDUP  V12.S[0], V12.S4
+	VAND  V12.B16, V9.B16, V9.B16
+	WORD  $0x4ea0a929 // cmlt v9.4s, v9.4s, #0
+	VAND  V9.B16, V11.B16, V9.B16
+	FMOVQ 384(R7), F11
+	WORD  $0x4eab35ab // cmgt v11.4s, v13.4s, v11.4s
+	VORR  V11.B16, V9.B16, V11.B16
+	FMOVQ 368(R7), F9
+	VBIF  V11.B16, V10.B16, V9.B16
+
+focusdone699:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
-	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V19.B16, V25.B16
-	VUMIN V6.S4, V25.S4, V18.S4
+	FMOVQ 1104(R7), F10
+	FMOVQ 1104(R7), F11
+	WORD  $0x6e31e54a // fcmge v10.4s, v10.4s, v17.4s
+	WORD  $0x6e32e56c // fcmge v12.4s, v11.4s, v18.4s
+	WORD  $0x6e28de2b // fmul v11.4s, v17.4s, v8.4s
+	WORD  $0x6e29de4d // fmul v13.4s, v18.4s, v9.4s
+	VBIT  V10.B16, V11.B16, V17.B16
+	VBIT  V12.B16, V13.B16, V18.B16
+	FMOVQ 368(R7), F10
+	FMOVQ 368(R7), F11
+	VUMIN V10.S4, V17.S4, V10.S4
+	VUMIN V11.S4, V18.S4, V12.S4
 
 	// s q, pre and f
-	FMOVS (R8), F19
-	VDUP  V19.S[0], V19.S4
-	WORD  $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	FMOVQ 1504(R0), F15
-	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
-	WORD  $0x6e2fe60f // fcmge v15.4s, v16.4s, v15.4s
-	WORD  $0x6eaee410 // fcmgt v16.4s, v0.4s, v14.4s
-	FMOVQ 1520(R0), F17
-	VBIF  V16.B16, V0.B16, V17.B16
-	FMOVQ 1536(R0), F16
-	VBIT  V15.B16, V17.B16, V16.B16
-	WORD  $0x6e30ddcf // fmul v15.4s, v14.4s, v16.4s
-	WORD  $0x6e2ffdaf // fdiv v15.4s, v13.4s, v15.4s
-	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
-	VMOVI $0, V17.B16
-	VBIT  V14.B16, V17.B16, V15.B16
-	FMOVQ 608(R0), F14
-	VEOR  V14.B16, V13.B16, V13.B16
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F17
-	VBIT  V14.B16, V13.B16, V17.B16
-	WORD  $0x4e2fe5ed // fcmeq v13.4s, v15.4s, v15.4s
-	FMOVQ 368(R0), F14
-	VBIT  V13.B16, V15.B16, V14.B16
-	FMOVQ F18, (R3)
-	FMOVQ F17, 384(R5)
-	FMOVQ F16, 512(R5)
-	FMOVQ F14, (R5)
-	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	SUB   $4, R2, R2
-	CMP   $4, R2
+	FMOVS (R6), F11
+	FMOVS (R6), F13
+	VDUP  V11.S[0], V11.S4
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e28dc00 // fmul v0.4s, v0.4s, v8.4s
+	WORD  $0x6e29dc21 // fmul v1.4s, v1.4s, v9.4s
+	WORD  $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD  $0x6e27dc21 // fmul v1.4s, v1.4s, v7.4s
+	WORD  $0x6e20dd60 // fmul v0.4s, v11.4s, v0.4s
+	WORD  $0x6e21dda1 // fmul v1.4s, v13.4s, v1.4s
+	WORD  $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD  $0x6e26dc24 // fmul v4.4s, v1.4s, v6.4s
+	FMOVQ 1504(R7), F1
+	FMOVQ 1504(R7), F6
+	WORD  $0x4ea0f803 // fabs v3.4s, v0.4s
+	WORD  $0x4ea0f887 // fabs v7.4s, v4.4s
+	WORD  $0x6e21e461 // fcmge v1.4s, v3.4s, v1.4s
+	WORD  $0x6e26e4e6 // fcmge v6.4s, v7.4s, v6.4s
+	FMOVQ 224(R7), F3
+	FMOVQ 224(R7), F7
+	WORD  $0x6ea2e463 // fcmgt v3.4s, v3.4s, v2.4s
+	WORD  $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	FMOVQ 224(R7), F7
+	FMOVQ 224(R7), F11
+	FMOVQ 1520(R7), F8
+	FMOVQ 1520(R7), F13
+	VBIF  V3.B16, V7.B16, V8.B16
+	VBIF  V9.B16, V11.B16, V13.B16
+	FMOVQ 1536(R7), F3
+	FMOVQ 1536(R7), F7
+	VBIT  V1.B16, V8.B16, V3.B16
+	VBIT  V6.B16, V13.B16, V7.B16
+	WORD  $0x6e23dc41 // fmul v1.4s, v2.4s, v3.4s
+	WORD  $0x6e27dca6 // fmul v6.4s, v5.4s, v7.4s
+	WORD  $0x6e21fc01 // fdiv v1.4s, v0.4s, v1.4s
+	WORD  $0x6e26fc86 // fdiv v6.4s, v4.4s, v6.4s
+	WORD  $0x4ea0d842 // fcmeq v2.4s, v2.4s, #0.0
+	WORD  $0x4ea0d8a8 // fcmeq v8.4s, v5.4s, #0.0
+	VMOVI $0, V5.B16
+	VMOVI $0, V9.B16
+	VBIT  V2.B16, V5.B16, V1.B16
+	VBIT  V8.B16, V9.B16, V6.B16
+	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
+	WORD  $0x4e26e4c8 // fcmeq v8.4s, v6.4s, v6.4s
+	FMOVQ 368(R7), F5
+	FMOVQ 368(R7), F9
+	VBIT  V2.B16, V1.B16, V5.B16
+	VBIT  V8.B16, V6.B16, V9.B16
+	FMOVQ 608(R7), F1
+	FMOVQ 608(R7), F2
+	VEOR  V1.B16, V0.B16, V0.B16
+	VEOR  V2.B16, V4.B16, V4.B16
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	WORD  $0x4e24e486 // fcmeq v6.4s, v4.4s, v4.4s
+	FMOVQ 368(R7), F2
+	FMOVQ 368(R7), F8
+	VBIT  V1.B16, V0.B16, V2.B16
+	VBIT  V6.B16, V4.B16, V8.B16
+	FMOVQ F10, (R1)
+	FMOVQ F2, 384(R2)
+	FMOVQ F3, 512(R2)
+	FMOVQ F5, (R2)
+	FMOVQ F12, 16(R1)
+	FMOVQ F8, 400(R2)
+	FMOVQ F7, 528(R2)
+	FMOVQ F9, 16(R2)
+	ADD   $32, R1, R1
+	ADD   $32, R2, R2
+	SUB   $8, R0, R0
+	CMP   $8, R0
 	BGE   block
 
 rest:
-	CMP $1, R2
+	CMP $1, R0
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F19
-	ADD   $0, R5, R9
-	CMP   $4, R2
+	FMOVQ 224(R7), F1
+	ADD   $0, R2, R9
+	CMP   $4, R0
 	BLT   partless1
-	FMOVQ (R5), F19
+	FMOVQ (R2), F1
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V19.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R9), V19.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R9), V1.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R9), V1.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R9), V19.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R9), V1.S[0]
 
 partdone1:
-	VMOVI $0, V17.B16
-	ADD   $128, R5, R9
-	CMP   $4, R2
+	VMOVI $0, V4.B16
+	ADD   $128, R2, R9
+	CMP   $4, R0
 	BLT   partless2
-	FMOVQ 128(R5), F17
+	FMOVQ 128(R2), F4
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R2, partdone2
-	VLD1   (R9), V17.S[2]
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R9), V4.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R9), V4.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VLD1 (R9), V17.S[0]
+	TBZ  $0, R0, partdone2
+	VLD1 (R9), V4.S[0]
 
 partdone2:
-	VMOVI $0, V20.B16
-	ADD   $256, R5, R9
-	CMP   $4, R2
+	VMOVI $0, V8.B16
+	ADD   $256, R2, R9
+	CMP   $4, R0
 	BLT   partless3
-	FMOVQ 256(R5), F20
+	FMOVQ 256(R2), F8
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R2, partone3
-	VLD1.P 8(R9), V20.D[0]
-	TBZ    $0, R2, partdone3
-	VLD1   (R9), V20.S[2]
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R9), V8.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R9), V8.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R2, partdone3
-	VLD1 (R9), V20.S[0]
+	TBZ  $0, R0, partdone3
+	VLD1 (R9), V8.S[0]
 
 partdone3:
-	VMOVI $0, V15.B16
-	ADD   $384, R5, R9
-	CMP   $4, R2
+	VMOVI $0, V2.B16
+	ADD   $384, R2, R9
+	CMP   $4, R0
 	BLT   partless4
-	FMOVQ 384(R5), F15
+	FMOVQ 384(R2), F2
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R2, partone4
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R2, partdone4
-	VLD1   (R9), V15.S[2]
+	TBZ    $1, R0, partone4
+	VLD1.P 8(R9), V2.D[0]
+	TBZ    $0, R0, partdone4
+	VLD1   (R9), V2.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R2, partdone4
-	VLD1 (R9), V15.S[0]
+	TBZ  $0, R0, partdone4
+	VLD1 (R9), V2.S[0]
 
 partdone4:
-	FMOVQ 224(R0), F13
-	ADD   $512, R5, R9
-	CMP   $4, R2
+	FMOVQ 224(R7), F0
+	ADD   $512, R2, R9
+	CMP   $4, R0
 	BLT   partless5
-	FMOVQ 512(R5), F13
+	FMOVQ 512(R2), F0
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
-	VLD1.P 8(R9), V13.D[0]
-	TBZ    $0, R2, partdone5
-	VLD1   (R9), V13.S[2]
+	TBZ    $1, R0, partone5
+	VLD1.P 8(R9), V0.D[0]
+	TBZ    $0, R0, partdone5
+	VLD1   (R9), V0.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
-	VLD1 (R9), V13.S[0]
+	TBZ  $0, R0, partdone5
+	VLD1 (R9), V0.S[0]
 
 partdone5:
-	VMOVI $0, V16.B16
+	VMOVI $0, V3.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fa8e // fabs v14.4s, v20.4s
-	WORD  $0x6eace5d2 // fcmgt v18.4s, v14.4s, v12.4s
-	WORD  $0x6eaee42e // fcmgt v14.4s, v1.4s, v14.4s
-	VAND  V14.B16, V18.B16, V14.B16
-	VAND  V14.B16, V20.B16, V18.B16
-	WORD  $0x6e2fe4ae // fcmge v14.4s, v5.4s, v15.4s
-	VBIF  V14.B16, V6.B16, V19.B16
-	WORD  $0x6eb4e5ee // fcmgt v14.4s, v15.4s, v20.4s
-	VBIT  V14.B16, V15.B16, V20.B16
-	WORD  $0x4e27e694 // fcmeq v20.4s, v20.4s, v7.4s
-	FMOVQ 368(R0), F14
-	VBIF  V20.B16, V19.B16, V14.B16
+	WORD  $0x4ea0f905 // fabs v5.4s, v8.4s
+	FMOVQ 1152(R7), F6
+	WORD  $0x6ea6e4a6 // fcmgt v6.4s, v5.4s, v6.4s
+	FMOVQ 384(R7), F7
+	WORD  $0x6ea5e4e5 // fcmgt v5.4s, v7.4s, v5.4s
+	VAND  V5.B16, V6.B16, V5.B16
+	VAND  V5.B16, V8.B16, V5.B16
+	FMOVQ 1104(R7), F6
+	WORD  $0x6e22e4c7 // fcmge v7.4s, v6.4s, v2.4s
+	FMOVQ 368(R7), F6
+	VBIT  V7.B16, V1.B16, V6.B16
+	WORD  $0x6ea8e441 // fcmgt v1.4s, v2.4s, v8.4s
+	VBIT  V1.B16, V2.B16, V8.B16
+	FMOVQ 336(R7), F1
+	WORD  $0x4e21e507 // fcmeq v7.4s, v8.4s, v1.4s
+	FMOVQ 368(R7), F1
+	VBIF  V7.B16, V6.B16, V1.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
-	FMOVQ 1184(R0), F18
-	WORD  $0x4eaff652 // fmin v18.4s, v18.4s, v15.4s
-	FMOVQ 1168(R0), F19
-	WORD  $0x4e32f673 // fmax v19.4s, v19.4s, v18.4s
-	FMOVQ 1200(R0), F18
-	FMOVQ 48(R0), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	WORD  $0x4ea8d655 // fsub v21.4s, v18.4s, v8.4s
-	VMOV  V19.B16, V20.B16
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 96(R0), F22
-	VFMLS V22.S4, V21.S4, V20.S4
-	WORD  $0x6eafe675 // fcmgt v21.4s, v19.4s, v15.4s
-	WORD  $0x6eb0e5d6 // fcmgt v22.4s, v14.4s, v16.4s
-	VAND  V22.B16, V21.B16, V21.B16
-	WORD  $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
-	VAND  V21.B16, V15.B16, V19.B16
-	FMOVQ 1264(R0), F21
-	FMOVQ 1248(R0), F15
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
-	FMOVQ 224(R0), F22
-	VFMLA V15.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F15
-	VFMLA V22.S4, V20.S4, V15.S4
-	WORD  $0x4eafd415 // fsub v21.4s, v0.4s, v15.4s
-	VFMLA V22.S4, V20.S4, V21.S4
+	WORD  $0x4ea5d442 // fsub v2.4s, v2.4s, v5.4s
+	FMOVQ 1184(R7), F5
+	WORD  $0x4ea2f4a5 // fmin v5.4s, v5.4s, v2.4s
+	FMOVQ 1168(R7), F6
+	WORD  $0x4e25f4c6 // fmax v6.4s, v6.4s, v5.4s
+	FMOVQ 1200(R7), F5
+	FMOVQ 48(R7), F7
+	VFMLA V7.S4, V6.S4, V5.S4
+	FMOVQ 1200(R7), F7
+	WORD  $0x4ea7d4a8 // fsub v8.4s, v5.4s, v7.4s
+	VMOV  V6.B16, V7.B16
+	FMOVQ 80(R7), F9
+	VFMLS V9.S4, V8.S4, V7.S4
+	FMOVQ 96(R7), F9
+	VFMLS V9.S4, V8.S4, V7.S4
+	WORD  $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	WORD  $0x6ea3e429 // fcmgt v9.4s, v1.4s, v3.4s
+	VAND  V9.B16, V8.B16, V8.B16
+	WORD  $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
+	VAND  V8.B16, V2.B16, V6.B16
+	FMOVQ 1264(R7), F8
+	FMOVQ 1248(R7), F2
+	VFMLA V2.S4, V7.S4, V8.S4
+	FMOVQ 1280(R7), F2
+	VFMLA V8.S4, V7.S4, V2.S4
+	FMOVQ 1296(R7), F8
+	VFMLA V2.S4, V7.S4, V8.S4
+	FMOVQ 1312(R7), F2
+	VFMLA V8.S4, V7.S4, V2.S4
+	FMOVQ 224(R7), F9
+	VFMLA V2.S4, V7.S4, V9.S4
+	FMOVQ 224(R7), F2
+	VFMLA V9.S4, V7.S4, V2.S4
+	FMOVQ 224(R7), F8
+	WORD  $0x4ea2d508 // fsub v8.4s, v8.4s, v2.4s
+	VFMLA V9.S4, V7.S4, V8.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e2ffc16 // fdiv v22.4s, v0.4s, v15.4s
-	WORD  $0x6e36ddd4 // fmul v20.4s, v14.4s, v22.4s
-	VMOV  V14.B16, V23.B16
-	VFMLS V15.S4, V20.S4, V23.S4
-	WORD  $0x6e35de8f // fmul v15.4s, v20.4s, v21.4s
-	WORD  $0x4eafd6ef // fsub v15.4s, v23.4s, v15.4s
-	WORD  $0x6e36ddef // fmul v15.4s, v15.4s, v22.4s
-	VSUB  V8.S4, V18.S4, V18.S4
-	VSUB  V18.S4, V17.S4, V17.S4
-	VUSHR $23, V20.S4, V18.S4
-	FMOVQ 1376(R0), F21
-	VSUB  V21.S4, V18.S4, V18.S4
-	VADD  V18.S4, V17.S4, V18.S4
-	WORD  $0x4eb06652 // smax v18.4s, v18.4s, v16.4s
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 1392(R0), F21
-	WORD  $0x4eb56635 // smax v21.4s, v17.4s, v21.4s
-	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
-	VADD  V9.S4, V22.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	VSUB  V22.S4, V21.S4, V21.S4
-	VADD  V9.S4, V21.S4, V21.S4
-	VSHL  $23, V21.S4, V21.S4
-	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
+	FMOVQ 224(R7), F7
+	WORD  $0x6e22fce9 // fdiv v9.4s, v7.4s, v2.4s
+	WORD  $0x6e29dc27 // fmul v7.4s, v1.4s, v9.4s
+	VMOV  V1.B16, V10.B16
+	VFMLS V2.S4, V7.S4, V10.S4
+	WORD  $0x6e28dce2 // fmul v2.4s, v7.4s, v8.4s
+	WORD  $0x4ea2d542 // fsub v2.4s, v10.4s, v2.4s
+	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
+	FMOVQ 1200(R7), F8
+	VSUB  V8.S4, V5.S4, V5.S4
+	VSUB  V5.S4, V4.S4, V4.S4
+	VUSHR $23, V7.S4, V5.S4
+	FMOVQ 1376(R7), F8
+	VSUB  V8.S4, V5.S4, V5.S4
+	VADD  V5.S4, V4.S4, V5.S4
+	WORD  $0x4ea364a5 // smax v5.4s, v5.4s, v3.4s
+	VSUB  V5.S4, V4.S4, V4.S4
+	FMOVQ 1392(R7), F8
+	WORD  $0x4ea86488 // smax v8.4s, v4.4s, v8.4s
+	WORD  $0x4f3f0509 // sshr v9.4s, v8.4s, #1
+	FMOVQ 848(R7), F4
+	VADD  V4.S4, V9.S4, V4.S4
+	VSHL  $23, V4.S4, V4.S4
+	VSUB  V9.S4, V8.S4, V8.S4
+	FMOVQ 848(R7), F9
+	VADD  V9.S4, V8.S4, V8.S4
+	VSHL  $23, V8.S4, V8.S4
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD  $0x6e28dc48 // fmul v8.4s, v2.4s, v8.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb4e411 // fcmgt v17.4s, v0.4s, v20.4s
-	VBSL  V20.B16, V0.B16, V17.B16
-	WORD  $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
-	VBSL  V20.B16, V0.B16, V22.B16
-	WORD  $0x4e36d62f // fadd v15.4s, v17.4s, v22.4s
-	WORD  $0x4eb1d5f1 // fsub v17.4s, v15.4s, v17.4s
-	WORD  $0x4eb1d6d6 // fsub v22.4s, v22.4s, v17.4s
-	WORD  $0x6e2ffc11 // fdiv v17.4s, v0.4s, v15.4s
-	WORD  $0x6e31de97 // fmul v23.4s, v20.4s, v17.4s
-	VMOV  V20.B16, V24.B16
-	VFMLS V15.S4, V23.S4, V24.S4
-	WORD  $0x4e35d70f // fadd v15.4s, v24.4s, v21.4s
-	WORD  $0x4e35d6d6 // fadd v22.4s, v22.4s, v21.4s
-	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
-	WORD  $0x4eb6d5ef // fsub v15.4s, v15.4s, v22.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x4e2fd6ef // fadd v15.4s, v23.4s, v15.4s
-	WORD  $0x6ea0e5f6 // fcmgt v22.4s, v15.4s, v0.4s
-	VBIT  V22.B16, V0.B16, V15.B16
+	FMOVQ 224(R7), F4
+	WORD  $0x6ea7e482 // fcmgt v2.4s, v4.4s, v7.4s
+	VBIF  V2.B16, V7.B16, V4.B16
+	FMOVQ 224(R7), F9
+	WORD  $0x6ea9e4e2 // fcmgt v2.4s, v7.4s, v9.4s
+	VBIF  V2.B16, V7.B16, V9.B16
+	WORD  $0x4e29d482 // fadd v2.4s, v4.4s, v9.4s
+	WORD  $0x4ea4d444 // fsub v4.4s, v2.4s, v4.4s
+	WORD  $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
+	FMOVQ 224(R7), F4
+	WORD  $0x6e22fc84 // fdiv v4.4s, v4.4s, v2.4s
+	WORD  $0x6e24dcea // fmul v10.4s, v7.4s, v4.4s
+	VMOV  V7.B16, V11.B16
+	VFMLS V2.S4, V10.S4, V11.S4
+	WORD  $0x4e28d562 // fadd v2.4s, v11.4s, v8.4s
+	WORD  $0x4e28d529 // fadd v9.4s, v9.4s, v8.4s
+	WORD  $0x6e29dd49 // fmul v9.4s, v10.4s, v9.4s
+	WORD  $0x4ea9d442 // fsub v2.4s, v2.4s, v9.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD  $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
+	FMOVQ 224(R7), F9
+	WORD  $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
+	VBIT  V10.B16, V9.B16, V2.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d696 // fadd v22.4s, v20.4s, v0.4s
-	FMOVQ 1408(R0), F23
-	VSUB  V23.S4, V22.S4, V22.S4
-	VAND  V7.B16, V22.B16, V23.B16
-	VUSHR $21, V22.S4, V22.S4
+	FMOVQ 224(R7), F9
+	WORD  $0x4e29d4e9 // fadd v9.4s, v7.4s, v9.4s
+	FMOVQ 1408(R7), F10
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 336(R7), F10
+	VAND  V10.B16, V9.B16, V10.B16
+	VUSHR $21, V9.S4, V9.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V23.S4, V0.S4, V24.S4
-	VTBL  V3.B16, [V22.B16], V22.B16
-	FMOVQ 192(R0), F25
-	FMOVQ 208(R0), F26
-	VBIT  V26.B16, V22.B16, V25.B16
-	FMOVQ 64(R1), F22
-	VTBL  V25.B16, [V22.B16], V22.B16
-	WORD  $0x6e36df16 // fmul v22.4s, v24.4s, v22.4s
-	FMOVQ 432(R0), F24
-	WORD  $0x4e38d6d8 // fadd v24.4s, v22.4s, v24.4s
-	VFMLA V22.S4, V20.S4, V24.S4
-	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
-	FMOVQ 80(R1), F22
-	VTBL  V25.B16, [V22.B16], V23.B16
-	FMOVQ 96(R1), F22
-	VTBL  V25.B16, [V22.B16], V27.B16
+	FMOVQ 224(R7), F11
+	VSUB  V10.S4, V11.S4, V11.S4
+	FMOVQ (R8), F12
+	VTBL  V12.B16, [V9.B16], V9.B16
+	FMOVQ 192(R7), F12
+	FMOVQ 208(R7), F13
+	VBIT  V13.B16, V9.B16, V12.B16
+	FMOVQ 64(R8), F9
+	VTBL  V12.B16, [V9.B16], V9.B16
+	WORD  $0x6e29dd69 // fmul v9.4s, v11.4s, v9.4s
+	FMOVQ 432(R7), F11
+	WORD  $0x4e2bd52b // fadd v11.4s, v9.4s, v11.4s
+	VFMLA V9.S4, V7.S4, V11.S4
+	WORD  $0x4e21d947 // scvtf v7.4s, v10.4s
+	FMOVQ 80(R8), F9
+	VTBL  V12.B16, [V9.B16], V10.B16
+	FMOVQ 96(R8), F9
+	VTBL  V12.B16, [V9.B16], V14.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
-	FMOVQ 1456(R0), F26
-	FMOVQ 1440(R0), F25
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 1424(R0), F25
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 1488(R0), F28
-	FMOVQ 1472(R0), F25
-	VFMLA V25.S4, V24.S4, V28.S4
-	VFMLA V26.S4, V22.S4, V28.S4
-	FMOVQ 528(R0), F25
-	VFMLA V25.S4, V20.S4, V27.S4
-	VFMLA V28.S4, V22.S4, V27.S4
+	WORD  $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
+	FMOVQ 1456(R7), F13
+	FMOVQ 1440(R7), F12
+	VFMLA V12.S4, V11.S4, V13.S4
+	FMOVQ 1424(R7), F12
+	VFMLA V12.S4, V9.S4, V13.S4
+	FMOVQ 1488(R7), F15
+	FMOVQ 1472(R7), F12
+	VFMLA V12.S4, V11.S4, V15.S4
+	VFMLA V13.S4, V9.S4, V15.S4
+	FMOVQ 528(R7), F12
+	VFMLA V12.S4, V7.S4, V14.S4
+	VFMLA V15.S4, V9.S4, V14.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F22
-	VFMLA V22.S4, V20.S4, V23.S4
-	WORD  $0x4e38d6f4 // fadd v20.4s, v23.4s, v24.4s
-	WORD  $0x4eb4d6f6 // fsub v22.4s, v23.4s, v20.4s
-	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
-	WORD  $0x4e36d776 // fadd v22.4s, v27.4s, v22.4s
-	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
-	WORD  $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-	VFMLA V2.S4, V20.S4, V21.S4
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6e33ddb9 // fmul v25.4s, v13.4s, v19.4s
-	WORD  $0x4e30e5b4 // fcmeq v20.4s, v13.4s, v16.4s
-	WORD  $0x4e33e675 // fcmeq v21.4s, v19.4s, v19.4s
-	VAND  V21.B16, V20.B16, V20.B16
-	VBIT  V20.B16, V16.B16, V25.B16
+	FMOVQ 544(R7), F9
+	VFMLA V9.S4, V7.S4, V10.S4
+	WORD  $0x4e2bd547 // fadd v7.4s, v10.4s, v11.4s
+	WORD  $0x4ea7d549 // fsub v9.4s, v10.4s, v7.4s
+	WORD  $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	WORD  $0x4e29d5c9 // fadd v9.4s, v14.4s, v9.4s
+	WORD  $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x4e28d4e8 // fadd v8.4s, v7.4s, v8.4s
+	WORD  $0x4e21d8a7 // scvtf v7.4s, v5.4s
+	FMOVQ 80(R7), F9
+	VFMLA V9.S4, V7.S4, V8.S4
+	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	WORD  $0x6e26dc0c // fmul v12.4s, v0.4s, v6.4s
+	WORD  $0x4e23e407 // fcmeq v7.4s, v0.4s, v3.4s
+	WORD  $0x4e26e4c8 // fcmeq v8.4s, v6.4s, v6.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VBIT  V7.B16, V3.B16, V12.B16
 
 	// 1 + gamma p_t l / q
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V16.B16, V17.B16
-	WORD  $0x4e30e5f2 // fcmeq v18.4s, v15.4s, v16.4s
-	WORD  $0x6e2ffe73 // fdiv v19.4s, v19.4s, v15.4s
-	VBIT  V18.B16, V0.B16, V19.B16
-	WORD  $0x4e30e632 // fcmeq v18.4s, v17.4s, v16.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VBIT  V18.B16, V16.B16, V17.B16
-	FMOVS 8(R6), F16
-	VDUP  V16.S[0], V18.S4
-	FMOVQ 224(R0), F16
-	VFMLA V17.S4, V18.S4, V16.S4
-	VMOV  V15.B16, V17.B16
+	WORD  $0x4ea334a5 // cmgt v5.4s, v5.4s, v3.4s
+	VBIT  V5.B16, V3.B16, V4.B16
+	WORD  $0x4e23e445 // fcmeq v5.4s, v2.4s, v3.4s
+	FMOVQ 224(R7), F7
+	WORD  $0x6e22fcc6 // fdiv v6.4s, v6.4s, v2.4s
+	VBIT  V5.B16, V7.B16, V6.B16
+	WORD  $0x4e23e485 // fcmeq v5.4s, v4.4s, v3.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	VBIT  V5.B16, V3.B16, V4.B16
+	FMOVS 8(R3), F3
+	VDUP  V3.S[0], V5.S4
+	FMOVQ 224(R7), F3
+	VFMLA V4.S4, V5.S4, V3.S4
+	VMOV  V2.B16, V4.B16
 
 	// q^gamma
-	CMP  $1, R7
-	BGE  focusnot0_624
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone624
+	CMP  $1, R5
+	BGE  focusnot0_700
+	WORD $0x6e24dc84 // fmul v4.4s, v4.4s, v4.4s
+	JMP  focusdone700
 
-focusnot0_624:
-	CMP   $2, R7
-	BGE   focusnot1_624
-	FMOVQ 224(R0), F17
-	JMP   focusdone624
+focusnot0_700:
+	CMP   $2, R5
+	BGE   focusnot1_700
+	FMOVQ 224(R7), F4
+	JMP   focusdone700
 
-focusnot1_624:
-	CMP $3, R7
-	BGE focusnot2_624
-	JMP focusdone624
+focusnot1_700:
+	CMP $3, R5
+	BGE focusnot2_700
+	JMP focusdone700
 
-focusnot2_624:
-	CMP  $4, R7
-	BGE  focusnot3_624
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone624
+focusnot2_700:
+	CMP  $4, R5
+	BGE  focusnot3_700
+	WORD $0x6ea1f884 // fsqrt v4.4s, v4.4s
+	JMP  focusdone700
 
-focusnot3_624:
-	CMP   $5, R7
-	BGE   focusnot4_624
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone624
+focusnot3_700:
+	CMP   $5, R5
+	BGE   focusnot4_700
+	WORD  $0x6ea1f885 // fsqrt v5.4s, v4.4s
+	VMOV  V4.B16, V6.B16
+	VFMLS V5.S4, V5.S4, V6.S4
+	FMOVQ 1088(R7), F7
+	WORD  $0x6e27dca7 // fmul v7.4s, v5.4s, v7.4s
+	WORD  $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	VFMLA V5.S4, V4.S4, V6.S4
+	VMOV  V6.B16, V4.B16
+	JMP   focusdone700
 
-focusnot4_624:
-	CMP   $6, R7
-	BGE   focusnot5_624
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone624
+focusnot4_700:
+	CMP   $6, R5
+	BGE   focusnot5_700
+	WORD  $0x6ea1f885 // fsqrt v5.4s, v4.4s
+	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
+	VFMLA V4.S4, V4.S4, V8.S4
+	VMOV  V4.B16, V7.B16
+	VFMLS V5.S4, V5.S4, V7.S4
+	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	FMOVQ 1088(R7), F7
+	VFMLA V7.S4, V4.S4, V8.S4
+	WORD  $0x6e25dd04 // fmul v4.4s, v8.4s, v5.4s
+	VFMLA V5.S4, V6.S4, V4.S4
+	JMP   focusdone700
 
-focusnot5_624:
-	CMP   $7, R7
-	BGE   focusnot6_624
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone624
+focusnot5_700:
+	CMP   $7, R5
+	BGE   focusnot6_700
+	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V6.S4
+	WORD  $0x6e24dcc6 // fmul v6.4s, v6.4s, v4.4s
+	VFMLA V4.S4, V5.S4, V6.S4
+	VMOV  V6.B16, V4.B16
+	JMP   focusdone700
 
-focusnot6_624:
-	CMP   $8, R7
-	BGE   focusnot7_624
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone624
+focusnot6_700:
+	CMP   $8, R5
+	BGE   focusnot7_700
+	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V6.S4
+	WORD  $0x4e25d4a4 // fadd v4.4s, v5.4s, v5.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	VFMLA V5.S4, V5.S4, V4.S4
+	JMP   focusdone700
 
-focusnot7_624:
-	CMP   $9, R7
-	BGE   focusnot8_624
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone624
+focusnot7_700:
+	CMP   $9, R5
+	BGE   focusnot8_700
+	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V6.S4
+	WORD  $0x6e25dca7 // fmul v7.4s, v5.4s, v5.4s
+	WORD  $0x4e25d4a8 // fadd v8.4s, v5.4s, v5.4s
+	WORD  $0x6ea0f8e9 // fneg v9.4s, v7.4s
+	VFMLA V5.S4, V5.S4, V9.S4
+	VFMLA V6.S4, V8.S4, V9.S4
+	WORD  $0x6e24dd25 // fmul v5.4s, v9.4s, v4.4s
+	VFMLA V4.S4, V7.S4, V5.S4
+	VMOV  V5.B16, V4.B16
+	JMP   focusdone700
 
-focusnot8_624:
-	ADD   $24, R6, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+focusnot8_700:
+	ADD   $24, R3, R9
+	FMOVS (R9), F5
+	VDUP  V5.S[0], V5.S4
+	FMOVS 4(R9), F6
+	VDUP  V6.S[0], V6.S4
+	FMOVS 8(R9), F7
+	VDUP  V7.S[0], V7.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f888 // fabs v8.4s, v4.4s
+	FMOVQ 640(R7), F9
+	VSUB  V9.S4, V8.S4, V9.S4
+	WORD  $0x4e21d90a // scvtf v10.4s, v8.4s
+	FMOVQ 896(R7), F11
+	VSUB  V11.S4, V10.S4, V10.S4
+	FMOVQ 560(R7), F11
+	WORD  $0x4ea8356b // cmgt v11.4s, v11.4s, v8.4s
+	VBIT  V11.B16, V10.B16, V9.B16
+	WORD  $0x4f29052a // sshr v10.4s, v9.4s, #23
+	VUSHR $20, V9.S4, V11.S4
+	FMOVQ 656(R7), F13
+	VAND  V13.B16, V9.B16, V9.B16
+	FMOVQ 672(R7), F13
+	VADD  V13.S4, V9.S4, V9.S4
+	WORD  $0x4e21d94a // scvtf v10.4s, v10.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V11.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	FMOVQ (R8), F13
+	VTBL  V13.B16, [V11.B16], V13.B16
+	FMOVQ 304(R7), F11
+	FMOVQ 320(R7), F14
+	VBIT  V14.B16, V13.B16, V11.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V13.B16
+	FMOVQ 432(R7), F14
+	VFMLA V13.S4, V9.S4, V14.S4
+	FMOVQ 688(R7), F9
+	WORD  $0x6e29ddcf // fmul v15.4s, v14.4s, v9.4s
+	VMOV  V14.B16, V9.B16
+	VFMLA V15.S4, V9.S4, V9.S4
+	WORD  $0x4ea9d5cd // fsub v13.4s, v14.4s, v9.4s
+	VFMLA V15.S4, V14.S4, V13.S4
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	FMOVQ 720(R7), F16
+	FMOVQ 704(R7), F17
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 736(R7), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	FMOVQ 752(R7), F16
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 768(R7), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
+	VFMLA V17.S4, V14.S4, V13.S4
+	WORD  $0x4e2dd52e // fadd v14.4s, v9.4s, v13.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V15.B16
+	WORD  $0x4e2fd54a // fadd v10.4s, v10.4s, v15.4s
+	WORD  $0x6e2adcb0 // fmul v16.4s, v5.4s, v10.4s
+	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
+	VFMLA V10.S4, V5.S4, V15.S4
+	VMOV  V16.B16, V10.B16
+	VFMLA V14.S4, V6.S4, V10.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	FMOVQ 784(R7), F14
+	WORD  $0x4e2ed54e // fadd v14.4s, v10.4s, v14.4s
+	FMOVQ 784(R7), F17
+	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	VFMLA V9.S4, V6.S4, V16.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V11.B16
+	VFMLA V11.S4, V5.S4, V15.S4
+	VFMLA V9.S4, V7.S4, V15.S4
+	VFMLA V13.S4, V6.S4, V15.S4
+	WORD  $0x4e2fd607 // fadd v7.4s, v16.4s, v15.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V11.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R7), F6
+	FMOVQ 800(R7), F9
+	VFMLA V9.S4, V7.S4, V6.S4
+	FMOVQ 832(R7), F9
+	VFMLA V6.S4, V7.S4, V9.S4
+	WORD  $0x6e27dce6 // fmul v6.4s, v7.4s, v7.4s
+	WORD  $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	FMOVQ 80(R7), F9
+	VFMLA V9.S4, V7.S4, V6.S4
+	FMOVQ (R8), F7
+	VTBL  V7.B16, [V14.B16], V9.B16
+	FMOVQ 304(R7), F7
+	FMOVQ 320(R7), F11
+	VBIT  V11.B16, V9.B16, V7.B16
+	FLDPQ 272(R8), (F30, F31)
+	VTBL  V7.B16, [V30.B16, V31.B16], V9.B16
+	FLDPQ 304(R8), (F30, F31)
+	VTBL  V7.B16, [V30.B16, V31.B16], V7.B16
+	VFMLA V6.S4, V9.S4, V7.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	FMOVQ 784(R7), F6
+	VSUB  V6.S4, V14.S4, V6.S4
+	WORD  $0x4f3d04c6 // sshr v6.4s, v6.4s, #3
+	WORD  $0x4e27d52b // fadd v11.4s, v9.4s, v7.4s
+	VSHL  $23, V6.S4, V13.S4
+	VADD  V13.S4, V11.S4, V13.S4
+	FMOVQ 384(R7), F14
+	VUMIN V14.S4, V13.S4, V14.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V13.B16
+	WORD  $0x4ead6cc6 // smin v6.4s, v6.4s, v13.4s
+	FMOVQ 912(R7), F13
+	VSUB  V6.S4, V13.S4, V6.S4
+	VSHL  $23, V6.S4, V6.S4
+	WORD  $0x4e29d4cd // fadd v13.4s, v6.4s, v9.4s
+	WORD  $0x4ea6d5af // fsub v15.4s, v13.4s, v6.4s
+	WORD  $0x4eafd529 // fsub v9.4s, v9.4s, v15.4s
+	WORD  $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	WORD  $0x4e27d5a7 // fadd v7.4s, v13.4s, v7.4s
+	WORD  $0x6eabe4c9 // fcmgt v9.4s, v6.4s, v11.4s
+	VSUB  V6.S4, V7.S4, V6.S4
+	VBIT  V9.B16, V6.B16, V14.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V1.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R7), F6
+	WORD  $0x6ea6e546 // fcmgt v6.4s, v10.4s, v6.4s
+	FMOVQ 384(R7), F7
+	VBIF  V6.B16, V14.B16, V7.B16
+	FMOVQ 944(R7), F6
+	WORD  $0x6eaae4c6 // fcmgt v6.4s, v6.4s, v10.4s
+	WORD  $0x4e661ce7 // bic v7.16b, v7.16b, v6.16b
+	VMOVI $0, V6.B16
+	VCMEQ V6.S4, V8.S4, V6.S4
+	WORD  $0x4ea0a8a5 // cmlt v5.4s, v5.4s, #0
+	FMOVQ 384(R7), F9
+	VAND  V5.B16, V9.B16, V9.B16
+	VBIT  V6.B16, V9.B16, V7.B16
+	FMOVQ 384(R7), F6
+	VCMEQ V6.S4, V8.S4, V6.S4
+	FMOVQ 384(R7), F9
+	WORD  $0x4e651d25 // bic v5.16b, v9.16b, v5.16b
+	VBIT  V6.B16, V5.B16, V7.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R9), F5
+	VDUP  V5.S[0], V5.S4
+	VAND  V5.B16, V4.B16, V5.B16
+	VORR  V5.B16, V7.B16, V5.B16
+	WORD  $0x4ea08906 // cmgt v6.4s, v8.4s, #0
+	FMOVQ 384(R7), F7
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	VAND  V7.B16, V6.B16, V6.B16
+	FMOVS 16(R9), F7
+	VDUP  V7.S[0], V7.S4
+	VAND  V7.B16, V4.B16, V4.B16
+	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
+	VAND  V4.B16, V6.B16, V4.B16
+	FMOVQ 384(R7), F6
+	WORD  $0x4ea63506 // cmgt v6.4s, v8.4s, v6.4s
+	VORR  V6.B16, V4.B16, V6.B16
+	FMOVQ 368(R7), F4
+	VBIF  V6.B16, V5.B16, V4.B16
 
-focusdone624:
+focusdone700:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
-	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V19.B16, V25.B16
-	VUMIN V6.S4, V25.S4, V18.S4
+	FMOVQ 1104(R7), F5
+	WORD  $0x6e2ce4a5 // fcmge v5.4s, v5.4s, v12.4s
+	WORD  $0x6e24dd86 // fmul v6.4s, v12.4s, v4.4s
+	VBIT  V5.B16, V6.B16, V12.B16
+	FMOVQ 368(R7), F5
+	VUMIN V5.S4, V12.S4, V5.S4
 
 	// s q, pre and f
-	FMOVS (R8), F19
-	VDUP  V19.S[0], V19.S4
-	WORD  $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	FMOVQ 1504(R0), F15
-	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
-	WORD  $0x6e2fe60f // fcmge v15.4s, v16.4s, v15.4s
-	WORD  $0x6eaee410 // fcmgt v16.4s, v0.4s, v14.4s
-	FMOVQ 1520(R0), F17
-	VBIF  V16.B16, V0.B16, V17.B16
-	FMOVQ 1536(R0), F16
-	VBIT  V15.B16, V17.B16, V16.B16
-	WORD  $0x6e30ddcf // fmul v15.4s, v14.4s, v16.4s
-	WORD  $0x6e2ffdaf // fdiv v15.4s, v13.4s, v15.4s
-	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
-	VMOVI $0, V17.B16
-	VBIT  V14.B16, V17.B16, V15.B16
-	FMOVQ 608(R0), F14
-	VEOR  V14.B16, V13.B16, V13.B16
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F17
-	VBIT  V14.B16, V13.B16, V17.B16
-	WORD  $0x4e2fe5ed // fcmeq v13.4s, v15.4s, v15.4s
-	FMOVQ 368(R0), F14
-	VBIT  V13.B16, V15.B16, V14.B16
-	ADD   $0, R3, R9
-	CMP   $4, R2
+	FMOVS (R6), F6
+	VDUP  V6.S[0], V6.S4
+	WORD  $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD  $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD  $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	WORD  $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	FMOVQ 1504(R7), F2
+	WORD  $0x4ea0f803 // fabs v3.4s, v0.4s
+	WORD  $0x6e22e462 // fcmge v2.4s, v3.4s, v2.4s
+	FMOVQ 224(R7), F3
+	WORD  $0x6ea1e463 // fcmgt v3.4s, v3.4s, v1.4s
+	FMOVQ 224(R7), F4
+	FMOVQ 1520(R7), F6
+	VBIF  V3.B16, V4.B16, V6.B16
+	FMOVQ 1536(R7), F3
+	VBIT  V2.B16, V6.B16, V3.B16
+	WORD  $0x6e23dc22 // fmul v2.4s, v1.4s, v3.4s
+	WORD  $0x6e22fc02 // fdiv v2.4s, v0.4s, v2.4s
+	WORD  $0x4ea0d821 // fcmeq v1.4s, v1.4s, #0.0
+	VMOVI $0, V4.B16
+	VBIT  V1.B16, V4.B16, V2.B16
+	WORD  $0x4e22e441 // fcmeq v1.4s, v2.4s, v2.4s
+	FMOVQ 368(R7), F4
+	VBIT  V1.B16, V2.B16, V4.B16
+	FMOVQ 608(R7), F1
+	VEOR  V1.B16, V0.B16, V0.B16
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R7), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	ADD   $0, R1, R9
+	CMP   $4, R0
 	BLT   partless6
-	FMOVQ F18, (R3)
+	FMOVQ F5, (R1)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R2, partone6
-	VST1.P V18.D[0], 8(R9)
-	TBZ    $0, R2, partdone6
-	VST1   V18.S[2], (R9)
+	TBZ    $1, R0, partone6
+	VST1.P V5.D[0], 8(R9)
+	TBZ    $0, R0, partdone6
+	VST1   V5.S[2], (R9)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R2, partdone6
-	VST1 V18.S[0], (R9)
+	TBZ  $0, R0, partdone6
+	VST1 V5.S[0], (R9)
 
 partdone6:
-	ADD   $384, R5, R9
-	CMP   $4, R2
+	ADD   $384, R2, R9
+	CMP   $4, R0
 	BLT   partless7
-	FMOVQ F17, 384(R5)
+	FMOVQ F2, 384(R2)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R2, partone7
-	VST1.P V17.D[0], 8(R9)
-	TBZ    $0, R2, partdone7
-	VST1   V17.S[2], (R9)
+	TBZ    $1, R0, partone7
+	VST1.P V2.D[0], 8(R9)
+	TBZ    $0, R0, partdone7
+	VST1   V2.S[2], (R9)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R2, partdone7
-	VST1 V17.S[0], (R9)
+	TBZ  $0, R0, partdone7
+	VST1 V2.S[0], (R9)
 
 partdone7:
-	ADD   $512, R5, R9
-	CMP   $4, R2
+	ADD   $512, R2, R9
+	CMP   $4, R0
 	BLT   partless8
-	FMOVQ F16, 512(R5)
+	FMOVQ F3, 512(R2)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R2, partone8
-	VST1.P V16.D[0], 8(R9)
-	TBZ    $0, R2, partdone8
-	VST1   V16.S[2], (R9)
+	TBZ    $1, R0, partone8
+	VST1.P V3.D[0], 8(R9)
+	TBZ    $0, R0, partdone8
+	VST1   V3.S[2], (R9)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R2, partdone8
-	VST1 V16.S[0], (R9)
+	TBZ  $0, R0, partdone8
+	VST1 V3.S[0], (R9)
 
 partdone8:
-	ADD   $0, R5, R9
-	CMP   $4, R2
+	ADD   $0, R2, R9
+	CMP   $4, R0
 	BLT   partless9
-	FMOVQ F14, (R5)
+	FMOVQ F4, (R2)
 	JMP   partdone9
 
 partless9:
-	TBZ    $1, R2, partone9
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R2, partdone9
-	VST1   V14.S[2], (R9)
+	TBZ    $1, R0, partone9
+	VST1.P V4.D[0], 8(R9)
+	TBZ    $0, R0, partdone9
+	VST1   V4.S[2], (R9)
 	JMP    partdone9
 
 partone9:
-	TBZ  $0, R2, partdone9
-	VST1 V14.S[0], (R9)
+	TBZ  $0, R0, partdone9
+	VST1 V4.S[0], (R9)
 
 partdone9:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
+	ADD $16, R1, R1
+	ADD $16, R2, R2
+	SUB $4, R0, R0
+	CMP $1, R0
 	BGE vector
 
 done:
@@ -24640,4 +26080,7387 @@ all_done:
 	MOVD R0, rows+24(FP)
 	MOVD rows+24(FP), R0
 	CBNZ R0, row
+	RET
+
+// func sigmoidGradScaledNEON(losses *float32, grad *float32, logits *float32, targets *float32, scales *float32, n int, p *lossParams)
+TEXT ·sigmoidGradScaledNEON(SB), NOSPLIT, $0-56
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 384(R0), F0
+	FMOVQ 224(R0), F1
+	FMOVQ (R1), F2
+	FMOVQ 320(R0), F3
+	FMOVQ 1120(R0), F4
+	FMOVQ 1088(R0), F5
+	FMOVQ 784(R0), F6
+	FMOVQ 80(R0), F7
+	FMOVQ 352(R0), F8
+	FMOVQ 368(R0), F9
+	FMOVQ 624(R0), F10
+	FMOVQ 608(R0), F11
+	FMOVQ 32(R0), F12
+	FMOVQ 240(R0), F13
+	MOVD  n+40(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  grad+8(FP), R5
+	MOVD  logits+16(FP), R6
+	MOVD  targets+24(FP), R7
+	MOVD  scales+32(FP), R8
+	MOVD  p+48(FP), R9
+	MOVD  (R9), R10
+	CMP   $4, R2
+	BLT   rest
+
+block:
+	FMOVQ (R6), F14
+	FMOVQ (R7), F15
+	FMOVQ (R8), F16
+
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V11.B16, V14.B16, V17.B16
+	WORD $0x4eacd631 // fsub v17.4s, v17.4s, v12.4s
+	WORD $0x4e31f5b2 // fmax v18.4s, v13.4s, v17.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	FMOVQ 48(R0), F17
+	VFMLA V17.S4, V18.S4, V20.S4
+	FMOVQ 64(R0), F17
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+
+	// r = c - n ln2
+	VMOV  V18.B16, V19.B16
+	VFMLS V7.S4, V17.S4, V19.S4
+	FMOVQ 96(R0), F21
+	VFMLS V21.S4, V17.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F21
+	FMOVQ 112(R0), F17
+	VFMLA V17.S4, V19.S4, V21.S4
+	FMOVQ 144(R0), F17
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVQ 160(R0), F21
+	VFMLA V17.S4, V19.S4, V21.S4
+	FMOVQ 176(R0), F17
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVQ 272(R0), F19
+	WORD  $0x6eb2e672 // fcmgt v18.4s, v19.4s, v18.4s
+	FMOVQ 288(R0), F19
+	VAND  V18.B16, V19.B16, V18.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V20.S4, V19.S4
+	VTBL  V2.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VADD  V19.S4, V20.S4, V21.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V18.S4, V19.S4, V19.S4
+	VFMLA V17.S4, V21.S4, V21.S4
+	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V18.S4, V17.S4, V18.S4
+	WORD  $0x4e28d631 // fadd v17.4s, v17.4s, v8.4s
+	VSUB  V8.S4, V17.S4, V17.S4
+	WORD  $0x4eb16651 // smax v17.4s, v18.4s, v17.4s
+	VUMIN V9.S4, V17.S4, V18.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	WORD $0x6eb2e553 // fcmgt v19.4s, v10.4s, v18.4s
+	WORD $0x4e32f557 // fmax v23.4s, v10.4s, v18.4s
+	WORD $0x4e21d6f1 // fadd v17.4s, v23.4s, v1.4s
+	WORD $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
+	WORD $0x6e31defa // fmul v26.4s, v23.4s, v17.4s
+	VBIT V19.B16, V18.B16, V26.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R0), F20
+	FMOVQ 960(R0), F21
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 992(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1008(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1024(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1040(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1056(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1072(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	WORD  $0x6e34def4 // fmul v20.4s, v23.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V23.S4
+	VBIT  V19.B16, V18.B16, V23.B16
+	WORD  $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
+	VMOV  V17.B16, V20.B16
+	VBIT  V18.B16, V26.B16, V20.B16
+	VBIT  V18.B16, V17.B16, V26.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd435 // fsub v21.4s, v1.4s, v15.4s
+	VBSL  V21.B16, V15.B16, V18.B16
+	FMOVQ 224(R0), F17
+	VFMLS V4.S4, V18.S4, V17.S4
+	FMOVS 48(R9), F19
+	VDUP  V19.S[0], V22.S4
+	VFMLA V22.S4, V17.S4, V18.S4
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VMOVI $0, V17.B16
+	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
+	VAND  V17.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V18.S4, V23.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fdf53 // fmul v19.4s, v26.4s, v15.4s
+	VMOV  V19.B16, V17.B16
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V18.S4
+	FMOVS 16(R9), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e35ddce // fmul v14.4s, v14.4s, v21.4s
+	VFMLA V15.S4, V18.S4, V14.S4
+	WORD  $0x6e37ddd2 // fmul v18.4s, v14.4s, v23.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eafe4b8 // fcmgt v24.4s, v5.4s, v15.4s
+	VMOV  V26.B16, V25.B16
+	VBIT  V24.B16, V20.B16, V25.B16
+	WORD  $0x6e31ff39 // fdiv v25.4s, v25.4s, v17.4s
+	WORD  $0x4ea0da3b // fcmeq v27.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F28
+	VBIF  V27.B16, V25.B16, V28.B16
+	VBIF  V24.B16, V20.B16, V26.B16
+	WORD  $0x6e3cdf58 // fmul v24.4s, v26.4s, v28.4s
+	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
+	VMOVI $0, V25.B16
+	WORD  $0x6eb9e718 // fcmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	WORD  $0x6ea0fa73 // fneg v19.4s, v19.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VMOVI $0, V21.B16
+	WORD  $0x6eb5e695 // fcmgt v21.4s, v20.4s, v21.4s
+	VAND  V21.B16, V23.B16, V21.B16
+	WORD  $0x6ea0f837 // fneg v23.4s, v1.4s
+	VFMLA V4.S4, V15.S4, V23.S4
+	VFMLA V22.S4, V23.S4, V19.S4
+	FMOVQ 224(R0), F22
+	VFMLS V4.S4, V15.S4, V22.S4
+	WORD  $0x6e36de8f // fmul v15.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V15.S4, V19.S4
+
+	// q^gamma
+	CMP  $1, R10
+	BGE  focusnot0_727
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone727
+
+focusnot0_727:
+	CMP   $2, R10
+	BGE   focusnot1_727
+	FMOVQ 224(R0), F17
+	JMP   focusdone727
+
+focusnot1_727:
+	CMP $3, R10
+	BGE focusnot2_727
+	JMP focusdone727
+
+focusnot2_727:
+	CMP  $4, R10
+	BGE  focusnot3_727
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone727
+
+focusnot3_727:
+	CMP   $5, R10
+	BGE   focusnot4_727
+	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
+	VMOV  V17.B16, V20.B16
+	VFMLS V15.S4, V15.S4, V20.S4
+	WORD  $0x6e25ddf5 // fmul v21.4s, v15.4s, v5.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V15.S4, V17.S4, V20.S4
+	VMOV  V20.B16, V17.B16
+	JMP   focusdone727
+
+focusnot4_727:
+	CMP   $6, R10
+	BGE   focusnot5_727
+	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
+	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V17.S4, V17.S4, V22.S4
+	VMOV  V17.B16, V21.B16
+	VFMLS V15.S4, V15.S4, V21.S4
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V5.S4, V17.S4, V22.S4
+	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
+	VFMLA V15.S4, V20.S4, V17.S4
+	JMP   focusdone727
+
+focusnot5_727:
+	CMP   $7, R10
+	BGE   focusnot6_727
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V15.S4, V20.S4
+	VMOV  V20.B16, V17.B16
+	JMP   focusdone727
+
+focusnot6_727:
+	CMP   $8, R10
+	BGE   focusnot7_727
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	JMP   focusdone727
+
+focusnot7_727:
+	CMP   $9, R10
+	BGE   focusnot8_727
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f6 // fadd v22.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V15.S4, V15.S4, V23.S4
+	VFMLA V20.S4, V22.S4, V23.S4
+	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
+	VFMLA V17.S4, V21.S4, V15.S4
+	VMOV  V15.B16, V17.B16
+	JMP   focusdone727
+
+focusnot8_727:
+	ADD   $24, R9, R11
+	FMOVS (R11), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R11), F20
+	VDUP  V20.S[0], V20.S4
+	FMOVS 8(R11), F21
+	VDUP  V21.S[0], V21.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa36 // fabs v22.4s, v17.4s
+	FMOVQ 640(R0), F23
+	VSUB  V23.S4, V22.S4, V23.S4
+	WORD  $0x4e21dad8 // scvtf v24.4s, v22.4s
+	FMOVQ 896(R0), F25
+	VSUB  V25.S4, V24.S4, V24.S4
+	FMOVQ 560(R0), F25
+	WORD  $0x4eb63739 // cmgt v25.4s, v25.4s, v22.4s
+	VBIT  V25.B16, V24.B16, V23.B16
+	WORD  $0x4f2906f8 // sshr v24.4s, v23.4s, #23
+	VUSHR $20, V23.S4, V25.S4
+	FMOVQ 656(R0), F26
+	VAND  V26.B16, V23.B16, V23.B16
+	FMOVQ 672(R0), F26
+	VADD  V26.S4, V23.S4, V23.S4
+	WORD  $0x4e21db18 // scvtf v24.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V25.B16], V26.B16
+	FMOVQ 304(R0), F25
+	VBIT  V3.B16, V26.B16, V25.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 688(R0), F23
+	WORD  $0x6e37df7c // fmul v28.4s, v27.4s, v23.4s
+	VMOV  V27.B16, V23.B16
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d77a // fsub v26.4s, v27.4s, v23.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6fb // fadd v27.4s, v23.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd718 // fadd v24.4s, v24.4s, v28.4s
+	WORD  $0x6e38ddfd // fmul v29.4s, v15.4s, v24.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V24.S4, V15.S4, V28.S4
+	VMOV  V29.B16, V24.B16
+	VFMLA V27.S4, V20.S4, V24.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d71b // fadd v27.4s, v24.4s, v6.4s
+	WORD  $0x4ea6d77e // fsub v30.4s, v27.4s, v6.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V23.S4, V20.S4, V29.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V25.B16
+	VFMLA V25.S4, V15.S4, V28.S4
+	VFMLA V23.S4, V21.S4, V28.S4
+	VFMLA V26.S4, V20.S4, V28.S4
+	WORD  $0x4e3cd7b5 // fadd v21.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F23
+	VFMLA V23.S4, V21.S4, V20.S4
+	FMOVQ 832(R0), F23
+	VFMLA V20.S4, V21.S4, V23.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V7.S4, V21.S4, V20.S4
+	VTBL  V2.B16, [V27.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V23.S4, V21.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V6.S4, V27.S4, V20.S4
+	WORD  $0x4f3d0694 // sshr v20.4s, v20.4s, #3
+	WORD  $0x4e35d6f9 // fadd v25.4s, v23.4s, v21.4s
+	VSHL  $23, V20.S4, V26.S4
+	VADD  V26.S4, V25.S4, V26.S4
+	VUMIN V0.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e94 // smin v20.4s, v20.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V20.S4, V26.S4, V20.S4
+	VSHL  $23, V20.S4, V20.S4
+	WORD  $0x4e37d69a // fadd v26.4s, v20.4s, v23.4s
+	WORD  $0x4eb4d75c // fsub v28.4s, v26.4s, v20.4s
+	WORD  $0x4ebcd6f7 // fsub v23.4s, v23.4s, v28.4s
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
+	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
+	WORD  $0x6eb9e697 // fcmgt v23.4s, v20.4s, v25.4s
+	VSUB  V20.S4, V21.S4, V20.S4
+	VBIT  V23.B16, V20.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F20
+	WORD  $0x6eb4e714 // fcmgt v20.4s, v24.4s, v20.4s
+	FMOVQ 384(R0), F21
+	VBIF  V20.B16, V27.B16, V21.B16
+	FMOVQ 944(R0), F20
+	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
+	WORD  $0x4e741eb5 // bic v21.16b, v21.16b, v20.16b
+	VMOVI $0, V20.B16
+	VCMEQ V20.S4, V22.S4, V20.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V0.B16, V23.B16
+	VBIT  V20.B16, V23.B16, V21.B16
+	VCMEQ V0.S4, V22.S4, V20.S4
+	WORD  $0x4e6f1c0f // bic v15.16b, v0.16b, v15.16b
+	VBIT  V20.B16, V15.B16, V21.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V17.B16, V15.B16
+	VORR  V15.B16, V21.B16, V15.B16
+	WORD  $0x4ea08ad4 // cmgt v20.4s, v22.4s, #0
+	WORD  $0x4eb63415 // cmgt v21.4s, v0.4s, v22.4s
+	VAND  V21.B16, V20.B16, V20.B16
+	FMOVS 16(R11), F21
+	VDUP  V21.S[0], V21.S4
+	VAND  V21.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V20.B16, V17.B16
+	WORD  $0x4ea036d4 // cmgt v20.4s, v22.4s, v0.4s
+	VORR  V20.B16, V17.B16, V20.B16
+	FMOVQ 368(R0), F17
+	VBIF  V20.B16, V15.B16, V17.B16
+
+focusdone727:
+	// a smoothed loss is 0 where q^gamma is
+	VMOVI $0, V15.B16
+	FMOVS 48(R9), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6eafe68f // fcmgt v15.4s, v20.4s, v15.4s
+	WORD  $0x4ea0da34 // fcmeq v20.4s, v17.4s, #0.0
+	VAND  V20.B16, V15.B16, V15.B16
+	FMOVQ 1104(R0), F20
+	WORD  $0x6e32e694 // fcmge v20.4s, v20.4s, v18.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V20.B16, V21.B16, V18.B16
+	VMOVI $0, V20.B16
+	VBIT  V15.B16, V20.B16, V18.B16
+	VUMIN V9.S4, V18.S4, V18.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V17.B16, V19.B16
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x4ea0da0f // fcmeq v15.4s, v16.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x4e2ee5d1 // fcmeq v17.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F19
+	VBIT  V17.B16, V14.B16, V19.B16
+	VBIT  V15.B16, V16.B16, V19.B16
+	FMOVQ F18, (R3)
+	FMOVQ F19, (R5)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	ADD   $16, R7, R7
+	ADD   $16, R8, R8
+	SUB   $4, R2, R2
+	CMP   $4, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F14
+	ADD   $0, R6, R11
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R6), F14
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R11), V14.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R11), V14.S[0]
+
+partdone1:
+	VMOVI $0, V15.B16
+	ADD   $0, R7, R11
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ (R7), F15
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R11), V15.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R11), V15.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R11), V15.S[0]
+
+partdone2:
+	FMOVQ 224(R0), F16
+	ADD   $0, R8, R11
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ (R8), F16
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R11), V16.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R11), V16.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R11), V16.S[0]
+
+partdone3:
+	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
+	VORR V11.B16, V14.B16, V17.B16
+	WORD $0x4eacd631 // fsub v17.4s, v17.4s, v12.4s
+	WORD $0x4e31f5b2 // fmax v18.4s, v13.4s, v17.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	FMOVQ 48(R0), F17
+	VFMLA V17.S4, V18.S4, V20.S4
+	FMOVQ 64(R0), F17
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+
+	// r = c - n ln2
+	VMOV  V18.B16, V19.B16
+	VFMLS V7.S4, V17.S4, V19.S4
+	FMOVQ 96(R0), F21
+	VFMLS V21.S4, V17.S4, V19.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F21
+	FMOVQ 112(R0), F17
+	VFMLA V17.S4, V19.S4, V21.S4
+	FMOVQ 144(R0), F17
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVQ 160(R0), F21
+	VFMLA V17.S4, V19.S4, V21.S4
+	FMOVQ 176(R0), F17
+	VFMLA V21.S4, V19.S4, V17.S4
+	FMOVQ 272(R0), F19
+	WORD  $0x6eb2e672 // fcmgt v18.4s, v19.4s, v18.4s
+	FMOVQ 288(R0), F19
+	VAND  V18.B16, V19.B16, V18.B16
+
+	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
+	VSHL  $20, V20.S4, V19.S4
+	VTBL  V2.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VADD  V19.S4, V20.S4, V21.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V18.S4, V19.S4, V19.S4
+	VFMLA V17.S4, V21.S4, V21.S4
+	WORD  $0x6e33deb1 // fmul v17.4s, v21.4s, v19.4s
+
+	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
+	// and of y + 2^-62, rounded at 2^-85, without its leading bit
+	VSUB  V18.S4, V17.S4, V18.S4
+	WORD  $0x4e28d631 // fadd v17.4s, v17.4s, v8.4s
+	VSUB  V8.S4, V17.S4, V17.S4
+	WORD  $0x4eb16651 // smax v17.4s, v18.4s, v17.4s
+	VUMIN V9.S4, V17.S4, V18.S4
+
+	// below 2^-60, log1p(e) and e/(1+e) are e
+	WORD $0x6eb2e553 // fcmgt v19.4s, v10.4s, v18.4s
+	WORD $0x4e32f557 // fmax v23.4s, v10.4s, v18.4s
+	WORD $0x4e21d6f1 // fadd v17.4s, v23.4s, v1.4s
+	WORD $0x6e31fc31 // fdiv v17.4s, v1.4s, v17.4s
+	WORD $0x6e31defa // fmul v26.4s, v23.4s, v17.4s
+	VBIT V19.B16, V18.B16, V26.B16
+
+	// log1p(v) = v + v (v P(v))
+	FMOVQ 976(R0), F20
+	FMOVQ 960(R0), F21
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 992(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1008(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1024(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1040(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	FMOVQ 1056(R0), F21
+	VFMLA V20.S4, V23.S4, V21.S4
+	FMOVQ 1072(R0), F20
+	VFMLA V21.S4, V23.S4, V20.S4
+	WORD  $0x6e34def4 // fmul v20.4s, v23.4s, v20.4s
+	VFMLA V20.S4, V23.S4, V23.S4
+	VBIT  V19.B16, V18.B16, V23.B16
+	WORD  $0x4ea0a9d2 // cmlt v18.4s, v14.4s, #0
+	VMOV  V17.B16, V20.B16
+	VBIT  V18.B16, V26.B16, V20.B16
+	VBIT  V18.B16, V17.B16, V26.B16
+
+	// ce = log1p(e) + |x| times the target's distance from the likelier side
+	WORD  $0x4eafd435 // fsub v21.4s, v1.4s, v15.4s
+	VBSL  V21.B16, V15.B16, V18.B16
+	FMOVQ 224(R0), F17
+	VFMLS V4.S4, V18.S4, V17.S4
+	FMOVS 48(R9), F19
+	VDUP  V19.S[0], V22.S4
+	VFMLA V22.S4, V17.S4, V18.S4
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	VMOVI $0, V17.B16
+	WORD  $0x6eb1e651 // fcmgt v17.4s, v18.4s, v17.4s
+	VAND  V17.B16, V14.B16, V14.B16
+	VFMLA V14.S4, V18.S4, V23.S4
+
+	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
+	WORD  $0x6e2fdf53 // fmul v19.4s, v26.4s, v15.4s
+	VMOV  V19.B16, V17.B16
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V18.S4
+	FMOVS 16(R9), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e35ddce // fmul v14.4s, v14.4s, v21.4s
+	VFMLA V15.S4, V18.S4, V14.S4
+	WORD  $0x6e37ddd2 // fmul v18.4s, v14.4s, v23.4s
+
+	// c = p n / q, without a loss of digits at y = 0 or 1
+	WORD  $0x6eafe4b8 // fcmgt v24.4s, v5.4s, v15.4s
+	VMOV  V26.B16, V25.B16
+	VBIT  V24.B16, V20.B16, V25.B16
+	WORD  $0x6e31ff39 // fdiv v25.4s, v25.4s, v17.4s
+	WORD  $0x4ea0da3b // fcmeq v27.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F28
+	VBIF  V27.B16, V25.B16, V28.B16
+	VBIF  V24.B16, V20.B16, V26.B16
+	WORD  $0x6e3cdf58 // fmul v24.4s, v26.4s, v28.4s
+	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
+	VMOVI $0, V25.B16
+	WORD  $0x6eb9e718 // fcmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+
+	// D = (p (1-y) - n y) + gamma (1-2y) ce c
+	WORD  $0x6ea0fa73 // fneg v19.4s, v19.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVS 8(R9), F20
+	VDUP  V20.S[0], V20.S4
+	VMOVI $0, V21.B16
+	WORD  $0x6eb5e695 // fcmgt v21.4s, v20.4s, v21.4s
+	VAND  V21.B16, V23.B16, V21.B16
+	WORD  $0x6ea0f837 // fneg v23.4s, v1.4s
+	VFMLA V4.S4, V15.S4, V23.S4
+	VFMLA V22.S4, V23.S4, V19.S4
+	FMOVQ 224(R0), F22
+	VFMLS V4.S4, V15.S4, V22.S4
+	WORD  $0x6e36de8f // fmul v15.4s, v20.4s, v22.4s
+	VFMLA V21.S4, V15.S4, V19.S4
+
+	// q^gamma
+	CMP  $1, R10
+	BGE  focusnot0_728
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone728
+
+focusnot0_728:
+	CMP   $2, R10
+	BGE   focusnot1_728
+	FMOVQ 224(R0), F17
+	JMP   focusdone728
+
+focusnot1_728:
+	CMP $3, R10
+	BGE focusnot2_728
+	JMP focusdone728
+
+focusnot2_728:
+	CMP  $4, R10
+	BGE  focusnot3_728
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone728
+
+focusnot3_728:
+	CMP   $5, R10
+	BGE   focusnot4_728
+	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
+	VMOV  V17.B16, V20.B16
+	VFMLS V15.S4, V15.S4, V20.S4
+	WORD  $0x6e25ddf5 // fmul v21.4s, v15.4s, v5.4s
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	VFMLA V15.S4, V17.S4, V20.S4
+	VMOV  V20.B16, V17.B16
+	JMP   focusdone728
+
+focusnot4_728:
+	CMP   $6, R10
+	BGE   focusnot5_728
+	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
+	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V17.S4, V17.S4, V22.S4
+	VMOV  V17.B16, V21.B16
+	VFMLS V15.S4, V15.S4, V21.S4
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V5.S4, V17.S4, V22.S4
+	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
+	VFMLA V15.S4, V20.S4, V17.S4
+	JMP   focusdone728
+
+focusnot5_728:
+	CMP   $7, R10
+	BGE   focusnot6_728
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V15.S4, V20.S4
+	VMOV  V20.B16, V17.B16
+	JMP   focusdone728
+
+focusnot6_728:
+	CMP   $8, R10
+	BGE   focusnot7_728
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	JMP   focusdone728
+
+focusnot7_728:
+	CMP   $9, R10
+	BGE   focusnot8_728
+	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
+	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
+	VFMLA V17.S4, V17.S4, V20.S4
+	WORD  $0x6e2fddf5 // fmul v21.4s, v15.4s, v15.4s
+	WORD  $0x4e2fd5f6 // fadd v22.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fab7 // fneg v23.4s, v21.4s
+	VFMLA V15.S4, V15.S4, V23.S4
+	VFMLA V20.S4, V22.S4, V23.S4
+	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
+	VFMLA V17.S4, V21.S4, V15.S4
+	VMOV  V15.B16, V17.B16
+	JMP   focusdone728
+
+focusnot8_728:
+	ADD   $24, R9, R11
+	FMOVS (R11), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 4(R11), F20
+	VDUP  V20.S[0], V20.S4
+	FMOVS 8(R11), F21
+	VDUP  V21.S[0], V21.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa36 // fabs v22.4s, v17.4s
+	FMOVQ 640(R0), F23
+	VSUB  V23.S4, V22.S4, V23.S4
+	WORD  $0x4e21dad8 // scvtf v24.4s, v22.4s
+	FMOVQ 896(R0), F25
+	VSUB  V25.S4, V24.S4, V24.S4
+	FMOVQ 560(R0), F25
+	WORD  $0x4eb63739 // cmgt v25.4s, v25.4s, v22.4s
+	VBIT  V25.B16, V24.B16, V23.B16
+	WORD  $0x4f2906f8 // sshr v24.4s, v23.4s, #23
+	VUSHR $20, V23.S4, V25.S4
+	FMOVQ 656(R0), F26
+	VAND  V26.B16, V23.B16, V23.B16
+	FMOVQ 672(R0), F26
+	VADD  V26.S4, V23.S4, V23.S4
+	WORD  $0x4e21db18 // scvtf v24.4s, v24.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V25.B16], V26.B16
+	FMOVQ 304(R0), F25
+	VBIT  V3.B16, V26.B16, V25.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 688(R0), F23
+	WORD  $0x6e37df7c // fmul v28.4s, v27.4s, v23.4s
+	VMOV  V27.B16, V23.B16
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4eb7d77a // fsub v26.4s, v27.4s, v23.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6fb // fadd v27.4s, v23.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd718 // fadd v24.4s, v24.4s, v28.4s
+	WORD  $0x6e38ddfd // fmul v29.4s, v15.4s, v24.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V24.S4, V15.S4, V28.S4
+	VMOV  V29.B16, V24.B16
+	VFMLA V27.S4, V20.S4, V24.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e26d71b // fadd v27.4s, v24.4s, v6.4s
+	WORD  $0x4ea6d77e // fsub v30.4s, v27.4s, v6.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V23.S4, V20.S4, V29.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V25.B16, [V30.B16, V31.B16], V25.B16
+	VFMLA V25.S4, V15.S4, V28.S4
+	VFMLA V23.S4, V21.S4, V28.S4
+	VFMLA V26.S4, V20.S4, V28.S4
+	WORD  $0x4e3cd7b5 // fadd v21.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F23
+	VFMLA V23.S4, V21.S4, V20.S4
+	FMOVQ 832(R0), F23
+	VFMLA V20.S4, V21.S4, V23.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
+	VFMLA V7.S4, V21.S4, V20.S4
+	VTBL  V2.B16, [V27.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V23.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V23.S4, V21.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V6.S4, V27.S4, V20.S4
+	WORD  $0x4f3d0694 // sshr v20.4s, v20.4s, #3
+	WORD  $0x4e35d6f9 // fadd v25.4s, v23.4s, v21.4s
+	VSHL  $23, V20.S4, V26.S4
+	VADD  V26.S4, V25.S4, V26.S4
+	VUMIN V0.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e94 // smin v20.4s, v20.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V20.S4, V26.S4, V20.S4
+	VSHL  $23, V20.S4, V20.S4
+	WORD  $0x4e37d69a // fadd v26.4s, v20.4s, v23.4s
+	WORD  $0x4eb4d75c // fsub v28.4s, v26.4s, v20.4s
+	WORD  $0x4ebcd6f7 // fsub v23.4s, v23.4s, v28.4s
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
+	WORD  $0x4e35d755 // fadd v21.4s, v26.4s, v21.4s
+	WORD  $0x6eb9e697 // fcmgt v23.4s, v20.4s, v25.4s
+	VSUB  V20.S4, V21.S4, V20.S4
+	VBIT  V23.B16, V20.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F20
+	WORD  $0x6eb4e714 // fcmgt v20.4s, v24.4s, v20.4s
+	FMOVQ 384(R0), F21
+	VBIF  V20.B16, V27.B16, V21.B16
+	FMOVQ 944(R0), F20
+	WORD  $0x6eb8e694 // fcmgt v20.4s, v20.4s, v24.4s
+	WORD  $0x4e741eb5 // bic v21.16b, v21.16b, v20.16b
+	VMOVI $0, V20.B16
+	VCMEQ V20.S4, V22.S4, V20.S4
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V0.B16, V23.B16
+	VBIT  V20.B16, V23.B16, V21.B16
+	VCMEQ V0.S4, V22.S4, V20.S4
+	WORD  $0x4e6f1c0f // bic v15.16b, v0.16b, v15.16b
+	VBIT  V20.B16, V15.B16, V21.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F15
+	VDUP  V15.S[0], V15.S4
+	VAND  V15.B16, V17.B16, V15.B16
+	VORR  V15.B16, V21.B16, V15.B16
+	WORD  $0x4ea08ad4 // cmgt v20.4s, v22.4s, #0
+	WORD  $0x4eb63415 // cmgt v21.4s, v0.4s, v22.4s
+	VAND  V21.B16, V20.B16, V20.B16
+	FMOVS 16(R11), F21
+	VDUP  V21.S[0], V21.S4
+	VAND  V21.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V20.B16, V17.B16
+	WORD  $0x4ea036d4 // cmgt v20.4s, v22.4s, v0.4s
+	VORR  V20.B16, V17.B16, V20.B16
+	FMOVQ 368(R0), F17
+	VBIF  V20.B16, V15.B16, V17.B16
+
+focusdone728:
+	// a smoothed loss is 0 where q^gamma is
+	VMOVI $0, V15.B16
+	FMOVS 48(R9), F20
+	VDUP  V20.S[0], V20.S4
+	WORD  $0x6eafe68f // fcmgt v15.4s, v20.4s, v15.4s
+	WORD  $0x4ea0da34 // fcmeq v20.4s, v17.4s, #0.0
+	VAND  V20.B16, V15.B16, V15.B16
+	FMOVQ 1104(R0), F20
+	WORD  $0x6e32e694 // fcmge v20.4s, v20.4s, v18.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V20.B16, V21.B16, V18.B16
+	VMOVI $0, V20.B16
+	VBIT  V15.B16, V20.B16, V18.B16
+	VUMIN V9.S4, V18.S4, V18.S4
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
+	VMOVI $0, V17.B16
+	VBIT  V15.B16, V17.B16, V19.B16
+	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
+	WORD  $0x4ea0da0f // fcmeq v15.4s, v16.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x4e2ee5d1 // fcmeq v17.4s, v14.4s, v14.4s
+	FMOVQ 368(R0), F19
+	VBIT  V17.B16, V14.B16, V19.B16
+	VBIT  V15.B16, V16.B16, V19.B16
+	ADD   $0, R3, R11
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ F18, (R3)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VST1.P V18.D[0], 8(R11)
+	TBZ    $0, R2, partdone4
+	VST1   V18.S[2], (R11)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VST1 V18.S[0], (R11)
+
+partdone4:
+	ADD   $0, R5, R11
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ F19, (R5)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VST1.P V19.D[0], 8(R11)
+	TBZ    $0, R2, partdone5
+	VST1   V19.S[2], (R11)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VST1 V19.S[0], (R11)
+
+partdone5:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	ADD $16, R7, R7
+	ADD $16, R8, R8
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+// func weighNEON(losses *float32, scales *float32, n int)
+TEXT ·weighNEON(SB), NOSPLIT, $0-24
+	MOVD $consts<>+0(SB), R3
+	MOVD n+16(FP), R0
+	MOVD losses+0(FP), R1
+	MOVD scales+8(FP), R2
+	CMP  $8, R0
+	BLT  rest
+
+block:
+	FMOVQ (R1), F0
+	FMOVQ (R2), F1
+	FMOVQ 16(R1), F2
+	FMOVQ 16(R2), F3
+	WORD  $0x6e22dc62 // fmul v2.4s, v3.4s, v2.4s
+	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
+	WORD  $0x4e20e404 // fcmeq v4.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F7
+	FMOVQ 368(R3), F5
+	VBIT  V6.B16, V2.B16, V7.B16
+	VBIT  V4.B16, V0.B16, V5.B16
+	WORD  $0x4ea0d860 // fcmeq v0.4s, v3.4s, #0.0
+	WORD  $0x4ea0d821 // fcmeq v1.4s, v1.4s, #0.0
+	VMOVI $0, V3.B16
+	VMOVI $0, V2.B16
+	VBIT  V0.B16, V3.B16, V7.B16
+	VBIT  V1.B16, V2.B16, V5.B16
+	FMOVQ F5, (R1)
+	FMOVQ F7, 16(R1)
+	ADD   $32, R1, R1
+	ADD   $32, R2, R2
+	SUB   $8, R0, R0
+	CMP   $8, R0
+	BGE   block
+
+rest:
+	CMP $1, R0
+	BLT done
+
+vector:
+	FMOVQ 224(R3), F0
+	ADD   $0, R1, R5
+	CMP   $4, R0
+	BLT   partless1
+	FMOVQ (R1), F0
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R5), V0.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R5), V0.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R0, partdone1
+	VLD1 (R5), V0.S[0]
+
+partdone1:
+	FMOVQ 224(R3), F1
+	ADD   $0, R2, R5
+	CMP   $4, R0
+	BLT   partless2
+	FMOVQ (R2), F1
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R5), V1.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R5), V1.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R0, partdone2
+	VLD1 (R5), V1.S[0]
+
+partdone2:
+	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F3
+	VBIT  V2.B16, V0.B16, V3.B16
+	WORD  $0x4ea0d820 // fcmeq v0.4s, v1.4s, #0.0
+	VMOVI $0, V1.B16
+	VBIT  V0.B16, V1.B16, V3.B16
+	ADD   $0, R1, R5
+	CMP   $4, R0
+	BLT   partless3
+	FMOVQ F3, (R1)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R0, partone3
+	VST1.P V3.D[0], 8(R5)
+	TBZ    $0, R0, partdone3
+	VST1   V3.S[2], (R5)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R0, partdone3
+	VST1 V3.S[0], (R5)
+
+partdone3:
+	ADD $16, R1, R1
+	ADD $16, R2, R2
+	SUB $4, R0, R0
+	CMP $1, R0
+	BGE vector
+
+done:
+	RET
+
+// func rowSmoothNEON(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
+TEXT ·rowSmoothNEON(SB), NOSPLIT, $0-48
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 224(R0), F0
+	FMOVQ 384(R0), F1
+	FMOVQ 336(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ (R1), F4
+	FMOVQ 784(R0), F5
+	FMOVQ 1104(R0), F6
+	FMOVQ 368(R0), F7
+	FMOVQ 1200(R0), F8
+	FMOVQ 848(R0), F9
+	FMOVQ 1088(R0), F10
+	MOVD  n+24(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  sums+8(FP), R5
+	MOVD  more+16(FP), R6
+	MOVD  p+32(FP), R7
+	MOVD  (R7), R8
+	MOVD  scale+40(FP), R9
+	CMP   $4, R2
+	BLT   rest
+
+block:
+	FMOVQ (R5), F18
+	FMOVQ 128(R5), F14
+	FMOVQ 256(R5), F20
+	FMOVQ 384(R5), F16
+	FMOVQ 512(R5), F11
+	FMOVQ (R6), F19
+	FMOVQ 128(R6), F15
+	VMOVI $0, V12.B16
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0fa8d // fabs v13.4s, v20.4s
+	FMOVQ 1152(R0), F17
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
+	VAND  V13.B16, V17.B16, V13.B16
+	VAND  V13.B16, V20.B16, V17.B16
+	WORD  $0x6e30e4cd // fcmge v13.4s, v6.4s, v16.4s
+	VBIF  V13.B16, V7.B16, V18.B16
+	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
+	VBIT  V13.B16, V16.B16, V20.B16
+	WORD  $0x4e22e694 // fcmeq v20.4s, v20.4s, v2.4s
+	FMOVQ 368(R0), F13
+	VBIF  V20.B16, V18.B16, V13.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
+	FMOVQ 1184(R0), F18
+	WORD  $0x4eb1f652 // fmin v18.4s, v18.4s, v17.4s
+	FMOVQ 1168(R0), F20
+	WORD  $0x4e32f692 // fmax v18.4s, v20.4s, v18.4s
+	FMOVQ 1200(R0), F21
+	FMOVQ 48(R0), F20
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
+	VMOV  V18.B16, V20.B16
+	VFMLS V3.S4, V22.S4, V20.S4
+	FMOVQ 96(R0), F23
+	VFMLS V23.S4, V22.S4, V20.S4
+	WORD  $0x6eb1e656 // fcmgt v22.4s, v18.4s, v17.4s
+	WORD  $0x6eace5b7 // fcmgt v23.4s, v13.4s, v12.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VAND  V22.B16, V17.B16, V18.B16
+	FMOVQ 1264(R0), F22
+	FMOVQ 1248(R0), F17
+	VFMLA V17.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V22.S4, V20.S4, V17.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V17.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V22.S4, V20.S4, V17.S4
+	FMOVQ 224(R0), F23
+	VFMLA V17.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F17
+	VFMLA V23.S4, V20.S4, V17.S4
+	WORD  $0x4eb1d416 // fsub v22.4s, v0.4s, v17.4s
+	VFMLA V23.S4, V20.S4, V22.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e31fc17 // fdiv v23.4s, v0.4s, v17.4s
+	WORD  $0x6e37ddb4 // fmul v20.4s, v13.4s, v23.4s
+	VMOV  V13.B16, V24.B16
+	VFMLS V17.S4, V20.S4, V24.S4
+	WORD  $0x6e36de91 // fmul v17.4s, v20.4s, v22.4s
+	WORD  $0x4eb1d711 // fsub v17.4s, v24.4s, v17.4s
+	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
+	VSUB  V8.S4, V21.S4, V21.S4
+	VSUB  V21.S4, V14.S4, V21.S4
+	VUSHR $23, V20.S4, V14.S4
+	FMOVQ 1376(R0), F22
+	VSUB  V22.S4, V14.S4, V14.S4
+	VADD  V14.S4, V21.S4, V14.S4
+	WORD  $0x4eac65ce // smax v14.4s, v14.4s, v12.4s
+	VSUB  V14.S4, V21.S4, V21.S4
+	FMOVQ 1392(R0), F22
+	WORD  $0x4eb666b6 // smax v22.4s, v21.4s, v22.4s
+	WORD  $0x4f3f06d7 // sshr v23.4s, v22.4s, #1
+	VADD  V9.S4, V23.S4, V21.S4
+	VSHL  $23, V21.S4, V21.S4
+	VSUB  V23.S4, V22.S4, V22.S4
+	VADD  V9.S4, V22.S4, V22.S4
+	VSHL  $23, V22.S4, V22.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	WORD  $0x6e36de36 // fmul v22.4s, v17.4s, v22.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6eb4e415 // fcmgt v21.4s, v0.4s, v20.4s
+	VBSL  V20.B16, V0.B16, V21.B16
+	WORD  $0x6ea0e697 // fcmgt v23.4s, v20.4s, v0.4s
+	VBSL  V20.B16, V0.B16, V23.B16
+	WORD  $0x4e37d6b1 // fadd v17.4s, v21.4s, v23.4s
+	WORD  $0x4eb5d635 // fsub v21.4s, v17.4s, v21.4s
+	WORD  $0x4eb5d6f7 // fsub v23.4s, v23.4s, v21.4s
+	WORD  $0x6e31fc15 // fdiv v21.4s, v0.4s, v17.4s
+	WORD  $0x6e35de98 // fmul v24.4s, v20.4s, v21.4s
+	VMOV  V20.B16, V25.B16
+	VFMLS V17.S4, V24.S4, V25.S4
+	WORD  $0x4e36d731 // fadd v17.4s, v25.4s, v22.4s
+	WORD  $0x4e36d6f7 // fadd v23.4s, v23.4s, v22.4s
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	WORD  $0x4eb7d631 // fsub v17.4s, v17.4s, v23.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
+	WORD  $0x6ea0e637 // fcmgt v23.4s, v17.4s, v0.4s
+	VBIT  V23.B16, V0.B16, V17.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
+	FMOVQ 1408(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	VAND  V2.B16, V23.B16, V24.B16
+	VUSHR $21, V23.S4, V23.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V24.S4, V0.S4, V25.S4
+	VTBL  V4.B16, [V23.B16], V23.B16
+	FMOVQ 192(R0), F26
+	FMOVQ 208(R0), F27
+	VBIT  V27.B16, V23.B16, V26.B16
+	FMOVQ 64(R1), F23
+	VTBL  V26.B16, [V23.B16], V23.B16
+	WORD  $0x6e37df37 // fmul v23.4s, v25.4s, v23.4s
+	FMOVQ 432(R0), F25
+	WORD  $0x4e39d6f9 // fadd v25.4s, v23.4s, v25.4s
+	VFMLA V23.S4, V20.S4, V25.S4
+	WORD  $0x4e21db14 // scvtf v20.4s, v24.4s
+	FMOVQ 80(R1), F23
+	VTBL  V26.B16, [V23.B16], V24.B16
+	FMOVQ 96(R1), F23
+	VTBL  V26.B16, [V23.B16], V28.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e39df37 // fmul v23.4s, v25.4s, v25.4s
+	FMOVQ 1456(R0), F27
+	FMOVQ 1440(R0), F26
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1424(R0), F26
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1488(R0), F29
+	FMOVQ 1472(R0), F26
+	VFMLA V26.S4, V25.S4, V29.S4
+	VFMLA V27.S4, V23.S4, V29.S4
+	FMOVQ 528(R0), F26
+	VFMLA V26.S4, V20.S4, V28.S4
+	VFMLA V29.S4, V23.S4, V28.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F23
+	VFMLA V23.S4, V20.S4, V24.S4
+	WORD  $0x4e39d714 // fadd v20.4s, v24.4s, v25.4s
+	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
+	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD  $0x4e37d797 // fadd v23.4s, v28.4s, v23.4s
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x6e35ded6 // fmul v22.4s, v22.4s, v21.4s
+	WORD  $0x4e36d696 // fadd v22.4s, v20.4s, v22.4s
+	WORD  $0x4e21d9d4 // scvtf v20.4s, v14.4s
+	VFMLA V3.S4, V20.S4, V22.S4
+	WORD  $0x4e32d6d4 // fadd v20.4s, v22.4s, v18.4s
+	WORD  $0x6ea2e610 // fcmgt v16.4s, v16.4s, v2.4s
+	FMOVS 48(R7), F18
+	VDUP  V18.S[0], V18.S4
+
+	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
+	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V19.S4, V18.S4, V20.S4
+	WORD  $0x6e34dd79 // fmul v25.4s, v11.4s, v20.4s
+	WORD  $0x4e2ce573 // fcmeq v19.4s, v11.4s, v12.4s
+	WORD  $0x4e34e696 // fcmeq v22.4s, v20.4s, v20.4s
+	VAND  V22.B16, V19.B16, V19.B16
+	VBIT  V19.B16, V12.B16, V25.B16
+
+	// q + gamma p_t ce; eps/C and what the target has of eps besides
+	FMOVS 8(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
+	VBIT  V14.B16, V12.B16, V21.B16
+	WORD  $0x4e2ce6ae // fcmeq v14.4s, v21.4s, v12.4s
+	WORD  $0x4e2ce676 // fcmeq v22.4s, v19.4s, v12.4s
+	VORR  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
+	VBIT  V14.B16, V12.B16, V20.B16
+	VMOV  V17.B16, V14.B16
+	VFMLA V20.S4, V19.S4, V14.S4
+	WORD  $0x6e2ffe4f // fdiv v15.4s, v18.4s, v15.4s
+	VAND  V16.B16, V15.B16, V16.B16
+	WORD  $0x4eb0d650 // fsub v16.4s, v18.4s, v16.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_755
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone755
+
+focusnot0_755:
+	CMP   $2, R8
+	BGE   focusnot1_755
+	FMOVQ 224(R0), F17
+	JMP   focusdone755
+
+focusnot1_755:
+	CMP $3, R8
+	BGE focusnot2_755
+	JMP focusdone755
+
+focusnot2_755:
+	CMP  $4, R8
+	BGE  focusnot3_755
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone755
+
+focusnot3_755:
+	CMP   $5, R8
+	BGE   focusnot4_755
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone755
+
+focusnot4_755:
+	CMP   $6, R8
+	BGE   focusnot5_755
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V10.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone755
+
+focusnot5_755:
+	CMP   $7, R8
+	BGE   focusnot6_755
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone755
+
+focusnot6_755:
+	CMP   $8, R8
+	BGE   focusnot7_755
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone755
+
+focusnot7_755:
+	CMP   $9, R8
+	BGE   focusnot8_755
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone755
+
+focusnot8_755:
+	ADD   $24, R7, R10
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	FMOVQ 640(R0), F22
+	VSUB  V22.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	FMOVQ 656(R0), F26
+	VAND  V26.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F26
+	VADD  V26.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V4.B16, [V24.B16], V26.B16
+	FMOVQ 304(R0), F24
+	FMOVQ 320(R0), F27
+	VBIT  V27.B16, V26.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
+	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V3.S4, V20.S4, V19.S4
+	VTBL  V4.B16, [V27.B16], V22.B16
+	FMOVQ 304(R0), F20
+	FMOVQ 320(R0), F24
+	VBIT  V24.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V5.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V1.S4, V21.S4, V19.S4
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R0), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone755:
+	// loss = (alpha ce) q^gamma, 0 where q^gamma is
+	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
+	VBIT  V18.B16, V19.B16, V25.B16
+	WORD  $0x4e2ce632 // fcmeq v18.4s, v17.4s, v12.4s
+	VBIT  V18.B16, V12.B16, V25.B16
+	VUMIN V7.S4, V25.S4, V18.S4
+
+	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
+	FMOVS (R9), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
+	WORD  $0x6e2bde6b // fmul v11.4s, v19.4s, v11.4s
+	WORD  $0x4e2ce571 // fcmeq v17.4s, v11.4s, v12.4s
+	WORD  $0x4e2de5b3 // fcmeq v19.4s, v13.4s, v13.4s
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e2edd6e // fmul v14.4s, v11.4s, v14.4s
+	VBIT  V17.B16, V12.B16, V14.B16
+	WORD  $0x6ea0f9cc // fneg v12.4s, v14.4s
+	VFMLA V16.S4, V11.S4, V12.S4
+	WORD  $0x4e2ce590 // fcmeq v16.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F17
+	VBIT  V16.B16, V12.B16, V17.B16
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	FMOVQ 1504(R0), F12
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	WORD  $0x6e2ce5ec // fcmge v12.4s, v15.4s, v12.4s
+	WORD  $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	FMOVQ 1520(R0), F16
+	VBIF  V15.B16, V0.B16, V16.B16
+	FMOVQ 1536(R0), F15
+	VBIT  V12.B16, V16.B16, V15.B16
+	WORD  $0x6e2fddac // fmul v12.4s, v13.4s, v15.4s
+	WORD  $0x6e2cfdcc // fdiv v12.4s, v14.4s, v12.4s
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	VBIT  V13.B16, V14.B16, V12.B16
+	WORD  $0x4e2ce58d // fcmeq v13.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F14
+	VBIT  V13.B16, V12.B16, V14.B16
+	FMOVQ F18, (R3)
+	FMOVQ F17, 384(R5)
+	FMOVQ F15, 512(R5)
+	FMOVQ F14, (R5)
+	FMOVQ F11, (R6)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	SUB   $4, R2, R2
+	CMP   $4, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F18
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R5), F18
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R10), V18.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R10), V18.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R10), V18.S[0]
+
+partdone1:
+	VMOVI $0, V14.B16
+	ADD   $128, R5, R10
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ 128(R5), F14
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R10), V14.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R10), V14.S[0]
+
+partdone2:
+	VMOVI $0, V20.B16
+	ADD   $256, R5, R10
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ 256(R5), F20
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R10), V20.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R10), V20.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R10), V20.S[0]
+
+partdone3:
+	VMOVI $0, V16.B16
+	ADD   $384, R5, R10
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ 384(R5), F16
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R10), V16.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R10), V16.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R10), V16.S[0]
+
+partdone4:
+	FMOVQ 224(R0), F11
+	ADD   $512, R5, R10
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ 512(R5), F11
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VLD1.P 8(R10), V11.D[0]
+	TBZ    $0, R2, partdone5
+	VLD1   (R10), V11.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VLD1 (R10), V11.S[0]
+
+partdone5:
+	FMOVQ 224(R0), F19
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ (R6), F19
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VLD1.P 8(R10), V19.D[0]
+	TBZ    $0, R2, partdone6
+	VLD1   (R10), V19.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VLD1 (R10), V19.S[0]
+
+partdone6:
+	FMOVQ 224(R0), F15
+	ADD   $128, R6, R10
+	CMP   $4, R2
+	BLT   partless7
+	FMOVQ 128(R6), F15
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R2, partone7
+	VLD1.P 8(R10), V15.D[0]
+	TBZ    $0, R2, partdone7
+	VLD1   (R10), V15.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R2, partdone7
+	VLD1 (R10), V15.S[0]
+
+partdone7:
+	VMOVI $0, V12.B16
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0fa8d // fabs v13.4s, v20.4s
+	FMOVQ 1152(R0), F17
+	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
+	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
+	VAND  V13.B16, V17.B16, V13.B16
+	VAND  V13.B16, V20.B16, V17.B16
+	WORD  $0x6e30e4cd // fcmge v13.4s, v6.4s, v16.4s
+	VBIF  V13.B16, V7.B16, V18.B16
+	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
+	VBIT  V13.B16, V16.B16, V20.B16
+	WORD  $0x4e22e694 // fcmeq v20.4s, v20.4s, v2.4s
+	FMOVQ 368(R0), F13
+	VBIF  V20.B16, V18.B16, V13.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
+	FMOVQ 1184(R0), F18
+	WORD  $0x4eb1f652 // fmin v18.4s, v18.4s, v17.4s
+	FMOVQ 1168(R0), F20
+	WORD  $0x4e32f692 // fmax v18.4s, v20.4s, v18.4s
+	FMOVQ 1200(R0), F21
+	FMOVQ 48(R0), F20
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
+	VMOV  V18.B16, V20.B16
+	VFMLS V3.S4, V22.S4, V20.S4
+	FMOVQ 96(R0), F23
+	VFMLS V23.S4, V22.S4, V20.S4
+	WORD  $0x6eb1e656 // fcmgt v22.4s, v18.4s, v17.4s
+	WORD  $0x6eace5b7 // fcmgt v23.4s, v13.4s, v12.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VAND  V22.B16, V17.B16, V18.B16
+	FMOVQ 1264(R0), F22
+	FMOVQ 1248(R0), F17
+	VFMLA V17.S4, V20.S4, V22.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V22.S4, V20.S4, V17.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V17.S4, V20.S4, V22.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V22.S4, V20.S4, V17.S4
+	FMOVQ 224(R0), F23
+	VFMLA V17.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F17
+	VFMLA V23.S4, V20.S4, V17.S4
+	WORD  $0x4eb1d416 // fsub v22.4s, v0.4s, v17.4s
+	VFMLA V23.S4, V20.S4, V22.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e31fc17 // fdiv v23.4s, v0.4s, v17.4s
+	WORD  $0x6e37ddb4 // fmul v20.4s, v13.4s, v23.4s
+	VMOV  V13.B16, V24.B16
+	VFMLS V17.S4, V20.S4, V24.S4
+	WORD  $0x6e36de91 // fmul v17.4s, v20.4s, v22.4s
+	WORD  $0x4eb1d711 // fsub v17.4s, v24.4s, v17.4s
+	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
+	VSUB  V8.S4, V21.S4, V21.S4
+	VSUB  V21.S4, V14.S4, V21.S4
+	VUSHR $23, V20.S4, V14.S4
+	FMOVQ 1376(R0), F22
+	VSUB  V22.S4, V14.S4, V14.S4
+	VADD  V14.S4, V21.S4, V14.S4
+	WORD  $0x4eac65ce // smax v14.4s, v14.4s, v12.4s
+	VSUB  V14.S4, V21.S4, V21.S4
+	FMOVQ 1392(R0), F22
+	WORD  $0x4eb666b6 // smax v22.4s, v21.4s, v22.4s
+	WORD  $0x4f3f06d7 // sshr v23.4s, v22.4s, #1
+	VADD  V9.S4, V23.S4, V21.S4
+	VSHL  $23, V21.S4, V21.S4
+	VSUB  V23.S4, V22.S4, V22.S4
+	VADD  V9.S4, V22.S4, V22.S4
+	VSHL  $23, V22.S4, V22.S4
+	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	WORD  $0x6e36de36 // fmul v22.4s, v17.4s, v22.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6eb4e415 // fcmgt v21.4s, v0.4s, v20.4s
+	VBSL  V20.B16, V0.B16, V21.B16
+	WORD  $0x6ea0e697 // fcmgt v23.4s, v20.4s, v0.4s
+	VBSL  V20.B16, V0.B16, V23.B16
+	WORD  $0x4e37d6b1 // fadd v17.4s, v21.4s, v23.4s
+	WORD  $0x4eb5d635 // fsub v21.4s, v17.4s, v21.4s
+	WORD  $0x4eb5d6f7 // fsub v23.4s, v23.4s, v21.4s
+	WORD  $0x6e31fc15 // fdiv v21.4s, v0.4s, v17.4s
+	WORD  $0x6e35de98 // fmul v24.4s, v20.4s, v21.4s
+	VMOV  V20.B16, V25.B16
+	VFMLS V17.S4, V24.S4, V25.S4
+	WORD  $0x4e36d731 // fadd v17.4s, v25.4s, v22.4s
+	WORD  $0x4e36d6f7 // fadd v23.4s, v23.4s, v22.4s
+	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
+	WORD  $0x4eb7d631 // fsub v17.4s, v17.4s, v23.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
+	WORD  $0x6ea0e637 // fcmgt v23.4s, v17.4s, v0.4s
+	VBIT  V23.B16, V0.B16, V17.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
+	FMOVQ 1408(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	VAND  V2.B16, V23.B16, V24.B16
+	VUSHR $21, V23.S4, V23.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V24.S4, V0.S4, V25.S4
+	VTBL  V4.B16, [V23.B16], V23.B16
+	FMOVQ 192(R0), F26
+	FMOVQ 208(R0), F27
+	VBIT  V27.B16, V23.B16, V26.B16
+	FMOVQ 64(R1), F23
+	VTBL  V26.B16, [V23.B16], V23.B16
+	WORD  $0x6e37df37 // fmul v23.4s, v25.4s, v23.4s
+	FMOVQ 432(R0), F25
+	WORD  $0x4e39d6f9 // fadd v25.4s, v23.4s, v25.4s
+	VFMLA V23.S4, V20.S4, V25.S4
+	WORD  $0x4e21db14 // scvtf v20.4s, v24.4s
+	FMOVQ 80(R1), F23
+	VTBL  V26.B16, [V23.B16], V24.B16
+	FMOVQ 96(R1), F23
+	VTBL  V26.B16, [V23.B16], V28.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e39df37 // fmul v23.4s, v25.4s, v25.4s
+	FMOVQ 1456(R0), F27
+	FMOVQ 1440(R0), F26
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1424(R0), F26
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1488(R0), F29
+	FMOVQ 1472(R0), F26
+	VFMLA V26.S4, V25.S4, V29.S4
+	VFMLA V27.S4, V23.S4, V29.S4
+	FMOVQ 528(R0), F26
+	VFMLA V26.S4, V20.S4, V28.S4
+	VFMLA V29.S4, V23.S4, V28.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F23
+	VFMLA V23.S4, V20.S4, V24.S4
+	WORD  $0x4e39d714 // fadd v20.4s, v24.4s, v25.4s
+	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
+	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD  $0x4e37d797 // fadd v23.4s, v28.4s, v23.4s
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x6e35ded6 // fmul v22.4s, v22.4s, v21.4s
+	WORD  $0x4e36d696 // fadd v22.4s, v20.4s, v22.4s
+	WORD  $0x4e21d9d4 // scvtf v20.4s, v14.4s
+	VFMLA V3.S4, V20.S4, V22.S4
+	WORD  $0x4e32d6d4 // fadd v20.4s, v22.4s, v18.4s
+	WORD  $0x6ea2e610 // fcmgt v16.4s, v16.4s, v2.4s
+	FMOVS 48(R7), F18
+	VDUP  V18.S[0], V18.S4
+
+	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
+	WORD  $0x4eb2d416 // fsub v22.4s, v0.4s, v18.4s
+	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
+	VFMLA V19.S4, V18.S4, V20.S4
+	WORD  $0x6e34dd79 // fmul v25.4s, v11.4s, v20.4s
+	WORD  $0x4e2ce573 // fcmeq v19.4s, v11.4s, v12.4s
+	WORD  $0x4e34e696 // fcmeq v22.4s, v20.4s, v20.4s
+	VAND  V22.B16, V19.B16, V19.B16
+	VBIT  V19.B16, V12.B16, V25.B16
+
+	// q + gamma p_t ce; eps/C and what the target has of eps besides
+	FMOVS 8(R7), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
+	VBIT  V14.B16, V12.B16, V21.B16
+	WORD  $0x4e2ce6ae // fcmeq v14.4s, v21.4s, v12.4s
+	WORD  $0x4e2ce676 // fcmeq v22.4s, v19.4s, v12.4s
+	VORR  V22.B16, V14.B16, V14.B16
+	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
+	VBIT  V14.B16, V12.B16, V20.B16
+	VMOV  V17.B16, V14.B16
+	VFMLA V20.S4, V19.S4, V14.S4
+	WORD  $0x6e2ffe4f // fdiv v15.4s, v18.4s, v15.4s
+	VAND  V16.B16, V15.B16, V16.B16
+	WORD  $0x4eb0d650 // fsub v16.4s, v18.4s, v16.4s
+
+	// q^gamma
+	CMP  $1, R8
+	BGE  focusnot0_756
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone756
+
+focusnot0_756:
+	CMP   $2, R8
+	BGE   focusnot1_756
+	FMOVQ 224(R0), F17
+	JMP   focusdone756
+
+focusnot1_756:
+	CMP $3, R8
+	BGE focusnot2_756
+	JMP focusdone756
+
+focusnot2_756:
+	CMP  $4, R8
+	BGE  focusnot3_756
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone756
+
+focusnot3_756:
+	CMP   $5, R8
+	BGE   focusnot4_756
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone756
+
+focusnot4_756:
+	CMP   $6, R8
+	BGE   focusnot5_756
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V10.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone756
+
+focusnot5_756:
+	CMP   $7, R8
+	BGE   focusnot6_756
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone756
+
+focusnot6_756:
+	CMP   $8, R8
+	BGE   focusnot7_756
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone756
+
+focusnot7_756:
+	CMP   $9, R8
+	BGE   focusnot8_756
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone756
+
+focusnot8_756:
+	ADD   $24, R7, R10
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
+	VDUP  V20.S[0], V20.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	FMOVQ 640(R0), F22
+	VSUB  V22.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	FMOVQ 656(R0), F26
+	VAND  V26.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F26
+	VADD  V26.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V4.B16, [V24.B16], V26.B16
+	FMOVQ 304(R0), F24
+	FMOVQ 320(R0), F27
+	VBIT  V27.B16, V26.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
+	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
+	VFMLA V23.S4, V18.S4, V28.S4
+	VMOV  V29.B16, V23.B16
+	VFMLA V27.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
+	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
+	VFMLA V22.S4, V19.S4, V29.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V28.S4
+	VFMLA V22.S4, V20.S4, V28.S4
+	VFMLA V26.S4, V19.S4, V28.S4
+	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V3.S4, V20.S4, V19.S4
+	VTBL  V4.B16, [V27.B16], V22.B16
+	FMOVQ 304(R0), F20
+	FMOVQ 320(R0), F24
+	VBIT  V24.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V5.S4, V27.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V26.S4
+	VADD  V26.S4, V24.S4, V26.S4
+	VUMIN V1.S4, V26.S4, V27.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V26.B16
+	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
+	FMOVQ 912(R0), F26
+	VSUB  V19.S4, V26.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
+	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V27.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V27.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V1.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V1.S4, V21.S4, V19.S4
+	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R0), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focusdone756:
+	// loss = (alpha ce) q^gamma, 0 where q^gamma is
+	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
+	VBIT  V18.B16, V19.B16, V25.B16
+	WORD  $0x4e2ce632 // fcmeq v18.4s, v17.4s, v12.4s
+	VBIT  V18.B16, V12.B16, V25.B16
+	VUMIN V7.S4, V25.S4, V18.S4
+
+	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
+	FMOVS (R9), F19
+	VDUP  V19.S[0], V19.S4
+	WORD  $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
+	WORD  $0x6e2bde6b // fmul v11.4s, v19.4s, v11.4s
+	WORD  $0x4e2ce571 // fcmeq v17.4s, v11.4s, v12.4s
+	WORD  $0x4e2de5b3 // fcmeq v19.4s, v13.4s, v13.4s
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e2edd6e // fmul v14.4s, v11.4s, v14.4s
+	VBIT  V17.B16, V12.B16, V14.B16
+	WORD  $0x6ea0f9cc // fneg v12.4s, v14.4s
+	VFMLA V16.S4, V11.S4, V12.S4
+	WORD  $0x4e2ce590 // fcmeq v16.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F17
+	VBIT  V16.B16, V12.B16, V17.B16
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	FMOVQ 1504(R0), F12
+	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
+	WORD  $0x6e2ce5ec // fcmge v12.4s, v15.4s, v12.4s
+	WORD  $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	FMOVQ 1520(R0), F16
+	VBIF  V15.B16, V0.B16, V16.B16
+	FMOVQ 1536(R0), F15
+	VBIT  V12.B16, V16.B16, V15.B16
+	WORD  $0x6e2fddac // fmul v12.4s, v13.4s, v15.4s
+	WORD  $0x6e2cfdcc // fdiv v12.4s, v14.4s, v12.4s
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	VBIT  V13.B16, V14.B16, V12.B16
+	WORD  $0x4e2ce58d // fcmeq v13.4s, v12.4s, v12.4s
+	FMOVQ 368(R0), F14
+	VBIT  V13.B16, V12.B16, V14.B16
+	ADD   $0, R3, R10
+	CMP   $4, R2
+	BLT   partless8
+	FMOVQ F18, (R3)
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R2, partone8
+	VST1.P V18.D[0], 8(R10)
+	TBZ    $0, R2, partdone8
+	VST1   V18.S[2], (R10)
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R2, partdone8
+	VST1 V18.S[0], (R10)
+
+partdone8:
+	ADD   $384, R5, R10
+	CMP   $4, R2
+	BLT   partless9
+	FMOVQ F17, 384(R5)
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R2, partone9
+	VST1.P V17.D[0], 8(R10)
+	TBZ    $0, R2, partdone9
+	VST1   V17.S[2], (R10)
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R2, partdone9
+	VST1 V17.S[0], (R10)
+
+partdone9:
+	ADD   $512, R5, R10
+	CMP   $4, R2
+	BLT   partless10
+	FMOVQ F15, 512(R5)
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R2, partone10
+	VST1.P V15.D[0], 8(R10)
+	TBZ    $0, R2, partdone10
+	VST1   V15.S[2], (R10)
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R2, partdone10
+	VST1 V15.S[0], (R10)
+
+partdone10:
+	ADD   $0, R5, R10
+	CMP   $4, R2
+	BLT   partless11
+	FMOVQ F14, (R5)
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R2, partone11
+	VST1.P V14.D[0], 8(R10)
+	TBZ    $0, R2, partdone11
+	VST1   V14.S[2], (R10)
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R2, partdone11
+	VST1 V14.S[0], (R10)
+
+partdone11:
+	ADD   $0, R6, R10
+	CMP   $4, R2
+	BLT   partless12
+	FMOVQ F11, (R6)
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R2, partone12
+	VST1.P V11.D[0], 8(R10)
+	TBZ    $0, R2, partdone12
+	VST1   V11.S[2], (R10)
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R2, partdone12
+	VST1 V11.S[0], (R10)
+
+partdone12:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+// func smoothSpreadNEON(grad *float32, terms *float32, logits *float32, n int, even *float32)
+TEXT ·smoothSpreadNEON(SB), NOSPLIT, $0-40
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 336(R0), F0
+	MOVD  n+24(FP), R1
+	MOVD  grad+0(FP), R2
+	MOVD  terms+8(FP), R3
+	MOVD  logits+16(FP), R5
+	MOVD  even+32(FP), R6
+	CMP   $8, R1
+	BLT   rest
+
+block:
+	FMOVQ (R3), F1
+	FMOVQ (R5), F2
+	FMOVQ 16(R3), F3
+	FMOVQ 16(R5), F4
+	WORD  $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD  $0x6ea0e485 // fcmgt v5.4s, v4.4s, v0.4s
+	FMOVS (R6), F4
+	FMOVS (R6), F6
+	VDUP  V4.S[0], V4.S4
+	VDUP  V6.S[0], V6.S4
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V5.B16, V6.B16, V4.B16
+	WORD  $0x4ea2d421 // fsub v1.4s, v1.4s, v2.4s
+	WORD  $0x4ea4d464 // fsub v4.4s, v3.4s, v4.4s
+	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F3
+	FMOVQ 368(R0), F6
+	VBIT  V2.B16, V1.B16, V3.B16
+	VBIT  V5.B16, V4.B16, V6.B16
+	FMOVQ F3, (R2)
+	FMOVQ F6, 16(R2)
+	ADD   $32, R2, R2
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   block
+
+rest:
+	CMP $1, R1
+	BLT done
+
+vector:
+	VMOVI $0, V1.B16
+	ADD   $0, R3, R7
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R3), F1
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R7), V1.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R7), V1.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R7), V1.S[0]
+
+partdone1:
+	VMOVI $0, V2.B16
+	ADD   $0, R5, R7
+	CMP   $4, R1
+	BLT   partless2
+	FMOVQ (R5), F2
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R7), V2.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R7), V2.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R1, partdone2
+	VLD1 (R7), V2.S[0]
+
+partdone2:
+	WORD  $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	FMOVS (R6), F3
+	VDUP  V3.S[0], V3.S4
+	VAND  V2.B16, V3.B16, V2.B16
+	WORD  $0x4ea2d421 // fsub v1.4s, v1.4s, v2.4s
+	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
+	FMOVQ 368(R0), F3
+	VBIT  V2.B16, V1.B16, V3.B16
+	ADD   $0, R2, R7
+	CMP   $4, R1
+	BLT   partless3
+	FMOVQ F3, (R2)
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R1, partone3
+	VST1.P V3.D[0], 8(R7)
+	TBZ    $0, R1, partdone3
+	VST1   V3.S[2], (R7)
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R1, partdone3
+	VST1 V3.S[0], (R7)
+
+partdone3:
+	ADD $16, R2, R2
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	SUB $4, R1, R1
+	CMP $1, R1
+	BGE vector
+
+done:
+	RET
+
+// func addLogsNEON(total *[32]float64, logits *float32, logs *float32, n int)
+TEXT ·addLogsNEON(SB), NOSPLIT, $0-32
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 336(R0), F0
+	FMOVQ 224(R0), F5
+	MOVD  logits+8(FP), R1
+	MOVD  logs+16(FP), R2
+	MOVD  n+24(FP), R3
+	MOVD  total+0(FP), R5
+	ADD   $128, R5, R6
+	CMP   $16, R3
+	BLT   add_part
+
+add_tile:
+	FMOVQ (R1), F1
+	FMOVQ 16(R1), F2
+	FMOVQ 32(R1), F3
+	FMOVQ 48(R1), F4
+	WORD  $0x4e20e421 // fcmeq v1.4s, v1.4s, v0.4s
+	VMOVI $0, V7.B16
+	FMOVQ (R2), F6
+	VBIT  V1.B16, V7.B16, V6.B16
+	WORD  $0x4ea6d4e6 // fsub v6.4s, v7.4s, v6.4s
+	VBIF  V1.B16, V5.B16, V7.B16
+	WORD  $0x4e20e441 // fcmeq v1.4s, v2.4s, v0.4s
+	VMOVI $0, V8.B16
+	FMOVQ 16(R2), F2
+	VBIT  V1.B16, V8.B16, V2.B16
+	WORD  $0x4ea2d502 // fsub v2.4s, v8.4s, v2.4s
+	VBIF  V1.B16, V5.B16, V8.B16
+	WORD  $0x4e20e461 // fcmeq v1.4s, v3.4s, v0.4s
+	VMOVI $0, V9.B16
+	FMOVQ 32(R2), F3
+	VBIT  V1.B16, V9.B16, V3.B16
+	WORD  $0x4ea3d523 // fsub v3.4s, v9.4s, v3.4s
+	VBIF  V1.B16, V5.B16, V9.B16
+	WORD  $0x4e20e481 // fcmeq v1.4s, v4.4s, v0.4s
+	VMOVI $0, V10.B16
+	FMOVQ 48(R2), F4
+	VBIT  V1.B16, V10.B16, V4.B16
+	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
+	VBIF  V1.B16, V5.B16, V10.B16
+	WORD  $0x0e6178c1 // fcvtl v1.2d, v6.2s
+	WORD  $0x4e6178c6 // fcvtl2 v6.2d, v6.4s
+	FMOVQ (R5), F11
+	WORD  $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
+	FMOVQ F1, (R5)
+	FMOVQ 16(R5), F1
+	WORD  $0x4e61d4c6 // fadd v6.2d, v6.2d, v1.2d
+	FMOVQ F6, 16(R5)
+	WORD  $0x0e617841 // fcvtl v1.2d, v2.2s
+	WORD  $0x4e617842 // fcvtl2 v2.2d, v2.4s
+	FMOVQ 32(R5), F6
+	WORD  $0x4e66d421 // fadd v1.2d, v1.2d, v6.2d
+	FMOVQ F1, 32(R5)
+	FMOVQ 48(R5), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 48(R5)
+	WORD  $0x0e617861 // fcvtl v1.2d, v3.2s
+	WORD  $0x4e617862 // fcvtl2 v2.2d, v3.4s
+	FMOVQ 64(R5), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 64(R5)
+	FMOVQ 80(R5), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 80(R5)
+	WORD  $0x0e617881 // fcvtl v1.2d, v4.2s
+	WORD  $0x4e617882 // fcvtl2 v2.2d, v4.4s
+	FMOVQ 96(R5), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 96(R5)
+	FMOVQ 112(R5), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 112(R5)
+	WORD  $0x0e6178e1 // fcvtl v1.2d, v7.2s
+	WORD  $0x4e6178e2 // fcvtl2 v2.2d, v7.4s
+	FMOVQ (R6), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, (R6)
+	FMOVQ 16(R6), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 16(R6)
+	WORD  $0x0e617901 // fcvtl v1.2d, v8.2s
+	WORD  $0x4e617902 // fcvtl2 v2.2d, v8.4s
+	FMOVQ 32(R6), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 32(R6)
+	FMOVQ 48(R6), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 48(R6)
+	WORD  $0x0e617921 // fcvtl v1.2d, v9.2s
+	WORD  $0x4e617922 // fcvtl2 v2.2d, v9.4s
+	FMOVQ 64(R6), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 64(R6)
+	FMOVQ 80(R6), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 80(R6)
+	WORD  $0x0e617941 // fcvtl v1.2d, v10.2s
+	WORD  $0x4e617942 // fcvtl2 v2.2d, v10.4s
+	FMOVQ 96(R6), F3
+	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	FMOVQ F1, 96(R6)
+	FMOVQ 112(R6), F1
+	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	FMOVQ F2, 112(R6)
+	ADD   $64, R1, R1
+	ADD   $64, R2, R2
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   add_tile
+
+add_part:
+	CMP   $1, R3
+	BLT   add_done
+	FMOVQ 336(R0), F1
+	ADD   $0, R1, R7
+	CMP   $4, R3
+	BLT   partless1
+	FMOVQ (R1), F1
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R3, partone1
+	VLD1.P 8(R7), V1.D[0]
+	TBZ    $0, R3, partdone1
+	VLD1   (R7), V1.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R3, partdone1
+	VLD1 (R7), V1.S[0]
+
+partdone1:
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	FMOVQ 336(R0), F2
+	ADD   $16, R1, R7
+	CMP   $4, R3
+	BLT   partless2
+	FMOVQ 16(R1), F2
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R3, partone2
+	VLD1.P 8(R7), V2.D[0]
+	TBZ    $0, R3, partdone2
+	VLD1   (R7), V2.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R3, partdone2
+	VLD1 (R7), V2.S[0]
+
+partdone2:
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	FMOVQ 336(R0), F3
+	ADD   $32, R1, R7
+	CMP   $4, R3
+	BLT   partless3
+	FMOVQ 32(R1), F3
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R3, partone3
+	VLD1.P 8(R7), V3.D[0]
+	TBZ    $0, R3, partdone3
+	VLD1   (R7), V3.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R3, partdone3
+	VLD1 (R7), V3.S[0]
+
+partdone3:
+	SUBS  $4, R3, R3
+	CSEL  LT, ZR, R3, R3
+	FMOVQ 336(R0), F4
+	ADD   $48, R1, R0
+	CMP   $4, R3
+	BLT   partless4
+	FMOVQ 48(R1), F4
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R3, partone4
+	VLD1.P 8(R0), V4.D[0]
+	TBZ    $0, R3, partdone4
+	VLD1   (R0), V4.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R3, partdone4
+	VLD1 (R0), V4.S[0]
+
+partdone4:
+	WORD  $0x4e20e421 // fcmeq v1.4s, v1.4s, v0.4s
+	VMOVI $0, V7.B16
+	FMOVQ (R2), F6
+	VBIT  V1.B16, V7.B16, V6.B16
+	WORD  $0x4ea6d4e6 // fsub v6.4s, v7.4s, v6.4s
+	VBIF  V1.B16, V5.B16, V7.B16
+	WORD  $0x4e20e441 // fcmeq v1.4s, v2.4s, v0.4s
+	VMOVI $0, V8.B16
+	FMOVQ 16(R2), F2
+	VBIT  V1.B16, V8.B16, V2.B16
+	WORD  $0x4ea2d502 // fsub v2.4s, v8.4s, v2.4s
+	VBIF  V1.B16, V5.B16, V8.B16
+	WORD  $0x4e20e461 // fcmeq v1.4s, v3.4s, v0.4s
+	VMOVI $0, V9.B16
+	FMOVQ 32(R2), F3
+	VBIT  V1.B16, V9.B16, V3.B16
+	WORD  $0x4ea3d523 // fsub v3.4s, v9.4s, v3.4s
+	VBIF  V1.B16, V5.B16, V9.B16
+	WORD  $0x4e20e480 // fcmeq v0.4s, v4.4s, v0.4s
+	VMOVI $0, V1.B16
+	FMOVQ 48(R2), F4
+	VBIT  V0.B16, V1.B16, V4.B16
+	WORD  $0x4ea4d424 // fsub v4.4s, v1.4s, v4.4s
+	VBIT  V0.B16, V1.B16, V5.B16
+	WORD  $0x0e6178c0 // fcvtl v0.2d, v6.2s
+	WORD  $0x4e6178c1 // fcvtl2 v1.2d, v6.4s
+	FMOVQ (R5), F6
+	WORD  $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
+	FMOVQ F0, (R5)
+	FMOVQ 16(R5), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 16(R5)
+	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ 32(R5), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 32(R5)
+	FMOVQ 48(R5), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R5)
+	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ 64(R5), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R5)
+	FMOVQ 80(R5), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R5)
+	WORD  $0x0e617880 // fcvtl v0.2d, v4.2s
+	WORD  $0x4e617881 // fcvtl2 v1.2d, v4.4s
+	FMOVQ 96(R5), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R5)
+	FMOVQ 112(R5), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R5)
+	WORD  $0x0e6178e0 // fcvtl v0.2d, v7.2s
+	WORD  $0x4e6178e1 // fcvtl2 v1.2d, v7.4s
+	FMOVQ (R6), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, (R6)
+	FMOVQ 16(R6), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 16(R6)
+	WORD  $0x0e617900 // fcvtl v0.2d, v8.2s
+	WORD  $0x4e617901 // fcvtl2 v1.2d, v8.4s
+	FMOVQ 32(R6), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 32(R6)
+	FMOVQ 48(R6), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R6)
+	WORD  $0x0e617920 // fcvtl v0.2d, v9.2s
+	WORD  $0x4e617921 // fcvtl2 v1.2d, v9.4s
+	FMOVQ 64(R6), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R6)
+	FMOVQ 80(R6), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R6)
+	WORD  $0x0e6178a0 // fcvtl v0.2d, v5.2s
+	WORD  $0x4e6178a1 // fcvtl2 v1.2d, v5.4s
+	FMOVQ 96(R6), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R6)
+	FMOVQ 112(R6), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R6)
+
+add_done:
+	RET
+
+// func softTermsNEON(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
+TEXT ·softTermsNEON(SB), NOSPLIT, $0-64
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 384(R0), F0
+	FMOVQ 784(R0), F1
+	FMOVQ 1088(R0), F2
+	FMOVQ (R1), F3
+	FMOVQ 320(R0), F4
+	FMOVQ 224(R0), F5
+	FMOVQ 1248(R0), F6
+	FMOVQ 1568(R0), F7
+	FMOVQ 640(R0), F8
+	FMOVQ 896(R0), F9
+	FMOVQ 560(R0), F10
+	FMOVQ 656(R0), F11
+	FMOVQ 672(R0), F12
+	MOVD  n+48(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  slopes+8(FP), R5
+	MOVD  logs+16(FP), R6
+	MOVD  probs+24(FP), R7
+	MOVD  targets+32(FP), R8
+	MOVD  weights+40(FP), R9
+	MOVD  p+56(FP), R10
+	MOVD  (R10), R11
+	CMP   $4, R2
+	BLT   rest
+
+block:
+	FMOVQ (R7), F18
+	FMOVQ (R6), F15
+	FMOVQ (R8), F13
+	FMOVQ (R9), F14
+	VMOVI $0, V16.B16
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD  $0x4eafd611 // fsub v17.4s, v16.4s, v15.4s
+
+	// q = 1 - e^-l
+	FMOVQ 1264(R0), F14
+	VFMLA V6.S4, V15.S4, V14.S4
+	FMOVQ 1280(R0), F19
+	VFMLA V14.S4, V15.S4, V19.S4
+	FMOVQ 1296(R0), F14
+	VFMLA V19.S4, V15.S4, V14.S4
+	FMOVQ 1312(R0), F19
+	VFMLA V14.S4, V15.S4, V19.S4
+	FMOVQ 224(R0), F14
+	VFMLA V19.S4, V15.S4, V14.S4
+	WORD  $0x6eb1e4ef // fcmgt v15.4s, v7.4s, v17.4s
+	WORD  $0x6e2ede33 // fmul v19.4s, v17.4s, v14.4s
+	WORD  $0x4eb2d4ae // fsub v14.4s, v5.4s, v18.4s
+	VBIT  V15.B16, V19.B16, V14.B16
+
+	// 1 + gamma p l / q
+	WORD  $0x4e30e5cf // fcmeq v15.4s, v14.4s, v16.4s
+	WORD  $0x6e2efe33 // fdiv v19.4s, v17.4s, v14.4s
+	VBIT  V15.B16, V5.B16, V19.B16
+	WORD  $0x4e30e64f // fcmeq v15.4s, v18.4s, v16.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VBIT  V15.B16, V16.B16, V18.B16
+	FMOVS 8(R10), F15
+	VDUP  V15.S[0], V19.S4
+	VMOV  V5.B16, V15.B16
+	VFMLA V18.S4, V19.S4, V15.S4
+	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
+	WORD  $0x4e30e5b2 // fcmeq v18.4s, v13.4s, v16.4s
+	WORD  $0x4e31e631 // fcmeq v17.4s, v17.4s, v17.4s
+	VAND  V17.B16, V18.B16, V17.B16
+	VBIT  V17.B16, V16.B16, V24.B16
+	VMOV  V14.B16, V16.B16
+
+	// q^gamma
+	CMP  $1, R11
+	BGE  focusnot0_781
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone781
+
+focusnot0_781:
+	CMP   $2, R11
+	BGE   focusnot1_781
+	FMOVQ 224(R0), F16
+	JMP   focusdone781
+
+focusnot1_781:
+	CMP $3, R11
+	BGE focusnot2_781
+	JMP focusdone781
+
+focusnot2_781:
+	CMP  $4, R11
+	BGE  focusnot3_781
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone781
+
+focusnot3_781:
+	CMP   $5, R11
+	BGE   focusnot4_781
+	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V17.S4, V17.S4, V18.S4
+	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V17.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone781
+
+focusnot4_781:
+	CMP   $6, R11
+	BGE   focusnot5_781
+	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V17.S4, V17.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V16.S4
+	JMP   focusdone781
+
+focusnot5_781:
+	CMP   $7, R11
+	BGE   focusnot6_781
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone781
+
+focusnot6_781:
+	CMP   $8, R11
+	BGE   focusnot7_781
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V16.S4
+	JMP   focusdone781
+
+focusnot7_781:
+	CMP   $9, R11
+	BGE   focusnot8_781
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V17.S4
+	VMOV  V17.B16, V16.B16
+	JMP   focusdone781
+
+focusnot8_781:
+	ADD   $24, R10, R12
+	FMOVS (R12), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 4(R12), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R12), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	VSUB  V8.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	VSUB  V9.S4, V22.S4, V22.S4
+	WORD  $0x4eb43557 // cmgt v23.4s, v10.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	VAND  V11.B16, V21.B16, V21.B16
+	VADD  V12.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V3.B16, [V23.B16], V25.B16
+	FMOVQ 304(R0), F23
+	VBIT  V4.B16, V25.B16, V23.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V21.S4, V26.S4
+	FMOVQ 688(R0), F21
+	WORD  $0x6e35df5b // fmul v27.4s, v26.4s, v21.4s
+	VMOV  V26.B16, V21.B16
+	VFMLA V27.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d759 // fsub v25.4s, v26.4s, v21.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6ba // fadd v26.4s, v21.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
+	WORD  $0x6e36de3c // fmul v28.4s, v17.4s, v22.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V22.S4, V17.S4, V27.S4
+	VMOV  V28.B16, V22.B16
+	VFMLA V26.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e21d6da // fadd v26.4s, v22.4s, v1.4s
+	WORD  $0x4ea1d75d // fsub v29.4s, v26.4s, v1.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V21.S4, V18.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V17.S4, V27.S4
+	VFMLA V21.S4, V19.S4, V27.S4
+	VFMLA V25.S4, V18.S4, V27.S4
+	WORD  $0x4e3bd793 // fadd v19.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	FMOVQ 80(R0), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	VTBL  V3.B16, [V26.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V4.B16, V21.B16, V19.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V1.S4, V26.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V25.S4
+	VADD  V25.S4, V23.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e52 // smin v18.4s, v18.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V18.S4, V25.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d659 // fadd v25.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d73b // fsub v27.4s, v25.4s, v18.4s
+	WORD  $0x4ebbd6b5 // fsub v21.4s, v21.4s, v27.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d733 // fadd v19.4s, v25.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R0), F19
+	VBIF  V18.B16, V26.B16, V19.B16
+	FMOVQ 944(R0), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V0.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V0.S4, V20.S4, V18.S4
+	WORD  $0x4e711c11 // bic v17.16b, v0.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R12), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V16.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb43413 // cmgt v19.4s, v0.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R12), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea03692 // cmgt v18.4s, v20.4s, v0.4s
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R0), F16
+	VBIF  V18.B16, V17.B16, V16.B16
+
+focusdone781:
+	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
+	FMOVQ 1104(R0), F17
+	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
+	WORD  $0x6e30df12 // fmul v18.4s, v24.4s, v16.4s
+	VBIT  V17.B16, V18.B16, V24.B16
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V24.S4, V17.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ F17, (R3)
+	FMOVQ F13, (R5)
+	FMOVQ F14, (R6)
+	ADD   $16, R3, R3
+	ADD   $16, R5, R5
+	ADD   $16, R6, R6
+	ADD   $16, R7, R7
+	ADD   $16, R8, R8
+	ADD   $16, R9, R9
+	SUB   $4, R2, R2
+	CMP   $4, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F18
+	ADD   $0, R7, R12
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R7), F18
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R12), V18.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R12), V18.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R12), V18.S[0]
+
+partdone1:
+	VMOVI $0, V15.B16
+	ADD   $0, R6, R12
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ (R6), F15
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R12), V15.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R12), V15.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R12), V15.S[0]
+
+partdone2:
+	VMOVI $0, V13.B16
+	ADD   $0, R8, R12
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ (R8), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R12), V13.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R12), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R12), V13.S[0]
+
+partdone3:
+	VMOVI $0, V14.B16
+	ADD   $0, R9, R12
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ (R9), F14
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R12), V14.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R12), V14.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R12), V14.S[0]
+
+partdone4:
+	VMOVI $0, V16.B16
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	WORD  $0x4eafd611 // fsub v17.4s, v16.4s, v15.4s
+
+	// q = 1 - e^-l
+	FMOVQ 1264(R0), F14
+	VFMLA V6.S4, V15.S4, V14.S4
+	FMOVQ 1280(R0), F19
+	VFMLA V14.S4, V15.S4, V19.S4
+	FMOVQ 1296(R0), F14
+	VFMLA V19.S4, V15.S4, V14.S4
+	FMOVQ 1312(R0), F19
+	VFMLA V14.S4, V15.S4, V19.S4
+	FMOVQ 224(R0), F14
+	VFMLA V19.S4, V15.S4, V14.S4
+	WORD  $0x6eb1e4ef // fcmgt v15.4s, v7.4s, v17.4s
+	WORD  $0x6e2ede33 // fmul v19.4s, v17.4s, v14.4s
+	WORD  $0x4eb2d4ae // fsub v14.4s, v5.4s, v18.4s
+	VBIT  V15.B16, V19.B16, V14.B16
+
+	// 1 + gamma p l / q
+	WORD  $0x4e30e5cf // fcmeq v15.4s, v14.4s, v16.4s
+	WORD  $0x6e2efe33 // fdiv v19.4s, v17.4s, v14.4s
+	VBIT  V15.B16, V5.B16, V19.B16
+	WORD  $0x4e30e64f // fcmeq v15.4s, v18.4s, v16.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VBIT  V15.B16, V16.B16, V18.B16
+	FMOVS 8(R10), F15
+	VDUP  V15.S[0], V19.S4
+	VMOV  V5.B16, V15.B16
+	VFMLA V18.S4, V19.S4, V15.S4
+	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
+	WORD  $0x4e30e5b2 // fcmeq v18.4s, v13.4s, v16.4s
+	WORD  $0x4e31e631 // fcmeq v17.4s, v17.4s, v17.4s
+	VAND  V17.B16, V18.B16, V17.B16
+	VBIT  V17.B16, V16.B16, V24.B16
+	VMOV  V14.B16, V16.B16
+
+	// q^gamma
+	CMP  $1, R11
+	BGE  focusnot0_782
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	JMP  focusdone782
+
+focusnot0_782:
+	CMP   $2, R11
+	BGE   focusnot1_782
+	FMOVQ 224(R0), F16
+	JMP   focusdone782
+
+focusnot1_782:
+	CMP $3, R11
+	BGE focusnot2_782
+	JMP focusdone782
+
+focusnot2_782:
+	CMP  $4, R11
+	BGE  focusnot3_782
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	JMP  focusdone782
+
+focusnot3_782:
+	CMP   $5, R11
+	BGE   focusnot4_782
+	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
+	VMOV  V16.B16, V18.B16
+	VFMLS V17.S4, V17.S4, V18.S4
+	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VFMLA V17.S4, V16.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone782
+
+focusnot4_782:
+	CMP   $6, R11
+	BGE   focusnot5_782
+	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VMOV  V16.B16, V19.B16
+	VFMLS V17.S4, V17.S4, V19.S4
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V2.S4, V16.S4, V20.S4
+	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V16.S4
+	JMP   focusdone782
+
+focusnot5_782:
+	CMP   $7, R11
+	BGE   focusnot6_782
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	JMP   focusdone782
+
+focusnot6_782:
+	CMP   $8, R11
+	BGE   focusnot7_782
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V16.S4
+	JMP   focusdone782
+
+focusnot7_782:
+	CMP   $9, R11
+	BGE   focusnot8_782
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V18.S4
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VFMLA V18.S4, V20.S4, V21.S4
+	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
+	VFMLA V16.S4, V19.S4, V17.S4
+	VMOV  V17.B16, V16.B16
+	JMP   focusdone782
+
+focusnot8_782:
+	ADD   $24, R10, R12
+	FMOVS (R12), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 4(R12), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 8(R12), F19
+	VDUP  V19.S[0], V19.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	VSUB  V8.S4, V20.S4, V21.S4
+	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
+	VSUB  V9.S4, V22.S4, V22.S4
+	WORD  $0x4eb43557 // cmgt v23.4s, v10.4s, v20.4s
+	VBIT  V23.B16, V22.B16, V21.B16
+	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
+	VUSHR $20, V21.S4, V23.S4
+	VAND  V11.B16, V21.B16, V21.B16
+	VADD  V12.S4, V21.S4, V21.S4
+	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V3.B16, [V23.B16], V25.B16
+	FMOVQ 304(R0), F23
+	VBIT  V4.B16, V25.B16, V23.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V21.S4, V26.S4
+	FMOVQ 688(R0), F21
+	WORD  $0x6e35df5b // fmul v27.4s, v26.4s, v21.4s
+	VMOV  V26.B16, V21.B16
+	VFMLA V27.S4, V21.S4, V21.S4
+	WORD  $0x4eb5d759 // fsub v25.4s, v26.4s, v21.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6ba // fadd v26.4s, v21.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
+	WORD  $0x6e36de3c // fmul v28.4s, v17.4s, v22.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V22.S4, V17.S4, V27.S4
+	VMOV  V28.B16, V22.B16
+	VFMLA V26.S4, V18.S4, V22.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e21d6da // fadd v26.4s, v22.4s, v1.4s
+	WORD  $0x4ea1d75d // fsub v29.4s, v26.4s, v1.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V21.S4, V18.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V23.S4, V17.S4, V27.S4
+	VFMLA V21.S4, V19.S4, V27.S4
+	VFMLA V25.S4, V18.S4, V27.S4
+	WORD  $0x4e3bd793 // fadd v19.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F21
+	VFMLA V18.S4, V19.S4, V21.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	FMOVQ 80(R0), F21
+	VFMLA V21.S4, V19.S4, V18.S4
+	VTBL  V3.B16, [V26.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V4.B16, V21.B16, V19.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V21.S4, V19.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V1.S4, V26.S4, V18.S4
+	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
+	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
+	VSHL  $23, V18.S4, V25.S4
+	VADD  V25.S4, V23.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e52 // smin v18.4s, v18.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V18.S4, V25.S4, V18.S4
+	VSHL  $23, V18.S4, V18.S4
+	WORD  $0x4e35d659 // fadd v25.4s, v18.4s, v21.4s
+	WORD  $0x4eb2d73b // fsub v27.4s, v25.4s, v18.4s
+	WORD  $0x4ebbd6b5 // fsub v21.4s, v21.4s, v27.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x4e33d733 // fadd v19.4s, v25.4s, v19.4s
+	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
+	VSUB  V18.S4, V19.S4, V18.S4
+	VBIT  V21.B16, V18.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F18
+	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
+	FMOVQ 384(R0), F19
+	VBIF  V18.B16, V26.B16, V19.B16
+	FMOVQ 944(R0), F18
+	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
+	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
+	VMOVI $0, V18.B16
+	VCMEQ V18.S4, V20.S4, V18.S4
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V0.B16, V21.B16
+	VBIT  V18.B16, V21.B16, V19.B16
+	VCMEQ V0.S4, V20.S4, V18.S4
+	WORD  $0x4e711c11 // bic v17.16b, v0.16b, v17.16b
+	VBIT  V18.B16, V17.B16, V19.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R12), F17
+	VDUP  V17.S[0], V17.S4
+	VAND  V17.B16, V16.B16, V17.B16
+	VORR  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
+	WORD  $0x4eb43413 // cmgt v19.4s, v0.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
+	FMOVS 16(R12), F19
+	VDUP  V19.S[0], V19.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea03692 // cmgt v18.4s, v20.4s, v0.4s
+	VORR  V18.B16, V16.B16, V18.B16
+	FMOVQ 368(R0), F16
+	VBIF  V18.B16, V17.B16, V16.B16
+
+focusdone782:
+	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
+	FMOVQ 1104(R0), F17
+	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
+	WORD  $0x6e30df12 // fmul v18.4s, v24.4s, v16.4s
+	VBIT  V17.B16, V18.B16, V24.B16
+	FMOVQ 368(R0), F17
+	VUMIN V17.S4, V24.S4, V17.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	ADD   $0, R3, R12
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ F17, (R3)
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VST1.P V17.D[0], 8(R12)
+	TBZ    $0, R2, partdone5
+	VST1   V17.S[2], (R12)
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VST1 V17.S[0], (R12)
+
+partdone5:
+	ADD   $0, R5, R12
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F13, (R5)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V13.D[0], 8(R12)
+	TBZ    $0, R2, partdone6
+	VST1   V13.S[2], (R12)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V13.S[0], (R12)
+
+partdone6:
+	ADD   $0, R6, R12
+	CMP   $4, R2
+	BLT   partless7
+	FMOVQ F14, (R6)
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R2, partone7
+	VST1.P V14.D[0], 8(R12)
+	TBZ    $0, R2, partdone7
+	VST1   V14.S[2], (R12)
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R2, partdone7
+	VST1 V14.S[0], (R12)
+
+partdone7:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	ADD $16, R6, R6
+	ADD $16, R7, R7
+	ADD $16, R8, R8
+	ADD $16, R9, R9
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+// func addTermsNEON(total *[16]float64, x *float32, n int)
+TEXT ·addTermsNEON(SB), NOSPLIT, $0-24
+	MOVD total+0(FP), R0
+	MOVD n+16(FP), R1
+	MOVD x+8(FP), R2
+	CMP  $16, R1
+	BLT  add_part
+
+add_tile:
+	FMOVQ (R2), F0
+	FMOVQ 16(R2), F1
+	FMOVQ 32(R2), F2
+	FMOVQ 48(R2), F3
+	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
+	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	FMOVQ (R0), F5
+	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	FMOVQ F4, (R0)
+	FMOVQ 16(R0), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 16(R0)
+	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
+	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
+	FMOVQ 32(R0), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 32(R0)
+	FMOVQ 48(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R0)
+	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ 64(R0), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R0)
+	FMOVQ 80(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R0)
+	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ 96(R0), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R0)
+	FMOVQ 112(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R0)
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   add_tile
+
+add_part:
+	CMP   $1, R1
+	BLT   add_done
+	VMOVI $0, V0.B16
+	ADD   $0, R2, R3
+	CMP   $4, R1
+	BLT   partless1
+	FMOVQ (R2), F0
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R3), V0.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R3), V0.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R1, partdone1
+	VLD1 (R3), V0.S[0]
+
+partdone1:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V1.B16
+	ADD   $16, R2, R3
+	CMP   $4, R1
+	BLT   partless2
+	FMOVQ 16(R2), F1
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R3), V1.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R3), V1.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R1, partdone2
+	VLD1 (R3), V1.S[0]
+
+partdone2:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V2.B16
+	ADD   $32, R2, R3
+	CMP   $4, R1
+	BLT   partless3
+	FMOVQ 32(R2), F2
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R3), V2.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R3), V2.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R1, partdone3
+	VLD1 (R3), V2.S[0]
+
+partdone3:
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V3.B16
+	ADD   $48, R2, R3
+	CMP   $4, R1
+	BLT   partless4
+	FMOVQ 48(R2), F3
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R1, partone4
+	VLD1.P 8(R3), V3.D[0]
+	TBZ    $0, R1, partdone4
+	VLD1   (R3), V3.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R1, partdone4
+	VLD1 (R3), V3.S[0]
+
+partdone4:
+	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
+	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
+	FMOVQ (R0), F5
+	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	FMOVQ F4, (R0)
+	FMOVQ 16(R0), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 16(R0)
+	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
+	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
+	FMOVQ 32(R0), F4
+	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	FMOVQ F0, 32(R0)
+	FMOVQ 48(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 48(R0)
+	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
+	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
+	FMOVQ 64(R0), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 64(R0)
+	FMOVQ 80(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 80(R0)
+	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
+	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
+	FMOVQ 96(R0), F2
+	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	FMOVQ F0, 96(R0)
+	FMOVQ 112(R0), F0
+	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
+	FMOVQ F1, 112(R0)
+
+add_done:
+	RET
+
+// func softGradNEON(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)
+TEXT ·softGradNEON(SB), NOSPLIT, $0-48
+	MOVD $consts<>+0(SB), R7
+	MOVD n+32(FP), R0
+	MOVD grad+0(FP), R1
+	MOVD probs+8(FP), R2
+	MOVD complements+16(FP), R3
+	MOVD slopes+24(FP), R5
+	MOVD sum+40(FP), R6
+	CMP  $8, R0
+	BLT  rest
+
+block:
+	FMOVQ (R2), F0
+	FMOVQ (R3), F1
+	FMOVQ (R5), F2
+	FMOVQ 16(R2), F3
+	FMOVQ 16(R3), F4
+	FMOVQ 16(R5), F5
+	FMOVS (R6), F7
+	FMOVS (R6), F6
+	VDUP  V7.S[0], V7.S4
+	VDUP  V6.S[0], V6.S4
+	WORD  $0x4ea5d4e7 // fsub v7.4s, v7.4s, v5.4s
+	WORD  $0x4ea2d4c6 // fsub v6.4s, v6.4s, v2.4s
+	FMOVS 4(R6), F9
+	FMOVS 4(R6), F8
+	VDUP  V9.S[0], V9.S4
+	VDUP  V8.S[0], V8.S4
+	WORD  $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	WORD  $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	WORD  $0x6e24dca4 // fmul v4.4s, v5.4s, v4.4s
+	WORD  $0x6e21dc41 // fmul v1.4s, v2.4s, v1.4s
+	WORD  $0x6ea0f882 // fneg v2.4s, v4.4s
+	WORD  $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V7.S4, V3.S4, V2.S4
+	VFMLA V6.S4, V0.S4, V1.S4
+	FMOVS 8(R6), F3
+	FMOVS 8(R6), F0
+	VDUP  V3.S[0], V3.S4
+	VDUP  V0.S[0], V0.S4
+	WORD  $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e22e444 // fcmeq v4.4s, v2.4s, v2.4s
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R7), F5
+	FMOVQ 368(R7), F3
+	VBIT  V4.B16, V2.B16, V5.B16
+	VBIT  V1.B16, V0.B16, V3.B16
+	FMOVQ F3, (R1)
+	FMOVQ F5, 16(R1)
+	ADD   $32, R1, R1
+	ADD   $32, R2, R2
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	SUB   $8, R0, R0
+	CMP   $8, R0
+	BGE   block
+
+rest:
+	CMP $1, R0
+	BLT done
+
+vector:
+	VMOVI $0, V0.B16
+	ADD   $0, R2, R8
+	CMP   $4, R0
+	BLT   partless1
+	FMOVQ (R2), F0
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R8), V0.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R8), V0.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R0, partdone1
+	VLD1 (R8), V0.S[0]
+
+partdone1:
+	VMOVI $0, V1.B16
+	ADD   $0, R3, R8
+	CMP   $4, R0
+	BLT   partless2
+	FMOVQ (R3), F1
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R8), V1.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R8), V1.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R0, partdone2
+	VLD1 (R8), V1.S[0]
+
+partdone2:
+	VMOVI $0, V2.B16
+	ADD   $0, R5, R8
+	CMP   $4, R0
+	BLT   partless3
+	FMOVQ (R5), F2
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R8), V2.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R8), V2.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R0, partdone3
+	VLD1 (R8), V2.S[0]
+
+partdone3:
+	FMOVS (R6), F3
+	VDUP  V3.S[0], V3.S4
+	WORD  $0x4ea2d463 // fsub v3.4s, v3.4s, v2.4s
+	FMOVS 4(R6), F4
+	VDUP  V4.S[0], V4.S4
+	WORD  $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD  $0x6e21dc41 // fmul v1.4s, v2.4s, v1.4s
+	WORD  $0x6ea0f821 // fneg v1.4s, v1.4s
+	VFMLA V3.S4, V0.S4, V1.S4
+	FMOVS 8(R6), F0
+	VDUP  V0.S[0], V0.S4
+	WORD  $0x6e20dc20 // fmul v0.4s, v1.4s, v0.4s
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R7), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	ADD   $0, R1, R8
+	CMP   $4, R0
+	BLT   partless4
+	FMOVQ F2, (R1)
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R0, partone4
+	VST1.P V2.D[0], 8(R8)
+	TBZ    $0, R0, partdone4
+	VST1   V2.S[2], (R8)
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R0, partdone4
+	VST1 V2.S[0], (R8)
+
+partdone4:
+	ADD $16, R1, R1
+	ADD $16, R2, R2
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	SUB $4, R0, R0
+	CMP $1, R0
+	BGE vector
+
+done:
+	RET
+
+// func planeSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32, slow *int)
+TEXT ·planeSumNEON(SB), NOSPLIT, $0-80
+	MOVD  $tables<>+0(SB), R2
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F5
+	VMOVI $0, V6.B16
+	VMOVI $0, V8.B16
+	MOVD  logits+8(FP), R1
+	MOVD  stride+40(FP), R3
+	MOVD  classes+32(FP), R5
+	CMP   $4, R5
+	BLT   sum_few
+	SUB   $4, R5, R5
+	MOVD  $0, R6
+
+sum_columns:
+	MOVD  e+48(FP), R7
+	MOVD  R6, R8
+	LSL   $4, R8, R8
+	MUL   R3, R6, R9
+	ADD   R9, R1, R9
+	ADD   R8, R7, R7
+	VDUP  R6, V7.S4
+	VSUB  V7.S4, V5.S4, V7.S4
+	FMOVQ (R9), F9
+	PRFM  128(R9), PLDL1KEEP
+	ADD   R3, R9, R8
+	FMOVQ (R8), F10
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R3, R8, R8
+	FMOVQ (R8), F11
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R3, R8, R8
+	FMOVQ (R8), F12
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R3, R8, R8
+	VMOVI $0, V13.B16
+	VCMEQ V13.S4, V7.S4, V13.S4
+	VBIT  V13.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92e // fabs v14.4s, v9.4s
+	WORD  $0x4e6d1dcd // bic v13.16b, v14.16b, v13.16b
+	WORD  $0x4ead64c6 // smax v6.4s, v6.4s, v13.4s
+	FMOVQ 912(R0), F13
+	VCMEQ V13.S4, V7.S4, V13.S4
+	VBIT  V13.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94e // fabs v14.4s, v10.4s
+	WORD  $0x4e6d1dcd // bic v13.16b, v14.16b, v13.16b
+	WORD  $0x4ead64c6 // smax v6.4s, v6.4s, v13.4s
+	FMOVQ 1328(R0), F13
+	VCMEQ V13.S4, V7.S4, V13.S4
+	VBIT  V13.B16, V11.B16, V8.B16
+	WORD  $0x4ea0f96e // fabs v14.4s, v11.4s
+	WORD  $0x4e6d1dcd // bic v13.16b, v14.16b, v13.16b
+	WORD  $0x4ead64c6 // smax v6.4s, v6.4s, v13.4s
+	FMOVQ 1344(R0), F13
+	VCMEQ V13.S4, V7.S4, V13.S4
+	VBIT  V13.B16, V12.B16, V8.B16
+	WORD  $0x4ea0f98e // fabs v14.4s, v12.4s
+	WORD  $0x4e6d1dcd // bic v13.16b, v14.16b, v13.16b
+	WORD  $0x4ead64c6 // smax v6.4s, v6.4s, v13.4s
+	FMOVQ 912(R0), F14
+	FMOVQ 1328(R0), F15
+	FMOVQ 1344(R0), F16
+	VMOVI $0, V13.B16
+	VCMEQ V14.S4, V7.S4, V14.S4
+	VCMEQ V15.S4, V7.S4, V15.S4
+	VCMEQ V16.S4, V7.S4, V16.S4
+	VCMEQ V13.S4, V7.S4, V7.S4
+	WORD  $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	WORD  $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
+	WORD  $0x4e20d531 // fadd v17.4s, v9.4s, v0.4s
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F9
+	VFMLA V1.S4, V10.S4, V18.S4
+	VFMLA V1.S4, V11.S4, V20.S4
+	VFMLA V1.S4, V12.S4, V22.S4
+	VFMLA V1.S4, V17.S4, V9.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d52d // fsub v13.4s, v9.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V10.S4
+	VFMLS V3.S4, V21.S4, V11.S4
+	VFMLS V3.S4, V23.S4, V12.S4
+	VFMLS V3.S4, V13.S4, V17.S4
+	VFMLS V4.S4, V19.S4, V10.S4
+	VFMLS V4.S4, V21.S4, V11.S4
+	VFMLS V4.S4, V23.S4, V12.S4
+	VFMLS V4.S4, V13.S4, V17.S4
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F26
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	FMOVQ 112(R0), F23
+	FMOVQ 112(R0), F25
+	FMOVQ 112(R0), F27
+	FMOVQ 112(R0), F19
+	VFMLA V23.S4, V10.S4, V21.S4
+	VFMLA V25.S4, V11.S4, V24.S4
+	VFMLA V27.S4, V12.S4, V26.S4
+	VFMLA V19.S4, V17.S4, V13.S4
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F19
+	VFMLA V21.S4, V10.S4, V23.S4
+	VFMLA V24.S4, V11.S4, V25.S4
+	VFMLA V26.S4, V12.S4, V27.S4
+	VFMLA V13.S4, V17.S4, V19.S4
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F13
+	VFMLA V23.S4, V10.S4, V21.S4
+	VFMLA V25.S4, V11.S4, V24.S4
+	VFMLA V27.S4, V12.S4, V26.S4
+	VFMLA V19.S4, V17.S4, V13.S4
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F19
+	VFMLA V21.S4, V10.S4, V23.S4
+	VFMLA V24.S4, V11.S4, V25.S4
+	VFMLA V26.S4, V12.S4, V27.S4
+	VFMLA V13.S4, V17.S4, V19.S4
+	FMOVQ (R2), F11
+	FMOVQ (R2), F12
+	FMOVQ (R2), F13
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F10
+	VTBL  V11.B16, [V18.B16], V11.B16
+	VTBL  V12.B16, [V20.B16], V12.B16
+	VTBL  V13.B16, [V22.B16], V13.B16
+	VTBL  V10.B16, [V9.B16], V10.B16
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F28
+	FMOVQ 192(R0), F30
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F26
+	FMOVQ 208(R0), F29
+	FMOVQ 208(R0), F31
+	FMOVQ 208(R0), F21
+	VBIT  V26.B16, V11.B16, V24.B16
+	VBIT  V29.B16, V12.B16, V28.B16
+	VBIT  V31.B16, V13.B16, V30.B16
+	VBIT  V21.B16, V10.B16, V17.B16
+	FMOVQ 16(R2), F11
+	FMOVQ 16(R2), F12
+	FMOVQ 16(R2), F13
+	FMOVQ 16(R2), F10
+	VTBL  V24.B16, [V11.B16], V11.B16
+	VTBL  V28.B16, [V12.B16], V12.B16
+	VTBL  V30.B16, [V13.B16], V13.B16
+	VTBL  V17.B16, [V10.B16], V10.B16
+	VSHL  $21, V18.S4, V17.S4
+	VSHL  $21, V20.S4, V18.S4
+	VSHL  $21, V22.S4, V20.S4
+	VSHL  $21, V9.S4, V9.S4
+	VADD  V17.S4, V11.S4, V11.S4
+	VADD  V18.S4, V12.S4, V12.S4
+	VADD  V20.S4, V13.S4, V13.S4
+	VADD  V9.S4, V10.S4, V9.S4
+	VFMLA V23.S4, V11.S4, V11.S4
+	VFMLA V25.S4, V12.S4, V12.S4
+	VFMLA V27.S4, V13.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V9.S4
+	WORD  $0x4e6e1d6a // bic v10.16b, v11.16b, v14.16b
+	WORD  $0x4e6f1d8b // bic v11.16b, v12.16b, v15.16b
+	WORD  $0x4e701dac // bic v12.16b, v13.16b, v16.16b
+	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
+	FMOVQ F10, 16(R7)
+	FMOVQ F11, 32(R7)
+	FMOVQ F12, 48(R7)
+	FMOVQ F7, (R7)
+	ADD   $4, R6, R6
+	CMP   R5, R6
+	BLE   sum_columns
+
+	// the columns that are left
+	SUB   R5, R6, R6
+	CMP   $4, R6
+	BGE   sum_done
+	CMP   $3, R6
+	BGE   sum_left1
+	CMP   $2, R6
+	BGE   sum_left2
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R3, R5, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F9
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F10
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ 912(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ec // fabs v12.4s, v7.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 1328(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92c // fabs v12.4s, v9.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 1344(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94c // fabs v12.4s, v10.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 912(R0), F11
+	FMOVQ 1328(R0), F12
+	FMOVQ 1344(R0), F13
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VCMEQ V12.S4, V5.S4, V12.S4
+	VCMEQ V13.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD  $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	WORD  $0x4e20d552 // fadd v18.4s, v10.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V7.S4, V10.S4
+	VFMLA V1.S4, V9.S4, V14.S4
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d54d // fsub v13.4s, v10.4s, v2.4s
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V13.S4, V7.S4
+	VFMLS V3.S4, V15.S4, V9.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V13.S4, V7.S4
+	VFMLS V4.S4, V15.S4, V9.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F20
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F19
+	FMOVQ 112(R0), F21
+	VFMLA V15.S4, V7.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F15
+	FMOVQ 144(R0), F19
+	FMOVQ 144(R0), F21
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 160(R0), F13
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F20
+	VFMLA V15.S4, V7.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F15
+	FMOVQ 176(R0), F19
+	FMOVQ 176(R0), F21
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F7
+	FMOVQ (R2), F9
+	FMOVQ (R2), F13
+	VTBL  V7.B16, [V10.B16], V7.B16
+	VTBL  V9.B16, [V14.B16], V9.B16
+	VTBL  V13.B16, [V16.B16], V22.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F23
+	FMOVQ 208(R0), F17
+	FMOVQ 208(R0), F20
+	FMOVQ 208(R0), F24
+	VBIT  V17.B16, V7.B16, V13.B16
+	VBIT  V20.B16, V9.B16, V18.B16
+	VBIT  V24.B16, V22.B16, V23.B16
+	FMOVQ 16(R2), F7
+	FMOVQ 16(R2), F9
+	FMOVQ 16(R2), F17
+	VTBL  V13.B16, [V7.B16], V7.B16
+	VTBL  V18.B16, [V9.B16], V9.B16
+	VTBL  V23.B16, [V17.B16], V13.B16
+	VSHL  $21, V10.S4, V10.S4
+	VSHL  $21, V14.S4, V14.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V10.S4, V7.S4, V7.S4
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V16.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V7.S4, V7.S4
+	VFMLA V19.S4, V9.S4, V9.S4
+	VFMLA V21.S4, V10.S4, V10.S4
+	WORD  $0x4e6b1ce7 // bic v7.16b, v7.16b, v11.16b
+	WORD  $0x4e6c1d29 // bic v9.16b, v9.16b, v12.16b
+	WORD  $0x4e651d45 // bic v5.16b, v10.16b, v5.16b
+	FMOVQ F7, 16(R6)
+	FMOVQ F9, 32(R6)
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+
+sum_left2:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R3, R5, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F9
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ 1328(R0), F10
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VBIT  V10.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e6a1d6a // bic v10.16b, v11.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 1344(R0), F10
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92b // fabs v11.4s, v9.4s
+	WORD  $0x4e6a1d6a // bic v10.16b, v11.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 1328(R0), F10
+	FMOVQ 1344(R0), F11
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD  $0x4e20d52e // fadd v14.4s, v9.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F9
+	FMOVQ 64(R0), F12
+	VFMLA V1.S4, V7.S4, V9.S4
+	VFMLA V1.S4, V14.S4, V12.S4
+	WORD  $0x4ea2d52b // fsub v11.4s, v9.4s, v2.4s
+	WORD  $0x4ea2d58d // fsub v13.4s, v12.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V11.S4, V7.S4
+	VFMLS V3.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V7.S4
+	VFMLS V4.S4, V13.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F13
+	FMOVQ 112(R0), F16
+	VFMLA V13.S4, V7.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 144(R0), F13
+	FMOVQ 144(R0), F16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F11
+	FMOVQ 160(R0), F15
+	VFMLA V13.S4, V7.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 176(R0), F13
+	FMOVQ 176(R0), F16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F7
+	FMOVQ (R2), F11
+	VTBL  V7.B16, [V9.B16], V7.B16
+	VTBL  V11.B16, [V12.B16], V15.B16
+	FMOVQ 192(R0), F11
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F14
+	FMOVQ 208(R0), F18
+	VBIT  V14.B16, V7.B16, V11.B16
+	VBIT  V18.B16, V15.B16, V17.B16
+	FMOVQ 16(R2), F7
+	FMOVQ 16(R2), F14
+	VTBL  V11.B16, [V7.B16], V7.B16
+	VTBL  V17.B16, [V14.B16], V11.B16
+	VSHL  $21, V9.S4, V9.S4
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V9.S4, V7.S4, V7.S4
+	VADD  V12.S4, V11.S4, V9.S4
+	VFMLA V13.S4, V7.S4, V7.S4
+	VFMLA V16.S4, V9.S4, V9.S4
+	WORD  $0x4e6a1ce7 // bic v7.16b, v7.16b, v10.16b
+	WORD  $0x4e651d25 // bic v5.16b, v9.16b, v5.16b
+	FMOVQ F7, 32(R6)
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+
+sum_left1:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R3, R5, R8
+	ADD   R8, R1, R1
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V5.S4, V5.S4
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ea // fabs v10.4s, v7.4s
+	WORD  $0x4e691d49 // bic v9.16b, v10.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1344(R0), F9
+	VCMEQ V9.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4ea // fadd v10.4s, v7.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F7
+	VFMLA V1.S4, V10.S4, V7.S4
+	WORD  $0x4ea2d4e9 // fsub v9.4s, v7.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V9.S4, V10.S4
+	VFMLS V4.S4, V9.S4, V10.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F9
+	FMOVQ 112(R0), F11
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ 144(R0), F11
+	VFMLA V9.S4, V10.S4, V11.S4
+	FMOVQ 160(R0), F9
+	VFMLA V11.S4, V10.S4, V9.S4
+	FMOVQ 176(R0), F11
+	VFMLA V9.S4, V10.S4, V11.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F9
+	VTBL  V9.B16, [V7.B16], V9.B16
+	FMOVQ 192(R0), F10
+	FMOVQ 208(R0), F12
+	VBIT  V12.B16, V9.B16, V10.B16
+	FMOVQ 16(R2), F9
+	VTBL  V10.B16, [V9.B16], V9.B16
+	VSHL  $21, V7.S4, V7.S4
+	VADD  V7.S4, V9.S4, V7.S4
+	VFMLA V11.S4, V7.S4, V7.S4
+	WORD  $0x4e651ce5 // bic v5.16b, v7.16b, v5.16b
+	FMOVQ F5, 48(R6)
+	JMP   sum_done
+	JMP sum_done
+
+sum_few:
+	MOVD  classes+32(FP), R5
+	CMP   $3, R5
+	BLT   sum_two
+	MOVD  e+48(FP), R5
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F9
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F10
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	VMOVI $0, V11.B16
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ec // fabs v12.4s, v7.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 912(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92c // fabs v12.4s, v9.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	FMOVQ 1328(R0), F11
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VBIT  V11.B16, V10.B16, V8.B16
+	WORD  $0x4ea0f94c // fabs v12.4s, v10.4s
+	WORD  $0x4e6b1d8b // bic v11.16b, v12.16b, v11.16b
+	WORD  $0x4eab64c6 // smax v6.4s, v6.4s, v11.4s
+	VMOVI $0, V11.B16
+	FMOVQ 912(R0), F12
+	FMOVQ 1328(R0), F13
+	VCMEQ V11.S4, V5.S4, V11.S4
+	VCMEQ V12.S4, V5.S4, V12.S4
+	VCMEQ V13.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD  $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	WORD  $0x4e20d552 // fadd v18.4s, v10.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F16
+	VFMLA V1.S4, V7.S4, V10.S4
+	VFMLA V1.S4, V9.S4, V14.S4
+	VFMLA V1.S4, V18.S4, V16.S4
+	WORD  $0x4ea2d54d // fsub v13.4s, v10.4s, v2.4s
+	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V13.S4, V7.S4
+	VFMLS V3.S4, V15.S4, V9.S4
+	VFMLS V3.S4, V17.S4, V18.S4
+	VFMLS V4.S4, V13.S4, V7.S4
+	VFMLS V4.S4, V15.S4, V9.S4
+	VFMLS V4.S4, V17.S4, V18.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F13
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F20
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F19
+	FMOVQ 112(R0), F21
+	VFMLA V15.S4, V7.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 144(R0), F15
+	FMOVQ 144(R0), F19
+	FMOVQ 144(R0), F21
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 160(R0), F13
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F20
+	VFMLA V15.S4, V7.S4, V13.S4
+	VFMLA V19.S4, V9.S4, V17.S4
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 176(R0), F15
+	FMOVQ 176(R0), F19
+	FMOVQ 176(R0), F21
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	VFMLA V20.S4, V18.S4, V21.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F7
+	FMOVQ (R2), F9
+	FMOVQ (R2), F13
+	VTBL  V7.B16, [V10.B16], V7.B16
+	VTBL  V9.B16, [V14.B16], V9.B16
+	VTBL  V13.B16, [V16.B16], V22.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F23
+	FMOVQ 208(R0), F17
+	FMOVQ 208(R0), F20
+	FMOVQ 208(R0), F24
+	VBIT  V17.B16, V7.B16, V13.B16
+	VBIT  V20.B16, V9.B16, V18.B16
+	VBIT  V24.B16, V22.B16, V23.B16
+	FMOVQ 16(R2), F7
+	FMOVQ 16(R2), F9
+	FMOVQ 16(R2), F17
+	VTBL  V13.B16, [V7.B16], V7.B16
+	VTBL  V18.B16, [V9.B16], V9.B16
+	VTBL  V23.B16, [V17.B16], V13.B16
+	VSHL  $21, V10.S4, V10.S4
+	VSHL  $21, V14.S4, V14.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V10.S4, V7.S4, V7.S4
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V16.S4, V13.S4, V10.S4
+	VFMLA V15.S4, V7.S4, V7.S4
+	VFMLA V19.S4, V9.S4, V9.S4
+	VFMLA V21.S4, V10.S4, V10.S4
+	WORD  $0x4e6b1ce7 // bic v7.16b, v7.16b, v11.16b
+	WORD  $0x4e6c1d29 // bic v9.16b, v9.16b, v12.16b
+	WORD  $0x4e651d45 // bic v5.16b, v10.16b, v5.16b
+	FMOVQ F7, (R5)
+	FMOVQ F9, 16(R5)
+	FMOVQ F5, 32(R5)
+	JMP   sum_done
+
+sum_two:
+	MOVD  e+48(FP), R5
+	FMOVQ (R1), F7
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	FMOVQ (R1), F9
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R3, R1, R1
+	VMOVI $0, V10.B16
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VBIT  V10.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	WORD  $0x4e6a1d6a // bic v10.16b, v11.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	FMOVQ 912(R0), F10
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4ea0f92b // fabs v11.4s, v9.4s
+	WORD  $0x4e6a1d6a // bic v10.16b, v11.16b, v10.16b
+	WORD  $0x4eaa64c6 // smax v6.4s, v6.4s, v10.4s
+	VMOVI $0, V10.B16
+	FMOVQ 912(R0), F11
+	VCMEQ V10.S4, V5.S4, V10.S4
+	VCMEQ V11.S4, V5.S4, V5.S4
+	WORD  $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD  $0x4e20d52e // fadd v14.4s, v9.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F9
+	FMOVQ 64(R0), F12
+	VFMLA V1.S4, V7.S4, V9.S4
+	VFMLA V1.S4, V14.S4, V12.S4
+	WORD  $0x4ea2d52b // fsub v11.4s, v9.4s, v2.4s
+	WORD  $0x4ea2d58d // fsub v13.4s, v12.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V11.S4, V7.S4
+	VFMLS V3.S4, V13.S4, V14.S4
+	VFMLS V4.S4, V11.S4, V7.S4
+	VFMLS V4.S4, V13.S4, V14.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F13
+	FMOVQ 112(R0), F16
+	VFMLA V13.S4, V7.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 144(R0), F13
+	FMOVQ 144(R0), F16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 160(R0), F11
+	FMOVQ 160(R0), F15
+	VFMLA V13.S4, V7.S4, V11.S4
+	VFMLA V16.S4, V14.S4, V15.S4
+	FMOVQ 176(R0), F13
+	FMOVQ 176(R0), F16
+	VFMLA V11.S4, V7.S4, V13.S4
+	VFMLA V15.S4, V14.S4, V16.S4
+
+	// 2^n T[j] (1 + p)
+	FMOVQ (R2), F7
+	FMOVQ (R2), F11
+	VTBL  V7.B16, [V9.B16], V7.B16
+	VTBL  V11.B16, [V12.B16], V15.B16
+	FMOVQ 192(R0), F11
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F14
+	FMOVQ 208(R0), F18
+	VBIT  V14.B16, V7.B16, V11.B16
+	VBIT  V18.B16, V15.B16, V17.B16
+	FMOVQ 16(R2), F7
+	FMOVQ 16(R2), F14
+	VTBL  V11.B16, [V7.B16], V7.B16
+	VTBL  V17.B16, [V14.B16], V11.B16
+	VSHL  $21, V9.S4, V9.S4
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V9.S4, V7.S4, V7.S4
+	VADD  V12.S4, V11.S4, V9.S4
+	VFMLA V13.S4, V7.S4, V7.S4
+	VFMLA V16.S4, V9.S4, V9.S4
+	WORD  $0x4e6a1ce7 // bic v7.16b, v7.16b, v10.16b
+	WORD  $0x4e651d25 // bic v5.16b, v9.16b, v5.16b
+	FMOVQ F7, (R5)
+	FMOVQ F5, 16(R5)
+
+sum_done:
+	// the sums; |z| > 40 makes a row one that is not plain
+	VMOVI $0, V5.B16
+	MOVD  classes+32(FP), R1
+	CMP   $17, R1
+	BLT   few
+
+	// more than 16 columns: those of a virtual lane are added
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $0, R3, R3
+	FMOVQ (R3), F5
+
+lane0:
+	SUB   $16, R1, R1
+	CMP   $1, R1
+	BLT   added0
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane0
+
+added0:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, (R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $16, R3, R3
+	FMOVQ (R3), F5
+
+lane1:
+	SUB   $16, R1, R1
+	CMP   $2, R1
+	BLT   added1
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane1
+
+added1:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 16(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $32, R3, R3
+	FMOVQ (R3), F5
+
+lane2:
+	SUB   $16, R1, R1
+	CMP   $3, R1
+	BLT   added2
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane2
+
+added2:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 32(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $48, R3, R3
+	FMOVQ (R3), F5
+
+lane3:
+	SUB   $16, R1, R1
+	CMP   $4, R1
+	BLT   added3
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane3
+
+added3:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 48(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $64, R3, R3
+	FMOVQ (R3), F5
+
+lane4:
+	SUB   $16, R1, R1
+	CMP   $5, R1
+	BLT   added4
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane4
+
+added4:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 64(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $80, R3, R3
+	FMOVQ (R3), F5
+
+lane5:
+	SUB   $16, R1, R1
+	CMP   $6, R1
+	BLT   added5
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane5
+
+added5:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 80(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $96, R3, R3
+	FMOVQ (R3), F5
+
+lane6:
+	SUB   $16, R1, R1
+	CMP   $7, R1
+	BLT   added6
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane6
+
+added6:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 96(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $112, R3, R3
+	FMOVQ (R3), F5
+
+lane7:
+	SUB   $16, R1, R1
+	CMP   $8, R1
+	BLT   added7
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane7
+
+added7:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 112(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $128, R3, R3
+	FMOVQ (R3), F5
+
+lane8:
+	SUB   $16, R1, R1
+	CMP   $9, R1
+	BLT   added8
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane8
+
+added8:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 128(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $144, R3, R3
+	FMOVQ (R3), F5
+
+lane9:
+	SUB   $16, R1, R1
+	CMP   $10, R1
+	BLT   added9
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane9
+
+added9:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 144(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $160, R3, R3
+	FMOVQ (R3), F5
+
+lane10:
+	SUB   $16, R1, R1
+	CMP   $11, R1
+	BLT   added10
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane10
+
+added10:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 160(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $176, R3, R3
+	FMOVQ (R3), F5
+
+lane11:
+	SUB   $16, R1, R1
+	CMP   $12, R1
+	BLT   added11
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane11
+
+added11:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 176(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $192, R3, R3
+	FMOVQ (R3), F5
+
+lane12:
+	SUB   $16, R1, R1
+	CMP   $13, R1
+	BLT   added12
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane12
+
+added12:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 192(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $208, R3, R3
+	FMOVQ (R3), F5
+
+lane13:
+	SUB   $16, R1, R1
+	CMP   $14, R1
+	BLT   added13
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane13
+
+added13:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 208(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $224, R3, R3
+	FMOVQ (R3), F5
+
+lane14:
+	SUB   $16, R1, R1
+	CMP   $15, R1
+	BLT   added14
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane14
+
+added14:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 224(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R3
+	ADD   $240, R3, R3
+	FMOVQ (R3), F5
+
+lane15:
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BLT   added15
+	ADD   $256, R3, R3
+	FMOVQ (R3), F7
+	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	JMP   lane15
+
+added15:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F5, 240(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 176(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	FMOVQ 192(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 208(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 224(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 240(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 160(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 176(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 192(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 208(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 224(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 240(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e77d5ef // fadd v15.2d, v15.2d, v23.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+	JMP   folded
+
+few:
+	MOVD  classes+32(FP), R1
+	CMP   $5, R1
+	BGE   more1
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+	JMP   folded
+
+more1:
+	MOVD  classes+32(FP), R1
+	CMP   $9, R1
+	BGE   more2
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+	JMP   folded
+
+more2:
+	MOVD  classes+32(FP), R1
+	CMP   $13, R1
+	BGE   more3
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 176(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 160(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 176(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+	JMP   folded
+
+more3:
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F5
+	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
+	FMOVQ 16(R1), F7
+	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
+	FMOVQ 32(R1), F9
+	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
+	FMOVQ 48(R1), F10
+	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
+	FMOVQ 64(R1), F11
+	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
+	FMOVQ 80(R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 96(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 112(R1), F14
+	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
+	FMOVQ 128(R1), F15
+	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
+	FMOVQ 144(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 160(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 176(R1), F18
+	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
+	FMOVQ 192(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 208(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 224(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 240(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	FMOVQ (R1), F7
+	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
+	FMOVQ 16(R1), F9
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	FMOVQ 32(R1), F10
+	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	FMOVQ 48(R1), F11
+	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	FMOVQ 64(R1), F12
+	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ 80(R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 96(R1), F14
+	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
+	FMOVQ 112(R1), F15
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	FMOVQ 128(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 144(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 160(R1), F18
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	FMOVQ 176(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 192(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 208(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 224(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 240(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x4e73d56b // fadd v11.2d, v11.2d, v19.2d
+	WORD  $0x4e74d58c // fadd v12.2d, v12.2d, v20.2d
+	WORD  $0x4e75d5ad // fadd v13.2d, v13.2d, v21.2d
+	WORD  $0x4e76d5ce // fadd v14.2d, v14.2d, v22.2d
+	WORD  $0x4e77d5ef // fadd v15.2d, v15.2d, v23.2d
+	WORD  $0x4e6cd4e7 // fadd v7.2d, v7.2d, v12.2d
+	WORD  $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD  $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
+	WORD  $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	WORD  $0x0e6168a5 // fcvtn v5.2s, v5.2d
+	WORD  $0x4e6168e5 // fcvtn2 v5.4s, v7.2d
+
+folded:
+	MOVD  sums+0(FP), R1
+	FMOVQ 1136(R0), F7
+	WORD  $0x4ea734c6 // cmgt v6.4s, v6.4s, v7.4s
+	FMOVQ F5, (R1)
+	FMOVQ F8, 384(R1)
+	VMOVI $0, V5.B16
+	FMOVQ F5, 128(R1)
+	FMOVQ 336(R0), F5
+	VAND  V6.B16, V5.B16, V5.B16
+	FMOVQ F5, 256(R1)
+	FMOVQ 1360(R0), F5
+	WORD  $0x4e661ca5 // bic v5.16b, v5.16b, v6.16b
+	FMOVQ F5, 640(R1)
+	WORD  $0x6ea6a4c5 // umaxp v5.4s, v6.4s, v6.4s
+	FMOVD F5, R1
+	CBNZ  R1, slow
+
+next:
+	MOVD sums+0(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, sums+0(FP)
+	MOVD labels+16(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD step+56(FP), R1
+	MOVD e+48(FP), R3
+	ADD  R1, R3, R3
+	MOVD R3, e+48(FP)
+	MOVD logits+8(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, logits+8(FP)
+	MOVD rows+24(FP), R1
+	SUB  $4, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, group
+	RET
+
+slow:
+	MOVD slow+72(FP), R1
+	MOVD (R1), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R1)
+	JMP  next
+
+// func planeShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, stride int, e *float32, step int, lanes *float32)
+TEXT ·planeShiftedNEON(SB), NOSPLIT, $0-72
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 48(R0), F0
+	FMOVQ 80(R0), F1
+	FMOVQ 368(R0), F2
+	FMOVQ 96(R0), F3
+	FMOVQ 1248(R0), F4
+	FMOVQ 912(R0), F5
+	FMOVQ 1328(R0), F6
+	FMOVQ 1344(R0), F7
+	FMOVQ 1152(R0), F8
+	FMOVQ 384(R0), F9
+	FMOVQ 1184(R0), F10
+	FMOVQ 1168(R0), F11
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F12
+	FMOVQ 336(R0), F14
+	MOVD  logits+8(FP), R1
+	MOVD  stride+40(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $4, R3
+	BLT   most_few
+	SUB   $4, R3, R3
+	MOVD  $0, R5
+
+most_columns:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R2, R5, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ (R8), F15
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R2, R8, R6
+	FMOVQ (R6), F16
+	PRFM  128(R6), PLDL1KEEP
+	ADD   R2, R6, R6
+	FMOVQ (R6), F17
+	PRFM  128(R6), PLDL1KEEP
+	ADD   R2, R6, R6
+	FMOVQ (R6), F18
+	PRFM  128(R6), PLDL1KEEP
+	ADD   R2, R6, R6
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V13.S4, V19.S4
+	VAND  V19.B16, V2.B16, V19.B16
+	VORR  V19.B16, V15.B16, V15.B16
+	WORD  $0x6eaee5f3 // fcmgt v19.4s, v15.4s, v14.4s
+	VBIT  V19.B16, V15.B16, V14.B16
+	VCMEQ V5.S4, V13.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V16.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V6.S4, V13.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V17.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V18.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   most_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   most_done
+	CMP   $3, R5
+	BGE   most_left1
+	CMP   $2, R5
+	BGE   most_left2
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F16
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F17
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V5.S4, V13.S4, V18.S4
+	VAND  V18.B16, V2.B16, V18.B16
+	VORR  V18.B16, V15.B16, V15.B16
+	WORD  $0x6eaee5f2 // fcmgt v18.4s, v15.4s, v14.4s
+	VBIT  V18.B16, V15.B16, V14.B16
+	VCMEQ V6.S4, V13.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V16.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V17.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_left2:
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F16
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V6.S4, V13.S4, V17.S4
+	VAND  V17.B16, V2.B16, V17.B16
+	VORR  V17.B16, V15.B16, V15.B16
+	WORD  $0x6eaee5f1 // fcmgt v17.4s, v15.4s, v14.4s
+	VBIT  V17.B16, V15.B16, V14.B16
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V16.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_left1:
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V13.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V7.S4, V13.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+	JMP most_done
+
+most_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   most_two
+	MOVD  e+48(FP), R3
+	FMOVQ (R1), F13
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F16
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V12.S4, V17.S4
+	VAND  V17.B16, V2.B16, V17.B16
+	VORR  V17.B16, V13.B16, V13.B16
+	WORD  $0x6eaee5b1 // fcmgt v17.4s, v13.4s, v14.4s
+	VBIT  V17.B16, V13.B16, V14.B16
+	VCMEQ V5.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	VCMEQ V6.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V16.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+	JMP   most_done
+
+most_two:
+	MOVD  e+48(FP), R3
+	FMOVQ (R1), F13
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F15
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VMOVI $0, V16.B16
+	VCMEQ V16.S4, V12.S4, V16.S4
+	VAND  V16.B16, V2.B16, V16.B16
+	VORR  V16.B16, V13.B16, V13.B16
+	WORD  $0x6eaee5b0 // fcmgt v16.4s, v13.4s, v14.4s
+	VBIT  V16.B16, V13.B16, V14.B16
+	VCMEQ V5.S4, V12.S4, V13.S4
+	VAND  V13.B16, V2.B16, V13.B16
+	VORR  V13.B16, V15.B16, V13.B16
+	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
+	VBIT  V15.B16, V13.B16, V14.B16
+
+most_done:
+	// the shift and N
+	WORD  $0x4ea0f9cd // fabs v13.4s, v14.4s
+	WORD  $0x6ea8e5af // fcmgt v15.4s, v13.4s, v8.4s
+	WORD  $0x6eade52d // fcmgt v13.4s, v9.4s, v13.4s
+	VAND  V13.B16, V15.B16, V13.B16
+	VAND  V13.B16, V14.B16, V13.B16
+	WORD  $0x4eadd5cf // fsub v15.4s, v14.4s, v13.4s
+	WORD  $0x4eaff54f // fmin v15.4s, v10.4s, v15.4s
+	WORD  $0x4e2ff56f // fmax v15.4s, v11.4s, v15.4s
+	FMOVQ 1200(R0), F16
+	VFMLA V0.S4, V15.S4, V16.S4
+	FMOVQ 1216(R0), F15
+	VSUB  V15.S4, V16.S4, V15.S4
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	FMOVQ 1232(R0), F17
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	FMOVQ 1200(R0), F17
+	WORD  $0x4eb0d631 // fsub v17.4s, v17.4s, v16.4s
+	WORD  $0x6e21de10 // fmul v16.4s, v16.4s, v1.4s
+	MOVD  sums+0(FP), R1
+	FMOVQ 640(R1), F18
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V18.S4, V18.S4
+	MOVD  logits+8(FP), R1
+	MOVD  stride+40(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $4, R3
+	BLT   sum_few
+	SUB   $4, R3, R3
+	MOVD  $0, R5
+
+sum_columns:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R2, R5, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V19.S4
+	VSUB  V19.S4, V12.S4, V19.S4
+	FMOVQ (R8), F20
+	PRFM  128(R8), PLDL1KEEP
+	ADD   R2, R8, R7
+	FMOVQ (R7), F21
+	PRFM  128(R7), PLDL1KEEP
+	ADD   R2, R7, R7
+	FMOVQ (R7), F22
+	PRFM  128(R7), PLDL1KEEP
+	ADD   R2, R7, R7
+	FMOVQ (R7), F23
+	PRFM  128(R7), PLDL1KEEP
+	ADD   R2, R7, R7
+	VMOVI $0, V24.B16
+	VCMEQ V5.S4, V19.S4, V25.S4
+	VCMEQ V24.S4, V19.S4, V24.S4
+	WORD  $0x4eadd6b5 // fsub v21.4s, v21.4s, v13.4s
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4e791eb5 // bic v21.16b, v21.16b, v25.16b
+	WORD  $0x4e781e98 // bic v24.16b, v20.16b, v24.16b
+	WORD  $0x6eb5e619 // fcmgt v25.4s, v16.4s, v21.4s
+	WORD  $0x6eb8e614 // fcmgt v20.4s, v16.4s, v24.4s
+	VBIT  V25.B16, V16.B16, V21.B16
+	VBIT  V20.B16, V16.B16, V24.B16
+	VMOV  V17.B16, V26.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V26.S4
+	VFMLA V0.S4, V24.S4, V20.S4
+	WORD  $0x4eb1d75b // fsub v27.4s, v26.4s, v17.4s
+	WORD  $0x4eb1d699 // fsub v25.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V27.S4, V21.S4
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V3.S4, V27.S4, V21.S4
+	VFMLS V3.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F28
+	FMOVQ 1264(R0), F25
+	VFMLA V4.S4, V21.S4, V28.S4
+	VFMLA V4.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F29
+	FMOVQ 1280(R0), F27
+	VFMLA V28.S4, V21.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	FMOVQ 1296(R0), F28
+	FMOVQ 1296(R0), F25
+	VFMLA V29.S4, V21.S4, V28.S4
+	VFMLA V27.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F29
+	FMOVQ 1312(R0), F27
+	VFMLA V28.S4, V21.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	FMOVQ 224(R0), F28
+	FMOVQ 224(R0), F25
+	VFMLA V29.S4, V21.S4, V28.S4
+	VFMLA V27.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F29
+	FMOVQ 224(R0), F27
+	VFMLA V28.S4, V21.S4, V29.S4
+	VFMLA V25.S4, V24.S4, V27.S4
+	VSHL  $23, V26.S4, V21.S4
+	VSHL  $23, V20.S4, V20.S4
+	VCMEQ V5.S4, V19.S4, V25.S4
+	VMOVI $0, V24.B16
+	WORD  $0x4e791eb5 // bic v21.16b, v21.16b, v25.16b
+	VCMEQ V24.S4, V19.S4, V24.S4
+	WORD  $0x6e35dfb5 // fmul v21.4s, v29.4s, v21.4s
+	WORD  $0x4e781e94 // bic v20.16b, v20.16b, v24.16b
+	FMOVQ 16(R6), F24
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	VBIT  V18.B16, V21.B16, V24.B16
+	FMOVQ (R6), F21
+	FMOVQ F24, 16(R6)
+	VBIT  V18.B16, V20.B16, V21.B16
+	FMOVQ F21, (R6)
+	VCMEQ V6.S4, V19.S4, V20.S4
+	VCMEQ V7.S4, V19.S4, V21.S4
+	WORD  $0x4eadd6d6 // fsub v22.4s, v22.4s, v13.4s
+	WORD  $0x4eadd6f7 // fsub v23.4s, v23.4s, v13.4s
+	WORD  $0x4e741ed4 // bic v20.16b, v22.16b, v20.16b
+	WORD  $0x4e751ef7 // bic v23.16b, v23.16b, v21.16b
+	WORD  $0x6eb4e615 // fcmgt v21.4s, v16.4s, v20.4s
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
+	VBIT  V21.B16, V16.B16, V20.B16
+	VBIT  V22.B16, V16.B16, V23.B16
+	VMOV  V17.B16, V21.B16
+	VMOV  V17.B16, V24.B16
+	VFMLA V0.S4, V20.S4, V21.S4
+	VFMLA V0.S4, V23.S4, V24.S4
+	WORD  $0x4eb1d6b6 // fsub v22.4s, v21.4s, v17.4s
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	VFMLS V1.S4, V22.S4, V20.S4
+	VFMLS V1.S4, V25.S4, V23.S4
+	VFMLS V3.S4, V22.S4, V20.S4
+	VFMLS V3.S4, V25.S4, V23.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F26
+	VFMLA V4.S4, V20.S4, V22.S4
+	VFMLA V4.S4, V23.S4, V26.S4
+	FMOVQ 1280(R0), F25
+	FMOVQ 1280(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F26
+	VFMLA V25.S4, V20.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1312(R0), F25
+	FMOVQ 1312(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 224(R0), F22
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V20.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 224(R0), F25
+	FMOVQ 224(R0), F27
+	VFMLA V22.S4, V20.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	VSHL  $23, V21.S4, V20.S4
+	VSHL  $23, V24.S4, V22.S4
+	VCMEQ V6.S4, V19.S4, V21.S4
+	VCMEQ V7.S4, V19.S4, V19.S4
+	WORD  $0x4e751e94 // bic v20.16b, v20.16b, v21.16b
+	WORD  $0x4e731ed3 // bic v19.16b, v22.16b, v19.16b
+	WORD  $0x6e34df34 // fmul v20.4s, v25.4s, v20.4s
+	WORD  $0x6e33df75 // fmul v21.4s, v27.4s, v19.4s
+	FMOVQ 32(R6), F19
+	FMOVQ 48(R6), F22
+	VBIT  V18.B16, V20.B16, V19.B16
+	VBIT  V18.B16, V21.B16, V22.B16
+	FMOVQ F19, 32(R6)
+	FMOVQ F22, 48(R6)
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   sum_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   sum_done
+	CMP   $3, R5
+	BGE   sum_left1
+	CMP   $2, R5
+	BGE   sum_left2
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F20
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F21
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V5.S4, V12.S4, V22.S4
+	VCMEQ V6.S4, V12.S4, V23.S4
+	WORD  $0x4eadd673 // fsub v19.4s, v19.4s, v13.4s
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	WORD  $0x4e771e97 // bic v23.16b, v20.16b, v23.16b
+	WORD  $0x6eb3e614 // fcmgt v20.4s, v16.4s, v19.4s
+	WORD  $0x6eb7e616 // fcmgt v22.4s, v16.4s, v23.4s
+	VBIT  V20.B16, V16.B16, V19.B16
+	VBIT  V22.B16, V16.B16, V23.B16
+	VMOV  V17.B16, V20.B16
+	VMOV  V17.B16, V24.B16
+	VFMLA V0.S4, V19.S4, V20.S4
+	VFMLA V0.S4, V23.S4, V24.S4
+	WORD  $0x4eb1d696 // fsub v22.4s, v20.4s, v17.4s
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	VFMLS V1.S4, V22.S4, V19.S4
+	VFMLS V1.S4, V25.S4, V23.S4
+	VFMLS V3.S4, V22.S4, V19.S4
+	VFMLS V3.S4, V25.S4, V23.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F26
+	VFMLA V4.S4, V19.S4, V22.S4
+	VFMLA V4.S4, V23.S4, V26.S4
+	FMOVQ 1280(R0), F25
+	FMOVQ 1280(R0), F27
+	VFMLA V22.S4, V19.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F26
+	VFMLA V25.S4, V19.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 1312(R0), F25
+	FMOVQ 1312(R0), F27
+	VFMLA V22.S4, V19.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	FMOVQ 224(R0), F22
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V19.S4, V22.S4
+	VFMLA V27.S4, V23.S4, V26.S4
+	FMOVQ 224(R0), F25
+	FMOVQ 224(R0), F27
+	VFMLA V22.S4, V19.S4, V25.S4
+	VFMLA V26.S4, V23.S4, V27.S4
+	VSHL  $23, V20.S4, V19.S4
+	VSHL  $23, V24.S4, V22.S4
+	VCMEQ V5.S4, V12.S4, V20.S4
+	VCMEQ V6.S4, V12.S4, V23.S4
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	WORD  $0x4e771ed4 // bic v20.16b, v22.16b, v23.16b
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	WORD  $0x6e34df76 // fmul v22.4s, v27.4s, v20.4s
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F23
+	VBIT  V18.B16, V19.B16, V20.B16
+	VBIT  V18.B16, V22.B16, V23.B16
+	FMOVQ F20, 16(R5)
+	FMOVQ F23, 32(R5)
+	VCMEQ V7.S4, V12.S4, V19.S4
+	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
+	WORD  $0x4e731db3 // bic v19.16b, v13.16b, v19.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 48(R5), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 48(R5)
+	JMP   sum_done
+
+sum_left2:
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F20
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V6.S4, V12.S4, V21.S4
+	VCMEQ V7.S4, V12.S4, V22.S4
+	WORD  $0x4eadd673 // fsub v19.4s, v19.4s, v13.4s
+	WORD  $0x4eadd68d // fsub v13.4s, v20.4s, v13.4s
+	WORD  $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	WORD  $0x4e761db5 // bic v21.16b, v13.16b, v22.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	WORD  $0x6eb5e614 // fcmgt v20.4s, v16.4s, v21.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VBIT  V20.B16, V16.B16, V21.B16
+	VMOV  V17.B16, V13.B16
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V1.S4, V17.S4, V21.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V17.S4, V21.S4
+	FMOVQ 1264(R0), F16
+	FMOVQ 1264(R0), F22
+	VFMLA V4.S4, V19.S4, V16.S4
+	VFMLA V4.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F17
+	FMOVQ 1280(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F16
+	FMOVQ 1296(R0), F22
+	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F17
+	FMOVQ 1312(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F22
+	VFMLA V17.S4, V19.S4, V16.S4
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F23
+	VFMLA V16.S4, V19.S4, V17.S4
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V13.S4, V13.S4
+	VSHL  $23, V20.S4, V19.S4
+	VCMEQ V6.S4, V12.S4, V16.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e701dad // bic v13.16b, v13.16b, v16.16b
+	WORD  $0x4e6c1e6c // bic v12.16b, v19.16b, v12.16b
+	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
+	WORD  $0x6e2cdef0 // fmul v16.4s, v23.4s, v12.4s
+	FMOVQ 32(R5), F12
+	FMOVQ 48(R5), F17
+	VBIT  V18.B16, V13.B16, V12.B16
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ F12, 32(R5)
+	FMOVQ F17, 48(R5)
+	JMP   sum_done
+
+sum_left1:
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V19.S4
+	VSUB  V19.S4, V12.S4, V12.S4
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VCMEQ V7.S4, V12.S4, V20.S4
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741db3 // bic v19.16b, v13.16b, v20.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V7.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 48(R5), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 48(R5)
+	JMP   sum_done
+	JMP sum_done
+
+sum_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   sum_two
+	MOVD  e+48(FP), R3
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F20
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F21
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VMOVI $0, V22.B16
+	VCMEQ V5.S4, V12.S4, V23.S4
+	VCMEQ V22.S4, V12.S4, V22.S4
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4eadd673 // fsub v19.4s, v19.4s, v13.4s
+	WORD  $0x4e771e94 // bic v20.16b, v20.16b, v23.16b
+	WORD  $0x4e761e76 // bic v22.16b, v19.16b, v22.16b
+	WORD  $0x6eb4e617 // fcmgt v23.4s, v16.4s, v20.4s
+	WORD  $0x6eb6e613 // fcmgt v19.4s, v16.4s, v22.4s
+	VBIT  V23.B16, V16.B16, V20.B16
+	VBIT  V19.B16, V16.B16, V22.B16
+	VMOV  V17.B16, V24.B16
+	VMOV  V17.B16, V19.B16
+	VFMLA V0.S4, V20.S4, V24.S4
+	VFMLA V0.S4, V22.S4, V19.S4
+	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
+	WORD  $0x4eb1d677 // fsub v23.4s, v19.4s, v17.4s
+	VFMLS V1.S4, V25.S4, V20.S4
+	VFMLS V1.S4, V23.S4, V22.S4
+	VFMLS V3.S4, V25.S4, V20.S4
+	VFMLS V3.S4, V23.S4, V22.S4
+	FMOVQ 1264(R0), F26
+	FMOVQ 1264(R0), F23
+	VFMLA V4.S4, V20.S4, V26.S4
+	VFMLA V4.S4, V22.S4, V23.S4
+	FMOVQ 1280(R0), F27
+	FMOVQ 1280(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	FMOVQ 1296(R0), F26
+	FMOVQ 1296(R0), F23
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V25.S4, V22.S4, V23.S4
+	FMOVQ 1312(R0), F27
+	FMOVQ 1312(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	FMOVQ 224(R0), F26
+	FMOVQ 224(R0), F23
+	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V25.S4, V22.S4, V23.S4
+	FMOVQ 224(R0), F27
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V23.S4, V22.S4, V25.S4
+	VSHL  $23, V24.S4, V20.S4
+	VSHL  $23, V19.S4, V19.S4
+	VCMEQ V5.S4, V12.S4, V23.S4
+	VMOVI $0, V22.B16
+	WORD  $0x4e771e94 // bic v20.16b, v20.16b, v23.16b
+	VCMEQ V22.S4, V12.S4, V22.S4
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	FMOVQ 16(R3), F22
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	VBIT  V18.B16, V20.B16, V22.B16
+	FMOVQ (R3), F20
+	FMOVQ F22, 16(R3)
+	VBIT  V18.B16, V19.B16, V20.B16
+	FMOVQ F20, (R3)
+	VCMEQ V6.S4, V12.S4, V19.S4
+	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
+	WORD  $0x4e731db3 // bic v19.16b, v13.16b, v19.16b
+	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
+	VBIT  V13.B16, V16.B16, V19.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V13.S4
+	WORD  $0x4eb1d5b0 // fsub v16.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V16.S4, V19.S4
+	VFMLS V3.S4, V16.S4, V19.S4
+	FMOVQ 1264(R0), F16
+	VFMLA V4.S4, V19.S4, V16.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 1296(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	FMOVQ 224(R0), F16
+	VFMLA V17.S4, V19.S4, V16.S4
+	FMOVQ 224(R0), F17
+	VFMLA V16.S4, V19.S4, V17.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V6.S4, V12.S4, V12.S4
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	FMOVQ 32(R3), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, 32(R3)
+	JMP   sum_done
+
+sum_two:
+	MOVD  e+48(FP), R3
+	FMOVQ (R1), F19
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	FMOVQ (R1), F20
+	PRFM  128(R1), PLDL1KEEP
+	ADD   R2, R1, R1
+	VMOVI $0, V21.B16
+	VCMEQ V5.S4, V12.S4, V22.S4
+	VCMEQ V21.S4, V12.S4, V21.S4
+	WORD  $0x4eadd694 // fsub v20.4s, v20.4s, v13.4s
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e761e93 // bic v19.16b, v20.16b, v22.16b
+	WORD  $0x4e751db4 // bic v20.16b, v13.16b, v21.16b
+	WORD  $0x6eb3e615 // fcmgt v21.4s, v16.4s, v19.4s
+	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
+	VBIT  V21.B16, V16.B16, V19.B16
+	VBIT  V13.B16, V16.B16, V20.B16
+	VMOV  V17.B16, V16.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V0.S4, V19.S4, V16.S4
+	VFMLA V0.S4, V20.S4, V13.S4
+	WORD  $0x4eb1d615 // fsub v21.4s, v16.4s, v17.4s
+	WORD  $0x4eb1d5b1 // fsub v17.4s, v13.4s, v17.4s
+	VFMLS V1.S4, V21.S4, V19.S4
+	VFMLS V1.S4, V17.S4, V20.S4
+	VFMLS V3.S4, V21.S4, V19.S4
+	VFMLS V3.S4, V17.S4, V20.S4
+	FMOVQ 1264(R0), F22
+	FMOVQ 1264(R0), F17
+	VFMLA V4.S4, V19.S4, V22.S4
+	VFMLA V4.S4, V20.S4, V17.S4
+	FMOVQ 1280(R0), F23
+	FMOVQ 1280(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	FMOVQ 1296(R0), F22
+	FMOVQ 1296(R0), F17
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVQ 1312(R0), F23
+	FMOVQ 1312(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	FMOVQ 224(R0), F17
+	VFMLA V23.S4, V19.S4, V22.S4
+	VFMLA V21.S4, V20.S4, V17.S4
+	FMOVQ 224(R0), F23
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V19.S4, V23.S4
+	VFMLA V17.S4, V20.S4, V21.S4
+	VSHL  $23, V16.S4, V16.S4
+	VSHL  $23, V13.S4, V13.S4
+	VCMEQ V5.S4, V12.S4, V19.S4
+	VMOVI $0, V17.B16
+	WORD  $0x4e731e10 // bic v16.16b, v16.16b, v19.16b
+	VCMEQ V17.S4, V12.S4, V12.S4
+	WORD  $0x6e30def0 // fmul v16.4s, v23.4s, v16.4s
+	WORD  $0x4e6c1dac // bic v12.16b, v13.16b, v12.16b
+	FMOVQ 16(R3), F13
+	WORD  $0x6e2cdeac // fmul v12.4s, v21.4s, v12.4s
+	VBIT  V18.B16, V16.B16, V13.B16
+	FMOVQ (R3), F16
+	FMOVQ F13, 16(R3)
+	VBIT  V18.B16, V12.B16, V16.B16
+	FMOVQ F16, (R3)
+
+sum_done:
+	VMOVI $0, V12.B16
+	MOVD  classes+32(FP), R1
+	CMP   $17, R1
+	BLT   few
+
+	// more than 16 columns: those of a virtual lane are added
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $0, R2, R2
+	FMOVQ (R2), F12
+
+lane0:
+	SUB   $16, R1, R1
+	CMP   $1, R1
+	BLT   added0
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane0
+
+added0:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, (R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $16, R2, R2
+	FMOVQ (R2), F12
+
+lane1:
+	SUB   $16, R1, R1
+	CMP   $2, R1
+	BLT   added1
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane1
+
+added1:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 16(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $32, R2, R2
+	FMOVQ (R2), F12
+
+lane2:
+	SUB   $16, R1, R1
+	CMP   $3, R1
+	BLT   added2
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane2
+
+added2:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 32(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $48, R2, R2
+	FMOVQ (R2), F12
+
+lane3:
+	SUB   $16, R1, R1
+	CMP   $4, R1
+	BLT   added3
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane3
+
+added3:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 48(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $64, R2, R2
+	FMOVQ (R2), F12
+
+lane4:
+	SUB   $16, R1, R1
+	CMP   $5, R1
+	BLT   added4
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane4
+
+added4:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 64(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $80, R2, R2
+	FMOVQ (R2), F12
+
+lane5:
+	SUB   $16, R1, R1
+	CMP   $6, R1
+	BLT   added5
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane5
+
+added5:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 80(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $96, R2, R2
+	FMOVQ (R2), F12
+
+lane6:
+	SUB   $16, R1, R1
+	CMP   $7, R1
+	BLT   added6
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane6
+
+added6:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 96(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $112, R2, R2
+	FMOVQ (R2), F12
+
+lane7:
+	SUB   $16, R1, R1
+	CMP   $8, R1
+	BLT   added7
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane7
+
+added7:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 112(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $128, R2, R2
+	FMOVQ (R2), F12
+
+lane8:
+	SUB   $16, R1, R1
+	CMP   $9, R1
+	BLT   added8
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane8
+
+added8:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 128(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $144, R2, R2
+	FMOVQ (R2), F12
+
+lane9:
+	SUB   $16, R1, R1
+	CMP   $10, R1
+	BLT   added9
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane9
+
+added9:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 144(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $160, R2, R2
+	FMOVQ (R2), F12
+
+lane10:
+	SUB   $16, R1, R1
+	CMP   $11, R1
+	BLT   added10
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane10
+
+added10:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 160(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $176, R2, R2
+	FMOVQ (R2), F12
+
+lane11:
+	SUB   $16, R1, R1
+	CMP   $12, R1
+	BLT   added11
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane11
+
+added11:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 176(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $192, R2, R2
+	FMOVQ (R2), F12
+
+lane12:
+	SUB   $16, R1, R1
+	CMP   $13, R1
+	BLT   added12
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane12
+
+added12:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 192(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $208, R2, R2
+	FMOVQ (R2), F12
+
+lane13:
+	SUB   $16, R1, R1
+	CMP   $14, R1
+	BLT   added13
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane13
+
+added13:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 208(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $224, R2, R2
+	FMOVQ (R2), F12
+
+lane14:
+	SUB   $16, R1, R1
+	CMP   $15, R1
+	BLT   added14
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane14
+
+added14:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 224(R1)
+	MOVD  classes+32(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   $240, R2, R2
+	FMOVQ (R2), F12
+
+lane15:
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BLT   added15
+	ADD   $256, R2, R2
+	FMOVQ (R2), F13
+	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+	JMP   lane15
+
+added15:
+	MOVD  lanes+64(FP), R1
+	FMOVQ F12, 240(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	FMOVQ 192(R1), F27
+	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
+	FMOVQ 208(R1), F28
+	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
+	FMOVQ 224(R1), F29
+	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
+	FMOVQ 240(R1), F30
+	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
+	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	FMOVQ 192(R1), F28
+	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
+	FMOVQ 208(R1), F29
+	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
+	FMOVQ 224(R1), F30
+	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
+	FMOVQ 240(R1), F31
+	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e7fd6f7 // fadd v23.2d, v23.2d, v31.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+few:
+	MOVD  classes+32(FP), R1
+	CMP   $5, R1
+	BGE   more1
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more1:
+	MOVD  classes+32(FP), R1
+	CMP   $9, R1
+	BGE   more2
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more2:
+	MOVD  classes+32(FP), R1
+	CMP   $13, R1
+	BGE   more3
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+	JMP   folded
+
+more3:
+	MOVD  e+48(FP), R1
+	FMOVQ (R1), F12
+	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
+	FMOVQ 16(R1), F13
+	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
+	FMOVQ 32(R1), F16
+	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
+	FMOVQ 48(R1), F17
+	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
+	FMOVQ 64(R1), F19
+	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
+	FMOVQ 80(R1), F20
+	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
+	FMOVQ 96(R1), F21
+	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
+	FMOVQ 112(R1), F22
+	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 128(R1), F23
+	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
+	FMOVQ 144(R1), F24
+	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
+	FMOVQ 160(R1), F25
+	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
+	FMOVQ 176(R1), F26
+	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
+	FMOVQ 192(R1), F27
+	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
+	FMOVQ 208(R1), F28
+	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
+	FMOVQ 224(R1), F29
+	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
+	FMOVQ 240(R1), F30
+	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
+	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	FMOVQ (R1), F13
+	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ 16(R1), F16
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	FMOVQ 32(R1), F17
+	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
+	FMOVQ 48(R1), F19
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	FMOVQ 64(R1), F20
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	FMOVQ 80(R1), F21
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	FMOVQ 96(R1), F22
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	FMOVQ 112(R1), F23
+	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 128(R1), F24
+	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
+	FMOVQ 144(R1), F25
+	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
+	FMOVQ 160(R1), F26
+	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
+	FMOVQ 176(R1), F27
+	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
+	FMOVQ 192(R1), F28
+	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
+	FMOVQ 208(R1), F29
+	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
+	FMOVQ 224(R1), F30
+	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
+	FMOVQ 240(R1), F31
+	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
+	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
+	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
+	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d
+	WORD  $0x4e7bd673 // fadd v19.2d, v19.2d, v27.2d
+	WORD  $0x4e7cd694 // fadd v20.2d, v20.2d, v28.2d
+	WORD  $0x4e7dd6b5 // fadd v21.2d, v21.2d, v29.2d
+	WORD  $0x4e7ed6d6 // fadd v22.2d, v22.2d, v30.2d
+	WORD  $0x4e7fd6f7 // fadd v23.2d, v23.2d, v31.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x4e75d610 // fadd v16.2d, v16.2d, v21.2d
+	WORD  $0x4e76d631 // fadd v17.2d, v17.2d, v22.2d
+	WORD  $0x4e77d673 // fadd v19.2d, v19.2d, v23.2d
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e73d610 // fadd v16.2d, v16.2d, v19.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	WORD  $0x0e61698c // fcvtn v12.2s, v12.2d
+	WORD  $0x4e6169ac // fcvtn2 v12.4s, v13.2d
+
+folded:
+	MOVD  sums+0(FP), R1
+	FMOVQ (R1), F13
+	VBIT  V18.B16, V12.B16, V13.B16
+	FMOVQ F13, (R1)
+	FMOVQ 128(R1), F12
+	VBIT  V18.B16, V15.B16, V12.B16
+	FMOVQ F12, 128(R1)
+	FMOVQ 256(R1), F12
+	VBIT  V18.B16, V14.B16, V12.B16
+	FMOVQ F12, 256(R1)
+	MOVD  sums+0(FP), R1
+	ADD   $16, R1, R1
+	MOVD  R1, sums+0(FP)
+	MOVD  labels+16(FP), R1
+	ADD   $16, R1, R1
+	MOVD  R1, labels+16(FP)
+	MOVD  step+56(FP), R1
+	MOVD  e+48(FP), R2
+	ADD   R1, R2, R2
+	MOVD  R2, e+48(FP)
+	MOVD  logits+8(FP), R1
+	ADD   $16, R1, R1
+	MOVD  R1, logits+8(FP)
+	MOVD  rows+24(FP), R1
+	SUB   $4, R1, R1
+	MOVD  R1, rows+24(FP)
+	MOVD  rows+24(FP), R1
+	CBNZ  R1, group
+	RET
+
+// func planeSoftmaxNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+TEXT ·planeSoftmaxNEON(SB), NOSPLIT, $0-64
+	MOVD $consts<>+0(SB), R1
+
+group:
+	MOVD  labels+16(FP), R0
+	FMOVQ (R0), F0
+	MOVD  sums+8(FP), R0
+	FMOVQ 512(R0), F1
+	FMOVQ (R0), F2
+	FMOVQ 384(R0), F3
+	MOVD  dst+0(FP), R0
+	MOVD  stride+40(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $4, R3
+	BLT   all_few
+	SUB   $4, R3, R3
+	MOVD  $0, R5
+
+all_columns:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R2, R5, R8
+	ADD   R8, R0, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V3.S4
+	VSUB  V3.S4, V0.S4, V3.S4
+	FMOVQ (R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F5
+	VBIT  V3.B16, V4.B16, V5.B16
+	FMOVQ 16(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F6
+	VBIT  V3.B16, V4.B16, V6.B16
+	FMOVQ 32(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F7
+	VBIT  V3.B16, V4.B16, V7.B16
+	FMOVQ 48(R6), F3
+	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R1), F8
+	VBIT  V3.B16, V4.B16, V8.B16
+	FMOVQ F5, (R8)
+	ADD   R2, R8, R6
+	FMOVQ F6, (R6)
+	ADD   R2, R6, R6
+	FMOVQ F7, (R6)
+	ADD   R2, R6, R6
+	FMOVQ F8, (R6)
+	ADD   R2, R6, R6
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   all_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   all_done
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R0, R0
+	ADD   R6, R5, R5
+	VDUP  R3, V3.S4
+	VSUB  V3.S4, V0.S4, V0.S4
+	FMOVQ (R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F5
+	VBIT  V0.B16, V3.B16, V5.B16
+	FMOVQ 32(R5), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F6
+	VBIT  V0.B16, V3.B16, V6.B16
+	FMOVQ 48(R5), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	FMOVQ F4, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F5, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F6, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R2, R0, R0
+	JMP   all_done
+
+all_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   all_two
+	MOVD  e+48(FP), R3
+	FMOVQ (R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F5
+	VBIT  V0.B16, V3.B16, V5.B16
+	FMOVQ 32(R3), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	FMOVQ F4, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F5, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R2, R0, R0
+	JMP   all_done
+
+all_two:
+	MOVD  e+48(FP), R3
+	FMOVQ (R3), F0
+	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V3.S4
+	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V0.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F0
+	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	FMOVQ 368(R1), F2
+	VBIT  V0.B16, V1.B16, V2.B16
+	FMOVQ F4, (R0)
+	ADD   R2, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R2, R0, R0
+
+all_done:
+	MOVD sums+8(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, sums+8(FP)
+	MOVD labels+16(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, labels+16(FP)
+	MOVD step+56(FP), R0
+	MOVD e+48(FP), R2
+	ADD  R0, R2, R2
+	MOVD R2, e+48(FP)
+	MOVD dst+0(FP), R0
+	ADD  $16, R0, R0
+	MOVD R0, dst+0(FP)
+	MOVD rows+24(FP), R0
+	SUB  $4, R0, R0
+	MOVD R0, rows+24(FP)
+	MOVD rows+24(FP), R0
+	CBNZ R0, group
+	RET
+
+// func planeGradNEON(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
+TEXT ·planeGradNEON(SB), NOSPLIT, $0-64
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 912(R0), F0
+	FMOVQ 1328(R0), F1
+	FMOVQ 1344(R0), F2
+
+group:
+	MOVD  labels+16(FP), R1
+	FMOVQ (R1), F3
+	MOVD  sums+8(FP), R1
+	FMOVQ 512(R1), F4
+	FMOVQ (R1), F5
+	FMOVQ 384(R1), F6
+	MOVD  dst+0(FP), R1
+	MOVD  stride+40(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $4, R3
+	BLT   all_few
+	SUB   $4, R3, R3
+	MOVD  $0, R5
+
+all_columns:
+	MOVD  e+48(FP), R6
+	MOVD  R5, R7
+	LSL   $4, R7, R7
+	MUL   R2, R5, R8
+	ADD   R8, R1, R8
+	ADD   R7, R6, R6
+	VDUP  R5, V7.S4
+	VSUB  V7.S4, V3.S4, V7.S4
+	FMOVQ (R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F10
+	VBIT  V9.B16, V8.B16, V10.B16
+	VMOVI $0, V8.B16
+	VCMEQ V8.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V10.B16
+	FMOVQ 16(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F11
+	VBIT  V9.B16, V8.B16, V11.B16
+	VCMEQ V0.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V11.B16
+	FMOVQ 32(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F12
+	VBIT  V9.B16, V8.B16, V12.B16
+	VCMEQ V1.S4, V7.S4, V8.S4
+	VBIT  V8.B16, V6.B16, V12.B16
+	FMOVQ 48(R6), F8
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x6e25dd08 // fmul v8.4s, v8.4s, v5.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F13
+	VBIT  V9.B16, V8.B16, V13.B16
+	VCMEQ V2.S4, V7.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V13.B16
+	FMOVQ F10, (R8)
+	ADD   R2, R8, R6
+	FMOVQ F11, (R6)
+	ADD   R2, R6, R6
+	FMOVQ F12, (R6)
+	ADD   R2, R6, R6
+	FMOVQ F13, (R6)
+	ADD   R2, R6, R6
+	ADD   $4, R5, R5
+	CMP   R3, R5
+	BLE   all_columns
+
+	// the columns that are left
+	SUB   R3, R5, R5
+	CMP   $4, R5
+	BGE   all_done
+	MOVD  e+48(FP), R5
+	MOVD  R3, R6
+	LSL   $4, R6, R6
+	MUL   R2, R3, R7
+	ADD   R7, R1, R1
+	ADD   R6, R5, R5
+	VDUP  R3, V7.S4
+	VSUB  V7.S4, V3.S4, V3.S4
+	FMOVQ (R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V7.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ 32(R5), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F11
+	VBIT  V8.B16, V7.B16, V11.B16
+	VCMEQ V1.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V11.B16
+	FMOVQ 48(R5), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V2.S4, V3.S4, V3.S4
+	VBIT  V3.B16, V6.B16, V7.B16
+	FMOVQ F9, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F10, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F11, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F7, (R1)
+	ADD   R2, R1, R1
+	JMP   all_done
+
+all_few:
+	MOVD  classes+32(FP), R3
+	CMP   $3, R3
+	BLT   all_two
+	MOVD  e+48(FP), R3
+	FMOVQ (R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F10
+	VBIT  V8.B16, V7.B16, V10.B16
+	VCMEQ V0.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ 32(R3), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V1.S4, V3.S4, V3.S4
+	VBIT  V3.B16, V6.B16, V7.B16
+	FMOVQ F9, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F10, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F7, (R1)
+	ADD   R2, R1, R1
+	JMP   all_done
+
+all_two:
+	MOVD  e+48(FP), R3
+	FMOVQ (R3), F7
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e25dce7 // fmul v7.4s, v7.4s, v5.4s
+	WORD  $0x4e27e4e8 // fcmeq v8.4s, v7.4s, v7.4s
+	FMOVQ 368(R0), F9
+	VBIT  V8.B16, V7.B16, V9.B16
+	VMOVI $0, V7.B16
+	VCMEQ V7.S4, V3.S4, V7.S4
+	VBIT  V7.B16, V6.B16, V9.B16
+	FMOVQ 16(R3), F7
+	WORD  $0x6e24dce4 // fmul v4.4s, v7.4s, v4.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	WORD  $0x4e24e485 // fcmeq v5.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V5.B16, V4.B16, V7.B16
+	VCMEQ V0.S4, V3.S4, V3.S4
+	VBIT  V3.B16, V6.B16, V7.B16
+	FMOVQ F9, (R1)
+	ADD   R2, R1, R1
+	FMOVQ F7, (R1)
+	ADD   R2, R1, R1
+
+all_done:
+	MOVD sums+8(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, sums+8(FP)
+	MOVD labels+16(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, labels+16(FP)
+	MOVD step+56(FP), R1
+	MOVD e+48(FP), R2
+	ADD  R1, R2, R2
+	MOVD R2, e+48(FP)
+	MOVD dst+0(FP), R1
+	ADD  $16, R1, R1
+	MOVD R1, dst+0(FP)
+	MOVD rows+24(FP), R1
+	SUB  $4, R1, R1
+	MOVD R1, rows+24(FP)
+	MOVD rows+24(FP), R1
+	CBNZ R1, group
+	RET
+
+// func widenBFloat16NEON(dst *float32, src *uint16, n int)
+TEXT ·widenBFloat16NEON(SB), NOSPLIT, $0-24
+	MOVD $consts<>+0(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD n+16(FP), R2
+
+tile:
+	FMOVD  (R1), F0
+	VUSHLL $0, V0.H4, V0.S4
+	VSHL   $16, V0.S4, V0.S4
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R3), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVQ  F2, (R0)
+	FMOVD  8(R1), F0
+	VUSHLL $0, V0.H4, V0.S4
+	VSHL   $16, V0.S4, V0.S4
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R3), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVQ  F2, 16(R0)
+	FMOVD  16(R1), F0
+	VUSHLL $0, V0.H4, V0.S4
+	VSHL   $16, V0.S4, V0.S4
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R3), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVQ  F2, 32(R0)
+	FMOVD  24(R1), F0
+	VUSHLL $0, V0.H4, V0.S4
+	VSHL   $16, V0.S4, V0.S4
+	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ  368(R3), F2
+	VBIT   V1.B16, V0.B16, V2.B16
+	FMOVQ  F2, 48(R0)
+	ADD    $64, R0, R0
+	ADD    $32, R1, R1
+	SUB    $16, R2, R2
+	CMP    $16, R2
+	BGE    tile
+	CMP    $1, R2
+	BLT    done
+	MOVD   $16, R5
+	SUB    R2, R5, R5
+	SUB    R5, R0, R0
+	SUB    R5, R0, R0
+	SUB    R5, R0, R0
+	SUB    R5, R0, R0
+	SUB    R5, R1, R1
+	SUB    R5, R1, R1
+	MOVD   $16, R2
+	JMP    tile
+
+done:
+	RET
+
+// func widenFloat16NEON(dst *float32, src *uint16, n int)
+TEXT ·widenFloat16NEON(SB), NOSPLIT, $0-24
+	MOVD $consts<>+0(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD n+16(FP), R2
+
+tile:
+	FMOVD (R1), F0
+	WORD  $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, (R0)
+	FMOVD 8(R1), F0
+	WORD  $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 16(R0)
+	FMOVD 16(R1), F0
+	WORD  $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 32(R0)
+	FMOVD 24(R1), F0
+	WORD  $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 48(R0)
+	ADD   $64, R0, R0
+	ADD   $32, R1, R1
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   tile
+	CMP   $1, R2
+	BLT   done
+	MOVD  $16, R5
+	SUB   R2, R5, R5
+	SUB   R5, R0, R0
+	SUB   R5, R0, R0
+	SUB   R5, R0, R0
+	SUB   R5, R0, R0
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	MOVD  $16, R2
+	JMP   tile
+
+done:
+	RET
+
+// func narrowBFloat16NEON(dst *uint16, src *float32, n int)
+TEXT ·narrowBFloat16NEON(SB), NOSPLIT, $0-24
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 912(R0), F0
+	FMOVQ 1584(R0), F1
+	MOVD  dst+0(FP), R1
+	MOVD  src+8(FP), R2
+	MOVD  n+16(FP), R3
+
+tile:
+	FMOVQ (R2), F2
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VUSHR $16, V4.S4, V2.S4
+	VAND  V0.B16, V2.B16, V2.B16
+	VADD  V1.S4, V4.S4, V3.S4
+	VADD  V2.S4, V3.S4, V2.S4
+	VUSHR $16, V2.S4, V2.S4
+	WORD  $0x0e612842 // xtn v2.4h, v2.4s
+	FMOVD F2, (R1)
+	FMOVQ 16(R2), F2
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VUSHR $16, V4.S4, V2.S4
+	VAND  V0.B16, V2.B16, V2.B16
+	VADD  V1.S4, V4.S4, V3.S4
+	VADD  V2.S4, V3.S4, V2.S4
+	VUSHR $16, V2.S4, V2.S4
+	WORD  $0x0e612842 // xtn v2.4h, v2.4s
+	FMOVD F2, 8(R1)
+	FMOVQ 32(R2), F2
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VUSHR $16, V4.S4, V2.S4
+	VAND  V0.B16, V2.B16, V2.B16
+	VADD  V1.S4, V4.S4, V3.S4
+	VADD  V2.S4, V3.S4, V2.S4
+	VUSHR $16, V2.S4, V2.S4
+	WORD  $0x0e612842 // xtn v2.4h, v2.4s
+	FMOVD F2, 16(R1)
+	FMOVQ 48(R2), F2
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+
+	// nearest: half a unit less one, and one if the upper half is odd. The NaN does not reach the next exponent
+	VUSHR $16, V4.S4, V2.S4
+	VAND  V0.B16, V2.B16, V2.B16
+	VADD  V1.S4, V4.S4, V3.S4
+	VADD  V2.S4, V3.S4, V2.S4
+	VUSHR $16, V2.S4, V2.S4
+	WORD  $0x0e612842 // xtn v2.4h, v2.4s
+	FMOVD F2, 24(R1)
+	ADD   $32, R1, R1
+	ADD   $64, R2, R2
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   tile
+	CMP   $1, R3
+	BLT   done
+	MOVD  $16, R5
+	SUB   R3, R5, R5
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	MOVD  $16, R3
+	JMP   tile
+
+done:
+	RET
+
+// func narrowFloat16NEON(dst *uint16, src *float32, n int)
+TEXT ·narrowFloat16NEON(SB), NOSPLIT, $0-24
+	MOVD $consts<>+0(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD n+16(FP), R2
+
+tile:
+	FMOVQ (R1), F0
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	WORD  $0x0e216840 // fcvtn v0.4h, v2.4s
+	FMOVD F0, (R0)
+	FMOVQ 16(R1), F0
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	WORD  $0x0e216840 // fcvtn v0.4h, v2.4s
+	FMOVD F0, 8(R0)
+	FMOVQ 32(R1), F0
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	WORD  $0x0e216840 // fcvtn v0.4h, v2.4s
+	FMOVD F0, 16(R0)
+	FMOVQ 48(R1), F0
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	WORD  $0x0e216840 // fcvtn v0.4h, v2.4s
+	FMOVD F0, 24(R0)
+	ADD   $32, R0, R0
+	ADD   $64, R1, R1
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   tile
+	CMP   $1, R2
+	BLT   done
+	MOVD  $16, R5
+	SUB   R2, R5, R5
+	SUB   R5, R0, R0
+	SUB   R5, R0, R0
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	SUB   R5, R1, R1
+	MOVD  $16, R2
+	JMP   tile
+
+done:
 	RET

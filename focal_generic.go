@@ -615,12 +615,7 @@ func logSoftmaxGeneric(dst, logits []float32, classes int) {
 
 // logSoftmaxRow: with M = z_t the first maximum, log p_j = (z_j - M) - (-log p_t): two terms of one sign, so nothing cancels.
 func logSoftmaxRow(dst, z []float32) {
-	m, t := float32(math.Inf(-1)), 0
-	for j, x := range z {
-		if x > m {
-			m, t = x, j
-		}
-	}
+	m, t := firstMax(z)
 	r := newRow(z, t, rowBlock)
 	l := newTail(&r, z[t]).nll
 	for j, x := range z {
@@ -628,7 +623,18 @@ func logSoftmaxRow(dst, z []float32) {
 	}
 }
 
-// lossParams is a loss's configuration, prepared once by New.... Assembly reads the fields up to power at their offsets.
+// firstMax is the row's maximum and its first place; -Inf and 0 where all is -Inf or NaN.
+func firstMax(z []float32) (m float32, first int) {
+	m = float32(math.Inf(-1))
+	for j, x := range z {
+		if x > m {
+			m, first = x, j
+		}
+	}
+	return m, first
+}
+
+// lossParams is a loss's configuration, prepared once by New.... Assembly reads the fields up to smooth at their offsets.
 type lossParams struct {
 	focusKind focusKind
 	factor    float32   // gamma where it multiplies: beyond 2^126 it changes nothing but would make 0 * Inf of a product
@@ -636,6 +642,7 @@ type lossParams struct {
 	negative  float32   // and of target 0
 	limit     float32   // sigmoid forms: the largest |x| of the assembly's fast path
 	power     powParams // of gamma
+	smooth    float32   // label smoothing: softmax form eps, one-vs-rest eps/2
 	classes   int
 	ignores   bool      // there may be ignored rows
 	alpha     []float32 // softmax form: a weight per class; nil: every class weighs 1
@@ -779,6 +786,14 @@ func newTail(row *row, zt float32) tail {
 	return tail{sum: sum, nll: nll, q: min(q, 1), pt: pt}
 }
 
+// weighted is (alpha l) P. A smoothed cross-entropy grows where 1 - p_t vanishes: there a P of 0 beats an infinite one.
+func (p *lossParams) weighted(alpha, nll, focus float32) float32 {
+	if p.smooth != 0 && focus == 0 && nll == nll {
+		return 0
+	}
+	return weighted(alpha, nll, focus)
+}
+
 // weighted is (alpha l) P, where an alpha of 0 beats an infinite loss, and that beats a P of 0.
 func weighted(alpha, nll, focus float32) float32 {
 	l := alpha * nll
@@ -810,7 +825,7 @@ func softmaxLossGeneric(losses, logits []float32, labels []int32, p *lossParams)
 	}
 }
 
-// gradient gives s q, and pre and f such that s p_j = (e_j pre) f. pre keeps e_j pre and f in range: f is s q / (R pre).
+// gradient gives s q, and pre and f such that s p_j = (e_j pre) f.
 func (p *lossParams) gradient(end *tail, alpha, focus, scale float32) (sq, pre, f float32) {
 	ratio := end.nll / end.q
 	if end.q == 0 {
@@ -821,18 +836,24 @@ func (p *lossParams) gradient(end *tail, alpha, focus, scale float32) (sq, pre, 
 		x = 0
 	}
 	sq = scale * float32(float32(alpha*focus)*fma32(p.factor, x, 1)) * end.q
+	pre, f = end.share(sq)
+	return sq, pre, f
+}
+
+// share gives pre and f such that x e_j / R = (e_j pre) f. pre keeps e_j pre and f in range: f is x / (R pre).
+func (end *tail) share(x float32) (pre, f float32) {
 	pre = 1
 	if end.sum < 1 {
 		pre = 0x1p64
 	}
-	if !(sq >= gradSplit || sq <= -gradSplit) {
+	if !(x >= gradSplit || x <= -gradSplit) {
 		pre = 0x1p-64
 	}
-	f = sq / (end.sum * pre)
+	f = x / (end.sum * pre)
 	if end.sum == 0 {
 		f = 0
 	}
-	return sq, pre, f
+	return pre, f
 }
 
 // softmaxGradGeneric: with G = alpha q^gamma (1 + gamma p_t l / q) and s = scale G,
@@ -892,6 +913,9 @@ func newSigmoidTerm(x, y float32, p *lossParams) (s sigmoidTerm) {
 		s.p, s.n = other, likely
 		away = y
 	}
+	if p.smooth != 0 { // y is 0 or 1
+		away = fma32(1-2*away, p.smooth, away)
+	}
 	if away == 0 {
 		a = 0 // a term of weight 0 is 0, for infinite x too
 	}
@@ -913,26 +937,33 @@ func (s *sigmoidTerm) grad(y float32, p *lossParams) float32 {
 	}
 	c := a * ratio
 	cross := s.ce * c
-	if c == 0 {
+	if c == 0 || p.factor == 0 {
 		cross = 0
 	}
 	d := fma32(s.p, 1-y, -float32(s.n*y))
+	if p.smooth != 0 { // the cross-entropy's own target is nearer
+		d = fma32(2*y-1, p.smooth, d)
+	}
 	return fma32(p.factor*(1-2*y), cross, d)
 }
 
 func sigmoidLoss(x, y float32, p *lossParams) float32 {
 	s := newSigmoidTerm(x, y, p)
-	return weighted(s.alpha, s.ce, p.focus(s.q))
+	return p.weighted(s.alpha, s.ce, p.focus(s.q))
 }
 
 func sigmoidGrad(x, y float32, p *lossParams, scale float32) (loss, grad float32) {
 	s := newSigmoidTerm(x, y, p)
 	focus := p.focus(s.q)
-	loss = weighted(s.alpha, s.ce, focus)
+	loss = p.weighted(s.alpha, s.ce, focus)
 	if scale == 0 {
 		return loss, 0
 	}
-	return loss, canonical(scale * float32(s.alpha*focus) * s.grad(y, p))
+	d := s.grad(y, p)
+	if p.smooth != 0 && focus == 0 {
+		d = 0
+	}
+	return loss, canonical(scale * float32(s.alpha*focus) * d)
 }
 
 func sigmoidLossGeneric(losses, logits, targets []float32, p *lossParams) {

@@ -107,3 +107,49 @@ func gradScaleAsm(dst, sums *float32, rows, classes int) { panic(noAssembly) }
 func rowFirstAsm(sums, logits *float32, labels *int32, rows, classes int) { panic(noAssembly) }
 
 func logSoftmaxRowsAsm(dst, sums, logits *float32, rows, classes int) { panic(noAssembly) }
+
+func sigmoidGradScaledAsm(losses, grad, logits, targets, scales *float32, n int, p *lossParams) {
+	panic(noAssembly)
+}
+
+func weighAsm(losses, scales *float32, n int) { panic(noAssembly) }
+
+func rowSmoothAsm(losses, sums, more *float32, n int, p *lossParams, scale *float32) {
+	panic(noAssembly)
+}
+
+func smoothSpreadAsm(grad, terms, logits *float32, n int, even *float32) { panic(noAssembly) }
+
+func addLogsAsm(total *[32]float64, logits, logs *float32, n int) { panic(noAssembly) }
+
+func softTermsAsm(losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams) {
+	panic(noAssembly)
+}
+
+func addTermsAsm(total *[16]float64, x *float32, n int) { panic(noAssembly) }
+
+func softGradAsm(grad, probs, complements, slopes *float32, n int, sum *float32) { panic(noAssembly) }
+
+func planeSumAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32, slow *int) {
+	panic(noAssembly)
+}
+
+func planeShiftedAsm(sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32) {
+	panic(noAssembly)
+}
+
+func planeSoftmaxAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	panic(noAssembly)
+}
+
+func planeGradAsm(dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int) {
+	panic(noAssembly)
+}
+
+func widenBFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }
+
+func widenFloat16Asm(dst *float32, src *uint16, n int) { panic(noAssembly) }
+
+func narrowBFloat16Asm(dst *uint16, src *float32, n int) { panic(noAssembly) }
+
+func narrowFloat16Asm(dst *uint16, src *float32, n int) { panic(noAssembly) }

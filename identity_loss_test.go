@@ -11,18 +11,19 @@ func init() {
 	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false) }
 	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
 	identity["sumLosses"] = testSumIdentity
-	identity["addBlocks"] = testOneVsRestIdentity
-	identity["backgroundLoss"] = testOneVsRestIdentity
-	identity["backgroundGrad"] = testOneVsRestIdentity
-	identity["foldRows"] = testOneVsRestIdentity
+	oneVsRest := shared(testOneVsRestIdentity)
+	for _, name := range []string{"addBlocks", "backgroundLoss", "backgroundGrad", "foldRows"} {
+		identity[name] = oneVsRest
+	}
 	identity["maxWord"] = testMaxWord
+	softmax := shared(testSoftmaxIdentity)
 	for _, name := range []string{
 		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp",
 		"softmaxExp", "softmaxPart", "softmaxShifted", "softmaxPartShifted",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
 		"rowFirst", "logSoftmaxRows",
 	} {
-		identity[name] = testSoftmaxIdentity
+		identity[name] = softmax
 	}
 }
 
@@ -37,9 +38,10 @@ func testSigmoidIdentity(t *testing.T, withGrad bool) {
 	gotGrad, wantGrad := make([]float32, n), make([]float32, n)
 	for round, gamma := range identityGammas {
 		mixture(r, x)
-		for i := range y {
-			y[i] = []float32{0, 1, r.Float32(), float32(math.Ldexp(1, -r.IntN(150)))}[r.IntN(4)]
-			if i%3 > 0 {
+		for i := range y { // stretches of all kinds, long enough for whole blocks on each path
+			stretch := i / 160
+			y[i] = []float32{0, 1, r.Float32(), float32(math.Ldexp(1, -r.IntN(150)))}[r.IntN(2+2*(stretch&1))]
+			if stretch&2 == 0 || i%3 > 0 {
 				x[i] = float32(r.NormFloat64() * 5)
 			}
 		}

@@ -16,7 +16,25 @@ var identity = map[string]func(t *testing.T){
 	"pow":     testPowIdentity,
 }
 
+// shared is a test for several kernels, which runs once for a variant, with the first of them.
+func shared(test func(t *testing.T)) func(t *testing.T) {
+	passed := new(int) // the run of TestIdentity, and in its lowest bits the variants
+	return func(t *testing.T) {
+		if *passed>>8 != identityRuns {
+			*passed = identityRuns << 8
+		}
+		if *passed>>active&1 == 0 {
+			test(t)
+			*passed |= 1 << active
+		}
+	}
+}
+
+// identityRuns counts, for go test -count.
+var identityRuns int
+
 func TestIdentity(t *testing.T) {
+	identityRuns++
 	for _, name := range generatedKernels {
 		t.Run(name, func(t *testing.T) {
 			test := identity[name]

@@ -514,24 +514,30 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 		return
 	}
 	var sums rowSums
-	var e columns
-	var first [rowsAtOnce]float32
-	var labels [rowsAtOnce]int32
 	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
 		n := min(rows, len(logits)/classes)
 		z := logits[:n*classes]
-		firstMaxima(&first, &labels, z, n, classes)
-		pass := newPass(n, classes, true, false)
-		pass.sum(&sums, &e, nil, z, labels[:n])
-		logParams.weights(&sums, labels[:n])
-		rowLossAsm(&sums.sum[0], &sums.sum[0], n, &logParams)
-		sums.most = first
+		logSums(&sums, z, n, classes)
 		for start := 0; start < len(z); start += max(rowChunk, len(z)) {
 			logSoftmaxRowsAsm(&dst[start], &sums.sum[0], &z[start], n, classes)
 		}
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
+}
+
+// logSums leaves in sums what log-softmax subtracts from the logits of some rows: the maximum in most, and minus the
+// logarithm of its probability in sum.
+func logSums(sums *rowSums, logits []float32, rows, classes int) {
+	var first [rowsAtOnce]float32
+	var labels [rowsAtOnce]int32
+	var e columns
+	firstMaxima(&first, &labels, logits, rows, classes)
+	pass := newPass(rows, classes, true, false)
+	pass.sum(sums, &e, nil, logits, labels[:rows])
+	logParams.weights(sums, labels[:rows])
+	rowLossAsm(&sums.sum[0], &sums.sum[0], rows, &logParams)
+	sums.most = first
 }
 
 // firstMaxima gives the first maximum of each row, and its place.
@@ -597,7 +603,7 @@ func oneVsRestLosses(losses, grad, logits []float32, labels []int32, p *lossPara
 	case len(logits) <= smallTerms:
 		var targets, terms [smallTerms]float32
 		oneVsRestTerms(targets[:], terms[:], losses, grad, logits, labels, p, scale)
-	case p.classes >= patchClasses:
+	case p.classes >= patchClasses && p.smooth == 0:
 		var terms [lossChunk]float32
 		oneVsRestTerms(nil, terms[:], losses, grad, logits, labels, p, scale)
 	default:
@@ -672,9 +678,12 @@ func targetTerms(targets, terms, grad, logits []float32, labels []int32, start i
 		}
 	}
 	set(1)
-	if grad == nil {
+	switch {
+	case p.smooth != 0:
+		smoothTerms(terms, grad, logits, targets, p, scale)
+	case grad == nil:
 		sigmoidLossKernel(terms, logits, targets, p)
-	} else {
+	default:
 		sigmoidGradKernel(terms, grad, logits, targets, p, scale)
 	}
 	set(0)
@@ -731,7 +740,10 @@ func maxWordKernel(words []uint32) uint32 {
 }
 
 func sumBlock(losses []float32) float64 {
-	if active == generic || len(losses) == 0 {
+	switch {
+	case len(losses) == 1: // a call takes as long as all else of a single row
+		return 0 + float64(losses[0])
+	case active == generic || len(losses) == 0:
 		return sumBlockGeneric(losses)
 	}
 	var sum float64

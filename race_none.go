@@ -2,6 +2,6 @@
 
 package focal
 
-func raceRead[T float32 | int32](s []T) {}
+func raceRead[T float32 | int32 | uint16](s []T) {}
 
-func raceWrite[T float32 | int32](s []T) {}
+func raceWrite[T float32 | int32 | uint16](s []T) {}

@@ -43,7 +43,7 @@ func (r *rng) normal() float64 {
 func (r *rng) bits() float32 { return math.Float32frombits(uint32(r.next() >> 32)) }
 
 // benignKinds are the kinds of rows whose 1 - p_t lies above 2^-440, so that math/big can follow with bigPrec bits.
-var benignKinds = []string{"normal", "confident", "ties", "spread", "masks", "near", "hopeless"}
+var benignKinds = []string{"normal", "confident", "ties", "spread", "masks", "near", "hopeless", "one ahead"}
 
 // rowKinds are all kinds of rows without NaN and +Inf, and with a finite logit.
 var rowKinds = append([]string{"huge", "large", "close", "masked label", "last bits"}, benignKinds...)
@@ -63,6 +63,9 @@ func randomRow(r *rng, kind string, classes int) ([]float32, int) {
 	case "confident": // one class far ahead
 		fill(1, 0)
 		z[[]int{label, r.below(classes)}[r.below(2)]] += 25
+	case "one ahead": // of many nearly equal classes: its lane carries the sum, and rounds at each addition
+		fill([]float64{0.3, 1, 3}[r.below(3)], 0)
+		z[r.below(min(classes, lanes))] += float32(r.float() * 8)
 	case "ties":
 		for j := range z {
 			z[j] = []float32{-1.5, 0, 2.25}[r.below(3)]

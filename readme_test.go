@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -133,10 +134,10 @@ func TestReadmeAccuracy(t *testing.T) {
 		bound     float64
 		pattern   string // of the documentation: %s stands for a number
 	}{
-		{"`Exp`", "Exp", bounds.exp, "at most %s ULP (measured: %s"},
-		{"`Log`", "Log", bounds.log, "at most %s ULP (measured: %s"},
-		{"`Pow`", "Pow", bounds.pow, "at most %s ULP (measured: %s"},
-		{"`Sigmoid`", "Sigmoid", bounds.sigmoid, "at most %s ULP (measured: %s"},
+		{"`Exp`", "Exp", bounds.exp, "at most %s ULP. Measured over all inputs: %s"},
+		{"`Log`", "Log", bounds.log, "at most %s ULP. Measured over all inputs: %s"},
+		{"`Pow`", "Pow", bounds.pow, "at most %s ULP. The largest error known is %s"},
+		{"`Sigmoid`", "Sigmoid", bounds.sigmoid, "at most %s ULP. Measured over all inputs: %s"},
 		{"`Softmax`", "Softmax", bounds.softmax, "at most %s ULP (measured: %s"},
 		{"`LogSoftmax`", "LogSoftmax", bounds.logSoftmax, "at most %s ULP (measured: %s"},
 		{"`LogSumExp`", "LogSumExp", bounds.logSumExp, "at most %s units of 2^-23 max(1, the largest logit's magnitude), since the result crosses zero (measured: %s"},
@@ -160,6 +161,43 @@ func TestReadmeAccuracy(t *testing.T) {
 		inDoc, err := strconv.ParseFloat(m[2], 64)
 		if err != nil || m[1] != strconv.FormatFloat(bound, 'g', -1, 64) || !(inDoc <= measured && inDoc > measured-0.1) {
 			t.Errorf("README.md says that %s is measured at %v, at most %v; the documentation %q", c.row, measured, bound, m[0])
+		}
+	}
+}
+
+// TestReadmeFiles: the files that README.md links to, the targets of make and the tests that it names exist.
+func TestReadmeFiles(t *testing.T) {
+	text := readFile(t, "README.md")
+	links := regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(text, -1)
+	targets := regexp.MustCompile("`make (\\w+)`|    make (\\w+)").FindAllStringSubmatch(text, -1)
+	tests := regexp.MustCompile(`go test -run '?([\w|\\]+)`).FindAllStringSubmatch(text, -1)
+	if len(links) == 0 || len(targets) == 0 || len(tests) == 0 {
+		t.Fatalf("found %d links, %d targets, %d tests", len(links), len(targets), len(tests))
+	}
+	for _, m := range links {
+		if _, err := os.Stat(m[1]); err != nil {
+			t.Errorf("README.md links to %v", err)
+		}
+	}
+	makefile := readFile(t, "Makefile")
+	for _, m := range targets {
+		if !strings.Contains("\n"+makefile, "\n"+m[1]+m[2]+":") {
+			t.Errorf("Makefile has no target %s, which README.md names", m[1]+m[2])
+		}
+	}
+	sources := ""
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		sources += readFile(t, name)
+	}
+	for _, m := range tests {
+		for _, name := range strings.Split(m[1], `\|`) {
+			if !regexp.MustCompile(`\nfunc (Test|Example)\w*` + name).MatchString(sources) {
+				t.Errorf("README.md runs the test %s, which does not exist", name)
+			}
 		}
 	}
 }

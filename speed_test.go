@@ -23,6 +23,8 @@ func TestNoCliffs(t *testing.T) {
 		{"log", 4, logKernel},
 		{"sigmoid", 4, sigmoidKernel},
 		{"pow", 8, func(dst, x []float32) { powKernel(dst, x, &p) }},
+		{"narrowFloat16", 4, func(dst, x []float32) { narrowFloat16Kernel(asHalves(dst)[:len(x)], x) }},
+		{"widenFloat16", 4, func(dst, x []float32) { widenFloat16Kernel(dst, asHalves(x)[:len(dst)]) }},
 	}
 	x, dst := make([]float32, 4096), make([]float32, 4096)
 	forEachVariant(t, func(t *testing.T) {

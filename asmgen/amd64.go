@@ -573,6 +573,41 @@ func (m *amd64) store(p gp, offset int, a vec) {
 	m.emit(x86.VMOVUPS(m.inRegister(a), at(p, offset)))
 }
 
+func (m *amd64) prefetch(p gp, offset int) {
+	i, err := x86.PREFETCHT0(at(p, offset))
+	i.ISA = nil // avo says MMX+; it is SSE's, and so every x86-64 processor's
+	m.emit(i, err)
+}
+
+func (m *amd64) loadWords(p gp, offset int) vec {
+	d := m.newVec()
+	m.emit(x86.VPMOVZXWD(at(p, offset), d))
+	return vec{op: d}
+}
+
+func (m *amd64) storeWords(p gp, offset int, a vec) {
+	v := m.inRegister(a)
+	if m.wide {
+		m.emit(x86.VPMOVDW(v, at(p, offset)))
+		return
+	}
+	// Packed within each half of the register.
+	d := m.newVec()
+	m.emit(x86.VPACKUSDW(v, v, d))
+	m.emit(x86.VPERMQ(operand.U8(0x08), d, d))
+	m.emit(x86.VMOVUPS(lowPart(d, reg.S128), at(p, offset)))
+}
+
+func (m *amd64) loadFloat16(p gp, offset int) vec {
+	d := m.newVec()
+	m.emit(x86.VCVTPH2PS(at(p, offset), d))
+	return vec{op: d}
+}
+
+func (m *amd64) storeFloat16(p gp, offset int, a vec) {
+	m.emit(x86.VCVTPS2PH(operand.U8(0), m.inRegister(a), at(p, offset)))
+}
+
 // laneMask is where VMASKMOVPS finds its masks: 8 words of ones, then 8 of zeros.
 var laneMask = []uint32{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0),
 	0, 0, 0, 0, 0, 0, 0, 0}
@@ -862,6 +897,13 @@ func (m *amd64) times(n gp, by int) { m.emit(x86.SHLQ(operand.U8(bits.TrailingZe
 func (m *amd64) sum(a, b gp) gp {
 	d := gp{m.regs.GP64()}
 	m.emit(x86.LEAQ(operand.Mem{Base: a.r, Index: b.r, Scale: 1}, d.r))
+	return d
+}
+
+func (m *amd64) product(a, b gp) gp {
+	d := gp{m.regs.GP64()}
+	m.setCopy(d, a)
+	m.emit(x86.IMULQ(b.r, d.r))
 	return d
 }
 

@@ -539,6 +539,26 @@ func (m *arm64) store(p gp, offset int, a vec) {
 	m.forget()
 }
 
+func (m *arm64) prefetch(p gp, offset int) { m.do("prfm", at(p, offset)) }
+
+func (m *arm64) loadWords(p gp, offset int) vec {
+	return m.result("ushll.4h", m.result("ldr.d", at(p, offset)).op)
+}
+
+func (m *arm64) storeWords(p gp, offset int, a vec) {
+	m.do("str.d", m.result("xtn.4h", m.inRegister(a)).op, at(p, offset))
+	m.forget()
+}
+
+func (m *arm64) loadFloat16(p gp, offset int) vec {
+	return m.result("fcvtl.4h", m.result("ldr.d", at(p, offset)).op)
+}
+
+func (m *arm64) storeFloat16(p gp, offset int, a vec) {
+	m.do("str.d", m.result("fcvtn.4h", m.inRegister(a)).op, at(p, offset))
+	m.forget()
+}
+
 func (m *arm64) part(n gp) part { return part{n: n} }
 
 // partly runs one of four ways, by the number of lanes: whole for 4 and more, pair for 2 and 3, then third for 3, and
@@ -703,6 +723,12 @@ func (m *arm64) times(n gp, by int) {
 func (m *arm64) sum(a, b gp) gp {
 	d := m.gp()
 	m.do("addr", d.r, a.r, b.r)
+	return d
+}
+
+func (m *arm64) product(a, b gp) gp {
+	d := m.gp()
+	m.do("mul", d.r, a.r, b.r)
 	return d
 }
 

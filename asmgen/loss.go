@@ -8,7 +8,7 @@ import (
 )
 
 // lossFields are the byte offsets in lossParams of focal_generic.go.
-var lossFields = struct{ focus, factor, positive, negative, limit, power int }{0, 8, 12, 16, 20, 24}
+var lossFields = struct{ focus, factor, positive, negative, limit, power, smooth int }{0, 8, 12, 16, 20, 24, 48}
 
 // The values of focusKind in focal_generic.go.
 const (
@@ -27,7 +27,11 @@ const (
 type lossArgs struct {
 	params, scale gp
 	kind          gp
+	scales        *vec // in place of scale: a scale for each lane. The kernel that has it is also the one with smoothing
 }
+
+// smooth is half the label smoothing, 0 where there is none.
+func (a lossArgs) smooth(m machine) vec { return m.broadcast(a.params, lossFields.smooth) }
 
 func loadLossArgs(m machine, grad bool) lossArgs {
 	a := lossArgs{params: m.param("p")}
@@ -199,6 +203,9 @@ func newSoftTerm(m machine, x, y vec, args lossArgs, grad, slow bool) (t sigmoid
 	m.comment("ce = log1p(e) + |x| times the target's distance from the likelier side")
 	y0 := m.sub(m.hold(one), y)
 	away := m.pickNegative(x, y, y0)
+	if args.scales != nil {
+		away = m.fma(m.fnma(away, m.f32(2), one), args.smooth(m), away)
+	}
 	abs := m.and(x, m.u32(0x7fffffff))
 	if slow { // a term of weight 0 is 0 for infinite x too
 		abs = m.keep(m.lt(m.hold(m.f32(0)), away), abs)
@@ -224,7 +231,12 @@ func newSoftTerm(m machine, x, y vec, args lossArgs, grad, slow bool) (t sigmoid
 		cross = m.keep(m.lt(m.hold(m.f32(0)), c), cross)
 	}
 	m.comment("D = (p (1-y) - n y) + gamma (1-2y) ce c")
-	t.d = m.fma(m.mul(m.broadcast(args.params, lossFields.factor), m.fnma(y, m.f32(2), one)), cross, m.fms(p, y0, ny))
+	d, factor := m.fms(p, y0, ny), m.broadcast(args.params, lossFields.factor)
+	if args.scales != nil {
+		cross = m.keep(m.lt(m.hold(m.f32(0)), factor), cross)
+		d = m.fma(m.fms(y, m.f32(2), one), args.smooth(m), d)
+	}
+	t.d = m.fma(m.mul(factor, m.fnma(y, m.f32(2), one)), cross, d)
 	return t
 }
 
@@ -258,6 +270,10 @@ func sigmoidLosses(m machine, terms []sigmoidTerm, args lossArgs, grad bool, slo
 }
 
 // sigmoidLossKernel is a kernel of the sigmoid form; without targets they are all 0.
+//
+// Two vectors are interleaved. Tried on Zen 4, hard targets, gamma 2, ns an element forward in AVX2 and AVX-512: one after
+// the other 0.96 and 0.59; interleaved 0.76 and 0.55, as here; constants loaded once for both 0.80 and 0.55; blocks of four
+// (AVX-512) 0.57; log1p in two chains 0.78 and 0.55, but 2.5 in place of 1.3 beyond |x| = 43, where squares are subnormal.
 func sigmoidLossKernel(m machine, grad, targets bool) {
 	var args lossArgs
 	outs := at0("losses")
@@ -321,4 +337,38 @@ func sigmoidLossKernel(m machine, grad, targets bool) {
 		e.otherSteps = steps(!grad || plenty, func(x, y vec) sigmoidTerm { return newSoftTerm(m, x, y, args, grad, false) })
 	}
 	e.emit(m)
+}
+
+// sigmoidGradScaled is sigmoidGrad with a scale for each element, and with smoothing. It has the slow path alone.
+func sigmoidGradScaled(m machine) {
+	var args lossArgs
+	elementwise{
+		outs: at0("losses", "grad"), ins: at0("logits", "targets", "scales"), unroll: 1, fill: []float32{1, 0, 1},
+		prologue: func(m machine) { args = loadLossArgs(m, false) },
+		step: func(m machine, x []vec) []vec {
+			scales, zero := m.hold(x[2]), m.f32(0)
+			args := args
+			args.scales = &scales
+			t := newSoftTerm(m, x[0], x[1], args, true, true)
+			f := focus(m, args, []vec{t.q}, "", append(t.live(true), scales)...)[0]
+			m.comment("a smoothed loss is 0 where q^gamma is")
+			vanished := m.both(m.lt(m.hold(zero), args.smooth(m)), m.eq(f, zero))
+			l := m.pick(m.le(t.l, m.u32(0x7f7fffff)), m.mul(t.l, f), t.l)
+			l = m.umin(m.pick(vanished, m.hold(zero), l), m.u32(nanBits))
+			g := m.mul(m.mul(scales, m.mul(t.alpha, f)), m.pick(vanished, m.hold(zero), t.d))
+			return []vec{l, m.pick(m.eq(scales, zero), m.hold(zero), canonical(m, g))}
+		},
+	}.emit(m)
+}
+
+// weigh multiplies losses by scales, +0 where the scale is 0.
+func weigh(m machine) {
+	elementwise{
+		outs: at0("losses"), ins: at0("losses", "scales"), unroll: 2, fill: []float32{1, 1},
+		step: func(m machine, x []vec) []vec {
+			scales := m.hold(x[1])
+			l := canonical(m, m.mul(scales, x[0]))
+			return []vec{m.pick(m.eq(scales, m.f32(0)), m.hold(m.f32(0)), l)}
+		},
+	}.emit(m)
 }

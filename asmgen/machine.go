@@ -158,6 +158,16 @@ type machine interface {
 	load(p gp, offset int) vec
 	hold(a vec) vec
 	store(p gp, offset int, a vec)
+	// prefetch asks for the memory at p + offset bytes, which may lie behind any slice: nothing is read.
+	prefetch(p gp, offset int)
+	// loadWords is the vector of 16-bit words at p + offset bytes, zeros above them; storeWords writes the lower 16 bits
+	// of each lane, the upper ones being zero. loadFloat16 is the value of the IEEE 754 binary16 numbers there;
+	// storeFloat16 writes those nearest to a, ties to even, subnormal ones too. NaN gives some quiet NaN, 0x7fc00000
+	// gives 0x7e00.
+	loadWords(p gp, offset int) vec
+	storeWords(p gp, offset int, a vec)
+	loadFloat16(p gp, offset int) vec
+	storeFloat16(p gp, offset int, a vec)
 	// part is the first min(n, lanes) lanes, 1 <= n < 256. loadPart reads these lanes only, and gives fill in the
 	// others; storePart writes these lanes only.
 	part(n gp) part
@@ -179,11 +189,12 @@ type machine interface {
 	loadInt32(p gp, offset int) gp
 	copyWord(to, from gp)
 	indexed(p, i gp) gp
-	// quadruple multiplies by 4, times by a power of two. sum is a + b, smaller the smaller one, signed; broadcastCount is the low 32 bits of n in every
+	// quadruple multiplies by 4, times by a power of two. sum is a + b, product a * b, smaller the smaller one, signed; broadcastCount is the low 32 bits of n in every
 	// lane.
 	quadruple(n gp)
 	times(n gp, by int)
 	sum(a, b gp) gp
+	product(a, b gp) gp
 	smaller(a, b gp) gp
 	broadcastCount(n gp) vec
 	// notNegative is the larger of n and 0. increment adds 1 to the 64-bit integer at p. jumpIfZero and

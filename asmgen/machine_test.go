@@ -22,6 +22,9 @@ type operation struct {
 	// applies says which operands the operation is defined for; nil: all. needs is the property it asks for.
 	applies func(a, b, c uint32) bool
 	needs   func(properties) bool
+	// body, in place of emit, is a whole kernel from src to dst, and wantAt what it leaves at dst[i], which was src[i].
+	body   func(m machine)
+	wantAt func(src []uint32, i int) uint32
 }
 
 func f(bits uint32) float32   { return math.Float32frombits(bits) }
@@ -257,6 +260,11 @@ var operations = []operation{
 		needs:   func(p properties) bool { return p.scale },
 		applies: func(a, b, c uint32) bool { return a>>31 == 0 },
 	},
+	wordsIn("loadWords", machine.loadWords, func(h uint32) uint32 { return h }),
+	wordsIn("floatLoadFloat16", machine.loadFloat16, float16),
+	wordsOut("storeWords", func(m machine, p gp, offset int, a vec) { m.storeWords(p, offset, m.shr(a, 16)) },
+		func(a uint32) uint32 { return a >> 16 }),
+	wordsOut("storeFloat16", machine.storeFloat16, toFloat16),
 	{
 		// log1p has no kernel of its own: here it is within 2 ULP of math.Log1p on all targets.
 		name:    "log1p",
@@ -264,6 +272,69 @@ var operations = []operation{
 		want:    func(a, b, c uint32) uint32 { return bitsIn(float32(math.Log1p(float64(f(a))))) },
 		applies: func(a, b, c uint32) bool { return f(a) >= 0x1p-126 && f(a) < 0x1p126 },
 	},
+}
+
+// Operations on 16-bit words read the first half of src, or write the first half of dst.
+
+func wordsIn(name string, load func(m machine, p gp, offset int) vec, want func(h uint32) uint32) operation {
+	return operation{
+		name: name,
+		body: func(m machine) {
+			lanes := m.properties().lanes
+			convert(m, 2, 4, func(dst, src gp, u int) { m.store(dst, 4*lanes*u, load(m, src, 2*lanes*u)) })
+		},
+		wantAt: func(src []uint32, i int) uint32 { return want(src[i/2] >> (16 * (i % 2)) & 0xffff) },
+	}
+}
+
+func wordsOut(name string, store func(m machine, p gp, offset int, a vec), want func(a uint32) uint32) operation {
+	return operation{
+		name: name,
+		body: func(m machine) {
+			lanes := m.properties().lanes
+			convert(m, 4, 2, func(dst, src gp, u int) { store(m, dst, 2*lanes*u, m.hold(m.load(src, 4*lanes*u))) })
+		},
+		wantAt: func(src []uint32, i int) uint32 {
+			w := src[i]
+			for j := range 2 { // the last word may be half written
+				if k := 2*i + j; k < len(src) {
+					w = w&^(0xffff<<(16*j)) | want(src[k])<<(16*j)
+				}
+			}
+			return w
+		},
+	}
+}
+
+// float16 is the value of a binary16 number, and toFloat16 the nearest one.
+func float16(h uint32) uint32 {
+	m, e := float64(h&0x3ff), int(h>>10&31)
+	v := math.Ldexp(1024+m, e-25)
+	switch {
+	case e == 31 && m != 0:
+		v = math.NaN()
+	case e == 31:
+		v = math.Inf(1)
+	case e == 0:
+		v = math.Ldexp(m, -24)
+	}
+	return bitsIn(float32(v)) | h>>15<<31
+}
+
+func toFloat16(a uint32) uint32 {
+	x := math.Abs(float64(f(a)))
+	_, e := math.Frexp(x)
+	unit := math.Ldexp(1, max(e, -13)-11)
+	n := uint32(math.RoundToEven(x / unit)) // 2^11 goes on to the next exponent
+	switch {
+	case x != x:
+		return 0x7e00 | a>>16&0x8000 | a>>13&0x3ff
+	case x >= 65520:
+		return 0x7c00 | a>>16&0x8000
+	case x < 0x1p-14:
+		return n | a>>16&0x8000
+	}
+	return uint32(e+14)<<10 + n - 1<<10 | a>>16&0x8000
 }
 
 // operands are the inputs: every triple of awkward values, and some random ones.
@@ -347,10 +418,14 @@ func testOperations(t *testing.T, arch architecture, v variant, args []string) {
 			continue
 		}
 		list = append(list, kernel{
-			name: "op_" + o.name, args: "dst, a, b, c *float32, n int",
+			name: "op_" + o.name, args: "dst, src, b, c *float32, n int",
 			body: func(m machine) {
+				if o.body != nil {
+					o.body(m)
+					return
+				}
 				elementwise{
-					outs: at0("dst"), ins: at0("a", "b", "c"), unroll: 2, fill: []float32{1, 1, 1},
+					outs: at0("dst"), ins: at0("src", "b", "c"), unroll: 2, fill: []float32{1, 1, 1},
 					step: func(m machine, x []vec) []vec { return []vec{o.emit(m, x[0], x[1], x[2])} },
 				}.emit(m)
 			},
@@ -392,7 +467,12 @@ func testOperations(t *testing.T, arch architecture, v variant, args []string) {
 			if o.applies != nil && !o.applies(a[j], b[j], c[j]) {
 				continue
 			}
-			w := o.want(a[j], b[j], c[j])
+			var w uint32
+			if o.wantAt != nil {
+				w = o.wantAt(a, j)
+			} else {
+				w = o.want(a[j], b[j], c[j])
+			}
 			same := g == w || isNaN(g) && isNaN(w) && isFloat(o.name)
 			if o.name == "log1p" {
 				same = g-w+2 <= 4

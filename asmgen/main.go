@@ -26,6 +26,10 @@ type kernel struct {
 }
 
 // kernels is THE LIST.
+//
+// How many vectors are interleaved (together) was measured on Zen 4, ns an element for 1, 2, 4 in AVX2 and in AVX-512: exp
+// 0.193 0.184 0.184, 0.162 0.156 0.159; log 0.289 0.295, 0.217 0.214 0.235; sigmoid 0.330 0.306, 0.251 0.236 0.227; pow
+// 0.906, 0.630 0.611. Where a figure is missing, there are too few registers.
 var kernels = []kernel{
 	{name: "exp", args: "dst, x *float32, n int", body: func(m machine) {
 		elementwise{
@@ -98,13 +102,13 @@ var kernels = []kernel{
 		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
 	}},
 	{name: "softmaxExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: softmaxBlock})
+		softmaxSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
 	}},
 	{name: "partSum", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
 		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
 	}},
 	{name: "softmaxPart", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: softmaxBlock})
+		softmaxSum(m, rowLoop{matrices: []string{"logits"}, part: true})
 	}},
 	{name: "partExp", args: "dst *float32, total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
 		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
@@ -128,13 +132,13 @@ var kernels = []kernel{
 	{name: "partShiftedExp", args: "dst, sums *float32, total *[16]float64, logits *float32, n, label int", body: func(m machine) {
 		rowShifted(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})
 	}},
-	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrowSum},
-	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrowShifted},
+	{name: "narrowSum", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int, slow *int", body: narrow{}.sum},
+	{name: "narrowShifted", args: "sums, logits *float32, labels *int32, rows, classes int, e *float32, step int", body: narrow{}.shifted},
 	{name: "narrowSoftmax", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
-		narrowScale(m, false)
+		narrow{}.scale(m, false)
 	}},
 	{name: "narrowGrad", args: "dst, sums *float32, labels *int32, rows, classes int, e *float32, step int", body: func(m machine) {
-		narrowScale(m, true)
+		narrow{}.scale(m, true)
 	}},
 	{name: "rowLoss", args: "losses *float32, sums *float32, n int, p *lossParams", body: func(m machine) {
 		rowEndKernel(m, false)
@@ -151,6 +155,22 @@ var kernels = []kernel{
 	{name: "gradScale", args: "dst, sums *float32, rows, classes int", body: func(m machine) { rowScale(m, true) }},
 	{name: "rowFirst", args: "sums, logits *float32, labels *int32, rows, classes int", body: rowFirst},
 	{name: "logSoftmaxRows", args: "dst, sums, logits *float32, rows, classes int", body: logSoftmaxRows},
+	{name: "sigmoidGradScaled", args: "losses, grad, logits, targets, scales *float32, n int, p *lossParams", body: sigmoidGradScaled},
+	{name: "weigh", args: "losses, scales *float32, n int", body: weigh},
+	{name: "rowSmooth", args: "losses, sums, more *float32, n int, p *lossParams, scale *float32", body: rowSmooth},
+	{name: "smoothSpread", args: "grad, terms, logits *float32, n int, even *float32", body: smoothSpread},
+	{name: "addLogs", args: "total *[32]float64, logits, logs *float32, n int", body: addLogs},
+	{name: "softTerms", args: "losses, slopes, logs, probs, targets, weights *float32, n int, p *lossParams", body: softTerms},
+	{name: "addTerms", args: "total *[16]float64, x *float32, n int", body: addTerms},
+	{name: "softGrad", args: "grad, probs, complements, slopes *float32, n int, sum *float32", body: softGrad},
+	{name: "planeSum", args: "sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32, slow *int", body: narrow{planes: true}.sum},
+	{name: "planeShifted", args: "sums, logits *float32, labels *int32, rows, classes, stride int, e *float32, step int, lanes *float32", body: narrow{planes: true}.shifted},
+	{name: "planeSoftmax", args: "dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int", body: func(m machine) { narrow{planes: true}.scale(m, false) }},
+	{name: "planeGrad", args: "dst, sums *float32, labels *int32, rows, classes, stride int, e *float32, step int", body: func(m machine) { narrow{planes: true}.scale(m, true) }},
+	{name: "widenBFloat16", args: "dst *float32, src *uint16, n int", body: widenBFloat16},
+	{name: "widenFloat16", args: "dst *float32, src *uint16, n int", body: widenFloat16},
+	{name: "narrowBFloat16", args: "dst *uint16, src *float32, n int", body: narrowBFloat16},
+	{name: "narrowFloat16", args: "dst *uint16, src *float32, n int", body: narrowFloat16},
 }
 
 // nanCheck jumps to slow if there is a NaN among some vectors.
@@ -334,6 +354,7 @@ func testTable() []byte {
 	field("lossParams", "negative", lossFields.negative)
 	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
+	field("lossParams", "smooth", lossFields.smooth)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))
 	if err != nil {

@@ -12,6 +12,18 @@ import (
 // narrowMost is the largest number of classes: each has a virtual lane of its own in the order of the sum.
 const narrowMost = rowTile
 
+// Class planes are computed likewise, up to planeMost classes: there a column lies side by side in memory, and the next one
+// stride bytes behind it.
+
+// planeMost is the largest number of classes of planes: a block of the sum.
+const planeMost = rowBlock
+
+// planesAhead is how many bytes ahead planes are fetched: there are too many streams for the processor to see.
+const planesAhead = 128
+
+// A narrow is the layout of what the kernels read and write: packed rows, or planes.
+type narrow struct{ planes bool }
+
 // A column is a class of some rows.
 type column struct {
 	x      vec         // the logits, where they are read
@@ -22,22 +34,54 @@ type column struct {
 
 // columns runs step for the columns of the rows at z, up to 4 at a time. Where it returns vectors, they are written to the rows
 // at z; then the last 4 columns may have some that were written before.
-func columns(m machine, name string, z gp, labels vec, write bool, step func(c []column) []vec) {
+func (l narrow) columns(m machine, name string, z gp, labels vec, write bool, step func(c []column) []vec) {
 	size := 4 * m.properties().lanes
-	stride := m.param("classes")
-	m.quadruple(stride)
+	var stride gp
+	if l.planes {
+		stride = m.param("stride")
+	} else {
+		stride = m.param("classes")
+		m.quadruple(stride)
+	}
+	load := func(p gp, width int) (x []vec) {
+		if !l.planes {
+			return m.loadColumns(p, stride, width)
+		}
+		for range width {
+			x = append(x, m.hold(m.load(p, 0)))
+			m.prefetch(p, planesAhead)
+			p = m.sum(p, stride)
+		}
+		return x
+	}
+	store := func(p gp, columns []vec) {
+		if !l.planes {
+			m.storeColumns(p, stride, columns)
+			return
+		}
+		for _, v := range columns {
+			m.store(p, 0, v)
+			p = m.sum(p, stride)
+		}
+	}
 	// some does the last count of the columns at, at+1, ..., at+width-1.
 	some := func(width, count int, at gp) {
 		place, out, rel := z, m.param("e"), labels
 		if at != (gp{}) {
-			column, row := m.copyOf(at), m.copyOf(at)
+			column := m.copyOf(at)
 			m.times(column, size)
-			m.quadruple(row)
-			place, out, rel = m.sum(z, row), m.sum(out, column), m.isub(labels, m.broadcastCount(at))
+			var first gp
+			if l.planes {
+				first = m.product(at, stride)
+			} else {
+				first = m.copyOf(at)
+				m.quadruple(first)
+			}
+			place, out, rel = m.sum(z, first), m.sum(out, column), m.isub(labels, m.broadcastCount(at))
 		}
 		cs := make([]column, width)
 		if !write {
-			for k, x := range m.loadColumns(place, stride, width) {
+			for k, x := range load(place, width) {
 				cs[k].x = x
 			}
 		}
@@ -49,7 +93,7 @@ func columns(m machine, name string, z gp, labels vec, write bool, step func(c [
 			cs[k].target = func() mask { return m.ieq(rel, m.hold(m.u32(uint32(width-count+k)))) }
 		}
 		if y := step(cs); write {
-			m.storeColumns(place, stride, y)
+			store(place, y)
 		}
 	}
 	last := m.param("classes")
@@ -97,9 +141,30 @@ func abreast(m machine, cs []column, registers int, f func(c column)) {
 	}
 }
 
-// narrowFold is the sum of the rows from the columns at e.
-func narrowFold(m machine) vec {
+// fold is the sum of the rows from the columns at e.
+func (l narrow) fold(m machine) vec {
 	sum := m.variable(m.u32(0))
+	if l.planes {
+		m.jumpIfLess(m.param("classes"), narrowMost+1, "few")
+		m.comment("more than 16 columns: those of a virtual lane are added")
+		size := 4 * m.properties().lanes
+		for i := range narrowMost {
+			left, more, done := m.param("classes"), "lane"+strconv.Itoa(i), "added"+strconv.Itoa(i)
+			p := m.offset(m.param("e"), i*size)
+			acc := m.variable(m.load(p, 0))
+			m.label(more)
+			m.advance(left, -narrowMost)
+			m.jumpIfLess(left, i+1, done)
+			m.advance(p, narrowMost*size)
+			m.set(acc, m.add(acc, m.load(p, 0)))
+			m.jump(more)
+			m.label(done)
+			m.store(m.param("lanes"), i*size, acc)
+		}
+		m.set(sum, m.columnFold(m.param("lanes"), narrowMost))
+		m.jump("folded")
+		m.label("few")
+	}
 	for columns := 4; columns <= narrowMost; columns += 4 {
 		next := "more" + strconv.Itoa(columns/4)
 		if columns < narrowMost {
@@ -115,27 +180,31 @@ func narrowFold(m machine) vec {
 	return sum
 }
 
-// narrowNext goes to the next group of rows.
-func narrowNext(m machine, matrix string) {
+// next goes to the next group of rows.
+func (l narrow) next(m machine, matrix string) {
 	lanes := m.properties().lanes
 	m.label("next")
 	m.advanceParam("sums", 4*lanes)
 	m.advanceParam("labels", 4*lanes)
 	m.advanceParamBy("e", m.param("step"))
-	bytes := m.param("classes")
-	m.times(bytes, 4*lanes)
-	m.advanceParamBy(matrix, bytes)
+	if l.planes {
+		m.advanceParam(matrix, 4*lanes)
+	} else {
+		bytes := m.param("classes")
+		m.times(bytes, 4*lanes)
+		m.advanceParamBy(matrix, bytes)
+	}
 	m.advanceParam("rows", -lanes)
 	m.jumpIfParam("rows", "group")
 	m.ret()
 }
 
-// narrowSum is rowSum for groups of as many rows as there are lanes.
-func narrowSum(m machine) {
+// sum is rowSum for groups of as many rows as there are lanes.
+func (l narrow) sum(m machine) {
 	m.label("group")
 	labels := m.hold(m.load(m.param("labels"), 0))
 	large, target := m.variable(m.u32(0)), m.variable(m.u32(0))
-	columns(m, "sum", m.param("logits"), labels, false, func(cs []column) []vec {
+	l.columns(m, "sum", m.param("logits"), labels, false, func(cs []column) []vec {
 		for _, c := range cs {
 			here := c.target()
 			m.set(target, m.pick(here, c.x, target))
@@ -145,7 +214,7 @@ func narrowSum(m machine) {
 		return nil
 	})
 	m.comment("the sums; |z| > 40 makes a row one that is not plain")
-	sum := narrowFold(m)
+	sum := l.fold(m)
 	sums := m.param("sums")
 	beyond := m.igt(large, m.u32(math.Float32bits(plainMax)))
 	m.store(sums, rowSumField, sum)
@@ -154,18 +223,18 @@ func narrowSum(m machine) {
 	m.store(sums, rowMostField, m.keep(beyond, m.u32(0xff800000)))
 	m.store(sums, rowPlainField, m.drop(beyond, m.u32(^uint32(0))))
 	m.jumpIfAny(beyond, "slow")
-	narrowNext(m, "logits")
+	l.next(m, "logits")
 	m.label("slow")
 	m.increment(m.param("slow"))
 	m.jump("next")
 }
 
-// narrowShifted is rowMost and rowShifted for such groups: what plain rows have stays.
-func narrowShifted(m machine) {
+// shifted is rowMost and rowShifted for such groups: what plain rows have stays.
+func (l narrow) shifted(m machine) {
 	m.label("group")
 	labels := m.hold(m.load(m.param("labels"), 0))
 	most := m.variable(m.u32(0xff800000))
-	columns(m, "most", m.param("logits"), labels, false, func(cs []column) []vec {
+	l.columns(m, "most", m.param("logits"), labels, false, func(cs []column) []vec {
 		for _, c := range cs {
 			m.set(most, m.max(m.or(c.x, m.keep(c.target(), m.u32(nanBits))), most)) // NaN is passed over
 		}
@@ -177,7 +246,7 @@ func narrowShifted(m machine) {
 	bias, least := rowConstants(m, n)
 	bias, least = m.hold(bias), m.hold(least)
 	shifted := m.ieq(m.load(m.param("sums"), rowPlainField), m.hold(m.u32(0)))
-	columns(m, "sum", m.param("logits"), labels, false, func(cs []column) []vec {
+	l.columns(m, "sum", m.param("logits"), labels, false, func(cs []column) []vec {
 		abreast(m, cs, 16, func(c column) {
 			p, power := rowExp(m, m.drop(c.target(), m.sub(c.x, shift)), bias, least)
 			e := m.mul(p, m.drop(c.target(), power))
@@ -185,7 +254,7 @@ func narrowShifted(m machine) {
 		})
 		return nil
 	})
-	sum := narrowFold(m)
+	sum := l.fold(m)
 	sums := m.param("sums")
 	for _, f := range []struct {
 		offset int
@@ -193,17 +262,17 @@ func narrowShifted(m machine) {
 	}{{rowSumField, sum}, {rowNField, n}, {rowMostField, most}} {
 		m.store(sums, f.offset, m.pick(shifted, f.v, m.hold(m.load(sums, f.offset))))
 	}
-	narrowNext(m, "logits")
+	l.next(m, "logits")
 }
 
-// narrowScale is rowScale for such groups; with grad it writes the targets' gradients too.
-func narrowScale(m machine, grad bool) {
+// scale is rowScale for such groups; with grad it writes the targets' gradients too.
+func (l narrow) scale(m machine, grad bool) {
 	m.label("group")
 	labels := m.hold(m.load(m.param("labels"), 0))
 	sums := m.param("sums")
 	row := []vec{m.hold(m.load(sums, rowWeightField)), m.hold(m.load(sums, rowSumField))}
 	target := m.hold(m.load(sums, rowTargetField))
-	columns(m, "all", m.param("dst"), labels, true, func(cs []column) (y []vec) {
+	l.columns(m, "all", m.param("dst"), labels, true, func(cs []column) (y []vec) {
 		for k, c := range cs {
 			y = append(y, scaled(m, m.hold(m.load(c.out, c.offset)), row, grad))
 			if grad {
@@ -212,5 +281,5 @@ func narrowScale(m machine, grad bool) {
 		}
 		return y
 	})
-	narrowNext(m, "dst")
+	l.next(m, "dst")
 }

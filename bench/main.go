@@ -86,7 +86,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	filter := flags.String("filter", "", "only rows whose name matches this `regexp`, as in '^Exp/n=4096' or 'SoftmaxLoss.Sum/rows=1/'")
 	flags.BoolVar(&o.quick, "quick", false, "half a minute in all: fewer and shorter rounds, at most a million elements")
 	flags.BoolVar(&o.c, "c", false, "time libmvec and SLEEF too (they need gcc and libsleef-dev)")
-	flags.BoolVar(&o.onnx, "onnx", false, "time ONNX Runtime too (see README.md)")
+	flags.BoolVar(&o.onnx, "onnx", false, "time ONNX Runtime too (bench/README.md has the line that installs it)")
 	flags.BoolVar(&o.torch, "torch", false, "time PyTorch too (it needs python3-torch and python3-torchvision)")
 	flags.BoolVar(&o.sweep, "sweep", false, "also the rows of the pictures: vectors of 1 to 2^22 elements, rows of 2 to 2^17 classes")
 	flags.BoolVar(&o.bars, "bars", false, "print how each variant stands against the project's targets")

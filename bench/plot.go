@@ -205,7 +205,7 @@ type evenTicks float64
 func (step evenTicks) Ticks(lo, hi float64) []plot.Tick {
 	var ticks []plot.Tick
 	for k := math.Ceil(lo / float64(step)); k*float64(step) <= hi; k++ {
-		v := k * float64(step)
+		v := k*float64(step) + 0 // not -0
 		ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprint(v)})
 	}
 	return ticks
