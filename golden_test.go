@@ -127,6 +127,7 @@ func goldenResults() golden {
 	goldenVectors(g)
 	goldenRows(g)
 	goldenSigmoid(g)
+	goldenFeatures(g)
 	return g
 }
 
@@ -270,5 +271,54 @@ func goldenSigmoid(g golden) {
 		g.add("SigmoidLoss.Sum and Mean", name, nil, must(l.Sum(logits[:], targets[:])), must(l.Mean(logits[:], targets[:])))
 		sum := must(l.Grad(dst[:], logits[:], targets[:], scale))
 		g.add("SigmoidLoss.Grad", name, dst[:], sum)
+	}
+}
+
+// goldenFeatures: what is built on the rows and the sigmoid form: smoothed labels, soft targets, planes, half precision.
+func goldenFeatures(g golden) {
+	r := newRNG(16)
+	for _, shape := range goldenShapes {
+		classes, rows := shape[0], min(shape[1], 30)
+		for k, kind := range rowKinds {
+			logits, targets, labels := make([]float32, 0, rows*classes), make([]float32, rows*classes), make([]int32, rows)
+			for i := range labels {
+				z, label := randomRow(r, kind, classes)
+				logits, labels[i] = append(logits, z...), int32(label)
+			}
+			for i := range targets {
+				targets[i] = []float32{0, 1, float32(r.float())}[r.below(3)]
+			}
+			gamma, scale := gammas[k%len(gammas)], float32(r.normal())
+			block := fmt.Sprintf("%d x %d, %s, gamma %x", rows, classes, kind, gamma)
+			dst := make([]float32, len(logits))
+			must(0, LogProbs(dst[:rows], logits, labels, classes))
+			g.add("LogProbs", block, dst[:rows])
+			SoftmaxPlanes(dst, logits, classes, rows)
+			g.add("SoftmaxPlanes", block, dst)
+			soft := must(NewSoftTargetLoss(SoftTargetConfig{Classes: classes, Gamma: gamma}))
+			must(0, soft.Each(dst[:rows], logits, targets))
+			g.add("SoftTargetLoss.Each", block, dst[:rows])
+			sum := must(soft.Grad(dst, logits, targets, scale))
+			g.add("SoftTargetLoss.Grad", block, dst, sum)
+			g.addRowForm("SoftmaxLoss, smoothed", block, must(NewSoftmaxLoss(SoftmaxConfig{Classes: classes, Gamma: gamma, Smoothing: 0.1})), logits, labels, scale)
+			g.addRowForm("OneVsRestLoss, smoothed", block, must(NewOneVsRestLoss(OneVsRestConfig{Classes: classes, Gamma: gamma, Smoothing: 0.1})), logits, labels, scale)
+		}
+	}
+	x, half := make([]float32, 1024), make([]uint16, 1024)
+	widened := make([]float32, len(x))
+	for block := range 8 {
+		name := fmt.Sprintf("block %d", block)
+		for i := range x {
+			x[i] = r.bits()
+			if block >= 4 {
+				x[i] = float32(r.normal() * 1e-3)
+			}
+		}
+		NarrowFloat16(half, x)
+		WidenFloat16(widened, half)
+		g.add("NarrowFloat16 and back", name, widened)
+		NarrowBFloat16(half, x)
+		WidenBFloat16(widened, half)
+		g.add("NarrowBFloat16 and back", name, widened)
 	}
 }
