@@ -164,11 +164,25 @@ func (g *guards) rows(rows, classes int) {
 	}
 	g.noFault(func() { LogSumExp(g.floats(0, rows), g.floats(1, n), classes) }, "LogSumExp, %d x %d", rows, classes)
 
+	inner := rows // as one plane of each class
+	g.noFault(func() { SoftmaxPlanes(g.floats(0, n), g.floats(1, n), classes, inner) }, "SoftmaxPlanes, %d x %d", classes, inner)
+	labels := g.labels(1, rows, classes-1)
+	for i, t := range labels {
+		labels[i] = max(t, 0)
+	}
+	g.noFault(func() { must(0, LogProbs(g.floats(0, rows), g.floats(2, n), labels, classes)) }, "LogProbs, %d x %d", rows, classes)
+	soft := must(NewSoftTargetLoss(SoftTargetConfig{Classes: classes, Gamma: 2}))
+	x, y := g.floats(0, n), g.targets(1, n)
+	g.noFault(func() { must(soft.Sum(x, y)); must(0, soft.Each(g.floats(2, rows), x, y)) }, "SoftTargetLoss.Sum and Each, %d x %d", rows, classes)
+	g.noFault(func() { must(soft.Grad(g.floats(2, n), x, y, 0.5)) }, "SoftTargetLoss.Grad, %d x %d", rows, classes)
+
 	ignore := []int32{-100}
 	for _, gamma := range []float32{2, 0.7} {
 		softmax := must(NewSoftmaxLoss(SoftmaxConfig{Classes: classes, Gamma: gamma, IgnoreLabels: ignore}))
 		g.loss("SoftmaxLoss", softmax, rows, classes, classes-1)
 	}
+	smoothed := must(NewSoftmaxLoss(SoftmaxConfig{Classes: classes, Gamma: 2, Smoothing: 0.1, IgnoreLabels: ignore}))
+	g.loss("SoftmaxLoss, smoothed", smoothed, rows, classes, classes-1)
 	oneVsRest := must(NewOneVsRestLoss(OneVsRestConfig{Classes: classes, Gamma: 2, Alpha: 0.25, IgnoreLabels: ignore}))
 	g.loss("OneVsRestLoss", oneVsRest, rows, classes, classes)
 }

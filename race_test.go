@@ -29,6 +29,12 @@ var racing = func() map[string]func(other *[8]float32) {
 	vector("Softmax", func(dst, x []float32) { Softmax(dst, x, classes) })
 	vector("LogSoftmax", func(dst, x []float32) { LogSoftmax(dst, x, classes) })
 	vector("LogSumExp", func(dst, x []float32) { LogSumExp(dst[:2], x, classes) })
+	vector("SoftmaxPlanes", func(dst, x []float32) { SoftmaxPlanes(dst, x, classes, 2) })
+	vector("LogProbs", func(dst, x []float32) { must(0, LogProbs(dst[:2], x, make([]int32, 2), classes)) })
+	soft := must(NewSoftTargetLoss(SoftTargetConfig{Classes: classes, Gamma: 2}))
+	vector("SoftTargetLoss.Each", func(dst, x []float32) { must(0, soft.Each(dst[:2], x, make([]float32, 8))) })
+	vector("SoftTargetLoss.Grad", func(dst, x []float32) { must(soft.Grad(dst, x, make([]float32, 8), 1)) })
+	tests["SoftTargetLoss.Sum reads targets"] = func(y *[8]float32) { must(soft.Sum(make([]float32, 8), y[:])) }
 	for name, l := range map[string]rowForm{"SoftmaxLoss": softmax, "OneVsRestLoss": oneVsRest} {
 		labels := make([]int32, 2)
 		vector(name+".Each", func(dst, x []float32) { must(0, l.Each(dst[:2], x, labels)) })

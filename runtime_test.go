@@ -24,6 +24,7 @@ type everything struct {
 	softmax         *SoftmaxLoss
 	oneVsRest       *OneVsRestLoss
 	sigmoid         *SigmoidLoss
+	soft            *SoftTargetLoss
 }
 
 func newEverything(rows, classes int) *everything {
@@ -35,6 +36,7 @@ func newEverything(rows, classes int) *everything {
 		softmax:   must(NewSoftmaxLoss(SoftmaxConfig{Classes: classes, Gamma: 2.2})),
 		oneVsRest: must(NewOneVsRestLoss(OneVsRestConfig{Classes: classes, Gamma: 2, Alpha: 0.25})),
 		sigmoid:   must(NewSigmoidLoss(SigmoidConfig{Gamma: 1.5})),
+		soft:      must(NewSoftTargetLoss(SoftTargetConfig{Classes: classes, Gamma: 2})),
 	}
 	r := newRNG(21)
 	for i := range e.logits {
@@ -49,7 +51,7 @@ func newEverything(rows, classes int) *everything {
 // run calls everything once, with dst, of the length of logits, as output, and returns the bits of all results.
 func (e *everything) run(dst []float32) []uint64 {
 	var bits []uint64
-	var sums [6]float64
+	var sums [7]float64
 	n := len(e.labels)
 	for _, f := range []func(){
 		func() { Exp(dst, e.logits) },
@@ -59,6 +61,9 @@ func (e *everything) run(dst []float32) []uint64 {
 		func() { Softmax(dst, e.logits, e.classes) },
 		func() { LogSoftmax(dst, e.logits, e.classes) },
 		func() { LogSumExp(dst[:n], e.logits, e.classes) },
+		func() { must(0, LogProbs(dst[:n], e.logits, e.labels, e.classes)) },
+		func() { SoftmaxPlanes(dst, e.logits, e.classes, n) },
+		func() { sums[6] = must(e.soft.Grad(dst, e.logits, e.targets, 0.5)) },
 		func() { must(0, e.softmax.Each(dst[:n], e.logits, e.labels)) },
 		func() { sums[0] = must(e.softmax.Grad(dst, e.logits, e.labels, 0.5)) },
 		func() { must(0, e.oneVsRest.Each(dst[:n], e.logits, e.labels)) },
