@@ -20158,7 +20158,7 @@ slow:
 	JMP  next
 
 // func softmaxExpAVX512(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+64(SB), Z1
@@ -20171,367 +20171,345 @@ TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2240(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), DX
-
-	// the target's logit; any where there is none
-	MOVQ    sums+8(FP), BX
-	LEAQ    384(BX), BX
-	MOVQ    $0x00000000, DI
-	MOVQ    CX, SI
-	TESTQ   SI, SI
-	CMOVQLT DI, SI
-	LEAQ    (DX)(SI*4), SI
-	MOVL    (SI), SI
-	MOVL    SI, (BX)
-	VPXORD  Z13, Z13, Z13
-	MOVQ    AX, BX
-	MOVQ    CX, SI
-	MOVQ    DX, DI
-
-look_block:
-	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	LEAQ    target<>+576(SB), R9
-	MOVQ    R8, R8
-	NEGQ    R8
-	LEAQ    (R9)(R8*4), R9
-	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
-	CMPQ    R8, R10
-	CMOVQHI R10, R8
-	CMPQ    R8, $+64
+	MOVQ    logits+16(FP), CX
+	VPXORD  Z14, Z14, Z14
+	MOVQ    AX, DX
+	MOVQ    CX, BX
+	CMPQ    DX, $+64
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 64(DI), Z12
-	VPANDD  64(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 128(DI), Z12
-	VPANDD  128(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 192(DI), Z12
-	VPANDD  192(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	ADDQ    $+256, DI
-	ADDQ    $+256, R9
-	ADDQ    $-64, R8
-	CMPQ    R8, $+64
+	VPANDD  (BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  64(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  128(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  192(BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+256, BX
+	ADDQ    $-64, DX
+	CMPQ    DX, $+64
 	JGE     look_round
 
 look_few:
-	CMPQ R8, $+16
+	CMPQ DX, $+16
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	ADDQ    $+64, DI
-	ADDQ    $+64, R9
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
+	VPANDD  (BX), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+64, BX
+	ADDQ    $-16, DX
+	CMPQ    DX, $+16
 	JGE     look_tile
 
 look_part:
-	CMPQ    R8, $+1
+	CMPQ    DX, $+1
 	JLT     look_done
-	MOVL    $0x0000ffff, R10
-	BZHIL   R8, R10, R10
-	KMOVW   R10, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DI), K1, Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
+	MOVL    $0x0000ffff, SI
+	BZHIL   DX, SI, SI
+	KMOVW   SI, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (BX), K1, Z13
+	VPANDD  Z11, Z13, Z13
+	VPMAXSD Z13, Z14, Z14
 
 look_done:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z11, Z13, K1
+	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
-	MOVQ     dst+0(FP), BX
+	MOVQ     dst+0(FP), DX
+	LEAQ     63(SP), BX
+	ANDQ     $-64, BX
 	VPXORD   Z13, Z13, Z13
-	LEAQ     63(SP), SI
-	ANDQ     $-64, SI
-	CMPQ     AX, $+33
-	JLT      begin
-	VPXORD   Z12, Z12, Z12
-	VMOVUPS  Z12, (SI)
-	VMOVUPS  Z12, 64(SI)
+	VPXORD   Z14, Z14, Z14
+	VPXORD   Z16, Z16, Z16
+	CMPQ     AX, $+32
+	JLT      rest
 
-begin:
-sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000020, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+64
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Z12
-	VADDPS  Z1, Z12, Z12
+pair:
+	VMOVUPS (CX), Z15
+	VADDPS  Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z15, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z17, Z15
+	VFNMADD231PS Z4, Z17, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z15, Z17
+	VFMADD213PS Z7, Z15, Z17
+	VFMADD213PS Z8, Z15, Z17
+	VFMADD213PS Z9, Z17, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVUPS     Z12, (BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     64(DX), Z12
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     Z16, (DX)
+	VMOVUPS     64(CX), Z15
+	VADDPS      Z1, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      64(R8), Z14, Z12
-	VMOVUPS     Z12, 64(BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     128(DX), Z12
-	VADDPS      Z1, Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      128(R8), Z14, Z12
-	VMOVUPS     Z12, 128(BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     192(DX), Z12
-	VADDPS      Z1, Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      192(R8), Z14, Z12
-	VMOVUPS     Z12, 192(BX)
-	VADDPS      Z12, Z13, Z13
-	ADDQ        $+256, DX
-	ADDQ        $+256, R8
-	ADDQ        $+256, BX
-	ADDQ        $-64, DI
-	CMPQ        DI, $+64
-	JGE         sum_round
-
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Z12
-	VADDPS  Z1, Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVUPS     Z12, (BX)
-	VADDPS      Z12, Z13, Z13
-	ADDQ        $+64, DX
-	ADDQ        $+64, R8
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ    DI, $+1
-	JLT     sum_done
-	MOVL    $0x0000ffff, R9
-	BZHIL   DI, R9, R9
-	KMOVW   R9, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DX), K1, Z12
-	VADDPS  Z1, Z12, Z12
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VMOVUPS     Z12, K1, (BX)
-	VADDPS      Z12, Z13, Z13
-
-sum_done:
-	MOVQ          classes+40(FP), DI
-	CMPQ          DI, $+33
-	JLT           only
-	VCVTPS2PD     Y13, Z12
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (SI), Z12, Z12
-	VMOVUPS       Z12, (SI)
-	VADDPD        64(SI), Z13, Z13
-	VMOVUPS       Z13, 64(SI)
-	VPXORD        Z13, Z13, Z13
-	ADDQ          $-32, CX
+	VPERMPS       Z10, Z17, Z18
+	VPSLLD        $0x15, Z17, Z17
+	VPADDD        Z17, Z18, Z17
+	VFMADD231PS   Z15, Z17, Z17
+	VMOVUPS       Z17, 64(DX)
+	VADDPS        Z17, Z16, Z16
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	ADDQ          $+128, CX
+	ADDQ          $+128, DX
 	ADDQ          $-32, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
-	MOVQ          sums+8(FP), AX
-	VMOVUPS       (SI), Z12
-	VMOVUPS       64(SI), Z13
-	VADDPD        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y13
-	VADDPD        Y13, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X13
-	VADDPD        X13, X12, X12
-	VPERMILPD     $0x01, X12, X13
-	VADDSD        X13, X12, X12
-	VCVTSD2SS     X12, X12, X12
-	VMOVSS        X12, (AX)
-	JMP           summed
+	CMPQ          AX, $+32
+	JGE           pair
 
-only:
-	MOVQ          sums+8(FP), AX
-	VCVTPS2PD     Y13, Z12
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y13
-	VADDPD        Y13, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X13
-	VADDPD        X13, X12, X12
-	VPERMILPD     $0x01, X12, X13
-	VADDSD        X13, X12, X12
-	VCVTSD2SS     X12, X12, X12
-	VMOVSS        X12, (AX)
+rest:
+	VPXORD Z16, Z16, Z16
+	CMPQ   AX, $+64
+	JLT    last_few
 
-summed:
-	MOVQ sums+8(FP), AX
-	MOVL $0x00000000, 128(AX)
-	MOVL $0x00000000, 256(AX)
-	MOVL $0xffffffff, 640(AX)
+last_round:
+	VMOVUPS (CX), Z15
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, (DX)
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     64(CX), Z15
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, 64(DX)
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     128(CX), Z15
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, 128(DX)
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     192(CX), Z15
+	VADDPS      Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, 192(DX)
+	VADDPS      Z17, Z16, Z16
+	ADDQ        $+256, CX
+	ADDQ        $+256, DX
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
+	JGE         last_round
+
+last_few:
+	CMPQ AX, $+16
+	JLT  last_part
+
+last_tile:
+	VMOVUPS (CX), Z15
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVUPS     Z17, (DX)
+	VADDPS      Z17, Z16, Z16
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         last_tile
+
+last_part:
+	CMPQ    AX, $+1
+	JLT     last_done
+	MOVL    $0x0000ffff, SI
+	BZHIL   AX, SI, SI
+	KMOVW   SI, K1
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS (CX), K1, Z15
+	VADDPS  Z1, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z17
+	VFMADD231PS Z2, Z15, Z17
+	VSUBPS      Z0, Z17, Z18
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z18
+	VFMADD231PS Z5, Z15, Z18
+	VFMADD213PS Z7, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z18, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z15, Z17, Z17
+	VMOVAPS.Z   Z17, K1, Z15
+	VMOVUPS     Z15, K1, (DX)
+	VADDPS      Z15, Z16, Z16
+
+last_done:
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	VMOVUPS       Z13, (BX)
+	VMOVUPS       Z14, 64(BX)
+	MOVQ          sums+8(FP), AX
+	VMOVUPS       (BX), Z13
+	VMOVUPS       64(BX), Z14
+	VADDPD        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VADDPD        Y14, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X14
+	VADDPD        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDSD        X14, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VMOVSS        X13, (AX)
+	MOVQ          sums+8(FP), AX
+	MOVL          $0x00000000, 128(AX)
+	MOVL          $0x00000000, 256(AX)
+	MOVL          $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -20562,214 +20540,154 @@ TEXT ·softmaxExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS consts<>+128(SB), Y1
 	VMOVUPS consts<>+64(SB), Y2
 	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
-	VMOVUPS consts<>+256(SB), Y7
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
-	MOVQ    logits+16(FP), DX
-
-	// the target's logit; any where there is none
-	MOVQ    sums+8(FP), BX
-	LEAQ    384(BX), BX
-	MOVQ    $0x00000000, DI
-	MOVQ    CX, SI
-	TESTQ   SI, SI
-	CMOVQLT DI, SI
-	LEAQ    (DX)(SI*4), SI
-	MOVL    (SI), SI
-	MOVL    SI, (BX)
-	VPXOR   Y9, Y9, Y9
-	MOVQ    AX, BX
-	MOVQ    CX, SI
-	MOVQ    DX, DI
-
-look_block:
-	MOVQ    $0x00000090, R9
-	MOVQ    SI, R8
-	CMPQ    R8, R9
-	CMOVQHI R9, R8
-	LEAQ    target<>+576(SB), R9
-	MOVQ    R8, R8
-	NEGQ    R8
-	LEAQ    (R9)(R8*4), R9
-	MOVQ    $0x00000080, R10
-	MOVQ    BX, R8
-	CMPQ    R8, R10
-	CMOVQHI R10, R8
-	CMPQ    R8, $+32
+	MOVQ    logits+16(FP), CX
+	VPXOR   Y5, Y5, Y5
+	MOVQ    AX, DX
+	MOVQ    CX, BX
+	CMPQ    DX, $+32
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   64(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	ADDQ    $+128, DI
-	ADDQ    $+128, R9
-	ADDQ    $-32, R8
-	CMPQ    R8, $+32
+	VMOVUPS (BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	VMOVUPS 32(BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	VMOVUPS 64(BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	VMOVUPS 96(BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	ADDQ    $+128, BX
+	ADDQ    $-32, DX
+	CMPQ    DX, $+32
 	JGE     look_round
 
 look_few:
-	CMPQ R8, $+16
+	CMPQ DX, $+16
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	ADDQ    $+64, DI
-	ADDQ    $+64, R9
-	ADDQ    $-16, R8
-	CMPQ    R8, $+16
+	VMOVUPS (BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	VMOVUPS 32(BX), Y4
+	VPAND   consts<>+32(SB), Y4, Y4
+	VPMAXSD Y4, Y5, Y5
+	ADDQ    $+64, BX
+	ADDQ    $-16, DX
+	CMPQ    DX, $+16
 	JGE     look_tile
 
 look_part:
-	CMPQ       R8, $+1
+	CMPQ       DX, $+1
 	JLT        look_done
-	MOVQ       $0x00000008, R10
-	MOVQ       R8, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
-	MOVQ       $0x00000000, R10
-	MOVQ       R8, R8
-	SUBQ       $+8, R8
-	CMOVQLT    R10, R8
-	MOVQ       $0x00000008, R10
-	MOVQ       R8, R8
-	CMPQ       R8, R10
-	CMOVQGT    R10, R8
-	NEGQ       R8
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      (R9), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	MOVQ       $0x00000008, SI
+	MOVQ       DX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y4
+	VMASKMOVPS (BX), Y4, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y4, Y6, Y7, Y4
+	MOVQ       $0x00000000, SI
+	MOVQ       DX, DX
+	SUBQ       $+8, DX
+	CMOVQLT    SI, DX
+	MOVQ       $0x00000008, SI
+	MOVQ       DX, DX
+	CMPQ       DX, SI
+	CMOVQGT    SI, DX
+	NEGQ       DX
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DX*4), Y6
+	VMASKMOVPS 32(BX), Y6, Y7
+	VPXOR      Y8, Y8, Y8
+	VBLENDVPS  Y6, Y7, Y8, Y6
+	VPAND      consts<>+32(SB), Y4, Y4
+	VPMAXSD    Y4, Y5, Y5
+	VPAND      consts<>+32(SB), Y6, Y4
+	VPMAXSD    Y4, Y5, Y5
 
 look_done:
-	ADDQ $-128, SI
-	ADDQ $-128, BX
-	CMPQ BX, $+1
-	JGE  look_block
-
-	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2240(SB), Y9, Y8
-	VMOVMSKPS Y8, BX
-	TESTL     BX, BX
+	VPCMPGTD  consts<>+2240(SB), Y5, Y4
+	VMOVMSKPS Y4, DX
+	TESTL     DX, DX
 	JNE       slow
-	MOVQ      dst+0(FP), BX
-	VPXOR     Y9, Y9, Y9
+	MOVQ      dst+0(FP), DX
+	LEAQ      63(SP), BX
+	ANDQ      $-64, BX
+	VPXOR     Y4, Y4, Y4
+	VPXOR     Y5, Y5, Y5
+	VPXOR     Y6, Y6, Y6
+	VPXOR     Y7, Y7, Y7
 	VPXOR     Y10, Y10, Y10
-	LEAQ      63(SP), SI
-	ANDQ      $-64, SI
-	CMPQ      AX, $+33
-	JLT       begin
-	VPXOR     Y8, Y8, Y8
-	VMOVUPS   Y8, (SI)
-	VMOVUPS   Y8, 32(SI)
-	VMOVUPS   Y8, 64(SI)
-	VMOVUPS   Y8, 96(SI)
+	VPXOR     Y9, Y9, Y9
+	CMPQ      AX, $+32
+	JLT       rest
 
-begin:
-sum_block:
-	MOVQ    $0x00000090, R8
-	MOVQ    CX, DI
-	CMPQ    DI, R8
-	CMOVQHI R8, DI
-	LEAQ    target<>+576(SB), R8
-	MOVQ    DI, DI
-	NEGQ    DI
-	LEAQ    (R8)(DI*4), R8
-	MOVQ    $0x00000020, R9
-	MOVQ    AX, DI
-	CMPQ    DI, R9
-	CMOVQHI R9, DI
-	CMPQ    DI, $+32
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y11
+pair:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y9
 	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y3, Y8, Y10
+	VSUBPS      Y1, Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VPERMILPS   Y10, Y0, Y11
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y11, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VMOVUPS     Y10, (DX)
+	VADDPS      Y2, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
-	VSUBPS      Y1, Y11, Y12
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y11, Y8
+	VFNMADD231PS consts<>+192(SB), Y11, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y11
+	VFMADD213PS consts<>+256(SB), Y8, Y11
+	VFMADD213PS consts<>+288(SB), Y8, Y11
+	VFMADD213PS consts<>+320(SB), Y8, Y11
+	VFMADD213PS consts<>+352(SB), Y11, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y10, Y10
-	VMOVUPS     64(DX), Y8
-	VMOVUPS     96(DX), Y11
+	VPERMILPS   Y9, Y0, Y11
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y11, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     Y9, 32(DX)
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y11
 	VADDPS      Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20778,12 +20696,12 @@ sum_round:
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
 	VFMADD213PS consts<>+288(SB), Y8, Y13
 	VFMADD213PS consts<>+320(SB), Y8, Y13
 	VFMADD213PS consts<>+352(SB), Y13, Y8
@@ -20793,9 +20711,8 @@ sum_round:
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(R8), Y12, Y8
-	VMOVUPS     Y8, 64(BX)
-	VADDPS      Y8, Y9, Y9
+	VMOVUPS     Y12, 64(DX)
+	VADDPS      Y12, Y10, Y10
 	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20804,38 +20721,48 @@ sum_round:
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
 	VFMADD213PS consts<>+288(SB), Y8, Y12
 	VFMADD213PS consts<>+320(SB), Y8, Y12
 	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y11, Y0, Y12
-	VPSLLD      $0x15, Y11, Y11
-	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       96(R8), Y11, Y8
-	VMOVUPS     Y8, 96(BX)
-	VADDPS      Y8, Y10, Y10
-	ADDQ        $+128, DX
-	ADDQ        $+128, R8
-	ADDQ        $+128, BX
-	ADDQ        $-32, DI
-	CMPQ        DI, $+32
-	JGE         sum_round
+	VPERMILPS    Y11, Y0, Y12
+	VPSLLD       $0x15, Y11, Y11
+	VPADDD       Y11, Y12, Y11
+	VFMADD231PS  Y8, Y11, Y11
+	VMOVUPS      Y11, 96(DX)
+	VADDPS       Y11, Y9, Y9
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $-32, AX
+	CMPQ         AX, $+32
+	JGE          pair
 
-sum_few:
-	CMPQ DI, $+16
-	JLT  sum_part
+rest:
+	VPXOR Y10, Y10, Y10
+	VPXOR Y9, Y9, Y9
+	CMPQ  AX, $+32
+	JLT   last_few
 
-sum_tile:
-	VMOVUPS (DX), Y8
-	VMOVUPS 32(DX), Y11
+last_round:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y11
 	VADDPS  Y2, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20844,12 +20771,12 @@ sum_tile:
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
 	VFMADD213PS consts<>+288(SB), Y8, Y13
 	VFMADD213PS consts<>+320(SB), Y8, Y13
 	VFMADD213PS consts<>+352(SB), Y13, Y8
@@ -20859,9 +20786,8 @@ sum_tile:
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
 	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y9, Y9
+	VMOVUPS     Y12, (DX)
+	VADDPS      Y12, Y10, Y10
 	VADDPS      Y2, Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20870,12 +20796,12 @@ sum_tile:
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
 	VFMADD213PS consts<>+288(SB), Y8, Y12
 	VFMADD213PS consts<>+320(SB), Y8, Y12
 	VFMADD213PS consts<>+352(SB), Y12, Y8
@@ -20885,41 +20811,154 @@ sum_tile:
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
 	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y10, Y10
-	ADDQ        $+64, DX
-	ADDQ        $+64, R8
-	ADDQ        $+64, BX
-	ADDQ        $-16, DI
-	CMPQ        DI, $+16
-	JGE         sum_tile
+	VMOVUPS     Y11, 32(DX)
+	VADDPS      Y11, Y9, Y9
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y11
+	VADDPS      Y2, Y8, Y8
 
-sum_part:
-	CMPQ       DI, $+1
-	JLT        sum_done
-	MOVQ       $0x00000008, R9
-	MOVQ       DI, R10
-	CMPQ       R10, R9
-	CMOVQGT    R9, R10
-	NEGQ       R10
-	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DX), Y8, Y11
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, 64(DX)
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VMOVUPS     Y11, 96(DX)
+	VADDPS      Y11, Y9, Y9
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         last_round
+
+last_few:
+	CMPQ AX, $+16
+	JLT  last_part
+
+last_tile:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y11
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, (DX)
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VMOVUPS     Y11, 32(DX)
+	VADDPS      Y11, Y9, Y9
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         last_tile
+
+last_part:
+	CMPQ       AX, $+1
+	JLT        last_done
+	MOVQ       $0x00000008, SI
+	MOVQ       AX, DI
+	CMPQ       DI, SI
+	CMOVQGT    SI, DI
+	NEGQ       DI
+	LEAQ       lane_mask<>+32(SB), SI
+	VMOVUPS    (SI)(DI*4), Y8
+	VMASKMOVPS (CX), Y8, Y11
 	VPXOR      Y12, Y12, Y12
 	VBLENDVPS  Y8, Y11, Y12, Y11
-	MOVQ       $0x00000000, R10
-	MOVQ       DI, R9
-	SUBQ       $+8, R9
-	CMOVQLT    R10, R9
-	MOVQ       $0x00000008, R10
-	MOVQ       R9, R11
-	CMPQ       R11, R10
-	CMOVQGT    R10, R11
-	NEGQ       R11
-	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
+	MOVQ       $0x00000000, DI
+	MOVQ       AX, SI
+	SUBQ       $+8, SI
+	CMOVQLT    DI, SI
+	MOVQ       $0x00000008, DI
+	MOVQ       SI, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y12
+	VMASKMOVPS 32(CX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
 	VADDPS     Y2, Y11, Y11
@@ -20930,12 +20969,12 @@ sum_part:
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y11
-	VFNMADD231PS Y5, Y15, Y11
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y11, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
 	VFMADD213PS consts<>+288(SB), Y11, Y15
 	VFMADD213PS consts<>+320(SB), Y11, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y11
@@ -20945,36 +20984,35 @@ sum_part:
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y11, Y14, Y14
-	VPAND       (R8), Y14, Y11
-	VPAND       Y11, Y8, Y8
-	CMPQ        DI, $+8
+	VPAND       Y14, Y8, Y8
+	CMPQ        AX, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y8, (DX)
 	JMP         partdone1
 
 partless1:
-	MOVQ         BX, R10
+	MOVQ         DX, CX
 	VMOVAPS      X8, X11
-	TESTQ        $0x00000004, DI
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X11, (R10)
-	ADDQ         $+16, R10
+	VMOVUPS      X11, (CX)
+	ADDQ         $+16, CX
 	VEXTRACTF128 $0x01, Y8, X11
 
 partfour1:
-	TESTQ   $0x00000002, DI
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X11, (R10)
-	ADDQ    $+8, R10
+	VMOVLPS X11, (CX)
+	ADDQ    $+8, CX
 	VPSRLDQ $0x08, X11, X11
 
 parttwo1:
-	TESTQ  $0x00000001, DI
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X11, (R10)
+	VMOVSS X11, (CX)
 
 partdone1:
-	VADDPS Y8, Y9, Y9
+	VADDPS Y8, Y10, Y10
 	VADDPS Y2, Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -20983,12 +21021,12 @@ partdone1:
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
 	VFMADD213PS consts<>+288(SB), Y8, Y13
 	VFMADD213PS consts<>+320(SB), Y8, Y13
 	VFMADD213PS consts<>+352(SB), Y13, Y8
@@ -20998,98 +21036,67 @@ partdone1:
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y13, Y11
 	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VPAND       Y8, Y12, Y8
-	CMPQ        R9, $+8
+	VPAND       Y11, Y12, Y8
+	CMPQ        SI, $+8
 	JLT         partless2
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y8, 32(DX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         BX, DI
+	MOVQ         DX, AX
 	VMOVAPS      X8, X11
-	TESTQ        $0x00000004, R9
+	TESTQ        $0x00000004, SI
 	JEQ          partfour2
-	VMOVUPS      X11, 32(DI)
-	ADDQ         $+16, DI
+	VMOVUPS      X11, 32(AX)
+	ADDQ         $+16, AX
 	VEXTRACTF128 $0x01, Y8, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
+	TESTQ   $0x00000002, SI
 	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
+	VMOVLPS X11, 32(AX)
+	ADDQ    $+8, AX
 	VPSRLDQ $0x08, X11, X11
 
 parttwo2:
-	TESTQ  $0x00000001, R9
+	TESTQ  $0x00000001, SI
 	JEQ    partdone2
-	VMOVSS X11, 32(DI)
+	VMOVSS X11, 32(AX)
 
 partdone2:
-	VADDPS Y8, Y10, Y10
+	VADDPS Y8, Y9, Y9
 
-sum_done:
-	MOVQ         classes+40(FP), DI
-	CMPQ         DI, $+33
-	JLT          only
-	VCVTPS2PD    X9, Y8
-	VEXTRACTF128 $0x01, Y9, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       (SI), Y8, Y8
-	VMOVUPS      Y8, (SI)
-	VADDPD       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(SI)
+last_done:
 	VCVTPS2PD    X10, Y8
-	VEXTRACTF128 $0x01, Y10, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      Y8, 64(SI)
-	VADDPD       96(SI), Y9, Y9
-	VMOVUPS      Y9, 96(SI)
-	VPXOR        Y9, Y9, Y9
-	VPXOR        Y10, Y10, Y10
-	ADDQ         $-32, CX
-	ADDQ         $-32, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
-	MOVQ         sums+8(FP), AX
-	VMOVUPS      (SI), Y8
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      32(SI), Y9
-	VADDPD       96(SI), Y9, Y9
-	VADDPD       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X9
-	VADDPD       X9, X8, X8
-	VPERMILPD    $0x01, X8, X9
-	VADDSD       X9, X8, X8
-	VCVTSD2SS    X8, X8, X8
-	VMOVSS       X8, (AX)
-	JMP          summed
-
-only:
-	MOVQ         sums+8(FP), AX
-	VCVTPS2PD    X9, Y8
-	VEXTRACTF128 $0x01, Y9, X9
-	VCVTPS2PD    X9, Y9
-	VCVTPS2PD    X10, Y11
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VADDPD       Y11, Y8, Y8
-	VADDPD       Y10, Y9, Y9
-	VADDPD       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X9
-	VADDPD       X9, X8, X8
-	VPERMILPD    $0x01, X8, X9
-	VADDSD       X9, X8, X8
-	VCVTSD2SS    X8, X8, X8
-	VMOVSS       X8, (AX)
-
-summed:
-	MOVQ sums+8(FP), AX
-	MOVL $0x00000000, 128(AX)
-	MOVL $0x00000000, 256(AX)
-	MOVL $0xffffffff, 640(AX)
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	VMOVUPS      Y4, (BX)
+	VMOVUPS      Y5, 32(BX)
+	VMOVUPS      Y6, 64(BX)
+	VMOVUPS      Y7, 96(BX)
+	MOVQ         sums+8(FP), AX
+	VMOVUPS      (BX), Y4
+	VADDPD       64(BX), Y4, Y4
+	VMOVUPS      32(BX), Y5
+	VADDPD       96(BX), Y5, Y5
+	VADDPD       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPD       X5, X4, X4
+	VPERMILPD    $0x01, X4, X5
+	VADDSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VMOVSS       X4, (AX)
+	MOVQ         sums+8(FP), AX
+	MOVL         $0x00000000, 128(AX)
+	MOVL         $0x00000000, 256(AX)
+	MOVL         $0xffffffff, 640(AX)
 
 next:
 	ADDQ $+4, sums+8(FP)
@@ -21712,255 +21719,299 @@ slow:
 	RET
 
 // func softmaxPartAVX512(total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxPartAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+64(SB), Z1
-	VBROADCASTSS consts<>+96(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+192(SB), Z4
-	VBROADCASTSS consts<>+224(SB), Z5
-	VBROADCASTSS consts<>+256(SB), Z6
-	VBROADCASTSS consts<>+288(SB), Z7
-	VBROADCASTSS consts<>+320(SB), Z8
-	VBROADCASTSS consts<>+352(SB), Z9
-	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2240(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
 	MOVQ         n+16(FP), AX
 	MOVQ         label+24(FP), CX
-	MOVQ         logits+8(FP), DX
+	MOVQ         logits+8(FP), CX
+	VPXORD       Z17, Z17, Z17
+	MOVQ         total+0(FP), DX
+	VPXORD       Z13, Z13, Z13
 	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
-	MOVQ         total+0(FP), BX
+	VMOVUPS      (DX), Z13
+	VMOVUPS      64(DX), Z14
+	VPXORD       Z16, Z16, Z16
+	CMPQ         AX, $+32
+	JLT          rest
 
-sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000020, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+64
-	JLT     sum_few
-
-sum_round:
-	VMOVUPS (DX), Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+pair:
+	VMOVUPS (CX), Z15
+	VPANDD  Z1, Z15, Z16
+	VPMAXSD Z16, Z17, Z17
+	VADDPS  Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z15, Z16
+	VSUBPS      Z0, Z16, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z5, Z18, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z15, Z18
+	VFMADD213PS Z8, Z15, Z18
+	VFMADD213PS Z9, Z15, Z18
+	VFMADD213PS Z10, Z18, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     64(DX), Z12
-	VPANDD      64(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z11, Z16, Z18
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z18, Z16
+	VFMADD231PS Z15, Z16, Z16
+	VMOVUPS     64(CX), Z15
+	VPANDD      Z1, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      64(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     128(DX), Z12
-	VPANDD      128(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS       Z11, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z15, Z18, Z18
+	VADDPS        Z18, Z16, Z16
+	VCVTPS2PD     Y16, Z15
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VADDPD        Z15, Z13, Z13
+	VADDPD        Z16, Z14, Z14
+	ADDQ          $+128, CX
+	ADDQ          $-32, AX
+	CMPQ          AX, $+32
+	JGE           pair
+
+rest:
+	VPXORD Z16, Z16, Z16
+	CMPQ   AX, $+64
+	JLT    last_few
+
+last_round:
+	VMOVUPS (CX), Z15
+	VPANDD  Z1, Z15, Z18
+	VPMAXSD Z18, Z17, Z17
+	VADDPS  Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      128(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     192(DX), Z12
-	VPANDD      192(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	VMOVUPS     64(CX), Z15
+	VPANDD      Z1, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      192(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	ADDQ        $+256, DX
-	ADDQ        $+256, DI
-	ADDQ        $-64, SI
-	CMPQ        SI, $+64
-	JGE         sum_round
-
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	VMOVUPS     128(CX), Z15
+	VPANDD      Z1, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ    SI, $+1
-	JLT     sum_done
-	MOVL    $0x0000ffff, R8
-	BZHIL   SI, R8, R8
-	KMOVW   R8, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DX), K1, Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	VMOVUPS     192(CX), Z15
+	VPANDD      Z1, Z15, Z18
+	VPMAXSD     Z18, Z17, Z17
+	VADDPS      Z2, Z15, Z15
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VADDPS      Z12, Z15, Z15
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	ADDQ        $+256, CX
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
+	JGE         last_round
 
-sum_done:
-	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z11, Z14, K1
+last_few:
+	CMPQ AX, $+16
+	JLT  last_part
+
+last_tile:
+	VMOVUPS (CX), Z15
+	VPANDD  Z1, Z15, Z18
+	VPMAXSD Z18, Z17, Z17
+	VADDPS  Z2, Z15, Z15
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z15, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z15
+	VFNMADD231PS Z5, Z19, Z15
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z15, Z19
+	VFMADD213PS Z8, Z15, Z19
+	VFMADD213PS Z9, Z15, Z19
+	VFMADD213PS Z10, Z19, Z15
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z15, Z18, Z18
+	VADDPS      Z18, Z16, Z16
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         last_tile
+
+last_part:
+	CMPQ    AX, $+1
+	JLT     last_done
+	MOVL    $0x0000ffff, BX
+	BZHIL   AX, BX, BX
+	KMOVW   BX, K1
+	VPXORD  Z15, Z15, Z15
+	VMOVUPS (CX), K1, Z15
+	VPANDD  Z1, Z15, Z1
+	VPMAXSD Z1, Z17, Z17
+	VADDPS  Z2, Z15, Z1
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VFMADD213PS Z0, Z1, Z3
+	VSUBPS      Z0, Z3, Z0
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z0, Z1
+	VFNMADD231PS Z5, Z0, Z1
+
+	// p = e^r / s - 1, s = T[0]
+	VFMADD231PS Z6, Z1, Z7
+	VFMADD231PS Z7, Z1, Z8
+	VFMADD231PS Z8, Z1, Z9
+	VFMADD231PS Z9, Z1, Z10
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z11, Z3, Z0
+	VPSLLD      $0x15, Z3, Z1
+	VPADDD      Z1, Z0, Z0
+	VFMADD231PS Z10, Z0, Z0
+	VMOVAPS.Z   Z0, K1, Z0
+	VADDPS      Z0, Z16, Z16
+
+last_done:
+	VCVTPS2PD     Y16, Z0
+	VEXTRACTF64X4 $0x01, Z16, Y1
+	VCVTPS2PD     Y1, Z1
+	VADDPD        Z0, Z13, Z13
+	VADDPD        Z1, Z14, Z14
+	VPCMPD        $0x06, Z12, Z17, K1
 	KORTESTW      K1, K1
 	JNE           slow
-	VCVTPS2PD     Y15, Z12
-	VEXTRACTF64X4 $0x01, Z15, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (BX), Z12, Z12
-	VMOVUPS       Z12, (BX)
-	VADDPD        64(BX), Z13, Z13
-	VMOVUPS       Z13, 64(BX)
-	VPXORD        Z15, Z15, Z15
-	ADDQ          $-32, CX
-	ADDQ          $-32, AX
-	CMPQ          AX, $+1
-	JGE           sum_block
+	VMOVUPS       Z13, (DX)
+	VMOVUPS       Z14, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -21975,331 +22026,433 @@ slow:
 TEXT ·softmaxPartAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
+	VMOVUPS consts<>+32(SB), Y2
+	VMOVUPS consts<>+64(SB), Y3
 	MOVQ    n+16(FP), AX
 	MOVQ    label+24(FP), CX
-	MOVQ    logits+8(FP), DX
-	VPXOR   Y10, Y10, Y10
+	MOVQ    logits+8(FP), CX
 	VPXOR   Y11, Y11, Y11
-	VPXOR   Y12, Y12, Y12
-	MOVQ    total+0(FP), BX
+	MOVQ    total+0(FP), DX
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y6, Y6, Y6
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	VMOVUPS 64(DX), Y6
+	VMOVUPS 96(DX), Y7
+	VPXOR   Y10, Y10, Y10
+	VPXOR   Y9, Y9, Y9
+	CMPQ    AX, $+32
+	JLT     rest
 
-sum_block:
-	MOVQ    $0x00000090, DI
-	MOVQ    CX, SI
-	CMPQ    SI, DI
-	CMOVQHI DI, SI
-	LEAQ    target<>+576(SB), DI
-	MOVQ    SI, SI
-	NEGQ    SI
-	LEAQ    (DI)(SI*4), DI
-	MOVQ    $0x00000020, R8
-	MOVQ    AX, SI
-	CMPQ    SI, R8
-	CMOVQHI R8, SI
-	CMPQ    SI, $+32
-	JLT     sum_few
+pair:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y9
+	VPAND   Y2, Y8, Y10
+	VPMAXSD Y10, Y11, Y11
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y11, Y11
+	VADDPS  Y3, Y8, Y8
 
-sum_round:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y8
-	VPAND   (DI), Y7, Y9
-	VPMAXSD Y9, Y10, Y10
-	VPAND   32(DI), Y8, Y9
-	VPMAXSD Y9, Y10, Y10
-	VADDPS  Y2, Y7, Y7
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
+	VSUBPS      Y1, Y10, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y10, Y0, Y12
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y12, Y10
+	VFMADD231PS Y8, Y10, Y10
+	VADDPS      Y3, Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y9
+	VSUBPS      Y1, Y9, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y12, Y8
+	VFNMADD231PS consts<>+192(SB), Y12, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
+	VPERMILPS   Y9, Y0, Y12
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       (DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y12
+	VPAND       Y2, Y8, Y13
+	VPMAXSD     Y13, Y11, Y11
+	VPAND       Y2, Y12, Y13
+	VPMAXSD     Y13, Y11, Y11
+	VADDPS      Y3, Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
+	VMOVAPS     Y1, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y13
+	VSUBPS      Y1, Y13, Y14
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
+	VFNMADD231PS consts<>+160(SB), Y14, Y8
+	VFNMADD231PS consts<>+192(SB), Y14, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
+	VMOVUPS     consts<>+224(SB), Y14
+	VFMADD213PS consts<>+256(SB), Y8, Y14
+	VFMADD213PS consts<>+288(SB), Y8, Y14
+	VFMADD213PS consts<>+320(SB), Y8, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
-	VMOVUPS     64(DX), Y7
-	VMOVUPS     96(DX), Y8
-	VPAND       64(DI), Y7, Y9
-	VPMAXSD     Y9, Y10, Y10
-	VPAND       96(DI), Y8, Y9
-	VPMAXSD     Y9, Y10, Y10
-	VADDPS      Y2, Y7, Y7
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y8, Y13, Y13
+	VADDPS      Y13, Y10, Y10
+	VADDPS      Y3, Y12, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       64(DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       96(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
-	ADDQ        $+128, DX
-	ADDQ        $+128, DI
-	ADDQ        $-32, SI
-	CMPQ        SI, $+32
-	JGE         sum_round
-
-sum_few:
-	CMPQ SI, $+16
-	JLT  sum_part
-
-sum_tile:
-	VMOVUPS (DX), Y7
-	VMOVUPS 32(DX), Y8
-	VPAND   (DI), Y7, Y9
-	VPMAXSD Y9, Y10, Y10
-	VPAND   32(DI), Y8, Y9
-	VPMAXSD Y9, Y10, Y10
-	VADDPS  Y2, Y7, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y7, Y9
-	VSUBPS      Y1, Y9, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y13
-	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y7, Y9, Y9
-	VPAND       (DI), Y9, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y8, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y9
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y9, Y7
-	VFNMADD231PS Y5, Y9, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y9
-	VFMADD213PS consts<>+256(SB), Y6, Y9
-	VFMADD213PS consts<>+288(SB), Y7, Y9
-	VFMADD213PS consts<>+320(SB), Y7, Y9
-	VFMADD213PS consts<>+352(SB), Y9, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y9
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y9, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VADDPS      Y7, Y12, Y12
-	ADDQ        $+64, DX
-	ADDQ        $+64, DI
-	ADDQ        $-16, SI
-	CMPQ        SI, $+16
-	JGE         sum_tile
-
-sum_part:
-	CMPQ       SI, $+1
-	JLT        sum_done
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, R9
-	CMPQ       R9, R8
-	CMOVQGT    R8, R9
-	NEGQ       R9
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y7
-	VMASKMOVPS (DX), Y7, Y8
-	VPXOR      Y9, Y9, Y9
-	VBLENDVPS  Y7, Y8, Y9, Y8
-	MOVQ       $0x00000000, R8
-	MOVQ       SI, SI
-	SUBQ       $+8, SI
-	CMOVQLT    R8, SI
-	MOVQ       $0x00000008, R8
-	MOVQ       SI, SI
-	CMPQ       SI, R8
-	CMOVQGT    R8, SI
-	NEGQ       SI
-	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(SI*4), Y9
-	VMASKMOVPS 32(DX), Y9, Y13
-	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y9, Y13, Y14, Y13
-	VPAND      (DI), Y8, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VPAND      32(DI), Y13, Y14
-	VPMAXSD    Y14, Y10, Y10
-	VADDPS     Y2, Y8, Y8
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y8, Y14
-	VSUBPS      Y1, Y14, Y15
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y8
-	VFNMADD231PS Y5, Y15, Y8
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y8, Y15
-	VFMADD213PS consts<>+256(SB), Y6, Y15
-	VFMADD213PS consts<>+288(SB), Y8, Y15
-	VFMADD213PS consts<>+320(SB), Y8, Y15
-	VFMADD213PS consts<>+352(SB), Y15, Y8
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y14, Y0, Y15
-	VPSLLD      $0x15, Y14, Y14
-	VPADDD      Y14, Y15, Y14
-	VFMADD231PS Y8, Y14, Y14
-	VPAND       (DI), Y14, Y8
-	VPAND       Y8, Y7, Y7
-	VADDPS      Y7, Y11, Y11
-	VADDPS      Y2, Y13, Y7
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y8
-	VFMADD231PS Y3, Y7, Y8
-	VSUBPS      Y1, Y8, Y13
-
-	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y7
-	VFNMADD231PS Y5, Y13, Y7
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD213PS consts<>+256(SB), Y6, Y13
-	VFMADD213PS consts<>+288(SB), Y7, Y13
-	VFMADD213PS consts<>+320(SB), Y7, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y7
-
-	// 2^n T[j] (1 + p)
-	VPERMILPS   Y8, Y0, Y13
-	VPSLLD      $0x15, Y8, Y8
-	VPADDD      Y8, Y13, Y8
-	VFMADD231PS Y7, Y8, Y8
-	VPAND       32(DI), Y8, Y7
-	VPAND       Y7, Y9, Y7
-	VADDPS      Y7, Y12, Y12
-
-sum_done:
-	// any |z| > 40, but the target's?
-	VPCMPGTD     consts<>+2240(SB), Y10, Y7
-	VMOVMSKPS    Y7, SI
-	TESTL        SI, SI
-	JNE          slow
-	VCVTPS2PD    X11, Y7
-	VEXTRACTF128 $0x01, Y11, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       (BX), Y7, Y7
-	VMOVUPS      Y7, (BX)
-	VADDPD       32(BX), Y8, Y8
-	VMOVUPS      Y8, 32(BX)
-	VCVTPS2PD    X12, Y7
-	VEXTRACTF128 $0x01, Y12, X8
-	VCVTPS2PD    X8, Y8
-	VADDPD       64(BX), Y7, Y7
-	VMOVUPS      Y7, 64(BX)
-	VADDPD       96(BX), Y8, Y8
-	VMOVUPS      Y8, 96(BX)
-	VPXOR        Y11, Y11, Y11
-	VPXOR        Y12, Y12, Y12
-	ADDQ         $-32, CX
+	VPERMILPS    Y12, Y0, Y13
+	VPSLLD       $0x15, Y12, Y12
+	VPADDD       Y12, Y13, Y12
+	VFMADD231PS  Y8, Y12, Y12
+	VADDPS       Y12, Y9, Y9
+	VCVTPS2PD    X10, Y8
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y10, Y5, Y5
+	VCVTPS2PD    X9, Y8
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y9, Y7, Y7
+	ADDQ         $+128, CX
 	ADDQ         $-32, AX
-	CMPQ         AX, $+1
-	JGE          sum_block
+	CMPQ         AX, $+32
+	JGE          pair
+
+rest:
+	VPXOR Y10, Y10, Y10
+	VPXOR Y9, Y9, Y9
+	CMPQ  AX, $+32
+	JLT   last_few
+
+last_round:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y12
+	VPAND   Y2, Y8, Y13
+	VPMAXSD Y13, Y11, Y11
+	VPAND   Y2, Y12, Y13
+	VPMAXSD Y13, Y11, Y11
+	VADDPS  Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y13
+	VSUBPS      Y1, Y13, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y8
+	VFNMADD231PS consts<>+192(SB), Y14, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y14
+	VFMADD213PS consts<>+256(SB), Y8, Y14
+	VFMADD213PS consts<>+288(SB), Y8, Y14
+	VFMADD213PS consts<>+320(SB), Y8, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y8, Y13, Y13
+	VADDPS      Y13, Y10, Y10
+	VADDPS      Y3, Y12, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y12
+	VPAND       Y2, Y8, Y13
+	VPMAXSD     Y13, Y11, Y11
+	VPAND       Y2, Y12, Y13
+	VPMAXSD     Y13, Y11, Y11
+	VADDPS      Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y13
+	VSUBPS      Y1, Y13, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y8
+	VFNMADD231PS consts<>+192(SB), Y14, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y14
+	VFMADD213PS consts<>+256(SB), Y8, Y14
+	VFMADD213PS consts<>+288(SB), Y8, Y14
+	VFMADD213PS consts<>+320(SB), Y8, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y8, Y13, Y13
+	VADDPS      Y13, Y10, Y10
+	VADDPS      Y3, Y12, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	ADDQ        $+128, CX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         last_round
+
+last_few:
+	CMPQ AX, $+16
+	JLT  last_part
+
+last_tile:
+	VMOVUPS (CX), Y8
+	VMOVUPS 32(CX), Y12
+	VPAND   Y2, Y8, Y13
+	VPMAXSD Y13, Y11, Y11
+	VPAND   Y2, Y12, Y13
+	VPMAXSD Y13, Y11, Y11
+	VADDPS  Y3, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y13
+	VFMADD231PS consts<>+96(SB), Y8, Y13
+	VSUBPS      Y1, Y13, Y14
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y14, Y8
+	VFNMADD231PS consts<>+192(SB), Y14, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y14
+	VFMADD213PS consts<>+256(SB), Y8, Y14
+	VFMADD213PS consts<>+288(SB), Y8, Y14
+	VFMADD213PS consts<>+320(SB), Y8, Y14
+	VFMADD213PS consts<>+352(SB), Y14, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y13, Y0, Y14
+	VPSLLD      $0x15, Y13, Y13
+	VPADDD      Y13, Y14, Y13
+	VFMADD231PS Y8, Y13, Y13
+	VADDPS      Y13, Y10, Y10
+	VADDPS      Y3, Y12, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y8
+	VFNMADD231PS consts<>+192(SB), Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         last_tile
+
+last_part:
+	CMPQ       AX, $+1
+	JLT        last_done
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, SI
+	CMPQ       SI, BX
+	CMOVQGT    BX, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(SI*4), Y8
+	VMASKMOVPS (CX), Y8, Y12
+	VPXOR      Y13, Y13, Y13
+	VBLENDVPS  Y8, Y12, Y13, Y12
+	MOVQ       $0x00000000, BX
+	MOVQ       AX, AX
+	SUBQ       $+8, AX
+	CMOVQLT    BX, AX
+	MOVQ       $0x00000008, BX
+	MOVQ       AX, AX
+	CMPQ       AX, BX
+	CMOVQGT    BX, AX
+	NEGQ       AX
+	LEAQ       lane_mask<>+32(SB), BX
+	VMOVUPS    (BX)(AX*4), Y13
+	VMASKMOVPS 32(CX), Y13, Y14
+	VPXOR      Y15, Y15, Y15
+	VBLENDVPS  Y13, Y14, Y15, Y14
+	VPAND      Y2, Y12, Y15
+	VPMAXSD    Y15, Y11, Y11
+	VPAND      Y2, Y14, Y2
+	VPMAXSD    Y2, Y11, Y11
+	VADDPS     Y3, Y12, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS consts<>+96(SB), Y2, Y12
+	VSUBPS      Y1, Y12, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y2
+	VFNMADD231PS consts<>+192(SB), Y15, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y2, Y15
+	VFMADD213PS consts<>+288(SB), Y2, Y15
+	VFMADD213PS consts<>+320(SB), Y2, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y15
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y15, Y12
+	VFMADD231PS Y2, Y12, Y12
+	VPAND       Y12, Y8, Y2
+	VADDPS      Y2, Y10, Y10
+	VADDPS      Y3, Y14, Y2
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y3
+	VFMADD231PS consts<>+96(SB), Y2, Y3
+	VSUBPS      Y1, Y3, Y1
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y1, Y2
+	VFNMADD231PS consts<>+192(SB), Y1, Y2
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y1
+	VFMADD213PS consts<>+256(SB), Y2, Y1
+	VFMADD213PS consts<>+288(SB), Y2, Y1
+	VFMADD213PS consts<>+320(SB), Y2, Y1
+	VFMADD213PS consts<>+352(SB), Y1, Y2
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y3, Y0, Y0
+	VPSLLD      $0x15, Y3, Y1
+	VPADDD      Y1, Y0, Y0
+	VFMADD231PS Y2, Y0, Y0
+	VPAND       Y0, Y13, Y0
+	VADDPS      Y0, Y9, Y9
+
+last_done:
+	VCVTPS2PD    X10, Y0
+	VEXTRACTF128 $0x01, Y10, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       Y0, Y4, Y4
+	VADDPD       Y1, Y5, Y5
+	VCVTPS2PD    X9, Y0
+	VEXTRACTF128 $0x01, Y9, X1
+	VCVTPS2PD    X1, Y1
+	VADDPD       Y0, Y6, Y6
+	VADDPD       Y1, Y7, Y7
+	VPCMPGTD     consts<>+2240(SB), Y11, Y0
+	VMOVMSKPS    Y0, AX
+	TESTL        AX, AX
+	JNE          slow
+	VMOVUPS      Y4, (DX)
+	VMOVUPS      Y5, 32(DX)
+	VMOVUPS      Y6, 64(DX)
+	VMOVUPS      Y7, 96(DX)
 	VZEROUPPER
 	RET
 
@@ -32587,171 +32740,277 @@ TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+2336(SB), Z3
 	VBROADCASTSS consts<>+2304(SB), Z4
 	VBROADCASTSS consts<>+2368(SB), Z5
-	VBROADCASTSS consts<>+2176(SB), Z6
-	VBROADCASTSS consts<>+640(SB), Z7
-	VBROADCASTSS consts<>+160(SB), Z8
-	VBROADCASTSS consts<>+1664(SB), Z9
-	VBROADCASTSS consts<>+2144(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
-	VBROADCASTSS consts<>+928(SB), Z12
-	VBROADCASTSS consts<>+96(SB), Z13
-	VBROADCASTSS consts<>+192(SB), Z14
-	VBROADCASTSS consts<>+2464(SB), Z15
-	VBROADCASTSS consts<>+2496(SB), Z16
-	VBROADCASTSS consts<>+2528(SB), Z17
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
 	MOVQ         p+24(FP), BX
 	MOVQ         (BX), SI
-	CMPQ         AX, $+16
+	CMPQ         AX, $+32
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z18
-	VMOVUPS 256(DX), Z19
-	VMOVUPS 384(DX), Z20
-	VPXORD  Z21, Z21, Z21
+	VMOVUPS (DX), Z6
+	VMOVUPS 64(DX), Z11
+	VMOVUPS 256(DX), Z7
+	VMOVUPS 320(DX), Z12
+	VMOVUPS 384(DX), Z8
+	VMOVUPS 448(DX), Z13
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z14, Z14, Z14
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z11, Z19, Z22
-	VCMPPS    $0x11, Z22, Z2, K1
-	VCMPPS    $0x11, Z12, Z22, K2
-	KANDW     K1, K2, K1
-	VMOVAPS.Z Z19, K1, Z22
-	VCMPPS    $0x12, Z6, Z20, K1
-	VBLENDMPS Z18, Z1, K1, Z18
-	VMAXPS    Z19, Z20, Z19
-	VCMPPS    $0x00, Z7, Z19, K1
-	VBLENDMPS Z1, Z18, K1, Z18
+	VPANDD.BCST consts<>+32(SB), Z7, Z10
+	VPANDD.BCST consts<>+32(SB), Z12, Z15
+	VCMPPS      $0x11, Z10, Z2, K1
+	VCMPPS      $0x11, Z15, Z2, K3
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z10, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z15, K4
+	KANDW       K1, K2, K1
+	KANDW       K3, K4, K2
+	VMOVAPS.Z   Z7, K1, Z10
+	VMOVAPS.Z   Z12, K2, Z15
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z8, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z13, K2
+	VBLENDMPS   Z6, Z1, K1, Z6
+	VBLENDMPS   Z11, Z1, K2, Z11
+	VMAXPS      Z7, Z8, Z7
+	VMAXPS      Z12, Z13, Z12
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z7, K1
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z12, K2
+	VBLENDMPS   Z1, Z6, K1, Z6
+	VBLENDMPS   Z1, Z11, K2, Z7
 
 	// e^(r_t) = p + pLow
-	VSUBPS           Z22, Z20, Z19
-	VMINPS           Z19, Z3, Z20
-	VMAXPS           Z20, Z4, Z20
-	VMOVAPS          Z5, Z22
-	VFMADD231PS      Z13, Z20, Z22
-	VSUBPS           Z5, Z22, Z23
-	VMOVAPS          Z20, Z24
-	VFNMADD231PS     Z8, Z23, Z24
-	VFNMADD231PS     Z14, Z23, Z24
-	VCMPPS           $0x11, Z20, Z19, K1
-	VCMPPS           $0x11, Z18, Z21, K2
-	KANDW            K1, K2, K1
-	VSUBPS           Z19, Z20, Z19
-	VMOVAPS.Z        Z19, K1, Z19
-	VMOVAPS          Z16, Z20
-	VFMADD231PS      Z15, Z24, Z20
-	VFMADD213PS      Z17, Z24, Z20
-	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z20
-	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z20
-	VFMADD213PS      Z0, Z24, Z20
-	VMOVAPS          Z0, Z23
-	VFMADD231PS      Z20, Z24, Z23
-	VSUBPS           Z23, Z0, Z25
-	VFMADD231PS      Z20, Z24, Z25
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z15, Z13, Z11
+	VMINPS            Z8, Z3, Z10
+	VMINPS            Z11, Z3, Z12
+	VMAXPS            Z10, Z4, Z10
+	VMAXPS            Z12, Z4, Z16
+	VMOVAPS           Z5, Z12
+	VFMADD231PS.BCST  consts<>+96(SB), Z10, Z12
+	VMOVAPS           Z5, Z17
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z17
+	VSUBPS            Z5, Z12, Z13
+	VSUBPS            Z5, Z17, Z18
+	VMOVAPS           Z10, Z15
+	VFNMADD231PS.BCST consts<>+160(SB), Z13, Z15
+	VMOVAPS           Z16, Z19
+	VFNMADD231PS.BCST consts<>+160(SB), Z18, Z19
+	VFNMADD231PS.BCST consts<>+192(SB), Z13, Z15
+	VFNMADD231PS.BCST consts<>+192(SB), Z18, Z19
+	VCMPPS            $0x11, Z10, Z8, K1
+	VCMPPS            $0x11, Z16, Z11, K3
+	VCMPPS            $0x11, Z6, Z9, K2
+	VCMPPS            $0x11, Z7, Z14, K4
+	KANDW             K1, K2, K1
+	KANDW             K3, K4, K2
+	VSUBPS            Z8, Z10, Z8
+	VSUBPS            Z11, Z16, Z10
+	VMOVAPS.Z         Z8, K1, Z8
+	VMOVAPS.Z         Z10, K2, Z16
+	VBROADCASTSS      consts<>+2464(SB), Z10
+	VBROADCASTSS      consts<>+2464(SB), Z18
+	VFMADD213PS.BCST  consts<>+2496(SB), Z15, Z10
+	VFMADD213PS.BCST  consts<>+2496(SB), Z19, Z18
+	VFMADD213PS.BCST  consts<>+2528(SB), Z15, Z10
+	VFMADD213PS.BCST  consts<>+2528(SB), Z19, Z18
+	VFMADD213PS.BCST  consts<>+2560(SB), Z15, Z10
+	VFMADD213PS.BCST  consts<>+2560(SB), Z19, Z18
+	VFMADD213PS.BCST  consts<>+2592(SB), Z15, Z10
+	VFMADD213PS.BCST  consts<>+2592(SB), Z19, Z18
+	VFMADD213PS       Z0, Z15, Z10
+	VFMADD213PS       Z0, Z19, Z18
+	VMOVAPS           Z0, Z11
+	VFMADD231PS       Z10, Z15, Z11
+	VMOVAPS           Z0, Z20
+	VFMADD231PS       Z18, Z19, Z20
+	VSUBPS            Z11, Z0, Z13
+	VSUBPS            Z20, Z0, Z21
+	VFMADD231PS       Z10, Z15, Z13
+	VFMADD231PS       Z18, Z19, Z21
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z23, Z0, Z20
-	VMULPS       Z20, Z18, Z24
-	VFNMADD231PS Z23, Z24, Z18
-	VMULPS       Z25, Z24, Z23
-	VSUBPS       Z23, Z18, Z18
-	VMULPS       Z20, Z18, Z18
-	VMOVUPS      128(DX), Z20
-	VPSUBD       Z5, Z22, Z22
-	VPSUBD       Z22, Z20, Z20
-	VPSRLD       $0x17, Z24, Z22
-	VPSUBD.BCST  consts<>+2720(SB), Z22, Z22
-	VPADDD       Z22, Z20, Z22
-	VPMAXSD      Z21, Z22, Z22
-	VPSUBD       Z22, Z20, Z20
-	VPMAXSD.BCST consts<>+2752(SB), Z20, Z20
-	VPSRAD       $0x01, Z20, Z23
-	VPADDD       Z9, Z23, Z25
-	VPSLLD       $0x17, Z25, Z25
-	VPSUBD       Z23, Z20, Z20
-	VPADDD       Z9, Z20, Z20
-	VPSLLD       $0x17, Z20, Z20
-	VMULPS       Z25, Z24, Z23
-	VMULPS       Z20, Z23, Z23
-	VMULPS       Z25, Z18, Z18
-	VMULPS       Z20, Z18, Z18
+	VDIVPS       Z11, Z0, Z10
+	VDIVPS       Z20, Z0, Z18
+	VMULPS       Z10, Z6, Z15
+	VMULPS       Z18, Z7, Z19
+	VFNMADD231PS Z11, Z15, Z6
+	VFNMADD231PS Z20, Z19, Z7
+	VMULPS       Z13, Z15, Z11
+	VMULPS       Z21, Z19, Z13
+	VSUBPS       Z11, Z6, Z6
+	VSUBPS       Z13, Z7, Z7
+	VMULPS       Z10, Z6, Z6
+	VMULPS       Z18, Z7, Z10
+	VMOVUPS      128(DX), Z7
+	VMOVUPS      192(DX), Z11
+	VPSUBD       Z5, Z12, Z12
+	VPSUBD       Z5, Z17, Z13
+	VPSUBD       Z12, Z7, Z7
+	VPSUBD       Z13, Z11, Z12
+	VPSRLD       $0x17, Z15, Z11
+	VPSRLD       $0x17, Z19, Z13
+	VPSUBD.BCST  consts<>+2720(SB), Z11, Z11
+	VPSUBD.BCST  consts<>+2720(SB), Z13, Z13
+	VPADDD       Z11, Z7, Z11
+	VPADDD       Z13, Z12, Z13
+	VPMAXSD      Z9, Z11, Z11
+	VPMAXSD      Z14, Z13, Z13
+	VPSUBD       Z11, Z7, Z7
+	VPSUBD       Z13, Z12, Z12
+	VPMAXSD.BCST consts<>+2752(SB), Z7, Z7
+	VPMAXSD.BCST consts<>+2752(SB), Z12, Z18
+	VPSRAD       $0x01, Z7, Z12
+	VPSRAD       $0x01, Z18, Z20
+	VPADDD.BCST  consts<>+1664(SB), Z12, Z17
+	VPADDD.BCST  consts<>+1664(SB), Z20, Z21
+	VPSLLD       $0x17, Z17, Z17
+	VPSLLD       $0x17, Z21, Z21
+	VPSUBD       Z12, Z7, Z7
+	VPSUBD       Z20, Z18, Z12
+	VPADDD.BCST  consts<>+1664(SB), Z7, Z7
+	VPADDD.BCST  consts<>+1664(SB), Z12, Z12
+	VPSLLD       $0x17, Z7, Z7
+	VPSLLD       $0x17, Z12, Z12
+	VMULPS       Z17, Z15, Z15
+	VMULPS       Z21, Z19, Z18
+	VMULPS       Z7, Z15, Z15
+	VMULPS       Z12, Z18, Z18
+	VMULPS       Z17, Z6, Z6
+	VMULPS       Z21, Z10, Z10
+	VMULPS       Z7, Z6, Z6
+	VMULPS       Z12, Z10, Z17
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z23, Z0, Z20
-	VMINPS       Z23, Z0, Z24
-	VADDPS       Z24, Z20, Z25
-	VSUBPS       Z20, Z25, Z20
-	VSUBPS       Z20, Z24, Z20
-	VDIVPS       Z25, Z0, Z24
-	VMULPS       Z24, Z23, Z26
-	VFNMADD213PS Z23, Z26, Z25
-	VADDPS       Z18, Z25, Z25
-	VADDPS       Z18, Z20, Z20
-	VMULPS       Z20, Z26, Z20
-	VSUBPS       Z20, Z25, Z20
-	VMULPS       Z24, Z20, Z20
-	VADDPS       Z20, Z26, Z20
-	VMINPS       Z20, Z0, Z25
+	VMAXPS       Z15, Z0, Z7
+	VMAXPS       Z18, Z0, Z19
+	VMINPS       Z15, Z0, Z10
+	VMINPS       Z18, Z0, Z20
+	VADDPS       Z10, Z7, Z12
+	VADDPS       Z20, Z19, Z21
+	VSUBPS       Z7, Z12, Z7
+	VSUBPS       Z19, Z21, Z19
+	VSUBPS       Z7, Z10, Z7
+	VSUBPS       Z19, Z20, Z20
+	VDIVPS       Z12, Z0, Z10
+	VDIVPS       Z21, Z0, Z22
+	VMULPS       Z10, Z15, Z19
+	VMULPS       Z22, Z18, Z23
+	VFNMADD213PS Z15, Z19, Z12
+	VFNMADD213PS Z18, Z23, Z21
+	VADDPS       Z6, Z12, Z12
+	VADDPS       Z17, Z21, Z21
+	VADDPS       Z6, Z7, Z7
+	VADDPS       Z17, Z20, Z20
+	VMULPS       Z7, Z19, Z7
+	VMULPS       Z20, Z23, Z20
+	VSUBPS       Z7, Z12, Z7
+	VSUBPS       Z20, Z21, Z12
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z22, Z12, Z12
+	VADDPS       Z7, Z19, Z7
+	VADDPS       Z12, Z23, Z12
+	VMINPS       Z7, Z0, Z7
+	VMINPS       Z12, Z0, Z20
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z23, Z20
-	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
-	VPANDD      Z7, Z20, Z26
-	VPSRLD      $0x15, Z20, Z20
+	VADDPS      Z0, Z15, Z12
+	VADDPS      Z0, Z18, Z19
+	VPSUBD.BCST consts<>+2784(SB), Z12, Z12
+	VPSUBD.BCST consts<>+2784(SB), Z19, Z21
+	VPANDD.BCST consts<>+640(SB), Z12, Z19
+	VPANDD.BCST consts<>+640(SB), Z21, Z23
+	VPSRLD      $0x15, Z12, Z12
+	VPSRLD      $0x15, Z21, Z25
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z26, Z0, Z27
-	VPERMPS     log_r<>+0(SB), Z20, Z28
-	VMULPS      Z28, Z27, Z27
-	VADDPS.BCST consts<>+672(SB), Z27, Z28
-	VFMADD231PS Z27, Z23, Z28
-	VCVTDQ2PS   Z26, Z23
-	VPERMPS     log_th<>+0(SB), Z20, Z26
-	VPERMPS     log_tl<>+0(SB), Z20, Z20
+	VPSUBD      Z19, Z0, Z21
+	VPSUBD      Z23, Z0, Z26
+	VPERMPS     log_r<>+0(SB), Z12, Z24
+	VPERMPS     log_r<>+0(SB), Z25, Z27
+	VMULPS      Z24, Z21, Z21
+	VMULPS      Z27, Z26, Z26
+	VADDPS.BCST consts<>+672(SB), Z21, Z24
+	VADDPS.BCST consts<>+672(SB), Z26, Z27
+	VFMADD231PS Z21, Z15, Z24
+	VFMADD231PS Z26, Z18, Z27
+	VCVTDQ2PS   Z19, Z15
+	VCVTDQ2PS   Z23, Z19
+	VPERMPS     log_th<>+0(SB), Z12, Z18
+	VPERMPS     log_th<>+0(SB), Z25, Z21
+	VPERMPS     log_tl<>+0(SB), Z12, Z12
+	VPERMPS     log_tl<>+0(SB), Z25, Z28
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z28, Z28, Z27
-	VBROADCASTSS     consts<>+2848(SB), Z29
-	VFMADD213PS.BCST consts<>+2880(SB), Z28, Z29
-	VFMADD231PS.BCST consts<>+2816(SB), Z27, Z29
-	VBROADCASTSS     consts<>+2912(SB), Z30
-	VFMADD213PS.BCST consts<>+2944(SB), Z28, Z30
-	VFMADD231PS      Z29, Z27, Z30
-	VFMADD231PS.BCST consts<>+1056(SB), Z23, Z20
-	VFMADD231PS      Z30, Z27, Z20
+	VMULPS           Z24, Z24, Z23
+	VMULPS           Z27, Z27, Z29
+	VBROADCASTSS     consts<>+2848(SB), Z25
+	VBROADCASTSS     consts<>+2848(SB), Z30
+	VFMADD213PS.BCST consts<>+2880(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z30
+	VFMADD231PS.BCST consts<>+2816(SB), Z23, Z25
+	VFMADD231PS.BCST consts<>+2816(SB), Z29, Z30
+	VBROADCASTSS     consts<>+2912(SB), Z26
+	VBROADCASTSS     consts<>+2912(SB), Z31
+	VFMADD213PS.BCST consts<>+2944(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z31
+	VFMADD231PS      Z25, Z23, Z26
+	VFMADD231PS      Z30, Z29, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z15, Z12
+	VFMADD231PS.BCST consts<>+1056(SB), Z19, Z28
+	VFMADD231PS      Z26, Z23, Z12
+	VFMADD231PS      Z31, Z29, Z28
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z23, Z26
-	VADDPS           Z28, Z26, Z23
-	VSUBPS           Z23, Z26, Z26
-	VADDPS           Z28, Z26, Z26
-	VADDPS           Z26, Z20, Z20
-	VADDPS           Z20, Z23, Z20
-	VMULPS           Z24, Z18, Z18
-	VADDPS           Z18, Z20, Z18
-	VCVTDQ2PS        Z22, Z20
-	VFMADD231PS      Z8, Z20, Z18
-	VADDPS           Z19, Z18, Z18
-	VMOVUPS          512(DX), Z19
-	VMULPS           Z18, Z19, Z20
-	VCMPPS           $0x00, Z21, Z19, K1
-	VCMPPS           $0x00, Z18, Z18, K2
+	VFMADD231PS.BCST consts<>+1088(SB), Z15, Z18
+	VFMADD231PS.BCST consts<>+1088(SB), Z19, Z21
+	VADDPS           Z24, Z18, Z15
+	VADDPS           Z27, Z21, Z19
+	VSUBPS           Z15, Z18, Z18
+	VSUBPS           Z19, Z21, Z21
+	VADDPS           Z24, Z18, Z18
+	VADDPS           Z27, Z21, Z21
+	VADDPS           Z18, Z12, Z12
+	VADDPS           Z21, Z28, Z18
+	VADDPS           Z12, Z15, Z12
+	VADDPS           Z18, Z19, Z15
+	VMULPS           Z10, Z6, Z6
+	VMULPS           Z22, Z17, Z10
+	VADDPS           Z6, Z12, Z6
+	VADDPS           Z10, Z15, Z10
+	VCVTDQ2PS        Z11, Z11
+	VCVTDQ2PS        Z13, Z12
+	VFMADD231PS.BCST consts<>+160(SB), Z11, Z6
+	VFMADD231PS.BCST consts<>+160(SB), Z12, Z10
+	VADDPS           Z8, Z6, Z6
+	VADDPS           Z16, Z10, Z11
+	VMOVUPS          512(DX), Z8
+	VMOVUPS          576(DX), Z12
+	VMULPS           Z6, Z8, Z10
+	VMULPS           Z11, Z12, Z13
+	VCMPPS           $0x00, Z9, Z8, K1
+	VCMPPS           $0x00, Z14, Z12, K3
+	VCMPPS           $0x00, Z6, Z6, K2
+	VCMPPS           $0x00, Z11, Z11, K4
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z21, Z20, K1, Z18
+	KANDW            K3, K4, K2
+	VBLENDMPS        Z9, Z10, K1, Z6
+	VBLENDMPS        Z14, Z13, K2, Z8
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_263
-	VMULPS Z25, Z25, Z25
+	VMULPS Z7, Z7, Z7
+	VMULPS Z20, Z20, Z20
 	JMP    focusdone263
 
 focusnot0_263:
 	CMPQ    SI, $+2
 	JGE     focusnot1_263
-	VMOVAPS Z0, Z25
+	VMOVAPS Z0, Z7
+	VMOVAPS Z0, Z20
 	JMP     focusdone263
 
 focusnot1_263:
@@ -32762,210 +33021,381 @@ focusnot1_263:
 focusnot2_263:
 	CMPQ    SI, $+4
 	JGE     focusnot3_263
-	VSQRTPS Z25, Z25
+	VSQRTPS Z7, Z7
+	VSQRTPS Z20, Z20
 	JMP     focusdone263
 
 focusnot3_263:
 	CMPQ         SI, $+5
 	JGE          focusnot4_263
-	VSQRTPS      Z25, Z19
-	VMOVAPS      Z25, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z10, Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z25, Z20
-	VMOVAPS      Z20, Z25
+	VSQRTPS      Z7, Z9
+	VMOVAPS      Z7, Z10
+	VFNMADD231PS Z9, Z9, Z10
+	VMULPS.BCST  consts<>+2144(SB), Z9, Z11
+	VMULPS       Z11, Z10, Z10
+	VFMADD231PS  Z9, Z7, Z10
+	VMOVAPS      Z10, Z7
+	VSQRTPS      Z20, Z9
+	VMOVAPS      Z20, Z10
+	VFNMADD231PS Z9, Z9, Z10
+	VMULPS.BCST  consts<>+2144(SB), Z9, Z11
+	VMULPS       Z11, Z10, Z10
+	VFMADD231PS  Z9, Z20, Z10
+	VMOVAPS      Z10, Z20
 	JMP          focusdone263
 
 focusnot4_263:
-	CMPQ         SI, $+6
-	JGE          focusnot5_263
-	VSQRTPS      Z25, Z19
-	VMULPS       Z25, Z25, Z20
-	VMOVAPS      Z20, Z21
-	VFMSUB231PS  Z25, Z25, Z21
-	VMOVAPS      Z25, Z22
-	VFNMADD231PS Z19, Z19, Z22
-	VMULPS       Z22, Z25, Z22
-	VFMADD231PS  Z10, Z22, Z21
-	VMULPS       Z19, Z21, Z25
-	VFMADD231PS  Z19, Z20, Z25
-	JMP          focusdone263
+	CMPQ             SI, $+6
+	JGE              focusnot5_263
+	VSQRTPS          Z7, Z9
+	VMULPS           Z7, Z7, Z10
+	VMOVAPS          Z10, Z11
+	VFMSUB231PS      Z7, Z7, Z11
+	VMOVAPS          Z7, Z12
+	VFNMADD231PS     Z9, Z9, Z12
+	VMULPS           Z12, Z7, Z7
+	VFMADD231PS.BCST consts<>+2144(SB), Z7, Z11
+	VMULPS           Z9, Z11, Z7
+	VFMADD231PS      Z9, Z10, Z7
+	VSQRTPS          Z20, Z9
+	VMULPS           Z20, Z20, Z10
+	VMOVAPS          Z10, Z11
+	VFMSUB231PS      Z20, Z20, Z11
+	VMOVAPS          Z20, Z12
+	VFNMADD231PS     Z9, Z9, Z12
+	VMULPS           Z12, Z20, Z12
+	VFMADD231PS.BCST consts<>+2144(SB), Z12, Z11
+	VMULPS           Z9, Z11, Z20
+	VFMADD231PS      Z9, Z10, Z20
+	JMP              focusdone263
 
 focusnot5_263:
 	CMPQ        SI, $+7
 	JGE         focusnot6_263
-	VMULPS      Z25, Z25, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
-	VMULPS      Z25, Z20, Z20
-	VFMADD231PS Z25, Z19, Z20
-	VMOVAPS     Z20, Z25
+	VMULPS      Z7, Z7, Z9
+	VMOVAPS     Z9, Z10
+	VFMSUB231PS Z7, Z7, Z10
+	VMULPS      Z7, Z10, Z10
+	VFMADD231PS Z7, Z9, Z10
+	VMOVAPS     Z10, Z7
+	VMULPS      Z20, Z20, Z9
+	VMOVAPS     Z9, Z10
+	VFMSUB231PS Z20, Z20, Z10
+	VMULPS      Z20, Z10, Z10
+	VFMADD231PS Z20, Z9, Z10
+	VMOVAPS     Z10, Z20
 	JMP         focusdone263
 
 focusnot6_263:
 	CMPQ        SI, $+8
 	JGE         focusnot7_263
-	VMULPS      Z25, Z25, Z19
-	VFMSUB213PS Z19, Z25, Z25
-	VADDPS      Z19, Z19, Z20
-	VMULPS      Z25, Z20, Z25
-	VFMADD231PS Z19, Z19, Z25
+	VMULPS      Z7, Z7, Z9
+	VFMSUB213PS Z9, Z7, Z7
+	VADDPS      Z9, Z9, Z10
+	VMULPS      Z7, Z10, Z7
+	VFMADD231PS Z9, Z9, Z7
+	VMULPS      Z20, Z20, Z9
+	VFMSUB213PS Z9, Z20, Z20
+	VADDPS      Z9, Z9, Z10
+	VMULPS      Z20, Z10, Z20
+	VFMADD231PS Z9, Z9, Z20
 	JMP         focusdone263
 
 focusnot7_263:
 	CMPQ        SI, $+9
 	JGE         focusnot8_263
-	VMULPS      Z25, Z25, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z25, Z25, Z20
-	VMULPS      Z19, Z19, Z21
-	VADDPS      Z19, Z19, Z22
-	VFMSUB213PS Z21, Z19, Z19
-	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z25, Z19, Z19
-	VFMADD231PS Z25, Z21, Z19
-	VMOVAPS     Z19, Z25
+	VMULPS      Z7, Z7, Z9
+	VMOVAPS     Z9, Z10
+	VFMSUB231PS Z7, Z7, Z10
+	VMULPS      Z9, Z9, Z11
+	VADDPS      Z9, Z9, Z12
+	VFMSUB213PS Z11, Z9, Z9
+	VFMADD231PS Z10, Z12, Z9
+	VMULPS      Z7, Z9, Z9
+	VFMADD231PS Z7, Z11, Z9
+	VMOVAPS     Z9, Z7
+	VMULPS      Z20, Z20, Z9
+	VMOVAPS     Z9, Z10
+	VFMSUB231PS Z20, Z20, Z10
+	VMULPS      Z9, Z9, Z11
+	VADDPS      Z9, Z9, Z12
+	VFMSUB213PS Z11, Z9, Z9
+	VFMADD231PS Z10, Z12, Z9
+	VMULPS      Z20, Z9, Z9
+	VFMADD231PS Z20, Z11, Z9
+	VMOVAPS     Z9, Z20
 	JMP         focusdone263
 
 focusnot8_263:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z19
-	VBROADCASTSS 4(DI), Z20
-	VBROADCASTSS 8(DI), Z21
+	VBROADCASTSS (DI), Z9
+	VBROADCASTSS 4(DI), Z10
+	VBROADCASTSS 8(DI), Z11
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z11, Z25, Z22
-	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
-	VCVTDQ2PS    Z22, Z24
-	VPSUBD.BCST  consts<>+1760(SB), Z24, Z24
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z22, Z26, K1
-	VBLENDMPS    Z24, Z23, K1, Z23
-	VPSRAD       $0x17, Z23, Z24
-	VPSRLD       $0x14, Z23, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
-	VCVTDQ2PS    Z24, Z24
+	VPANDD.BCST  consts<>+32(SB), Z7, Z12
+	VPSUBD.BCST  consts<>+1248(SB), Z12, Z13
+	VCVTDQ2PS    Z12, Z14
+	VPSUBD.BCST  consts<>+1760(SB), Z14, Z14
+	VBROADCASTSS consts<>+1120(SB), Z15
+	VPCMPD       $0x06, Z12, Z15, K1
+	VBLENDMPS    Z14, Z13, K1, Z13
+	VPSRAD       $0x17, Z13, Z14
+	VPSRLD       $0x14, Z13, Z15
+	VPANDD.BCST  consts<>+1280(SB), Z13, Z13
+	VPADDD.BCST  consts<>+1312(SB), Z13, Z13
+	VCVTDQ2PS    Z14, Z14
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
-	VMOVAPS          Z23, Z28
-	VFMADD231PS      Z27, Z23, Z28
-	VSUBPS           Z28, Z23, Z29
-	VFMADD231PS      Z27, Z23, Z29
-	VMULPS           Z23, Z23, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
-	VMULPS           Z23, Z27, Z23
-	VFMADD231PS      Z30, Z23, Z29
-	VADDPS           Z29, Z28, Z23
+	VPERMPS          pow_r<>+0(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+672(SB), Z16, Z13
+	VMULPS.BCST      consts<>+1344(SB), Z13, Z16
+	VMOVAPS          Z13, Z17
+	VFMADD231PS      Z16, Z13, Z17
+	VSUBPS           Z17, Z13, Z18
+	VFMADD231PS      Z16, Z13, Z18
+	VMULPS           Z13, Z13, Z16
+	VBROADCASTSS     consts<>+1376(SB), Z19
+	VFMADD213PS.BCST consts<>+1408(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1440(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1472(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1504(SB), Z13, Z19
+	VMULPS           Z13, Z16, Z13
+	VFMADD231PS      Z19, Z13, Z18
+	VADDPS           Z18, Z17, Z13
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z24, Z24
-	VMULPS      Z24, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z24
-	VFMADD213PS Z27, Z20, Z23
+	VPERMPS     pow_th<>+0(SB), Z15, Z16
+	VADDPS      Z16, Z14, Z14
+	VMULPS      Z14, Z9, Z16
+	VFMSUB213PS Z16, Z9, Z14
+	VFMADD213PS Z16, Z10, Z13
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z23, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z19, Z24
-	VFMADD231PS Z28, Z21, Z24
-	VFMADD231PS Z29, Z20, Z24
-	VADDPS      Z24, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z13, Z19
+	VSUBPS.BCST consts<>+1536(SB), Z19, Z21
+	VSUBPS      Z21, Z16, Z16
+	VFMADD231PS Z17, Z10, Z16
+	VPERMPS     pow_tl<>+0(SB), Z15, Z15
+	VFMADD231PS Z15, Z9, Z14
+	VFMADD231PS Z17, Z11, Z14
+	VFMADD231PS Z18, Z10, Z14
+	VADDPS      Z14, Z16, Z10
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z24
-	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z8, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
-	VFMADD231PS      Z21, Z20, Z24
+	VBROADCASTSS     consts<>+1568(SB), Z11
+	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z11
+	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z11
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z14, Z11
+	VFMADD231PS.BCST consts<>+160(SB), Z10, Z11
+	VPERMPS          pow_full_hi<>+0(SB), Z19, Z10
+	VPERMPS          pow_full_lo<>+0(SB), Z19, Z14
+	VFMADD231PS      Z11, Z10, Z14
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
-	VPSRAD      $0x03, Z21, Z21
-	VADDPS      Z24, Z20, Z26
-	VPSLLD      $0x17, Z21, Z27
-	VPADDD      Z27, Z26, Z27
-	VPMINUD     Z12, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z19, Z11
+	VPSRAD       $0x03, Z11, Z11
+	VADDPS       Z14, Z10, Z15
+	VPSLLD       $0x17, Z11, Z16
+	VPADDD       Z16, Z15, Z16
+	VPMINUD.BCST consts<>+928(SB), Z16, Z16
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z21, Z21
-	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z21, Z28, Z21
-	VPSLLD       $0x17, Z21, Z21
-	VADDPS       Z20, Z21, Z28
-	VSUBPS       Z21, Z28, Z29
-	VSUBPS       Z29, Z20, Z20
-	VADDPS       Z24, Z20, Z20
-	VADDPS       Z20, Z28, Z20
-	VCMPPS       $0x11, Z21, Z26, K1
-	VPSUBD       Z21, Z20, Z20
-	VBLENDMPS    Z20, Z27, K1, Z20
+	VPXORD       Z17, Z17, Z17
+	VPMINSD      Z17, Z11, Z11
+	VBROADCASTSS consts<>+1792(SB), Z17
+	VPSUBD       Z11, Z17, Z11
+	VPSLLD       $0x17, Z11, Z11
+	VADDPS       Z10, Z11, Z17
+	VSUBPS       Z11, Z17, Z18
+	VSUBPS       Z18, Z10, Z10
+	VADDPS       Z14, Z10, Z10
+	VADDPS       Z10, Z17, Z10
+	VCMPPS       $0x11, Z11, Z15, K1
+	VPSUBD       Z11, Z10, Z10
+	VBLENDMPS    Z10, Z16, K1, Z10
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Z21
-	VCMPPS       $0x11, Z23, Z21, K1
-	VBLENDMPS    Z12, Z20, K1, Z20
-	VCMPPS.BCST  $0x11, consts<>+1856(SB), Z23, K1
-	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z21, Z20, K1, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x00, Z21, Z22, K1
-	VPMOVD2M     Z19, K2
-	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z12, Z21, K2, Z21
-	VBLENDMPS    Z21, Z20, K1, Z20
-	VPCMPD       $0x00, Z12, Z22, K1
-	VPMOVD2M     Z19, K2
-	VPXORD       Z19, Z19, Z19
-	VBLENDMPS    Z19, Z12, K2, Z19
-	VBLENDMPS    Z19, Z20, K1, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z11
+	VCMPPS         $0x11, Z13, Z11, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z10, K1, Z10
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z13, K1
+	VPXORD         Z11, Z11, Z11
+	VBLENDMPS      Z11, Z10, K1, Z10
+	VPXORD         Z11, Z11, Z11
+	VPCMPD         $0x00, Z11, Z12, K1
+	VPMOVD2M       Z9, K2
+	VPXORD         Z11, Z11, Z11
+	VBLENDMPS.BCST consts<>+928(SB), Z11, K2, Z11
+	VBLENDMPS      Z11, Z10, K1, Z10
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VPMOVD2M       Z9, K2
+	VPXORD         Z9, Z9, Z9
+	VBROADCASTSS   consts<>+928(SB), Z11
+	VBLENDMPS      Z9, Z11, K2, Z9
+	VBLENDMPS      Z9, Z10, K1, Z9
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z25, Z20
-	VPORD        Z20, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z22, K1
-	VPCMPD       $0x06, Z22, Z12, K2
+	VBROADCASTSS 12(DI), Z10
+	VPANDD       Z10, Z7, Z10
+	VPORD        Z10, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPCMPD       $0x06, Z10, Z12, K1
+	VBROADCASTSS consts<>+928(SB), Z10
+	VPCMPD       $0x06, Z12, Z10, K2
 	KANDW        K1, K2, K1
-	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z25, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
+	VBROADCASTSS 16(DI), Z10
+	VPANDD       Z10, Z7, Z7
+	VPXORD       Z10, Z10, Z10
+	VPCMPD       $0x06, Z7, Z10, K2
 	KANDW        K1, K2, K1
-	VPCMPD       $0x06, Z12, Z22, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z12, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z1, Z19, K1, Z25
+	VBLENDMPS    Z1, Z9, K1, Z7
+	VBROADCASTSS (DI), Z9
+	VBROADCASTSS 4(DI), Z10
+	VBROADCASTSS 8(DI), Z11
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z20, Z12
+	VPSUBD.BCST  consts<>+1248(SB), Z12, Z13
+	VCVTDQ2PS    Z12, Z14
+	VPSUBD.BCST  consts<>+1760(SB), Z14, Z14
+	VBROADCASTSS consts<>+1120(SB), Z15
+	VPCMPD       $0x06, Z12, Z15, K1
+	VBLENDMPS    Z14, Z13, K1, Z13
+	VPSRAD       $0x17, Z13, Z14
+	VPSRLD       $0x14, Z13, Z15
+	VPANDD.BCST  consts<>+1280(SB), Z13, Z13
+	VPADDD.BCST  consts<>+1312(SB), Z13, Z13
+	VCVTDQ2PS    Z14, Z14
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+672(SB), Z16, Z13
+	VMULPS.BCST      consts<>+1344(SB), Z13, Z16
+	VMOVAPS          Z13, Z17
+	VFMADD231PS      Z16, Z13, Z17
+	VSUBPS           Z17, Z13, Z18
+	VFMADD231PS      Z16, Z13, Z18
+	VMULPS           Z13, Z13, Z16
+	VBROADCASTSS     consts<>+1376(SB), Z19
+	VFMADD213PS.BCST consts<>+1408(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1440(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1472(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1504(SB), Z13, Z19
+	VMULPS           Z13, Z16, Z13
+	VFMADD231PS      Z19, Z13, Z18
+	VADDPS           Z18, Z17, Z13
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z15, Z16
+	VADDPS      Z16, Z14, Z14
+	VMULPS      Z14, Z9, Z16
+	VFMSUB213PS Z16, Z9, Z14
+	VFMADD213PS Z16, Z10, Z13
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z13, Z19
+	VSUBPS.BCST consts<>+1536(SB), Z19, Z21
+	VSUBPS      Z21, Z16, Z16
+	VFMADD231PS Z17, Z10, Z16
+	VPERMPS     pow_tl<>+0(SB), Z15, Z15
+	VFMADD231PS Z15, Z9, Z14
+	VFMADD231PS Z17, Z11, Z14
+	VFMADD231PS Z18, Z10, Z14
+	VADDPS      Z14, Z16, Z10
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z11
+	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z11
+	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z11
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z14, Z11
+	VFMADD231PS.BCST consts<>+160(SB), Z10, Z11
+	VPERMPS          pow_full_hi<>+0(SB), Z19, Z10
+	VPERMPS          pow_full_lo<>+0(SB), Z19, Z14
+	VFMADD231PS      Z11, Z10, Z14
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z19, Z11
+	VPSRAD       $0x03, Z11, Z11
+	VADDPS       Z14, Z10, Z15
+	VPSLLD       $0x17, Z11, Z16
+	VPADDD       Z16, Z15, Z16
+	VPMINUD.BCST consts<>+928(SB), Z16, Z16
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z17, Z17, Z17
+	VPMINSD      Z17, Z11, Z11
+	VBROADCASTSS consts<>+1792(SB), Z17
+	VPSUBD       Z11, Z17, Z11
+	VPSLLD       $0x17, Z11, Z11
+	VADDPS       Z10, Z11, Z17
+	VSUBPS       Z11, Z17, Z18
+	VSUBPS       Z18, Z10, Z10
+	VADDPS       Z14, Z10, Z10
+	VADDPS       Z10, Z17, Z10
+	VCMPPS       $0x11, Z11, Z15, K1
+	VPSUBD       Z11, Z10, Z10
+	VBLENDMPS    Z10, Z16, K1, Z10
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z11
+	VCMPPS         $0x11, Z13, Z11, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z10, K1, Z10
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z13, K1
+	VPXORD         Z11, Z11, Z11
+	VBLENDMPS      Z11, Z10, K1, Z10
+	VPXORD         Z11, Z11, Z11
+	VPCMPD         $0x00, Z11, Z12, K1
+	VPMOVD2M       Z9, K2
+	VPXORD         Z11, Z11, Z11
+	VBLENDMPS.BCST consts<>+928(SB), Z11, K2, Z11
+	VBLENDMPS      Z11, Z10, K1, Z10
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VPMOVD2M       Z9, K2
+	VPXORD         Z9, Z9, Z9
+	VBROADCASTSS   consts<>+928(SB), Z11
+	VBLENDMPS      Z9, Z11, K2, Z9
+	VBLENDMPS      Z9, Z10, K1, Z9
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Z10
+	VPANDD       Z10, Z20, Z10
+	VPORD        Z10, Z9, Z9
+	VPXORD       Z10, Z10, Z10
+	VPCMPD       $0x06, Z10, Z12, K1
+	VBROADCASTSS consts<>+928(SB), Z10
+	VPCMPD       $0x06, Z12, Z10, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(DI), Z10
+	VPANDD       Z10, Z20, Z10
+	VPXORD       Z11, Z11, Z11
+	VPCMPD       $0x06, Z10, Z11, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z12, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z9, K1, Z20
 
 focusdone263:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z6, Z18, K1
-	VMULPS    Z25, Z18, Z19
-	VBLENDMPS Z19, Z18, K1, Z18
-	VPMINUD   Z1, Z18, Z18
-	VMOVUPS   Z18, (CX)
-	ADDQ      $+64, CX
-	ADDQ      $+64, DX
-	ADDQ      $-16, AX
-	CMPQ      AX, $+16
-	JGE       block
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z6, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z8, K2
+	VMULPS      Z7, Z6, Z7
+	VMULPS      Z20, Z8, Z9
+	VBLENDMPS   Z7, Z6, K1, Z6
+	VBLENDMPS   Z9, Z8, K2, Z7
+	VPMINUD     Z1, Z6, Z6
+	VPMINUD     Z1, Z7, Z7
+	VMOVUPS     Z6, (CX)
+	VMOVUPS     Z7, 64(CX)
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         block
 
 rest:
 	CMPQ AX, $+1
@@ -32975,155 +33405,155 @@ vector:
 	MOVL    $0x0000ffff, DI
 	BZHIL   AX, DI, DI
 	KMOVW   DI, K1
-	VMOVAPS Z0, Z18
-	VMOVUPS (DX), K1, Z18
-	VPXORD  Z19, Z19, Z19
-	VMOVUPS 128(DX), K1, Z19
-	VPXORD  Z20, Z20, Z20
-	VMOVUPS 256(DX), K1, Z20
-	VPXORD  Z21, Z21, Z21
-	VMOVUPS 384(DX), K1, Z21
-	VMOVAPS Z0, Z22
-	VMOVUPS 512(DX), K1, Z22
-	VPXORD  Z23, Z23, Z23
+	VMOVAPS Z0, Z6
+	VMOVUPS (DX), K1, Z6
+	VPXORD  Z7, Z7, Z7
+	VMOVUPS 128(DX), K1, Z7
+	VPXORD  Z8, Z8, Z8
+	VMOVUPS 256(DX), K1, Z8
+	VPXORD  Z9, Z9, Z9
+	VMOVUPS 384(DX), K1, Z9
+	VMOVAPS Z0, Z10
+	VMOVUPS 512(DX), K1, Z10
+	VPXORD  Z11, Z11, Z11
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD    Z11, Z20, Z24
-	VCMPPS    $0x11, Z24, Z2, K2
-	VCMPPS    $0x11, Z12, Z24, K3
-	KANDW     K2, K3, K2
-	VMOVAPS.Z Z20, K2, Z24
-	VCMPPS    $0x12, Z6, Z21, K2
-	VBLENDMPS Z18, Z1, K2, Z18
-	VMAXPS    Z20, Z21, Z20
-	VCMPPS    $0x00, Z7, Z20, K2
-	VBLENDMPS Z1, Z18, K2, Z18
+	VPANDD.BCST consts<>+32(SB), Z8, Z12
+	VCMPPS      $0x11, Z12, Z2, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z12, K3
+	KANDW       K2, K3, K2
+	VMOVAPS.Z   Z8, K2, Z12
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z9, K2
+	VBLENDMPS   Z6, Z1, K2, Z6
+	VMAXPS      Z8, Z9, Z8
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z8, K2
+	VBLENDMPS   Z1, Z6, K2, Z6
 
 	// e^(r_t) = p + pLow
-	VSUBPS           Z24, Z21, Z20
-	VMINPS           Z20, Z3, Z21
-	VMAXPS           Z21, Z4, Z21
-	VMOVAPS          Z5, Z24
-	VFMADD231PS      Z13, Z21, Z24
-	VSUBPS           Z5, Z24, Z25
-	VMOVAPS          Z21, Z26
-	VFNMADD231PS     Z8, Z25, Z26
-	VFNMADD231PS     Z14, Z25, Z26
-	VCMPPS           $0x11, Z21, Z20, K2
-	VCMPPS           $0x11, Z18, Z23, K3
-	KANDW            K2, K3, K2
-	VSUBPS           Z20, Z21, Z20
-	VMOVAPS.Z        Z20, K2, Z20
-	VMOVAPS          Z16, Z21
-	VFMADD231PS      Z15, Z26, Z21
-	VFMADD213PS      Z17, Z26, Z21
-	VFMADD213PS.BCST consts<>+2560(SB), Z26, Z21
-	VFMADD213PS.BCST consts<>+2592(SB), Z26, Z21
-	VFMADD213PS      Z0, Z26, Z21
-	VMOVAPS          Z0, Z25
-	VFMADD231PS      Z21, Z26, Z25
-	VSUBPS           Z25, Z0, Z27
-	VFMADD231PS      Z21, Z26, Z27
+	VSUBPS            Z12, Z9, Z8
+	VMINPS            Z8, Z3, Z9
+	VMAXPS            Z9, Z4, Z9
+	VMOVAPS           Z5, Z12
+	VFMADD231PS.BCST  consts<>+96(SB), Z9, Z12
+	VSUBPS            Z5, Z12, Z13
+	VMOVAPS           Z9, Z14
+	VFNMADD231PS.BCST consts<>+160(SB), Z13, Z14
+	VFNMADD231PS.BCST consts<>+192(SB), Z13, Z14
+	VCMPPS            $0x11, Z9, Z8, K2
+	VCMPPS            $0x11, Z6, Z11, K3
+	KANDW             K2, K3, K2
+	VSUBPS            Z8, Z9, Z8
+	VMOVAPS.Z         Z8, K2, Z8
+	VBROADCASTSS      consts<>+2464(SB), Z9
+	VFMADD213PS.BCST  consts<>+2496(SB), Z14, Z9
+	VFMADD213PS.BCST  consts<>+2528(SB), Z14, Z9
+	VFMADD213PS.BCST  consts<>+2560(SB), Z14, Z9
+	VFMADD213PS.BCST  consts<>+2592(SB), Z14, Z9
+	VFMADD213PS       Z0, Z14, Z9
+	VMOVAPS           Z0, Z13
+	VFMADD231PS       Z9, Z14, Z13
+	VSUBPS            Z13, Z0, Z15
+	VFMADD231PS       Z9, Z14, Z15
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z25, Z0, Z21
-	VMULPS       Z21, Z18, Z26
-	VFNMADD231PS Z25, Z26, Z18
-	VMULPS       Z27, Z26, Z25
-	VSUBPS       Z25, Z18, Z18
-	VMULPS       Z21, Z18, Z18
-	VPSUBD       Z5, Z24, Z21
-	VPSUBD       Z21, Z19, Z19
-	VPSRLD       $0x17, Z26, Z21
-	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
-	VPADDD       Z21, Z19, Z21
-	VPMAXSD      Z23, Z21, Z21
-	VPSUBD       Z21, Z19, Z19
-	VPMAXSD.BCST consts<>+2752(SB), Z19, Z19
-	VPSRAD       $0x01, Z19, Z24
-	VPADDD       Z9, Z24, Z25
-	VPSLLD       $0x17, Z25, Z25
-	VPSUBD       Z24, Z19, Z19
-	VPADDD       Z9, Z19, Z19
-	VPSLLD       $0x17, Z19, Z19
-	VMULPS       Z25, Z26, Z24
-	VMULPS       Z19, Z24, Z24
-	VMULPS       Z25, Z18, Z18
-	VMULPS       Z19, Z18, Z18
+	VDIVPS       Z13, Z0, Z9
+	VMULPS       Z9, Z6, Z14
+	VFNMADD231PS Z13, Z14, Z6
+	VMULPS       Z15, Z14, Z13
+	VSUBPS       Z13, Z6, Z6
+	VMULPS       Z9, Z6, Z6
+	VPSUBD       Z5, Z12, Z9
+	VPSUBD       Z9, Z7, Z7
+	VPSRLD       $0x17, Z14, Z9
+	VPSUBD.BCST  consts<>+2720(SB), Z9, Z9
+	VPADDD       Z9, Z7, Z9
+	VPMAXSD      Z11, Z9, Z9
+	VPSUBD       Z9, Z7, Z7
+	VPMAXSD.BCST consts<>+2752(SB), Z7, Z7
+	VPSRAD       $0x01, Z7, Z12
+	VPADDD.BCST  consts<>+1664(SB), Z12, Z13
+	VPSLLD       $0x17, Z13, Z13
+	VPSUBD       Z12, Z7, Z7
+	VPADDD.BCST  consts<>+1664(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VMULPS       Z13, Z14, Z12
+	VMULPS       Z7, Z12, Z12
+	VMULPS       Z13, Z6, Z6
+	VMULPS       Z7, Z6, Z6
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z24, Z0, Z19
-	VMINPS       Z24, Z0, Z25
-	VADDPS       Z25, Z19, Z26
-	VSUBPS       Z19, Z26, Z19
-	VSUBPS       Z19, Z25, Z19
-	VDIVPS       Z26, Z0, Z25
-	VMULPS       Z25, Z24, Z27
-	VFNMADD213PS Z24, Z27, Z26
-	VADDPS       Z18, Z26, Z26
-	VADDPS       Z18, Z19, Z19
-	VMULPS       Z19, Z27, Z19
-	VSUBPS       Z19, Z26, Z19
-	VMULPS       Z25, Z19, Z19
-	VADDPS       Z19, Z27, Z19
-	VMINPS       Z19, Z0, Z26
+	VMAXPS       Z12, Z0, Z7
+	VMINPS       Z12, Z0, Z13
+	VADDPS       Z13, Z7, Z14
+	VSUBPS       Z7, Z14, Z7
+	VSUBPS       Z7, Z13, Z7
+	VDIVPS       Z14, Z0, Z13
+	VMULPS       Z13, Z12, Z15
+	VFNMADD213PS Z12, Z15, Z14
+	VADDPS       Z6, Z14, Z14
+	VADDPS       Z6, Z7, Z7
+	VMULPS       Z7, Z15, Z7
+	VSUBPS       Z7, Z14, Z7
+	VMULPS       Z13, Z7, Z7
+	VADDPS       Z7, Z15, Z7
+	VMINPS       Z7, Z0, Z14
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z24, Z19
-	VPSUBD.BCST consts<>+2784(SB), Z19, Z19
-	VPANDD      Z7, Z19, Z27
-	VPSRLD      $0x15, Z19, Z19
+	VADDPS      Z0, Z12, Z7
+	VPSUBD.BCST consts<>+2784(SB), Z7, Z7
+	VPANDD.BCST consts<>+640(SB), Z7, Z15
+	VPSRLD      $0x15, Z7, Z7
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z27, Z0, Z28
-	VPERMPS     log_r<>+0(SB), Z19, Z29
-	VMULPS      Z29, Z28, Z28
-	VADDPS.BCST consts<>+672(SB), Z28, Z29
-	VFMADD231PS Z28, Z24, Z29
-	VCVTDQ2PS   Z27, Z24
-	VPERMPS     log_th<>+0(SB), Z19, Z27
-	VPERMPS     log_tl<>+0(SB), Z19, Z19
+	VPSUBD      Z15, Z0, Z16
+	VPERMPS     log_r<>+0(SB), Z7, Z17
+	VMULPS      Z17, Z16, Z16
+	VADDPS.BCST consts<>+672(SB), Z16, Z17
+	VFMADD231PS Z16, Z12, Z17
+	VCVTDQ2PS   Z15, Z12
+	VPERMPS     log_th<>+0(SB), Z7, Z15
+	VPERMPS     log_tl<>+0(SB), Z7, Z7
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z29, Z29, Z28
-	VBROADCASTSS     consts<>+2848(SB), Z30
-	VFMADD213PS.BCST consts<>+2880(SB), Z29, Z30
-	VFMADD231PS.BCST consts<>+2816(SB), Z28, Z30
-	VBROADCASTSS     consts<>+2912(SB), Z31
-	VFMADD213PS.BCST consts<>+2944(SB), Z29, Z31
-	VFMADD231PS      Z30, Z28, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z24, Z19
-	VFMADD231PS      Z31, Z28, Z19
+	VMULPS           Z17, Z17, Z16
+	VBROADCASTSS     consts<>+2848(SB), Z18
+	VFMADD213PS.BCST consts<>+2880(SB), Z17, Z18
+	VFMADD231PS.BCST consts<>+2816(SB), Z16, Z18
+	VBROADCASTSS     consts<>+2912(SB), Z19
+	VFMADD213PS.BCST consts<>+2944(SB), Z17, Z19
+	VFMADD231PS      Z18, Z16, Z19
+	VFMADD231PS.BCST consts<>+1056(SB), Z12, Z7
+	VFMADD231PS      Z19, Z16, Z7
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z24, Z27
-	VADDPS           Z29, Z27, Z24
-	VSUBPS           Z24, Z27, Z27
-	VADDPS           Z29, Z27, Z27
-	VADDPS           Z27, Z19, Z19
-	VADDPS           Z19, Z24, Z19
-	VMULPS           Z25, Z18, Z18
-	VADDPS           Z18, Z19, Z18
-	VCVTDQ2PS        Z21, Z19
-	VFMADD231PS      Z8, Z19, Z18
-	VADDPS           Z20, Z18, Z18
-	VMULPS           Z18, Z22, Z19
-	VCMPPS           $0x00, Z23, Z22, K2
-	VCMPPS           $0x00, Z18, Z18, K3
+	VFMADD231PS.BCST consts<>+1088(SB), Z12, Z15
+	VADDPS           Z17, Z15, Z12
+	VSUBPS           Z12, Z15, Z15
+	VADDPS           Z17, Z15, Z15
+	VADDPS           Z15, Z7, Z7
+	VADDPS           Z7, Z12, Z7
+	VMULPS           Z13, Z6, Z6
+	VADDPS           Z6, Z7, Z6
+	VCVTDQ2PS        Z9, Z7
+	VFMADD231PS.BCST consts<>+160(SB), Z7, Z6
+	VADDPS           Z8, Z6, Z6
+	VMULPS           Z6, Z10, Z7
+	VCMPPS           $0x00, Z11, Z10, K2
+	VCMPPS           $0x00, Z6, Z6, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z23, Z19, K2, Z18
+	VBLENDMPS        Z11, Z7, K2, Z6
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_264
-	VMULPS Z26, Z26, Z26
+	VMULPS Z14, Z14, Z14
 	JMP    focusdone264
 
 focusnot0_264:
 	CMPQ    SI, $+2
 	JGE     focusnot1_264
-	VMOVAPS Z0, Z26
+	VMOVAPS Z0, Z14
 	JMP     focusdone264
 
 focusnot1_264:
@@ -33134,210 +33564,212 @@ focusnot1_264:
 focusnot2_264:
 	CMPQ    SI, $+4
 	JGE     focusnot3_264
-	VSQRTPS Z26, Z26
+	VSQRTPS Z14, Z14
 	JMP     focusdone264
 
 focusnot3_264:
 	CMPQ         SI, $+5
 	JGE          focusnot4_264
-	VSQRTPS      Z26, Z19
-	VMOVAPS      Z26, Z20
-	VFNMADD231PS Z19, Z19, Z20
-	VMULPS       Z10, Z19, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z19, Z26, Z20
-	VMOVAPS      Z20, Z26
+	VSQRTPS      Z14, Z7
+	VMOVAPS      Z14, Z8
+	VFNMADD231PS Z7, Z7, Z8
+	VMULPS.BCST  consts<>+2144(SB), Z7, Z9
+	VMULPS       Z9, Z8, Z8
+	VFMADD231PS  Z7, Z14, Z8
+	VMOVAPS      Z8, Z14
 	JMP          focusdone264
 
 focusnot4_264:
-	CMPQ         SI, $+6
-	JGE          focusnot5_264
-	VSQRTPS      Z26, Z19
-	VMULPS       Z26, Z26, Z20
-	VMOVAPS      Z20, Z21
-	VFMSUB231PS  Z26, Z26, Z21
-	VMOVAPS      Z26, Z22
-	VFNMADD231PS Z19, Z19, Z22
-	VMULPS       Z22, Z26, Z22
-	VFMADD231PS  Z10, Z22, Z21
-	VMULPS       Z19, Z21, Z26
-	VFMADD231PS  Z19, Z20, Z26
-	JMP          focusdone264
+	CMPQ             SI, $+6
+	JGE              focusnot5_264
+	VSQRTPS          Z14, Z7
+	VMULPS           Z14, Z14, Z8
+	VMOVAPS          Z8, Z9
+	VFMSUB231PS      Z14, Z14, Z9
+	VMOVAPS          Z14, Z10
+	VFNMADD231PS     Z7, Z7, Z10
+	VMULPS           Z10, Z14, Z10
+	VFMADD231PS.BCST consts<>+2144(SB), Z10, Z9
+	VMULPS           Z7, Z9, Z14
+	VFMADD231PS      Z7, Z8, Z14
+	JMP              focusdone264
 
 focusnot5_264:
 	CMPQ        SI, $+7
 	JGE         focusnot6_264
-	VMULPS      Z26, Z26, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z26, Z26, Z20
-	VMULPS      Z26, Z20, Z20
-	VFMADD231PS Z26, Z19, Z20
-	VMOVAPS     Z20, Z26
+	VMULPS      Z14, Z14, Z7
+	VMOVAPS     Z7, Z8
+	VFMSUB231PS Z14, Z14, Z8
+	VMULPS      Z14, Z8, Z8
+	VFMADD231PS Z14, Z7, Z8
+	VMOVAPS     Z8, Z14
 	JMP         focusdone264
 
 focusnot6_264:
 	CMPQ        SI, $+8
 	JGE         focusnot7_264
-	VMULPS      Z26, Z26, Z19
-	VFMSUB213PS Z19, Z26, Z26
-	VADDPS      Z19, Z19, Z20
-	VMULPS      Z26, Z20, Z26
-	VFMADD231PS Z19, Z19, Z26
+	VMULPS      Z14, Z14, Z7
+	VFMSUB213PS Z7, Z14, Z14
+	VADDPS      Z7, Z7, Z8
+	VMULPS      Z14, Z8, Z14
+	VFMADD231PS Z7, Z7, Z14
 	JMP         focusdone264
 
 focusnot7_264:
 	CMPQ        SI, $+9
 	JGE         focusnot8_264
-	VMULPS      Z26, Z26, Z19
-	VMOVAPS     Z19, Z20
-	VFMSUB231PS Z26, Z26, Z20
-	VMULPS      Z19, Z19, Z21
-	VADDPS      Z19, Z19, Z22
-	VFMSUB213PS Z21, Z19, Z19
-	VFMADD231PS Z20, Z22, Z19
-	VMULPS      Z26, Z19, Z19
-	VFMADD231PS Z26, Z21, Z19
-	VMOVAPS     Z19, Z26
+	VMULPS      Z14, Z14, Z7
+	VMOVAPS     Z7, Z8
+	VFMSUB231PS Z14, Z14, Z8
+	VMULPS      Z7, Z7, Z9
+	VADDPS      Z7, Z7, Z10
+	VFMSUB213PS Z9, Z7, Z7
+	VFMADD231PS Z8, Z10, Z7
+	VMULPS      Z14, Z7, Z7
+	VFMADD231PS Z14, Z9, Z7
+	VMOVAPS     Z7, Z14
 	JMP         focusdone264
 
 focusnot8_264:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z19
-	VBROADCASTSS 4(DI), Z20
-	VBROADCASTSS 8(DI), Z21
+	VBROADCASTSS (DI), Z7
+	VBROADCASTSS 4(DI), Z8
+	VBROADCASTSS 8(DI), Z9
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z11, Z26, Z22
-	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
-	VCVTDQ2PS    Z22, Z24
-	VPSUBD.BCST  consts<>+1760(SB), Z24, Z24
-	VBROADCASTSS consts<>+1120(SB), Z25
-	VPCMPD       $0x06, Z22, Z25, K2
-	VBLENDMPS    Z24, Z23, K2, Z23
-	VPSRAD       $0x17, Z23, Z24
-	VPSRLD       $0x14, Z23, Z25
-	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
-	VCVTDQ2PS    Z24, Z24
+	VPANDD.BCST  consts<>+32(SB), Z14, Z10
+	VPSUBD.BCST  consts<>+1248(SB), Z10, Z11
+	VCVTDQ2PS    Z10, Z12
+	VPSUBD.BCST  consts<>+1760(SB), Z12, Z12
+	VBROADCASTSS consts<>+1120(SB), Z13
+	VPCMPD       $0x06, Z10, Z13, K2
+	VBLENDMPS    Z12, Z11, K2, Z11
+	VPSRAD       $0x17, Z11, Z12
+	VPSRLD       $0x14, Z11, Z13
+	VPANDD.BCST  consts<>+1280(SB), Z11, Z11
+	VPADDD.BCST  consts<>+1312(SB), Z11, Z11
+	VCVTDQ2PS    Z12, Z12
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z25, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
-	VMOVAPS          Z23, Z28
-	VFMADD231PS      Z27, Z23, Z28
-	VSUBPS           Z28, Z23, Z29
-	VFMADD231PS      Z27, Z23, Z29
-	VMULPS           Z23, Z23, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
-	VMULPS           Z23, Z27, Z23
-	VFMADD231PS      Z30, Z23, Z29
-	VADDPS           Z29, Z28, Z23
+	VPERMPS          pow_r<>+0(SB), Z13, Z15
+	VFMADD213PS.BCST consts<>+672(SB), Z15, Z11
+	VMULPS.BCST      consts<>+1344(SB), Z11, Z15
+	VMOVAPS          Z11, Z16
+	VFMADD231PS      Z15, Z11, Z16
+	VSUBPS           Z16, Z11, Z17
+	VFMADD231PS      Z15, Z11, Z17
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     consts<>+1376(SB), Z18
+	VFMADD213PS.BCST consts<>+1408(SB), Z11, Z18
+	VFMADD213PS.BCST consts<>+1440(SB), Z11, Z18
+	VFMADD213PS.BCST consts<>+1472(SB), Z11, Z18
+	VFMADD213PS.BCST consts<>+1504(SB), Z11, Z18
+	VMULPS           Z11, Z15, Z11
+	VFMADD231PS      Z18, Z11, Z17
+	VADDPS           Z17, Z16, Z11
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z25, Z27
-	VADDPS      Z27, Z24, Z24
-	VMULPS      Z24, Z19, Z27
-	VFMSUB213PS Z27, Z19, Z24
-	VFMADD213PS Z27, Z20, Z23
+	VPERMPS     pow_th<>+0(SB), Z13, Z15
+	VADDPS      Z15, Z12, Z12
+	VMULPS      Z12, Z7, Z15
+	VFMSUB213PS Z15, Z7, Z12
+	VFMADD213PS Z15, Z8, Z11
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z23, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z25, Z25
-	VFMADD231PS Z25, Z19, Z24
-	VFMADD231PS Z28, Z21, Z24
-	VFMADD231PS Z29, Z20, Z24
-	VADDPS      Z24, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z11, Z18
+	VSUBPS.BCST consts<>+1536(SB), Z18, Z19
+	VSUBPS      Z19, Z15, Z15
+	VFMADD231PS Z16, Z8, Z15
+	VPERMPS     pow_tl<>+0(SB), Z13, Z13
+	VFMADD231PS Z13, Z7, Z12
+	VFMADD231PS Z16, Z9, Z12
+	VFMADD231PS Z17, Z8, Z12
+	VADDPS      Z12, Z15, Z8
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z24
-	VMULPS           Z21, Z24, Z21
-	VFMADD231PS      Z8, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z24
-	VFMADD231PS      Z21, Z20, Z24
+	VBROADCASTSS     consts<>+1568(SB), Z9
+	VFMADD213PS.BCST consts<>+1600(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+1632(SB), Z8, Z9
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z12, Z9
+	VFMADD231PS.BCST consts<>+160(SB), Z8, Z9
+	VPERMPS          pow_full_hi<>+0(SB), Z18, Z8
+	VPERMPS          pow_full_lo<>+0(SB), Z18, Z12
+	VFMADD231PS      Z9, Z8, Z12
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST consts<>+1536(SB), Z30, Z21
-	VPSRAD      $0x03, Z21, Z21
-	VADDPS      Z24, Z20, Z25
-	VPSLLD      $0x17, Z21, Z27
-	VPADDD      Z27, Z25, Z27
-	VPMINUD     Z12, Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z18, Z9
+	VPSRAD       $0x03, Z9, Z9
+	VADDPS       Z12, Z8, Z13
+	VPSLLD       $0x17, Z9, Z15
+	VPADDD       Z15, Z13, Z15
+	VPMINUD.BCST consts<>+928(SB), Z15, Z15
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z21, Z21
-	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z21, Z28, Z21
-	VPSLLD       $0x17, Z21, Z21
-	VADDPS       Z20, Z21, Z28
-	VSUBPS       Z21, Z28, Z29
-	VSUBPS       Z29, Z20, Z20
-	VADDPS       Z24, Z20, Z20
-	VADDPS       Z20, Z28, Z20
-	VCMPPS       $0x11, Z21, Z25, K2
-	VPSUBD       Z21, Z20, Z20
-	VBLENDMPS    Z20, Z27, K2, Z20
+	VPXORD       Z16, Z16, Z16
+	VPMINSD      Z16, Z9, Z9
+	VBROADCASTSS consts<>+1792(SB), Z16
+	VPSUBD       Z9, Z16, Z9
+	VPSLLD       $0x17, Z9, Z9
+	VADDPS       Z8, Z9, Z16
+	VSUBPS       Z9, Z16, Z17
+	VSUBPS       Z17, Z8, Z8
+	VADDPS       Z12, Z8, Z8
+	VADDPS       Z8, Z16, Z8
+	VCMPPS       $0x11, Z9, Z13, K2
+	VPSUBD       Z9, Z8, Z8
+	VBLENDMPS    Z8, Z15, K2, Z8
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS consts<>+1824(SB), Z21
-	VCMPPS       $0x11, Z23, Z21, K2
-	VBLENDMPS    Z12, Z20, K2, Z20
-	VCMPPS.BCST  $0x11, consts<>+1856(SB), Z23, K2
-	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z21, Z20, K2, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x00, Z21, Z22, K2
-	VPMOVD2M     Z19, K3
-	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z12, Z21, K3, Z21
-	VBLENDMPS    Z21, Z20, K2, Z20
-	VPCMPD       $0x00, Z12, Z22, K2
-	VPMOVD2M     Z19, K3
-	VPXORD       Z19, Z19, Z19
-	VBLENDMPS    Z19, Z12, K3, Z19
-	VBLENDMPS    Z19, Z20, K2, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z9
+	VCMPPS         $0x11, Z11, Z9, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z8, K2, Z8
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z11, K2
+	VPXORD         Z9, Z9, Z9
+	VBLENDMPS      Z9, Z8, K2, Z8
+	VPXORD         Z9, Z9, Z9
+	VPCMPD         $0x00, Z9, Z10, K2
+	VPMOVD2M       Z7, K3
+	VPXORD         Z9, Z9, Z9
+	VBLENDMPS.BCST consts<>+928(SB), Z9, K3, Z9
+	VBLENDMPS      Z9, Z8, K2, Z8
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z10, K2
+	VPMOVD2M       Z7, K3
+	VPXORD         Z7, Z7, Z7
+	VBROADCASTSS   consts<>+928(SB), Z9
+	VBLENDMPS      Z7, Z9, K3, Z7
+	VBLENDMPS      Z7, Z8, K2, Z7
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPORD        Z20, Z19, Z19
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z22, K2
-	VPCMPD       $0x06, Z22, Z12, K3
+	VBROADCASTSS 12(DI), Z8
+	VPANDD       Z8, Z14, Z8
+	VPORD        Z8, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VPCMPD       $0x06, Z8, Z10, K2
+	VBROADCASTSS consts<>+928(SB), Z8
+	VPCMPD       $0x06, Z10, Z8, K3
 	KANDW        K2, K3, K2
-	VBROADCASTSS 16(DI), Z20
-	VPANDD       Z20, Z26, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
+	VBROADCASTSS 16(DI), Z8
+	VPANDD       Z8, Z14, Z8
+	VPXORD       Z9, Z9, Z9
+	VPCMPD       $0x06, Z8, Z9, K3
 	KANDW        K2, K3, K2
-	VPCMPD       $0x06, Z12, Z22, K3
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z10, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z1, Z19, K2, Z26
+	VBLENDMPS    Z1, Z7, K2, Z14
 
 focusdone264:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z6, Z18, K2
-	VMULPS    Z26, Z18, Z19
-	VBLENDMPS Z19, Z18, K2, Z18
-	VPMINUD   Z1, Z18, Z18
-	VMOVUPS   Z18, K1, (CX)
-	ADDQ      $+64, CX
-	ADDQ      $+64, DX
-	ADDQ      $-16, AX
-	CMPQ      AX, $+1
-	JGE       vector
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z6, K2
+	VMULPS      Z14, Z6, Z7
+	VBLENDMPS   Z7, Z6, K2, Z6
+	VPMINUD     Z1, Z6, Z6
+	VMOVUPS     Z6, K1, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+1
+	JGE         vector
 
 done:
 	VZEROUPPER
@@ -34151,183 +34583,304 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+608(SB), Z1
 	VBROADCASTSS consts<>+2272(SB), Z2
 	VBROADCASTSS consts<>+2336(SB), Z3
-	VBROADCASTSS consts<>+2304(SB), Z4
-	VBROADCASTSS consts<>+2976(SB), Z5
-	VBROADCASTSS consts<>+3040(SB), Z6
-	VBROADCASTSS consts<>+2368(SB), Z7
-	VBROADCASTSS consts<>+32(SB), Z8
-	VBROADCASTSS consts<>+2176(SB), Z9
-	VBROADCASTSS consts<>+640(SB), Z10
-	VBROADCASTSS consts<>+160(SB), Z11
-	VBROADCASTSS consts<>+1664(SB), Z12
-	VBROADCASTSS consts<>+2144(SB), Z13
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
 	MOVQ         p+24(FP), BX
 	MOVQ         (BX), SI
 	MOVQ         scale+32(FP), DI
-	CMPQ         AX, $+16
+	CMPQ         AX, $+32
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z14
-	VMOVUPS 256(DX), Z15
-	VMOVUPS 384(DX), Z16
-	VPXORD  Z17, Z17, Z17
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z9
+	VMOVUPS 256(DX), Z5
+	VMOVUPS 320(DX), Z10
+	VMOVUPS 384(DX), Z6
+	VMOVUPS 448(DX), Z11
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z12, Z12, Z12
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z8, Z15, Z18
-	VCMPPS      $0x11, Z18, Z2, K1
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z18, K2
+	VPANDD.BCST consts<>+32(SB), Z5, Z8
+	VPANDD.BCST consts<>+32(SB), Z10, Z13
+	VCMPPS      $0x11, Z8, Z2, K1
+	VCMPPS      $0x11, Z13, Z2, K3
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z8, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z13, K4
 	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z15, K1, Z18
-	VCMPPS      $0x12, Z9, Z16, K1
-	VBLENDMPS   Z14, Z1, K1, Z14
-	VMAXPS      Z15, Z16, Z15
-	VCMPPS      $0x00, Z10, Z15, K1
-	VBLENDMPS   Z1, Z14, K1, Z14
+	KANDW       K3, K4, K2
+	VMOVAPS.Z   Z5, K1, Z8
+	VMOVAPS.Z   Z10, K2, Z13
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z6, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z11, K2
+	VBLENDMPS   Z4, Z1, K1, Z4
+	VBLENDMPS   Z9, Z1, K2, Z9
+	VMAXPS      Z5, Z6, Z5
+	VMAXPS      Z10, Z11, Z10
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z5, K1
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z10, K2
+	VBLENDMPS   Z1, Z4, K1, Z4
+	VBLENDMPS   Z1, Z9, K2, Z5
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z18, Z16, Z15
-	VMINPS            Z15, Z3, Z16
-	VMAXPS            Z16, Z4, Z16
-	VMOVAPS           Z7, Z18
-	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z18
-	VSUBPS            Z7, Z18, Z19
-	VMOVAPS           Z16, Z20
-	VFNMADD231PS      Z11, Z19, Z20
-	VFNMADD231PS.BCST consts<>+192(SB), Z19, Z20
-	VCMPPS            $0x11, Z16, Z15, K1
-	VCMPPS            $0x11, Z14, Z17, K2
+	VSUBPS            Z8, Z6, Z6
+	VSUBPS            Z13, Z11, Z10
+	VMINPS            Z6, Z3, Z8
+	VMINPS            Z10, Z3, Z11
+	VBROADCASTSS      consts<>+2304(SB), Z9
+	VBROADCASTSS      consts<>+2304(SB), Z13
+	VMAXPS            Z8, Z9, Z8
+	VMAXPS            Z11, Z13, Z14
+	VBROADCASTSS      consts<>+96(SB), Z9
+	VBROADCASTSS      consts<>+96(SB), Z15
+	VFMADD213PS.BCST  consts<>+2368(SB), Z8, Z9
+	VFMADD213PS.BCST  consts<>+2368(SB), Z14, Z15
+	VSUBPS.BCST       consts<>+2368(SB), Z9, Z11
+	VSUBPS.BCST       consts<>+2368(SB), Z15, Z16
+	VMOVAPS           Z8, Z13
+	VFNMADD231PS.BCST consts<>+160(SB), Z11, Z13
+	VMOVAPS           Z14, Z17
+	VFNMADD231PS.BCST consts<>+160(SB), Z16, Z17
+	VFNMADD231PS.BCST consts<>+192(SB), Z11, Z13
+	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z17
+	VCMPPS            $0x11, Z8, Z6, K1
+	VCMPPS            $0x11, Z14, Z10, K3
+	VCMPPS            $0x11, Z4, Z7, K2
+	VCMPPS            $0x11, Z5, Z12, K4
 	KANDW             K1, K2, K1
-	VSUBPS            Z15, Z16, Z15
-	VMOVAPS.Z         Z15, K1, Z15
+	KANDW             K3, K4, K2
+	VSUBPS            Z6, Z8, Z6
+	VSUBPS            Z10, Z14, Z8
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z8, K2, Z14
+	VBROADCASTSS      consts<>+2464(SB), Z8
 	VBROADCASTSS      consts<>+2464(SB), Z16
-	VFMADD213PS.BCST  consts<>+2496(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2528(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2560(SB), Z20, Z16
-	VFMADD213PS.BCST  consts<>+2592(SB), Z20, Z16
-	VFMADD213PS       Z0, Z20, Z16
-	VMOVAPS           Z0, Z19
-	VFMADD231PS       Z16, Z20, Z19
-	VSUBPS            Z19, Z0, Z21
-	VFMADD231PS       Z16, Z20, Z21
+	VFMADD213PS.BCST  consts<>+2496(SB), Z13, Z8
+	VFMADD213PS.BCST  consts<>+2496(SB), Z17, Z16
+	VFMADD213PS.BCST  consts<>+2528(SB), Z13, Z8
+	VFMADD213PS.BCST  consts<>+2528(SB), Z17, Z16
+	VFMADD213PS.BCST  consts<>+2560(SB), Z13, Z8
+	VFMADD213PS.BCST  consts<>+2560(SB), Z17, Z16
+	VFMADD213PS.BCST  consts<>+2592(SB), Z13, Z8
+	VFMADD213PS.BCST  consts<>+2592(SB), Z17, Z16
+	VFMADD213PS       Z0, Z13, Z8
+	VFMADD213PS       Z0, Z17, Z16
+	VMOVAPS           Z0, Z10
+	VFMADD231PS       Z8, Z13, Z10
+	VMOVAPS           Z0, Z18
+	VFMADD231PS       Z16, Z17, Z18
+	VSUBPS            Z10, Z0, Z11
+	VSUBPS            Z18, Z0, Z19
+	VFMADD231PS       Z8, Z13, Z11
+	VFMADD231PS       Z16, Z17, Z19
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z19, Z0, Z16
-	VMULPS       Z16, Z14, Z20
-	VFNMADD213PS Z14, Z20, Z19
-	VMULPS       Z21, Z20, Z21
-	VSUBPS       Z21, Z19, Z19
-	VMULPS       Z16, Z19, Z16
-	VMOVUPS      128(DX), Z19
-	VPSUBD       Z7, Z18, Z18
-	VPSUBD       Z18, Z19, Z18
-	VPSRLD       $0x17, Z20, Z19
-	VPSUBD.BCST  consts<>+2720(SB), Z19, Z19
-	VPADDD       Z19, Z18, Z19
-	VPMAXSD      Z17, Z19, Z19
-	VPSUBD       Z19, Z18, Z18
-	VPMAXSD.BCST consts<>+2752(SB), Z18, Z18
-	VPSRAD       $0x01, Z18, Z21
-	VPADDD       Z12, Z21, Z22
-	VPSLLD       $0x17, Z22, Z22
-	VPSUBD       Z21, Z18, Z18
-	VPADDD       Z12, Z18, Z18
+	VDIVPS       Z10, Z0, Z8
+	VDIVPS       Z18, Z0, Z16
+	VMULPS       Z8, Z4, Z13
+	VMULPS       Z16, Z5, Z17
+	VFNMADD213PS Z4, Z13, Z10
+	VFNMADD213PS Z5, Z17, Z18
+	VMULPS       Z11, Z13, Z11
+	VMULPS       Z19, Z17, Z19
+	VSUBPS       Z11, Z10, Z10
+	VSUBPS       Z19, Z18, Z11
+	VMULPS       Z8, Z10, Z8
+	VMULPS       Z16, Z11, Z11
+	VMOVUPS      128(DX), Z10
+	VMOVUPS      192(DX), Z16
+	VPSUBD.BCST  consts<>+2368(SB), Z9, Z9
+	VPSUBD.BCST  consts<>+2368(SB), Z15, Z15
+	VPSUBD       Z9, Z10, Z9
+	VPSUBD       Z15, Z16, Z15
+	VPSRLD       $0x17, Z13, Z10
+	VPSRLD       $0x17, Z17, Z16
+	VPSUBD.BCST  consts<>+2720(SB), Z10, Z10
+	VPSUBD.BCST  consts<>+2720(SB), Z16, Z16
+	VPADDD       Z10, Z9, Z10
+	VPADDD       Z16, Z15, Z16
+	VPMAXSD      Z7, Z10, Z10
+	VPMAXSD      Z12, Z16, Z16
+	VPSUBD       Z10, Z9, Z9
+	VPSUBD       Z16, Z15, Z15
+	VPMAXSD.BCST consts<>+2752(SB), Z9, Z9
+	VPMAXSD.BCST consts<>+2752(SB), Z15, Z19
+	VPSRAD       $0x01, Z9, Z15
+	VPSRAD       $0x01, Z19, Z20
+	VPADDD.BCST  consts<>+1664(SB), Z15, Z18
+	VPADDD.BCST  consts<>+1664(SB), Z20, Z21
 	VPSLLD       $0x17, Z18, Z18
-	VMULPS       Z22, Z20, Z20
-	VMULPS       Z18, Z20, Z20
-	VMULPS       Z22, Z16, Z16
-	VMULPS       Z18, Z16, Z16
+	VPSLLD       $0x17, Z21, Z21
+	VPSUBD       Z15, Z9, Z9
+	VPSUBD       Z20, Z19, Z15
+	VPADDD.BCST  consts<>+1664(SB), Z9, Z9
+	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
+	VPSLLD       $0x17, Z9, Z9
+	VPSLLD       $0x17, Z15, Z15
+	VMULPS       Z18, Z13, Z13
+	VMULPS       Z21, Z17, Z17
+	VMULPS       Z9, Z13, Z13
+	VMULPS       Z15, Z17, Z17
+	VMULPS       Z18, Z8, Z8
+	VMULPS       Z21, Z11, Z11
+	VMULPS       Z9, Z8, Z8
+	VMULPS       Z15, Z11, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z20, Z0, Z18
-	VMINPS       Z20, Z0, Z21
-	VADDPS       Z21, Z18, Z22
-	VSUBPS       Z18, Z22, Z18
-	VSUBPS       Z18, Z21, Z18
-	VDIVPS       Z22, Z0, Z21
-	VMULPS       Z21, Z20, Z23
-	VFNMADD213PS Z20, Z23, Z22
-	VADDPS       Z16, Z22, Z22
-	VADDPS       Z16, Z18, Z18
-	VMULPS       Z18, Z23, Z18
-	VSUBPS       Z18, Z22, Z18
-	VMULPS       Z21, Z18, Z18
-	VADDPS       Z18, Z23, Z18
-	VMINPS       Z18, Z0, Z18
+	VMAXPS       Z13, Z0, Z9
+	VMAXPS       Z17, Z0, Z19
+	VMINPS       Z13, Z0, Z11
+	VMINPS       Z17, Z0, Z20
+	VADDPS       Z11, Z9, Z15
+	VADDPS       Z20, Z19, Z21
+	VSUBPS       Z9, Z15, Z9
+	VSUBPS       Z19, Z21, Z19
+	VSUBPS       Z9, Z11, Z9
+	VSUBPS       Z19, Z20, Z20
+	VDIVPS       Z15, Z0, Z11
+	VDIVPS       Z21, Z0, Z22
+	VMULPS       Z11, Z13, Z19
+	VMULPS       Z22, Z17, Z23
+	VFNMADD213PS Z13, Z19, Z15
+	VFNMADD213PS Z17, Z23, Z21
+	VADDPS       Z8, Z15, Z15
+	VADDPS       Z18, Z21, Z21
+	VADDPS       Z8, Z9, Z9
+	VADDPS       Z18, Z20, Z20
+	VMULPS       Z9, Z19, Z9
+	VMULPS       Z20, Z23, Z20
+	VSUBPS       Z9, Z15, Z9
+	VSUBPS       Z20, Z21, Z15
+	VMULPS       Z11, Z9, Z9
+	VMULPS       Z22, Z15, Z15
+	VADDPS       Z9, Z19, Z9
+	VADDPS       Z15, Z23, Z15
+	VMINPS       Z9, Z0, Z9
+	VMINPS       Z15, Z0, Z19
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z20, Z22
-	VPSUBD.BCST consts<>+2784(SB), Z22, Z22
-	VPANDD      Z10, Z22, Z23
-	VPSRLD      $0x15, Z22, Z22
+	VADDPS      Z0, Z13, Z15
+	VADDPS      Z0, Z17, Z20
+	VPSUBD.BCST consts<>+2784(SB), Z15, Z15
+	VPSUBD.BCST consts<>+2784(SB), Z20, Z21
+	VPANDD.BCST consts<>+640(SB), Z15, Z20
+	VPANDD.BCST consts<>+640(SB), Z21, Z23
+	VPSRLD      $0x15, Z15, Z15
+	VPSRLD      $0x15, Z21, Z25
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z23, Z0, Z24
-	VPERMPS     log_r<>+0(SB), Z22, Z25
-	VMULPS      Z25, Z24, Z24
-	VADDPS.BCST consts<>+672(SB), Z24, Z25
-	VFMADD231PS Z24, Z20, Z25
+	VPSUBD      Z20, Z0, Z21
+	VPSUBD      Z23, Z0, Z26
+	VPERMPS     log_r<>+0(SB), Z15, Z24
+	VPERMPS     log_r<>+0(SB), Z25, Z27
+	VMULPS      Z24, Z21, Z21
+	VMULPS      Z27, Z26, Z26
+	VADDPS.BCST consts<>+672(SB), Z21, Z24
+	VADDPS.BCST consts<>+672(SB), Z26, Z27
+	VFMADD231PS Z21, Z13, Z24
+	VFMADD231PS Z26, Z17, Z27
+	VCVTDQ2PS   Z20, Z13
 	VCVTDQ2PS   Z23, Z20
-	VPERMPS     log_th<>+0(SB), Z22, Z23
-	VPERMPS     log_tl<>+0(SB), Z22, Z22
+	VPERMPS     log_th<>+0(SB), Z15, Z17
+	VPERMPS     log_th<>+0(SB), Z25, Z21
+	VPERMPS     log_tl<>+0(SB), Z15, Z15
+	VPERMPS     log_tl<>+0(SB), Z25, Z28
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z25, Z25, Z24
-	VBROADCASTSS     consts<>+2848(SB), Z26
-	VFMADD213PS.BCST consts<>+2880(SB), Z25, Z26
-	VFMADD231PS.BCST consts<>+2816(SB), Z24, Z26
-	VBROADCASTSS     consts<>+2912(SB), Z27
-	VFMADD213PS.BCST consts<>+2944(SB), Z25, Z27
-	VFMADD231PS      Z26, Z24, Z27
-	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z22
-	VFMADD231PS      Z27, Z24, Z22
+	VMULPS           Z24, Z24, Z23
+	VMULPS           Z27, Z27, Z29
+	VBROADCASTSS     consts<>+2848(SB), Z25
+	VBROADCASTSS     consts<>+2848(SB), Z30
+	VFMADD213PS.BCST consts<>+2880(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z30
+	VFMADD231PS.BCST consts<>+2816(SB), Z23, Z25
+	VFMADD231PS.BCST consts<>+2816(SB), Z29, Z30
+	VBROADCASTSS     consts<>+2912(SB), Z26
+	VBROADCASTSS     consts<>+2912(SB), Z31
+	VFMADD213PS.BCST consts<>+2944(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z31
+	VFMADD231PS      Z25, Z23, Z26
+	VFMADD231PS      Z30, Z29, Z31
+	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
+	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z28
+	VFMADD231PS      Z26, Z23, Z15
+	VFMADD231PS      Z31, Z29, Z28
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
-	VADDPS           Z25, Z23, Z20
-	VSUBPS           Z20, Z23, Z23
-	VADDPS           Z25, Z23, Z23
-	VADDPS           Z23, Z22, Z22
-	VADDPS           Z22, Z20, Z20
-	VMULPS           Z21, Z16, Z16
-	VADDPS           Z16, Z20, Z16
-	VCVTDQ2PS        Z19, Z20
-	VFMADD231PS      Z11, Z20, Z16
-	VADDPS           Z15, Z16, Z15
-	VMOVUPS          512(DX), Z16
-	VMULPS           Z15, Z16, Z20
-	VCMPPS           $0x00, Z17, Z16, K1
-	VCMPPS           $0x00, Z15, Z15, K2
+	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
+	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z21
+	VADDPS           Z24, Z17, Z13
+	VADDPS           Z27, Z21, Z20
+	VSUBPS           Z13, Z17, Z17
+	VSUBPS           Z20, Z21, Z21
+	VADDPS           Z24, Z17, Z17
+	VADDPS           Z27, Z21, Z21
+	VADDPS           Z17, Z15, Z15
+	VADDPS           Z21, Z28, Z17
+	VADDPS           Z15, Z13, Z13
+	VADDPS           Z17, Z20, Z15
+	VMULPS           Z11, Z8, Z8
+	VMULPS           Z22, Z18, Z17
+	VADDPS           Z8, Z13, Z8
+	VADDPS           Z17, Z15, Z15
+	VCVTDQ2PS        Z10, Z13
+	VCVTDQ2PS        Z16, Z17
+	VFMADD231PS.BCST consts<>+160(SB), Z13, Z8
+	VFMADD231PS.BCST consts<>+160(SB), Z17, Z15
+	VADDPS           Z6, Z8, Z6
+	VADDPS           Z14, Z15, Z14
+	VMOVUPS          512(DX), Z8
+	VMOVUPS          576(DX), Z15
+	VMULPS           Z6, Z8, Z13
+	VMULPS           Z14, Z15, Z17
+	VCMPPS           $0x00, Z7, Z8, K1
+	VCMPPS           $0x00, Z12, Z15, K3
+	VCMPPS           $0x00, Z6, Z6, K2
+	VCMPPS           $0x00, Z14, Z14, K4
 	KANDW            K1, K2, K1
-	VBLENDMPS        Z17, Z20, K1, Z20
+	KANDW            K3, K4, K2
+	VBLENDMPS        Z7, Z13, K1, Z13
+	VBLENDMPS        Z12, Z17, K2, Z17
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z17, Z19, K1
-	VBLENDMPS    Z17, Z21, K1, Z19
-	VCMPPS       $0x00, Z17, Z18, K1
-	VDIVPS       Z18, Z15, Z15
-	VBLENDMPS    Z0, Z15, K1, Z15
-	VCMPPS       $0x00, Z17, Z19, K1
-	VMULPS       Z15, Z19, Z15
-	VBLENDMPS    Z17, Z15, K1, Z15
-	VBROADCASTSS 8(BX), Z17
-	VFMADD213PS  Z0, Z15, Z17
-	VMOVAPS      Z18, Z22
+	VPCMPD       $0x06, Z7, Z10, K1
+	VPCMPD       $0x06, Z12, Z16, K2
+	VBLENDMPS    Z7, Z11, K1, Z10
+	VBLENDMPS    Z12, Z22, K2, Z11
+	VCMPPS       $0x00, Z7, Z9, K1
+	VCMPPS       $0x00, Z12, Z19, K2
+	VDIVPS       Z9, Z6, Z6
+	VDIVPS       Z19, Z14, Z14
+	VBLENDMPS    Z0, Z6, K1, Z6
+	VBLENDMPS    Z0, Z14, K2, Z14
+	VCMPPS       $0x00, Z7, Z10, K1
+	VCMPPS       $0x00, Z12, Z11, K2
+	VMULPS       Z6, Z10, Z6
+	VMULPS       Z14, Z11, Z10
+	VBLENDMPS    Z7, Z6, K1, Z6
+	VBLENDMPS    Z12, Z10, K2, Z10
+	VBROADCASTSS 8(BX), Z7
+	VBROADCASTSS 8(BX), Z11
+	VFMADD213PS  Z0, Z6, Z7
+	VFMADD213PS  Z0, Z10, Z11
+	VMOVAPS      Z9, Z14
+	VMOVAPS      Z19, Z16
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_289
-	VMULPS Z22, Z22, Z22
+	VMULPS Z14, Z14, Z14
+	VMULPS Z16, Z16, Z16
 	JMP    focusdone289
 
 focusnot0_289:
 	CMPQ    SI, $+2
 	JGE     focusnot1_289
-	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z16
 	JMP     focusdone289
 
 focusnot1_289:
@@ -34338,237 +34891,434 @@ focusnot1_289:
 focusnot2_289:
 	CMPQ    SI, $+4
 	JGE     focusnot3_289
-	VSQRTPS Z22, Z22
+	VSQRTPS Z14, Z14
+	VSQRTPS Z16, Z16
 	JMP     focusdone289
 
 focusnot3_289:
 	CMPQ         SI, $+5
 	JGE          focusnot4_289
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z19
-	VFNMADD231PS Z15, Z15, Z19
-	VMULPS       Z13, Z15, Z21
-	VMULPS       Z21, Z19, Z19
-	VFMADD231PS  Z15, Z22, Z19
-	VMOVAPS      Z19, Z22
+	VSQRTPS      Z14, Z6
+	VMOVAPS      Z14, Z10
+	VFNMADD231PS Z6, Z6, Z10
+	VMULPS.BCST  consts<>+2144(SB), Z6, Z12
+	VMULPS       Z12, Z10, Z10
+	VFMADD231PS  Z6, Z14, Z10
+	VMOVAPS      Z10, Z14
+	VSQRTPS      Z16, Z6
+	VMOVAPS      Z16, Z10
+	VFNMADD231PS Z6, Z6, Z10
+	VMULPS.BCST  consts<>+2144(SB), Z6, Z12
+	VMULPS       Z12, Z10, Z10
+	VFMADD231PS  Z6, Z16, Z10
+	VMOVAPS      Z10, Z16
 	JMP          focusdone289
 
 focusnot4_289:
-	CMPQ         SI, $+6
-	JGE          focusnot5_289
-	VSQRTPS      Z22, Z15
-	VMULPS       Z22, Z22, Z19
-	VMOVAPS      Z19, Z21
-	VFMSUB231PS  Z22, Z22, Z21
-	VMOVAPS      Z22, Z23
-	VFNMADD231PS Z15, Z15, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z13, Z22, Z21
-	VMULPS       Z15, Z21, Z22
-	VFMADD231PS  Z15, Z19, Z22
-	JMP          focusdone289
+	CMPQ             SI, $+6
+	JGE              focusnot5_289
+	VSQRTPS          Z14, Z6
+	VMULPS           Z14, Z14, Z10
+	VMOVAPS          Z10, Z12
+	VFMSUB231PS      Z14, Z14, Z12
+	VMOVAPS          Z14, Z18
+	VFNMADD231PS     Z6, Z6, Z18
+	VMULPS           Z18, Z14, Z14
+	VFMADD231PS.BCST consts<>+2144(SB), Z14, Z12
+	VMULPS           Z6, Z12, Z14
+	VFMADD231PS      Z6, Z10, Z14
+	VSQRTPS          Z16, Z6
+	VMULPS           Z16, Z16, Z10
+	VMOVAPS          Z10, Z12
+	VFMSUB231PS      Z16, Z16, Z12
+	VMOVAPS          Z16, Z18
+	VFNMADD231PS     Z6, Z6, Z18
+	VMULPS           Z18, Z16, Z16
+	VFMADD231PS.BCST consts<>+2144(SB), Z16, Z12
+	VMULPS           Z6, Z12, Z16
+	VFMADD231PS      Z6, Z10, Z16
+	JMP              focusdone289
 
 focusnot5_289:
 	CMPQ        SI, $+7
 	JGE         focusnot6_289
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z19
-	VFMSUB231PS Z22, Z22, Z19
-	VMULPS      Z22, Z19, Z19
-	VFMADD231PS Z22, Z15, Z19
-	VMOVAPS     Z19, Z22
+	VMULPS      Z14, Z14, Z6
+	VMOVAPS     Z6, Z10
+	VFMSUB231PS Z14, Z14, Z10
+	VMULPS      Z14, Z10, Z10
+	VFMADD231PS Z14, Z6, Z10
+	VMOVAPS     Z10, Z14
+	VMULPS      Z16, Z16, Z6
+	VMOVAPS     Z6, Z10
+	VFMSUB231PS Z16, Z16, Z10
+	VMULPS      Z16, Z10, Z10
+	VFMADD231PS Z16, Z6, Z10
+	VMOVAPS     Z10, Z16
 	JMP         focusdone289
 
 focusnot6_289:
 	CMPQ        SI, $+8
 	JGE         focusnot7_289
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z19
-	VMULPS      Z22, Z19, Z22
-	VFMADD231PS Z15, Z15, Z22
+	VMULPS      Z14, Z14, Z6
+	VFMSUB213PS Z6, Z14, Z14
+	VADDPS      Z6, Z6, Z10
+	VMULPS      Z14, Z10, Z14
+	VFMADD231PS Z6, Z6, Z14
+	VMULPS      Z16, Z16, Z6
+	VFMSUB213PS Z6, Z16, Z16
+	VADDPS      Z6, Z6, Z10
+	VMULPS      Z16, Z10, Z16
+	VFMADD231PS Z6, Z6, Z16
 	JMP         focusdone289
 
 focusnot7_289:
 	CMPQ        SI, $+9
 	JGE         focusnot8_289
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z19
-	VFMSUB231PS Z22, Z22, Z19
-	VMULPS      Z15, Z15, Z21
-	VADDPS      Z15, Z15, Z23
-	VFMSUB213PS Z21, Z15, Z15
-	VFMADD231PS Z19, Z23, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z21, Z15
-	VMOVAPS     Z15, Z22
+	VMULPS      Z14, Z14, Z6
+	VMOVAPS     Z6, Z10
+	VFMSUB231PS Z14, Z14, Z10
+	VMULPS      Z6, Z6, Z12
+	VADDPS      Z6, Z6, Z18
+	VFMSUB213PS Z12, Z6, Z6
+	VFMADD231PS Z10, Z18, Z6
+	VMULPS      Z14, Z6, Z6
+	VFMADD231PS Z14, Z12, Z6
+	VMOVAPS     Z6, Z14
+	VMULPS      Z16, Z16, Z6
+	VMOVAPS     Z6, Z10
+	VFMSUB231PS Z16, Z16, Z10
+	VMULPS      Z6, Z6, Z12
+	VADDPS      Z6, Z6, Z18
+	VFMSUB213PS Z12, Z6, Z6
+	VFMADD231PS Z10, Z18, Z6
+	VMULPS      Z16, Z6, Z6
+	VFMADD231PS Z16, Z12, Z6
+	VMOVAPS     Z6, Z16
 	JMP         focusdone289
 
 focusnot8_289:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z19
-	VBROADCASTSS 8(R8), Z21
+	VBROADCASTSS (R8), Z6
+	VBROADCASTSS 4(R8), Z10
+	VBROADCASTSS 8(R8), Z12
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z22, Z23
-	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K1
-	VBLENDMPS    Z25, Z24, K1, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z14, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z20
+	VCVTDQ2PS    Z18, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z18, Z22, K1
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VPSRAD       $0x17, Z20, Z21
+	VPSRLD       $0x14, Z20, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z20, Z20
+	VPADDD.BCST  consts<>+1312(SB), Z20, Z20
+	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z20
+	VMULPS.BCST      consts<>+1344(SB), Z20, Z23
+	VMOVAPS          Z20, Z24
+	VFMADD231PS      Z23, Z20, Z24
+	VSUBPS           Z24, Z20, Z25
+	VFMADD231PS      Z23, Z20, Z25
+	VMULPS           Z20, Z20, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z26
+	VMULPS           Z20, Z23, Z20
+	VFMADD231PS      Z26, Z20, Z25
+	VADDPS           Z25, Z24, Z20
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z15, Z27
-	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z19, Z24
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z6, Z23
+	VFMSUB213PS Z23, Z6, Z21
+	VFMADD213PS Z23, Z10, Z20
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z19, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z19, Z25
-	VADDPS      Z25, Z27, Z19
+	VADDPS.BCST consts<>+1536(SB), Z20, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z10, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z6, Z21
+	VFMADD231PS Z24, Z12, Z21
+	VFMADD231PS Z25, Z10, Z21
+	VADDPS      Z21, Z23, Z10
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z21
-	VMULPS           Z19, Z19, Z25
-	VMULPS           Z21, Z25, Z21
-	VFMADD231PS      Z11, Z19, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z19
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z21, Z19, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z12
+	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z12
+	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z12
+	VMULPS           Z10, Z10, Z21
+	VMULPS           Z12, Z21, Z12
+	VFMADD231PS.BCST consts<>+160(SB), Z10, Z12
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z10
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z12, Z10, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
-	VPSRAD       $0x03, Z21, Z21
-	VADDPS       Z25, Z19, Z26
-	VPSLLD       $0x17, Z21, Z27
-	VPADDD       Z27, Z26, Z27
-	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z26, Z12
+	VPSRAD       $0x03, Z12, Z12
+	VADDPS       Z21, Z10, Z22
+	VPSLLD       $0x17, Z12, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z21, Z21
-	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z21, Z28, Z21
-	VPSLLD       $0x17, Z21, Z21
-	VADDPS       Z19, Z21, Z28
-	VSUBPS       Z21, Z28, Z29
-	VSUBPS       Z29, Z19, Z19
-	VADDPS       Z25, Z19, Z19
-	VADDPS       Z19, Z28, Z19
-	VCMPPS       $0x11, Z21, Z26, K1
-	VPSUBD       Z21, Z19, Z19
-	VBLENDMPS    Z19, Z27, K1, Z19
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z12, Z12
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z12, Z24, Z12
+	VPSLLD       $0x17, Z12, Z12
+	VADDPS       Z10, Z12, Z24
+	VSUBPS       Z12, Z24, Z25
+	VSUBPS       Z25, Z10, Z10
+	VADDPS       Z21, Z10, Z10
+	VADDPS       Z10, Z24, Z10
+	VCMPPS       $0x11, Z12, Z22, K1
+	VPSUBD       Z12, Z10, Z10
+	VBLENDMPS    Z10, Z23, K1, Z10
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z21
-	VCMPPS         $0x11, Z24, Z21, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z19, K1, Z19
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
-	VPXORD         Z21, Z21, Z21
-	VBLENDMPS      Z21, Z19, K1, Z19
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x00, Z21, Z23, K1
-	VPMOVD2M       Z15, K2
-	VPXORD         Z21, Z21, Z21
-	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
-	VBLENDMPS      Z21, Z19, K1, Z19
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
-	VPMOVD2M       Z15, K2
-	VPXORD         Z15, Z15, Z15
-	VBROADCASTSS   consts<>+928(SB), Z21
-	VBLENDMPS      Z15, Z21, K2, Z15
-	VBLENDMPS      Z15, Z19, K1, Z15
+	VBROADCASTSS   consts<>+1824(SB), Z12
+	VCMPPS         $0x11, Z20, Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z10, K1, Z10
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z20, K1
+	VPXORD         Z12, Z12, Z12
+	VBLENDMPS      Z12, Z10, K1, Z10
+	VPXORD         Z12, Z12, Z12
+	VPCMPD         $0x00, Z12, Z18, K1
+	VPMOVD2M       Z6, K2
+	VPXORD         Z12, Z12, Z12
+	VBLENDMPS.BCST consts<>+928(SB), Z12, K2, Z12
+	VBLENDMPS      Z12, Z10, K1, Z10
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
+	VPMOVD2M       Z6, K2
+	VPXORD         Z6, Z6, Z6
+	VBROADCASTSS   consts<>+928(SB), Z12
+	VBLENDMPS      Z6, Z12, K2, Z6
+	VBLENDMPS      Z6, Z10, K1, Z6
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z19
-	VPANDD       Z19, Z22, Z19
-	VPORD        Z19, Z15, Z15
-	VPXORD       Z19, Z19, Z19
-	VPCMPD       $0x06, Z19, Z23, K1
-	VBROADCASTSS consts<>+928(SB), Z19
-	VPCMPD       $0x06, Z23, Z19, K2
+	VBROADCASTSS 12(R8), Z10
+	VPANDD       Z10, Z14, Z10
+	VPORD        Z10, Z6, Z6
+	VPXORD       Z10, Z10, Z10
+	VPCMPD       $0x06, Z10, Z18, K1
+	VBROADCASTSS consts<>+928(SB), Z10
+	VPCMPD       $0x06, Z18, Z10, K2
 	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R8), Z19
-	VPANDD       Z19, Z22, Z19
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z19, Z21, K2
+	VBROADCASTSS 16(R8), Z10
+	VPANDD       Z10, Z14, Z10
+	VPXORD       Z12, Z12, Z12
+	VPCMPD       $0x06, Z10, Z12, K2
 	KANDW        K1, K2, K1
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z23, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z18, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z1, Z15, K1, Z22
+	VBLENDMPS    Z1, Z6, K1, Z14
+	VBROADCASTSS (R8), Z6
+	VBROADCASTSS 4(R8), Z10
+	VBROADCASTSS 8(R8), Z12
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z16, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z20
+	VCVTDQ2PS    Z18, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z18, Z22, K1
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VPSRAD       $0x17, Z20, Z21
+	VPSRLD       $0x14, Z20, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z20, Z20
+	VPADDD.BCST  consts<>+1312(SB), Z20, Z20
+	VCVTDQ2PS    Z21, Z21
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z20
+	VMULPS.BCST      consts<>+1344(SB), Z20, Z23
+	VMOVAPS          Z20, Z24
+	VFMADD231PS      Z23, Z20, Z24
+	VSUBPS           Z24, Z20, Z25
+	VFMADD231PS      Z23, Z20, Z25
+	VMULPS           Z20, Z20, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z26
+	VMULPS           Z20, Z23, Z20
+	VFMADD231PS      Z26, Z20, Z25
+	VADDPS           Z25, Z24, Z20
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z6, Z23
+	VFMSUB213PS Z23, Z6, Z21
+	VFMADD213PS Z23, Z10, Z20
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z20, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z10, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z6, Z21
+	VFMADD231PS Z24, Z12, Z21
+	VFMADD231PS Z25, Z10, Z21
+	VADDPS      Z21, Z23, Z10
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z12
+	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z12
+	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z12
+	VMULPS           Z10, Z10, Z21
+	VMULPS           Z12, Z21, Z12
+	VFMADD231PS.BCST consts<>+160(SB), Z10, Z12
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z10
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z12, Z10, Z21
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z26, Z12
+	VPSRAD       $0x03, Z12, Z12
+	VADDPS       Z21, Z10, Z22
+	VPSLLD       $0x17, Z12, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z12, Z12
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z12, Z24, Z12
+	VPSLLD       $0x17, Z12, Z12
+	VADDPS       Z10, Z12, Z24
+	VSUBPS       Z12, Z24, Z25
+	VSUBPS       Z25, Z10, Z10
+	VADDPS       Z21, Z10, Z10
+	VADDPS       Z10, Z24, Z10
+	VCMPPS       $0x11, Z12, Z22, K1
+	VPSUBD       Z12, Z10, Z10
+	VBLENDMPS    Z10, Z23, K1, Z10
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z12
+	VCMPPS         $0x11, Z20, Z12, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z10, K1, Z10
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z20, K1
+	VPXORD         Z12, Z12, Z12
+	VBLENDMPS      Z12, Z10, K1, Z10
+	VPXORD         Z12, Z12, Z12
+	VPCMPD         $0x00, Z12, Z18, K1
+	VPMOVD2M       Z6, K2
+	VPXORD         Z12, Z12, Z12
+	VBLENDMPS.BCST consts<>+928(SB), Z12, K2, Z12
+	VBLENDMPS      Z12, Z10, K1, Z10
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
+	VPMOVD2M       Z6, K2
+	VPXORD         Z6, Z6, Z6
+	VBROADCASTSS   consts<>+928(SB), Z12
+	VBLENDMPS      Z6, Z12, K2, Z6
+	VBLENDMPS      Z6, Z10, K1, Z6
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z10
+	VPANDD       Z10, Z16, Z10
+	VPORD        Z10, Z6, Z6
+	VPXORD       Z10, Z10, Z10
+	VPCMPD       $0x06, Z10, Z18, K1
+	VBROADCASTSS consts<>+928(SB), Z10
+	VPCMPD       $0x06, Z18, Z10, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R8), Z10
+	VPANDD       Z10, Z16, Z10
+	VPXORD       Z12, Z12, Z12
+	VPCMPD       $0x06, Z10, Z12, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z18, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z6, K1, Z16
 
 focusdone289:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z9, Z20, K1
-	VMULPS    Z22, Z20, Z15
-	VBLENDMPS Z15, Z20, K1, Z15
-	VPMINUD   Z1, Z15, Z15
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z13, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z17, K2
+	VMULPS      Z14, Z13, Z6
+	VMULPS      Z16, Z17, Z10
+	VBLENDMPS   Z6, Z13, K1, Z6
+	VBLENDMPS   Z10, Z17, K2, Z10
+	VPMINUD     Z1, Z6, Z6
+	VPMINUD     Z1, Z10, Z12
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z19
-	VMULPS         Z22, Z16, Z16
-	VMULPS         Z17, Z16, Z16
-	VMULPS         Z16, Z19, Z16
-	VMULPS         Z18, Z16, Z16
-	VPANDD         Z8, Z16, Z17
-	VCMPPS         $0x12, Z17, Z5, K1
-	VCMPPS         $0x11, Z0, Z14, K2
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z17
-	VBLENDMPS      Z17, Z6, K1, Z17
-	VMULPS         Z17, Z14, Z18
-	VDIVPS         Z18, Z16, Z18
-	VPXORD         Z19, Z19, Z19
-	VCMPPS         $0x00, Z19, Z14, K1
-	VPXORD         Z14, Z14, Z14
-	VBLENDMPS      Z14, Z18, K1, Z14
-	VCMPPS         $0x03, Z14, Z14, K1
-	VBLENDMPS      Z1, Z14, K1, Z14
-	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
-	VCMPPS         $0x03, Z16, Z16, K1
-	VBLENDMPS      Z1, Z16, K1, Z16
-	VMOVUPS        Z15, (CX)
-	VMOVUPS        Z16, 384(DX)
-	VMOVUPS        Z17, 512(DX)
-	VMOVUPS        Z14, (DX)
-	ADDQ           $+64, CX
-	ADDQ           $+64, DX
-	ADDQ           $-16, AX
-	CMPQ           AX, $+16
+	VBROADCASTSS   (DI), Z10
+	VBROADCASTSS   (DI), Z13
+	VMULPS         Z14, Z8, Z8
+	VMULPS         Z16, Z15, Z14
+	VMULPS         Z7, Z8, Z7
+	VMULPS         Z11, Z14, Z8
+	VMULPS         Z7, Z10, Z7
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z7, Z7
+	VMULPS         Z19, Z8, Z10
+	VBROADCASTSS   consts<>+2976(SB), Z8
+	VBROADCASTSS   consts<>+2976(SB), Z11
+	VPANDD.BCST    consts<>+32(SB), Z7, Z9
+	VPANDD.BCST    consts<>+32(SB), Z10, Z13
+	VCMPPS         $0x12, Z9, Z8, K1
+	VCMPPS         $0x12, Z13, Z11, K3
+	VCMPPS         $0x11, Z0, Z4, K2
+	VCMPPS         $0x11, Z0, Z5, K4
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z8
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K4, Z11
+	VBROADCASTSS   consts<>+3040(SB), Z9
+	VBROADCASTSS   consts<>+3040(SB), Z13
+	VBLENDMPS      Z8, Z9, K1, Z8
+	VBLENDMPS      Z11, Z13, K3, Z11
+	VMULPS         Z8, Z4, Z9
+	VMULPS         Z11, Z5, Z13
+	VDIVPS         Z9, Z7, Z9
+	VDIVPS         Z13, Z10, Z14
+	VPXORD         Z13, Z13, Z13
+	VPXORD         Z15, Z15, Z15
+	VCMPPS         $0x00, Z13, Z4, K1
+	VCMPPS         $0x00, Z15, Z5, K2
+	VPXORD         Z4, Z4, Z4
+	VPXORD         Z5, Z5, Z5
+	VBLENDMPS      Z4, Z9, K1, Z4
+	VBLENDMPS      Z5, Z14, K2, Z5
+	VCMPPS         $0x03, Z4, Z4, K1
+	VCMPPS         $0x03, Z5, Z5, K2
+	VBLENDMPS      Z1, Z4, K1, Z4
+	VBLENDMPS      Z1, Z5, K2, Z5
+	VPXORD.BCST    consts<>+1184(SB), Z7, Z7
+	VPXORD.BCST    consts<>+1184(SB), Z10, Z9
+	VCMPPS         $0x03, Z7, Z7, K1
+	VCMPPS         $0x03, Z9, Z9, K2
+	VBLENDMPS      Z1, Z7, K1, Z7
+	VBLENDMPS      Z1, Z9, K2, Z9
+	VMOVUPS        Z6, (CX)
+	VMOVUPS        Z7, 384(DX)
+	VMOVUPS        Z8, 512(DX)
+	VMOVUPS        Z4, (DX)
+	VMOVUPS        Z12, 64(CX)
+	VMOVUPS        Z9, 448(DX)
+	VMOVUPS        Z11, 576(DX)
+	VMOVUPS        Z5, 64(DX)
+	ADDQ           $+128, CX
+	ADDQ           $+128, DX
+	ADDQ           $-32, AX
+	CMPQ           AX, $+32
 	JGE            block
 
 rest:
@@ -34579,168 +35329,169 @@ vector:
 	MOVL    $0x0000ffff, R8
 	BZHIL   AX, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z0, Z14
-	VMOVUPS (DX), K1, Z14
-	VPXORD  Z15, Z15, Z15
-	VMOVUPS 128(DX), K1, Z15
-	VPXORD  Z16, Z16, Z16
-	VMOVUPS 256(DX), K1, Z16
-	VPXORD  Z17, Z17, Z17
-	VMOVUPS 384(DX), K1, Z17
-	VMOVAPS Z0, Z18
-	VMOVUPS 512(DX), K1, Z18
-	VPXORD  Z19, Z19, Z19
+	VMOVAPS Z0, Z4
+	VMOVUPS (DX), K1, Z4
+	VPXORD  Z5, Z5, Z5
+	VMOVUPS 128(DX), K1, Z5
+	VPXORD  Z6, Z6, Z6
+	VMOVUPS 256(DX), K1, Z6
+	VPXORD  Z7, Z7, Z7
+	VMOVUPS 384(DX), K1, Z7
+	VMOVAPS Z0, Z8
+	VMOVUPS 512(DX), K1, Z8
+	VPXORD  Z9, Z9, Z9
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z8, Z16, Z20
-	VCMPPS      $0x11, Z20, Z2, K2
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z20, K3
+	VPANDD.BCST consts<>+32(SB), Z6, Z10
+	VCMPPS      $0x11, Z10, Z2, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z10, K3
 	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z16, K2, Z20
-	VCMPPS      $0x12, Z9, Z17, K2
-	VBLENDMPS   Z14, Z1, K2, Z14
-	VMAXPS      Z16, Z17, Z16
-	VCMPPS      $0x00, Z10, Z16, K2
-	VBLENDMPS   Z1, Z14, K2, Z14
+	VMOVAPS.Z   Z6, K2, Z10
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z7, K2
+	VBLENDMPS   Z4, Z1, K2, Z4
+	VMAXPS      Z6, Z7, Z6
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z6, K2
+	VBLENDMPS   Z1, Z4, K2, Z4
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z20, Z17, Z16
-	VMINPS            Z16, Z3, Z17
-	VMAXPS            Z17, Z4, Z17
-	VMOVAPS           Z7, Z20
-	VFMADD231PS.BCST  consts<>+96(SB), Z17, Z20
-	VSUBPS            Z7, Z20, Z21
-	VMOVAPS           Z17, Z22
-	VFNMADD231PS      Z11, Z21, Z22
-	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
-	VCMPPS            $0x11, Z17, Z16, K2
-	VCMPPS            $0x11, Z14, Z19, K3
+	VSUBPS            Z10, Z7, Z6
+	VMINPS            Z6, Z3, Z7
+	VBROADCASTSS      consts<>+2304(SB), Z10
+	VMAXPS            Z7, Z10, Z7
+	VBROADCASTSS      consts<>+96(SB), Z10
+	VFMADD213PS.BCST  consts<>+2368(SB), Z7, Z10
+	VSUBPS.BCST       consts<>+2368(SB), Z10, Z11
+	VMOVAPS           Z7, Z12
+	VFNMADD231PS.BCST consts<>+160(SB), Z11, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z11, Z12
+	VCMPPS            $0x11, Z7, Z6, K2
+	VCMPPS            $0x11, Z4, Z9, K3
 	KANDW             K2, K3, K2
-	VSUBPS            Z16, Z17, Z16
-	VMOVAPS.Z         Z16, K2, Z16
-	VBROADCASTSS      consts<>+2464(SB), Z17
-	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z17
-	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z17
-	VFMADD213PS       Z0, Z22, Z17
-	VMOVAPS           Z0, Z21
-	VFMADD231PS       Z17, Z22, Z21
-	VSUBPS            Z21, Z0, Z23
-	VFMADD231PS       Z17, Z22, Z23
+	VSUBPS            Z6, Z7, Z6
+	VMOVAPS.Z         Z6, K2, Z6
+	VBROADCASTSS      consts<>+2464(SB), Z7
+	VFMADD213PS.BCST  consts<>+2496(SB), Z12, Z7
+	VFMADD213PS.BCST  consts<>+2528(SB), Z12, Z7
+	VFMADD213PS.BCST  consts<>+2560(SB), Z12, Z7
+	VFMADD213PS.BCST  consts<>+2592(SB), Z12, Z7
+	VFMADD213PS       Z0, Z12, Z7
+	VMOVAPS           Z0, Z11
+	VFMADD231PS       Z7, Z12, Z11
+	VSUBPS            Z11, Z0, Z13
+	VFMADD231PS       Z7, Z12, Z13
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z21, Z0, Z17
-	VMULPS       Z17, Z14, Z22
-	VFNMADD213PS Z14, Z22, Z21
-	VMULPS       Z23, Z22, Z23
-	VSUBPS       Z23, Z21, Z21
-	VMULPS       Z17, Z21, Z17
-	VPSUBD       Z7, Z20, Z20
-	VPSUBD       Z20, Z15, Z15
-	VPSRLD       $0x17, Z22, Z20
-	VPSUBD.BCST  consts<>+2720(SB), Z20, Z20
-	VPADDD       Z20, Z15, Z20
-	VPMAXSD      Z19, Z20, Z20
-	VPSUBD       Z20, Z15, Z15
-	VPMAXSD.BCST consts<>+2752(SB), Z15, Z15
-	VPSRAD       $0x01, Z15, Z21
-	VPADDD       Z12, Z21, Z23
-	VPSLLD       $0x17, Z23, Z23
-	VPSUBD       Z21, Z15, Z15
-	VPADDD       Z12, Z15, Z15
-	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z23, Z22, Z21
-	VMULPS       Z15, Z21, Z21
-	VMULPS       Z23, Z17, Z17
-	VMULPS       Z15, Z17, Z15
+	VDIVPS       Z11, Z0, Z7
+	VMULPS       Z7, Z4, Z12
+	VFNMADD213PS Z4, Z12, Z11
+	VMULPS       Z13, Z12, Z13
+	VSUBPS       Z13, Z11, Z11
+	VMULPS       Z7, Z11, Z7
+	VPSUBD.BCST  consts<>+2368(SB), Z10, Z10
+	VPSUBD       Z10, Z5, Z5
+	VPSRLD       $0x17, Z12, Z10
+	VPSUBD.BCST  consts<>+2720(SB), Z10, Z10
+	VPADDD       Z10, Z5, Z10
+	VPMAXSD      Z9, Z10, Z10
+	VPSUBD       Z10, Z5, Z5
+	VPMAXSD.BCST consts<>+2752(SB), Z5, Z5
+	VPSRAD       $0x01, Z5, Z11
+	VPADDD.BCST  consts<>+1664(SB), Z11, Z13
+	VPSLLD       $0x17, Z13, Z13
+	VPSUBD       Z11, Z5, Z5
+	VPADDD.BCST  consts<>+1664(SB), Z5, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VMULPS       Z13, Z12, Z11
+	VMULPS       Z5, Z11, Z11
+	VMULPS       Z13, Z7, Z7
+	VMULPS       Z5, Z7, Z5
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z21, Z0, Z17
-	VMINPS       Z21, Z0, Z22
-	VADDPS       Z22, Z17, Z23
-	VSUBPS       Z17, Z23, Z17
-	VSUBPS       Z17, Z22, Z17
-	VDIVPS       Z23, Z0, Z22
-	VMULPS       Z22, Z21, Z24
-	VFNMADD213PS Z21, Z24, Z23
-	VADDPS       Z15, Z23, Z23
-	VADDPS       Z15, Z17, Z17
-	VMULPS       Z17, Z24, Z17
-	VSUBPS       Z17, Z23, Z17
-	VMULPS       Z22, Z17, Z17
-	VADDPS       Z17, Z24, Z17
-	VMINPS       Z17, Z0, Z17
+	VMAXPS       Z11, Z0, Z7
+	VMINPS       Z11, Z0, Z12
+	VADDPS       Z12, Z7, Z13
+	VSUBPS       Z7, Z13, Z7
+	VSUBPS       Z7, Z12, Z7
+	VDIVPS       Z13, Z0, Z12
+	VMULPS       Z12, Z11, Z14
+	VFNMADD213PS Z11, Z14, Z13
+	VADDPS       Z5, Z13, Z13
+	VADDPS       Z5, Z7, Z7
+	VMULPS       Z7, Z14, Z7
+	VSUBPS       Z7, Z13, Z7
+	VMULPS       Z12, Z7, Z7
+	VADDPS       Z7, Z14, Z7
+	VMINPS       Z7, Z0, Z7
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z21, Z23
-	VPSUBD.BCST consts<>+2784(SB), Z23, Z23
-	VPANDD      Z10, Z23, Z24
-	VPSRLD      $0x15, Z23, Z23
+	VADDPS      Z0, Z11, Z13
+	VPSUBD.BCST consts<>+2784(SB), Z13, Z13
+	VPANDD.BCST consts<>+640(SB), Z13, Z14
+	VPSRLD      $0x15, Z13, Z13
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z24, Z0, Z25
-	VPERMPS     log_r<>+0(SB), Z23, Z26
-	VMULPS      Z26, Z25, Z25
-	VADDPS.BCST consts<>+672(SB), Z25, Z26
-	VFMADD231PS Z25, Z21, Z26
-	VCVTDQ2PS   Z24, Z21
-	VPERMPS     log_th<>+0(SB), Z23, Z24
-	VPERMPS     log_tl<>+0(SB), Z23, Z23
+	VPSUBD      Z14, Z0, Z15
+	VPERMPS     log_r<>+0(SB), Z13, Z16
+	VMULPS      Z16, Z15, Z15
+	VADDPS.BCST consts<>+672(SB), Z15, Z16
+	VFMADD231PS Z15, Z11, Z16
+	VCVTDQ2PS   Z14, Z11
+	VPERMPS     log_th<>+0(SB), Z13, Z14
+	VPERMPS     log_tl<>+0(SB), Z13, Z13
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z26, Z26, Z25
-	VBROADCASTSS     consts<>+2848(SB), Z27
-	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
-	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
-	VBROADCASTSS     consts<>+2912(SB), Z28
-	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
-	VFMADD231PS      Z27, Z25, Z28
-	VFMADD231PS.BCST consts<>+1056(SB), Z21, Z23
-	VFMADD231PS      Z28, Z25, Z23
+	VMULPS           Z16, Z16, Z15
+	VBROADCASTSS     consts<>+2848(SB), Z17
+	VFMADD213PS.BCST consts<>+2880(SB), Z16, Z17
+	VFMADD231PS.BCST consts<>+2816(SB), Z15, Z17
+	VBROADCASTSS     consts<>+2912(SB), Z18
+	VFMADD213PS.BCST consts<>+2944(SB), Z16, Z18
+	VFMADD231PS      Z17, Z15, Z18
+	VFMADD231PS.BCST consts<>+1056(SB), Z11, Z13
+	VFMADD231PS      Z18, Z15, Z13
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z21, Z24
-	VADDPS           Z26, Z24, Z21
-	VSUBPS           Z21, Z24, Z24
-	VADDPS           Z26, Z24, Z24
-	VADDPS           Z24, Z23, Z23
-	VADDPS           Z23, Z21, Z21
-	VMULPS           Z22, Z15, Z15
-	VADDPS           Z15, Z21, Z15
-	VCVTDQ2PS        Z20, Z21
-	VFMADD231PS      Z11, Z21, Z15
-	VADDPS           Z16, Z15, Z15
-	VMULPS           Z15, Z18, Z16
-	VCMPPS           $0x00, Z19, Z18, K2
-	VCMPPS           $0x00, Z15, Z15, K3
+	VFMADD231PS.BCST consts<>+1088(SB), Z11, Z14
+	VADDPS           Z16, Z14, Z11
+	VSUBPS           Z11, Z14, Z14
+	VADDPS           Z16, Z14, Z14
+	VADDPS           Z14, Z13, Z13
+	VADDPS           Z13, Z11, Z11
+	VMULPS           Z12, Z5, Z5
+	VADDPS           Z5, Z11, Z5
+	VCVTDQ2PS        Z10, Z11
+	VFMADD231PS.BCST consts<>+160(SB), Z11, Z5
+	VADDPS           Z6, Z5, Z5
+	VMULPS           Z5, Z8, Z6
+	VCMPPS           $0x00, Z9, Z8, K2
+	VCMPPS           $0x00, Z5, Z5, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z19, Z16, K2, Z16
+	VBLENDMPS        Z9, Z6, K2, Z6
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z19, Z20, K2
-	VBLENDMPS    Z19, Z22, K2, Z20
-	VCMPPS       $0x00, Z19, Z17, K2
-	VDIVPS       Z17, Z15, Z15
-	VBLENDMPS    Z0, Z15, K2, Z15
-	VCMPPS       $0x00, Z19, Z20, K2
-	VMULPS       Z15, Z20, Z15
-	VBLENDMPS    Z19, Z15, K2, Z15
-	VBROADCASTSS 8(BX), Z19
-	VFMADD213PS  Z0, Z15, Z19
-	VMOVAPS      Z17, Z22
+	VPCMPD       $0x06, Z9, Z10, K2
+	VBLENDMPS    Z9, Z12, K2, Z10
+	VCMPPS       $0x00, Z9, Z7, K2
+	VDIVPS       Z7, Z5, Z5
+	VBLENDMPS    Z0, Z5, K2, Z5
+	VCMPPS       $0x00, Z9, Z10, K2
+	VMULPS       Z5, Z10, Z5
+	VBLENDMPS    Z9, Z5, K2, Z5
+	VBROADCASTSS 8(BX), Z9
+	VFMADD213PS  Z0, Z5, Z9
+	VMOVAPS      Z7, Z12
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_290
-	VMULPS Z22, Z22, Z22
+	VMULPS Z12, Z12, Z12
 	JMP    focusdone290
 
 focusnot0_290:
 	CMPQ    SI, $+2
 	JGE     focusnot1_290
-	VMOVAPS Z0, Z22
+	VMOVAPS Z0, Z12
 	JMP     focusdone290
 
 focusnot1_290:
@@ -34751,233 +35502,235 @@ focusnot1_290:
 focusnot2_290:
 	CMPQ    SI, $+4
 	JGE     focusnot3_290
-	VSQRTPS Z22, Z22
+	VSQRTPS Z12, Z12
 	JMP     focusdone290
 
 focusnot3_290:
 	CMPQ         SI, $+5
 	JGE          focusnot4_290
-	VSQRTPS      Z22, Z15
-	VMOVAPS      Z22, Z20
-	VFNMADD231PS Z15, Z15, Z20
-	VMULPS       Z13, Z15, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z15, Z22, Z20
-	VMOVAPS      Z20, Z22
+	VSQRTPS      Z12, Z5
+	VMOVAPS      Z12, Z10
+	VFNMADD231PS Z5, Z5, Z10
+	VMULPS.BCST  consts<>+2144(SB), Z5, Z11
+	VMULPS       Z11, Z10, Z10
+	VFMADD231PS  Z5, Z12, Z10
+	VMOVAPS      Z10, Z12
 	JMP          focusdone290
 
 focusnot4_290:
-	CMPQ         SI, $+6
-	JGE          focusnot5_290
-	VSQRTPS      Z22, Z15
-	VMULPS       Z22, Z22, Z20
-	VMOVAPS      Z20, Z21
-	VFMSUB231PS  Z22, Z22, Z21
-	VMOVAPS      Z22, Z23
-	VFNMADD231PS Z15, Z15, Z23
-	VMULPS       Z23, Z22, Z22
-	VFMADD231PS  Z13, Z22, Z21
-	VMULPS       Z15, Z21, Z22
-	VFMADD231PS  Z15, Z20, Z22
-	JMP          focusdone290
+	CMPQ             SI, $+6
+	JGE              focusnot5_290
+	VSQRTPS          Z12, Z5
+	VMULPS           Z12, Z12, Z10
+	VMOVAPS          Z10, Z11
+	VFMSUB231PS      Z12, Z12, Z11
+	VMOVAPS          Z12, Z13
+	VFNMADD231PS     Z5, Z5, Z13
+	VMULPS           Z13, Z12, Z12
+	VFMADD231PS.BCST consts<>+2144(SB), Z12, Z11
+	VMULPS           Z5, Z11, Z12
+	VFMADD231PS      Z5, Z10, Z12
+	JMP              focusdone290
 
 focusnot5_290:
 	CMPQ        SI, $+7
 	JGE         focusnot6_290
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z22, Z20, Z20
-	VFMADD231PS Z22, Z15, Z20
-	VMOVAPS     Z20, Z22
+	VMULPS      Z12, Z12, Z5
+	VMOVAPS     Z5, Z10
+	VFMSUB231PS Z12, Z12, Z10
+	VMULPS      Z12, Z10, Z10
+	VFMADD231PS Z12, Z5, Z10
+	VMOVAPS     Z10, Z12
 	JMP         focusdone290
 
 focusnot6_290:
 	CMPQ        SI, $+8
 	JGE         focusnot7_290
-	VMULPS      Z22, Z22, Z15
-	VFMSUB213PS Z15, Z22, Z22
-	VADDPS      Z15, Z15, Z20
-	VMULPS      Z22, Z20, Z22
-	VFMADD231PS Z15, Z15, Z22
+	VMULPS      Z12, Z12, Z5
+	VFMSUB213PS Z5, Z12, Z12
+	VADDPS      Z5, Z5, Z10
+	VMULPS      Z12, Z10, Z12
+	VFMADD231PS Z5, Z5, Z12
 	JMP         focusdone290
 
 focusnot7_290:
 	CMPQ        SI, $+9
 	JGE         focusnot8_290
-	VMULPS      Z22, Z22, Z15
-	VMOVAPS     Z15, Z20
-	VFMSUB231PS Z22, Z22, Z20
-	VMULPS      Z15, Z15, Z21
-	VADDPS      Z15, Z15, Z23
-	VFMSUB213PS Z21, Z15, Z15
-	VFMADD231PS Z20, Z23, Z15
-	VMULPS      Z22, Z15, Z15
-	VFMADD231PS Z22, Z21, Z15
-	VMOVAPS     Z15, Z22
+	VMULPS      Z12, Z12, Z5
+	VMOVAPS     Z5, Z10
+	VFMSUB231PS Z12, Z12, Z10
+	VMULPS      Z5, Z5, Z11
+	VADDPS      Z5, Z5, Z13
+	VFMSUB213PS Z11, Z5, Z5
+	VFMADD231PS Z10, Z13, Z5
+	VMULPS      Z12, Z5, Z5
+	VFMADD231PS Z12, Z11, Z5
+	VMOVAPS     Z5, Z12
 	JMP         focusdone290
 
 focusnot8_290:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z15
-	VBROADCASTSS 4(R8), Z20
-	VBROADCASTSS 8(R8), Z21
+	VBROADCASTSS (R8), Z5
+	VBROADCASTSS 4(R8), Z10
+	VBROADCASTSS 8(R8), Z11
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z8, Z22, Z23
-	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
-	VCVTDQ2PS    Z23, Z25
-	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
-	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z23, Z26, K2
-	VBLENDMPS    Z25, Z24, K2, Z24
-	VPSRAD       $0x17, Z24, Z25
-	VPSRLD       $0x14, Z24, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
-	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
-	VCVTDQ2PS    Z25, Z25
+	VPANDD.BCST  consts<>+32(SB), Z12, Z13
+	VPSUBD.BCST  consts<>+1248(SB), Z13, Z14
+	VCVTDQ2PS    Z13, Z15
+	VPSUBD.BCST  consts<>+1760(SB), Z15, Z15
+	VBROADCASTSS consts<>+1120(SB), Z16
+	VPCMPD       $0x06, Z13, Z16, K2
+	VBLENDMPS    Z15, Z14, K2, Z14
+	VPSRAD       $0x17, Z14, Z15
+	VPSRLD       $0x14, Z14, Z16
+	VPANDD.BCST  consts<>+1280(SB), Z14, Z14
+	VPADDD.BCST  consts<>+1312(SB), Z14, Z14
+	VCVTDQ2PS    Z15, Z15
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
-	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
-	VMOVAPS          Z24, Z28
-	VFMADD231PS      Z27, Z24, Z28
-	VSUBPS           Z28, Z24, Z29
-	VFMADD231PS      Z27, Z24, Z29
-	VMULPS           Z24, Z24, Z27
-	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
-	VMULPS           Z24, Z27, Z24
-	VFMADD231PS      Z30, Z24, Z29
-	VADDPS           Z29, Z28, Z24
+	VPERMPS          pow_r<>+0(SB), Z16, Z17
+	VFMADD213PS.BCST consts<>+672(SB), Z17, Z14
+	VMULPS.BCST      consts<>+1344(SB), Z14, Z17
+	VMOVAPS          Z14, Z18
+	VFMADD231PS      Z17, Z14, Z18
+	VSUBPS           Z18, Z14, Z19
+	VFMADD231PS      Z17, Z14, Z19
+	VMULPS           Z14, Z14, Z17
+	VBROADCASTSS     consts<>+1376(SB), Z20
+	VFMADD213PS.BCST consts<>+1408(SB), Z14, Z20
+	VFMADD213PS.BCST consts<>+1440(SB), Z14, Z20
+	VFMADD213PS.BCST consts<>+1472(SB), Z14, Z20
+	VFMADD213PS.BCST consts<>+1504(SB), Z14, Z20
+	VMULPS           Z14, Z17, Z14
+	VFMADD231PS      Z20, Z14, Z19
+	VADDPS           Z19, Z18, Z14
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z26, Z27
-	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z15, Z27
-	VFMSUB213PS Z27, Z15, Z25
-	VFMADD213PS Z27, Z20, Z24
+	VPERMPS     pow_th<>+0(SB), Z16, Z17
+	VADDPS      Z17, Z15, Z15
+	VMULPS      Z15, Z5, Z17
+	VFMSUB213PS Z17, Z5, Z15
+	VFMADD213PS Z17, Z10, Z14
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z24, Z30
-	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
-	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
-	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z15, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z20
+	VADDPS.BCST consts<>+1536(SB), Z14, Z20
+	VSUBPS.BCST consts<>+1536(SB), Z20, Z21
+	VSUBPS      Z21, Z17, Z17
+	VFMADD231PS Z18, Z10, Z17
+	VPERMPS     pow_tl<>+0(SB), Z16, Z16
+	VFMADD231PS Z16, Z5, Z15
+	VFMADD231PS Z18, Z11, Z15
+	VFMADD231PS Z19, Z10, Z15
+	VADDPS      Z15, Z17, Z10
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z25
-	VMULPS           Z21, Z25, Z21
-	VFMADD231PS      Z11, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
-	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z21, Z20, Z25
+	VBROADCASTSS     consts<>+1568(SB), Z11
+	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z11
+	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z11
+	VMULPS           Z10, Z10, Z15
+	VMULPS           Z11, Z15, Z11
+	VFMADD231PS.BCST consts<>+160(SB), Z10, Z11
+	VPERMPS          pow_full_hi<>+0(SB), Z20, Z10
+	VPERMPS          pow_full_lo<>+0(SB), Z20, Z15
+	VFMADD231PS      Z11, Z10, Z15
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
-	VPSRAD       $0x03, Z21, Z21
-	VADDPS       Z25, Z20, Z26
-	VPSLLD       $0x17, Z21, Z27
-	VPADDD       Z27, Z26, Z27
-	VPMINUD.BCST consts<>+928(SB), Z27, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z20, Z11
+	VPSRAD       $0x03, Z11, Z11
+	VADDPS       Z15, Z10, Z16
+	VPSLLD       $0x17, Z11, Z17
+	VPADDD       Z17, Z16, Z17
+	VPMINUD.BCST consts<>+928(SB), Z17, Z17
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z21, Z21
-	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z21, Z28, Z21
-	VPSLLD       $0x17, Z21, Z21
-	VADDPS       Z20, Z21, Z28
-	VSUBPS       Z21, Z28, Z29
-	VSUBPS       Z29, Z20, Z20
-	VADDPS       Z25, Z20, Z20
-	VADDPS       Z20, Z28, Z20
-	VCMPPS       $0x11, Z21, Z26, K2
-	VPSUBD       Z21, Z20, Z20
-	VBLENDMPS    Z20, Z27, K2, Z20
+	VPXORD       Z18, Z18, Z18
+	VPMINSD      Z18, Z11, Z11
+	VBROADCASTSS consts<>+1792(SB), Z18
+	VPSUBD       Z11, Z18, Z11
+	VPSLLD       $0x17, Z11, Z11
+	VADDPS       Z10, Z11, Z18
+	VSUBPS       Z11, Z18, Z19
+	VSUBPS       Z19, Z10, Z10
+	VADDPS       Z15, Z10, Z10
+	VADDPS       Z10, Z18, Z10
+	VCMPPS       $0x11, Z11, Z16, K2
+	VPSUBD       Z11, Z10, Z10
+	VBLENDMPS    Z10, Z17, K2, Z10
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z21
-	VCMPPS         $0x11, Z24, Z21, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z20, K2, Z20
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
-	VPXORD         Z21, Z21, Z21
-	VBLENDMPS      Z21, Z20, K2, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x00, Z21, Z23, K2
-	VPMOVD2M       Z15, K3
-	VPXORD         Z21, Z21, Z21
-	VBLENDMPS.BCST consts<>+928(SB), Z21, K3, Z21
-	VBLENDMPS      Z21, Z20, K2, Z20
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
-	VPMOVD2M       Z15, K3
-	VPXORD         Z15, Z15, Z15
-	VBROADCASTSS   consts<>+928(SB), Z21
-	VBLENDMPS      Z15, Z21, K3, Z15
-	VBLENDMPS      Z15, Z20, K2, Z15
+	VBROADCASTSS   consts<>+1824(SB), Z11
+	VCMPPS         $0x11, Z14, Z11, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z10, K2, Z10
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z14, K2
+	VPXORD         Z11, Z11, Z11
+	VBLENDMPS      Z11, Z10, K2, Z10
+	VPXORD         Z11, Z11, Z11
+	VPCMPD         $0x00, Z11, Z13, K2
+	VPMOVD2M       Z5, K3
+	VPXORD         Z11, Z11, Z11
+	VBLENDMPS.BCST consts<>+928(SB), Z11, K3, Z11
+	VBLENDMPS      Z11, Z10, K2, Z10
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z13, K2
+	VPMOVD2M       Z5, K3
+	VPXORD         Z5, Z5, Z5
+	VBROADCASTSS   consts<>+928(SB), Z11
+	VBLENDMPS      Z5, Z11, K3, Z5
+	VBLENDMPS      Z5, Z10, K2, Z5
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPORD        Z20, Z15, Z15
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z23, K2
-	VBROADCASTSS consts<>+928(SB), Z20
-	VPCMPD       $0x06, Z23, Z20, K3
+	VBROADCASTSS 12(R8), Z10
+	VPANDD       Z10, Z12, Z10
+	VPORD        Z10, Z5, Z5
+	VPXORD       Z10, Z10, Z10
+	VPCMPD       $0x06, Z10, Z13, K2
+	VBROADCASTSS consts<>+928(SB), Z10
+	VPCMPD       $0x06, Z13, Z10, K3
 	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R8), Z20
-	VPANDD       Z20, Z22, Z20
-	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
+	VBROADCASTSS 16(R8), Z10
+	VPANDD       Z10, Z12, Z10
+	VPXORD       Z11, Z11, Z11
+	VPCMPD       $0x06, Z10, Z11, K3
 	KANDW        K2, K3, K2
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z23, K3
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z13, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z1, Z15, K2, Z22
+	VBLENDMPS    Z1, Z5, K2, Z12
 
 focusdone290:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, Z9, Z16, K2
-	VMULPS    Z22, Z16, Z15
-	VBLENDMPS Z15, Z16, K2, Z15
-	VPMINUD   Z1, Z15, Z15
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z6, K2
+	VMULPS      Z12, Z6, Z5
+	VBLENDMPS   Z5, Z6, K2, Z5
+	VPMINUD     Z1, Z5, Z5
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z16
-	VMULPS         Z22, Z18, Z18
-	VMULPS         Z19, Z18, Z18
-	VMULPS         Z18, Z16, Z16
-	VMULPS         Z17, Z16, Z16
-	VPANDD         Z8, Z16, Z17
-	VCMPPS         $0x12, Z17, Z5, K2
-	VCMPPS         $0x11, Z0, Z14, K3
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z17
-	VBLENDMPS      Z17, Z6, K2, Z17
-	VMULPS         Z17, Z14, Z18
-	VDIVPS         Z18, Z16, Z18
-	VPXORD         Z19, Z19, Z19
-	VCMPPS         $0x00, Z19, Z14, K2
-	VPXORD         Z14, Z14, Z14
-	VBLENDMPS      Z14, Z18, K2, Z14
-	VCMPPS         $0x03, Z14, Z14, K2
-	VBLENDMPS      Z1, Z14, K2, Z14
-	VPXORD.BCST    consts<>+1184(SB), Z16, Z16
-	VCMPPS         $0x03, Z16, Z16, K2
-	VBLENDMPS      Z1, Z16, K2, Z16
-	VMOVUPS        Z15, K1, (CX)
-	VMOVUPS        Z16, K1, 384(DX)
-	VMOVUPS        Z17, K1, 512(DX)
-	VMOVUPS        Z14, K1, (DX)
+	VBROADCASTSS   (DI), Z6
+	VMULPS         Z12, Z8, Z8
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z8, Z6, Z6
+	VMULPS         Z7, Z6, Z6
+	VBROADCASTSS   consts<>+2976(SB), Z7
+	VPANDD.BCST    consts<>+32(SB), Z6, Z8
+	VCMPPS         $0x12, Z8, Z7, K2
+	VCMPPS         $0x11, Z0, Z4, K3
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z7
+	VBROADCASTSS   consts<>+3040(SB), Z8
+	VBLENDMPS      Z7, Z8, K2, Z7
+	VMULPS         Z7, Z4, Z8
+	VDIVPS         Z8, Z6, Z8
+	VPXORD         Z9, Z9, Z9
+	VCMPPS         $0x00, Z9, Z4, K2
+	VPXORD         Z4, Z4, Z4
+	VBLENDMPS      Z4, Z8, K2, Z4
+	VCMPPS         $0x03, Z4, Z4, K2
+	VBLENDMPS      Z1, Z4, K2, Z4
+	VPXORD.BCST    consts<>+1184(SB), Z6, Z6
+	VCMPPS         $0x03, Z6, Z6, K2
+	VBLENDMPS      Z1, Z6, K2, Z6
+	VMOVUPS        Z5, K1, (CX)
+	VMOVUPS        Z6, K1, 384(DX)
+	VMOVUPS        Z7, K1, 512(DX)
+	VMOVUPS        Z4, K1, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -34990,7 +35743,7 @@ done:
 
 // func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowGradAVX2(SB), NOSPLIT, $192-40
+TEXT ·rowGradAVX2(SB), NOSPLIT, $160-40
 	VMOVUPS consts<>+384(SB), Y0
 	MOVQ    n+16(FP), AX
 	MOVQ    losses+0(FP), CX
@@ -35152,20 +35905,20 @@ block:
 	VCMPPS       $0x00, Y4, Y6, Y8
 	VMULPS       Y2, Y6, Y2
 	VBLENDVPS    Y8, Y4, Y2, Y2
-	VBROADCASTSS 8(BX), Y6
-	VFMADD213PS  Y0, Y2, Y6
-	VMOVAPS      Y5, Y2
+	VBROADCASTSS 8(BX), Y4
+	VFMADD213PS  Y0, Y2, Y4
+	VMOVAPS      Y5, Y9
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_301
-	VMULPS Y2, Y2, Y2
+	VMULPS Y9, Y9, Y9
 	JMP    focusdone301
 
 focusnot0_301:
 	CMPQ    SI, $+2
 	JGE     focusnot1_301
-	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y9
 	JMP     focusdone301
 
 focusnot1_301:
@@ -35176,245 +35929,243 @@ focusnot1_301:
 focusnot2_301:
 	CMPQ    SI, $+4
 	JGE     focusnot3_301
-	VSQRTPS Y2, Y2
+	VSQRTPS Y9, Y9
 	JMP     focusdone301
 
 focusnot3_301:
 	CMPQ         SI, $+5
 	JGE          focusnot4_301
-	VSQRTPS      Y2, Y4
-	VMOVAPS      Y2, Y8
-	VFNMADD231PS Y4, Y4, Y8
-	VMULPS       consts<>+2144(SB), Y4, Y9
-	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y4, Y2, Y8
-	VMOVAPS      Y8, Y2
+	VSQRTPS      Y9, Y2
+	VMOVAPS      Y9, Y6
+	VFNMADD231PS Y2, Y2, Y6
+	VMULPS       consts<>+2144(SB), Y2, Y8
+	VMULPS       Y8, Y6, Y6
+	VFMADD231PS  Y2, Y9, Y6
+	VMOVAPS      Y6, Y9
 	JMP          focusdone301
 
 focusnot4_301:
 	CMPQ         SI, $+6
 	JGE          focusnot5_301
-	VSQRTPS      Y2, Y4
-	VMULPS       Y2, Y2, Y8
-	VMOVAPS      Y8, Y9
-	VFMSUB231PS  Y2, Y2, Y9
-	VMOVAPS      Y2, Y10
-	VFNMADD231PS Y4, Y4, Y10
-	VMULPS       Y10, Y2, Y2
-	VFMADD231PS  consts<>+2144(SB), Y2, Y9
-	VMULPS       Y4, Y9, Y2
-	VFMADD231PS  Y4, Y8, Y2
+	VSQRTPS      Y9, Y2
+	VMULPS       Y9, Y9, Y6
+	VMOVAPS      Y6, Y8
+	VFMSUB231PS  Y9, Y9, Y8
+	VMOVAPS      Y9, Y10
+	VFNMADD231PS Y2, Y2, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  consts<>+2144(SB), Y9, Y8
+	VMULPS       Y2, Y8, Y9
+	VFMADD231PS  Y2, Y6, Y9
 	JMP          focusdone301
 
 focusnot5_301:
 	CMPQ        SI, $+7
 	JGE         focusnot6_301
-	VMULPS      Y2, Y2, Y4
-	VMOVAPS     Y4, Y8
-	VFMSUB231PS Y2, Y2, Y8
-	VMULPS      Y2, Y8, Y8
-	VFMADD231PS Y2, Y4, Y8
-	VMOVAPS     Y8, Y2
+	VMULPS      Y9, Y9, Y2
+	VMOVAPS     Y2, Y6
+	VFMSUB231PS Y9, Y9, Y6
+	VMULPS      Y9, Y6, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VMOVAPS     Y6, Y9
 	JMP         focusdone301
 
 focusnot6_301:
 	CMPQ        SI, $+8
 	JGE         focusnot7_301
-	VMULPS      Y2, Y2, Y4
-	VFMSUB213PS Y4, Y2, Y2
-	VADDPS      Y4, Y4, Y8
-	VMULPS      Y2, Y8, Y2
-	VFMADD231PS Y4, Y4, Y2
+	VMULPS      Y9, Y9, Y2
+	VFMSUB213PS Y2, Y9, Y9
+	VADDPS      Y2, Y2, Y6
+	VMULPS      Y9, Y6, Y9
+	VFMADD231PS Y2, Y2, Y9
 	JMP         focusdone301
 
 focusnot7_301:
 	CMPQ        SI, $+9
 	JGE         focusnot8_301
-	VMULPS      Y2, Y2, Y4
-	VMOVAPS     Y4, Y8
-	VFMSUB231PS Y2, Y2, Y8
-	VMULPS      Y4, Y4, Y9
-	VADDPS      Y4, Y4, Y10
-	VFMSUB213PS Y9, Y4, Y4
-	VFMADD231PS Y8, Y10, Y4
-	VMULPS      Y2, Y4, Y4
-	VFMADD231PS Y2, Y9, Y4
-	VMOVAPS     Y4, Y2
+	VMULPS      Y9, Y9, Y2
+	VMOVAPS     Y2, Y6
+	VFMSUB231PS Y9, Y9, Y6
+	VMULPS      Y2, Y2, Y8
+	VADDPS      Y2, Y2, Y10
+	VFMSUB213PS Y8, Y2, Y2
+	VFMADD231PS Y6, Y10, Y2
+	VMULPS      Y9, Y2, Y2
+	VFMADD231PS Y9, Y8, Y2
+	VMOVAPS     Y2, Y9
 	JMP         focusdone301
 
 focusnot8_301:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y7, (SP)
-	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y4, 32(SP)
 	VMOVUPS      Y5, 64(SP)
 	VMOVUPS      Y1, 96(SP)
 	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y4, 160(SP)
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
-	VBROADCASTSS 8(R8), Y3
+	VBROADCASTSS 8(R8), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y2, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
-	VPSUBD    consts<>+1760(SB), Y6, Y6
-	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
-	VBLENDVPS Y7, Y6, Y5, Y5
-	VPSRAD    $0x17, Y5, Y6
-	VPSRLD    $0x14, Y5, Y7
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y6, Y6
+	VPAND     consts<>+32(SB), Y9, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS consts<>+672(SB), Y8, Y5
-	VMULPS      consts<>+1344(SB), Y5, Y8
-	VMOVAPS     Y5, Y9
-	VFMADD231PS Y8, Y5, Y9
-	VSUBPS      Y9, Y5, Y10
-	VFMADD231PS Y8, Y5, Y10
-	VMULPS      Y5, Y5, Y8
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y4, Y8
+	VSUBPS      Y8, Y4, Y10
+	VFMADD231PS Y7, Y4, Y10
+	VMULPS      Y4, Y4, Y7
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y5, Y11
-	VFMADD213PS consts<>+1440(SB), Y5, Y11
-	VFMADD213PS consts<>+1472(SB), Y5, Y11
-	VFMADD213PS consts<>+1504(SB), Y5, Y11
-	VMULPS      Y5, Y8, Y5
-	VFMADD231PS Y11, Y5, Y10
-	VADDPS      Y10, Y9, Y5
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y0, Y8
-	VFMSUB213PS Y8, Y0, Y6
-	VFMADD213PS Y8, Y1, Y5
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
+	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y1, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y0, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y1, Y6
-	VADDPS      Y6, Y8, Y1
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y2, Y5
+	VFMADD231PS Y10, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y1, Y3
-	VFMADD213PS consts<>+1632(SB), Y1, Y3
-	VMULPS      Y1, Y1, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y1, Y3
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
 	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y1, Y6
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y1, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
-	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y1, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
+	VPXOR     Y8, Y8, Y8
+	VPMINSD   Y8, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y8
+	VPSUBD    Y2, Y8, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y8
+	VSUBPS    Y2, Y8, Y10
 	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y6, Y1, Y1
-	VADDPS    Y1, Y9, Y1
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y1, Y1
-	VBLENDVPS Y6, Y1, Y8, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y8, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y1, Y1
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y1, Y1
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y1, Y1
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y0, Y5, Y6, Y0
-	VBLENDVPS Y3, Y0, Y1, Y0
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y1
-	VPAND        Y1, Y2, Y1
+	VPAND        Y1, Y9, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
-	VPCMPGTD     Y1, Y4, Y1
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y1, Y3, Y1
-	VBROADCASTSS 16(R8), Y3
-	VPAND        Y3, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y2, Y3, Y2
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VBROADCASTSS 16(R8), Y2
+	VPAND        Y2, Y9, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y2
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y9
 	VMOVUPS      (SP), Y7
-	VMOVUPS      32(SP), Y6
+	VMOVUPS      32(SP), Y4
 	VMOVUPS      64(SP), Y5
 	VMOVUPS      96(SP), Y1
 	VMOVUPS      128(SP), Y3
-	VMOVUPS      160(SP), Y4
 	VMOVUPS      consts<>+384(SB), Y0
 
 focusdone301:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y4
-	VMULPS    Y2, Y7, Y8
-	VBLENDVPS Y4, Y8, Y7, Y4
-	VPMINUD   consts<>+608(SB), Y4, Y4
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y2
+	VMULPS    Y9, Y7, Y6
+	VBLENDVPS Y2, Y6, Y7, Y2
+	VPMINUD   consts<>+608(SB), Y2, Y2
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Y7
-	VMULPS       Y2, Y3, Y2
-	VMULPS       Y6, Y2, Y2
-	VMULPS       Y2, Y7, Y2
-	VMULPS       Y5, Y2, Y2
-	VMOVUPS      consts<>+2976(SB), Y3
-	VPAND        consts<>+32(SB), Y2, Y5
-	VCMPPS       $0x12, Y5, Y3, Y3
+	VBROADCASTSS (DI), Y6
+	VMULPS       Y9, Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y3, Y6, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      consts<>+2976(SB), Y4
+	VPAND        consts<>+32(SB), Y3, Y5
+	VCMPPS       $0x12, Y5, Y4, Y4
 	VCMPPS       $0x11, Y0, Y1, Y5
 	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
 	VMOVUPS      consts<>+3040(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y3
-	VMULPS       Y3, Y1, Y5
-	VDIVPS       Y5, Y2, Y5
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	VMULPS       Y4, Y1, Y5
+	VDIVPS       Y5, Y3, Y5
 	VPXOR        Y6, Y6, Y6
 	VCMPPS       $0x00, Y6, Y1, Y1
 	VPXOR        Y6, Y6, Y6
 	VBLENDVPS    Y1, Y6, Y5, Y1
 	VCMPPS       $0x03, Y1, Y1, Y5
 	VBLENDVPS    Y5, consts<>+608(SB), Y1, Y1
-	VPXOR        consts<>+1184(SB), Y2, Y2
-	VCMPPS       $0x03, Y2, Y2, Y5
-	VBLENDVPS    Y5, consts<>+608(SB), Y2, Y2
-	VMOVUPS      Y4, (CX)
-	VMOVUPS      Y2, 384(DX)
-	VMOVUPS      Y3, 512(DX)
+	VPXOR        consts<>+1184(SB), Y3, Y3
+	VCMPPS       $0x03, Y3, Y3, Y5
+	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 384(DX)
+	VMOVUPS      Y4, 512(DX)
 	VMOVUPS      Y1, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
@@ -35592,20 +36343,20 @@ vector:
 	VCMPPS       $0x00, Y6, Y7, Y8
 	VMULPS       Y3, Y7, Y3
 	VBLENDVPS    Y8, Y6, Y3, Y3
-	VBROADCASTSS 8(BX), Y7
-	VFMADD213PS  Y0, Y3, Y7
-	VMOVAPS      Y5, Y3
+	VBROADCASTSS 8(BX), Y6
+	VFMADD213PS  Y0, Y3, Y6
+	VMOVAPS      Y5, Y9
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_302
-	VMULPS Y3, Y3, Y3
+	VMULPS Y9, Y9, Y9
 	JMP    focusdone302
 
 focusnot0_302:
 	CMPQ    SI, $+2
 	JGE     focusnot1_302
-	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y9
 	JMP     focusdone302
 
 focusnot1_302:
@@ -35616,237 +36367,235 @@ focusnot1_302:
 focusnot2_302:
 	CMPQ    SI, $+4
 	JGE     focusnot3_302
-	VSQRTPS Y3, Y3
+	VSQRTPS Y9, Y9
 	JMP     focusdone302
 
 focusnot3_302:
 	CMPQ         SI, $+5
 	JGE          focusnot4_302
-	VSQRTPS      Y3, Y6
-	VMOVAPS      Y3, Y8
-	VFNMADD231PS Y6, Y6, Y8
-	VMULPS       consts<>+2144(SB), Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VFMADD231PS  Y6, Y3, Y8
-	VMOVAPS      Y8, Y3
+	VSQRTPS      Y9, Y3
+	VMOVAPS      Y9, Y7
+	VFNMADD231PS Y3, Y3, Y7
+	VMULPS       consts<>+2144(SB), Y3, Y8
+	VMULPS       Y8, Y7, Y7
+	VFMADD231PS  Y3, Y9, Y7
+	VMOVAPS      Y7, Y9
 	JMP          focusdone302
 
 focusnot4_302:
 	CMPQ         SI, $+6
 	JGE          focusnot5_302
-	VSQRTPS      Y3, Y6
-	VMULPS       Y3, Y3, Y8
-	VMOVAPS      Y8, Y9
-	VFMSUB231PS  Y3, Y3, Y9
-	VMOVAPS      Y3, Y10
-	VFNMADD231PS Y6, Y6, Y10
-	VMULPS       Y10, Y3, Y3
-	VFMADD231PS  consts<>+2144(SB), Y3, Y9
-	VMULPS       Y6, Y9, Y3
-	VFMADD231PS  Y6, Y8, Y3
+	VSQRTPS      Y9, Y3
+	VMULPS       Y9, Y9, Y7
+	VMOVAPS      Y7, Y8
+	VFMSUB231PS  Y9, Y9, Y8
+	VMOVAPS      Y9, Y10
+	VFNMADD231PS Y3, Y3, Y10
+	VMULPS       Y10, Y9, Y9
+	VFMADD231PS  consts<>+2144(SB), Y9, Y8
+	VMULPS       Y3, Y8, Y9
+	VFMADD231PS  Y3, Y7, Y9
 	JMP          focusdone302
 
 focusnot5_302:
 	CMPQ        SI, $+7
 	JGE         focusnot6_302
-	VMULPS      Y3, Y3, Y6
-	VMOVAPS     Y6, Y8
-	VFMSUB231PS Y3, Y3, Y8
-	VMULPS      Y3, Y8, Y8
-	VFMADD231PS Y3, Y6, Y8
-	VMOVAPS     Y8, Y3
+	VMULPS      Y9, Y9, Y3
+	VMOVAPS     Y3, Y7
+	VFMSUB231PS Y9, Y9, Y7
+	VMULPS      Y9, Y7, Y7
+	VFMADD231PS Y9, Y3, Y7
+	VMOVAPS     Y7, Y9
 	JMP         focusdone302
 
 focusnot6_302:
 	CMPQ        SI, $+8
 	JGE         focusnot7_302
-	VMULPS      Y3, Y3, Y6
-	VFMSUB213PS Y6, Y3, Y3
-	VADDPS      Y6, Y6, Y8
-	VMULPS      Y3, Y8, Y3
-	VFMADD231PS Y6, Y6, Y3
+	VMULPS      Y9, Y9, Y3
+	VFMSUB213PS Y3, Y9, Y9
+	VADDPS      Y3, Y3, Y7
+	VMULPS      Y9, Y7, Y9
+	VFMADD231PS Y3, Y3, Y9
 	JMP         focusdone302
 
 focusnot7_302:
 	CMPQ        SI, $+9
 	JGE         focusnot8_302
-	VMULPS      Y3, Y3, Y6
-	VMOVAPS     Y6, Y8
-	VFMSUB231PS Y3, Y3, Y8
-	VMULPS      Y6, Y6, Y9
-	VADDPS      Y6, Y6, Y10
-	VFMSUB213PS Y9, Y6, Y6
-	VFMADD231PS Y8, Y10, Y6
-	VMULPS      Y3, Y6, Y6
-	VFMADD231PS Y3, Y9, Y6
-	VMOVAPS     Y6, Y3
+	VMULPS      Y9, Y9, Y3
+	VMOVAPS     Y3, Y7
+	VFMSUB231PS Y9, Y9, Y7
+	VMULPS      Y3, Y3, Y8
+	VADDPS      Y3, Y3, Y10
+	VFMSUB213PS Y8, Y3, Y3
+	VFMADD231PS Y7, Y10, Y3
+	VMULPS      Y9, Y3, Y3
+	VFMADD231PS Y9, Y8, Y3
+	VMOVAPS     Y3, Y9
 	JMP         focusdone302
 
 focusnot8_302:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y7, 32(SP)
+	VMOVUPS      Y6, 32(SP)
 	VMOVUPS      Y5, 64(SP)
 	VMOVUPS      Y2, 96(SP)
 	VMOVUPS      Y1, 128(SP)
-	VMOVUPS      Y6, 160(SP)
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
 	VBROADCASTSS 8(R8), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y3, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
-	VPSUBD    consts<>+1760(SB), Y6, Y6
-	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
-	VBLENDVPS Y7, Y6, Y5, Y5
-	VPSRAD    $0x17, Y5, Y6
-	VPSRLD    $0x14, Y5, Y7
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y6, Y6
+	VPAND     consts<>+32(SB), Y9, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS consts<>+672(SB), Y8, Y5
-	VMULPS      consts<>+1344(SB), Y5, Y8
-	VMOVAPS     Y5, Y9
-	VFMADD231PS Y8, Y5, Y9
-	VSUBPS      Y9, Y5, Y10
-	VFMADD231PS Y8, Y5, Y10
-	VMULPS      Y5, Y5, Y8
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y4, Y8
+	VSUBPS      Y8, Y4, Y10
+	VFMADD231PS Y7, Y4, Y10
+	VMULPS      Y4, Y4, Y7
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y5, Y11
-	VFMADD213PS consts<>+1440(SB), Y5, Y11
-	VFMADD213PS consts<>+1472(SB), Y5, Y11
-	VFMADD213PS consts<>+1504(SB), Y5, Y11
-	VMULPS      Y5, Y8, Y5
-	VFMADD231PS Y11, Y5, Y10
-	VADDPS      Y10, Y9, Y5
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y0, Y8
-	VFMSUB213PS Y8, Y0, Y6
-	VFMADD213PS Y8, Y1, Y5
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
+	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y1, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y0, Y6
-	VFMADD231PS Y9, Y2, Y6
-	VFMADD231PS Y10, Y1, Y6
-	VADDPS      Y6, Y8, Y1
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y2, Y5
+	VFMADD231PS Y10, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
 	VFMADD213PS consts<>+1600(SB), Y1, Y2
 	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y6
-	VMULPS      Y2, Y6, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
 	VFMADD231PS consts<>+160(SB), Y1, Y2
 	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y2, Y1, Y6
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y6, Y1, Y7
-	VPSLLD  $0x17, Y2, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y2, Y2
-	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y2, Y9, Y2
+	VPXOR     Y8, Y8, Y8
+	VPMINSD   Y8, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y8
+	VPSUBD    Y2, Y8, Y2
 	VPSLLD    $0x17, Y2, Y2
-	VADDPS    Y1, Y2, Y9
-	VSUBPS    Y2, Y9, Y10
+	VADDPS    Y1, Y2, Y8
+	VSUBPS    Y2, Y8, Y10
 	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y6, Y1, Y1
-	VADDPS    Y1, Y9, Y1
-	VCMPPS    $0x11, Y2, Y7, Y6
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y8, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y6, Y1, Y8, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
-	VCMPPS    $0x11, Y5, Y2, Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
 	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y2, Y5, Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
 	VPXOR     Y2, Y2, Y2
-	VPCMPEQD  Y2, Y4, Y2
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y2, Y5, Y1, Y1
-	VPCMPEQD  consts<>+928(SB), Y4, Y2
-	VPXOR     Y5, Y5, Y5
-	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y0, Y5, Y6, Y0
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
 	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y1
-	VPAND        Y1, Y3, Y1
+	VPAND        Y1, Y9, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
-	VPCMPGTD     Y1, Y4, Y1
+	VPCMPGTD     Y1, Y3, Y1
 	VMOVUPS      consts<>+928(SB), Y2
-	VPCMPGTD     Y4, Y2, Y2
+	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R8), Y2
-	VPAND        Y2, Y3, Y2
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y2, Y3, Y2
+	VPAND        Y2, Y9, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y3
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y9
 	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y7
+	VMOVUPS      32(SP), Y6
 	VMOVUPS      64(SP), Y5
 	VMOVUPS      96(SP), Y2
 	VMOVUPS      128(SP), Y1
-	VMOVUPS      160(SP), Y6
 	VMOVUPS      consts<>+384(SB), Y0
 
 focusdone302:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y6
-	VMULPS    Y3, Y4, Y8
-	VBLENDVPS Y6, Y8, Y4, Y4
-	VPMINUD   consts<>+608(SB), Y4, Y6
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y3
+	VMULPS    Y9, Y4, Y7
+	VBLENDVPS Y3, Y7, Y4, Y3
+	VPMINUD   consts<>+608(SB), Y3, Y4
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Y4
-	VMULPS       Y3, Y1, Y1
-	VMULPS       Y7, Y1, Y1
-	VMULPS       Y1, Y4, Y1
+	VBROADCASTSS (DI), Y3
+	VMULPS       Y9, Y1, Y1
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y1, Y3, Y1
 	VMULPS       Y5, Y1, Y1
 	VMOVUPS      consts<>+2976(SB), Y3
-	VPAND        consts<>+32(SB), Y1, Y4
-	VCMPPS       $0x12, Y4, Y3, Y3
-	VCMPPS       $0x11, Y0, Y2, Y4
-	VBLENDVPS    Y4, consts<>+3008(SB), Y0, Y4
-	VMOVUPS      consts<>+3040(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMULPS       Y4, Y2, Y3
+	VPAND        consts<>+32(SB), Y1, Y5
+	VCMPPS       $0x12, Y5, Y3, Y3
+	VCMPPS       $0x11, Y0, Y2, Y5
+	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
+	VMOVUPS      consts<>+3040(SB), Y6
+	VBLENDVPS    Y3, Y5, Y6, Y5
+	VMULPS       Y5, Y2, Y3
 	VDIVPS       Y3, Y1, Y3
-	VPXOR        Y5, Y5, Y5
-	VCMPPS       $0x00, Y5, Y2, Y2
-	VPXOR        Y5, Y5, Y5
-	VBLENDVPS    Y2, Y5, Y3, Y2
+	VPXOR        Y6, Y6, Y6
+	VCMPPS       $0x00, Y6, Y2, Y2
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y2, Y6, Y3, Y2
 	VCMPPS       $0x03, Y2, Y2, Y3
 	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
 	VPXOR        consts<>+1184(SB), Y1, Y1
@@ -35854,28 +36603,28 @@ focusdone302:
 	VBLENDVPS    Y3, consts<>+608(SB), Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y4, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X6, (R8)
+	VMOVUPS      X4, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X6, (R8)
+	VMOVLPS X4, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X6, X6
+	VPSRLDQ $0x08, X4, X4
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X6, (R8)
+	VMOVSS X4, (R8)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -35906,28 +36655,28 @@ parttwo2:
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y4, 512(DX)
+	VMOVUPS Y5, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X4, 512(R8)
+	VMOVUPS      X5, 512(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y5, X5
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X4, 512(R8)
+	VMOVLPS X5, 512(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X5, X5
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X4, 512(R8)
+	VMOVSS X5, 512(R8)
 
 partdone3:
 	CMPQ    AX, $+8

@@ -12315,650 +12315,896 @@ TEXT ·softmaxExpNEON(SB), NOSPLIT, $128-56
 	FMOVQ 1136(R0), F9
 
 row:
-	MOVD classes+40(FP), R2
-	MOVD labels+24(FP), R3
-	MOVW (R3), R3
-	MOVD logits+16(FP), R5
-
-	// the target's logit; any where there is none
-	MOVD  sums+8(FP), R6
-	ADD   $384, R6, R6
-	CMP   $0, R3
-	CSEL  LT, ZR, R3, R7
-	ADD   R7<<2, R5, R7
-	MOVW  (R7), R7
-	MOVW  R7, (R6)
+	MOVD  classes+40(FP), R2
+	MOVD  labels+24(FP), R3
+	MOVW  (R3), R3
+	MOVD  logits+16(FP), R3
 	VMOVI $0, V10.B16
-	MOVD  R2, R6
-	MOVD  R3, R7
-	MOVD  R5, R8
-
-look_block:
-	MOVD $144, R9
-	CMP  R9, R7
-	CSEL HI, R9, R7, R9
-	MOVD $target<>+576(SB), R10
-	SUB  R9<<2, R10, R9
-	MOVD $128, R10
-	CMP  R10, R6
-	CSEL HI, R10, R6, R10
-	CMP  $16, R10
-	BLT  look_part
+	MOVD  R2, R5
+	MOVD  R3, R6
+	CMP   $16, R5
+	BLT   look_part
 
 look_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
-	ADD   $64, R9, R9
-	SUB   $16, R10, R10
-	CMP   $16, R10
+	ADD   $64, R6, R6
+	SUB   $16, R5, R5
+	CMP   $16, R5
 	BGE   look_tile
 
 look_part:
-	CMP   $1, R10
+	CMP   $1, R5
 	BLT   look_done
 	VMOVI $0, V11.B16
-	ADD   $0, R8, R11
-	CMP   $4, R10
+	ADD   $0, R6, R7
+	CMP   $4, R5
 	BLT   partless1
-	FMOVQ (R8), F11
+	FMOVQ (R6), F11
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R10, partone1
-	VLD1.P 8(R11), V11.D[0]
-	TBZ    $0, R10, partdone1
-	VLD1   (R11), V11.S[2]
+	TBZ    $1, R5, partone1
+	VLD1.P 8(R7), V11.D[0]
+	TBZ    $0, R5, partdone1
+	VLD1   (R7), V11.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R10, partdone1
-	VLD1 (R11), V11.S[0]
+	TBZ  $0, R5, partdone1
+	VLD1 (R7), V11.S[0]
 
 partdone1:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V12.B16
-	ADD   $16, R8, R11
-	CMP   $4, R10
+	ADD   $16, R6, R7
+	CMP   $4, R5
 	BLT   partless2
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R6), F12
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V12.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V12.S[2]
+	TBZ    $1, R5, partone2
+	VLD1.P 8(R7), V12.D[0]
+	TBZ    $0, R5, partdone2
+	VLD1   (R7), V12.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V12.S[0]
+	TBZ  $0, R5, partdone2
+	VLD1 (R7), V12.S[0]
 
 partdone2:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V13.B16
-	ADD   $32, R8, R11
-	CMP   $4, R10
+	ADD   $32, R6, R7
+	CMP   $4, R5
 	BLT   partless3
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R6), F13
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V13.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V13.S[2]
+	TBZ    $1, R5, partone3
+	VLD1.P 8(R7), V13.D[0]
+	TBZ    $0, R5, partdone3
+	VLD1   (R7), V13.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V13.S[0]
+	TBZ  $0, R5, partdone3
+	VLD1 (R7), V13.S[0]
 
 partdone3:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
+	SUBS  $4, R5, R5
+	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V14.B16
-	ADD   $48, R8, R11
-	CMP   $4, R10
+	ADD   $48, R6, R7
+	CMP   $4, R5
 	BLT   partless4
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R6), F14
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R10, partone4
-	VLD1.P 8(R11), V14.D[0]
-	TBZ    $0, R10, partdone4
-	VLD1   (R11), V14.S[2]
+	TBZ    $1, R5, partone4
+	VLD1.P 8(R7), V14.D[0]
+	TBZ    $0, R5, partdone4
+	VLD1   (R7), V14.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R10, partdone4
-	VLD1 (R11), V14.S[0]
+	TBZ  $0, R5, partdone4
+	VLD1 (R7), V14.S[0]
 
 partdone4:
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 
 look_done:
-	SUB $128, R7, R7
-	SUB $128, R6, R6
-	CMP $1, R6
-	BGE look_block
-
-	// any |z| > 40, but the target's?
 	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD F10, R6
-	CBNZ  R6, slow
-	MOVD  dst+0(FP), R6
+	FMOVD F10, R5
+	CBNZ  R5, slow
+	MOVD  dst+0(FP), R5
+	MOVD  $local-128(SP), R6
 	VMOVI $0, V10.B16
 	VMOVI $0, V11.B16
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
-	MOVD  $local-128(SP), R7
-	CMP   $33, R2
-	BLT   begin
 	VMOVI $0, V14.B16
-	FMOVQ F14, (R7)
-	FMOVQ F14, 16(R7)
-	FMOVQ F14, 32(R7)
-	FMOVQ F14, 48(R7)
-	FMOVQ F14, 64(R7)
-	FMOVQ F14, 80(R7)
-	FMOVQ F14, 96(R7)
-	FMOVQ F14, 112(R7)
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	CMP   $32, R2
+	BLT   rest
 
-begin:
-sum_block:
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $32, R9
-	CMP  R9, R2
-	CSEL HI, R9, R2, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F15
-	FMOVQ 32(R5), F16
-	FMOVQ 48(R5), F17
-	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
+pair:
+	FMOVQ (R3), F18
+	FMOVQ 16(R3), F19
+	FMOVQ 32(R3), F20
+	FMOVQ 48(R3), F21
+	WORD  $0x4e20d657 // fadd v23.4s, v18.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V14.S4, V17.S4
-	VFMLA V1.S4, V15.S4, V19.S4
-	VFMLA V1.S4, V16.S4, V21.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	FMOVQ 64(R0), F18
+	VFMLA V1.S4, V23.S4, V18.S4
+	WORD  $0x4ea2d656 // fsub v22.4s, v18.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V14.S4
-	VFMLS V3.S4, V20.S4, V15.S4
-	VFMLS V3.S4, V22.S4, V16.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V18.S4, V14.S4
-	VFMLS V4.S4, V20.S4, V15.S4
-	VFMLS V4.S4, V22.S4, V16.S4
-	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F18
-	FMOVQ 128(R0), F22
-	FMOVQ 128(R0), F26
-	FMOVQ 128(R0), F28
-	VFMLA V5.S4, V14.S4, V18.S4
-	VFMLA V5.S4, V15.S4, V22.S4
-	VFMLA V5.S4, V16.S4, V26.S4
-	VFMLA V5.S4, V25.S4, V28.S4
-	FMOVQ 144(R0), F20
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	FMOVQ 144(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 160(R0), F18
-	FMOVQ 160(R0), F22
-	FMOVQ 160(R0), F26
-	FMOVQ 160(R0), F28
-	VFMLA V20.S4, V14.S4, V18.S4
-	VFMLA V24.S4, V15.S4, V22.S4
-	VFMLA V27.S4, V16.S4, V26.S4
-	VFMLA V29.S4, V25.S4, V28.S4
-	FMOVQ 176(R0), F20
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	FMOVQ 176(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V14.B16
-	VTBL  V6.B16, [V19.B16], V16.B16
-	VTBL  V6.B16, [V21.B16], V22.B16
-	VTBL  V6.B16, [V23.B16], V26.B16
-	FMOVQ 192(R0), F15
-	FMOVQ 192(R0), F18
-	FMOVQ 192(R0), F25
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V14.B16, V15.B16
-	VBIT  V7.B16, V16.B16, V18.B16
-	VBIT  V7.B16, V22.B16, V25.B16
-	VBIT  V7.B16, V26.B16, V28.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VTBL  V25.B16, [V8.B16], V16.B16
-	VTBL  V28.B16, [V8.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V22.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VADD  V19.S4, V15.S4, V15.S4
-	VADD  V21.S4, V16.S4, V16.S4
-	VADD  V22.S4, V18.S4, V17.S4
-	VFMLA V20.S4, V14.S4, V14.S4
-	VFMLA V24.S4, V15.S4, V15.S4
-	VFMLA V27.S4, V16.S4, V16.S4
-	VFMLA V29.S4, V17.S4, V17.S4
-	FMOVQ (R8), F18
-	VAND  V18.B16, V14.B16, V14.B16
-	FMOVQ F14, (R6)
-	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V15.B16, V14.B16
-	FMOVQ F14, 16(R6)
-	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V16.B16, V14.B16
-	FMOVQ F14, 32(R6)
-	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V17.B16, V14.B16
-	FMOVQ F14, 48(R6)
-	WORD  $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
+	VTBL  V6.B16, [V18.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V18.S4, V23.S4, V18.S4
+	VFMLA V22.S4, V18.S4, V18.S4
+	FMOVQ F18, (R5)
+	WORD  $0x4e20d677 // fadd v23.4s, v19.4s, v0.4s
 
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V23.S4, V19.S4
+	WORD  $0x4ea2d676 // fsub v22.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V22.S4, V19.S4, V19.S4
+	FMOVQ F19, 16(R5)
+	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V23.S4, V20.S4
+	WORD  $0x4ea2d696 // fsub v22.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V22.S4, V20.S4, V20.S4
+	FMOVQ F20, 32(R5)
+	WORD  $0x4e20d6b7 // fadd v23.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V23.S4, V21.S4
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V22.S4, V23.S4
+	VFMLS V4.S4, V22.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V23.S4, V24.S4
+	FMOVQ 144(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 160(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	FMOVQ 176(R0), F22
+	VFMLA V24.S4, V23.S4, V22.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V22.S4, V21.S4, V21.S4
+	FMOVQ F21, 48(R5)
+	FMOVQ 64(R3), F22
+	FMOVQ 80(R3), F23
+	FMOVQ 96(R3), F24
+	FMOVQ 112(R3), F25
+	WORD  $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F26
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	FMOVQ F22, 64(R5)
+	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD  $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	FMOVQ F22, 80(R5)
+	WORD  $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD  $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	FMOVQ F22, 96(R5)
+	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD  $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 112(R5)
+	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
+	WORD  $0x0e617a56 // fcvtl v22.2d, v18.2s
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD  $0x4e76d54a // fadd v10.2d, v10.2d, v22.2d
+	WORD  $0x4e72d56b // fadd v11.2d, v11.2d, v18.2d
+	WORD  $0x0e617a72 // fcvtl v18.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x0e617a92 // fcvtl v18.2d, v20.2s
+	WORD  $0x4e617a93 // fcvtl2 v19.2d, v20.4s
+	WORD  $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x0e617ab2 // fcvtl v18.2d, v21.2s
+	WORD  $0x4e617ab3 // fcvtl2 v19.2d, v21.4s
+	WORD  $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	ADD   $128, R3, R3
+	ADD   $128, R5, R5
+	SUB   $32, R2, R2
+	CMP   $32, R2
+	BGE   pair
+
+rest:
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	CMP   $16, R2
+	BLT   last_part
+
+last_tile:
+	FMOVQ (R3), F22
+	FMOVQ 16(R3), F23
+	FMOVQ 32(R3), F24
+	FMOVQ 48(R3), F25
+	WORD  $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F26
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	FMOVQ F22, (R5)
+	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD  $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	FMOVQ F22, 16(R5)
+	WORD  $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD  $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	FMOVQ F22, 32(R5)
+	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD  $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 48(R5)
+	WORD  $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
+	ADD   $64, R3, R3
+	ADD   $64, R5, R5
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   last_tile
+
+last_part:
+	CMP   $1, R2
+	BLT   last_done
+	VMOVI $0, V22.B16
+	ADD   $0, R3, R7
+	CMP   $4, R2
 	BLT   partless5
-	FMOVQ (R5), F14
+	FMOVQ (R3), F22
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R9, partone5
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone5
-	VLD1   (R10), V14.S[2]
+	TBZ    $1, R2, partone5
+	VLD1.P 8(R7), V22.D[0]
+	TBZ    $0, R2, partdone5
+	VLD1   (R7), V22.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R9, partdone5
-	VLD1 (R10), V14.S[0]
+	TBZ  $0, R2, partdone5
+	VLD1 (R7), V22.S[0]
 
 partdone5:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V15.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R2, R7
+	CSEL  LT, ZR, R7, R7
+	VMOVI $0, V23.B16
+	ADD   $16, R3, R8
+	CMP   $4, R7
 	BLT   partless6
-	FMOVQ 16(R5), F15
+	FMOVQ 16(R3), F23
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R10, partone6
-	VLD1.P 8(R11), V15.D[0]
-	TBZ    $0, R10, partdone6
-	VLD1   (R11), V15.S[2]
+	TBZ    $1, R7, partone6
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone6
+	VLD1   (R8), V23.S[2]
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R10, partdone6
-	VLD1 (R11), V15.S[0]
+	TBZ  $0, R7, partdone6
+	VLD1 (R8), V23.S[0]
 
 partdone6:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V16.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $32, R3, R9
+	CMP   $4, R8
 	BLT   partless7
-	FMOVQ 32(R5), F16
+	FMOVQ 32(R3), F24
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R11, partone7
-	VLD1.P 8(R12), V16.D[0]
-	TBZ    $0, R11, partdone7
-	VLD1   (R12), V16.S[2]
+	TBZ    $1, R8, partone7
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone7
+	VLD1   (R9), V24.S[2]
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R11, partdone7
-	VLD1 (R12), V16.S[0]
+	TBZ  $0, R8, partdone7
+	VLD1 (R9), V24.S[0]
 
 partdone7:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V17.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $48, R3, R10
+	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R5), F17
+	FMOVQ 48(R3), F25
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R12, partone8
-	VLD1.P 8(R13), V17.D[0]
-	TBZ    $0, R12, partdone8
-	VLD1   (R13), V17.S[2]
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V25.S[2]
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R12, partdone8
-	VLD1 (R13), V17.S[0]
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V25.S[0]
 
 partdone8:
-	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
+	WORD $0x4e20d6db // fadd v27.4s, v22.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F17
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V14.S4, V17.S4
-	VFMLA V1.S4, V15.S4, V19.S4
-	VFMLA V1.S4, V16.S4, V21.S4
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
-	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V27.S4, V22.S4
+	WORD  $0x4ea2d6da // fsub v26.4s, v22.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V18.S4, V14.S4
-	VFMLS V3.S4, V20.S4, V15.S4
-	VFMLS V3.S4, V22.S4, V16.S4
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V18.S4, V14.S4
-	VFMLS V4.S4, V20.S4, V15.S4
-	VFMLS V4.S4, V22.S4, V16.S4
-	VFMLS V4.S4, V24.S4, V25.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+	VFMLS V4.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F18
-	FMOVQ 128(R0), F22
 	FMOVQ 128(R0), F26
-	FMOVQ 128(R0), F28
-	VFMLA V5.S4, V14.S4, V18.S4
-	VFMLA V5.S4, V15.S4, V22.S4
-	VFMLA V5.S4, V16.S4, V26.S4
-	VFMLA V5.S4, V25.S4, V28.S4
-	FMOVQ 144(R0), F20
-	FMOVQ 144(R0), F24
-	FMOVQ 144(R0), F27
-	FMOVQ 144(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 160(R0), F18
-	FMOVQ 160(R0), F22
+	VFMLA V5.S4, V27.S4, V26.S4
+	FMOVQ 144(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
 	FMOVQ 160(R0), F26
-	FMOVQ 160(R0), F28
-	VFMLA V20.S4, V14.S4, V18.S4
-	VFMLA V24.S4, V15.S4, V22.S4
-	VFMLA V27.S4, V16.S4, V26.S4
-	VFMLA V29.S4, V25.S4, V28.S4
-	FMOVQ 176(R0), F20
-	FMOVQ 176(R0), F24
-	FMOVQ 176(R0), F27
-	FMOVQ 176(R0), F29
-	VFMLA V18.S4, V14.S4, V20.S4
-	VFMLA V22.S4, V15.S4, V24.S4
-	VFMLA V26.S4, V16.S4, V27.S4
-	VFMLA V28.S4, V25.S4, V29.S4
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R0), F28
+	VFMLA V26.S4, V27.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V17.B16], V14.B16
-	VTBL  V6.B16, [V19.B16], V16.B16
-	VTBL  V6.B16, [V21.B16], V22.B16
-	VTBL  V6.B16, [V23.B16], V26.B16
-	FMOVQ 192(R0), F15
-	FMOVQ 192(R0), F18
-	FMOVQ 192(R0), F25
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V14.B16, V15.B16
-	VBIT  V7.B16, V16.B16, V18.B16
-	VBIT  V7.B16, V22.B16, V25.B16
-	VBIT  V7.B16, V26.B16, V28.B16
-	VTBL  V15.B16, [V8.B16], V14.B16
-	VTBL  V18.B16, [V8.B16], V15.B16
-	VTBL  V25.B16, [V8.B16], V16.B16
-	VTBL  V28.B16, [V8.B16], V18.B16
-	VSHL  $21, V17.S4, V17.S4
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V22.S4
-	VADD  V17.S4, V14.S4, V14.S4
-	VADD  V19.S4, V15.S4, V15.S4
-	VADD  V21.S4, V16.S4, V16.S4
-	VADD  V22.S4, V18.S4, V17.S4
-	VFMLA V20.S4, V14.S4, V14.S4
-	VFMLA V24.S4, V15.S4, V15.S4
-	VFMLA V27.S4, V16.S4, V16.S4
-	VFMLA V29.S4, V17.S4, V17.S4
-	FMOVQ (R8), F18
-	VAND  V18.B16, V14.B16, V14.B16
-	VDUP  R9, V18.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33652 // cmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V14.B16, V14.B16
-	ADD   $0, R6, R13
-	CMP   $4, R9
+	VTBL  V6.B16, [V22.B16], V26.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V28.S4, V22.S4, V22.S4
+	VDUP  R2, V26.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V22.B16, V22.B16
+	ADD   $0, R5, R3
+	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F14, (R6)
+	FMOVQ F22, (R5)
 	JMP   partdone9
 
 partless9:
-	TBZ    $1, R9, partone9
-	VST1.P V14.D[0], 8(R13)
-	TBZ    $0, R9, partdone9
-	VST1   V14.S[2], (R13)
+	TBZ    $1, R2, partone9
+	VST1.P V22.D[0], 8(R3)
+	TBZ    $0, R2, partdone9
+	VST1   V22.S[2], (R3)
 	JMP    partdone9
 
 partone9:
-	TBZ  $0, R9, partdone9
-	VST1 V14.S[0], (R13)
+	TBZ  $0, R2, partdone9
+	VST1 V22.S[0], (R3)
 
 partdone9:
-	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	FMOVQ 16(R8), F14
-	VAND  V14.B16, V15.B16, V14.B16
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F18
-	WORD  $0x4eb235ef // cmgt v15.4s, v15.4s, v18.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $16, R6, R9
-	CMP   $4, R10
+	WORD $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD $0x4e20d6fa // fadd v26.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V26.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V26.S4
+	VFMLS V4.S4, V23.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V26.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V26.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F26
+	VBIT  V7.B16, V23.B16, V26.B16
+	VTBL  V26.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	VDUP  R7, V23.S4
+	FMOVQ 336(R1), F26
+	WORD  $0x4eba36f7 // cmgt v23.4s, v23.4s, v26.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $16, R5, R2
+	CMP   $4, R7
 	BLT   partless10
-	FMOVQ F14, 16(R6)
+	FMOVQ F22, 16(R5)
 	JMP   partdone10
 
 partless10:
-	TBZ    $1, R10, partone10
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R10, partdone10
-	VST1   V14.S[2], (R9)
+	TBZ    $1, R7, partone10
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R7, partdone10
+	VST1   V22.S[2], (R2)
 	JMP    partdone10
 
 partone10:
-	TBZ  $0, R10, partdone10
-	VST1 V14.S[0], (R9)
+	TBZ  $0, R7, partdone10
+	VST1 V22.S[0], (R2)
 
 partdone10:
-	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
-	FMOVQ 32(R8), F14
-	VAND  V14.B16, V16.B16, V14.B16
-	VDUP  R11, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $32, R6, R9
-	CMP   $4, R11
+	WORD $0x4e36d673 // fadd v19.4s, v19.4s, v22.4s
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+	FMOVQ 160(R0), F23
+	VFMLA V26.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F26
+	VFMLA V23.S4, V24.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V26.S4, V22.S4, V22.S4
+	VDUP  R8, V23.S4
+	FMOVQ 336(R1), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $32, R5, R2
+	CMP   $4, R8
 	BLT   partless11
-	FMOVQ F14, 32(R6)
+	FMOVQ F22, 32(R5)
 	JMP   partdone11
 
 partless11:
-	TBZ    $1, R11, partone11
-	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R11, partdone11
-	VST1   V14.S[2], (R9)
+	TBZ    $1, R8, partone11
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R8, partdone11
+	VST1   V22.S[2], (R2)
 	JMP    partdone11
 
 partone11:
-	TBZ  $0, R11, partdone11
-	VST1 V14.S[0], (R9)
+	TBZ  $0, R8, partdone11
+	VST1 V22.S[0], (R2)
 
 partdone11:
-	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	FMOVQ 48(R8), F14
-	VAND  V14.B16, V17.B16, V14.B16
-	VDUP  R12, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	ADD   $48, R6, R8
-	CMP   $4, R12
+	WORD $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
+	WORD $0x4e20d738 // fadd v24.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	VDUP  R9, V23.S4
+	FMOVQ 336(R1), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $48, R5, R2
+	CMP   $4, R9
 	BLT   partless12
-	FMOVQ F14, 48(R6)
+	FMOVQ F22, 48(R5)
 	JMP   partdone12
 
 partless12:
-	TBZ    $1, R12, partone12
-	VST1.P V14.D[0], 8(R8)
-	TBZ    $0, R12, partdone12
-	VST1   V14.S[2], (R8)
+	TBZ    $1, R9, partone12
+	VST1.P V22.D[0], 8(R2)
+	TBZ    $0, R9, partdone12
+	VST1   V22.S[2], (R2)
 	JMP    partdone12
 
 partone12:
-	TBZ  $0, R12, partdone12
-	VST1 V14.S[0], (R8)
+	TBZ  $0, R9, partdone12
+	VST1 V22.S[0], (R2)
 
 partdone12:
-	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+	WORD $0x4e36d6b5 // fadd v21.4s, v21.4s, v22.4s
 
-sum_done:
-	MOVD   classes+40(FP), R8
-	CMP    $33, R8
-	BLT    only
-	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
-	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
-	FMOVQ  (R7), F15
-	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
-	FMOVQ  F14, (R7)
-	FMOVQ  16(R7), F14
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	FMOVQ  F10, 16(R7)
-	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ  32(R7), F14
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	FMOVQ  F10, 32(R7)
-	FMOVQ  48(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 48(R7)
-	WORD   $0x0e61798a // fcvtl v10.2d, v12.2s
-	WORD   $0x4e61798b // fcvtl2 v11.2d, v12.4s
-	FMOVQ  64(R7), F12
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	FMOVQ  F10, 64(R7)
-	FMOVQ  80(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 80(R7)
-	WORD   $0x0e6179aa // fcvtl v10.2d, v13.2s
-	WORD   $0x4e6179ab // fcvtl2 v11.2d, v13.4s
-	FMOVQ  96(R7), F12
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	FMOVQ  F10, 96(R7)
-	FMOVQ  112(R7), F10
-	WORD   $0x4e6ad56b // fadd v11.2d, v11.2d, v10.2d
-	FMOVQ  F11, 112(R7)
-	VMOVI  $0, V10.B16
-	VMOVI  $0, V11.B16
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	SUB    $32, R3, R3
-	SUB    $32, R2, R2
-	CMP    $1, R2
-	BGE    sum_block
+last_done:
+	WORD   $0x0e617a56 // fcvtl v22.2d, v18.2s
+	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD   $0x4e76d54a // fadd v10.2d, v10.2d, v22.2d
+	WORD   $0x4e72d56b // fadd v11.2d, v11.2d, v18.2d
+	WORD   $0x0e617a72 // fcvtl v18.2d, v19.2s
+	WORD   $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD   $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
+	WORD   $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD   $0x0e617a92 // fcvtl v18.2d, v20.2s
+	WORD   $0x4e617a93 // fcvtl2 v19.2d, v20.4s
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD   $0x0e617ab2 // fcvtl v18.2d, v21.2s
+	WORD   $0x4e617ab3 // fcvtl2 v19.2d, v21.4s
+	WORD   $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
+	WORD   $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	FMOVQ  F10, (R6)
+	FMOVQ  F11, 16(R6)
+	FMOVQ  F12, 32(R6)
+	FMOVQ  F13, 48(R6)
+	FMOVQ  F14, 64(R6)
+	FMOVQ  F15, 80(R6)
+	FMOVQ  F16, 96(R6)
+	FMOVQ  F17, 112(R6)
 	MOVD   sums+8(FP), R2
-	FMOVQ  (R7), F10
-	FMOVQ  16(R7), F11
-	FMOVQ  32(R7), F12
-	FMOVQ  48(R7), F13
-	FMOVQ  64(R7), F14
-	FMOVQ  80(R7), F15
-	FMOVQ  96(R7), F16
-	FMOVQ  112(R7), F17
+	FMOVQ  (R6), F10
+	FMOVQ  16(R6), F11
+	FMOVQ  32(R6), F12
+	FMOVQ  48(R6), F13
+	FMOVQ  64(R6), F14
+	FMOVQ  80(R6), F15
+	FMOVQ  96(R6), F16
+	FMOVQ  112(R6), F17
 	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
 	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
@@ -12969,37 +13215,13 @@ sum_done:
 	WORD   $0x7e70d94a // faddp d10, v10.2d
 	FCVTDS F10, F10
 	FMOVS  F10, (R2)
-	JMP    summed
-
-only:
 	MOVD   sums+8(FP), R2
-	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
-	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
-	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	WORD   $0x0e6179b1 // fcvtl v17.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6fd5ce // fadd v14.2d, v14.2d, v15.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x4e6ad5ce // fadd v14.2d, v14.2d, v10.2d
-	WORD   $0x7e70d9ca // faddp d10, v14.2d
-	FCVTDS F10, F10
-	FMOVS  F10, (R2)
-
-summed:
-	MOVD sums+8(FP), R2
-	MOVD $0, R3
-	MOVW R3, 128(R2)
-	MOVD $0, R3
-	MOVW R3, 256(R2)
-	MOVD $4294967295, R3
-	MOVW R3, 640(R2)
+	MOVD   $0, R3
+	MOVW   R3, 128(R2)
+	MOVD   $0, R3
+	MOVW   R3, 256(R2)
+	MOVD   $4294967295, R3
+	MOVW   R3, 640(R2)
 
 next:
 	MOVD sums+8(FP), R2
@@ -13488,417 +13710,719 @@ TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
 	FMOVQ 1136(R0), F9
 	MOVD  n+16(FP), R2
 	MOVD  label+24(FP), R3
-	MOVD  logits+8(FP), R5
+	MOVD  logits+8(FP), R3
 	VMOVI $0, V10.B16
+	MOVD  total+0(FP), R5
 	VMOVI $0, V11.B16
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
 	VMOVI $0, V14.B16
-	MOVD  total+0(FP), R6
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	FMOVQ (R5), F11
+	FMOVQ 16(R5), F12
+	FMOVQ 32(R5), F13
+	FMOVQ 48(R5), F14
+	FMOVQ 64(R5), F15
+	FMOVQ 80(R5), F16
+	FMOVQ 96(R5), F17
+	FMOVQ 112(R5), F18
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $32, R2
+	BLT   rest
 
-sum_block:
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $32, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+pair:
+	FMOVQ (R3), F19
+	FMOVQ 16(R3), F20
+	FMOVQ 32(R3), F21
+	FMOVQ 48(R3), F22
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
+	VTBL  V6.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V24.S4, V19.S4
+	VFMLA V23.S4, V19.S4, V19.S4
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
 
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V24.S4, V21.S4
+	VFMLA V23.S4, V21.S4, V21.S4
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V24.S4, V22.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	FMOVQ 64(R3), F23
+	FMOVQ 80(R3), F24
+	FMOVQ 96(R3), F25
+	FMOVQ 112(R3), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R3, R3
+	SUB   $32, R2, R2
+	CMP   $32, R2
+	BGE   pair
+
+rest:
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R2
+	BLT   last_part
+
+last_tile:
+	FMOVQ (R3), F23
+	FMOVQ 16(R3), F24
+	FMOVQ 32(R3), F25
+	FMOVQ 48(R3), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   last_tile
+
+last_part:
+	CMP   $1, R2
+	BLT   last_done
+	VMOVI $0, V23.B16
+	ADD   $0, R3, R6
+	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F15
+	FMOVQ (R3), F23
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V15.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R6), V23.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R6), V23.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V15.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R6), V23.S[0]
 
 partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R2, R6
+	CSEL  LT, ZR, R6, R6
+	VMOVI $0, V24.B16
+	ADD   $16, R3, R7
+	CMP   $4, R6
 	BLT   partless2
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R3), F24
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V16.S[2]
+	TBZ    $1, R6, partone2
+	VLD1.P 8(R7), V24.D[0]
+	TBZ    $0, R6, partdone2
+	VLD1   (R7), V24.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V16.S[0]
+	TBZ  $0, R6, partdone2
+	VLD1 (R7), V24.S[0]
 
 partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R6, R7
+	CSEL  LT, ZR, R7, R7
+	VMOVI $0, V25.B16
+	ADD   $32, R3, R8
+	CMP   $4, R7
 	BLT   partless3
-	FMOVQ 32(R5), F17
+	FMOVQ 32(R3), F25
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V17.S[2]
+	TBZ    $1, R7, partone3
+	VLD1.P 8(R8), V25.D[0]
+	TBZ    $0, R7, partdone3
+	VLD1   (R8), V25.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V17.S[0]
+	TBZ  $0, R7, partdone3
+	VLD1 (R8), V25.S[0]
 
 partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V26.B16
+	ADD   $48, R3, R9
+	CMP   $4, R8
 	BLT   partless4
-	FMOVQ 48(R5), F18
+	FMOVQ 48(R3), F26
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V18.S[2]
+	TBZ    $1, R8, partone4
+	VLD1.P 8(R9), V26.D[0]
+	TBZ    $0, R8, partdone4
+	VLD1   (R9), V26.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V18.S[0]
+	TBZ  $0, R8, partdone4
+	VLD1 (R9), V26.S[0]
 
 partdone4:
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R9, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	VDUP  R2, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
 
-sum_done:
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R7
-	CBNZ  R7, slow
-	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ (R6), F16
-	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ F15, (R6)
-	FMOVQ 16(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 16(R6)
-	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 32(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 32(R6)
-	FMOVQ 48(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 48(R6)
-	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ 64(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 64(R6)
-	FMOVQ 80(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 80(R6)
-	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ 96(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 96(R6)
-	FMOVQ 112(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 112(R6)
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	SUB   $32, R3, R3
-	SUB   $32, R2, R2
-	CMP   $1, R2
-	BGE   sum_block
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	VDUP  R6, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	VDUP  R7, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d757 // fadd v23.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F0
+	VFMLA V1.S4, V23.S4, V0.S4
+	WORD  $0x4ea2d401 // fsub v1.4s, v0.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V1.S4, V23.S4
+	VFMLS V4.S4, V1.S4, V23.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F1
+	VFMLA V5.S4, V23.S4, V1.S4
+	FMOVQ 144(R0), F2
+	VFMLA V1.S4, V23.S4, V2.S4
+	FMOVQ 160(R0), F1
+	VFMLA V2.S4, V23.S4, V1.S4
+	FMOVQ 176(R0), F2
+	VFMLA V1.S4, V23.S4, V2.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V0.B16], V1.B16
+	FMOVQ 192(R0), F3
+	VBIT  V7.B16, V1.B16, V3.B16
+	VTBL  V3.B16, [V8.B16], V1.B16
+	VSHL  $21, V0.S4, V0.S4
+	VADD  V0.S4, V1.S4, V0.S4
+	VFMLA V2.S4, V0.S4, V0.S4
+	VDUP  R8, V1.S4
+	FMOVQ 336(R1), F2
+	WORD  $0x4ea23421 // cmgt v1.4s, v1.4s, v2.4s
+	VAND  V1.B16, V0.B16, V0.B16
+	WORD  $0x4e20d6d6 // fadd v22.4s, v22.4s, v0.4s
+
+last_done:
+	WORD  $0x0e617a60 // fcvtl v0.2d, v19.2s
+	WORD  $0x4e617a61 // fcvtl2 v1.2d, v19.4s
+	WORD  $0x4e60d56b // fadd v11.2d, v11.2d, v0.2d
+	WORD  $0x4e61d58c // fadd v12.2d, v12.2d, v1.2d
+	WORD  $0x0e617a80 // fcvtl v0.2d, v20.2s
+	WORD  $0x4e617a81 // fcvtl2 v1.2d, v20.4s
+	WORD  $0x4e60d5ad // fadd v13.2d, v13.2d, v0.2d
+	WORD  $0x4e61d5ce // fadd v14.2d, v14.2d, v1.2d
+	WORD  $0x0e617aa0 // fcvtl v0.2d, v21.2s
+	WORD  $0x4e617aa1 // fcvtl2 v1.2d, v21.4s
+	WORD  $0x4e60d5ef // fadd v15.2d, v15.2d, v0.2d
+	WORD  $0x4e61d610 // fadd v16.2d, v16.2d, v1.2d
+	WORD  $0x0e617ac0 // fcvtl v0.2d, v22.2s
+	WORD  $0x4e617ac1 // fcvtl2 v1.2d, v22.4s
+	WORD  $0x4e60d631 // fadd v17.2d, v17.2d, v0.2d
+	WORD  $0x4e61d652 // fadd v18.2d, v18.2d, v1.2d
+	WORD  $0x4ea93540 // cmgt v0.4s, v10.4s, v9.4s
+	WORD  $0x6ea0a400 // umaxp v0.4s, v0.4s, v0.4s
+	FMOVD F0, R0
+	CBNZ  R0, slow
+	FMOVQ F11, (R5)
+	FMOVQ F12, 16(R5)
+	FMOVQ F13, 32(R5)
+	FMOVQ F14, 48(R5)
+	FMOVQ F15, 64(R5)
+	FMOVQ F16, 80(R5)
+	FMOVQ F17, 96(R5)
+	FMOVQ F18, 112(R5)
 	RET
 
 slow:
@@ -20705,974 +21229,1384 @@ all_done:
 
 // func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
-	MOVD  $tables<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R7
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
-	FMOVQ 80(R0), F2
-	FMOVQ (R1), F3
-	FMOVQ 784(R0), F4
-	FMOVQ 1104(R0), F5
-	FMOVQ 368(R0), F6
-	FMOVQ 336(R0), F7
-	FMOVQ 1200(R0), F8
-	FMOVQ 848(R0), F9
-	FMOVQ 1088(R0), F10
-	FMOVQ 320(R0), F11
-	FMOVQ 1152(R0), F12
-	FMOVQ 1184(R0), F13
-	FMOVQ 1168(R0), F14
-	FMOVQ 48(R0), F15
-	FMOVQ 96(R0), F16
-	MOVD  n+16(FP), R2
-	MOVD  losses+0(FP), R3
-	MOVD  sums+8(FP), R5
-	MOVD  p+24(FP), R6
-	MOVD  (R6), R7
-	CMP   $4, R2
+	MOVD  n+16(FP), R1
+	MOVD  losses+0(FP), R2
+	MOVD  sums+8(FP), R3
+	MOVD  p+24(FP), R5
+	MOVD  (R5), R6
+	CMP   $8, R1
 	BLT   rest
 
 block:
-	FMOVQ (R5), F22
-	FMOVQ 128(R5), F21
-	FMOVQ 256(R5), F24
-	FMOVQ 384(R5), F17
-	FMOVQ 512(R5), F18
-	VMOVI $0, V19.B16
+	FMOVQ (R3), F14
+	FMOVQ 128(R3), F2
+	FMOVQ 256(R3), F12
+	FMOVQ 384(R3), F3
+	FMOVQ 512(R3), F4
+	FMOVQ 16(R3), F17
+	FMOVQ 144(R3), F10
+	FMOVQ 272(R3), F15
+	FMOVQ 400(R3), F9
+	FMOVQ 528(R3), F5
+	VMOVI $0, V8.B16
+	VMOVI $0, V6.B16
+	WORD  $0x4ea0f9f0 // fabs v16.4s, v15.4s
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
-	WORD  $0x6eace697 // fcmgt v23.4s, v20.4s, v12.4s
-	WORD  $0x6eb4e434 // fcmgt v20.4s, v1.4s, v20.4s
-	VAND  V20.B16, V23.B16, V20.B16
-	VAND  V20.B16, V24.B16, V20.B16
-	WORD  $0x6e31e4b7 // fcmge v23.4s, v5.4s, v17.4s
-	VBIF  V23.B16, V6.B16, V22.B16
-	WORD  $0x6eb8e637 // fcmgt v23.4s, v17.4s, v24.4s
-	VBIT  V23.B16, V17.B16, V24.B16
-	WORD  $0x4e27e717 // fcmeq v23.4s, v24.4s, v7.4s
-	FMOVQ 368(R0), F26
-	VBIF  V23.B16, V22.B16, V26.B16
+	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	FMOVQ 1152(R0), F11
+	FMOVQ 1152(R0), F7
+	WORD  $0x6eabe60b // fcmgt v11.4s, v16.4s, v11.4s
+	WORD  $0x6ea7e5a7 // fcmgt v7.4s, v13.4s, v7.4s
+	WORD  $0x6eb0e430 // fcmgt v16.4s, v1.4s, v16.4s
+	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
+	VAND  V16.B16, V11.B16, V11.B16
+	VAND  V13.B16, V7.B16, V7.B16
+	VAND  V11.B16, V15.B16, V13.B16
+	VAND  V7.B16, V12.B16, V7.B16
+	FMOVQ 1104(R0), F16
+	FMOVQ 1104(R0), F11
+	WORD  $0x6e29e613 // fcmge v19.4s, v16.4s, v9.4s
+	WORD  $0x6e23e572 // fcmge v18.4s, v11.4s, v3.4s
+	FMOVQ 368(R0), F16
+	FMOVQ 368(R0), F11
+	VBIT  V19.B16, V17.B16, V16.B16
+	VBIT  V18.B16, V14.B16, V11.B16
+	WORD  $0x6eafe531 // fcmgt v17.4s, v9.4s, v15.4s
+	WORD  $0x6eace46e // fcmgt v14.4s, v3.4s, v12.4s
+	VBIT  V17.B16, V9.B16, V15.B16
+	VBIT  V14.B16, V3.B16, V12.B16
+	FMOVQ 336(R0), F17
+	FMOVQ 336(R0), F14
+	WORD  $0x4e31e5f1 // fcmeq v17.4s, v15.4s, v17.4s
+	WORD  $0x4e2ee58c // fcmeq v12.4s, v12.4s, v14.4s
+	FMOVQ 368(R0), F15
+	FMOVQ 368(R0), F14
+	VBIF  V17.B16, V16.B16, V15.B16
+	VBIF  V12.B16, V11.B16, V14.B16
+	WORD  $0x4eadd531 // fsub v17.4s, v9.4s, v13.4s
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb4d631 // fsub v17.4s, v17.4s, v20.4s
-	WORD  $0x4eb1f5b4 // fmin v20.4s, v13.4s, v17.4s
-	WORD  $0x4e34f5d4 // fmax v20.4s, v14.4s, v20.4s
-	FMOVQ 1200(R0), F23
-	VFMLA V15.S4, V20.S4, V23.S4
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V2.S4, V24.S4, V22.S4
-	VFMLS V16.S4, V24.S4, V22.S4
-	WORD  $0x6eb1e698 // fcmgt v24.4s, v20.4s, v17.4s
-	WORD  $0x6eb3e759 // fcmgt v25.4s, v26.4s, v19.4s
-	VAND  V25.B16, V24.B16, V24.B16
-	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
-	VAND  V24.B16, V17.B16, V20.B16
-	FMOVQ 1264(R0), F24
-	FMOVQ 1248(R0), F17
-	VFMLA V17.S4, V22.S4, V24.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V24.S4, V22.S4, V17.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V17.S4, V22.S4, V24.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V24.S4, V22.S4, V17.S4
-	FMOVQ 224(R0), F25
-	VFMLA V17.S4, V22.S4, V25.S4
+	WORD  $0x4ea7d46d // fsub v13.4s, v3.4s, v7.4s
+	FMOVQ 1184(R0), F7
+	FMOVQ 1184(R0), F3
+	WORD  $0x4eb1f4e9 // fmin v9.4s, v7.4s, v17.4s
+	WORD  $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
+	FMOVQ 1168(R0), F11
+	FMOVQ 1168(R0), F7
+	WORD  $0x4e29f573 // fmax v19.4s, v11.4s, v9.4s
+	WORD  $0x4e23f4f2 // fmax v18.4s, v7.4s, v3.4s
+	FMOVQ 1200(R0), F12
+	FMOVQ 1200(R0), F9
+	FMOVQ 48(R0), F7
+	FMOVQ 48(R0), F3
+	VFMLA V7.S4, V19.S4, V12.S4
+	VFMLA V3.S4, V18.S4, V9.S4
+	FMOVQ 1200(R0), F7
+	FMOVQ 1200(R0), F3
+	WORD  $0x4ea7d594 // fsub v20.4s, v12.4s, v7.4s
+	WORD  $0x4ea3d527 // fsub v7.4s, v9.4s, v3.4s
+	VMOV  V19.B16, V16.B16
+	VMOV  V18.B16, V3.B16
+	FMOVQ 80(R0), F21
+	FMOVQ 80(R0), F11
+	VFMLS V21.S4, V20.S4, V16.S4
+	VFMLS V11.S4, V7.S4, V3.S4
+	FMOVQ 96(R0), F21
+	FMOVQ 96(R0), F11
+	VFMLS V21.S4, V20.S4, V16.S4
+	VFMLS V11.S4, V7.S4, V3.S4
+	WORD  $0x6eb1e66b // fcmgt v11.4s, v19.4s, v17.4s
+	WORD  $0x6eade647 // fcmgt v7.4s, v18.4s, v13.4s
+	WORD  $0x6ea8e5f5 // fcmgt v21.4s, v15.4s, v8.4s
+	WORD  $0x6ea6e5d4 // fcmgt v20.4s, v14.4s, v6.4s
+	VAND  V21.B16, V11.B16, V11.B16
+	VAND  V20.B16, V7.B16, V7.B16
+	WORD  $0x4eb1d671 // fsub v17.4s, v19.4s, v17.4s
+	WORD  $0x4eadd64d // fsub v13.4s, v18.4s, v13.4s
+	VAND  V11.B16, V17.B16, V11.B16
+	VAND  V7.B16, V13.B16, V7.B16
+	FMOVQ 1264(R0), F17
+	FMOVQ 1264(R0), F13
+	FMOVQ 1248(R0), F19
+	FMOVQ 1248(R0), F18
+	VFMLA V19.S4, V16.S4, V17.S4
+	VFMLA V18.S4, V3.S4, V13.S4
+	FMOVQ 1280(R0), F19
+	FMOVQ 1280(R0), F18
+	VFMLA V17.S4, V16.S4, V19.S4
+	VFMLA V13.S4, V3.S4, V18.S4
+	FMOVQ 1296(R0), F17
+	FMOVQ 1296(R0), F13
+	VFMLA V19.S4, V16.S4, V17.S4
+	VFMLA V18.S4, V3.S4, V13.S4
+	FMOVQ 1312(R0), F19
+	FMOVQ 1312(R0), F18
+	VFMLA V17.S4, V16.S4, V19.S4
+	VFMLA V13.S4, V3.S4, V18.S4
 	FMOVQ 224(R0), F17
-	VFMLA V25.S4, V22.S4, V17.S4
-	WORD  $0x4eb1d418 // fsub v24.4s, v0.4s, v17.4s
-	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 224(R0), F13
+	VFMLA V19.S4, V16.S4, V17.S4
+	VFMLA V18.S4, V3.S4, V13.S4
+	FMOVQ 224(R0), F20
+	FMOVQ 224(R0), F19
+	VFMLA V17.S4, V16.S4, V20.S4
+	VFMLA V13.S4, V3.S4, V19.S4
+	WORD  $0x4eb4d415 // fsub v21.4s, v0.4s, v20.4s
+	WORD  $0x4eb3d412 // fsub v18.4s, v0.4s, v19.4s
+	VFMLA V17.S4, V16.S4, V21.S4
+	VFMLA V13.S4, V3.S4, V18.S4
+	WORD  $0x6e34fc0d // fdiv v13.4s, v0.4s, v20.4s
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e31fc19 // fdiv v25.4s, v0.4s, v17.4s
-	WORD  $0x6e39df56 // fmul v22.4s, v26.4s, v25.4s
-	VFMLS V17.S4, V22.S4, V26.S4
-	WORD  $0x6e38ded1 // fmul v17.4s, v22.4s, v24.4s
-	WORD  $0x4eb1d751 // fsub v17.4s, v26.4s, v17.4s
-	WORD  $0x6e39de31 // fmul v17.4s, v17.4s, v25.4s
-	VSUB  V8.S4, V23.S4, V23.S4
-	VSUB  V23.S4, V21.S4, V23.S4
-	VUSHR $23, V22.S4, V21.S4
-	FMOVQ 1376(R0), F24
-	VSUB  V24.S4, V21.S4, V21.S4
-	VADD  V21.S4, V23.S4, V21.S4
-	WORD  $0x4eb366b5 // smax v21.4s, v21.4s, v19.4s
-	VSUB  V21.S4, V23.S4, V23.S4
-	FMOVQ 1392(R0), F24
-	WORD  $0x4eb866f8 // smax v24.4s, v23.4s, v24.4s
-	WORD  $0x4f3f0719 // sshr v25.4s, v24.4s, #1
-	VADD  V9.S4, V25.S4, V23.S4
-	VSHL  $23, V23.S4, V23.S4
-	VSUB  V25.S4, V24.S4, V24.S4
-	VADD  V9.S4, V24.S4, V24.S4
-	VSHL  $23, V24.S4, V24.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
-	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
-	WORD  $0x6e38de37 // fmul v23.4s, v17.4s, v24.4s
+	WORD  $0x6e33fc03 // fdiv v3.4s, v0.4s, v19.4s
+	WORD  $0x6e2dddf1 // fmul v17.4s, v15.4s, v13.4s
+	WORD  $0x6e23ddd0 // fmul v16.4s, v14.4s, v3.4s
+	VFMLS V20.S4, V17.S4, V15.S4
+	VFMLS V19.S4, V16.S4, V14.S4
+	WORD  $0x6e35de33 // fmul v19.4s, v17.4s, v21.4s
+	WORD  $0x6e32de12 // fmul v18.4s, v16.4s, v18.4s
+	WORD  $0x4eb3d5ef // fsub v15.4s, v15.4s, v19.4s
+	WORD  $0x4eb2d5ce // fsub v14.4s, v14.4s, v18.4s
+	WORD  $0x6e2ddded // fmul v13.4s, v15.4s, v13.4s
+	WORD  $0x6e23ddc3 // fmul v3.4s, v14.4s, v3.4s
+	FMOVQ 1200(R0), F15
+	FMOVQ 1200(R0), F14
+	VSUB  V15.S4, V12.S4, V12.S4
+	VSUB  V14.S4, V9.S4, V9.S4
+	VSUB  V12.S4, V10.S4, V10.S4
+	VSUB  V9.S4, V2.S4, V2.S4
+	VUSHR $23, V17.S4, V12.S4
+	VUSHR $23, V16.S4, V9.S4
+	FMOVQ 1376(R0), F15
+	FMOVQ 1376(R0), F14
+	VSUB  V15.S4, V12.S4, V12.S4
+	VSUB  V14.S4, V9.S4, V9.S4
+	VADD  V12.S4, V10.S4, V12.S4
+	VADD  V9.S4, V2.S4, V9.S4
+	WORD  $0x4ea8658c // smax v12.4s, v12.4s, v8.4s
+	WORD  $0x4ea66529 // smax v9.4s, v9.4s, v6.4s
+	VSUB  V12.S4, V10.S4, V10.S4
+	VSUB  V9.S4, V2.S4, V2.S4
+	FMOVQ 1392(R0), F15
+	FMOVQ 1392(R0), F14
+	WORD  $0x4eaf654a // smax v10.4s, v10.4s, v15.4s
+	WORD  $0x4eae6442 // smax v2.4s, v2.4s, v14.4s
+	WORD  $0x4f3f0553 // sshr v19.4s, v10.4s, #1
+	WORD  $0x4f3f0452 // sshr v18.4s, v2.4s, #1
+	FMOVQ 848(R0), F15
+	FMOVQ 848(R0), F14
+	VADD  V15.S4, V19.S4, V15.S4
+	VADD  V14.S4, V18.S4, V14.S4
+	VSHL  $23, V15.S4, V15.S4
+	VSHL  $23, V14.S4, V14.S4
+	VSUB  V19.S4, V10.S4, V10.S4
+	VSUB  V18.S4, V2.S4, V2.S4
+	FMOVQ 848(R0), F19
+	FMOVQ 848(R0), F18
+	VADD  V19.S4, V10.S4, V10.S4
+	VADD  V18.S4, V2.S4, V2.S4
+	VSHL  $23, V10.S4, V10.S4
+	VSHL  $23, V2.S4, V2.S4
+	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
+	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
+	WORD  $0x6e2ade37 // fmul v23.4s, v17.4s, v10.4s
+	WORD  $0x6e22de12 // fmul v18.4s, v16.4s, v2.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	WORD  $0x6e2edc63 // fmul v3.4s, v3.4s, v14.4s
+	WORD  $0x6e2addaf // fmul v15.4s, v13.4s, v10.4s
+	WORD  $0x6e22dc6e // fmul v14.4s, v3.4s, v2.4s
+	WORD  $0x6eb7e410 // fcmgt v16.4s, v0.4s, v23.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb6e418 // fcmgt v24.4s, v0.4s, v22.4s
-	VBSL  V22.B16, V0.B16, V24.B16
-	WORD  $0x6ea0e6d9 // fcmgt v25.4s, v22.4s, v0.4s
-	VBSL  V22.B16, V0.B16, V25.B16
-	WORD  $0x4e39d711 // fadd v17.4s, v24.4s, v25.4s
-	WORD  $0x4eb8d638 // fsub v24.4s, v17.4s, v24.4s
-	WORD  $0x4eb8d739 // fsub v25.4s, v25.4s, v24.4s
-	WORD  $0x6e31fc18 // fdiv v24.4s, v0.4s, v17.4s
-	WORD  $0x6e38deda // fmul v26.4s, v22.4s, v24.4s
-	VMOV  V22.B16, V27.B16
-	VFMLS V17.S4, V26.S4, V27.S4
-	WORD  $0x4e37d771 // fadd v17.4s, v27.4s, v23.4s
-	WORD  $0x4e37d739 // fadd v25.4s, v25.4s, v23.4s
-	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
-	WORD  $0x4eb9d631 // fsub v17.4s, v17.4s, v25.4s
-	WORD  $0x6e38de31 // fmul v17.4s, v17.4s, v24.4s
-	WORD  $0x4e31d751 // fadd v17.4s, v26.4s, v17.4s
-	WORD  $0x6ea0e639 // fcmgt v25.4s, v17.4s, v0.4s
-	VBIT  V25.B16, V0.B16, V17.B16
+	WORD  $0x6eb2e403 // fcmgt v3.4s, v0.4s, v18.4s
+	VBSL  V23.B16, V0.B16, V16.B16
+	VBSL  V18.B16, V0.B16, V3.B16
+	WORD  $0x6ea0e6ea // fcmgt v10.4s, v23.4s, v0.4s
+	WORD  $0x6ea0e642 // fcmgt v2.4s, v18.4s, v0.4s
+	VBSL  V23.B16, V0.B16, V10.B16
+	VBSL  V18.B16, V0.B16, V2.B16
+	WORD  $0x4e2ad615 // fadd v21.4s, v16.4s, v10.4s
+	WORD  $0x4e22d46d // fadd v13.4s, v3.4s, v2.4s
+	WORD  $0x4eb0d6b0 // fsub v16.4s, v21.4s, v16.4s
+	WORD  $0x4ea3d5a3 // fsub v3.4s, v13.4s, v3.4s
+	WORD  $0x4eb0d554 // fsub v20.4s, v10.4s, v16.4s
+	WORD  $0x4ea3d453 // fsub v19.4s, v2.4s, v3.4s
+	WORD  $0x6e35fc11 // fdiv v17.4s, v0.4s, v21.4s
+	WORD  $0x6e2dfc10 // fdiv v16.4s, v0.4s, v13.4s
+	WORD  $0x6e31dee3 // fmul v3.4s, v23.4s, v17.4s
+	WORD  $0x6e30de42 // fmul v2.4s, v18.4s, v16.4s
+	VMOV  V23.B16, V22.B16
+	VMOV  V18.B16, V10.B16
+	VFMLS V21.S4, V3.S4, V22.S4
+	VFMLS V13.S4, V2.S4, V10.S4
+	WORD  $0x4e2fd6cd // fadd v13.4s, v22.4s, v15.4s
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD  $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
+	WORD  $0x4e2ed673 // fadd v19.4s, v19.4s, v14.4s
+	WORD  $0x6e34dc74 // fmul v20.4s, v3.4s, v20.4s
+	WORD  $0x6e33dc53 // fmul v19.4s, v2.4s, v19.4s
+	WORD  $0x4eb4d5ad // fsub v13.4s, v13.4s, v20.4s
+	WORD  $0x4eb3d54a // fsub v10.4s, v10.4s, v19.4s
+	WORD  $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	WORD  $0x4e2dd463 // fadd v3.4s, v3.4s, v13.4s
+	WORD  $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
+	WORD  $0x6ea0e46d // fcmgt v13.4s, v3.4s, v0.4s
+	WORD  $0x6ea0e44a // fcmgt v10.4s, v2.4s, v0.4s
+	VBIT  V13.B16, V0.B16, V3.B16
+	VBIT  V10.B16, V0.B16, V2.B16
+	WORD  $0x4e20d6f3 // fadd v19.4s, v23.4s, v0.4s
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d6d9 // fadd v25.4s, v22.4s, v0.4s
-	FMOVQ 1408(R0), F26
-	VSUB  V26.S4, V25.S4, V25.S4
-	VAND  V7.B16, V25.B16, V26.B16
-	VUSHR $21, V25.S4, V25.S4
+	WORD  $0x4e20d64a // fadd v10.4s, v18.4s, v0.4s
+	FMOVQ 1408(R0), F20
+	FMOVQ 1408(R0), F13
+	VSUB  V20.S4, V19.S4, V19.S4
+	VSUB  V13.S4, V10.S4, V13.S4
+	FMOVQ 336(R0), F20
+	FMOVQ 336(R0), F10
+	VAND  V20.B16, V19.B16, V24.B16
+	VAND  V10.B16, V13.B16, V10.B16
+	VUSHR $21, V19.S4, V21.S4
+	VUSHR $21, V13.S4, V13.S4
+	VSUB  V24.S4, V0.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V26.S4, V0.S4, V27.S4
-	VTBL  V3.B16, [V25.B16], V25.B16
-	FMOVQ 192(R0), F28
-	FMOVQ 208(R0), F29
-	VBIT  V29.B16, V25.B16, V28.B16
-	FMOVQ 64(R1), F25
-	VTBL  V28.B16, [V25.B16], V25.B16
-	WORD  $0x6e39df79 // fmul v25.4s, v27.4s, v25.4s
-	FMOVQ 432(R0), F27
-	WORD  $0x4e3bd73b // fadd v27.4s, v25.4s, v27.4s
-	VFMLA V25.S4, V22.S4, V27.S4
-	WORD  $0x4e21db56 // scvtf v22.4s, v26.4s
-	FMOVQ 80(R1), F25
-	VTBL  V28.B16, [V25.B16], V26.B16
-	FMOVQ 96(R1), F25
-	VTBL  V28.B16, [V25.B16], V30.B16
+	VSUB  V10.S4, V0.S4, V20.S4
+	FMOVQ (R7), F25
+	FMOVQ (R7), F19
+	VTBL  V25.B16, [V21.B16], V26.B16
+	VTBL  V19.B16, [V13.B16], V21.B16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F27
+	FMOVQ 208(R0), F25
+	VBIT  V27.B16, V26.B16, V19.B16
+	VBIT  V25.B16, V21.B16, V13.B16
+	FMOVQ 64(R7), F25
+	FMOVQ 64(R7), F21
+	VTBL  V19.B16, [V25.B16], V25.B16
+	VTBL  V13.B16, [V21.B16], V21.B16
+	WORD  $0x6e39ded9 // fmul v25.4s, v22.4s, v25.4s
+	WORD  $0x6e35de96 // fmul v22.4s, v20.4s, v21.4s
+	FMOVQ 432(R0), F21
+	FMOVQ 432(R0), F20
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	VFMLA V25.S4, V23.S4, V21.S4
+	VFMLA V22.S4, V18.S4, V20.S4
+	WORD  $0x4e21db1a // scvtf v26.4s, v24.4s
+	WORD  $0x4e21d94a // scvtf v10.4s, v10.4s
+	FMOVQ 80(R7), F22
+	FMOVQ 80(R7), F18
+	VTBL  V19.B16, [V22.B16], V23.B16
+	VTBL  V13.B16, [V18.B16], V22.B16
+	FMOVQ 96(R7), F24
+	FMOVQ 96(R7), F18
+	VTBL  V19.B16, [V24.B16], V19.B16
+	VTBL  V13.B16, [V18.B16], V18.B16
+	WORD  $0x6e35debb // fmul v27.4s, v21.4s, v21.4s
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
+	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
 	FMOVQ 1456(R0), F29
+	FMOVQ 1456(R0), F25
 	FMOVQ 1440(R0), F28
-	VFMLA V28.S4, V27.S4, V29.S4
+	FMOVQ 1440(R0), F24
+	VFMLA V28.S4, V21.S4, V29.S4
+	VFMLA V24.S4, V20.S4, V25.S4
 	FMOVQ 1424(R0), F28
-	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 1424(R0), F24
+	VFMLA V28.S4, V27.S4, V29.S4
+	VFMLA V24.S4, V13.S4, V25.S4
 	FMOVQ 1488(R0), F31
-	FMOVQ 1472(R0), F28
-	VFMLA V28.S4, V27.S4, V31.S4
-	VFMLA V29.S4, V25.S4, V31.S4
-	FMOVQ 528(R0), F28
-	VFMLA V28.S4, V22.S4, V30.S4
-	VFMLA V31.S4, V25.S4, V30.S4
+	FMOVQ 1488(R0), F28
+	FMOVQ 1472(R0), F30
+	FMOVQ 1472(R0), F24
+	VFMLA V30.S4, V21.S4, V31.S4
+	VFMLA V24.S4, V20.S4, V28.S4
+	VFMLA V29.S4, V27.S4, V31.S4
+	VFMLA V25.S4, V13.S4, V28.S4
+	FMOVQ 528(R0), F25
+	FMOVQ 528(R0), F24
+	VFMLA V25.S4, V26.S4, V19.S4
+	VFMLA V24.S4, V10.S4, V18.S4
+	VFMLA V31.S4, V27.S4, V19.S4
+	VFMLA V28.S4, V13.S4, V18.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F25
-	VFMLA V25.S4, V22.S4, V26.S4
-	WORD  $0x4e3bd756 // fadd v22.4s, v26.4s, v27.4s
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	WORD  $0x4e3bd739 // fadd v25.4s, v25.4s, v27.4s
-	WORD  $0x4e39d7d9 // fadd v25.4s, v30.4s, v25.4s
-	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
-	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x4e21dab5 // scvtf v21.4s, v21.4s
-	VFMLA V2.S4, V21.S4, V22.S4
+	FMOVQ 544(R0), F24
+	FMOVQ 544(R0), F13
+	VFMLA V24.S4, V26.S4, V23.S4
+	VFMLA V13.S4, V10.S4, V22.S4
+	WORD  $0x4e35d6ed // fadd v13.4s, v23.4s, v21.4s
+	WORD  $0x4e34d6ca // fadd v10.4s, v22.4s, v20.4s
+	WORD  $0x4eadd6f7 // fsub v23.4s, v23.4s, v13.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
-	WORD  $0x4e33e652 // fcmeq v18.4s, v18.4s, v19.4s
-	WORD  $0x4e34e694 // fcmeq v20.4s, v20.4s, v20.4s
-	VAND  V20.B16, V18.B16, V18.B16
-	VBIT  V18.B16, V19.B16, V25.B16
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	WORD  $0x4e34d652 // fadd v18.4s, v18.4s, v20.4s
+	WORD  $0x4e33d5ad // fadd v13.4s, v13.4s, v19.4s
+	WORD  $0x4e32d54a // fadd v10.4s, v10.4s, v18.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	FMOVQ 80(R0), F15
+	FMOVQ 80(R0), F14
+	VFMLA V15.S4, V12.S4, V13.S4
+	VFMLA V14.S4, V9.S4, V10.S4
+	WORD  $0x4e2bd5a9 // fadd v9.4s, v13.4s, v11.4s
+	WORD  $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
+	WORD  $0x6e29dcac // fmul v12.4s, v5.4s, v9.4s
+	WORD  $0x6e27dc8b // fmul v11.4s, v4.4s, v7.4s
+	WORD  $0x4e28e4a5 // fcmeq v5.4s, v5.4s, v8.4s
+	WORD  $0x4e26e484 // fcmeq v4.4s, v4.4s, v6.4s
+	WORD  $0x4e29e529 // fcmeq v9.4s, v9.4s, v9.4s
+	WORD  $0x4e27e4e7 // fcmeq v7.4s, v7.4s, v7.4s
+	VAND  V9.B16, V5.B16, V5.B16
+	VAND  V7.B16, V4.B16, V4.B16
+	VBIT  V5.B16, V8.B16, V12.B16
+	VBIT  V4.B16, V6.B16, V11.B16
 
 	// q^gamma
-	CMP  $1, R7
+	CMP  $1, R6
 	BGE  focusnot0_671
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
+	WORD $0x6e23dc63 // fmul v3.4s, v3.4s, v3.4s
 	JMP  focusdone671
 
 focusnot0_671:
-	CMP   $2, R7
+	CMP   $2, R6
 	BGE   focusnot1_671
-	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F2
+	FMOVQ 224(R0), F3
 	JMP   focusdone671
 
 focusnot1_671:
-	CMP $3, R7
+	CMP $3, R6
 	BGE focusnot2_671
 	JMP focusdone671
 
 focusnot2_671:
-	CMP  $4, R7
+	CMP  $4, R6
 	BGE  focusnot3_671
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
+	WORD $0x6ea1f863 // fsqrt v3.4s, v3.4s
 	JMP  focusdone671
 
 focusnot3_671:
-	CMP   $5, R7
+	CMP   $5, R6
 	BGE   focusnot4_671
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
+	WORD  $0x6ea1f844 // fsqrt v4.4s, v2.4s
+	VMOV  V2.B16, V5.B16
+	VFMLS V4.S4, V4.S4, V5.S4
+	FMOVQ 1088(R0), F6
+	WORD  $0x6e26dc86 // fmul v6.4s, v4.4s, v6.4s
+	WORD  $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	VFMLA V4.S4, V2.S4, V5.S4
+	VMOV  V5.B16, V2.B16
+	WORD  $0x6ea1f864 // fsqrt v4.4s, v3.4s
+	VMOV  V3.B16, V5.B16
+	VFMLS V4.S4, V4.S4, V5.S4
+	FMOVQ 1088(R0), F6
+	WORD  $0x6e26dc86 // fmul v6.4s, v4.4s, v6.4s
+	WORD  $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
+	VFMLA V4.S4, V3.S4, V5.S4
+	VMOV  V5.B16, V3.B16
 	JMP   focusdone671
 
 focusnot4_671:
-	CMP   $6, R7
+	CMP   $6, R6
 	BGE   focusnot5_671
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
+	WORD  $0x6ea1f844 // fsqrt v4.4s, v2.4s
+	WORD  $0x6e22dc45 // fmul v5.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
+	VFMLA V2.S4, V2.S4, V7.S4
+	VMOV  V2.B16, V6.B16
+	VFMLS V4.S4, V4.S4, V6.S4
+	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
+	FMOVQ 1088(R0), F6
+	VFMLA V6.S4, V2.S4, V7.S4
+	WORD  $0x6e24dce2 // fmul v2.4s, v7.4s, v4.4s
+	VFMLA V4.S4, V5.S4, V2.S4
+	WORD  $0x6ea1f864 // fsqrt v4.4s, v3.4s
+	WORD  $0x6e23dc65 // fmul v5.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
+	VFMLA V3.S4, V3.S4, V7.S4
+	VMOV  V3.B16, V6.B16
+	VFMLS V4.S4, V4.S4, V6.S4
+	WORD  $0x6e26dc63 // fmul v3.4s, v3.4s, v6.4s
+	FMOVQ 1088(R0), F6
+	VFMLA V6.S4, V3.S4, V7.S4
+	WORD  $0x6e24dce3 // fmul v3.4s, v7.4s, v4.4s
+	VFMLA V4.S4, V5.S4, V3.S4
 	JMP   focusdone671
 
 focusnot5_671:
-	CMP   $7, R7
+	CMP   $7, R6
 	BGE   focusnot6_671
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
+	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V2.S4, V5.S4
+	WORD  $0x6e22dca5 // fmul v5.4s, v5.4s, v2.4s
+	VFMLA V2.S4, V4.S4, V5.S4
+	VMOV  V5.B16, V2.B16
+	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V3.S4, V3.S4, V5.S4
+	WORD  $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
+	VFMLA V3.S4, V4.S4, V5.S4
+	VMOV  V5.B16, V3.B16
 	JMP   focusdone671
 
 focusnot6_671:
-	CMP   $8, R7
+	CMP   $8, R6
 	BGE   focusnot7_671
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
+	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V2.S4, V5.S4
+	WORD  $0x4e24d482 // fadd v2.4s, v4.4s, v4.4s
+	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V2.S4
+	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V3.S4, V3.S4, V5.S4
+	WORD  $0x4e24d483 // fadd v3.4s, v4.4s, v4.4s
+	WORD  $0x6e25dc63 // fmul v3.4s, v3.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V3.S4
 	JMP   focusdone671
 
 focusnot7_671:
-	CMP   $9, R7
+	CMP   $9, R6
 	BGE   focusnot8_671
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
+	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V2.S4, V2.S4, V5.S4
+	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
+	WORD  $0x4e24d487 // fadd v7.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
+	VFMLA V4.S4, V4.S4, V8.S4
+	VFMLA V5.S4, V7.S4, V8.S4
+	WORD  $0x6e22dd04 // fmul v4.4s, v8.4s, v2.4s
+	VFMLA V2.S4, V6.S4, V4.S4
+	VMOV  V4.B16, V2.B16
+	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
+	VFMLA V3.S4, V3.S4, V5.S4
+	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
+	WORD  $0x4e24d487 // fadd v7.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
+	VFMLA V4.S4, V4.S4, V8.S4
+	VFMLA V5.S4, V7.S4, V8.S4
+	WORD  $0x6e23dd04 // fmul v4.4s, v8.4s, v3.4s
+	VFMLA V3.S4, V6.S4, V4.S4
+	VMOV  V4.B16, V3.B16
 	JMP   focusdone671
 
 focusnot8_671:
-	ADD   $24, R6, R8
-	FMOVS (R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R8), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R8), F20
-	VDUP  V20.S[0], V20.S4
+	ADD   $24, R5, R8
+	FMOVS (R8), F4
+	VDUP  V4.S[0], V4.S4
+	FMOVS 4(R8), F5
+	VDUP  V5.S[0], V5.S4
+	FMOVS 8(R8), F6
+	VDUP  V6.S[0], V6.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f847 // fabs v7.4s, v2.4s
+	FMOVQ 640(R0), F8
+	VSUB  V8.S4, V7.S4, V8.S4
+	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
+	FMOVQ 896(R0), F10
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 560(R0), F10
+	WORD  $0x4ea7354a // cmgt v10.4s, v10.4s, v7.4s
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4f290509 // sshr v9.4s, v8.4s, #23
+	VUSHR $20, V8.S4, V10.S4
+	FMOVQ 656(R0), F13
+	VAND  V13.B16, V8.B16, V8.B16
+	FMOVQ 672(R0), F13
+	VADD  V13.S4, V8.S4, V8.S4
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V11.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	FMOVQ (R7), F13
+	VTBL  V13.B16, [V10.B16], V13.B16
+	FMOVQ 304(R0), F10
+	FMOVQ 320(R0), F14
+	VBIT  V14.B16, V13.B16, V10.B16
+	FLDPQ 112(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V13.B16
+	FMOVQ 432(R0), F14
+	VFMLA V13.S4, V8.S4, V14.S4
+	FMOVQ 688(R0), F8
+	WORD  $0x6e28ddcf // fmul v15.4s, v14.4s, v8.4s
+	VMOV  V14.B16, V8.B16
+	VFMLA V15.S4, V8.S4, V8.S4
+	WORD  $0x4ea8d5cd // fsub v13.4s, v14.4s, v8.4s
+	VFMLA V15.S4, V14.S4, V13.S4
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	FMOVQ 720(R0), F16
+	FMOVQ 704(R0), F17
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 736(R0), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	FMOVQ 752(R0), F16
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 768(R0), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
+	VFMLA V17.S4, V14.S4, V13.S4
+	WORD  $0x4e2dd50e // fadd v14.4s, v8.4s, v13.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V15.B16
+	WORD  $0x4e2fd529 // fadd v9.4s, v9.4s, v15.4s
+	WORD  $0x6e29dc90 // fmul v16.4s, v4.4s, v9.4s
+	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
+	VFMLA V9.S4, V4.S4, V15.S4
+	VMOV  V16.B16, V9.B16
+	VFMLA V14.S4, V5.S4, V9.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	FMOVQ 784(R0), F14
+	WORD  $0x4e2ed52e // fadd v14.4s, v9.4s, v14.4s
+	FMOVQ 784(R0), F17
+	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	VFMLA V8.S4, V5.S4, V16.S4
+	FLDPQ 176(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V10.S4, V4.S4, V15.S4
+	VFMLA V8.S4, V6.S4, V15.S4
+	VFMLA V13.S4, V5.S4, V15.S4
+	WORD  $0x4e2fd606 // fadd v6.4s, v16.4s, v15.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V11.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R0), F5
+	FMOVQ 800(R0), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ 832(R0), F8
+	VFMLA V5.S4, V6.S4, V8.S4
+	WORD  $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
+	WORD  $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	FMOVQ 80(R0), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ (R7), F6
+	VTBL  V6.B16, [V14.B16], V8.B16
+	FMOVQ 304(R0), F6
+	FMOVQ 320(R0), F10
+	VBIT  V10.B16, V8.B16, V6.B16
+	FLDPQ 272(R7), (F30, F31)
+	VTBL  V6.B16, [V30.B16, V31.B16], V8.B16
+	FLDPQ 304(R7), (F30, F31)
+	VTBL  V6.B16, [V30.B16, V31.B16], V6.B16
+	VFMLA V5.S4, V8.S4, V6.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	FMOVQ 784(R0), F5
+	VSUB  V5.S4, V14.S4, V5.S4
+	WORD  $0x4f3d04a5 // sshr v5.4s, v5.4s, #3
+	WORD  $0x4e26d50a // fadd v10.4s, v8.4s, v6.4s
+	VSHL  $23, V5.S4, V13.S4
+	VADD  V13.S4, V10.S4, V13.S4
+	VUMIN V1.S4, V13.S4, V14.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V13.B16
+	WORD  $0x4ead6ca5 // smin v5.4s, v5.4s, v13.4s
+	FMOVQ 912(R0), F13
+	VSUB  V5.S4, V13.S4, V5.S4
+	VSHL  $23, V5.S4, V5.S4
+	WORD  $0x4e28d4ad // fadd v13.4s, v5.4s, v8.4s
+	WORD  $0x4ea5d5af // fsub v15.4s, v13.4s, v5.4s
+	WORD  $0x4eafd508 // fsub v8.4s, v8.4s, v15.4s
+	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
+	WORD  $0x6eaae4a8 // fcmgt v8.4s, v5.4s, v10.4s
+	VSUB  V5.S4, V6.S4, V5.S4
+	VBIT  V8.B16, V5.B16, V14.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V1.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R0), F5
+	WORD  $0x6ea5e525 // fcmgt v5.4s, v9.4s, v5.4s
+	FMOVQ 384(R0), F6
+	VBIF  V5.B16, V14.B16, V6.B16
+	FMOVQ 944(R0), F5
+	WORD  $0x6ea9e4a5 // fcmgt v5.4s, v5.4s, v9.4s
+	WORD  $0x4e651cc6 // bic v6.16b, v6.16b, v5.16b
+	VMOVI $0, V5.B16
+	VCMEQ V5.S4, V7.S4, V5.S4
+	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
+	VAND  V4.B16, V1.B16, V8.B16
+	VBIT  V5.B16, V8.B16, V6.B16
+	VCMEQ V1.S4, V7.S4, V5.S4
+	WORD  $0x4e641c24 // bic v4.16b, v1.16b, v4.16b
+	VBIT  V5.B16, V4.B16, V6.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R8), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R8), F4
+	VDUP  V4.S[0], V4.S4
+	VAND  V4.B16, V2.B16, V4.B16
+	VORR  V4.B16, V6.B16, V4.B16
+	WORD  $0x4ea088e5 // cmgt v5.4s, v7.4s, #0
+	WORD  $0x4ea73426 // cmgt v6.4s, v1.4s, v7.4s
+	VAND  V6.B16, V5.B16, V5.B16
+	FMOVS 16(R8), F6
+	VDUP  V6.S[0], V6.S4
+	VAND  V6.B16, V2.B16, V2.B16
+	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
+	VAND  V2.B16, V5.B16, V2.B16
+	WORD  $0x4ea134e5 // cmgt v5.4s, v7.4s, v1.4s
+	VORR  V5.B16, V2.B16, V5.B16
+	FMOVQ 368(R0), F2
+	VBIF  V5.B16, V4.B16, V2.B16
+	FMOVS (R8), F4
+	VDUP  V4.S[0], V4.S4
+	FMOVS 4(R8), F5
+	VDUP  V5.S[0], V5.S4
+	FMOVS 8(R8), F6
+	VDUP  V6.S[0], V6.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f867 // fabs v7.4s, v3.4s
+	FMOVQ 640(R0), F8
+	VSUB  V8.S4, V7.S4, V8.S4
+	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
+	FMOVQ 896(R0), F10
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 560(R0), F10
+	WORD  $0x4ea7354a // cmgt v10.4s, v10.4s, v7.4s
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4f290509 // sshr v9.4s, v8.4s, #23
+	VUSHR $20, V8.S4, V10.S4
+	FMOVQ 656(R0), F13
+	VAND  V13.B16, V8.B16, V8.B16
+	FMOVQ 672(R0), F13
+	VADD  V13.S4, V8.S4, V8.S4
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R7), F13
+	VTBL  V13.B16, [V10.B16], V13.B16
+	FMOVQ 304(R0), F10
+	FMOVQ 320(R0), F14
+	VBIT  V14.B16, V13.B16, V10.B16
+	FLDPQ 112(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V13.B16
+	FMOVQ 432(R0), F14
+	VFMLA V13.S4, V8.S4, V14.S4
+	FMOVQ 688(R0), F8
+	WORD  $0x6e28ddcf // fmul v15.4s, v14.4s, v8.4s
+	VMOV  V14.B16, V8.B16
+	VFMLA V15.S4, V8.S4, V8.S4
+	WORD  $0x4ea8d5cd // fsub v13.4s, v14.4s, v8.4s
+	VFMLA V15.S4, V14.S4, V13.S4
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	FMOVQ 720(R0), F16
+	FMOVQ 704(R0), F17
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 736(R0), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	FMOVQ 752(R0), F16
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 768(R0), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
+	VFMLA V17.S4, V14.S4, V13.S4
+	WORD  $0x4e2dd50e // fadd v14.4s, v8.4s, v13.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V15.B16
+	WORD  $0x4e2fd529 // fadd v9.4s, v9.4s, v15.4s
+	WORD  $0x6e29dc90 // fmul v16.4s, v4.4s, v9.4s
+	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
+	VFMLA V9.S4, V4.S4, V15.S4
+	VMOV  V16.B16, V9.B16
+	VFMLA V14.S4, V5.S4, V9.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F14
+	WORD  $0x4e2ed52e // fadd v14.4s, v9.4s, v14.4s
+	FMOVQ 784(R0), F17
+	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	VFMLA V8.S4, V5.S4, V16.S4
+	FLDPQ 176(R7), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V10.S4, V4.S4, V15.S4
+	VFMLA V8.S4, V6.S4, V15.S4
+	VFMLA V13.S4, V5.S4, V15.S4
+	WORD  $0x4e2fd606 // fadd v6.4s, v16.4s, v15.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F5
+	FMOVQ 800(R0), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ 832(R0), F8
+	VFMLA V5.S4, V6.S4, V8.S4
+	WORD  $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
+	WORD  $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	FMOVQ 80(R0), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ (R7), F6
+	VTBL  V6.B16, [V14.B16], V8.B16
+	FMOVQ 304(R0), F6
+	FMOVQ 320(R0), F10
+	VBIT  V10.B16, V8.B16, V6.B16
+	FLDPQ 272(R7), (F30, F31)
+	VTBL  V6.B16, [V30.B16, V31.B16], V8.B16
+	FLDPQ 304(R7), (F30, F31)
+	VTBL  V6.B16, [V30.B16, V31.B16], V6.B16
+	VFMLA V5.S4, V8.S4, V6.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	FMOVQ 784(R0), F5
+	VSUB  V5.S4, V14.S4, V5.S4
+	WORD  $0x4f3d04a5 // sshr v5.4s, v5.4s, #3
+	WORD  $0x4e26d50a // fadd v10.4s, v8.4s, v6.4s
+	VSHL  $23, V5.S4, V13.S4
+	VADD  V13.S4, V10.S4, V13.S4
+	VUMIN V1.S4, V13.S4, V14.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V13.B16
+	WORD  $0x4ead6ca5 // smin v5.4s, v5.4s, v13.4s
+	FMOVQ 912(R0), F13
+	VSUB  V5.S4, V13.S4, V5.S4
+	VSHL  $23, V5.S4, V5.S4
+	WORD  $0x4e28d4ad // fadd v13.4s, v5.4s, v8.4s
+	WORD  $0x4ea5d5af // fsub v15.4s, v13.4s, v5.4s
+	WORD  $0x4eafd508 // fsub v8.4s, v8.4s, v15.4s
+	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
+	WORD  $0x6eaae4a8 // fcmgt v8.4s, v5.4s, v10.4s
+	VSUB  V5.S4, V6.S4, V5.S4
+	VBIT  V8.B16, V5.B16, V14.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F5
+	WORD  $0x6ea5e525 // fcmgt v5.4s, v9.4s, v5.4s
+	FMOVQ 384(R0), F6
+	VBIF  V5.B16, V14.B16, V6.B16
+	FMOVQ 944(R0), F5
+	WORD  $0x6ea9e4a5 // fcmgt v5.4s, v5.4s, v9.4s
+	WORD  $0x4e651cc6 // bic v6.16b, v6.16b, v5.16b
+	VMOVI $0, V5.B16
+	VCMEQ V5.S4, V7.S4, V5.S4
+	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
+	VAND  V4.B16, V1.B16, V8.B16
+	VBIT  V5.B16, V8.B16, V6.B16
+	VCMEQ V1.S4, V7.S4, V5.S4
+	WORD  $0x4e641c24 // bic v4.16b, v1.16b, v4.16b
+	VBIT  V5.B16, V4.B16, V6.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F4
+	VDUP  V4.S[0], V4.S4
+	VAND  V4.B16, V3.B16, V4.B16
+	VORR  V4.B16, V6.B16, V4.B16
+	WORD  $0x4ea088e5 // cmgt v5.4s, v7.4s, #0
+	WORD  $0x4ea73426 // cmgt v6.4s, v1.4s, v7.4s
+	VAND  V6.B16, V5.B16, V5.B16
+	FMOVS 16(R8), F6
+	VDUP  V6.S[0], V6.S4
+	VAND  V6.B16, V3.B16, V3.B16
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
+	VAND  V3.B16, V5.B16, V3.B16
+	WORD  $0x4ea134e5 // cmgt v5.4s, v7.4s, v1.4s
+	VORR  V5.B16, V3.B16, V5.B16
+	FMOVQ 368(R0), F3
+	VBIF  V5.B16, V4.B16, V3.B16
 
 focusdone671:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V6.S4, V25.S4, V17.S4
-	FMOVQ F17, (R3)
-	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	SUB   $4, R2, R2
-	CMP   $4, R2
+	FMOVQ 1104(R0), F4
+	FMOVQ 1104(R0), F5
+	WORD  $0x6e2be484 // fcmge v4.4s, v4.4s, v11.4s
+	WORD  $0x6e2ce4a5 // fcmge v5.4s, v5.4s, v12.4s
+	WORD  $0x6e22dd62 // fmul v2.4s, v11.4s, v2.4s
+	WORD  $0x6e23dd83 // fmul v3.4s, v12.4s, v3.4s
+	VBIT  V4.B16, V2.B16, V11.B16
+	VBIT  V5.B16, V3.B16, V12.B16
+	FMOVQ 368(R0), F2
+	FMOVQ 368(R0), F3
+	VUMIN V2.S4, V11.S4, V2.S4
+	VUMIN V3.S4, V12.S4, V3.S4
+	FMOVQ F2, (R2)
+	FMOVQ F3, 16(R2)
+	ADD   $32, R2, R2
+	ADD   $32, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
 	BGE   block
 
 rest:
-	CMP $1, R2
+	CMP $1, R1
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F22
-	ADD   $0, R5, R8
-	CMP   $4, R2
+	FMOVQ 224(R0), F8
+	ADD   $0, R3, R8
+	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R5), F22
+	FMOVQ (R3), F8
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R8), V22.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R8), V22.S[2]
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R8), V8.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R8), V8.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R8), V22.S[0]
+	TBZ  $0, R1, partdone1
+	VLD1 (R8), V8.S[0]
 
 partdone1:
-	VMOVI $0, V21.B16
-	ADD   $128, R5, R8
-	CMP   $4, R2
+	VMOVI $0, V6.B16
+	ADD   $128, R3, R8
+	CMP   $4, R1
 	BLT   partless2
-	FMOVQ 128(R5), F21
+	FMOVQ 128(R3), F6
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VLD1.P 8(R8), V21.D[0]
-	TBZ    $0, R2, partdone2
-	VLD1   (R8), V21.S[2]
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R8), V6.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R8), V6.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VLD1 (R8), V21.S[0]
+	TBZ  $0, R1, partdone2
+	VLD1 (R8), V6.S[0]
 
 partdone2:
-	VMOVI $0, V24.B16
-	ADD   $256, R5, R8
-	CMP   $4, R2
+	VMOVI $0, V10.B16
+	ADD   $256, R3, R8
+	CMP   $4, R1
 	BLT   partless3
-	FMOVQ 256(R5), F24
+	FMOVQ 256(R3), F10
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R2, partone3
-	VLD1.P 8(R8), V24.D[0]
-	TBZ    $0, R2, partdone3
-	VLD1   (R8), V24.S[2]
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R8), V10.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R8), V10.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R2, partdone3
-	VLD1 (R8), V24.S[0]
+	TBZ  $0, R1, partdone3
+	VLD1 (R8), V10.S[0]
 
 partdone3:
-	VMOVI $0, V17.B16
-	ADD   $384, R5, R8
-	CMP   $4, R2
+	VMOVI $0, V2.B16
+	ADD   $384, R3, R8
+	CMP   $4, R1
 	BLT   partless4
-	FMOVQ 384(R5), F17
+	FMOVQ 384(R3), F2
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R2, partone4
-	VLD1.P 8(R8), V17.D[0]
-	TBZ    $0, R2, partdone4
-	VLD1   (R8), V17.S[2]
+	TBZ    $1, R1, partone4
+	VLD1.P 8(R8), V2.D[0]
+	TBZ    $0, R1, partdone4
+	VLD1   (R8), V2.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R2, partdone4
-	VLD1 (R8), V17.S[0]
+	TBZ  $0, R1, partdone4
+	VLD1 (R8), V2.S[0]
 
 partdone4:
-	FMOVQ 224(R0), F18
-	ADD   $512, R5, R8
-	CMP   $4, R2
+	FMOVQ 224(R0), F3
+	ADD   $512, R3, R8
+	CMP   $4, R1
 	BLT   partless5
-	FMOVQ 512(R5), F18
+	FMOVQ 512(R3), F3
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
-	VLD1.P 8(R8), V18.D[0]
-	TBZ    $0, R2, partdone5
-	VLD1   (R8), V18.S[2]
+	TBZ    $1, R1, partone5
+	VLD1.P 8(R8), V3.D[0]
+	TBZ    $0, R1, partdone5
+	VLD1   (R8), V3.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
-	VLD1 (R8), V18.S[0]
+	TBZ  $0, R1, partdone5
+	VLD1 (R8), V3.S[0]
 
 partdone5:
-	VMOVI $0, V19.B16
+	VMOVI $0, V4.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fb14 // fabs v20.4s, v24.4s
-	WORD  $0x6eace697 // fcmgt v23.4s, v20.4s, v12.4s
-	WORD  $0x6eb4e434 // fcmgt v20.4s, v1.4s, v20.4s
-	VAND  V20.B16, V23.B16, V20.B16
-	VAND  V20.B16, V24.B16, V20.B16
-	WORD  $0x6e31e4b7 // fcmge v23.4s, v5.4s, v17.4s
-	VBIF  V23.B16, V6.B16, V22.B16
-	WORD  $0x6eb8e637 // fcmgt v23.4s, v17.4s, v24.4s
-	VBIT  V23.B16, V17.B16, V24.B16
-	WORD  $0x4e27e717 // fcmeq v23.4s, v24.4s, v7.4s
-	FMOVQ 368(R0), F26
-	VBIF  V23.B16, V22.B16, V26.B16
+	WORD  $0x4ea0f945 // fabs v5.4s, v10.4s
+	FMOVQ 1152(R0), F7
+	WORD  $0x6ea7e4a7 // fcmgt v7.4s, v5.4s, v7.4s
+	WORD  $0x6ea5e425 // fcmgt v5.4s, v1.4s, v5.4s
+	VAND  V5.B16, V7.B16, V5.B16
+	VAND  V5.B16, V10.B16, V5.B16
+	FMOVQ 1104(R0), F7
+	WORD  $0x6e22e4e9 // fcmge v9.4s, v7.4s, v2.4s
+	FMOVQ 368(R0), F7
+	VBIT  V9.B16, V8.B16, V7.B16
+	WORD  $0x6eaae448 // fcmgt v8.4s, v2.4s, v10.4s
+	VBIT  V8.B16, V2.B16, V10.B16
+	FMOVQ 336(R0), F8
+	WORD  $0x4e28e548 // fcmeq v8.4s, v10.4s, v8.4s
+	FMOVQ 368(R0), F11
+	VBIF  V8.B16, V7.B16, V11.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb4d631 // fsub v17.4s, v17.4s, v20.4s
-	WORD  $0x4eb1f5b4 // fmin v20.4s, v13.4s, v17.4s
-	WORD  $0x4e34f5d4 // fmax v20.4s, v14.4s, v20.4s
-	FMOVQ 1200(R0), F23
-	VFMLA V15.S4, V20.S4, V23.S4
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V2.S4, V24.S4, V22.S4
-	VFMLS V16.S4, V24.S4, V22.S4
-	WORD  $0x6eb1e698 // fcmgt v24.4s, v20.4s, v17.4s
-	WORD  $0x6eb3e759 // fcmgt v25.4s, v26.4s, v19.4s
-	VAND  V25.B16, V24.B16, V24.B16
-	WORD  $0x4eb1d691 // fsub v17.4s, v20.4s, v17.4s
-	VAND  V24.B16, V17.B16, V20.B16
-	FMOVQ 1264(R0), F24
-	FMOVQ 1248(R0), F17
-	VFMLA V17.S4, V22.S4, V24.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V24.S4, V22.S4, V17.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V17.S4, V22.S4, V24.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V24.S4, V22.S4, V17.S4
-	FMOVQ 224(R0), F25
-	VFMLA V17.S4, V22.S4, V25.S4
-	FMOVQ 224(R0), F17
-	VFMLA V25.S4, V22.S4, V17.S4
-	WORD  $0x4eb1d418 // fsub v24.4s, v0.4s, v17.4s
-	VFMLA V25.S4, V22.S4, V24.S4
+	WORD  $0x4ea5d442 // fsub v2.4s, v2.4s, v5.4s
+	FMOVQ 1184(R0), F5
+	WORD  $0x4ea2f4a5 // fmin v5.4s, v5.4s, v2.4s
+	FMOVQ 1168(R0), F7
+	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
+	FMOVQ 1200(R0), F8
+	FMOVQ 48(R0), F7
+	VFMLA V7.S4, V5.S4, V8.S4
+	FMOVQ 1200(R0), F7
+	WORD  $0x4ea7d509 // fsub v9.4s, v8.4s, v7.4s
+	VMOV  V5.B16, V7.B16
+	FMOVQ 80(R0), F10
+	VFMLS V10.S4, V9.S4, V7.S4
+	FMOVQ 96(R0), F10
+	VFMLS V10.S4, V9.S4, V7.S4
+	WORD  $0x6ea2e4a9 // fcmgt v9.4s, v5.4s, v2.4s
+	WORD  $0x6ea4e56a // fcmgt v10.4s, v11.4s, v4.4s
+	VAND  V10.B16, V9.B16, V9.B16
+	WORD  $0x4ea2d4a2 // fsub v2.4s, v5.4s, v2.4s
+	VAND  V9.B16, V2.B16, V5.B16
+	FMOVQ 1264(R0), F9
+	FMOVQ 1248(R0), F2
+	VFMLA V2.S4, V7.S4, V9.S4
+	FMOVQ 1280(R0), F2
+	VFMLA V9.S4, V7.S4, V2.S4
+	FMOVQ 1296(R0), F9
+	VFMLA V2.S4, V7.S4, V9.S4
+	FMOVQ 1312(R0), F2
+	VFMLA V9.S4, V7.S4, V2.S4
+	FMOVQ 224(R0), F10
+	VFMLA V2.S4, V7.S4, V10.S4
+	FMOVQ 224(R0), F2
+	VFMLA V10.S4, V7.S4, V2.S4
+	WORD  $0x4ea2d409 // fsub v9.4s, v0.4s, v2.4s
+	VFMLA V10.S4, V7.S4, V9.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e31fc19 // fdiv v25.4s, v0.4s, v17.4s
-	WORD  $0x6e39df56 // fmul v22.4s, v26.4s, v25.4s
-	VFMLS V17.S4, V22.S4, V26.S4
-	WORD  $0x6e38ded1 // fmul v17.4s, v22.4s, v24.4s
-	WORD  $0x4eb1d751 // fsub v17.4s, v26.4s, v17.4s
-	WORD  $0x6e39de31 // fmul v17.4s, v17.4s, v25.4s
-	VSUB  V8.S4, V23.S4, V23.S4
-	VSUB  V23.S4, V21.S4, V23.S4
-	VUSHR $23, V22.S4, V21.S4
-	FMOVQ 1376(R0), F24
-	VSUB  V24.S4, V21.S4, V21.S4
-	VADD  V21.S4, V23.S4, V21.S4
-	WORD  $0x4eb366b5 // smax v21.4s, v21.4s, v19.4s
-	VSUB  V21.S4, V23.S4, V23.S4
-	FMOVQ 1392(R0), F24
-	WORD  $0x4eb866f8 // smax v24.4s, v23.4s, v24.4s
-	WORD  $0x4f3f0719 // sshr v25.4s, v24.4s, #1
-	VADD  V9.S4, V25.S4, V23.S4
-	VSHL  $23, V23.S4, V23.S4
-	VSUB  V25.S4, V24.S4, V24.S4
-	VADD  V9.S4, V24.S4, V24.S4
-	VSHL  $23, V24.S4, V24.S4
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
-	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
-	WORD  $0x6e38de37 // fmul v23.4s, v17.4s, v24.4s
+	WORD  $0x6e22fc0a // fdiv v10.4s, v0.4s, v2.4s
+	WORD  $0x6e2add67 // fmul v7.4s, v11.4s, v10.4s
+	VFMLS V2.S4, V7.S4, V11.S4
+	WORD  $0x6e29dce2 // fmul v2.4s, v7.4s, v9.4s
+	WORD  $0x4ea2d562 // fsub v2.4s, v11.4s, v2.4s
+	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
+	FMOVQ 1200(R0), F9
+	VSUB  V9.S4, V8.S4, V8.S4
+	VSUB  V8.S4, V6.S4, V8.S4
+	VUSHR $23, V7.S4, V6.S4
+	FMOVQ 1376(R0), F9
+	VSUB  V9.S4, V6.S4, V6.S4
+	VADD  V6.S4, V8.S4, V6.S4
+	WORD  $0x4ea464c6 // smax v6.4s, v6.4s, v4.4s
+	VSUB  V6.S4, V8.S4, V8.S4
+	FMOVQ 1392(R0), F9
+	WORD  $0x4ea96509 // smax v9.4s, v8.4s, v9.4s
+	WORD  $0x4f3f052a // sshr v10.4s, v9.4s, #1
+	FMOVQ 848(R0), F8
+	VADD  V8.S4, V10.S4, V8.S4
+	VSHL  $23, V8.S4, V8.S4
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 848(R0), F10
+	VADD  V10.S4, V9.S4, V9.S4
+	VSHL  $23, V9.S4, V9.S4
+	WORD  $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	WORD  $0x6e28dc42 // fmul v2.4s, v2.4s, v8.4s
+	WORD  $0x6e29dc48 // fmul v8.4s, v2.4s, v9.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb6e418 // fcmgt v24.4s, v0.4s, v22.4s
-	VBSL  V22.B16, V0.B16, V24.B16
-	WORD  $0x6ea0e6d9 // fcmgt v25.4s, v22.4s, v0.4s
-	VBSL  V22.B16, V0.B16, V25.B16
-	WORD  $0x4e39d711 // fadd v17.4s, v24.4s, v25.4s
-	WORD  $0x4eb8d638 // fsub v24.4s, v17.4s, v24.4s
-	WORD  $0x4eb8d739 // fsub v25.4s, v25.4s, v24.4s
-	WORD  $0x6e31fc18 // fdiv v24.4s, v0.4s, v17.4s
-	WORD  $0x6e38deda // fmul v26.4s, v22.4s, v24.4s
-	VMOV  V22.B16, V27.B16
-	VFMLS V17.S4, V26.S4, V27.S4
-	WORD  $0x4e37d771 // fadd v17.4s, v27.4s, v23.4s
-	WORD  $0x4e37d739 // fadd v25.4s, v25.4s, v23.4s
-	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
-	WORD  $0x4eb9d631 // fsub v17.4s, v17.4s, v25.4s
-	WORD  $0x6e38de31 // fmul v17.4s, v17.4s, v24.4s
-	WORD  $0x4e31d751 // fadd v17.4s, v26.4s, v17.4s
-	WORD  $0x6ea0e639 // fcmgt v25.4s, v17.4s, v0.4s
-	VBIT  V25.B16, V0.B16, V17.B16
+	WORD  $0x6ea7e409 // fcmgt v9.4s, v0.4s, v7.4s
+	VBSL  V7.B16, V0.B16, V9.B16
+	WORD  $0x6ea0e4ea // fcmgt v10.4s, v7.4s, v0.4s
+	VBSL  V7.B16, V0.B16, V10.B16
+	WORD  $0x4e2ad522 // fadd v2.4s, v9.4s, v10.4s
+	WORD  $0x4ea9d449 // fsub v9.4s, v2.4s, v9.4s
+	WORD  $0x4ea9d54a // fsub v10.4s, v10.4s, v9.4s
+	WORD  $0x6e22fc09 // fdiv v9.4s, v0.4s, v2.4s
+	WORD  $0x6e29dceb // fmul v11.4s, v7.4s, v9.4s
+	VMOV  V7.B16, V12.B16
+	VFMLS V2.S4, V11.S4, V12.S4
+	WORD  $0x4e28d582 // fadd v2.4s, v12.4s, v8.4s
+	WORD  $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
+	WORD  $0x6e2add6a // fmul v10.4s, v11.4s, v10.4s
+	WORD  $0x4eaad442 // fsub v2.4s, v2.4s, v10.4s
+	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
+	WORD  $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	WORD  $0x6ea0e44a // fcmgt v10.4s, v2.4s, v0.4s
+	VBIT  V10.B16, V0.B16, V2.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d6d9 // fadd v25.4s, v22.4s, v0.4s
-	FMOVQ 1408(R0), F26
-	VSUB  V26.S4, V25.S4, V25.S4
-	VAND  V7.B16, V25.B16, V26.B16
-	VUSHR $21, V25.S4, V25.S4
+	WORD  $0x4e20d4ea // fadd v10.4s, v7.4s, v0.4s
+	FMOVQ 1408(R0), F11
+	VSUB  V11.S4, V10.S4, V10.S4
+	FMOVQ 336(R0), F11
+	VAND  V11.B16, V10.B16, V11.B16
+	VUSHR $21, V10.S4, V10.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V26.S4, V0.S4, V27.S4
-	VTBL  V3.B16, [V25.B16], V25.B16
-	FMOVQ 192(R0), F28
-	FMOVQ 208(R0), F29
-	VBIT  V29.B16, V25.B16, V28.B16
-	FMOVQ 64(R1), F25
-	VTBL  V28.B16, [V25.B16], V25.B16
-	WORD  $0x6e39df79 // fmul v25.4s, v27.4s, v25.4s
-	FMOVQ 432(R0), F27
-	WORD  $0x4e3bd73b // fadd v27.4s, v25.4s, v27.4s
-	VFMLA V25.S4, V22.S4, V27.S4
-	WORD  $0x4e21db56 // scvtf v22.4s, v26.4s
-	FMOVQ 80(R1), F25
-	VTBL  V28.B16, [V25.B16], V26.B16
-	FMOVQ 96(R1), F25
-	VTBL  V28.B16, [V25.B16], V30.B16
+	VSUB  V11.S4, V0.S4, V12.S4
+	FMOVQ (R7), F13
+	VTBL  V13.B16, [V10.B16], V10.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F14
+	VBIT  V14.B16, V10.B16, V13.B16
+	FMOVQ 64(R7), F10
+	VTBL  V13.B16, [V10.B16], V10.B16
+	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	FMOVQ 432(R0), F12
+	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
+	VFMLA V10.S4, V7.S4, V12.S4
+	WORD  $0x4e21d967 // scvtf v7.4s, v11.4s
+	FMOVQ 80(R7), F10
+	VTBL  V13.B16, [V10.B16], V11.B16
+	FMOVQ 96(R7), F10
+	VTBL  V13.B16, [V10.B16], V15.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e3bdf79 // fmul v25.4s, v27.4s, v27.4s
-	FMOVQ 1456(R0), F29
-	FMOVQ 1440(R0), F28
-	VFMLA V28.S4, V27.S4, V29.S4
-	FMOVQ 1424(R0), F28
-	VFMLA V28.S4, V25.S4, V29.S4
-	FMOVQ 1488(R0), F31
-	FMOVQ 1472(R0), F28
-	VFMLA V28.S4, V27.S4, V31.S4
-	VFMLA V29.S4, V25.S4, V31.S4
-	FMOVQ 528(R0), F28
-	VFMLA V28.S4, V22.S4, V30.S4
-	VFMLA V31.S4, V25.S4, V30.S4
+	WORD  $0x6e2cdd8a // fmul v10.4s, v12.4s, v12.4s
+	FMOVQ 1456(R0), F14
+	FMOVQ 1440(R0), F13
+	VFMLA V13.S4, V12.S4, V14.S4
+	FMOVQ 1424(R0), F13
+	VFMLA V13.S4, V10.S4, V14.S4
+	FMOVQ 1488(R0), F16
+	FMOVQ 1472(R0), F13
+	VFMLA V13.S4, V12.S4, V16.S4
+	VFMLA V14.S4, V10.S4, V16.S4
+	FMOVQ 528(R0), F13
+	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V16.S4, V10.S4, V15.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F25
-	VFMLA V25.S4, V22.S4, V26.S4
-	WORD  $0x4e3bd756 // fadd v22.4s, v26.4s, v27.4s
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	WORD  $0x4e3bd739 // fadd v25.4s, v25.4s, v27.4s
-	WORD  $0x4e39d7d9 // fadd v25.4s, v30.4s, v25.4s
-	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
-	WORD  $0x6e38def7 // fmul v23.4s, v23.4s, v24.4s
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x4e21dab5 // scvtf v21.4s, v21.4s
-	VFMLA V2.S4, V21.S4, V22.S4
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
-	WORD  $0x4e33e652 // fcmeq v18.4s, v18.4s, v19.4s
-	WORD  $0x4e34e694 // fcmeq v20.4s, v20.4s, v20.4s
-	VAND  V20.B16, V18.B16, V18.B16
-	VBIT  V18.B16, V19.B16, V25.B16
+	FMOVQ 544(R0), F10
+	VFMLA V10.S4, V7.S4, V11.S4
+	WORD  $0x4e2cd567 // fadd v7.4s, v11.4s, v12.4s
+	WORD  $0x4ea7d56a // fsub v10.4s, v11.4s, v7.4s
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ad5ea // fadd v10.4s, v15.4s, v10.4s
+	WORD  $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
+	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD  $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
+	WORD  $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	FMOVQ 80(R0), F8
+	VFMLA V8.S4, V6.S4, V7.S4
+	WORD  $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	WORD  $0x6e25dc6a // fmul v10.4s, v3.4s, v5.4s
+	WORD  $0x4e24e463 // fcmeq v3.4s, v3.4s, v4.4s
+	WORD  $0x4e25e4a5 // fcmeq v5.4s, v5.4s, v5.4s
+	VAND  V5.B16, V3.B16, V3.B16
+	VBIT  V3.B16, V4.B16, V10.B16
 
 	// q^gamma
-	CMP  $1, R7
+	CMP  $1, R6
 	BGE  focusnot0_672
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
 	JMP  focusdone672
 
 focusnot0_672:
-	CMP   $2, R7
+	CMP   $2, R6
 	BGE   focusnot1_672
-	FMOVQ 224(R0), F17
+	FMOVQ 224(R0), F2
 	JMP   focusdone672
 
 focusnot1_672:
-	CMP $3, R7
+	CMP $3, R6
 	BGE focusnot2_672
 	JMP focusdone672
 
 focusnot2_672:
-	CMP  $4, R7
+	CMP  $4, R6
 	BGE  focusnot3_672
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
 	JMP  focusdone672
 
 focusnot3_672:
-	CMP   $5, R7
+	CMP   $5, R6
 	BGE   focusnot4_672
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
+	WORD  $0x6ea1f843 // fsqrt v3.4s, v2.4s
+	VMOV  V2.B16, V4.B16
+	VFMLS V3.S4, V3.S4, V4.S4
+	FMOVQ 1088(R0), F5
+	WORD  $0x6e25dc65 // fmul v5.4s, v3.4s, v5.4s
+	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	VFMLA V3.S4, V2.S4, V4.S4
+	VMOV  V4.B16, V2.B16
 	JMP   focusdone672
 
 focusnot4_672:
-	CMP   $6, R7
+	CMP   $6, R6
 	BGE   focusnot5_672
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
+	WORD  $0x6ea1f843 // fsqrt v3.4s, v2.4s
+	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f886 // fneg v6.4s, v4.4s
+	VFMLA V2.S4, V2.S4, V6.S4
+	VMOV  V2.B16, V5.B16
+	VFMLS V3.S4, V3.S4, V5.S4
+	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	FMOVQ 1088(R0), F5
+	VFMLA V5.S4, V2.S4, V6.S4
+	WORD  $0x6e23dcc2 // fmul v2.4s, v6.4s, v3.4s
+	VFMLA V3.S4, V4.S4, V2.S4
 	JMP   focusdone672
 
 focusnot5_672:
-	CMP   $7, R7
+	CMP   $7, R6
 	BGE   focusnot6_672
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
+	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
+	VFMLA V2.S4, V2.S4, V4.S4
+	WORD  $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	VFMLA V2.S4, V3.S4, V4.S4
+	VMOV  V4.B16, V2.B16
 	JMP   focusdone672
 
 focusnot6_672:
-	CMP   $8, R7
+	CMP   $8, R6
 	BGE   focusnot7_672
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
+	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
+	VFMLA V2.S4, V2.S4, V4.S4
+	WORD  $0x4e23d462 // fadd v2.4s, v3.4s, v3.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	VFMLA V3.S4, V3.S4, V2.S4
 	JMP   focusdone672
 
 focusnot7_672:
-	CMP   $9, R7
+	CMP   $9, R6
 	BGE   focusnot8_672
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
+	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
+	VFMLA V2.S4, V2.S4, V4.S4
+	WORD  $0x6e23dc65 // fmul v5.4s, v3.4s, v3.4s
+	WORD  $0x4e23d466 // fadd v6.4s, v3.4s, v3.4s
+	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
+	VFMLA V3.S4, V3.S4, V7.S4
+	VFMLA V4.S4, V6.S4, V7.S4
+	WORD  $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
+	VFMLA V2.S4, V5.S4, V3.S4
+	VMOV  V3.B16, V2.B16
 	JMP   focusdone672
 
 focusnot8_672:
-	ADD   $24, R6, R8
-	FMOVS (R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R8), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R8), F20
-	VDUP  V20.S[0], V20.S4
+	ADD   $24, R5, R8
+	FMOVS (R8), F3
+	VDUP  V3.S[0], V3.S4
+	FMOVS 4(R8), F4
+	VDUP  V4.S[0], V4.S4
+	FMOVS 8(R8), F5
+	VDUP  V5.S[0], V5.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
+	FMOVQ 640(R0), F7
+	VSUB  V7.S4, V6.S4, V7.S4
+	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
+	FMOVQ 896(R0), F9
+	VSUB  V9.S4, V8.S4, V8.S4
+	FMOVQ 560(R0), F9
+	WORD  $0x4ea63529 // cmgt v9.4s, v9.4s, v6.4s
+	VBIT  V9.B16, V8.B16, V7.B16
+	WORD  $0x4f2904e8 // sshr v8.4s, v7.4s, #23
+	VUSHR $20, V7.S4, V9.S4
+	FMOVQ 656(R0), F11
+	VAND  V11.B16, V7.B16, V7.B16
+	FMOVQ 672(R0), F11
+	VADD  V11.S4, V7.S4, V7.S4
+	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V11.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	FMOVQ (R7), F11
+	VTBL  V11.B16, [V9.B16], V11.B16
+	FMOVQ 304(R0), F9
+	FMOVQ 320(R0), F12
+	VBIT  V12.B16, V11.B16, V9.B16
+	FLDPQ 112(R7), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
+	FMOVQ 432(R0), F12
+	VFMLA V11.S4, V7.S4, V12.S4
+	FMOVQ 688(R0), F7
+	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
+	VMOV  V12.B16, V7.B16
+	VFMLA V13.S4, V7.S4, V7.S4
+	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
+	VFMLA V13.S4, V12.S4, V11.S4
+	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	FMOVQ 720(R0), F14
+	FMOVQ 704(R0), F15
+	VFMLA V15.S4, V12.S4, V14.S4
+	FMOVQ 736(R0), F15
+	VFMLA V14.S4, V12.S4, V15.S4
+	FMOVQ 752(R0), F14
+	VFMLA V15.S4, V12.S4, V14.S4
+	FMOVQ 768(R0), F15
+	VFMLA V14.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	VFMLA V15.S4, V12.S4, V11.S4
+	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R7), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
+	WORD  $0x4e2dd508 // fadd v8.4s, v8.4s, v13.4s
+	WORD  $0x6e28dc6e // fmul v14.4s, v3.4s, v8.4s
+	WORD  $0x6ea0f9cd // fneg v13.4s, v14.4s
+	VFMLA V8.S4, V3.S4, V13.S4
+	VMOV  V14.B16, V8.B16
+	VFMLA V12.S4, V4.S4, V8.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	FMOVQ 784(R0), F12
+	WORD  $0x4e2cd50c // fadd v12.4s, v8.4s, v12.4s
+	FMOVQ 784(R0), F15
+	WORD  $0x4eafd58f // fsub v15.4s, v12.4s, v15.4s
+	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
+	VFMLA V7.S4, V4.S4, V14.S4
+	FLDPQ 176(R7), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V9.S4, V3.S4, V13.S4
+	VFMLA V7.S4, V5.S4, V13.S4
+	VFMLA V11.S4, V4.S4, V13.S4
+	WORD  $0x4e2dd5c5 // fadd v5.4s, v14.4s, v13.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V11.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R0), F4
+	FMOVQ 800(R0), F7
+	VFMLA V7.S4, V5.S4, V4.S4
+	FMOVQ 832(R0), F7
+	VFMLA V4.S4, V5.S4, V7.S4
+	WORD  $0x6e25dca4 // fmul v4.4s, v5.4s, v5.4s
+	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	FMOVQ 80(R0), F7
+	VFMLA V7.S4, V5.S4, V4.S4
+	FMOVQ (R7), F5
+	VTBL  V5.B16, [V12.B16], V7.B16
+	FMOVQ 304(R0), F5
+	FMOVQ 320(R0), F9
+	VBIT  V9.B16, V7.B16, V5.B16
+	FLDPQ 272(R7), (F30, F31)
+	VTBL  V5.B16, [V30.B16, V31.B16], V7.B16
+	FLDPQ 304(R7), (F30, F31)
+	VTBL  V5.B16, [V30.B16, V31.B16], V5.B16
+	VFMLA V4.S4, V7.S4, V5.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	FMOVQ 784(R0), F4
+	VSUB  V4.S4, V12.S4, V4.S4
+	WORD  $0x4f3d0484 // sshr v4.4s, v4.4s, #3
+	WORD  $0x4e25d4e9 // fadd v9.4s, v7.4s, v5.4s
+	VSHL  $23, V4.S4, V11.S4
+	VADD  V11.S4, V9.S4, V11.S4
+	VUMIN V1.S4, V11.S4, V12.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V11.B16
+	WORD  $0x4eab6c84 // smin v4.4s, v4.4s, v11.4s
+	FMOVQ 912(R0), F11
+	VSUB  V4.S4, V11.S4, V4.S4
+	VSHL  $23, V4.S4, V4.S4
+	WORD  $0x4e27d48b // fadd v11.4s, v4.4s, v7.4s
+	WORD  $0x4ea4d56d // fsub v13.4s, v11.4s, v4.4s
+	WORD  $0x4eadd4e7 // fsub v7.4s, v7.4s, v13.4s
+	WORD  $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
+	WORD  $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
+	WORD  $0x6ea9e487 // fcmgt v7.4s, v4.4s, v9.4s
+	VSUB  V4.S4, V5.S4, V4.S4
+	VBIT  V7.B16, V4.B16, V12.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V1.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R0), F4
+	WORD  $0x6ea4e504 // fcmgt v4.4s, v8.4s, v4.4s
+	FMOVQ 384(R0), F5
+	VBIF  V4.B16, V12.B16, V5.B16
+	FMOVQ 944(R0), F4
+	WORD  $0x6ea8e484 // fcmgt v4.4s, v4.4s, v8.4s
+	WORD  $0x4e641ca5 // bic v5.16b, v5.16b, v4.16b
+	VMOVI $0, V4.B16
+	VCMEQ V4.S4, V6.S4, V4.S4
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
+	VAND  V3.B16, V1.B16, V7.B16
+	VBIT  V4.B16, V7.B16, V5.B16
+	VCMEQ V1.S4, V6.S4, V4.S4
+	WORD  $0x4e631c23 // bic v3.16b, v1.16b, v3.16b
+	VBIT  V4.B16, V3.B16, V5.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R8), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R8), F3
+	VDUP  V3.S[0], V3.S4
+	VAND  V3.B16, V2.B16, V3.B16
+	VORR  V3.B16, V5.B16, V3.B16
+	WORD  $0x4ea088c4 // cmgt v4.4s, v6.4s, #0
+	WORD  $0x4ea63425 // cmgt v5.4s, v1.4s, v6.4s
+	VAND  V5.B16, V4.B16, V4.B16
+	FMOVS 16(R8), F5
+	VDUP  V5.S[0], V5.S4
+	VAND  V5.B16, V2.B16, V2.B16
+	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
+	VAND  V2.B16, V4.B16, V2.B16
+	WORD  $0x4ea134c4 // cmgt v4.4s, v6.4s, v1.4s
+	VORR  V4.B16, V2.B16, V4.B16
+	FMOVQ 368(R0), F2
+	VBIF  V4.B16, V3.B16, V2.B16
 
 focusdone672:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	VUMIN V6.S4, V25.S4, V17.S4
-	ADD   $0, R3, R8
-	CMP   $4, R2
+	FMOVQ 1104(R0), F3
+	WORD  $0x6e2ae463 // fcmge v3.4s, v3.4s, v10.4s
+	WORD  $0x6e22dd42 // fmul v2.4s, v10.4s, v2.4s
+	VBIT  V3.B16, V2.B16, V10.B16
+	FMOVQ 368(R0), F2
+	VUMIN V2.S4, V10.S4, V2.S4
+	ADD   $0, R2, R8
+	CMP   $4, R1
 	BLT   partless6
-	FMOVQ F17, (R3)
+	FMOVQ F2, (R2)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R2, partone6
-	VST1.P V17.D[0], 8(R8)
-	TBZ    $0, R2, partdone6
-	VST1   V17.S[2], (R8)
+	TBZ    $1, R1, partone6
+	VST1.P V2.D[0], 8(R8)
+	TBZ    $0, R1, partdone6
+	VST1   V2.S[2], (R8)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R2, partdone6
-	VST1 V17.S[0], (R8)
+	TBZ  $0, R1, partdone6
+	VST1 V2.S[0], (R8)
 
 partdone6:
+	ADD $16, R2, R2
 	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
+	SUB $4, R1, R1
+	CMP $1, R1
 	BGE vector
 
 done:
@@ -21680,1126 +22614,1628 @@ done:
 
 // func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 224(R0), F0
-	FMOVQ 384(R0), F1
-	FMOVQ 80(R0), F2
-	FMOVQ (R1), F3
-	FMOVQ 784(R0), F4
-	FMOVQ 1104(R0), F5
-	FMOVQ 368(R0), F6
-	FMOVQ 336(R0), F7
-	FMOVQ 1200(R0), F8
-	FMOVQ 848(R0), F9
-	FMOVQ 1088(R0), F10
-	FMOVQ 320(R0), F11
-	FMOVQ 1152(R0), F12
-	MOVD  n+16(FP), R2
-	MOVD  losses+0(FP), R3
-	MOVD  sums+8(FP), R5
-	MOVD  p+24(FP), R6
-	MOVD  (R6), R7
-	MOVD  scale+32(FP), R8
-	CMP   $4, R2
-	BLT   rest
+	MOVD $tables<>+0(SB), R8
+	MOVD $consts<>+0(SB), R7
+	MOVD n+16(FP), R0
+	MOVD losses+0(FP), R1
+	MOVD sums+8(FP), R2
+	MOVD p+24(FP), R3
+	MOVD (R3), R5
+	MOVD scale+32(FP), R6
+	CMP  $8, R0
+	BLT  rest
 
 block:
-	FMOVQ (R5), F19
-	FMOVQ 128(R5), F17
-	FMOVQ 256(R5), F20
-	FMOVQ 384(R5), F15
-	FMOVQ 512(R5), F13
-	VMOVI $0, V16.B16
+	FMOVQ (R2), F5
+	FMOVQ 128(R2), F3
+	FMOVQ 256(R2), F10
+	FMOVQ 384(R2), F6
+	FMOVQ 512(R2), F0
+	FMOVQ 16(R2), F4
+	FMOVQ 144(R2), F8
+	FMOVQ 272(R2), F16
+	FMOVQ 400(R2), F12
+	VMOVI $0, V11.B16
+	FMOVQ 528(R2), F1
+	WORD  $0x4ea0fa0e // fabs v14.4s, v16.4s
+	VMOVI $0, V7.B16
+	FMOVQ 1152(R7), F2
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fa8e // fabs v14.4s, v20.4s
-	WORD  $0x6eace5d2 // fcmgt v18.4s, v14.4s, v12.4s
-	WORD  $0x6eaee42e // fcmgt v14.4s, v1.4s, v14.4s
-	VAND  V14.B16, V18.B16, V14.B16
-	VAND  V14.B16, V20.B16, V18.B16
-	WORD  $0x6e2fe4ae // fcmge v14.4s, v5.4s, v15.4s
-	VBIF  V14.B16, V6.B16, V19.B16
-	WORD  $0x6eb4e5ee // fcmgt v14.4s, v15.4s, v20.4s
-	VBIT  V14.B16, V15.B16, V20.B16
-	WORD  $0x4e27e694 // fcmeq v20.4s, v20.4s, v7.4s
-	FMOVQ 368(R0), F14
-	VBIF  V20.B16, V19.B16, V14.B16
+	WORD  $0x4ea0f949 // fabs v9.4s, v10.4s
+	WORD  $0x6ea2e5cd // fcmgt v13.4s, v14.4s, v2.4s
+	FMOVQ 1152(R7), F2
+	FMOVQ 384(R7), F15
+	WORD  $0x6ea2e522 // fcmgt v2.4s, v9.4s, v2.4s
+	WORD  $0x6eaee5ef // fcmgt v15.4s, v15.4s, v14.4s
+	FMOVQ 384(R7), F14
+	VAND  V15.B16, V13.B16, V13.B16
+	WORD  $0x6ea9e5c9 // fcmgt v9.4s, v14.4s, v9.4s
+	VAND  V13.B16, V16.B16, V13.B16
+	VAND  V9.B16, V2.B16, V9.B16
+	FMOVQ 1104(R7), F2
+	VAND  V9.B16, V10.B16, V9.B16
+	WORD  $0x6e2ce44f // fcmge v15.4s, v2.4s, v12.4s
+	FMOVQ 1104(R7), F14
+	FMOVQ 368(R7), F2
+	WORD  $0x6e26e5ce // fcmge v14.4s, v14.4s, v6.4s
+	VBIT  V15.B16, V4.B16, V2.B16
+	FMOVQ 368(R7), F4
+	WORD  $0x6eb0e58f // fcmgt v15.4s, v12.4s, v16.4s
+	VBIT  V14.B16, V5.B16, V4.B16
+	VBIT  V15.B16, V12.B16, V16.B16
+	WORD  $0x6eaae4c5 // fcmgt v5.4s, v6.4s, v10.4s
+	FMOVQ 336(R7), F14
+	VBIT  V5.B16, V6.B16, V10.B16
+	WORD  $0x4e2ee60e // fcmeq v14.4s, v16.4s, v14.4s
+	FMOVQ 336(R7), F15
+	FMOVQ 368(R7), F5
+	WORD  $0x4e2fe54a // fcmeq v10.4s, v10.4s, v15.4s
+	VBIF  V14.B16, V2.B16, V5.B16
+	FMOVQ 368(R7), F2
+	WORD  $0x4eadd590 // fsub v16.4s, v12.4s, v13.4s
+	VBIF  V10.B16, V4.B16, V2.B16
+	FMOVQ 1184(R7), F4
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
-	FMOVQ 1184(R0), F18
-	WORD  $0x4eaff652 // fmin v18.4s, v18.4s, v15.4s
-	FMOVQ 1168(R0), F19
-	WORD  $0x4e32f673 // fmax v19.4s, v19.4s, v18.4s
-	FMOVQ 1200(R0), F18
-	FMOVQ 48(R0), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	WORD  $0x4ea8d655 // fsub v21.4s, v18.4s, v8.4s
-	VMOV  V19.B16, V20.B16
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 96(R0), F22
-	VFMLS V22.S4, V21.S4, V20.S4
-	WORD  $0x6eafe675 // fcmgt v21.4s, v19.4s, v15.4s
-	WORD  $0x6eb0e5d6 // fcmgt v22.4s, v14.4s, v16.4s
-	VAND  V22.B16, V21.B16, V21.B16
-	WORD  $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
-	VAND  V21.B16, V15.B16, V19.B16
-	FMOVQ 1264(R0), F21
-	FMOVQ 1248(R0), F15
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
-	FMOVQ 224(R0), F22
-	VFMLA V15.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F15
-	VFMLA V22.S4, V20.S4, V15.S4
-	WORD  $0x4eafd415 // fsub v21.4s, v0.4s, v15.4s
-	VFMLA V22.S4, V20.S4, V21.S4
+	WORD  $0x4ea9d4cd // fsub v13.4s, v6.4s, v9.4s
+	WORD  $0x4eb0f486 // fmin v6.4s, v4.4s, v16.4s
+	FMOVQ 1184(R7), F4
+	FMOVQ 1168(R7), F9
+	WORD  $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
+	WORD  $0x4e26f532 // fmax v18.4s, v9.4s, v6.4s
+	FMOVQ 1168(R7), F6
+	FMOVQ 1200(R7), F12
+	WORD  $0x4e24f4cf // fmax v15.4s, v6.4s, v4.4s
+	FMOVQ 48(R7), F6
+	FMOVQ 1200(R7), F4
+	VFMLA V6.S4, V18.S4, V12.S4
+	FMOVQ 48(R7), F6
+	FMOVQ 1200(R7), F9
+	VFMLA V6.S4, V15.S4, V4.S4
+	WORD  $0x4ea9d591 // fsub v17.4s, v12.4s, v9.4s
+	FMOVQ 1200(R7), F6
+	VMOV  V18.B16, V14.B16
+	WORD  $0x4ea6d48a // fsub v10.4s, v4.4s, v6.4s
+	FMOVQ 80(R7), F9
+	VMOV  V15.B16, V6.B16
+	VFMLS V9.S4, V17.S4, V14.S4
+	FMOVQ 80(R7), F9
+	VFMLS V9.S4, V10.S4, V6.S4
+	FMOVQ 96(R7), F9
+	VFMLS V9.S4, V17.S4, V14.S4
+	FMOVQ 96(R7), F17
+	WORD  $0x6eb0e649 // fcmgt v9.4s, v18.4s, v16.4s
+	VFMLS V17.S4, V10.S4, V6.S4
+	WORD  $0x6eabe4b1 // fcmgt v17.4s, v5.4s, v11.4s
+	WORD  $0x6eade5ea // fcmgt v10.4s, v15.4s, v13.4s
+	VAND  V17.B16, V9.B16, V9.B16
+	WORD  $0x6ea7e451 // fcmgt v17.4s, v2.4s, v7.4s
+	WORD  $0x4eb0d650 // fsub v16.4s, v18.4s, v16.4s
+	VAND  V17.B16, V10.B16, V10.B16
+	VAND  V9.B16, V16.B16, V9.B16
+	WORD  $0x4eadd5ed // fsub v13.4s, v15.4s, v13.4s
+	FMOVQ 1264(R7), F17
+	VAND  V10.B16, V13.B16, V10.B16
+	FMOVQ 1248(R7), F15
+	FMOVQ 1264(R7), F13
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 1248(R7), F16
+	FMOVQ 1280(R7), F15
+	VFMLA V16.S4, V6.S4, V13.S4
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 1280(R7), F16
+	FMOVQ 1296(R7), F17
+	VFMLA V13.S4, V6.S4, V16.S4
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 1296(R7), F13
+	FMOVQ 1312(R7), F15
+	VFMLA V16.S4, V6.S4, V13.S4
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 1312(R7), F16
+	FMOVQ 224(R7), F17
+	VFMLA V13.S4, V6.S4, V16.S4
+	VFMLA V15.S4, V14.S4, V17.S4
+	FMOVQ 224(R7), F13
+	FMOVQ 224(R7), F15
+	VFMLA V16.S4, V6.S4, V13.S4
+	VFMLA V17.S4, V14.S4, V15.S4
+	FMOVQ 224(R7), F18
+	FMOVQ 224(R7), F16
+	VFMLA V13.S4, V6.S4, V18.S4
+	WORD  $0x4eafd613 // fsub v19.4s, v16.4s, v15.4s
+	FMOVQ 224(R7), F16
+	WORD  $0x4eb2d610 // fsub v16.4s, v16.4s, v18.4s
+	VFMLA V17.S4, V14.S4, V19.S4
+	FMOVQ 224(R7), F14
+	VFMLA V13.S4, V6.S4, V16.S4
+	WORD  $0x6e2ffdcd // fdiv v13.4s, v14.4s, v15.4s
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e2ffc16 // fdiv v22.4s, v0.4s, v15.4s
-	WORD  $0x6e36ddd4 // fmul v20.4s, v14.4s, v22.4s
-	VMOV  V14.B16, V23.B16
-	VFMLS V15.S4, V20.S4, V23.S4
-	WORD  $0x6e35de8f // fmul v15.4s, v20.4s, v21.4s
-	WORD  $0x4eafd6ef // fsub v15.4s, v23.4s, v15.4s
-	WORD  $0x6e36ddef // fmul v15.4s, v15.4s, v22.4s
-	VSUB  V8.S4, V18.S4, V18.S4
-	VSUB  V18.S4, V17.S4, V17.S4
-	VUSHR $23, V20.S4, V18.S4
-	FMOVQ 1376(R0), F21
-	VSUB  V21.S4, V18.S4, V18.S4
-	VADD  V18.S4, V17.S4, V18.S4
-	WORD  $0x4eb06652 // smax v18.4s, v18.4s, v16.4s
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 1392(R0), F21
-	WORD  $0x4eb56635 // smax v21.4s, v17.4s, v21.4s
-	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
-	VADD  V9.S4, V22.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	VSUB  V22.S4, V21.S4, V21.S4
-	VADD  V9.S4, V21.S4, V21.S4
-	VSHL  $23, V21.S4, V21.S4
-	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
+	FMOVQ 224(R7), F6
+	WORD  $0x6e2ddcb1 // fmul v17.4s, v5.4s, v13.4s
+	WORD  $0x6e32fcc6 // fdiv v6.4s, v6.4s, v18.4s
+	VMOV  V5.B16, V20.B16
+	WORD  $0x6e26dc4e // fmul v14.4s, v2.4s, v6.4s
+	VFMLS V15.S4, V17.S4, V20.S4
+	VMOV  V2.B16, V15.B16
+	WORD  $0x6e33de33 // fmul v19.4s, v17.4s, v19.4s
+	VFMLS V18.S4, V14.S4, V15.S4
+	WORD  $0x4eb3d692 // fsub v18.4s, v20.4s, v19.4s
+	WORD  $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
+	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
+	WORD  $0x4eb0d5f0 // fsub v16.4s, v15.4s, v16.4s
+	FMOVQ 1200(R7), F15
+	WORD  $0x6e26de06 // fmul v6.4s, v16.4s, v6.4s
+	VSUB  V15.S4, V12.S4, V15.S4
+	FMOVQ 1200(R7), F12
+	VSUB  V15.S4, V8.S4, V8.S4
+	VSUB  V12.S4, V4.S4, V4.S4
+	VUSHR $23, V17.S4, V12.S4
+	VSUB  V4.S4, V3.S4, V3.S4
+	FMOVQ 1376(R7), F15
+	VUSHR $23, V14.S4, V4.S4
+	VSUB  V15.S4, V12.S4, V12.S4
+	FMOVQ 1376(R7), F15
+	VADD  V12.S4, V8.S4, V12.S4
+	VSUB  V15.S4, V4.S4, V4.S4
+	WORD  $0x4eab658f // smax v15.4s, v12.4s, v11.4s
+	VADD  V4.S4, V3.S4, V4.S4
+	VSUB  V15.S4, V8.S4, V8.S4
+	WORD  $0x4ea76484 // smax v4.4s, v4.4s, v7.4s
+	FMOVQ 1392(R7), F12
+	VSUB  V4.S4, V3.S4, V3.S4
+	WORD  $0x4eac650c // smax v12.4s, v8.4s, v12.4s
+	FMOVQ 1392(R7), F8
+	WORD  $0x4f3f0592 // sshr v18.4s, v12.4s, #1
+	WORD  $0x4ea86463 // smax v3.4s, v3.4s, v8.4s
+	FMOVQ 848(R7), F8
+	WORD  $0x4f3f0473 // sshr v19.4s, v3.4s, #1
+	VADD  V8.S4, V18.S4, V16.S4
+	FMOVQ 848(R7), F8
+	VSHL  $23, V16.S4, V16.S4
+	VADD  V8.S4, V19.S4, V8.S4
+	VSUB  V18.S4, V12.S4, V12.S4
+	VSHL  $23, V8.S4, V8.S4
+	FMOVQ 848(R7), F18
+	VSUB  V19.S4, V3.S4, V3.S4
+	VADD  V18.S4, V12.S4, V12.S4
+	FMOVQ 848(R7), F18
+	VSHL  $23, V12.S4, V12.S4
+	VADD  V18.S4, V3.S4, V3.S4
+	WORD  $0x6e30de31 // fmul v17.4s, v17.4s, v16.4s
+	VSHL  $23, V3.S4, V3.S4
+	WORD  $0x6e2cde37 // fmul v23.4s, v17.4s, v12.4s
+	WORD  $0x6e28ddce // fmul v14.4s, v14.4s, v8.4s
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	WORD  $0x6e23ddd4 // fmul v20.4s, v14.4s, v3.4s
+	WORD  $0x6e2cddb1 // fmul v17.4s, v13.4s, v12.4s
+	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	FMOVQ 224(R7), F16
+	WORD  $0x6e23dcce // fmul v14.4s, v6.4s, v3.4s
+	WORD  $0x6eb7e606 // fcmgt v6.4s, v16.4s, v23.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb4e411 // fcmgt v17.4s, v0.4s, v20.4s
-	VBSL  V20.B16, V0.B16, V17.B16
-	WORD  $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
-	VBSL  V20.B16, V0.B16, V22.B16
-	WORD  $0x4e36d62f // fadd v15.4s, v17.4s, v22.4s
-	WORD  $0x4eb1d5f1 // fsub v17.4s, v15.4s, v17.4s
-	WORD  $0x4eb1d6d6 // fsub v22.4s, v22.4s, v17.4s
-	WORD  $0x6e2ffc11 // fdiv v17.4s, v0.4s, v15.4s
-	WORD  $0x6e31de97 // fmul v23.4s, v20.4s, v17.4s
-	VMOV  V20.B16, V24.B16
-	VFMLS V15.S4, V23.S4, V24.S4
-	WORD  $0x4e35d70f // fadd v15.4s, v24.4s, v21.4s
-	WORD  $0x4e35d6d6 // fadd v22.4s, v22.4s, v21.4s
-	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
-	WORD  $0x4eb6d5ef // fsub v15.4s, v15.4s, v22.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x4e2fd6ef // fadd v15.4s, v23.4s, v15.4s
-	WORD  $0x6ea0e5f6 // fcmgt v22.4s, v15.4s, v0.4s
-	VBIT  V22.B16, V0.B16, V15.B16
+	FMOVQ 224(R7), F3
+	VBIF  V6.B16, V23.B16, V16.B16
+	WORD  $0x6eb4e466 // fcmgt v6.4s, v3.4s, v20.4s
+	FMOVQ 224(R7), F8
+	VBIF  V6.B16, V20.B16, V3.B16
+	WORD  $0x6ea8e6ec // fcmgt v12.4s, v23.4s, v8.4s
+	FMOVQ 224(R7), F6
+	VBIF  V12.B16, V23.B16, V8.B16
+	WORD  $0x6ea6e68d // fcmgt v13.4s, v20.4s, v6.4s
+	WORD  $0x4e28d60c // fadd v12.4s, v16.4s, v8.4s
+	VBIF  V13.B16, V20.B16, V6.B16
+	WORD  $0x4eb0d58d // fsub v13.4s, v12.4s, v16.4s
+	WORD  $0x4e26d473 // fadd v19.4s, v3.4s, v6.4s
+	WORD  $0x4eadd515 // fsub v21.4s, v8.4s, v13.4s
+	WORD  $0x4ea3d668 // fsub v8.4s, v19.4s, v3.4s
+	FMOVQ 224(R7), F3
+	WORD  $0x4ea8d4d2 // fsub v18.4s, v6.4s, v8.4s
+	WORD  $0x6e2cfc6d // fdiv v13.4s, v3.4s, v12.4s
+	FMOVQ 224(R7), F3
+	WORD  $0x6e2ddee6 // fmul v6.4s, v23.4s, v13.4s
+	WORD  $0x6e33fc68 // fdiv v8.4s, v3.4s, v19.4s
+	VMOV  V23.B16, V16.B16
+	WORD  $0x6e28de83 // fmul v3.4s, v20.4s, v8.4s
+	VFMLS V12.S4, V6.S4, V16.S4
+	VMOV  V20.B16, V12.B16
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
+	VFMLS V19.S4, V3.S4, V12.S4
+	WORD  $0x4e31d6b3 // fadd v19.4s, v21.4s, v17.4s
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD  $0x6e33dcd3 // fmul v19.4s, v6.4s, v19.4s
+	WORD  $0x4e2ed652 // fadd v18.4s, v18.4s, v14.4s
+	WORD  $0x4eb3d610 // fsub v16.4s, v16.4s, v19.4s
+	WORD  $0x6e32dc72 // fmul v18.4s, v3.4s, v18.4s
+	WORD  $0x6e2dde10 // fmul v16.4s, v16.4s, v13.4s
+	WORD  $0x4eb2d58c // fsub v12.4s, v12.4s, v18.4s
+	WORD  $0x4e30d4c6 // fadd v6.4s, v6.4s, v16.4s
+	WORD  $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
+	FMOVQ 224(R7), F16
+	WORD  $0x4e2cd463 // fadd v3.4s, v3.4s, v12.4s
+	WORD  $0x6eb0e4d2 // fcmgt v18.4s, v6.4s, v16.4s
+	FMOVQ 224(R7), F12
+	VBIT  V18.B16, V16.B16, V6.B16
+	WORD  $0x6eace470 // fcmgt v16.4s, v3.4s, v12.4s
+	FMOVQ 224(R7), F18
+	VBIT  V16.B16, V12.B16, V3.B16
+	WORD  $0x4e32d6ec // fadd v12.4s, v23.4s, v18.4s
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d696 // fadd v22.4s, v20.4s, v0.4s
-	FMOVQ 1408(R0), F23
-	VSUB  V23.S4, V22.S4, V22.S4
-	VAND  V7.B16, V22.B16, V23.B16
-	VUSHR $21, V22.S4, V22.S4
+	FMOVQ 224(R7), F16
+	FMOVQ 1408(R7), F18
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	VSUB  V18.S4, V12.S4, V18.S4
+	FMOVQ 1408(R7), F19
+	FMOVQ 336(R7), F12
+	VSUB  V19.S4, V16.S4, V16.S4
+	VAND  V12.B16, V18.B16, V24.B16
+	FMOVQ 336(R7), F12
+	VUSHR $21, V18.S4, V18.S4
+	VAND  V12.B16, V16.B16, V12.B16
+	FMOVQ 224(R7), F19
+	VUSHR $21, V16.S4, V16.S4
+	VSUB  V24.S4, V19.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V23.S4, V0.S4, V24.S4
-	VTBL  V3.B16, [V22.B16], V22.B16
-	FMOVQ 192(R0), F25
-	FMOVQ 208(R0), F26
-	VBIT  V26.B16, V22.B16, V25.B16
-	FMOVQ 64(R1), F22
-	VTBL  V25.B16, [V22.B16], V22.B16
-	WORD  $0x6e36df16 // fmul v22.4s, v24.4s, v22.4s
-	FMOVQ 432(R0), F24
-	WORD  $0x4e38d6d8 // fadd v24.4s, v22.4s, v24.4s
-	VFMLA V22.S4, V20.S4, V24.S4
-	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
-	FMOVQ 80(R1), F22
-	VTBL  V25.B16, [V22.B16], V23.B16
-	FMOVQ 96(R1), F22
-	VTBL  V25.B16, [V22.B16], V27.B16
+	FMOVQ 224(R7), F21
+	FMOVQ (R8), F19
+	VSUB  V12.S4, V21.S4, V21.S4
+	VTBL  V19.B16, [V18.B16], V25.B16
+	FMOVQ (R8), F19
+	FMOVQ 192(R7), F18
+	VTBL  V19.B16, [V16.B16], V19.B16
+	FMOVQ 208(R7), F26
+	FMOVQ 192(R7), F16
+	VBIT  V26.B16, V25.B16, V18.B16
+	FMOVQ 208(R7), F25
+	FMOVQ 64(R8), F26
+	VBIT  V25.B16, V19.B16, V16.B16
+	VTBL  V18.B16, [V26.B16], V25.B16
+	FMOVQ 64(R8), F19
+	WORD  $0x6e39ded9 // fmul v25.4s, v22.4s, v25.4s
+	VTBL  V16.B16, [V19.B16], V22.B16
+	FMOVQ 432(R7), F19
+	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
+	WORD  $0x4e33d736 // fadd v22.4s, v25.4s, v19.4s
+	FMOVQ 432(R7), F19
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	VFMLA V25.S4, V23.S4, V22.S4
+	WORD  $0x4e21db1a // scvtf v26.4s, v24.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	FMOVQ 80(R8), F20
+	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
+	VTBL  V18.B16, [V20.B16], V24.B16
+	FMOVQ 80(R8), F21
+	FMOVQ 96(R8), F20
+	VTBL  V16.B16, [V21.B16], V21.B16
+	VTBL  V18.B16, [V20.B16], V20.B16
+	FMOVQ 96(R8), F18
+	WORD  $0x6e36dedb // fmul v27.4s, v22.4s, v22.4s
+	VTBL  V16.B16, [V18.B16], V18.B16
+	FMOVQ 1456(R7), F28
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
-	FMOVQ 1456(R0), F26
-	FMOVQ 1440(R0), F25
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 1424(R0), F25
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 1488(R0), F28
-	FMOVQ 1472(R0), F25
-	VFMLA V25.S4, V24.S4, V28.S4
-	VFMLA V26.S4, V22.S4, V28.S4
-	FMOVQ 528(R0), F25
-	VFMLA V25.S4, V20.S4, V27.S4
-	VFMLA V28.S4, V22.S4, V27.S4
+	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
+	FMOVQ 1440(R7), F23
+	FMOVQ 1456(R7), F25
+	VFMLA V23.S4, V22.S4, V28.S4
+	FMOVQ 1440(R7), F23
+	VFMLA V23.S4, V19.S4, V25.S4
+	FMOVQ 1424(R7), F23
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 1424(R7), F23
+	FMOVQ 1488(R7), F29
+	VFMLA V23.S4, V16.S4, V25.S4
+	FMOVQ 1472(R7), F23
+	FMOVQ 1488(R7), F30
+	VFMLA V23.S4, V22.S4, V29.S4
+	FMOVQ 1472(R7), F23
+	VFMLA V23.S4, V19.S4, V30.S4
+	VFMLA V28.S4, V27.S4, V29.S4
+	VFMLA V25.S4, V16.S4, V30.S4
+	FMOVQ 528(R7), F23
+	VFMLA V23.S4, V26.S4, V20.S4
+	FMOVQ 528(R7), F23
+	VFMLA V23.S4, V12.S4, V18.S4
+	VFMLA V29.S4, V27.S4, V20.S4
+	VFMLA V30.S4, V16.S4, V18.S4
+	FMOVQ 544(R7), F16
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F22
-	VFMLA V22.S4, V20.S4, V23.S4
-	WORD  $0x4e38d6f4 // fadd v20.4s, v23.4s, v24.4s
-	WORD  $0x4eb4d6f6 // fsub v22.4s, v23.4s, v20.4s
-	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
-	WORD  $0x4e36d776 // fadd v22.4s, v27.4s, v22.4s
+	VFMLA V16.S4, V26.S4, V24.S4
+	FMOVQ 544(R7), F23
+	WORD  $0x4e36d710 // fadd v16.4s, v24.4s, v22.4s
+	VFMLA V23.S4, V12.S4, V21.S4
+	WORD  $0x4eb0d717 // fsub v23.4s, v24.4s, v16.4s
+	WORD  $0x4e33d6ac // fadd v12.4s, v21.4s, v19.4s
+	WORD  $0x4e36d6f6 // fadd v22.4s, v23.4s, v22.4s
+	WORD  $0x4eacd6b5 // fsub v21.4s, v21.4s, v12.4s
 	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
-	WORD  $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-	VFMLA V2.S4, V20.S4, V21.S4
 	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6e33ddb9 // fmul v25.4s, v13.4s, v19.4s
-	WORD  $0x4e30e5b4 // fcmeq v20.4s, v13.4s, v16.4s
-	WORD  $0x4e33e675 // fcmeq v21.4s, v19.4s, v19.4s
-	VAND  V21.B16, V20.B16, V20.B16
-	VBIT  V20.B16, V16.B16, V25.B16
+	WORD  $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
+	WORD  $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
+	WORD  $0x6e2dde31 // fmul v17.4s, v17.4s, v13.4s
+	WORD  $0x4e32d58c // fadd v12.4s, v12.4s, v18.4s
+	WORD  $0x4e31d611 // fadd v17.4s, v16.4s, v17.4s
+	WORD  $0x6e28ddce // fmul v14.4s, v14.4s, v8.4s
+	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD  $0x4e21d88e // scvtf v14.4s, v4.4s
+	FMOVQ 80(R7), F18
+	VFMLA V18.S4, V16.S4, V17.S4
+	FMOVQ 80(R7), F16
+	WORD  $0x4e29d629 // fadd v9.4s, v17.4s, v9.4s
+	VFMLA V16.S4, V14.S4, V12.S4
+	WORD  $0x6e29dc32 // fmul v18.4s, v1.4s, v9.4s
+	WORD  $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
+	WORD  $0x4e2be42e // fcmeq v14.4s, v1.4s, v11.4s
+	WORD  $0x6e2adc11 // fmul v17.4s, v0.4s, v10.4s
+	WORD  $0x4e29e530 // fcmeq v16.4s, v9.4s, v9.4s
+	WORD  $0x4e27e40c // fcmeq v12.4s, v0.4s, v7.4s
+	VAND  V16.B16, V14.B16, V16.B16
+	WORD  $0x4e2ae54e // fcmeq v14.4s, v10.4s, v10.4s
+	VBIT  V16.B16, V11.B16, V18.B16
+	VAND  V14.B16, V12.B16, V12.B16
+	WORD  $0x4eab35ee // cmgt v14.4s, v15.4s, v11.4s
+	VBIT  V12.B16, V7.B16, V17.B16
+	VBIT  V14.B16, V11.B16, V13.B16
 
 	// 1 + gamma p_t l / q
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V16.B16, V17.B16
-	WORD  $0x4e30e5f2 // fcmeq v18.4s, v15.4s, v16.4s
-	WORD  $0x6e2ffe73 // fdiv v19.4s, v19.4s, v15.4s
-	VBIT  V18.B16, V0.B16, V19.B16
-	WORD  $0x4e30e632 // fcmeq v18.4s, v17.4s, v16.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VBIT  V18.B16, V16.B16, V17.B16
-	FMOVS 8(R6), F16
-	VDUP  V16.S[0], V18.S4
-	FMOVQ 224(R0), F16
-	VFMLA V17.S4, V18.S4, V16.S4
-	VMOV  V15.B16, V17.B16
+	WORD  $0x4ea73484 // cmgt v4.4s, v4.4s, v7.4s
+	WORD  $0x4e2be4cc // fcmeq v12.4s, v6.4s, v11.4s
+	VBIT  V4.B16, V7.B16, V8.B16
+	FMOVQ 224(R7), F15
+	WORD  $0x4e27e464 // fcmeq v4.4s, v3.4s, v7.4s
+	WORD  $0x6e26fd2e // fdiv v14.4s, v9.4s, v6.4s
+	FMOVQ 224(R7), F9
+	VBIT  V12.B16, V15.B16, V14.B16
+	WORD  $0x6e23fd4a // fdiv v10.4s, v10.4s, v3.4s
+	WORD  $0x4e2be5ac // fcmeq v12.4s, v13.4s, v11.4s
+	VBIT  V4.B16, V9.B16, V10.B16
+	WORD  $0x6e2edda4 // fmul v4.4s, v13.4s, v14.4s
+	WORD  $0x4e27e509 // fcmeq v9.4s, v8.4s, v7.4s
+	VBIT  V12.B16, V11.B16, V4.B16
+	WORD  $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	FMOVS 8(R3), F10
+	VBIT  V9.B16, V7.B16, V8.B16
+	VDUP  V10.S[0], V10.S4
+	FMOVS 8(R3), F9
+	FMOVQ 224(R7), F7
+	VDUP  V9.S[0], V9.S4
+	VFMLA V4.S4, V10.S4, V7.S4
+	FMOVQ 224(R7), F4
+	VFMLA V8.S4, V9.S4, V4.S4
+	VMOV  V3.B16, V8.B16
+	VMOV  V6.B16, V9.B16
 
 	// q^gamma
-	CMP  $1, R7
+	CMP  $1, R5
 	BGE  focusnot0_699
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	WORD $0x6e28dd08 // fmul v8.4s, v8.4s, v8.4s
+	WORD $0x6e29dd29 // fmul v9.4s, v9.4s, v9.4s
 	JMP  focusdone699
 
 focusnot0_699:
-	CMP   $2, R7
+	CMP   $2, R5
 	BGE   focusnot1_699
-	FMOVQ 224(R0), F17
+	FMOVQ 224(R7), F8
+	FMOVQ 224(R7), F9
 	JMP   focusdone699
 
 focusnot1_699:
-	CMP $3, R7
+	CMP $3, R5
 	BGE focusnot2_699
 	JMP focusdone699
 
 focusnot2_699:
-	CMP  $4, R7
+	CMP  $4, R5
 	BGE  focusnot3_699
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	WORD $0x6ea1f908 // fsqrt v8.4s, v8.4s
+	WORD $0x6ea1f929 // fsqrt v9.4s, v9.4s
 	JMP  focusdone699
 
 focusnot3_699:
-	CMP   $5, R7
+	CMP   $5, R5
 	BGE   focusnot4_699
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
+	WORD  $0x6ea1f90a // fsqrt v10.4s, v8.4s
+	VMOV  V8.B16, V11.B16
+	VFMLS V10.S4, V10.S4, V11.S4
+	FMOVQ 1088(R7), F12
+	WORD  $0x6e2cdd4c // fmul v12.4s, v10.4s, v12.4s
+	WORD  $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
+	VFMLA V10.S4, V8.S4, V11.S4
+	VMOV  V11.B16, V8.B16
+	WORD  $0x6ea1f92a // fsqrt v10.4s, v9.4s
+	VMOV  V9.B16, V11.B16
+	VFMLS V10.S4, V10.S4, V11.S4
+	FMOVQ 1088(R7), F12
+	WORD  $0x6e2cdd4c // fmul v12.4s, v10.4s, v12.4s
+	WORD  $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
+	VFMLA V10.S4, V9.S4, V11.S4
+	VMOV  V11.B16, V9.B16
 	JMP   focusdone699
 
 focusnot4_699:
-	CMP   $6, R7
+	CMP   $6, R5
 	BGE   focusnot5_699
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
+	WORD  $0x6ea1f90a // fsqrt v10.4s, v8.4s
+	WORD  $0x6e28dd0b // fmul v11.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f96d // fneg v13.4s, v11.4s
+	VFMLA V8.S4, V8.S4, V13.S4
+	VMOV  V8.B16, V12.B16
+	VFMLS V10.S4, V10.S4, V12.S4
+	WORD  $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	FMOVQ 1088(R7), F12
+	VFMLA V12.S4, V8.S4, V13.S4
+	WORD  $0x6e2adda8 // fmul v8.4s, v13.4s, v10.4s
+	VFMLA V10.S4, V11.S4, V8.S4
+	WORD  $0x6ea1f92a // fsqrt v10.4s, v9.4s
+	WORD  $0x6e29dd2b // fmul v11.4s, v9.4s, v9.4s
+	WORD  $0x6ea0f96d // fneg v13.4s, v11.4s
+	VFMLA V9.S4, V9.S4, V13.S4
+	VMOV  V9.B16, V12.B16
+	VFMLS V10.S4, V10.S4, V12.S4
+	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
+	FMOVQ 1088(R7), F12
+	VFMLA V12.S4, V9.S4, V13.S4
+	WORD  $0x6e2adda9 // fmul v9.4s, v13.4s, v10.4s
+	VFMLA V10.S4, V11.S4, V9.S4
 	JMP   focusdone699
 
 focusnot5_699:
-	CMP   $7, R7
+	CMP   $7, R5
 	BGE   focusnot6_699
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
+	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V8.S4, V8.S4, V11.S4
+	WORD  $0x6e28dd6b // fmul v11.4s, v11.4s, v8.4s
+	VFMLA V8.S4, V10.S4, V11.S4
+	VMOV  V11.B16, V8.B16
+	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V9.S4, V9.S4, V11.S4
+	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
+	VFMLA V9.S4, V10.S4, V11.S4
+	VMOV  V11.B16, V9.B16
 	JMP   focusdone699
 
 focusnot6_699:
-	CMP   $8, R7
+	CMP   $8, R5
 	BGE   focusnot7_699
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
+	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V8.S4, V8.S4, V11.S4
+	WORD  $0x4e2ad548 // fadd v8.4s, v10.4s, v10.4s
+	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	VFMLA V10.S4, V10.S4, V8.S4
+	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V9.S4, V9.S4, V11.S4
+	WORD  $0x4e2ad549 // fadd v9.4s, v10.4s, v10.4s
+	WORD  $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	VFMLA V10.S4, V10.S4, V9.S4
 	JMP   focusdone699
 
 focusnot7_699:
-	CMP   $9, R7
+	CMP   $9, R5
 	BGE   focusnot8_699
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
+	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V8.S4, V8.S4, V11.S4
+	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD  $0x4e2ad54d // fadd v13.4s, v10.4s, v10.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V10.S4, V10.S4, V14.S4
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x6e28ddca // fmul v10.4s, v14.4s, v8.4s
+	VFMLA V8.S4, V12.S4, V10.S4
+	VMOV  V10.B16, V8.B16
+	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
+	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
+	VFMLA V9.S4, V9.S4, V11.S4
+	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD  $0x4e2ad54d // fadd v13.4s, v10.4s, v10.4s
+	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
+	VFMLA V10.S4, V10.S4, V14.S4
+	VFMLA V11.S4, V13.S4, V14.S4
+	WORD  $0x6e29ddca // fmul v10.4s, v14.4s, v9.4s
+	VFMLA V9.S4, V12.S4, V10.S4
+	VMOV  V10.B16, V9.B16
 	JMP   focusdone699
 
 focusnot8_699:
-	ADD   $24, R6, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+	ADD   $24, R3, R9
+	FMOVS (R9), F10
+	VDUP  V10.S[0], V10.S4
+	FMOVS 4(R9), F11
+	VDUP  V11.S[0], V11.S4
+	FMOVS 8(R9), F12
+	VDUP  V12.S[0], V12.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f90d // fabs v13.4s, v8.4s
+	FMOVQ 640(R7), F14
+	VSUB  V14.S4, V13.S4, V14.S4
+	WORD  $0x4e21d9af // scvtf v15.4s, v13.4s
+	FMOVQ 896(R7), F16
+	VSUB  V16.S4, V15.S4, V15.S4
+	FMOVQ 560(R7), F16
+	WORD  $0x4ead3610 // cmgt v16.4s, v16.4s, v13.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	WORD  $0x4f2905cf // sshr v15.4s, v14.4s, #23
+	VUSHR $20, V14.S4, V16.S4
+	FMOVQ 656(R7), F19
+	VAND  V19.B16, V14.B16, V14.B16
+	FMOVQ 672(R7), F19
+	VADD  V19.S4, V14.S4, V14.S4
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V11.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	FMOVQ (R8), F19
+	VTBL  V19.B16, [V16.B16], V19.B16
+	FMOVQ 304(R7), F16
+	FMOVQ 320(R7), F20
+	VBIT  V20.B16, V19.B16, V16.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FMOVQ 432(R7), F20
+	VFMLA V19.S4, V14.S4, V20.S4
+	FMOVQ 688(R7), F14
+	WORD  $0x6e2ede95 // fmul v21.4s, v20.4s, v14.4s
+	VMOV  V20.B16, V14.B16
+	VFMLA V21.S4, V14.S4, V14.S4
+	WORD  $0x4eaed693 // fsub v19.4s, v20.4s, v14.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	FMOVQ 720(R7), F22
+	FMOVQ 704(R7), F23
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 736(R7), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 752(R7), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 768(R7), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
+	VFMLA V23.S4, V20.S4, V19.S4
+	WORD  $0x4e33d5d4 // fadd v20.4s, v14.4s, v19.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V21.B16
+	WORD  $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
+	WORD  $0x6e2fdd56 // fmul v22.4s, v10.4s, v15.4s
+	WORD  $0x6ea0fad5 // fneg v21.4s, v22.4s
+	VFMLA V15.S4, V10.S4, V21.S4
+	VMOV  V22.B16, V15.B16
+	VFMLA V20.S4, V11.S4, V15.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	FMOVQ 784(R7), F20
+	WORD  $0x4e34d5f4 // fadd v20.4s, v15.4s, v20.4s
+	FMOVQ 784(R7), F23
+	WORD  $0x4eb7d697 // fsub v23.4s, v20.4s, v23.4s
+	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
+	VFMLA V14.S4, V11.S4, V22.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V10.S4, V21.S4
+	VFMLA V14.S4, V12.S4, V21.S4
+	VFMLA V19.S4, V11.S4, V21.S4
+	WORD  $0x4e35d6cc // fadd v12.4s, v22.4s, v21.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V11.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R7), F11
+	FMOVQ 800(R7), F14
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ 832(R7), F14
+	VFMLA V11.S4, V12.S4, V14.S4
+	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	FMOVQ 80(R7), F14
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ (R8), F12
+	VTBL  V12.B16, [V20.B16], V14.B16
+	FMOVQ 304(R7), F12
+	FMOVQ 320(R7), F16
+	VBIT  V16.B16, V14.B16, V12.B16
+	FLDPQ 272(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
+	FLDPQ 304(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V11.S4, V14.S4, V12.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	FMOVQ 784(R7), F11
+	VSUB  V11.S4, V20.S4, V11.S4
+	WORD  $0x4f3d056b // sshr v11.4s, v11.4s, #3
+	WORD  $0x4e2cd5d0 // fadd v16.4s, v14.4s, v12.4s
+	VSHL  $23, V11.S4, V19.S4
+	VADD  V19.S4, V16.S4, V19.S4
+	FMOVQ 384(R7), F20
+	VUMIN V20.S4, V19.S4, V20.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36d6b // smin v11.4s, v11.4s, v19.4s
+	FMOVQ 912(R7), F19
+	VSUB  V11.S4, V19.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	WORD  $0x4e2ed573 // fadd v19.4s, v11.4s, v14.4s
+	WORD  $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
+	WORD  $0x4eb5d5ce // fsub v14.4s, v14.4s, v21.4s
+	WORD  $0x4e2cd5cc // fadd v12.4s, v14.4s, v12.4s
+	WORD  $0x4e2cd66c // fadd v12.4s, v19.4s, v12.4s
+	WORD  $0x6eb0e56e // fcmgt v14.4s, v11.4s, v16.4s
+	VSUB  V11.S4, V12.S4, V11.S4
+	VBIT  V14.B16, V11.B16, V20.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V1.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R7), F11
+	WORD  $0x6eabe5eb // fcmgt v11.4s, v15.4s, v11.4s
+	FMOVQ 384(R7), F12
+	VBIF  V11.B16, V20.B16, V12.B16
+	FMOVQ 944(R7), F11
+	WORD  $0x6eafe56b // fcmgt v11.4s, v11.4s, v15.4s
+	WORD  $0x4e6b1d8c // bic v12.16b, v12.16b, v11.16b
+	VMOVI $0, V11.B16
+	VCMEQ V11.S4, V13.S4, V11.S4
+	WORD  $0x4ea0a94a // cmlt v10.4s, v10.4s, #0
+	FMOVQ 384(R7), F14
+	VAND  V10.B16, V14.B16, V14.B16
+	VBIT  V11.B16, V14.B16, V12.B16
+	FMOVQ 384(R7), F11
+	VCMEQ V11.S4, V13.S4, V11.S4
+	FMOVQ 384(R7), F14
+	WORD  $0x4e6a1dca // bic v10.16b, v14.16b, v10.16b
+	VBIT  V11.B16, V10.B16, V12.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R9), F10
+	VDUP  V10.S[0], V10.S4
+	VAND  V10.B16, V8.B16, V10.B16
+	VORR  V10.B16, V12.B16, V10.B16
+	WORD  $0x4ea089ab // cmgt v11.4s, v13.4s, #0
+	FMOVQ 384(R7), F12
+	WORD  $0x4ead358c // cmgt v12.4s, v12.4s, v13.4s
+	VAND  V12.B16, V11.B16, V11.B16
+	FMOVS 16(R9), F12
+	VDUP  V12.S[0], V12.S4
+	VAND  V12.B16, V8.B16, V8.B16
+	WORD  $0x4ea0a908 // cmlt v8.4s, v8.4s, #0
+	VAND  V8.B16, V11.B16, V8.B16
+	FMOVQ 384(R7), F11
+	WORD  $0x4eab35ab // cmgt v11.4s, v13.4s, v11.4s
+	VORR  V11.B16, V8.B16, V11.B16
+	FMOVQ 368(R7), F8
+	VBIF  V11.B16, V10.B16, V8.B16
+	FMOVS (R9), F10
+	VDUP  V10.S[0], V10.S4
+	FMOVS 4(R9), F11
+	VDUP  V11.S[0], V11.S4
+	FMOVS 8(R9), F12
+	VDUP  V12.S[0], V12.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f92d // fabs v13.4s, v9.4s
+	FMOVQ 640(R7), F14
+	VSUB  V14.S4, V13.S4, V14.S4
+	WORD  $0x4e21d9af // scvtf v15.4s, v13.4s
+	FMOVQ 896(R7), F16
+	VSUB  V16.S4, V15.S4, V15.S4
+	FMOVQ 560(R7), F16
+	WORD  $0x4ead3610 // cmgt v16.4s, v16.4s, v13.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	WORD  $0x4f2905cf // sshr v15.4s, v14.4s, #23
+	VUSHR $20, V14.S4, V16.S4
+	FMOVQ 656(R7), F19
+	VAND  V19.B16, V14.B16, V14.B16
+	FMOVQ 672(R7), F19
+	VADD  V19.S4, V14.S4, V14.S4
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R8), F19
+	VTBL  V19.B16, [V16.B16], V19.B16
+	FMOVQ 304(R7), F16
+	FMOVQ 320(R7), F20
+	VBIT  V20.B16, V19.B16, V16.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FMOVQ 432(R7), F20
+	VFMLA V19.S4, V14.S4, V20.S4
+	FMOVQ 688(R7), F14
+	WORD  $0x6e2ede95 // fmul v21.4s, v20.4s, v14.4s
+	VMOV  V20.B16, V14.B16
+	VFMLA V21.S4, V14.S4, V14.S4
+	WORD  $0x4eaed693 // fsub v19.4s, v20.4s, v14.4s
+	VFMLA V21.S4, V20.S4, V19.S4
+	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
+	FMOVQ 720(R7), F22
+	FMOVQ 704(R7), F23
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 736(R7), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	FMOVQ 752(R7), F22
+	VFMLA V23.S4, V20.S4, V22.S4
+	FMOVQ 768(R7), F23
+	VFMLA V22.S4, V20.S4, V23.S4
+	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
+	VFMLA V23.S4, V20.S4, V19.S4
+	WORD  $0x4e33d5d4 // fadd v20.4s, v14.4s, v19.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V21.B16
+	WORD  $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
+	WORD  $0x6e2fdd56 // fmul v22.4s, v10.4s, v15.4s
+	WORD  $0x6ea0fad5 // fneg v21.4s, v22.4s
+	VFMLA V15.S4, V10.S4, V21.S4
+	VMOV  V22.B16, V15.B16
+	VFMLA V20.S4, V11.S4, V15.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R7), F20
+	WORD  $0x4e34d5f4 // fadd v20.4s, v15.4s, v20.4s
+	FMOVQ 784(R7), F23
+	WORD  $0x4eb7d697 // fsub v23.4s, v20.4s, v23.4s
+	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
+	VFMLA V14.S4, V11.S4, V22.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V16.S4, V10.S4, V21.S4
+	VFMLA V14.S4, V12.S4, V21.S4
+	VFMLA V19.S4, V11.S4, V21.S4
+	WORD  $0x4e35d6cc // fadd v12.4s, v22.4s, v21.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R7), F11
+	FMOVQ 800(R7), F14
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ 832(R7), F14
+	VFMLA V11.S4, V12.S4, V14.S4
+	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	FMOVQ 80(R7), F14
+	VFMLA V14.S4, V12.S4, V11.S4
+	FMOVQ (R8), F12
+	VTBL  V12.B16, [V20.B16], V14.B16
+	FMOVQ 304(R7), F12
+	FMOVQ 320(R7), F16
+	VBIT  V16.B16, V14.B16, V12.B16
+	FLDPQ 272(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
+	FLDPQ 304(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V11.S4, V14.S4, V12.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	FMOVQ 784(R7), F11
+	VSUB  V11.S4, V20.S4, V11.S4
+	WORD  $0x4f3d056b // sshr v11.4s, v11.4s, #3
+	WORD  $0x4e2cd5d0 // fadd v16.4s, v14.4s, v12.4s
+	VSHL  $23, V11.S4, V19.S4
+	VADD  V19.S4, V16.S4, V19.S4
+	FMOVQ 384(R7), F20
+	VUMIN V20.S4, V19.S4, V20.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V19.B16
+	WORD  $0x4eb36d6b // smin v11.4s, v11.4s, v19.4s
+	FMOVQ 912(R7), F19
+	VSUB  V11.S4, V19.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	WORD  $0x4e2ed573 // fadd v19.4s, v11.4s, v14.4s
+	WORD  $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
+	WORD  $0x4eb5d5ce // fsub v14.4s, v14.4s, v21.4s
+	WORD  $0x4e2cd5cc // fadd v12.4s, v14.4s, v12.4s
+	WORD  $0x4e2cd66c // fadd v12.4s, v19.4s, v12.4s
+	WORD  $0x6eb0e56e // fcmgt v14.4s, v11.4s, v16.4s
+	VSUB  V11.S4, V12.S4, V11.S4
+	VBIT  V14.B16, V11.B16, V20.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R7), F11
+	WORD  $0x6eabe5eb // fcmgt v11.4s, v15.4s, v11.4s
+	FMOVQ 384(R7), F12
+	VBIF  V11.B16, V20.B16, V12.B16
+	FMOVQ 944(R7), F11
+	WORD  $0x6eafe56b // fcmgt v11.4s, v11.4s, v15.4s
+	WORD  $0x4e6b1d8c // bic v12.16b, v12.16b, v11.16b
+	VMOVI $0, V11.B16
+	VCMEQ V11.S4, V13.S4, V11.S4
+	WORD  $0x4ea0a94a // cmlt v10.4s, v10.4s, #0
+	FMOVQ 384(R7), F14
+	VAND  V10.B16, V14.B16, V14.B16
+	VBIT  V11.B16, V14.B16, V12.B16
+	FMOVQ 384(R7), F11
+	VCMEQ V11.S4, V13.S4, V11.S4
+	FMOVQ 384(R7), F14
+	WORD  $0x4e6a1dca // bic v10.16b, v14.16b, v10.16b
+	VBIT  V11.B16, V10.B16, V12.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F10
+	VDUP  V10.S[0], V10.S4
+	VAND  V10.B16, V9.B16, V10.B16
+	VORR  V10.B16, V12.B16, V10.B16
+	WORD  $0x4ea089ab // cmgt v11.4s, v13.4s, #0
+	FMOVQ 384(R7), F12
+	WORD  $0x4ead358c // cmgt v12.4s, v12.4s, v13.4s
+	VAND  V12.B16, V11.B16, V11.B16
+	FMOVS 16(R9), F12
+	VDUP  V12.S[0], V12.S4
+	VAND  V12.B16, V9.B16, V9.B16
+	WORD  $0x4ea0a929 // cmlt v9.4s, v9.4s, #0
+	VAND  V9.B16, V11.B16, V9.B16
+	FMOVQ 384(R7), F11
+	WORD  $0x4eab35ab // cmgt v11.4s, v13.4s, v11.4s
+	VORR  V11.B16, V9.B16, V11.B16
+	FMOVQ 368(R7), F9
+	VBIF  V11.B16, V10.B16, V9.B16
 
 focusdone699:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
-	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V19.B16, V25.B16
-	VUMIN V6.S4, V25.S4, V18.S4
+	FMOVQ 1104(R7), F10
+	FMOVQ 1104(R7), F11
+	WORD  $0x6e31e54a // fcmge v10.4s, v10.4s, v17.4s
+	WORD  $0x6e32e56c // fcmge v12.4s, v11.4s, v18.4s
+	WORD  $0x6e28de2b // fmul v11.4s, v17.4s, v8.4s
+	WORD  $0x6e29de4d // fmul v13.4s, v18.4s, v9.4s
+	VBIT  V10.B16, V11.B16, V17.B16
+	VBIT  V12.B16, V13.B16, V18.B16
+	FMOVQ 368(R7), F10
+	FMOVQ 368(R7), F11
+	VUMIN V10.S4, V17.S4, V10.S4
+	VUMIN V11.S4, V18.S4, V12.S4
 
 	// s q, pre and f
-	FMOVS (R8), F19
-	VDUP  V19.S[0], V19.S4
-	WORD  $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	FMOVQ 1504(R0), F15
-	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
-	WORD  $0x6e2fe60f // fcmge v15.4s, v16.4s, v15.4s
-	WORD  $0x6eaee410 // fcmgt v16.4s, v0.4s, v14.4s
-	FMOVQ 1520(R0), F17
-	VBIF  V16.B16, V0.B16, V17.B16
-	FMOVQ 1536(R0), F16
-	VBIT  V15.B16, V17.B16, V16.B16
-	WORD  $0x6e30ddcf // fmul v15.4s, v14.4s, v16.4s
-	WORD  $0x6e2ffdaf // fdiv v15.4s, v13.4s, v15.4s
-	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
-	VMOVI $0, V17.B16
-	VBIT  V14.B16, V17.B16, V15.B16
-	WORD  $0x4e2fe5ee // fcmeq v14.4s, v15.4s, v15.4s
-	FMOVQ 368(R0), F17
-	VBIT  V14.B16, V15.B16, V17.B16
-	FMOVQ 608(R0), F14
-	VEOR  V14.B16, V13.B16, V13.B16
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F15
-	VBIT  V14.B16, V13.B16, V15.B16
-	FMOVQ F18, (R3)
-	FMOVQ F15, 384(R5)
-	FMOVQ F16, 512(R5)
-	FMOVQ F17, (R5)
-	ADD   $16, R3, R3
-	ADD   $16, R5, R5
-	SUB   $4, R2, R2
-	CMP   $4, R2
+	FMOVS (R6), F11
+	FMOVS (R6), F13
+	VDUP  V11.S[0], V11.S4
+	VDUP  V13.S[0], V13.S4
+	WORD  $0x6e28dc00 // fmul v0.4s, v0.4s, v8.4s
+	WORD  $0x6e29dc21 // fmul v1.4s, v1.4s, v9.4s
+	WORD  $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD  $0x6e27dc21 // fmul v1.4s, v1.4s, v7.4s
+	WORD  $0x6e20dd60 // fmul v0.4s, v11.4s, v0.4s
+	WORD  $0x6e21dda1 // fmul v1.4s, v13.4s, v1.4s
+	WORD  $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD  $0x6e26dc24 // fmul v4.4s, v1.4s, v6.4s
+	FMOVQ 1504(R7), F1
+	FMOVQ 1504(R7), F6
+	WORD  $0x4ea0f803 // fabs v3.4s, v0.4s
+	WORD  $0x4ea0f887 // fabs v7.4s, v4.4s
+	WORD  $0x6e21e461 // fcmge v1.4s, v3.4s, v1.4s
+	WORD  $0x6e26e4e6 // fcmge v6.4s, v7.4s, v6.4s
+	FMOVQ 224(R7), F3
+	FMOVQ 224(R7), F7
+	WORD  $0x6ea2e463 // fcmgt v3.4s, v3.4s, v2.4s
+	WORD  $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
+	FMOVQ 224(R7), F7
+	FMOVQ 224(R7), F11
+	FMOVQ 1520(R7), F8
+	FMOVQ 1520(R7), F13
+	VBIF  V3.B16, V7.B16, V8.B16
+	VBIF  V9.B16, V11.B16, V13.B16
+	FMOVQ 1536(R7), F3
+	FMOVQ 1536(R7), F7
+	VBIT  V1.B16, V8.B16, V3.B16
+	VBIT  V6.B16, V13.B16, V7.B16
+	WORD  $0x6e23dc41 // fmul v1.4s, v2.4s, v3.4s
+	WORD  $0x6e27dca6 // fmul v6.4s, v5.4s, v7.4s
+	WORD  $0x6e21fc01 // fdiv v1.4s, v0.4s, v1.4s
+	WORD  $0x6e26fc86 // fdiv v6.4s, v4.4s, v6.4s
+	WORD  $0x4ea0d842 // fcmeq v2.4s, v2.4s, #0.0
+	WORD  $0x4ea0d8a8 // fcmeq v8.4s, v5.4s, #0.0
+	VMOVI $0, V5.B16
+	VMOVI $0, V9.B16
+	VBIT  V2.B16, V5.B16, V1.B16
+	VBIT  V8.B16, V9.B16, V6.B16
+	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
+	WORD  $0x4e26e4c8 // fcmeq v8.4s, v6.4s, v6.4s
+	FMOVQ 368(R7), F5
+	FMOVQ 368(R7), F9
+	VBIT  V2.B16, V1.B16, V5.B16
+	VBIT  V8.B16, V6.B16, V9.B16
+	FMOVQ 608(R7), F1
+	FMOVQ 608(R7), F2
+	VEOR  V1.B16, V0.B16, V0.B16
+	VEOR  V2.B16, V4.B16, V4.B16
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	WORD  $0x4e24e486 // fcmeq v6.4s, v4.4s, v4.4s
+	FMOVQ 368(R7), F2
+	FMOVQ 368(R7), F8
+	VBIT  V1.B16, V0.B16, V2.B16
+	VBIT  V6.B16, V4.B16, V8.B16
+	FMOVQ F10, (R1)
+	FMOVQ F2, 384(R2)
+	FMOVQ F3, 512(R2)
+	FMOVQ F5, (R2)
+	FMOVQ F12, 16(R1)
+	FMOVQ F8, 400(R2)
+	FMOVQ F7, 528(R2)
+	FMOVQ F9, 16(R2)
+	ADD   $32, R1, R1
+	ADD   $32, R2, R2
+	SUB   $8, R0, R0
+	CMP   $8, R0
 	BGE   block
 
 rest:
-	CMP $1, R2
+	CMP $1, R0
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F19
-	ADD   $0, R5, R9
-	CMP   $4, R2
+	FMOVQ 224(R7), F1
+	ADD   $0, R2, R9
+	CMP   $4, R0
 	BLT   partless1
-	FMOVQ (R5), F19
+	FMOVQ (R2), F1
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V19.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R9), V19.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R9), V1.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R9), V1.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R9), V19.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R9), V1.S[0]
 
 partdone1:
-	VMOVI $0, V17.B16
-	ADD   $128, R5, R9
-	CMP   $4, R2
+	VMOVI $0, V4.B16
+	ADD   $128, R2, R9
+	CMP   $4, R0
 	BLT   partless2
-	FMOVQ 128(R5), F17
+	FMOVQ 128(R2), F4
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R2, partdone2
-	VLD1   (R9), V17.S[2]
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R9), V4.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R9), V4.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R2, partdone2
-	VLD1 (R9), V17.S[0]
+	TBZ  $0, R0, partdone2
+	VLD1 (R9), V4.S[0]
 
 partdone2:
-	VMOVI $0, V20.B16
-	ADD   $256, R5, R9
-	CMP   $4, R2
+	VMOVI $0, V8.B16
+	ADD   $256, R2, R9
+	CMP   $4, R0
 	BLT   partless3
-	FMOVQ 256(R5), F20
+	FMOVQ 256(R2), F8
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R2, partone3
-	VLD1.P 8(R9), V20.D[0]
-	TBZ    $0, R2, partdone3
-	VLD1   (R9), V20.S[2]
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R9), V8.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R9), V8.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R2, partdone3
-	VLD1 (R9), V20.S[0]
+	TBZ  $0, R0, partdone3
+	VLD1 (R9), V8.S[0]
 
 partdone3:
-	VMOVI $0, V15.B16
-	ADD   $384, R5, R9
-	CMP   $4, R2
+	VMOVI $0, V2.B16
+	ADD   $384, R2, R9
+	CMP   $4, R0
 	BLT   partless4
-	FMOVQ 384(R5), F15
+	FMOVQ 384(R2), F2
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R2, partone4
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R2, partdone4
-	VLD1   (R9), V15.S[2]
+	TBZ    $1, R0, partone4
+	VLD1.P 8(R9), V2.D[0]
+	TBZ    $0, R0, partdone4
+	VLD1   (R9), V2.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R2, partdone4
-	VLD1 (R9), V15.S[0]
+	TBZ  $0, R0, partdone4
+	VLD1 (R9), V2.S[0]
 
 partdone4:
-	FMOVQ 224(R0), F13
-	ADD   $512, R5, R9
-	CMP   $4, R2
+	FMOVQ 224(R7), F0
+	ADD   $512, R2, R9
+	CMP   $4, R0
 	BLT   partless5
-	FMOVQ 512(R5), F13
+	FMOVQ 512(R2), F0
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
-	VLD1.P 8(R9), V13.D[0]
-	TBZ    $0, R2, partdone5
-	VLD1   (R9), V13.S[2]
+	TBZ    $1, R0, partone5
+	VLD1.P 8(R9), V0.D[0]
+	TBZ    $0, R0, partdone5
+	VLD1   (R9), V0.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
-	VLD1 (R9), V13.S[0]
+	TBZ  $0, R0, partdone5
+	VLD1 (R9), V0.S[0]
 
 partdone5:
-	VMOVI $0, V16.B16
+	VMOVI $0, V3.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fa8e // fabs v14.4s, v20.4s
-	WORD  $0x6eace5d2 // fcmgt v18.4s, v14.4s, v12.4s
-	WORD  $0x6eaee42e // fcmgt v14.4s, v1.4s, v14.4s
-	VAND  V14.B16, V18.B16, V14.B16
-	VAND  V14.B16, V20.B16, V18.B16
-	WORD  $0x6e2fe4ae // fcmge v14.4s, v5.4s, v15.4s
-	VBIF  V14.B16, V6.B16, V19.B16
-	WORD  $0x6eb4e5ee // fcmgt v14.4s, v15.4s, v20.4s
-	VBIT  V14.B16, V15.B16, V20.B16
-	WORD  $0x4e27e694 // fcmeq v20.4s, v20.4s, v7.4s
-	FMOVQ 368(R0), F14
-	VBIF  V20.B16, V19.B16, V14.B16
+	WORD  $0x4ea0f905 // fabs v5.4s, v8.4s
+	FMOVQ 1152(R7), F6
+	WORD  $0x6ea6e4a6 // fcmgt v6.4s, v5.4s, v6.4s
+	FMOVQ 384(R7), F7
+	WORD  $0x6ea5e4e5 // fcmgt v5.4s, v7.4s, v5.4s
+	VAND  V5.B16, V6.B16, V5.B16
+	VAND  V5.B16, V8.B16, V5.B16
+	FMOVQ 1104(R7), F6
+	WORD  $0x6e22e4c7 // fcmge v7.4s, v6.4s, v2.4s
+	FMOVQ 368(R7), F6
+	VBIT  V7.B16, V1.B16, V6.B16
+	WORD  $0x6ea8e441 // fcmgt v1.4s, v2.4s, v8.4s
+	VBIT  V1.B16, V2.B16, V8.B16
+	FMOVQ 336(R7), F1
+	WORD  $0x4e21e507 // fcmeq v7.4s, v8.4s, v1.4s
+	FMOVQ 368(R7), F1
+	VBIF  V7.B16, V6.B16, V1.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
-	FMOVQ 1184(R0), F18
-	WORD  $0x4eaff652 // fmin v18.4s, v18.4s, v15.4s
-	FMOVQ 1168(R0), F19
-	WORD  $0x4e32f673 // fmax v19.4s, v19.4s, v18.4s
-	FMOVQ 1200(R0), F18
-	FMOVQ 48(R0), F20
-	VFMLA V20.S4, V19.S4, V18.S4
-	WORD  $0x4ea8d655 // fsub v21.4s, v18.4s, v8.4s
-	VMOV  V19.B16, V20.B16
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 96(R0), F22
-	VFMLS V22.S4, V21.S4, V20.S4
-	WORD  $0x6eafe675 // fcmgt v21.4s, v19.4s, v15.4s
-	WORD  $0x6eb0e5d6 // fcmgt v22.4s, v14.4s, v16.4s
-	VAND  V22.B16, V21.B16, V21.B16
-	WORD  $0x4eafd66f // fsub v15.4s, v19.4s, v15.4s
-	VAND  V21.B16, V15.B16, V19.B16
-	FMOVQ 1264(R0), F21
-	FMOVQ 1248(R0), F15
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V15.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F15
-	VFMLA V21.S4, V20.S4, V15.S4
-	FMOVQ 224(R0), F22
-	VFMLA V15.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F15
-	VFMLA V22.S4, V20.S4, V15.S4
-	WORD  $0x4eafd415 // fsub v21.4s, v0.4s, v15.4s
-	VFMLA V22.S4, V20.S4, V21.S4
+	WORD  $0x4ea5d442 // fsub v2.4s, v2.4s, v5.4s
+	FMOVQ 1184(R7), F5
+	WORD  $0x4ea2f4a5 // fmin v5.4s, v5.4s, v2.4s
+	FMOVQ 1168(R7), F6
+	WORD  $0x4e25f4c6 // fmax v6.4s, v6.4s, v5.4s
+	FMOVQ 1200(R7), F5
+	FMOVQ 48(R7), F7
+	VFMLA V7.S4, V6.S4, V5.S4
+	FMOVQ 1200(R7), F7
+	WORD  $0x4ea7d4a8 // fsub v8.4s, v5.4s, v7.4s
+	VMOV  V6.B16, V7.B16
+	FMOVQ 80(R7), F9
+	VFMLS V9.S4, V8.S4, V7.S4
+	FMOVQ 96(R7), F9
+	VFMLS V9.S4, V8.S4, V7.S4
+	WORD  $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
+	WORD  $0x6ea3e429 // fcmgt v9.4s, v1.4s, v3.4s
+	VAND  V9.B16, V8.B16, V8.B16
+	WORD  $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
+	VAND  V8.B16, V2.B16, V6.B16
+	FMOVQ 1264(R7), F8
+	FMOVQ 1248(R7), F2
+	VFMLA V2.S4, V7.S4, V8.S4
+	FMOVQ 1280(R7), F2
+	VFMLA V8.S4, V7.S4, V2.S4
+	FMOVQ 1296(R7), F8
+	VFMLA V2.S4, V7.S4, V8.S4
+	FMOVQ 1312(R7), F2
+	VFMLA V8.S4, V7.S4, V2.S4
+	FMOVQ 224(R7), F9
+	VFMLA V2.S4, V7.S4, V9.S4
+	FMOVQ 224(R7), F2
+	VFMLA V9.S4, V7.S4, V2.S4
+	FMOVQ 224(R7), F8
+	WORD  $0x4ea2d508 // fsub v8.4s, v8.4s, v2.4s
+	VFMLA V9.S4, V7.S4, V8.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e2ffc16 // fdiv v22.4s, v0.4s, v15.4s
-	WORD  $0x6e36ddd4 // fmul v20.4s, v14.4s, v22.4s
-	VMOV  V14.B16, V23.B16
-	VFMLS V15.S4, V20.S4, V23.S4
-	WORD  $0x6e35de8f // fmul v15.4s, v20.4s, v21.4s
-	WORD  $0x4eafd6ef // fsub v15.4s, v23.4s, v15.4s
-	WORD  $0x6e36ddef // fmul v15.4s, v15.4s, v22.4s
-	VSUB  V8.S4, V18.S4, V18.S4
-	VSUB  V18.S4, V17.S4, V17.S4
-	VUSHR $23, V20.S4, V18.S4
-	FMOVQ 1376(R0), F21
-	VSUB  V21.S4, V18.S4, V18.S4
-	VADD  V18.S4, V17.S4, V18.S4
-	WORD  $0x4eb06652 // smax v18.4s, v18.4s, v16.4s
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 1392(R0), F21
-	WORD  $0x4eb56635 // smax v21.4s, v17.4s, v21.4s
-	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
-	VADD  V9.S4, V22.S4, V17.S4
-	VSHL  $23, V17.S4, V17.S4
-	VSUB  V22.S4, V21.S4, V21.S4
-	VADD  V9.S4, V21.S4, V21.S4
-	VSHL  $23, V21.S4, V21.S4
-	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
+	FMOVQ 224(R7), F7
+	WORD  $0x6e22fce9 // fdiv v9.4s, v7.4s, v2.4s
+	WORD  $0x6e29dc27 // fmul v7.4s, v1.4s, v9.4s
+	VMOV  V1.B16, V10.B16
+	VFMLS V2.S4, V7.S4, V10.S4
+	WORD  $0x6e28dce2 // fmul v2.4s, v7.4s, v8.4s
+	WORD  $0x4ea2d542 // fsub v2.4s, v10.4s, v2.4s
+	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
+	FMOVQ 1200(R7), F8
+	VSUB  V8.S4, V5.S4, V5.S4
+	VSUB  V5.S4, V4.S4, V4.S4
+	VUSHR $23, V7.S4, V5.S4
+	FMOVQ 1376(R7), F8
+	VSUB  V8.S4, V5.S4, V5.S4
+	VADD  V5.S4, V4.S4, V5.S4
+	WORD  $0x4ea364a5 // smax v5.4s, v5.4s, v3.4s
+	VSUB  V5.S4, V4.S4, V4.S4
+	FMOVQ 1392(R7), F8
+	WORD  $0x4ea86488 // smax v8.4s, v4.4s, v8.4s
+	WORD  $0x4f3f0509 // sshr v9.4s, v8.4s, #1
+	FMOVQ 848(R7), F4
+	VADD  V4.S4, V9.S4, V4.S4
+	VSHL  $23, V4.S4, V4.S4
+	VSUB  V9.S4, V8.S4, V8.S4
+	FMOVQ 848(R7), F9
+	VADD  V9.S4, V8.S4, V8.S4
+	VSHL  $23, V8.S4, V8.S4
+	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
+	WORD  $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD  $0x6e28dc48 // fmul v8.4s, v2.4s, v8.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb4e411 // fcmgt v17.4s, v0.4s, v20.4s
-	VBSL  V20.B16, V0.B16, V17.B16
-	WORD  $0x6ea0e696 // fcmgt v22.4s, v20.4s, v0.4s
-	VBSL  V20.B16, V0.B16, V22.B16
-	WORD  $0x4e36d62f // fadd v15.4s, v17.4s, v22.4s
-	WORD  $0x4eb1d5f1 // fsub v17.4s, v15.4s, v17.4s
-	WORD  $0x4eb1d6d6 // fsub v22.4s, v22.4s, v17.4s
-	WORD  $0x6e2ffc11 // fdiv v17.4s, v0.4s, v15.4s
-	WORD  $0x6e31de97 // fmul v23.4s, v20.4s, v17.4s
-	VMOV  V20.B16, V24.B16
-	VFMLS V15.S4, V23.S4, V24.S4
-	WORD  $0x4e35d70f // fadd v15.4s, v24.4s, v21.4s
-	WORD  $0x4e35d6d6 // fadd v22.4s, v22.4s, v21.4s
-	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
-	WORD  $0x4eb6d5ef // fsub v15.4s, v15.4s, v22.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x4e2fd6ef // fadd v15.4s, v23.4s, v15.4s
-	WORD  $0x6ea0e5f6 // fcmgt v22.4s, v15.4s, v0.4s
-	VBIT  V22.B16, V0.B16, V15.B16
+	FMOVQ 224(R7), F4
+	WORD  $0x6ea7e482 // fcmgt v2.4s, v4.4s, v7.4s
+	VBIF  V2.B16, V7.B16, V4.B16
+	FMOVQ 224(R7), F9
+	WORD  $0x6ea9e4e2 // fcmgt v2.4s, v7.4s, v9.4s
+	VBIF  V2.B16, V7.B16, V9.B16
+	WORD  $0x4e29d482 // fadd v2.4s, v4.4s, v9.4s
+	WORD  $0x4ea4d444 // fsub v4.4s, v2.4s, v4.4s
+	WORD  $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
+	FMOVQ 224(R7), F4
+	WORD  $0x6e22fc84 // fdiv v4.4s, v4.4s, v2.4s
+	WORD  $0x6e24dcea // fmul v10.4s, v7.4s, v4.4s
+	VMOV  V7.B16, V11.B16
+	VFMLS V2.S4, V10.S4, V11.S4
+	WORD  $0x4e28d562 // fadd v2.4s, v11.4s, v8.4s
+	WORD  $0x4e28d529 // fadd v9.4s, v9.4s, v8.4s
+	WORD  $0x6e29dd49 // fmul v9.4s, v10.4s, v9.4s
+	WORD  $0x4ea9d442 // fsub v2.4s, v2.4s, v9.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD  $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
+	FMOVQ 224(R7), F9
+	WORD  $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
+	VBIT  V10.B16, V9.B16, V2.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d696 // fadd v22.4s, v20.4s, v0.4s
-	FMOVQ 1408(R0), F23
-	VSUB  V23.S4, V22.S4, V22.S4
-	VAND  V7.B16, V22.B16, V23.B16
-	VUSHR $21, V22.S4, V22.S4
+	FMOVQ 224(R7), F9
+	WORD  $0x4e29d4e9 // fadd v9.4s, v7.4s, v9.4s
+	FMOVQ 1408(R7), F10
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 336(R7), F10
+	VAND  V10.B16, V9.B16, V10.B16
+	VUSHR $21, V9.S4, V9.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V23.S4, V0.S4, V24.S4
-	VTBL  V3.B16, [V22.B16], V22.B16
-	FMOVQ 192(R0), F25
-	FMOVQ 208(R0), F26
-	VBIT  V26.B16, V22.B16, V25.B16
-	FMOVQ 64(R1), F22
-	VTBL  V25.B16, [V22.B16], V22.B16
-	WORD  $0x6e36df16 // fmul v22.4s, v24.4s, v22.4s
-	FMOVQ 432(R0), F24
-	WORD  $0x4e38d6d8 // fadd v24.4s, v22.4s, v24.4s
-	VFMLA V22.S4, V20.S4, V24.S4
-	WORD  $0x4e21daf4 // scvtf v20.4s, v23.4s
-	FMOVQ 80(R1), F22
-	VTBL  V25.B16, [V22.B16], V23.B16
-	FMOVQ 96(R1), F22
-	VTBL  V25.B16, [V22.B16], V27.B16
+	FMOVQ 224(R7), F11
+	VSUB  V10.S4, V11.S4, V11.S4
+	FMOVQ (R8), F12
+	VTBL  V12.B16, [V9.B16], V9.B16
+	FMOVQ 192(R7), F12
+	FMOVQ 208(R7), F13
+	VBIT  V13.B16, V9.B16, V12.B16
+	FMOVQ 64(R8), F9
+	VTBL  V12.B16, [V9.B16], V9.B16
+	WORD  $0x6e29dd69 // fmul v9.4s, v11.4s, v9.4s
+	FMOVQ 432(R7), F11
+	WORD  $0x4e2bd52b // fadd v11.4s, v9.4s, v11.4s
+	VFMLA V9.S4, V7.S4, V11.S4
+	WORD  $0x4e21d947 // scvtf v7.4s, v10.4s
+	FMOVQ 80(R8), F9
+	VTBL  V12.B16, [V9.B16], V10.B16
+	FMOVQ 96(R8), F9
+	VTBL  V12.B16, [V9.B16], V14.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
-	FMOVQ 1456(R0), F26
-	FMOVQ 1440(R0), F25
-	VFMLA V25.S4, V24.S4, V26.S4
-	FMOVQ 1424(R0), F25
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 1488(R0), F28
-	FMOVQ 1472(R0), F25
-	VFMLA V25.S4, V24.S4, V28.S4
-	VFMLA V26.S4, V22.S4, V28.S4
-	FMOVQ 528(R0), F25
-	VFMLA V25.S4, V20.S4, V27.S4
-	VFMLA V28.S4, V22.S4, V27.S4
+	WORD  $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
+	FMOVQ 1456(R7), F13
+	FMOVQ 1440(R7), F12
+	VFMLA V12.S4, V11.S4, V13.S4
+	FMOVQ 1424(R7), F12
+	VFMLA V12.S4, V9.S4, V13.S4
+	FMOVQ 1488(R7), F15
+	FMOVQ 1472(R7), F12
+	VFMLA V12.S4, V11.S4, V15.S4
+	VFMLA V13.S4, V9.S4, V15.S4
+	FMOVQ 528(R7), F12
+	VFMLA V12.S4, V7.S4, V14.S4
+	VFMLA V15.S4, V9.S4, V14.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F22
-	VFMLA V22.S4, V20.S4, V23.S4
-	WORD  $0x4e38d6f4 // fadd v20.4s, v23.4s, v24.4s
-	WORD  $0x4eb4d6f6 // fsub v22.4s, v23.4s, v20.4s
-	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
-	WORD  $0x4e36d776 // fadd v22.4s, v27.4s, v22.4s
-	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
-	WORD  $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
-	WORD  $0x4e35d695 // fadd v21.4s, v20.4s, v21.4s
-	WORD  $0x4e21da54 // scvtf v20.4s, v18.4s
-	VFMLA V2.S4, V20.S4, V21.S4
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x6e33ddb9 // fmul v25.4s, v13.4s, v19.4s
-	WORD  $0x4e30e5b4 // fcmeq v20.4s, v13.4s, v16.4s
-	WORD  $0x4e33e675 // fcmeq v21.4s, v19.4s, v19.4s
-	VAND  V21.B16, V20.B16, V20.B16
-	VBIT  V20.B16, V16.B16, V25.B16
+	FMOVQ 544(R7), F9
+	VFMLA V9.S4, V7.S4, V10.S4
+	WORD  $0x4e2bd547 // fadd v7.4s, v10.4s, v11.4s
+	WORD  $0x4ea7d549 // fsub v9.4s, v10.4s, v7.4s
+	WORD  $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	WORD  $0x4e29d5c9 // fadd v9.4s, v14.4s, v9.4s
+	WORD  $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
+	WORD  $0x4e28d4e8 // fadd v8.4s, v7.4s, v8.4s
+	WORD  $0x4e21d8a7 // scvtf v7.4s, v5.4s
+	FMOVQ 80(R7), F9
+	VFMLA V9.S4, V7.S4, V8.S4
+	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
+	WORD  $0x6e26dc0c // fmul v12.4s, v0.4s, v6.4s
+	WORD  $0x4e23e407 // fcmeq v7.4s, v0.4s, v3.4s
+	WORD  $0x4e26e4c8 // fcmeq v8.4s, v6.4s, v6.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	VBIT  V7.B16, V3.B16, V12.B16
 
 	// 1 + gamma p_t l / q
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V16.B16, V17.B16
-	WORD  $0x4e30e5f2 // fcmeq v18.4s, v15.4s, v16.4s
-	WORD  $0x6e2ffe73 // fdiv v19.4s, v19.4s, v15.4s
-	VBIT  V18.B16, V0.B16, V19.B16
-	WORD  $0x4e30e632 // fcmeq v18.4s, v17.4s, v16.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VBIT  V18.B16, V16.B16, V17.B16
-	FMOVS 8(R6), F16
-	VDUP  V16.S[0], V18.S4
-	FMOVQ 224(R0), F16
-	VFMLA V17.S4, V18.S4, V16.S4
-	VMOV  V15.B16, V17.B16
+	WORD  $0x4ea334a5 // cmgt v5.4s, v5.4s, v3.4s
+	VBIT  V5.B16, V3.B16, V4.B16
+	WORD  $0x4e23e445 // fcmeq v5.4s, v2.4s, v3.4s
+	FMOVQ 224(R7), F7
+	WORD  $0x6e22fcc6 // fdiv v6.4s, v6.4s, v2.4s
+	VBIT  V5.B16, V7.B16, V6.B16
+	WORD  $0x4e23e485 // fcmeq v5.4s, v4.4s, v3.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	VBIT  V5.B16, V3.B16, V4.B16
+	FMOVS 8(R3), F3
+	VDUP  V3.S[0], V5.S4
+	FMOVQ 224(R7), F3
+	VFMLA V4.S4, V5.S4, V3.S4
+	VMOV  V2.B16, V4.B16
 
 	// q^gamma
-	CMP  $1, R7
+	CMP  $1, R5
 	BGE  focusnot0_700
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	WORD $0x6e24dc84 // fmul v4.4s, v4.4s, v4.4s
 	JMP  focusdone700
 
 focusnot0_700:
-	CMP   $2, R7
+	CMP   $2, R5
 	BGE   focusnot1_700
-	FMOVQ 224(R0), F17
+	FMOVQ 224(R7), F4
 	JMP   focusdone700
 
 focusnot1_700:
-	CMP $3, R7
+	CMP $3, R5
 	BGE focusnot2_700
 	JMP focusdone700
 
 focusnot2_700:
-	CMP  $4, R7
+	CMP  $4, R5
 	BGE  focusnot3_700
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	WORD $0x6ea1f884 // fsqrt v4.4s, v4.4s
 	JMP  focusdone700
 
 focusnot3_700:
-	CMP   $5, R7
+	CMP   $5, R5
 	BGE   focusnot4_700
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
+	WORD  $0x6ea1f885 // fsqrt v5.4s, v4.4s
+	VMOV  V4.B16, V6.B16
+	VFMLS V5.S4, V5.S4, V6.S4
+	FMOVQ 1088(R7), F7
+	WORD  $0x6e27dca7 // fmul v7.4s, v5.4s, v7.4s
+	WORD  $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	VFMLA V5.S4, V4.S4, V6.S4
+	VMOV  V6.B16, V4.B16
 	JMP   focusdone700
 
 focusnot4_700:
-	CMP   $6, R7
+	CMP   $6, R5
 	BGE   focusnot5_700
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
+	WORD  $0x6ea1f885 // fsqrt v5.4s, v4.4s
+	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
+	VFMLA V4.S4, V4.S4, V8.S4
+	VMOV  V4.B16, V7.B16
+	VFMLS V5.S4, V5.S4, V7.S4
+	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	FMOVQ 1088(R7), F7
+	VFMLA V7.S4, V4.S4, V8.S4
+	WORD  $0x6e25dd04 // fmul v4.4s, v8.4s, v5.4s
+	VFMLA V5.S4, V6.S4, V4.S4
 	JMP   focusdone700
 
 focusnot5_700:
-	CMP   $7, R7
+	CMP   $7, R5
 	BGE   focusnot6_700
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
+	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V6.S4
+	WORD  $0x6e24dcc6 // fmul v6.4s, v6.4s, v4.4s
+	VFMLA V4.S4, V5.S4, V6.S4
+	VMOV  V6.B16, V4.B16
 	JMP   focusdone700
 
 focusnot6_700:
-	CMP   $8, R7
+	CMP   $8, R5
 	BGE   focusnot7_700
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
+	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V6.S4
+	WORD  $0x4e25d4a4 // fadd v4.4s, v5.4s, v5.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	VFMLA V5.S4, V5.S4, V4.S4
 	JMP   focusdone700
 
 focusnot7_700:
-	CMP   $9, R7
+	CMP   $9, R5
 	BGE   focusnot8_700
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
+	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
+	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
+	VFMLA V4.S4, V4.S4, V6.S4
+	WORD  $0x6e25dca7 // fmul v7.4s, v5.4s, v5.4s
+	WORD  $0x4e25d4a8 // fadd v8.4s, v5.4s, v5.4s
+	WORD  $0x6ea0f8e9 // fneg v9.4s, v7.4s
+	VFMLA V5.S4, V5.S4, V9.S4
+	VFMLA V6.S4, V8.S4, V9.S4
+	WORD  $0x6e24dd25 // fmul v5.4s, v9.4s, v4.4s
+	VFMLA V4.S4, V7.S4, V5.S4
+	VMOV  V5.B16, V4.B16
 	JMP   focusdone700
 
 focusnot8_700:
-	ADD   $24, R6, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+	ADD   $24, R3, R9
+	FMOVS (R9), F5
+	VDUP  V5.S[0], V5.S4
+	FMOVS 4(R9), F6
+	VDUP  V6.S[0], V6.S4
+	FMOVS 8(R9), F7
+	VDUP  V7.S[0], V7.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	FMOVQ 640(R0), F22
-	VSUB  V22.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R0), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	FMOVQ 656(R0), F26
-	VAND  V26.B16, V22.B16, V22.B16
-	FMOVQ 672(R0), F26
-	VADD  V26.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f888 // fabs v8.4s, v4.4s
+	FMOVQ 640(R7), F9
+	VSUB  V9.S4, V8.S4, V9.S4
+	WORD  $0x4e21d90a // scvtf v10.4s, v8.4s
+	FMOVQ 896(R7), F11
+	VSUB  V11.S4, V10.S4, V10.S4
+	FMOVQ 560(R7), F11
+	WORD  $0x4ea8356b // cmgt v11.4s, v11.4s, v8.4s
+	VBIT  V11.B16, V10.B16, V9.B16
+	WORD  $0x4f29052a // sshr v10.4s, v9.4s, #23
+	VUSHR $20, V9.S4, V11.S4
+	FMOVQ 656(R7), F13
+	VAND  V13.B16, V9.B16, V9.B16
+	FMOVQ 672(R7), F13
+	VADD  V13.S4, V9.S4, V9.S4
+	WORD  $0x4e21d94a // scvtf v10.4s, v10.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V24.B16], V26.B16
-	FMOVQ 304(R0), F24
-	VBIT  V11.B16, V26.B16, V24.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R0), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R0), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R0), F29
-	FMOVQ 704(R0), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R0), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R0), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	FMOVQ (R8), F13
+	VTBL  V13.B16, [V11.B16], V13.B16
+	FMOVQ 304(R7), F11
+	FMOVQ 320(R7), F14
+	VBIT  V14.B16, V13.B16, V11.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V13.B16
+	FMOVQ 432(R7), F14
+	VFMLA V13.S4, V9.S4, V14.S4
+	FMOVQ 688(R7), F9
+	WORD  $0x6e29ddcf // fmul v15.4s, v14.4s, v9.4s
+	VMOV  V14.B16, V9.B16
+	VFMLA V15.S4, V9.S4, V9.S4
+	WORD  $0x4ea9d5cd // fsub v13.4s, v14.4s, v9.4s
+	VFMLA V15.S4, V14.S4, V13.S4
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	FMOVQ 720(R7), F16
+	FMOVQ 704(R7), F17
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 736(R7), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	FMOVQ 752(R7), F16
+	VFMLA V17.S4, V14.S4, V16.S4
+	FMOVQ 768(R7), F17
+	VFMLA V16.S4, V14.S4, V17.S4
+	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
+	VFMLA V17.S4, V14.S4, V13.S4
+	WORD  $0x4e2dd52e // fadd v14.4s, v9.4s, v13.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V15.B16
+	WORD  $0x4e2fd54a // fadd v10.4s, v10.4s, v15.4s
+	WORD  $0x6e2adcb0 // fmul v16.4s, v5.4s, v10.4s
+	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
+	VFMLA V10.S4, V5.S4, V15.S4
+	VMOV  V16.B16, V10.B16
+	VFMLA V14.S4, V6.S4, V10.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6fb // fadd v27.4s, v23.4s, v4.4s
-	WORD  $0x4ea4d77e // fsub v30.4s, v27.4s, v4.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R1), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	FMOVQ 784(R7), F14
+	WORD  $0x4e2ed54e // fadd v14.4s, v10.4s, v14.4s
+	FMOVQ 784(R7), F17
+	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
+	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
+	VFMLA V9.S4, V6.S4, V16.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V11.B16
+	VFMLA V11.S4, V5.S4, V15.S4
+	VFMLA V9.S4, V7.S4, V15.S4
+	VFMLA V13.S4, V6.S4, V15.S4
+	WORD  $0x4e2fd607 // fadd v7.4s, v16.4s, v15.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F19
-	FMOVQ 800(R0), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R0), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V2.S4, V20.S4, V19.S4
-	VTBL  V3.B16, [V27.B16], V22.B16
-	FMOVQ 304(R0), F20
-	VBIT  V11.B16, V22.B16, V20.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R1), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R7), F6
+	FMOVQ 800(R7), F9
+	VFMLA V9.S4, V7.S4, V6.S4
+	FMOVQ 832(R7), F9
+	VFMLA V6.S4, V7.S4, V9.S4
+	WORD  $0x6e27dce6 // fmul v6.4s, v7.4s, v7.4s
+	WORD  $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	FMOVQ 80(R7), F9
+	VFMLA V9.S4, V7.S4, V6.S4
+	FMOVQ (R8), F7
+	VTBL  V7.B16, [V14.B16], V9.B16
+	FMOVQ 304(R7), F7
+	FMOVQ 320(R7), F11
+	VBIT  V11.B16, V9.B16, V7.B16
+	FLDPQ 272(R8), (F30, F31)
+	VTBL  V7.B16, [V30.B16, V31.B16], V9.B16
+	FLDPQ 304(R8), (F30, F31)
+	VTBL  V7.B16, [V30.B16, V31.B16], V7.B16
+	VFMLA V6.S4, V9.S4, V7.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V1.S4, V26.S4, V27.S4
+	FMOVQ 784(R7), F6
+	VSUB  V6.S4, V14.S4, V6.S4
+	WORD  $0x4f3d04c6 // sshr v6.4s, v6.4s, #3
+	WORD  $0x4e27d52b // fadd v11.4s, v9.4s, v7.4s
+	VSHL  $23, V6.S4, V13.S4
+	VADD  V13.S4, V11.S4, V13.S4
+	FMOVQ 384(R7), F14
+	VUMIN V14.S4, V13.S4, V14.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R0), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V13.B16
+	WORD  $0x4ead6cc6 // smin v6.4s, v6.4s, v13.4s
+	FMOVQ 912(R7), F13
+	VSUB  V6.S4, V13.S4, V6.S4
+	VSHL  $23, V6.S4, V6.S4
+	WORD  $0x4e29d4cd // fadd v13.4s, v6.4s, v9.4s
+	WORD  $0x4ea6d5af // fsub v15.4s, v13.4s, v6.4s
+	WORD  $0x4eafd529 // fsub v9.4s, v9.4s, v15.4s
+	WORD  $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	WORD  $0x4e27d5a7 // fadd v7.4s, v13.4s, v7.4s
+	WORD  $0x6eabe4c9 // fcmgt v9.4s, v6.4s, v11.4s
+	VSUB  V6.S4, V7.S4, V6.S4
+	VBIT  V9.B16, V6.B16, V14.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R0), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R0), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V1.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V1.S4, V21.S4, V19.S4
-	WORD  $0x4e721c32 // bic v18.16b, v1.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R7), F6
+	WORD  $0x6ea6e546 // fcmgt v6.4s, v10.4s, v6.4s
+	FMOVQ 384(R7), F7
+	VBIF  V6.B16, V14.B16, V7.B16
+	FMOVQ 944(R7), F6
+	WORD  $0x6eaae4c6 // fcmgt v6.4s, v6.4s, v10.4s
+	WORD  $0x4e661ce7 // bic v7.16b, v7.16b, v6.16b
+	VMOVI $0, V6.B16
+	VCMEQ V6.S4, V8.S4, V6.S4
+	WORD  $0x4ea0a8a5 // cmlt v5.4s, v5.4s, #0
+	FMOVQ 384(R7), F9
+	VAND  V5.B16, V9.B16, V9.B16
+	VBIT  V6.B16, V9.B16, V7.B16
+	FMOVQ 384(R7), F6
+	VCMEQ V6.S4, V8.S4, V6.S4
+	FMOVQ 384(R7), F9
+	WORD  $0x4e651d25 // bic v5.16b, v9.16b, v5.16b
+	VBIT  V6.B16, V5.B16, V7.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53434 // cmgt v20.4s, v1.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea136b3 // cmgt v19.4s, v21.4s, v1.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R0), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R9), F5
+	VDUP  V5.S[0], V5.S4
+	VAND  V5.B16, V4.B16, V5.B16
+	VORR  V5.B16, V7.B16, V5.B16
+	WORD  $0x4ea08906 // cmgt v6.4s, v8.4s, #0
+	FMOVQ 384(R7), F7
+	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
+	VAND  V7.B16, V6.B16, V6.B16
+	FMOVS 16(R9), F7
+	VDUP  V7.S[0], V7.S4
+	VAND  V7.B16, V4.B16, V4.B16
+	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
+	VAND  V4.B16, V6.B16, V4.B16
+	FMOVQ 384(R7), F6
+	WORD  $0x4ea63506 // cmgt v6.4s, v8.4s, v6.4s
+	VORR  V6.B16, V4.B16, V6.B16
+	FMOVQ 368(R7), F4
+	VBIF  V6.B16, V5.B16, V4.B16
 
 focusdone700:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e39e4b2 // fcmge v18.4s, v5.4s, v25.4s
-	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
-	VBIT  V18.B16, V19.B16, V25.B16
-	VUMIN V6.S4, V25.S4, V18.S4
+	FMOVQ 1104(R7), F5
+	WORD  $0x6e2ce4a5 // fcmge v5.4s, v5.4s, v12.4s
+	WORD  $0x6e24dd86 // fmul v6.4s, v12.4s, v4.4s
+	VBIT  V5.B16, V6.B16, V12.B16
+	FMOVQ 368(R7), F5
+	VUMIN V5.S4, V12.S4, V5.S4
 
 	// s q, pre and f
-	FMOVS (R8), F19
-	VDUP  V19.S[0], V19.S4
-	WORD  $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e2dde6d // fmul v13.4s, v19.4s, v13.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	FMOVQ 1504(R0), F15
-	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
-	WORD  $0x6e2fe60f // fcmge v15.4s, v16.4s, v15.4s
-	WORD  $0x6eaee410 // fcmgt v16.4s, v0.4s, v14.4s
-	FMOVQ 1520(R0), F17
-	VBIF  V16.B16, V0.B16, V17.B16
-	FMOVQ 1536(R0), F16
-	VBIT  V15.B16, V17.B16, V16.B16
-	WORD  $0x6e30ddcf // fmul v15.4s, v14.4s, v16.4s
-	WORD  $0x6e2ffdaf // fdiv v15.4s, v13.4s, v15.4s
-	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
-	VMOVI $0, V17.B16
-	VBIT  V14.B16, V17.B16, V15.B16
-	WORD  $0x4e2fe5ee // fcmeq v14.4s, v15.4s, v15.4s
-	FMOVQ 368(R0), F17
-	VBIT  V14.B16, V15.B16, V17.B16
-	FMOVQ 608(R0), F14
-	VEOR  V14.B16, V13.B16, V13.B16
-	WORD  $0x4e2de5ae // fcmeq v14.4s, v13.4s, v13.4s
-	FMOVQ 368(R0), F15
-	VBIT  V14.B16, V13.B16, V15.B16
-	ADD   $0, R3, R9
-	CMP   $4, R2
+	FMOVS (R6), F6
+	VDUP  V6.S[0], V6.S4
+	WORD  $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD  $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD  $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	WORD  $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	FMOVQ 1504(R7), F2
+	WORD  $0x4ea0f803 // fabs v3.4s, v0.4s
+	WORD  $0x6e22e462 // fcmge v2.4s, v3.4s, v2.4s
+	FMOVQ 224(R7), F3
+	WORD  $0x6ea1e463 // fcmgt v3.4s, v3.4s, v1.4s
+	FMOVQ 224(R7), F4
+	FMOVQ 1520(R7), F6
+	VBIF  V3.B16, V4.B16, V6.B16
+	FMOVQ 1536(R7), F3
+	VBIT  V2.B16, V6.B16, V3.B16
+	WORD  $0x6e23dc22 // fmul v2.4s, v1.4s, v3.4s
+	WORD  $0x6e22fc02 // fdiv v2.4s, v0.4s, v2.4s
+	WORD  $0x4ea0d821 // fcmeq v1.4s, v1.4s, #0.0
+	VMOVI $0, V4.B16
+	VBIT  V1.B16, V4.B16, V2.B16
+	WORD  $0x4e22e441 // fcmeq v1.4s, v2.4s, v2.4s
+	FMOVQ 368(R7), F4
+	VBIT  V1.B16, V2.B16, V4.B16
+	FMOVQ 608(R7), F1
+	VEOR  V1.B16, V0.B16, V0.B16
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R7), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	ADD   $0, R1, R9
+	CMP   $4, R0
 	BLT   partless6
-	FMOVQ F18, (R3)
+	FMOVQ F5, (R1)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R2, partone6
-	VST1.P V18.D[0], 8(R9)
-	TBZ    $0, R2, partdone6
-	VST1   V18.S[2], (R9)
+	TBZ    $1, R0, partone6
+	VST1.P V5.D[0], 8(R9)
+	TBZ    $0, R0, partdone6
+	VST1   V5.S[2], (R9)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R2, partdone6
-	VST1 V18.S[0], (R9)
+	TBZ  $0, R0, partdone6
+	VST1 V5.S[0], (R9)
 
 partdone6:
-	ADD   $384, R5, R9
-	CMP   $4, R2
+	ADD   $384, R2, R9
+	CMP   $4, R0
 	BLT   partless7
-	FMOVQ F15, 384(R5)
+	FMOVQ F2, 384(R2)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R2, partone7
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R2, partdone7
-	VST1   V15.S[2], (R9)
+	TBZ    $1, R0, partone7
+	VST1.P V2.D[0], 8(R9)
+	TBZ    $0, R0, partdone7
+	VST1   V2.S[2], (R9)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R2, partdone7
-	VST1 V15.S[0], (R9)
+	TBZ  $0, R0, partdone7
+	VST1 V2.S[0], (R9)
 
 partdone7:
-	ADD   $512, R5, R9
-	CMP   $4, R2
+	ADD   $512, R2, R9
+	CMP   $4, R0
 	BLT   partless8
-	FMOVQ F16, 512(R5)
+	FMOVQ F3, 512(R2)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R2, partone8
-	VST1.P V16.D[0], 8(R9)
-	TBZ    $0, R2, partdone8
-	VST1   V16.S[2], (R9)
+	TBZ    $1, R0, partone8
+	VST1.P V3.D[0], 8(R9)
+	TBZ    $0, R0, partdone8
+	VST1   V3.S[2], (R9)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R2, partdone8
-	VST1 V16.S[0], (R9)
+	TBZ  $0, R0, partdone8
+	VST1 V3.S[0], (R9)
 
 partdone8:
-	ADD   $0, R5, R9
-	CMP   $4, R2
+	ADD   $0, R2, R9
+	CMP   $4, R0
 	BLT   partless9
-	FMOVQ F17, (R5)
+	FMOVQ F4, (R2)
 	JMP   partdone9
 
 partless9:
-	TBZ    $1, R2, partone9
-	VST1.P V17.D[0], 8(R9)
-	TBZ    $0, R2, partdone9
-	VST1   V17.S[2], (R9)
+	TBZ    $1, R0, partone9
+	VST1.P V4.D[0], 8(R9)
+	TBZ    $0, R0, partdone9
+	VST1   V4.S[2], (R9)
 	JMP    partdone9
 
 partone9:
-	TBZ  $0, R2, partdone9
-	VST1 V17.S[0], (R9)
+	TBZ  $0, R0, partdone9
+	VST1 V4.S[0], (R9)
 
 partdone9:
-	ADD $16, R3, R3
-	ADD $16, R5, R5
-	SUB $4, R2, R2
-	CMP $1, R2
+	ADD $16, R1, R1
+	ADD $16, R2, R2
+	SUB $4, R0, R0
+	CMP $1, R0
 	BGE vector
 
 done:

@@ -13,8 +13,11 @@ func TestExhaustiveNarrow(t *testing.T) {
 		for _, v := range available[:len(available)-1] {
 			use(t, v)
 			var different atomic.Int64
-			everyFloat(func(_ int, x []float32) {
-				var got, want [1 << 16]uint16
+			parallel(1<<32/pieceSize, func(n int) {
+				var p piece
+				everyFloat(n, &p)
+				x := p.x[:]
+				var got, want [pieceSize]uint16
 				f.narrowGeneric(want[:], x)
 				f.narrowKernel(got[:], x)
 				for i := range x {

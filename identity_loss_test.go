@@ -38,9 +38,10 @@ func testSigmoidIdentity(t *testing.T, withGrad bool) {
 	gotGrad, wantGrad := make([]float32, n), make([]float32, n)
 	for round, gamma := range identityGammas {
 		mixture(r, x)
-		for i := range y {
-			y[i] = []float32{0, 1, r.Float32(), float32(math.Ldexp(1, -r.IntN(150)))}[r.IntN(4)]
-			if i%3 > 0 {
+		for i := range y { // stretches of all kinds, long enough for whole blocks on each path
+			stretch := i / 160
+			y[i] = []float32{0, 1, r.Float32(), float32(math.Ldexp(1, -r.IntN(150)))}[r.IntN(2+2*(stretch&1))]
+			if stretch&2 == 0 || i%3 > 0 {
 				x[i] = float32(r.NormFloat64() * 5)
 			}
 		}

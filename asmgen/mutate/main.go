@@ -51,6 +51,7 @@ var arches = map[string]arch{
 	"amd64": {
 		file: "focal_amd64.s", swaps: amd64Swaps,
 		tests: [][]string{
+			{"-test.run=Golden", "-test.timeout=120s"}, // takes a second, and catches most
 			{"-test.short", "-test.run=Identity|Guard|Assembly|Required", "-test.timeout=120s"},
 			{"-test.run=NoCliffs", "-test.timeout=120s"},
 		},
