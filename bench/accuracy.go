@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -88,6 +89,8 @@ func exact(in *input) []float64 {
 				row = out[i:][:1]
 			}
 			exactRow(form, z, row)
+		case "LogProbs":
+			out[i] = -exactSoftmaxLoss(z, int(in.labels[i]), equalWeights(in.Classes), 0, nil)
 		case "SoftmaxLoss":
 			if method != "Grad" {
 				row = nil
@@ -168,6 +171,8 @@ func exactRow(form string, z []float32, out []float64) {
 		}
 	}
 }
+
+func equalWeights(classes int) []float32 { return slices.Repeat([]float32{1}, classes) }
 
 func hasNaN(z []float32) bool {
 	for _, v := range z {
@@ -373,7 +378,7 @@ func (c *check) rows(f *function) {
 		changes = changes[:6] // finite logits, of sizes that occur
 	}
 	c.special = rows(len(changes), func(i int, z []float32, label int32) { changes[i](z, label) })
-	if strings.HasPrefix(f.name, "SoftmaxLoss") {
+	if strings.HasPrefix(f.name, "SoftmaxLoss") || f.name == "LogProbs" {
 		// 1 - p_t from 1e-2 to 1e-12: its cube, which the loss is near, is a normal number.
 		c.confident = rows(11, func(i int, z []float32, label int32) {
 			for j := range z {

@@ -53,6 +53,9 @@ func focalOps() map[string]op {
 			return func() { f(out, in.x, in.Classes) }
 		}
 	}
+	ops["LogProbs"] = func(in *input, out []float32) func() {
+		return func() { must(0, focal.LogProbs(out, in.x, in.labels, in.Classes)) }
+	}
 	addLoss(ops, "SoftmaxLoss", func(in *input) loss[int32] {
 		return must(focal.NewSoftmaxLoss(focal.SoftmaxConfig{
 			Classes: in.Classes, Gamma: gamma, Alpha: classWeights(in.Classes),
@@ -182,6 +185,11 @@ func plainOps() map[string]op {
 		},
 		"LogSumExp": func(in *input, out []float32) func() {
 			return eachRow(in, func(i int, z []float32) { out[i] = float32(plainLogSumExp(z)) })
+		},
+		"LogProbs": func(in *input, out []float32) func() {
+			return eachRow(in, func(i int, z []float32) {
+				out[i] = float32(float64(z[in.labels[i]]) - plainLogSumExp(z))
+			})
 		},
 		"SoftmaxLoss.Sum": func(in *input, out []float32) func() {
 			weights := classWeights(in.Classes)

@@ -37,6 +37,11 @@ func onnxModel(in *input) []byte {
 	case "LogSumExp":
 		g.node("ReduceLogSumExp", "y", "x", onnxInts("axes", 1))
 		shape = []int64{rows, 1}
+	case "LogProbs":
+		shape = []int64{rows, 1}
+		g.value(graphInput, "truth", onnxInt64, shape)
+		g.node("LogSoftmax", "logs", "x", onnxInt("axis", 1))
+		g.node("GatherElements", "y", "logs", "truth", onnxInt("axis", 1))
 	case "SoftmaxLoss.Sum", "SoftmaxLoss.Each":
 		shape = []int64{rows, 1}
 		g.value(graphInput, "truth", onnxInt64, shape)

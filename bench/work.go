@@ -33,6 +33,7 @@ var functions = []function{
 	{name: "Softmax", matrix: true},
 	{name: "LogSoftmax", matrix: true},
 	{name: "LogSumExp", matrix: true},
+	{name: "LogProbs", matrix: true, labels: true},
 	{name: "SoftmaxLoss.Sum", matrix: true, labels: true},
 	{name: "SoftmaxLoss.Each", matrix: true, labels: true},
 	{name: "SoftmaxLoss.Grad", matrix: true, labels: true},
@@ -58,7 +59,7 @@ func (f *function) outputs(rows, classes int) int {
 	switch {
 	case strings.HasSuffix(f.name, ".Sum"):
 		return 1
-	case f.name == "LogSumExp", f.labels && strings.HasSuffix(f.name, ".Each"):
+	case f.name == "LogSumExp", f.name == "LogProbs", f.labels && strings.HasSuffix(f.name, ".Each"):
 		return rows
 	}
 	return rows * classes
@@ -162,6 +163,8 @@ func works() []work {
 			shapes = []shape{{1000, 80}}
 		case f.name == "SigmoidLoss.Each":
 			shapes = []shape{{1, 4096}}
+		case f.name == "LogProbs":
+			shapes = append(append(shapes, rowShapes...), vocabularies...)
 		case !f.matrix:
 			shapes = vectorShapes
 		case strings.HasPrefix(f.name, "OneVsRestLoss"):

@@ -43,6 +43,14 @@ static void LogSumExp(void) {
 	}
 }
 
+static void LogProbs(void) {
+	for (long i = 0; i < work.rows; i++) {
+		const float *z = work.x + i * work.classes;
+		float m, sum = softmax_sum(z, work.classes, &m);
+		work.out[i] = z[work.labels[i]] - m - logf(sum);
+	}
+}
+
 static float softmax_loss(long i, float *p, float *nll) {
 	const float *z = work.x + i * work.classes;
 	float m, sum = softmax_sum(z, work.classes, &m), q;
@@ -153,6 +161,7 @@ static const struct {
 	{"Softmax", Softmax},
 	{"LogSoftmax", LogSoftmax},
 	{"LogSumExp", LogSumExp},
+	{"LogProbs", LogProbs},
 	{"SoftmaxLoss.Sum", SoftmaxLoss_Sum},
 	{"SoftmaxLoss.Each", SoftmaxLoss_Each},
 	{"SoftmaxLoss.Grad", SoftmaxLoss_Grad},
@@ -178,7 +187,7 @@ static int prepare(void) {
 			selected = table[i].run;
 			work.outputs = work.n;
 			if (strstr(work.function, ".Sum")) work.outputs = 1;
-			else if (!strcmp(work.function, "LogSumExp")) work.outputs = work.rows;
+			else if (!strcmp(work.function, "LogSumExp") || !strcmp(work.function, "LogProbs")) work.outputs = work.rows;
 			else if (strstr(work.function, ".Each") && strncmp(work.function, "Sigmoid", 7)) work.outputs = work.rows;
 			return 1;
 		}

@@ -83,8 +83,8 @@ static int prepare(void) {
 	int64_t shape[] = {work.rows, work.classes}, one[] = {1, 1}, column[] = {work.rows, 1};
 	values[0] = tensor(work.x, 4 * work.n, FLOAT, shape, 2);
 	inputs = 1;
-	int losses = !strncmp(work.function, "SoftmaxLoss", 11);
-	if (losses) {
+	int labeled = !strncmp(work.function, "SoftmaxLoss", 11) || !strcmp(work.function, "LogProbs");
+	if (labeled) {
 		free(labels);
 		labels = aligned(8 * work.rows);
 		for (long i = 0; i < work.rows; i++) labels[i] = work.labels[i];
@@ -94,7 +94,7 @@ static int prepare(void) {
 	}
 	const int64_t *outputs = shape;
 	if (strstr(work.function, ".Sum")) outputs = one;
-	else if (losses || !strcmp(work.function, "LogSumExp")) outputs = column;
+	else if (labeled || !strcmp(work.function, "LogSumExp")) outputs = column;
 	work.outputs = outputs[0] * outputs[1];
 	output = tensor(work.out, 4 * work.outputs, FLOAT, outputs, 2);
 	return 1;

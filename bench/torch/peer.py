@@ -30,7 +30,7 @@ def bind(name, x, labels, targets, gamma, alpha, exponent):
     rows, classes = x.shape
     form, _, method = name.partition(".")
     if not method:
-        out = torch.empty_like(x)
+        out, index = torch.empty_like(x), labels.long()[:, None]
         return {
             "Exp": lambda: torch.exp(x, out=out),
             "Log": lambda: torch.log(x, out=out),
@@ -39,6 +39,7 @@ def bind(name, x, labels, targets, gamma, alpha, exponent):
             "Softmax": lambda: torch.softmax(x, 1),
             "LogSoftmax": lambda: torch.log_softmax(x, 1),
             "LogSumExp": lambda: torch.logsumexp(x, 1),
+            "LogProbs": lambda: F.log_softmax(x, 1).gather(1, index),
         }.get(name)
     if form == "SoftmaxLoss":
         weights = torch.full((classes,), 1 - alpha)
