@@ -12,11 +12,8 @@ import (
 // narrowMost is the largest number of classes: each has a virtual lane of its own in the order of the sum.
 const narrowMost = rowTile
 
-// Class planes are computed likewise, up to planeMost classes: there a column lies side by side in memory, and the next one
+// Class planes are computed likewise, up to a block of the sum: there a column lies side by side in memory, and the next one
 // stride bytes behind it.
-
-// planeMost is the largest number of classes of planes: a block of the sum.
-const planeMost = rowBlock
 
 // planesAhead is how many bytes ahead planes are fetched: there are too many streams for the processor to see.
 const planesAhead = 128
