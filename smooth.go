@@ -60,7 +60,7 @@ func (p *lossParams) smoothGradient(end *tail, zt, ce, alpha, focus, scale, clas
 	if !masked(zt) {
 		rest -= share
 	}
-	g := smoothGrad{even: s * share, target: canonical(fma32(s, rest, -k))}
+	g := smoothGrad{even: float32(s * share), target: canonical(fma32(s, rest, -k))}
 	g.pre, g.f = end.share(k)
 	return g
 }

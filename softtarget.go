@@ -160,7 +160,7 @@ func newSoftTerm(p, logP, w float32, params *lossParams) softTerm {
 	if p == 0 {
 		x = 0
 	}
-	h := float32(w*focus) * fma32(params.factor, x, 1)
+	h := float32(float32(w*focus) * fma32(params.factor, x, 1)) // it is subtracted
 	return softTerm{p, q, weighted(w, l, focus), h}
 }
 
