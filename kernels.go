@@ -505,6 +505,11 @@ func softmaxKernel(dst, logits []float32, classes int) {
 	}
 }
 
+//go:noinline
+func logSoftmaxPart(sums *rowSums, dst, z []float32) {
+	logSoftmaxRowsAsm(&dst[0], &sums.sum[0], &z[0], 1, len(z))
+}
+
 // logParams make rowLoss give -log p_t.
 var logParams = newLossParams(1, 0, nil, 1, 1)
 
@@ -519,8 +524,12 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 		n := min(rows, len(logits)/classes)
 		z := logits[:n*classes]
 		logSums(&sums, z, n, classes)
-		for start := 0; start < len(z); start += max(rowChunk, len(z)) {
-			logSoftmaxRowsAsm(&dst[start], &sums.sum[0], &z[start], n, classes)
+		if classes <= rowChunk {
+			logSoftmaxRowsAsm(&dst[0], &sums.sum[0], &z[0], n, classes)
+		} else {
+			for start := 0; start < classes; start += rowChunk {
+				logSoftmaxPart(&sums, part(dst[:classes], start), part(z, start))
+			}
 		}
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
