@@ -46,7 +46,7 @@ variants: ## without each variant in turn, without assembly, and compiled for a 
 	FOCAL_REQUIRE= GOAMD64=v3 $(GO) test -short -count=1 -tags purego .
 
 memory: ## with the address sanitizer, and with checks of every unsafe pointer
-	$(GO) test -asan -short -count=1 .
+	$(GO) test -asan -short -count=1 -run 'Guard|Golden|Example|Errors|Shapes|Overlap|Panics|Config|Concurrent|Fuzz' .
 	$(GO) test -gcflags=all=-d=checkptr -short -count=1 .
 
 cross: ## the golden results and the examples on other platforms, under qemu

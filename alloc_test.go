@@ -1,10 +1,10 @@
-//go:build !race
+//go:build !race && !asan
 
 package focal
 
 import "testing"
 
-// Nothing allocates, and a caller's buffers stay on its stack. (With the race detector they escape to it.)
+// Nothing allocates, and a caller's buffers stay on its stack. (With the race detector or the address sanitizer they escape to it.)
 func TestNoAllocation(t *testing.T) {
 	const rows, classes = 2 * SumBlock, 3
 	softmax := must(NewSoftmaxLoss(SoftmaxConfig{Classes: classes, Gamma: 2.2, Alpha: []float32{1, 2, 3}}))
