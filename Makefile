@@ -4,7 +4,7 @@ GO ?= go
 FUZZTIME ?= 1m
 # By default Go spends most of the time on making inputs that found something shorter.
 FUZZFLAGS ?= -fuzzminimizetime 20x
-MUTATIONS ?= 100
+MUTATIONS ?= 1
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 MODULES = $(patsubst %/go.mod,%,$(wildcard ./go.mod asmgen/go.mod bench/go.mod))
 
@@ -69,8 +69,8 @@ exhaustive: ## all 2^32 inputs of exp, log and sigmoid, and pow for seven expone
 coef: ## make every constant again with Sollya, and compare
 	internal/coef/check.sh
 
-mutate: ## break MUTATIONS (default 100) instructions of the assembly, one at a time: which do the tests see?
-	$(GO) run -C asmgen ./mutate -n $(MUTATIONS)
+mutate: ## break MUTATIONS (default 1) instructions of each kernel, one at a time: which do the tests see?
+	$(GO) run -C asmgen ./mutate -each $(MUTATIONS)
 
 bench: ## compare with other packages and libraries: the main job
 	$(GO) run -C bench .

@@ -1,279 +1,358 @@
 // Command mutate breaks single instructions and constants of the generated assembly, one at a time, and reports which
 // of them the tests see. Run it in the repository's root with
 //
-//	go run -C asmgen ./mutate -n 100
-//	go run -C asmgen ./mutate -n 100 -arch arm64
+//	go run -C asmgen ./mutate -each 10
+//	go run -C asmgen ./mutate -each 3 -arch arm64
 //
-// The second one needs qemu-aarch64, except on arm64.
+// for so many mutations of each kernel. The second one needs qemu-aarch64, except on arm64.
 //
-// It works on a copy of the repository. A mutation that survives is printed with its line; some change nothing that a
-// result shows (a bound that sends more blocks to a slow path with the same bits, say).
+// It works on a copy of the repository. Before a kernel is broken, the tests must pass with it as it is. A mutation that
+// survives is printed with its line; some change nothing that a result shows (a bound that sends more blocks to a slow
+// path with the same bits, say). One that uses up its time may loop for ever: it is counted apart.
 package main
 
 import (
-	"bytes"
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"log"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 )
 
 // An arch is an architecture whose assembly is broken.
 type arch struct {
-	file  string
-	swaps []swap
-	// words are instructions written as numbers: the mnemonic in the comment, and the bits that make it another one.
-	words []wordSwap
-	run   []string // what runs a program
-	tests [][]string
+	file     string
+	swaps    []swap
+	words    []wordSwap
+	emulator string // runs a program
+	steps    []step
 }
 
-// A swap is a mnemonic, or its beginning, and what takes its place.
-type swap struct{ from, to string }
-
-type wordSwap struct {
-	from, to string
-	bits     uint32
+// A step is tests that run after a mutation, with the seconds that they may compute: when they pass, they take a tenth of it
+// or less.
+type step struct {
+	run     string
+	short   bool
+	seconds int
 }
 
-// A mutant may loop for ever. One with the right bits may be slow: it is looked at last. An emulator says nothing of that,
-// and takes its time: there the kernel's own test comes first.
+const (
+	ownTest = "^TestIdentity$/^KERNEL$/^VARIANT$" // takes a moment, and sees most
+	golden  = "Assembly|Required|Golden/^VARIANT$"
+	others  = "Identity/./^VARIANT$|Guard/^VARIANT(#|$)|Views/^VARIANT$|GradRows/^VARIANT$|Special|NoCliffs/^VARIANT$"
+)
+
+// An emulator takes its time.
 var arches = map[string]arch{
 	"amd64": {
 		file: "focal_amd64.s", swaps: amd64Swaps,
-		tests: [][]string{
-			{"-test.run=Golden", "-test.timeout=120s"}, // takes a second, and catches most
-			{"-test.short", "-test.run=Identity|Guard|Assembly|Required", "-test.timeout=120s"},
-			{"-test.run=NoCliffs", "-test.timeout=120s"},
-		},
+		steps: []step{{ownTest, true, 10}, {golden, false, 20}, {others, false, 60}},
 	},
 	"arm64": {
-		file: "focal_arm64.s", swaps: arm64Swaps, words: arm64Words, run: []string{"qemu-aarch64"},
-		tests: [][]string{
-			{"-test.short", "-test.run=Identity/^KERNEL$/neon", "-test.timeout=600s"},
-			{"-test.short", "-test.run=Identity|Guard|Assembly", "-test.timeout=3600s"},
-		},
+		file: "focal_arm64.s", swaps: arm64Swaps, words: arm64Words, emulator: "qemu-aarch64",
+		steps: []step{{ownTest, true, 200}, {golden, false, 200}, {others, true, 1200}},
 	},
 }
 
-var arm64Swaps = []swap{
-	{"VFMLA", "VFMLS"}, {"VFMLS", "VFMLA"}, {"VADD", "VSUB"}, {"VSUB", "VADD"}, {"VAND", "VORR"}, {"VORR", "VAND"},
-	{"VEOR", "VORR"}, {"VUMIN", "VUMAX"}, {"VBIT", "VBIF"}, {"VBIF", "VBIT"}, {"VBSL", "VBIT"}, {"VUSHR", "VSHL"},
-	{"VSHL", "VUSHR"}, {"VZIP1", "VZIP2"}, {"VZIP2", "VZIP1"}, {"VTBL", "VTBX"}, {"FMOVQ", "FMOVD"}, {"FMOVD", "FMOVS"},
-	{"VLD1.P", "VLD1"}, {"VST1.P", "VST1"}, {"BLT", "BLE"}, {"BGE", "BGT"}, {"BLE", "BLT"}, {"BEQ", "BNE"},
-	{"CBNZW", "CBZW"}, {"CBZW", "CBNZW"}, {"CBNZ", "CBZ"}, {"TBZ", "TBNZ"}, {"CSEL HI", "CSEL LS"}, {"CSEL LT", "CSEL GE"},
-	{"SUBS", "ADDS"}, {"SUB", "ADD"}, {"ADD", "SUB"}, {"MOVW", "MOVD"},
+// A kernel is a function of the assembly.
+type kernel struct {
+	fn         string // its name: the kernel's and the variant's
+	start, end int    // its lines
 }
 
-var arm64Words = []wordSwap{
-	{"fadd", "fsub", 0x00800000}, {"fsub", "fadd", 0x00800000}, {"fmul", "fadd", 0x20000800}, {"fdiv", "fmul", 0x00002000},
-	{"fmin", "fmax", 0x00800000}, {"fmax", "fmin", 0x00800000}, {"fmax", "fmaxnm", 0x00003000}, {"smin", "smax", 0x00000800},
-	{"smax", "smin", 0x00000800}, {"smax", "umax", 0x20000000}, {"fcmgt", "fcmge", 0x00800000}, {"fcmge", "fcmgt", 0x00800000},
-	{"fcmeq", "fcmge", 0x20000000}, {"cmgt", "cmge", 0x00000800}, {"cmgt", "cmhi", 0x20000000}, {"sshr", "ushr", 0x20000000},
-	{"bic", "and", 0x00400000}, {"orn", "orr", 0x00400000}, {"fabs", "fneg", 0x20000000}, {"umaxp", "uminp", 0x00000800},
-	{"scvtf", "ucvtf", 0x20000000}, {"fsqrt", "fneg", 0x00015400 ^ 0x00001800}, {"fcvtl2", "fcvtl", 0x40000000},
-}
-
-var amd64Swaps = []swap{
-	{"VADDPS", "VSUBPS"}, {"VSUBPS", "VADDPS"}, {"VMULPS", "VADDPS"}, {"VDIVPS", "VMULPS"},
-	{"VMINPS", "VMAXPS"}, {"VMAXPS", "VMINPS"},
-	{"VFMADD", "VFNMADD"}, {"VFNMADD", "VFMADD"}, {"VFMSUB", "VFMADD"},
-	{"VPADDD", "VPSUBD"}, {"VPSUBD", "VPADDD"},
-	{"VPANDND", "VPANDD"}, {"VPANDN", "VPAND"}, {"VPANDD", "VPORD"}, {"VPAND", "VPOR"}, {"VPORD", "VPANDD"}, {"VPOR", "VPAND"},
-	{"VPXORD", "VPORD"}, {"VPXOR", "VPOR"},
-	{"VPMINUD", "VPMAXUD"}, {"VPMINSD", "VPMAXSD"}, {"VPMAXSD", "VPMINSD"}, {"VPSRAD", "VPSRLD"},
-	{"VPCMPGTD", "VPCMPEQD"}, {"VPCMPEQD", "VPCMPGTD"}, {"KORW", "KANDW"}, {"KANDW", "KORW"},
-	{"JLT", "JLE"}, {"JGE", "JGT"}, {"JNE", "JEQ"}, {"JEQ", "JNE"}, {"CMOVQGT", "CMOVQLT"},
-	{"VMOVLPS", "VMOVSS"}, {"VGETEXPPS", "VMOVUPS"},
-}
-
-var (
-	constant  = regexp.MustCompile(`consts<>\+(\d+)\(SB\)`)
-	immediate = regexp.MustCompile(`\$[+-]?0?x?[0-9a-f]+`)
-	maskedOp  = regexp.MustCompile(`, K[1-7],`)
-	address   = regexp.MustCompile(`(\b\d+)?\((AX|BX|CX|DX|SI|DI|R[0-9]+)\)`)
-)
-
-// mutants are the ways to break a line of assembly, by name.
-func (a arch) mutants(line string) map[string]string {
-	m := map[string]string{}
-	code := strings.TrimSpace(line)
-	mnemonic, operands, _ := strings.Cut(code, " ")
-	for _, s := range a.swaps {
-		if strings.HasPrefix(code, s.from) {
-			m[s.from+" becomes "+s.to] = strings.Replace(line, s.from, s.to, 1)
-			break
+// name is that of the kernel and variant that fn is for, as tests are called.
+func (k kernel) name() (kernel, variant string) {
+	for _, v := range []string{"AVX2", "AVX512", "NEON"} {
+		if name, ok := strings.CutSuffix(k.fn, v); ok {
+			return name, strings.ToLower(v)
 		}
 	}
-	if mnemonic == "WORD" {
-		word, instruction, _ := strings.Cut(operands, " // ")
-		w, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(word), "$"), 0, 32)
-		if err != nil {
-			log.Fatal(line)
-		}
-		name, _, _ := strings.Cut(instruction, " ")
-		for _, s := range a.words {
-			if name == s.from {
-				m[s.from+" becomes "+s.to] = fmt.Sprintf("\tWORD $0x%08x", uint32(w)^s.bits)
+	log.Fatalf("%s is for no variant", k.fn)
+	return "", ""
+}
+
+// kernels splits assembly; the lines before the first one are data.
+func kernels(lines []string) []kernel {
+	var all []kernel
+	for i, line := range lines {
+		if rest, ok := strings.CutPrefix(line, "TEXT ·"); ok {
+			fn, _, _ := strings.Cut(rest, "(")
+			all = append(all, kernel{fn, i, len(lines)})
+			if n := len(all); n > 1 {
+				all[n-2].end = i
 			}
 		}
-		m["left out"] = ""
-		return m
 	}
-	if c := constant.FindStringSubmatch(line); c != nil {
-		n, _ := strconv.Atoi(c[1])
-		to := n - 32
-		if n == 0 {
-			to = 32
-		}
-		m["another constant"] = strings.Replace(line, c[0], fmt.Sprintf("consts<>+%d(SB)", to), 1)
-	}
-	if i := immediate.FindString(line); i != "" && mnemonic != "JMP" {
-		if n, err := strconv.ParseInt(strings.TrimPrefix(i[1:], "+"), 0, 64); err == nil {
-			m["immediate plus 1"] = strings.Replace(line, i, fmt.Sprintf("$%d", n+1), 1)
-		}
-	}
-	if strings.HasPrefix(mnemonic, "VMOVUPS") && maskedOp.MatchString(line) {
-		m["mask left out"] = maskedOp.ReplaceAllString(line, ",")
-	}
-	if mnemonic == "VMASKMOVPS" {
-		o := strings.Split(operands, ", ")
-		m["mask left out"] = "\tVMOVUPS " + o[0] + ", " + o[2]
-	}
-	if strings.HasPrefix(mnemonic, "VBLENDV") || strings.HasPrefix(mnemonic, "VBLENDM") {
-		o := strings.Split(strings.TrimSpace(operands), ", ")
-		i := 0
-		if strings.HasPrefix(mnemonic, "VBLENDV") {
-			i = 1
-		}
-		if strings.HasPrefix(o[i], "Y") || strings.HasPrefix(o[i], "Z") {
-			o[i], o[i+1] = o[i+1], o[i]
-			m["blend the other way"] = "\t" + mnemonic + " " + strings.Join(o, ", ")
-		}
-	}
-	if a := address.FindStringSubmatch(line); a != nil && !strings.Contains(line, "(FP)") {
-		n, _ := strconv.Atoi(a[1])
-		m["4 bytes further"] = strings.Replace(line, a[0], fmt.Sprintf("%d(%s)", n+4, a[2]), 1)
-	}
-	switch {
-	case mnemonic == "RET", mnemonic == "JMP":
-	case strings.Contains(line, "(FP)"):
-	default:
-		m["left out"] = ""
-	}
-	return m
+	return all
 }
 
 type mutation struct {
 	line int
-	fn   string
 	what string
 	text string
 }
 
-func main() {
-	log.SetFlags(0)
-	n := flag.Int("n", 100, "number of mutations")
-	seed := flag.Uint64("seed", 1, "seed of their choice")
-	only := flag.String("kernel", "", "only functions that begin so")
-	name := flag.String("arch", "amd64", "the architecture whose assembly is broken")
-	flag.Parse()
-	a, ok := arches[*name]
-	if !ok {
-		log.Fatalf("no architecture %q", *name)
-	}
-	if *name == runtime.GOARCH {
-		a.run = nil
-	}
-	root, err := filepath.Abs("..")
-	if err != nil {
-		log.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "mutate")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.CopyFS(filepath.Join(dir, "focal"), os.DirFS(root)); err != nil {
-		log.Fatal(err)
-	}
-	dir = filepath.Join(dir, "focal")
-	original, err := os.ReadFile(filepath.Join(dir, a.file))
-	if err != nil {
-		log.Fatal(err)
-	}
-	lines := strings.Split(string(original), "\n")
+// mutations are all that may be done to k, in an order that depends on the seed and the kernel's name alone.
+func (a arch) mutations(lines []string, k kernel, seed uint64) []mutation {
 	var all []mutation
-	fn := ""
-	for i, line := range lines {
-		if rest, ok := strings.CutPrefix(line, "TEXT ·"); ok {
-			fn, _, _ = strings.Cut(rest, "(")
-		}
-		if fn == "" || !strings.HasPrefix(fn, *only) || !strings.HasPrefix(line, "\t") || strings.HasPrefix(line, "\t//") {
+	for i := k.start; i < k.end; i++ {
+		line := lines[i]
+		if !strings.HasPrefix(line, "\t") || strings.HasPrefix(line, "\t//") {
 			continue
 		}
 		for what, text := range a.mutants(line) {
 			if text != line {
-				all = append(all, mutation{i, fn, what, text})
+				all = append(all, mutation{i, what, text})
 			}
 		}
 	}
-	// Maps have no order: the choice shall depend on the seed alone.
-	sortMutations(all)
-	r := rand.New(rand.NewPCG(*seed, 0))
-	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	all = all[:min(*n, len(all))]
-
-	count := map[string]int{}
-	for _, m := range all {
-		broken := append([]string(nil), lines...)
-		broken[m.line] = m.text
-		if err := os.WriteFile(filepath.Join(dir, a.file), []byte(strings.Join(broken, "\n")), 0o644); err != nil {
-			log.Fatal(err)
-		}
-		verdict := a.test(dir, *name, m.fn)
-		count[verdict]++
-		fmt.Printf("%-9s %s:%d: %s: %s: %s\n", verdict, a.file, m.line+1, m.fn, m.what, strings.Join(strings.Fields(lines[m.line]), " "))
-	}
-	fmt.Println(len(all), "mutations:", count)
-}
-
-// test runs the tests that know the assembly, after fn was changed.
-func (a arch) test(dir, name, fn string) string {
-	build := exec.Command("go", "test", "-c", "-o", "mutant.test", ".")
-	build.Dir, build.Env = dir, append(os.Environ(), "GOARCH="+name, "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		if bytes.Contains(out, []byte(a.file)) || bytes.Contains(out, []byte("asm:")) {
-			return "no build"
-		}
-		log.Fatalf("%s", out)
-	}
-	kernel := strings.TrimSuffix(fn, "NEON")
-	for _, args := range a.tests {
-		args := append(append(slices.Clone(a.run), "./mutant.test"), args...)
-		for i := range args {
-			args[i] = strings.Replace(args[i], "KERNEL", kernel, 1)
-		}
-		run := exec.Command(args[0], append(args[1:], "-test.failfast")...)
-		run.Dir = dir
-		if run.Run() != nil {
-			return "caught"
-		}
-	}
-	return "SURVIVED"
-}
-
-func sortMutations(all []mutation) {
 	slices.SortFunc(all, func(a, b mutation) int {
 		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.what, b.what))
 	})
+	h := fnv.New64a()
+	h.Write([]byte(k.fn))
+	rand.New(rand.NewPCG(seed, h.Sum64())).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
+
+// The verdicts on a mutation.
+const (
+	caught   = "caught"
+	timedOut = "timed out"
+	survived = "SURVIVED"
+	noBuild  = "no build"
+)
+
+// A tally counts verdicts.
+type tally map[string]int
+
+func (t tally) String() string {
+	return fmt.Sprintf("%d caught, %d timed out, %d survived, %d did not build", t[caught], t[timedOut], t[survived], t[noBuild])
+}
+
+func main() {
+	log.SetFlags(0)
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
+	each := flag.Int("each", 1, "number of mutations of each kernel, besides those that do not build")
+	seed := flag.Uint64("seed", 1, "seed of their choice")
+	only := flag.String("kernel", "", "only functions that begin so")
+	goarch := flag.String("arch", "amd64", "the architecture whose assembly is broken")
+	numbers := flag.String("lines", "", "all mutations of these lines (separated by commas), in place of some of each kernel")
+	workers := flag.Int("workers", runtime.NumCPU(), "number of kernels that are worked on at a time")
+	flag.Parse()
+	a, ok := arches[*goarch]
+	if !ok {
+		return fmt.Errorf("no architecture %q", *goarch)
+	}
+	if *goarch == runtime.GOARCH {
+		a.emulator = ""
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	text, err := os.ReadFile(filepath.Join(root, a.file))
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(string(text), "\n")
+	b, err := newBuilder(root, dir, *goarch, a.file, lines)
+	if err != nil {
+		return err
+	}
+
+	var todo []job
+	for _, k := range kernels(lines) {
+		if !strings.HasPrefix(k.fn, *only) {
+			continue
+		}
+		j := job{k, a.mutations(lines, k, *seed), *each}
+		if *numbers != "" {
+			j.mutations = slices.DeleteFunc(j.mutations, func(m mutation) bool {
+				return !slices.Contains(strings.Split(*numbers, ","), strconv.Itoa(m.line+1))
+			})
+			j.most = len(j.mutations)
+		}
+		if j.most > 0 {
+			todo = append(todo, j)
+		}
+	}
+	jobs := make(chan job)
+	results := make(chan result)
+	var wg sync.WaitGroup
+	for i := range *workers {
+		w := &worker{arch: a, builder: b, dir: filepath.Join(dir, fmt.Sprint("worker", i)), lines: lines}
+		if err := os.CopyFS(w.dir, os.DirFS(root)); err != nil {
+			return err
+		}
+		wg.Go(func() {
+			for j := range jobs {
+				results <- w.run(j)
+			}
+		})
+	}
+	go func() {
+		for _, j := range todo {
+			jobs <- j
+		}
+		close(jobs)
+		wg.Wait()
+		close(results)
+	}()
+	total, failed := tally{}, 0
+	for r := range results {
+		if r.err != nil {
+			failed++
+			fmt.Printf("%s was not broken: %v\n", r.fn, r.err)
+			continue
+		}
+		fmt.Printf("%s: %v\n%s", r.fn, r.tally, r.report)
+		for verdict, n := range r.tally {
+			total[verdict] += n
+		}
+	}
+	fmt.Printf("all: %v\n", total)
+	if failed > 0 {
+		return fmt.Errorf("%d kernels were not broken, see above", failed)
+	}
+	return nil
+}
+
+// A job is to break a kernel: by the first mutations that build, at most so many.
+type job struct {
+	kernel
+	mutations []mutation
+	most      int
+}
+
+// A result is what came of the mutations of one kernel.
+type result struct {
+	fn string
+	tally
+	report string // the mutations that were not caught
+	err    error
+}
+
+// A worker breaks one kernel after the other, in a copy of the repository of its own.
+type worker struct {
+	arch
+	*builder
+	dir    string
+	lines  []string
+	passed bool // the tests, without a mutation
+}
+
+func (w *worker) run(j job) result {
+	k, r := j.kernel, result{fn: j.fn, tally: tally{}}
+	rest, err := w.without(w.dir, k, w.lines)
+	if err == nil {
+		err = w.unbroken(k, rest)
+	}
+	if err != nil {
+		r.err = err
+		return r
+	}
+	for _, m := range j.mutations {
+		if r.tally[caught]+r.tally[timedOut]+r.tally[survived] == j.most {
+			break
+		}
+		broken := slices.Clone(w.lines)
+		broken[m.line] = m.text
+		verdict, err := w.judge(k, rest, broken)
+		if err != nil {
+			r.err = err
+			return r
+		}
+		r.tally[verdict]++
+		if verdict == survived || verdict == timedOut {
+			r.report += fmt.Sprintf("\t%s %s:%d: %s: %s\n", verdict, w.file, m.line+1, m.what, strings.Join(strings.Fields(w.lines[m.line]), " "))
+		}
+	}
+	return r
+}
+
+// unbroken runs k's own test without a mutation, and with a worker's first kernel all tests: what fails then would count as
+// caught.
+func (w *worker) unbroken(k kernel, rest string) error {
+	program, err := w.link(w.dir, rest, w.lines[k.start:k.end])
+	if err != nil {
+		return err
+	}
+	steps := w.steps
+	if w.passed {
+		steps = steps[:1]
+	}
+	for _, s := range steps {
+		if verdict, output := w.test(program, k, s); verdict != survived {
+			return fmt.Errorf("without a mutation the tests %s do not pass\n%s", s.run, output)
+		}
+	}
+	w.passed = true
+	return nil
+}
+
+// judge runs the tests after a mutation of k.
+func (w *worker) judge(k kernel, rest string, lines []string) (verdict string, err error) {
+	// Some tests read the text.
+	if err := os.WriteFile(filepath.Join(w.dir, w.file), []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+		return "", err
+	}
+	program, err := w.link(w.dir, rest, lines[k.start:k.end])
+	if errors.Is(err, errAssembly) {
+		return noBuild, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, s := range w.steps {
+		if verdict, _ := w.test(program, k, s); verdict != survived {
+			return verdict, nil
+		}
+	}
+	return survived, nil
+}
+
+// test runs the tests of a step, under a limit of computing time: if the process is stopped for a while, or the machine is
+// busy, that must not count as caught.
+func (w *worker) test(program string, k kernel, s step) (verdict string, output []byte) {
+	name, variant := k.name()
+	args := []string{"-c", `ulimit -t "$0"; exec "$@"`, strconv.Itoa(s.seconds)}
+	if w.emulator != "" {
+		args = append(args, w.emulator)
+	}
+	args = append(args, program, "-test.failfast", "-test.timeout=0", "-test.run="+strings.NewReplacer("KERNEL", name, "VARIANT", variant).Replace(s.run))
+	if s.short {
+		args = append(args, "-test.short")
+	}
+	c := exec.Command("sh", args...)
+	c.Dir, c.Env = w.dir, append(os.Environ(), "FOCAL_REQUIRE="+variant)
+	output, err := c.CombinedOutput()
+	if err == nil {
+		return survived, output
+	}
+	if status, ok := c.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+		return timedOut, output
+	}
+	return caught, output
 }
