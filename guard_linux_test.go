@@ -112,6 +112,9 @@ func TestGuard(t *testing.T) {
 	for _, classes := range []int{lossChunk - 1, lossChunk, lossChunk + 1, chunk + 1, rowChunk - 1, rowChunk, rowChunk + 1, 2*rowChunk + 5} {
 		shapes = append(shapes, [2]int{1, classes})
 	}
+	for _, more := range []int{2, 4, 9, 10, 12} { // the last part of a row ends within a vector
+		shapes = append(shapes, [2]int{1, rowChunk + more})
+	}
 	for _, rows := range []int{rowsAtOnce, SumBlock, 2 * SumBlock, 4 * SumBlock} {
 		for _, classes := range []int{1, 2, 5, 16, 17} {
 			shapes = append(shapes, [2]int{rows - 1, classes}, [2]int{rows + 1, classes})

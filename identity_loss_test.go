@@ -8,11 +8,13 @@ import (
 
 // The losses' part of identity.
 func init() {
-	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false) }
-	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true) }
+	identity["sigmoidLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false, false) }
+	identity["sigmoidGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true, false) }
+	identity["backgroundLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false, true) }
+	identity["backgroundGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true, true) }
 	identity["sumLosses"] = testSumIdentity
 	oneVsRest := shared(testOneVsRestIdentity)
-	for _, name := range []string{"addBlocks", "backgroundLoss", "backgroundGrad", "foldRows"} {
+	for _, name := range []string{"addBlocks", "foldRows"} {
 		identity[name] = oneVsRest
 	}
 	identity["maxWord"] = testMaxWord
@@ -27,15 +29,55 @@ func init() {
 	}
 }
 
-// identityGammas has every way to compute q^gamma, and awkward exponents.
-var identityGammas = append([]float32{0.7, 10, 1e-3, 1e30, 1e-42, math.MaxFloat32}, gammas...)
+// identityGammas has every way to compute q^gamma, and awkward exponents: with 40 and 150, powers below 2^-64 and subnormal ones
+// belong to losses of ordinary size.
+var identityGammas = append([]float32{0.7, 10, 40, 150, 1e-3, 1e30, 1e-42, math.MaxFloat32}, gammas...)
 
-func testSigmoidIdentity(t *testing.T, withGrad bool) {
+// testSigmoidIdentity: elements of every kind, then a single one of them at every place among ordinary ones, since each has to
+// send its vector to the right path. With background the targets are 0, and the kernels those of rows without a label.
+func testSigmoidIdentity(t *testing.T, withGrad, background bool) {
+	if background && active == generic {
+		return // computes such rows like all others
+	}
 	r := random(4)
 	n := 5003
 	x, y := make([]float32, n), make([]float32, n)
 	got, want := make([]float32, n), make([]float32, n)
 	gotGrad, wantGrad := make([]float32, n), make([]float32, n)
+	kernel := func(losses, grad, x, y []float32, p *lossParams, scale float32) {
+		switch {
+		case background:
+			for start := 0; start < len(x); start += lossChunk {
+				end := min(start+lossChunk, len(x))
+				var g []float32
+				if withGrad {
+					g = grad[start:end]
+				}
+				backgroundTerms(losses[start:end], g, x[start:end], nil, 0, p, scale)
+			}
+		case withGrad:
+			sigmoidGradKernel(losses, grad, x, y, p, scale)
+		default:
+			sigmoidLossKernel(losses, x, y, p)
+		}
+	}
+	check := func(name string, x, y []float32, p *lossParams, scale float32) {
+		t.Helper()
+		got, want, gotGrad, wantGrad := got[:len(x)], want[:len(x)], gotGrad[:len(x)], wantGrad[:len(x)]
+		if background {
+			clear(y)
+		}
+		sigmoidGradGeneric(want, wantGrad, x, y, p, scale)
+		kernel(got, gotGrad, x, y, p, scale)
+		sameBits(t, name+", loss", x, got, want)
+		if withGrad {
+			sameBits(t, name+", gradient", x, gotGrad, wantGrad)
+		}
+	}
+	scales := []float32{1}
+	if withGrad {
+		scales = []float32{1, -1e-3, 1e38, 0, nan32, inf32}
+	}
 	for round, gamma := range identityGammas {
 		mixture(r, x)
 		for i := range y { // stretches of all kinds, long enough for whole blocks on each path
@@ -50,30 +92,57 @@ func testSigmoidIdentity(t *testing.T, withGrad bool) {
 			positive, negative = 0.25, 0.75
 		}
 		p := newLossParams(1, gamma, nil, positive, negative)
-		name := fmt.Sprintf("gamma %g", gamma)
-		if !withGrad {
-			sigmoidLossGeneric(want, x, y, &p)
-			sigmoidLossKernel(got, x, y, &p)
-			sameBits(t, name, x, got, want)
-			continue
+		for _, scale := range scales {
+			check(fmt.Sprintf("gamma %g, scale %g", gamma, scale), x, y, &p, scale)
 		}
-		for _, scale := range []float32{1, -1e-3, 1e38, 0, nan32, inf32} {
-			sigmoidGradGeneric(want, wantGrad, x, y, &p, scale)
-			sigmoidGradKernel(got, gotGrad, x, y, &p, scale)
-			sameBits(t, fmt.Sprintf("%s, scale %g, loss", name, scale), x, got, want)
-			sameBits(t, fmt.Sprintf("%s, scale %g, gradient", name, scale), x, gotGrad, wantGrad)
+	}
+	const places = 2*2*lanes + 7 // a block of the widest vectors, some vectors, and a part of one
+	for _, gamma := range []float32{0, 2, 10} {
+		p := newLossParams(1, gamma, nil, 0.25, 0.75)
+		for at := range places {
+			for i, v := range []float32{5, 9.5, 30, 81, 86.9, 87.1, 95, 103.9, 104.1, 1e30, inf32, nan32, 1e-40} {
+				x, y := x[:places], y[:places]
+				ordinaryValues(r, x)
+				for j := range y {
+					y[j] = float32(j & 1)
+					if (at+i)%3 == 0 {
+						y[j] = 0.3
+					}
+				}
+				for _, target := range []float32{0, 1} {
+					for _, sign := range []float32{1, -1} {
+						x[at], y[at] = sign*v, target
+						check(fmt.Sprintf("gamma %g, %g with target %g at %d", gamma, x[at], target, at), x, y, &p, 1)
+					}
+				}
+			}
 		}
 	}
 	p := newLossParams(1, 2, nil, 0.25, 0.75)
-	if !withGrad {
-		testPlaces(t, "sigmoid loss",
-			func(dst, x []float32) { sigmoidLossKernel(dst, x, y[:len(x)], &p) },
-			func(dst, x []float32) { sigmoidLossGeneric(dst, x, y[:len(x)], &p) })
-		return
+	testPlaces(t, "sigmoid form, loss",
+		func(dst, x []float32) { kernel(dst, gotGrad[:len(x)], x, y[:len(x)], &p, 0.5) },
+		func(dst, x []float32) { sigmoidLossGeneric(dst, x, y[:len(x)], &p) })
+	if withGrad {
+		testPlaces(t, "sigmoid form, gradient",
+			func(dst, x []float32) { kernel(got[:len(x)], dst, x, y[:len(x)], &p, 0.5) },
+			func(dst, x []float32) { sigmoidGradGeneric(want[:len(x)], dst, x, y[:len(x)], &p, 0.5) })
 	}
-	testPlaces(t, "sigmoid gradient",
-		func(dst, x []float32) { sigmoidGradKernel(got[:len(x)], dst, x, y[:len(x)], &p, 0.5) },
-		func(dst, x []float32) { sigmoidGradGeneric(want[:len(x)], dst, x, y[:len(x)], &p, 0.5) })
+}
+
+// makeUnusual gives one of ten rows a NaN or an infinite logit, or a largest one right at a border: of the plain rows, or of those
+// whose logits are shifted.
+func makeUnusual(r *rng, z []float32) {
+	switch r.below(20) {
+	case 0:
+		z[r.below(len(z))] = []float32{nan32, inf32, -inf32, math.Float32frombits(0xffc00001)}[r.below(4)]
+	case 1:
+		most := []float32{plainMax, shiftAt}[r.below(2)]
+		most = []float32{most, math.Nextafter32(most, inf32), -most, -math.Nextafter32(most, inf32)}[r.below(4)]
+		for j := range z {
+			z[j] = most - float32(r.below(8))
+		}
+		z[r.below(len(z))] = most
+	}
 }
 
 // testSoftmaxIdentity: rows of every kind, of lengths around the tile and the block of the sum, with labels everywhere, ignored
@@ -84,9 +153,18 @@ func testSoftmaxIdentity(t *testing.T) {
 	for c := 1; c <= 150; c++ {
 		classCounts = append(classCounts, c)
 	}
+	for _, more := range []int{1, 8, 9, 23, 32, 40, 69, 127, 129, 1000} { // rows in two parts
+		classCounts = append(classCounts, rowChunk+more)
+	}
 	for _, classes := range classCounts {
 		for k, kind := range rowKinds {
+			if classes > rowChunk && testing.Short() && (classes+k)%4 > 0 {
+				continue
+			}
 			rows := 1 + r.below(5)
+			if classes > rowChunk {
+				rows = 1
+			}
 			if classes <= narrowMost { // with whole groups of narrow rows, and some left
 				rows = 1 + r.below(rowsAtOnce+40)
 			}
@@ -94,22 +172,20 @@ func testSoftmaxIdentity(t *testing.T) {
 			var labels []int32
 			for range rows {
 				z, label := randomRow(r, kind, classes)
-				if r.below(20) == 0 {
-					z[r.below(classes)] = []float32{nan32, inf32, -inf32, math.Float32frombits(0xffc00001)}[r.below(4)]
+				makeUnusual(r, z)
+				if classes > rowChunk && r.below(2) == 0 { // the second part decides
+					low := []float32{-plainMax, -inf32}[r.below(2)]
+					for j := range z[:rowChunk] {
+						z[j] = low
+					}
+					label = classes - 1 - r.below(min(classes-rowChunk, 2*lanes))
 				}
 				if r.below(10) == 0 {
 					label = noLabel
 				}
 				logits, labels = append(logits, z...), append(labels, int32(label))
 			}
-			alpha := make([]float32, classes)
-			for i := range alpha {
-				alpha[i] = float32(r.float()) + 0.5
-			}
-			if k%3 == 0 {
-				alpha = nil
-			}
-			p := newLossParams(classes, identityGammas[r.below(len(identityGammas))], alpha, 1, 1)
+			p := newLossParams(classes, identityGammas[r.below(len(identityGammas))], randomAlpha(r, classes), 1, 1)
 			got, want := make([]float32, rows), make([]float32, rows)
 			softmaxLossGeneric(want, logits, labels, &p)
 			softmaxLossKernel(got, logits, labels, &p)

@@ -18,13 +18,11 @@ func init() {
 // featureClasses are the lengths of rows at which kernels change their ways: around tiles, blocks and pieces.
 var featureClasses = []int{1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 80, 100, 127, 128, 129, 257, 1000, 1023, 1024, 1025, 2500, rowChunk + 5}
 
-// featureRows are some rows of a kind, here and there with a NaN or an infinite logit; labels are ignored here and there.
+// featureRows are some rows of a kind, here and there an unusual one; labels are ignored here and there.
 func featureRows(r *rng, kind string, rows, classes int) (logits []float32, labels []int32) {
 	for range rows {
 		z, label := randomRow(r, kind, classes)
-		if r.below(20) == 0 {
-			z[r.below(classes)] = []float32{nan32, inf32, -inf32, math.Float32frombits(0xffc00001)}[r.below(4)]
-		}
+		makeUnusual(r, z)
 		if r.below(10) == 0 {
 			label = noLabel
 		}
@@ -44,6 +42,7 @@ func featureCount(r *rng, classes int) int {
 	return 1 + r.below(5)
 }
 
+// randomAlpha has weights that are 0, and some that overflow with a loss above 1.
 func randomAlpha(r *rng, classes int) []float32 {
 	if r.below(3) == 0 {
 		return nil
@@ -51,6 +50,9 @@ func randomAlpha(r *rng, classes int) []float32 {
 	alpha := make([]float32, classes)
 	for i := range alpha {
 		alpha[i] = float32(r.below(4)) * float32(r.float())
+		if r.below(10) == 0 {
+			alpha[i] = math.MaxFloat32
+		}
 	}
 	return alpha
 }
