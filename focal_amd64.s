@@ -32740,6 +32740,10 @@ TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+2336(SB), Z3
 	VBROADCASTSS consts<>+2304(SB), Z4
 	VBROADCASTSS consts<>+2368(SB), Z5
+	VBROADCASTSS consts<>+2176(SB), Z6
+	VBROADCASTSS consts<>+640(SB), Z7
+	VBROADCASTSS consts<>+160(SB), Z8
+	VBROADCASTSS consts<>+1664(SB), Z9
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -32749,268 +32753,270 @@ TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z6
-	VMOVUPS 64(DX), Z11
-	VMOVUPS 256(DX), Z7
-	VMOVUPS 320(DX), Z12
-	VMOVUPS 384(DX), Z8
-	VMOVUPS 448(DX), Z13
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z14, Z14, Z14
+	VMOVUPS 256(DX), Z10
+	VMOVUPS 320(DX), Z13
+	VMOVUPS 384(DX), Z11
+	VMOVUPS 448(DX), Z14
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD.BCST consts<>+32(SB), Z7, Z10
-	VPANDD.BCST consts<>+32(SB), Z12, Z15
-	VCMPPS      $0x11, Z10, Z2, K1
+	VPANDD.BCST consts<>+32(SB), Z10, Z12
+	VPANDD.BCST consts<>+32(SB), Z13, Z15
+	VCMPPS      $0x11, Z12, Z2, K1
 	VCMPPS      $0x11, Z15, Z2, K3
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z10, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z12, K2
 	VCMPPS.BCST $0x11, consts<>+928(SB), Z15, K4
 	KANDW       K1, K2, K1
 	KANDW       K3, K4, K2
-	VMOVAPS.Z   Z7, K1, Z10
-	VMOVAPS.Z   Z12, K2, Z15
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z8, K1
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z13, K2
-	VBLENDMPS   Z6, Z1, K1, Z6
-	VBLENDMPS   Z11, Z1, K2, Z11
-	VMAXPS      Z7, Z8, Z7
-	VMAXPS      Z12, Z13, Z12
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z7, K1
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z12, K2
-	VBLENDMPS   Z1, Z6, K1, Z6
-	VBLENDMPS   Z1, Z11, K2, Z7
+	VMOVAPS.Z   Z10, K1, Z12
+	VMOVAPS.Z   Z13, K2, Z16
+	VCMPPS      $0x12, Z6, Z11, K1
+	VCMPPS      $0x12, Z6, Z14, K2
+	VMOVUPS     (DX), Z15
+	VMOVUPS     64(DX), Z17
+	VBLENDMPS   Z15, Z1, K1, Z15
+	VBLENDMPS   Z17, Z1, K2, Z17
+	VMAXPS      Z10, Z11, Z10
+	VMAXPS      Z13, Z14, Z13
+	VCMPPS      $0x00, Z7, Z10, K1
+	VCMPPS      $0x00, Z7, Z13, K2
+	VBLENDMPS   Z1, Z15, K1, Z10
+	VBLENDMPS   Z1, Z17, K2, Z13
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z10, Z8, Z8
-	VSUBPS            Z15, Z13, Z11
-	VMINPS            Z8, Z3, Z10
+	VSUBPS            Z12, Z11, Z11
+	VSUBPS            Z16, Z14, Z14
 	VMINPS            Z11, Z3, Z12
-	VMAXPS            Z10, Z4, Z10
-	VMAXPS            Z12, Z4, Z16
-	VMOVAPS           Z5, Z12
-	VFMADD231PS.BCST  consts<>+96(SB), Z10, Z12
-	VMOVAPS           Z5, Z17
-	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z17
-	VSUBPS            Z5, Z12, Z13
-	VSUBPS            Z5, Z17, Z18
-	VMOVAPS           Z10, Z15
-	VFNMADD231PS.BCST consts<>+160(SB), Z13, Z15
-	VMOVAPS           Z16, Z19
-	VFNMADD231PS.BCST consts<>+160(SB), Z18, Z19
-	VFNMADD231PS.BCST consts<>+192(SB), Z13, Z15
-	VFNMADD231PS.BCST consts<>+192(SB), Z18, Z19
-	VCMPPS            $0x11, Z10, Z8, K1
-	VCMPPS            $0x11, Z16, Z11, K3
-	VCMPPS            $0x11, Z6, Z9, K2
-	VCMPPS            $0x11, Z7, Z14, K4
+	VMINPS            Z14, Z3, Z15
+	VMAXPS            Z12, Z4, Z12
+	VMAXPS            Z15, Z4, Z16
+	VCMPPS            $0x11, Z12, Z11, K1
+	VCMPPS            $0x11, Z16, Z14, K3
+	VPXORD            Z15, Z15, Z15
+	VPXORD            Z17, Z17, Z17
+	VCMPPS            $0x11, Z10, Z15, K2
+	VCMPPS            $0x11, Z13, Z17, K4
 	KANDW             K1, K2, K1
 	KANDW             K3, K4, K2
-	VSUBPS            Z8, Z10, Z8
-	VSUBPS            Z11, Z16, Z10
-	VMOVAPS.Z         Z8, K1, Z8
-	VMOVAPS.Z         Z10, K2, Z16
-	VBROADCASTSS      consts<>+2464(SB), Z10
-	VBROADCASTSS      consts<>+2464(SB), Z18
-	VFMADD213PS.BCST  consts<>+2496(SB), Z15, Z10
-	VFMADD213PS.BCST  consts<>+2496(SB), Z19, Z18
-	VFMADD213PS.BCST  consts<>+2528(SB), Z15, Z10
-	VFMADD213PS.BCST  consts<>+2528(SB), Z19, Z18
-	VFMADD213PS.BCST  consts<>+2560(SB), Z15, Z10
-	VFMADD213PS.BCST  consts<>+2560(SB), Z19, Z18
-	VFMADD213PS.BCST  consts<>+2592(SB), Z15, Z10
-	VFMADD213PS.BCST  consts<>+2592(SB), Z19, Z18
-	VFMADD213PS       Z0, Z15, Z10
-	VFMADD213PS       Z0, Z19, Z18
-	VMOVAPS           Z0, Z11
-	VFMADD231PS       Z10, Z15, Z11
-	VMOVAPS           Z0, Z20
-	VFMADD231PS       Z18, Z19, Z20
-	VSUBPS            Z11, Z0, Z13
-	VSUBPS            Z20, Z0, Z21
-	VFMADD231PS       Z10, Z15, Z13
-	VFMADD231PS       Z18, Z19, Z21
+	VSUBPS            Z11, Z12, Z11
+	VSUBPS            Z14, Z16, Z14
+	VMOVAPS.Z         Z11, K1, Z11
+	VMOVAPS.Z         Z14, K2, Z18
+	VMOVAPS           Z5, Z14
+	VFMADD231PS.BCST  consts<>+96(SB), Z12, Z14
+	VMOVAPS           Z5, Z19
+	VFMADD231PS.BCST  consts<>+96(SB), Z16, Z19
+	VSUBPS            Z5, Z14, Z15
+	VSUBPS            Z5, Z19, Z20
+	VMOVUPS           128(DX), Z17
+	VMOVUPS           192(DX), Z21
+	VPSUBD            Z5, Z14, Z14
+	VPSUBD            Z5, Z19, Z19
+	VPSUBD            Z14, Z17, Z14
+	VPSUBD            Z19, Z21, Z17
+	VFNMADD231PS      Z8, Z15, Z12
+	VFNMADD231PS      Z8, Z20, Z16
+	VFNMADD231PS.BCST consts<>+192(SB), Z15, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z16
+	VBROADCASTSS      consts<>+2464(SB), Z15
+	VBROADCASTSS      consts<>+2464(SB), Z21
+	VFMADD213PS.BCST  consts<>+2496(SB), Z12, Z15
+	VFMADD213PS.BCST  consts<>+2496(SB), Z16, Z21
+	VFMADD213PS.BCST  consts<>+2528(SB), Z12, Z15
+	VFMADD213PS.BCST  consts<>+2528(SB), Z16, Z21
+	VFMADD213PS.BCST  consts<>+2560(SB), Z12, Z15
+	VFMADD213PS.BCST  consts<>+2560(SB), Z16, Z21
+	VFMADD213PS.BCST  consts<>+2592(SB), Z12, Z15
+	VFMADD213PS.BCST  consts<>+2592(SB), Z16, Z21
+	VFMADD213PS       Z0, Z12, Z15
+	VFMADD213PS       Z0, Z16, Z21
+	VMOVAPS           Z0, Z19
+	VFMADD231PS       Z15, Z12, Z19
+	VMOVAPS           Z0, Z22
+	VFMADD231PS       Z21, Z16, Z22
+	VSUBPS            Z19, Z0, Z20
+	VSUBPS            Z22, Z0, Z23
+	VFMADD231PS       Z15, Z12, Z20
+	VFMADD231PS       Z21, Z16, Z23
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z11, Z0, Z10
-	VDIVPS       Z20, Z0, Z18
-	VMULPS       Z10, Z6, Z15
-	VMULPS       Z18, Z7, Z19
-	VFNMADD231PS Z11, Z15, Z6
-	VFNMADD231PS Z20, Z19, Z7
-	VMULPS       Z13, Z15, Z11
-	VMULPS       Z21, Z19, Z13
-	VSUBPS       Z11, Z6, Z6
-	VSUBPS       Z13, Z7, Z7
-	VMULPS       Z10, Z6, Z6
-	VMULPS       Z18, Z7, Z10
-	VMOVUPS      128(DX), Z7
-	VMOVUPS      192(DX), Z11
-	VPSUBD       Z5, Z12, Z12
-	VPSUBD       Z5, Z17, Z13
-	VPSUBD       Z12, Z7, Z7
-	VPSUBD       Z13, Z11, Z12
-	VPSRLD       $0x17, Z15, Z11
-	VPSRLD       $0x17, Z19, Z13
-	VPSUBD.BCST  consts<>+2720(SB), Z11, Z11
-	VPSUBD.BCST  consts<>+2720(SB), Z13, Z13
-	VPADDD       Z11, Z7, Z11
-	VPADDD       Z13, Z12, Z13
-	VPMAXSD      Z9, Z11, Z11
-	VPMAXSD      Z14, Z13, Z13
-	VPSUBD       Z11, Z7, Z7
-	VPSUBD       Z13, Z12, Z12
-	VPMAXSD.BCST consts<>+2752(SB), Z7, Z7
-	VPMAXSD.BCST consts<>+2752(SB), Z12, Z18
-	VPSRAD       $0x01, Z7, Z12
-	VPSRAD       $0x01, Z18, Z20
-	VPADDD.BCST  consts<>+1664(SB), Z12, Z17
-	VPADDD.BCST  consts<>+1664(SB), Z20, Z21
+	VDIVPS       Z19, Z0, Z12
+	VDIVPS       Z22, Z0, Z16
+	VMULPS       Z10, Z12, Z15
+	VMULPS       Z13, Z16, Z21
+	VFNMADD231PS Z19, Z15, Z10
+	VFNMADD231PS Z22, Z21, Z13
+	VMULPS       Z20, Z15, Z19
+	VMULPS       Z23, Z21, Z20
+	VSUBPS       Z19, Z10, Z10
+	VSUBPS       Z20, Z13, Z13
+	VMULPS       Z12, Z10, Z10
+	VMULPS       Z16, Z13, Z13
+	VPSRLD       $0x17, Z15, Z12
+	VPSRLD       $0x17, Z21, Z16
+	VPSUBD.BCST  consts<>+2720(SB), Z12, Z12
+	VPSUBD.BCST  consts<>+2720(SB), Z16, Z16
+	VPADDD       Z14, Z12, Z12
+	VPADDD       Z17, Z16, Z19
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z20, Z20, Z20
+	VPMAXSD      Z16, Z12, Z12
+	VPMAXSD      Z20, Z19, Z16
+	VPSUBD       Z12, Z14, Z14
+	VPSUBD       Z16, Z17, Z17
+	VPMAXSD.BCST consts<>+2752(SB), Z14, Z14
+	VPMAXSD.BCST consts<>+2752(SB), Z17, Z20
+	VPSRAD       $0x01, Z14, Z17
+	VPSRAD       $0x01, Z20, Z22
+	VPADDD       Z9, Z17, Z19
+	VPADDD       Z9, Z22, Z23
+	VPSLLD       $0x17, Z19, Z19
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z17, Z14, Z14
+	VPSUBD       Z22, Z20, Z17
+	VPADDD       Z9, Z14, Z14
+	VPADDD       Z9, Z17, Z17
+	VPSLLD       $0x17, Z14, Z14
 	VPSLLD       $0x17, Z17, Z17
-	VPSLLD       $0x17, Z21, Z21
-	VPSUBD       Z12, Z7, Z7
-	VPSUBD       Z20, Z18, Z12
-	VPADDD.BCST  consts<>+1664(SB), Z7, Z7
-	VPADDD.BCST  consts<>+1664(SB), Z12, Z12
-	VPSLLD       $0x17, Z7, Z7
-	VPSLLD       $0x17, Z12, Z12
-	VMULPS       Z17, Z15, Z15
-	VMULPS       Z21, Z19, Z18
-	VMULPS       Z7, Z15, Z15
-	VMULPS       Z12, Z18, Z18
-	VMULPS       Z17, Z6, Z6
-	VMULPS       Z21, Z10, Z10
-	VMULPS       Z7, Z6, Z6
-	VMULPS       Z12, Z10, Z17
+	VMULPS       Z19, Z15, Z15
+	VMULPS       Z23, Z21, Z20
+	VMULPS       Z14, Z15, Z15
+	VMULPS       Z17, Z20, Z20
+	VMULPS       Z19, Z10, Z10
+	VMULPS       Z23, Z13, Z13
+	VMULPS       Z14, Z10, Z10
+	VMULPS       Z17, Z13, Z19
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z15, Z0, Z7
-	VMAXPS       Z18, Z0, Z19
-	VMINPS       Z15, Z0, Z10
-	VMINPS       Z18, Z0, Z20
-	VADDPS       Z10, Z7, Z12
-	VADDPS       Z20, Z19, Z21
-	VSUBPS       Z7, Z12, Z7
-	VSUBPS       Z19, Z21, Z19
-	VSUBPS       Z7, Z10, Z7
-	VSUBPS       Z19, Z20, Z20
-	VDIVPS       Z12, Z0, Z10
-	VDIVPS       Z21, Z0, Z22
-	VMULPS       Z10, Z15, Z19
-	VMULPS       Z22, Z18, Z23
-	VFNMADD213PS Z15, Z19, Z12
-	VFNMADD213PS Z18, Z23, Z21
-	VADDPS       Z6, Z12, Z12
-	VADDPS       Z17, Z21, Z21
-	VADDPS       Z6, Z7, Z7
-	VADDPS       Z17, Z20, Z20
-	VMULPS       Z7, Z19, Z7
-	VMULPS       Z20, Z23, Z20
-	VSUBPS       Z7, Z12, Z7
-	VSUBPS       Z20, Z21, Z12
-	VMULPS       Z10, Z7, Z7
-	VMULPS       Z22, Z12, Z12
-	VADDPS       Z7, Z19, Z7
-	VADDPS       Z12, Z23, Z12
-	VMINPS       Z7, Z0, Z7
-	VMINPS       Z12, Z0, Z20
+	VMAXPS       Z15, Z0, Z13
+	VMAXPS       Z20, Z0, Z21
+	VMINPS       Z15, Z0, Z14
+	VMINPS       Z20, Z0, Z22
+	VADDPS       Z14, Z13, Z17
+	VADDPS       Z22, Z21, Z23
+	VSUBPS       Z13, Z17, Z13
+	VSUBPS       Z21, Z23, Z21
+	VSUBPS       Z13, Z14, Z13
+	VSUBPS       Z21, Z22, Z24
+	VDIVPS       Z17, Z0, Z14
+	VDIVPS       Z23, Z0, Z25
+	VMULPS       Z14, Z10, Z21
+	VMULPS       Z25, Z19, Z26
+	VMULPS       Z14, Z15, Z22
+	VMULPS       Z25, Z20, Z27
+	VFNMADD213PS Z15, Z22, Z17
+	VFNMADD213PS Z20, Z27, Z23
+	VADDPS       Z10, Z17, Z17
+	VADDPS       Z19, Z23, Z23
+	VADDPS       Z10, Z13, Z10
+	VADDPS       Z19, Z24, Z13
+	VMULPS       Z10, Z22, Z10
+	VMULPS       Z13, Z27, Z13
+	VSUBPS       Z10, Z17, Z10
+	VSUBPS       Z13, Z23, Z13
+	VMULPS       Z14, Z10, Z10
+	VMULPS       Z25, Z13, Z13
+	VADDPS       Z10, Z22, Z10
+	VADDPS       Z13, Z27, Z13
+	VMINPS       Z10, Z0, Z10
+	VMINPS       Z13, Z0, Z17
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z15, Z12
-	VADDPS      Z0, Z18, Z19
-	VPSUBD.BCST consts<>+2784(SB), Z12, Z12
-	VPSUBD.BCST consts<>+2784(SB), Z19, Z21
-	VPANDD.BCST consts<>+640(SB), Z12, Z19
-	VPANDD.BCST consts<>+640(SB), Z21, Z23
-	VPSRLD      $0x15, Z12, Z12
-	VPSRLD      $0x15, Z21, Z25
+	VADDPS      Z0, Z15, Z13
+	VADDPS      Z0, Z20, Z14
+	VPSUBD.BCST consts<>+2784(SB), Z13, Z13
+	VPSUBD.BCST consts<>+2784(SB), Z14, Z19
+	VPANDD      Z7, Z13, Z14
+	VPANDD      Z7, Z19, Z22
+	VPSRLD      $0x15, Z13, Z13
+	VPSRLD      $0x15, Z19, Z24
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z19, Z0, Z21
-	VPSUBD      Z23, Z0, Z26
-	VPERMPS     log_r<>+0(SB), Z12, Z24
-	VPERMPS     log_r<>+0(SB), Z25, Z27
-	VMULPS      Z24, Z21, Z21
-	VMULPS      Z27, Z26, Z26
-	VADDPS.BCST consts<>+672(SB), Z21, Z24
-	VADDPS.BCST consts<>+672(SB), Z26, Z27
-	VFMADD231PS Z21, Z15, Z24
-	VFMADD231PS Z26, Z18, Z27
-	VCVTDQ2PS   Z19, Z15
-	VCVTDQ2PS   Z23, Z19
-	VPERMPS     log_th<>+0(SB), Z12, Z18
-	VPERMPS     log_th<>+0(SB), Z25, Z21
-	VPERMPS     log_tl<>+0(SB), Z12, Z12
-	VPERMPS     log_tl<>+0(SB), Z25, Z28
+	VPSUBD      Z14, Z0, Z19
+	VPSUBD      Z22, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z13, Z23
+	VPERMPS     log_r<>+0(SB), Z24, Z27
+	VMULPS      Z23, Z19, Z19
+	VMULPS      Z27, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z19, Z23
+	VADDPS.BCST consts<>+672(SB), Z25, Z27
+	VFMADD231PS Z19, Z15, Z23
+	VFMADD231PS Z25, Z20, Z27
+	VCVTDQ2PS   Z14, Z14
+	VCVTDQ2PS   Z22, Z19
+	VPERMPS     log_th<>+0(SB), Z13, Z15
+	VPERMPS     log_th<>+0(SB), Z24, Z20
+	VPERMPS     log_tl<>+0(SB), Z13, Z13
+	VPERMPS     log_tl<>+0(SB), Z24, Z28
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z24, Z24, Z23
+	VMULPS           Z23, Z23, Z22
 	VMULPS           Z27, Z27, Z29
-	VBROADCASTSS     consts<>+2848(SB), Z25
+	VBROADCASTSS     consts<>+2848(SB), Z24
 	VBROADCASTSS     consts<>+2848(SB), Z30
-	VFMADD213PS.BCST consts<>+2880(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+2880(SB), Z23, Z24
 	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z30
-	VFMADD231PS.BCST consts<>+2816(SB), Z23, Z25
+	VFMADD231PS.BCST consts<>+2816(SB), Z22, Z24
 	VFMADD231PS.BCST consts<>+2816(SB), Z29, Z30
-	VBROADCASTSS     consts<>+2912(SB), Z26
+	VBROADCASTSS     consts<>+2912(SB), Z25
 	VBROADCASTSS     consts<>+2912(SB), Z31
-	VFMADD213PS.BCST consts<>+2944(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2944(SB), Z23, Z25
 	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z31
-	VFMADD231PS      Z25, Z23, Z26
+	VFMADD231PS      Z24, Z22, Z25
 	VFMADD231PS      Z30, Z29, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z15, Z12
+	VFMADD231PS.BCST consts<>+1056(SB), Z14, Z13
 	VFMADD231PS.BCST consts<>+1056(SB), Z19, Z28
-	VFMADD231PS      Z26, Z23, Z12
+	VFMADD231PS      Z25, Z22, Z13
 	VFMADD231PS      Z31, Z29, Z28
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z15, Z18
-	VFMADD231PS.BCST consts<>+1088(SB), Z19, Z21
-	VADDPS           Z24, Z18, Z15
-	VADDPS           Z27, Z21, Z19
-	VSUBPS           Z15, Z18, Z18
-	VSUBPS           Z19, Z21, Z21
-	VADDPS           Z24, Z18, Z18
-	VADDPS           Z27, Z21, Z21
-	VADDPS           Z18, Z12, Z12
-	VADDPS           Z21, Z28, Z18
-	VADDPS           Z12, Z15, Z12
-	VADDPS           Z18, Z19, Z15
-	VMULPS           Z10, Z6, Z6
-	VMULPS           Z22, Z17, Z10
-	VADDPS           Z6, Z12, Z6
-	VADDPS           Z10, Z15, Z10
-	VCVTDQ2PS        Z11, Z11
-	VCVTDQ2PS        Z13, Z12
-	VFMADD231PS.BCST consts<>+160(SB), Z11, Z6
-	VFMADD231PS.BCST consts<>+160(SB), Z12, Z10
-	VADDPS           Z8, Z6, Z6
-	VADDPS           Z16, Z10, Z11
-	VMOVUPS          512(DX), Z8
-	VMOVUPS          576(DX), Z12
-	VMULPS           Z6, Z8, Z10
-	VMULPS           Z11, Z12, Z13
-	VCMPPS           $0x00, Z9, Z8, K1
-	VCMPPS           $0x00, Z14, Z12, K3
-	VCMPPS           $0x00, Z6, Z6, K2
-	VCMPPS           $0x00, Z11, Z11, K4
+	VFMADD231PS.BCST consts<>+1088(SB), Z14, Z15
+	VFMADD231PS.BCST consts<>+1088(SB), Z19, Z20
+	VADDPS           Z23, Z15, Z14
+	VADDPS           Z27, Z20, Z19
+	VSUBPS           Z14, Z15, Z15
+	VSUBPS           Z19, Z20, Z20
+	VADDPS           Z23, Z15, Z15
+	VADDPS           Z27, Z20, Z20
+	VADDPS           Z15, Z13, Z13
+	VADDPS           Z20, Z28, Z15
+	VADDPS           Z13, Z14, Z13
+	VADDPS           Z15, Z19, Z14
+	VADDPS           Z21, Z13, Z13
+	VADDPS           Z26, Z14, Z14
+	VCVTDQ2PS        Z12, Z12
+	VCVTDQ2PS        Z16, Z15
+	VFMADD231PS      Z8, Z12, Z13
+	VFMADD231PS      Z8, Z15, Z14
+	VADDPS           Z11, Z13, Z11
+	VADDPS           Z18, Z14, Z14
+	VPXORD           Z12, Z12, Z12
+	VPXORD           Z15, Z15, Z15
+	VMULPS           512(DX), Z11, Z13
+	VMULPS           576(DX), Z14, Z16
+	VCMPPS           $0x00, 512(DX), Z12, K1
+	VCMPPS           $0x00, 576(DX), Z15, K3
+	VCMPPS           $0x00, Z11, Z11, K2
+	VCMPPS           $0x00, Z14, Z14, K4
 	KANDW            K1, K2, K1
 	KANDW            K3, K4, K2
-	VBLENDMPS        Z9, Z10, K1, Z6
-	VBLENDMPS        Z14, Z13, K2, Z8
+	VPXORD           Z11, Z11, Z11
+	VPXORD           Z12, Z12, Z12
+	VBLENDMPS        Z11, Z13, K1, Z11
+	VBLENDMPS        Z12, Z16, K2, Z12
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_263
-	VMULPS Z7, Z7, Z7
-	VMULPS Z20, Z20, Z20
+	VMULPS Z10, Z10, Z10
+	VMULPS Z17, Z17, Z17
 	JMP    focusdone263
 
 focusnot0_263:
 	CMPQ    SI, $+2
 	JGE     focusnot1_263
-	VMOVAPS Z0, Z7
-	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z10
+	VMOVAPS Z0, Z17
 	JMP     focusdone263
 
 focusnot1_263:
@@ -33021,381 +33027,381 @@ focusnot1_263:
 focusnot2_263:
 	CMPQ    SI, $+4
 	JGE     focusnot3_263
-	VSQRTPS Z7, Z7
-	VSQRTPS Z20, Z20
+	VSQRTPS Z10, Z10
+	VSQRTPS Z17, Z17
 	JMP     focusdone263
 
 focusnot3_263:
 	CMPQ         SI, $+5
 	JGE          focusnot4_263
-	VSQRTPS      Z7, Z9
-	VMOVAPS      Z7, Z10
-	VFNMADD231PS Z9, Z9, Z10
-	VMULPS.BCST  consts<>+2144(SB), Z9, Z11
-	VMULPS       Z11, Z10, Z10
-	VFMADD231PS  Z9, Z7, Z10
-	VMOVAPS      Z10, Z7
-	VSQRTPS      Z20, Z9
-	VMOVAPS      Z20, Z10
-	VFNMADD231PS Z9, Z9, Z10
-	VMULPS.BCST  consts<>+2144(SB), Z9, Z11
-	VMULPS       Z11, Z10, Z10
-	VFMADD231PS  Z9, Z20, Z10
-	VMOVAPS      Z10, Z20
+	VSQRTPS      Z10, Z13
+	VMOVAPS      Z10, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS.BCST  consts<>+2144(SB), Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z10, Z14
+	VMOVAPS      Z14, Z10
+	VSQRTPS      Z17, Z13
+	VMOVAPS      Z17, Z14
+	VFNMADD231PS Z13, Z13, Z14
+	VMULPS.BCST  consts<>+2144(SB), Z13, Z15
+	VMULPS       Z15, Z14, Z14
+	VFMADD231PS  Z13, Z17, Z14
+	VMOVAPS      Z14, Z17
 	JMP          focusdone263
 
 focusnot4_263:
 	CMPQ             SI, $+6
 	JGE              focusnot5_263
-	VSQRTPS          Z7, Z9
-	VMULPS           Z7, Z7, Z10
-	VMOVAPS          Z10, Z11
-	VFMSUB231PS      Z7, Z7, Z11
-	VMOVAPS          Z7, Z12
-	VFNMADD231PS     Z9, Z9, Z12
-	VMULPS           Z12, Z7, Z7
-	VFMADD231PS.BCST consts<>+2144(SB), Z7, Z11
-	VMULPS           Z9, Z11, Z7
-	VFMADD231PS      Z9, Z10, Z7
-	VSQRTPS          Z20, Z9
-	VMULPS           Z20, Z20, Z10
-	VMOVAPS          Z10, Z11
-	VFMSUB231PS      Z20, Z20, Z11
-	VMOVAPS          Z20, Z12
-	VFNMADD231PS     Z9, Z9, Z12
-	VMULPS           Z12, Z20, Z12
-	VFMADD231PS.BCST consts<>+2144(SB), Z12, Z11
-	VMULPS           Z9, Z11, Z20
-	VFMADD231PS      Z9, Z10, Z20
+	VSQRTPS          Z10, Z13
+	VMULPS           Z10, Z10, Z14
+	VMOVAPS          Z14, Z15
+	VFMSUB231PS      Z10, Z10, Z15
+	VMOVAPS          Z10, Z16
+	VFNMADD231PS     Z13, Z13, Z16
+	VMULPS           Z16, Z10, Z10
+	VFMADD231PS.BCST consts<>+2144(SB), Z10, Z15
+	VMULPS           Z13, Z15, Z10
+	VFMADD231PS      Z13, Z14, Z10
+	VSQRTPS          Z17, Z13
+	VMULPS           Z17, Z17, Z14
+	VMOVAPS          Z14, Z15
+	VFMSUB231PS      Z17, Z17, Z15
+	VMOVAPS          Z17, Z16
+	VFNMADD231PS     Z13, Z13, Z16
+	VMULPS           Z16, Z17, Z16
+	VFMADD231PS.BCST consts<>+2144(SB), Z16, Z15
+	VMULPS           Z13, Z15, Z17
+	VFMADD231PS      Z13, Z14, Z17
 	JMP              focusdone263
 
 focusnot5_263:
 	CMPQ        SI, $+7
 	JGE         focusnot6_263
-	VMULPS      Z7, Z7, Z9
-	VMOVAPS     Z9, Z10
-	VFMSUB231PS Z7, Z7, Z10
-	VMULPS      Z7, Z10, Z10
-	VFMADD231PS Z7, Z9, Z10
-	VMOVAPS     Z10, Z7
-	VMULPS      Z20, Z20, Z9
-	VMOVAPS     Z9, Z10
-	VFMSUB231PS Z20, Z20, Z10
-	VMULPS      Z20, Z10, Z10
-	VFMADD231PS Z20, Z9, Z10
-	VMOVAPS     Z10, Z20
+	VMULPS      Z10, Z10, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z10, Z10, Z14
+	VMULPS      Z10, Z14, Z14
+	VFMADD231PS Z10, Z13, Z14
+	VMOVAPS     Z14, Z10
+	VMULPS      Z17, Z17, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z17, Z17, Z14
+	VMULPS      Z17, Z14, Z14
+	VFMADD231PS Z17, Z13, Z14
+	VMOVAPS     Z14, Z17
 	JMP         focusdone263
 
 focusnot6_263:
 	CMPQ        SI, $+8
 	JGE         focusnot7_263
-	VMULPS      Z7, Z7, Z9
-	VFMSUB213PS Z9, Z7, Z7
-	VADDPS      Z9, Z9, Z10
-	VMULPS      Z7, Z10, Z7
-	VFMADD231PS Z9, Z9, Z7
-	VMULPS      Z20, Z20, Z9
-	VFMSUB213PS Z9, Z20, Z20
-	VADDPS      Z9, Z9, Z10
-	VMULPS      Z20, Z10, Z20
-	VFMADD231PS Z9, Z9, Z20
+	VMULPS      Z10, Z10, Z13
+	VFMSUB213PS Z13, Z10, Z10
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z10, Z14, Z10
+	VFMADD231PS Z13, Z13, Z10
+	VMULPS      Z17, Z17, Z13
+	VFMSUB213PS Z13, Z17, Z17
+	VADDPS      Z13, Z13, Z14
+	VMULPS      Z17, Z14, Z17
+	VFMADD231PS Z13, Z13, Z17
 	JMP         focusdone263
 
 focusnot7_263:
 	CMPQ        SI, $+9
 	JGE         focusnot8_263
-	VMULPS      Z7, Z7, Z9
-	VMOVAPS     Z9, Z10
-	VFMSUB231PS Z7, Z7, Z10
-	VMULPS      Z9, Z9, Z11
-	VADDPS      Z9, Z9, Z12
-	VFMSUB213PS Z11, Z9, Z9
-	VFMADD231PS Z10, Z12, Z9
-	VMULPS      Z7, Z9, Z9
-	VFMADD231PS Z7, Z11, Z9
-	VMOVAPS     Z9, Z7
-	VMULPS      Z20, Z20, Z9
-	VMOVAPS     Z9, Z10
-	VFMSUB231PS Z20, Z20, Z10
-	VMULPS      Z9, Z9, Z11
-	VADDPS      Z9, Z9, Z12
-	VFMSUB213PS Z11, Z9, Z9
-	VFMADD231PS Z10, Z12, Z9
-	VMULPS      Z20, Z9, Z9
-	VFMADD231PS Z20, Z11, Z9
-	VMOVAPS     Z9, Z20
+	VMULPS      Z10, Z10, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z10, Z10, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z10, Z13, Z13
+	VFMADD231PS Z10, Z15, Z13
+	VMOVAPS     Z13, Z10
+	VMULPS      Z17, Z17, Z13
+	VMOVAPS     Z13, Z14
+	VFMSUB231PS Z17, Z17, Z14
+	VMULPS      Z13, Z13, Z15
+	VADDPS      Z13, Z13, Z16
+	VFMSUB213PS Z15, Z13, Z13
+	VFMADD231PS Z14, Z16, Z13
+	VMULPS      Z17, Z13, Z13
+	VFMADD231PS Z17, Z15, Z13
+	VMOVAPS     Z13, Z17
 	JMP         focusdone263
 
 focusnot8_263:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z9
-	VBROADCASTSS 4(DI), Z10
-	VBROADCASTSS 8(DI), Z11
+	VBROADCASTSS (DI), Z13
+	VBROADCASTSS 4(DI), Z14
+	VBROADCASTSS 8(DI), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z7, Z12
-	VPSUBD.BCST  consts<>+1248(SB), Z12, Z13
-	VCVTDQ2PS    Z12, Z14
-	VPSUBD.BCST  consts<>+1760(SB), Z14, Z14
-	VBROADCASTSS consts<>+1120(SB), Z15
-	VPCMPD       $0x06, Z12, Z15, K1
-	VBLENDMPS    Z14, Z13, K1, Z13
-	VPSRAD       $0x17, Z13, Z14
-	VPSRLD       $0x14, Z13, Z15
-	VPANDD.BCST  consts<>+1280(SB), Z13, Z13
-	VPADDD.BCST  consts<>+1312(SB), Z13, Z13
-	VCVTDQ2PS    Z14, Z14
+	VPANDD.BCST  consts<>+32(SB), Z10, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z18
+	VCVTDQ2PS    Z16, Z19
+	VPSUBD.BCST  consts<>+1760(SB), Z19, Z19
+	VBROADCASTSS consts<>+1120(SB), Z20
+	VPCMPD       $0x06, Z16, Z20, K1
+	VBLENDMPS    Z19, Z18, K1, Z18
+	VPSRAD       $0x17, Z18, Z19
+	VPSRLD       $0x14, Z18, Z20
+	VPANDD.BCST  consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST  consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS    Z19, Z19
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+672(SB), Z16, Z13
-	VMULPS.BCST      consts<>+1344(SB), Z13, Z16
-	VMOVAPS          Z13, Z17
-	VFMADD231PS      Z16, Z13, Z17
-	VSUBPS           Z17, Z13, Z18
-	VFMADD231PS      Z16, Z13, Z18
-	VMULPS           Z13, Z13, Z16
-	VBROADCASTSS     consts<>+1376(SB), Z19
-	VFMADD213PS.BCST consts<>+1408(SB), Z13, Z19
-	VFMADD213PS.BCST consts<>+1440(SB), Z13, Z19
-	VFMADD213PS.BCST consts<>+1472(SB), Z13, Z19
-	VFMADD213PS.BCST consts<>+1504(SB), Z13, Z19
-	VMULPS           Z13, Z16, Z13
-	VFMADD231PS      Z19, Z13, Z18
-	VADDPS           Z18, Z17, Z13
+	VPERMPS          pow_r<>+0(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z21
+	VMOVAPS          Z18, Z22
+	VFMADD231PS      Z21, Z18, Z22
+	VSUBPS           Z22, Z18, Z23
+	VFMADD231PS      Z21, Z18, Z23
+	VMULPS           Z18, Z18, Z21
+	VBROADCASTSS     consts<>+1376(SB), Z24
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z24
+	VMULPS           Z18, Z21, Z18
+	VFMADD231PS      Z24, Z18, Z23
+	VADDPS           Z23, Z22, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z15, Z16
-	VADDPS      Z16, Z14, Z14
-	VMULPS      Z14, Z9, Z16
-	VFMSUB213PS Z16, Z9, Z14
-	VFMADD213PS Z16, Z10, Z13
+	VPERMPS     pow_th<>+0(SB), Z20, Z21
+	VADDPS      Z21, Z19, Z19
+	VMULPS      Z19, Z13, Z21
+	VFMSUB213PS Z21, Z13, Z19
+	VFMADD213PS Z21, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z13, Z19
-	VSUBPS.BCST consts<>+1536(SB), Z19, Z21
-	VSUBPS      Z21, Z16, Z16
-	VFMADD231PS Z17, Z10, Z16
-	VPERMPS     pow_tl<>+0(SB), Z15, Z15
-	VFMADD231PS Z15, Z9, Z14
-	VFMADD231PS Z17, Z11, Z14
-	VFMADD231PS Z18, Z10, Z14
-	VADDPS      Z14, Z16, Z10
+	VADDPS.BCST consts<>+1536(SB), Z18, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z25
+	VSUBPS      Z25, Z21, Z21
+	VFMADD231PS Z22, Z14, Z21
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z19
+	VFMADD231PS Z22, Z15, Z19
+	VFMADD231PS Z23, Z14, Z19
+	VADDPS      Z19, Z21, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z11
-	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z11
-	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z11
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z14, Z11
-	VFMADD231PS.BCST consts<>+160(SB), Z10, Z11
-	VPERMPS          pow_full_hi<>+0(SB), Z19, Z10
-	VPERMPS          pow_full_lo<>+0(SB), Z19, Z14
-	VFMADD231PS      Z11, Z10, Z14
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z19
+	VMULPS           Z15, Z19, Z15
+	VFMADD231PS      Z8, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z24, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z24, Z19
+	VFMADD231PS      Z15, Z14, Z19
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z19, Z11
-	VPSRAD       $0x03, Z11, Z11
-	VADDPS       Z14, Z10, Z15
-	VPSLLD       $0x17, Z11, Z16
-	VPADDD       Z16, Z15, Z16
-	VPMINUD.BCST consts<>+928(SB), Z16, Z16
+	VPSUBD.BCST  consts<>+1536(SB), Z24, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z19, Z14, Z20
+	VPSLLD       $0x17, Z15, Z21
+	VPADDD       Z21, Z20, Z21
+	VPMINUD.BCST consts<>+928(SB), Z21, Z21
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z17, Z17, Z17
-	VPMINSD      Z17, Z11, Z11
-	VBROADCASTSS consts<>+1792(SB), Z17
-	VPSUBD       Z11, Z17, Z11
-	VPSLLD       $0x17, Z11, Z11
-	VADDPS       Z10, Z11, Z17
-	VSUBPS       Z11, Z17, Z18
-	VSUBPS       Z18, Z10, Z10
-	VADDPS       Z14, Z10, Z10
-	VADDPS       Z10, Z17, Z10
-	VCMPPS       $0x11, Z11, Z15, K1
-	VPSUBD       Z11, Z10, Z10
-	VBLENDMPS    Z10, Z16, K1, Z10
+	VPXORD       Z22, Z22, Z22
+	VPMINSD      Z22, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z22
+	VPSUBD       Z15, Z22, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z22
+	VSUBPS       Z15, Z22, Z23
+	VSUBPS       Z23, Z14, Z14
+	VADDPS       Z19, Z14, Z14
+	VADDPS       Z14, Z22, Z14
+	VCMPPS       $0x11, Z15, Z20, K1
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z21, K1, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z11
-	VCMPPS         $0x11, Z13, Z11, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z10, K1, Z10
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z13, K1
-	VPXORD         Z11, Z11, Z11
-	VBLENDMPS      Z11, Z10, K1, Z10
-	VPXORD         Z11, Z11, Z11
-	VPCMPD         $0x00, Z11, Z12, K1
-	VPMOVD2M       Z9, K2
-	VPXORD         Z11, Z11, Z11
-	VBLENDMPS.BCST consts<>+928(SB), Z11, K2, Z11
-	VBLENDMPS      Z11, Z10, K1, Z10
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
-	VPMOVD2M       Z9, K2
-	VPXORD         Z9, Z9, Z9
-	VBROADCASTSS   consts<>+928(SB), Z11
-	VBLENDMPS      Z9, Z11, K2, Z9
-	VBLENDMPS      Z9, Z10, K1, Z9
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z18, Z15, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K1
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K2, Z13
+	VBLENDMPS      Z13, Z14, K1, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z10
-	VPANDD       Z10, Z7, Z10
-	VPORD        Z10, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VPCMPD       $0x06, Z10, Z12, K1
-	VBROADCASTSS consts<>+928(SB), Z10
-	VPCMPD       $0x06, Z12, Z10, K2
+	VBROADCASTSS 12(DI), Z14
+	VPANDD       Z14, Z10, Z14
+	VPORD        Z14, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPCMPD       $0x06, Z14, Z16, K1
+	VBROADCASTSS consts<>+928(SB), Z14
+	VPCMPD       $0x06, Z16, Z14, K2
 	KANDW        K1, K2, K1
-	VBROADCASTSS 16(DI), Z10
-	VPANDD       Z10, Z7, Z7
-	VPXORD       Z10, Z10, Z10
-	VPCMPD       $0x06, Z7, Z10, K2
+	VBROADCASTSS 16(DI), Z14
+	VPANDD       Z14, Z10, Z10
+	VPXORD       Z14, Z14, Z14
+	VPCMPD       $0x06, Z10, Z14, K2
 	KANDW        K1, K2, K1
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z12, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z16, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z1, Z9, K1, Z7
-	VBROADCASTSS (DI), Z9
-	VBROADCASTSS 4(DI), Z10
-	VBROADCASTSS 8(DI), Z11
+	VBLENDMPS    Z1, Z13, K1, Z10
+	VBROADCASTSS (DI), Z13
+	VBROADCASTSS 4(DI), Z14
+	VBROADCASTSS 8(DI), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z20, Z12
-	VPSUBD.BCST  consts<>+1248(SB), Z12, Z13
-	VCVTDQ2PS    Z12, Z14
-	VPSUBD.BCST  consts<>+1760(SB), Z14, Z14
-	VBROADCASTSS consts<>+1120(SB), Z15
-	VPCMPD       $0x06, Z12, Z15, K1
-	VBLENDMPS    Z14, Z13, K1, Z13
-	VPSRAD       $0x17, Z13, Z14
-	VPSRLD       $0x14, Z13, Z15
-	VPANDD.BCST  consts<>+1280(SB), Z13, Z13
-	VPADDD.BCST  consts<>+1312(SB), Z13, Z13
-	VCVTDQ2PS    Z14, Z14
+	VPANDD.BCST  consts<>+32(SB), Z17, Z16
+	VPSUBD.BCST  consts<>+1248(SB), Z16, Z18
+	VCVTDQ2PS    Z16, Z19
+	VPSUBD.BCST  consts<>+1760(SB), Z19, Z19
+	VBROADCASTSS consts<>+1120(SB), Z20
+	VPCMPD       $0x06, Z16, Z20, K1
+	VBLENDMPS    Z19, Z18, K1, Z18
+	VPSRAD       $0x17, Z18, Z19
+	VPSRLD       $0x14, Z18, Z20
+	VPANDD.BCST  consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST  consts<>+1312(SB), Z18, Z18
+	VCVTDQ2PS    Z19, Z19
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z15, Z16
-	VFMADD213PS.BCST consts<>+672(SB), Z16, Z13
-	VMULPS.BCST      consts<>+1344(SB), Z13, Z16
-	VMOVAPS          Z13, Z17
-	VFMADD231PS      Z16, Z13, Z17
-	VSUBPS           Z17, Z13, Z18
-	VFMADD231PS      Z16, Z13, Z18
-	VMULPS           Z13, Z13, Z16
-	VBROADCASTSS     consts<>+1376(SB), Z19
-	VFMADD213PS.BCST consts<>+1408(SB), Z13, Z19
-	VFMADD213PS.BCST consts<>+1440(SB), Z13, Z19
-	VFMADD213PS.BCST consts<>+1472(SB), Z13, Z19
-	VFMADD213PS.BCST consts<>+1504(SB), Z13, Z19
-	VMULPS           Z13, Z16, Z13
-	VFMADD231PS      Z19, Z13, Z18
-	VADDPS           Z18, Z17, Z13
+	VPERMPS          pow_r<>+0(SB), Z20, Z21
+	VFMADD213PS.BCST consts<>+672(SB), Z21, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z21
+	VMOVAPS          Z18, Z22
+	VFMADD231PS      Z21, Z18, Z22
+	VSUBPS           Z22, Z18, Z23
+	VFMADD231PS      Z21, Z18, Z23
+	VMULPS           Z18, Z18, Z21
+	VBROADCASTSS     consts<>+1376(SB), Z24
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z24
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z24
+	VMULPS           Z18, Z21, Z18
+	VFMADD231PS      Z24, Z18, Z23
+	VADDPS           Z23, Z22, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z15, Z16
-	VADDPS      Z16, Z14, Z14
-	VMULPS      Z14, Z9, Z16
-	VFMSUB213PS Z16, Z9, Z14
-	VFMADD213PS Z16, Z10, Z13
+	VPERMPS     pow_th<>+0(SB), Z20, Z21
+	VADDPS      Z21, Z19, Z19
+	VMULPS      Z19, Z13, Z21
+	VFMSUB213PS Z21, Z13, Z19
+	VFMADD213PS Z21, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z13, Z19
-	VSUBPS.BCST consts<>+1536(SB), Z19, Z21
-	VSUBPS      Z21, Z16, Z16
-	VFMADD231PS Z17, Z10, Z16
-	VPERMPS     pow_tl<>+0(SB), Z15, Z15
-	VFMADD231PS Z15, Z9, Z14
-	VFMADD231PS Z17, Z11, Z14
-	VFMADD231PS Z18, Z10, Z14
-	VADDPS      Z14, Z16, Z10
+	VADDPS.BCST consts<>+1536(SB), Z18, Z24
+	VSUBPS.BCST consts<>+1536(SB), Z24, Z25
+	VSUBPS      Z25, Z21, Z21
+	VFMADD231PS Z22, Z14, Z21
+	VPERMPS     pow_tl<>+0(SB), Z20, Z20
+	VFMADD231PS Z20, Z13, Z19
+	VFMADD231PS Z22, Z15, Z19
+	VFMADD231PS Z23, Z14, Z19
+	VADDPS      Z19, Z21, Z14
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z11
-	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z11
-	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z11
-	VMULPS           Z10, Z10, Z14
-	VMULPS           Z11, Z14, Z11
-	VFMADD231PS.BCST consts<>+160(SB), Z10, Z11
-	VPERMPS          pow_full_hi<>+0(SB), Z19, Z10
-	VPERMPS          pow_full_lo<>+0(SB), Z19, Z14
-	VFMADD231PS      Z11, Z10, Z14
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z19
+	VMULPS           Z15, Z19, Z15
+	VFMADD231PS      Z8, Z14, Z15
+	VPERMPS          pow_full_hi<>+0(SB), Z24, Z14
+	VPERMPS          pow_full_lo<>+0(SB), Z24, Z19
+	VFMADD231PS      Z15, Z14, Z19
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z19, Z11
-	VPSRAD       $0x03, Z11, Z11
-	VADDPS       Z14, Z10, Z15
-	VPSLLD       $0x17, Z11, Z16
-	VPADDD       Z16, Z15, Z16
-	VPMINUD.BCST consts<>+928(SB), Z16, Z16
+	VPSUBD.BCST  consts<>+1536(SB), Z24, Z15
+	VPSRAD       $0x03, Z15, Z15
+	VADDPS       Z19, Z14, Z20
+	VPSLLD       $0x17, Z15, Z21
+	VPADDD       Z21, Z20, Z21
+	VPMINUD.BCST consts<>+928(SB), Z21, Z21
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z17, Z17, Z17
-	VPMINSD      Z17, Z11, Z11
-	VBROADCASTSS consts<>+1792(SB), Z17
-	VPSUBD       Z11, Z17, Z11
-	VPSLLD       $0x17, Z11, Z11
-	VADDPS       Z10, Z11, Z17
-	VSUBPS       Z11, Z17, Z18
-	VSUBPS       Z18, Z10, Z10
-	VADDPS       Z14, Z10, Z10
-	VADDPS       Z10, Z17, Z10
-	VCMPPS       $0x11, Z11, Z15, K1
-	VPSUBD       Z11, Z10, Z10
-	VBLENDMPS    Z10, Z16, K1, Z10
+	VPXORD       Z22, Z22, Z22
+	VPMINSD      Z22, Z15, Z15
+	VBROADCASTSS consts<>+1792(SB), Z22
+	VPSUBD       Z15, Z22, Z15
+	VPSLLD       $0x17, Z15, Z15
+	VADDPS       Z14, Z15, Z22
+	VSUBPS       Z15, Z22, Z23
+	VSUBPS       Z23, Z14, Z14
+	VADDPS       Z19, Z14, Z14
+	VADDPS       Z14, Z22, Z14
+	VCMPPS       $0x11, Z15, Z20, K1
+	VPSUBD       Z15, Z14, Z14
+	VBLENDMPS    Z14, Z21, K1, Z14
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z11
-	VCMPPS         $0x11, Z13, Z11, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z10, K1, Z10
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z13, K1
-	VPXORD         Z11, Z11, Z11
-	VBLENDMPS      Z11, Z10, K1, Z10
-	VPXORD         Z11, Z11, Z11
-	VPCMPD         $0x00, Z11, Z12, K1
-	VPMOVD2M       Z9, K2
-	VPXORD         Z11, Z11, Z11
-	VBLENDMPS.BCST consts<>+928(SB), Z11, K2, Z11
-	VBLENDMPS      Z11, Z10, K1, Z10
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
-	VPMOVD2M       Z9, K2
-	VPXORD         Z9, Z9, Z9
-	VBROADCASTSS   consts<>+928(SB), Z11
-	VBLENDMPS      Z9, Z11, K2, Z9
-	VBLENDMPS      Z9, Z10, K1, Z9
+	VBROADCASTSS   consts<>+1824(SB), Z15
+	VCMPPS         $0x11, Z18, Z15, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K1
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPXORD         Z15, Z15, Z15
+	VPCMPD         $0x00, Z15, Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z15, Z15, Z15
+	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
+	VBLENDMPS      Z15, Z14, K1, Z14
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VPMOVD2M       Z13, K2
+	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+928(SB), Z15
+	VBLENDMPS      Z13, Z15, K2, Z13
+	VBLENDMPS      Z13, Z14, K1, Z13
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z10
-	VPANDD       Z10, Z20, Z10
-	VPORD        Z10, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VPCMPD       $0x06, Z10, Z12, K1
-	VBROADCASTSS consts<>+928(SB), Z10
-	VPCMPD       $0x06, Z12, Z10, K2
+	VBROADCASTSS 12(DI), Z14
+	VPANDD       Z14, Z17, Z14
+	VPORD        Z14, Z13, Z13
+	VPXORD       Z14, Z14, Z14
+	VPCMPD       $0x06, Z14, Z16, K1
+	VBROADCASTSS consts<>+928(SB), Z14
+	VPCMPD       $0x06, Z16, Z14, K2
 	KANDW        K1, K2, K1
-	VBROADCASTSS 16(DI), Z10
-	VPANDD       Z10, Z20, Z10
-	VPXORD       Z11, Z11, Z11
-	VPCMPD       $0x06, Z10, Z11, K2
+	VBROADCASTSS 16(DI), Z14
+	VPANDD       Z14, Z17, Z14
+	VPXORD       Z15, Z15, Z15
+	VPCMPD       $0x06, Z14, Z15, K2
 	KANDW        K1, K2, K1
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z12, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z16, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z1, Z9, K1, Z20
+	VBLENDMPS    Z1, Z13, K1, Z17
 
 focusdone263:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z6, K1
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z8, K2
-	VMULPS      Z7, Z6, Z7
-	VMULPS      Z20, Z8, Z9
-	VBLENDMPS   Z7, Z6, K1, Z6
-	VBLENDMPS   Z9, Z8, K2, Z7
-	VPMINUD     Z1, Z6, Z6
-	VPMINUD     Z1, Z7, Z7
-	VMOVUPS     Z6, (CX)
-	VMOVUPS     Z7, 64(CX)
-	ADDQ        $+128, CX
-	ADDQ        $+128, DX
-	ADDQ        $-32, AX
-	CMPQ        AX, $+32
-	JGE         block
+	VCMPPS    $0x12, Z6, Z11, K1
+	VCMPPS    $0x12, Z6, Z12, K2
+	VMULPS    Z10, Z11, Z10
+	VMULPS    Z17, Z12, Z13
+	VBLENDMPS Z10, Z11, K1, Z10
+	VBLENDMPS Z13, Z12, K2, Z11
+	VPMINUD   Z1, Z10, Z10
+	VPMINUD   Z1, Z11, Z11
+	VMOVUPS   Z10, (CX)
+	VMOVUPS   Z11, 64(CX)
+	ADDQ      $+128, CX
+	ADDQ      $+128, DX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       block
 
 rest:
 	CMPQ AX, $+1
@@ -33405,155 +33411,157 @@ vector:
 	MOVL    $0x0000ffff, DI
 	BZHIL   AX, DI, DI
 	KMOVW   DI, K1
-	VMOVAPS Z0, Z6
-	VMOVUPS (DX), K1, Z6
-	VPXORD  Z7, Z7, Z7
-	VMOVUPS 128(DX), K1, Z7
-	VPXORD  Z8, Z8, Z8
-	VMOVUPS 256(DX), K1, Z8
-	VPXORD  Z9, Z9, Z9
-	VMOVUPS 384(DX), K1, Z9
 	VMOVAPS Z0, Z10
-	VMOVUPS 512(DX), K1, Z10
+	VMOVUPS (DX), K1, Z10
 	VPXORD  Z11, Z11, Z11
+	VMOVUPS 128(DX), K1, Z11
+	VPXORD  Z12, Z12, Z12
+	VMOVUPS 256(DX), K1, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS 384(DX), K1, Z13
+	VMOVAPS Z0, Z14
+	VMOVUPS 512(DX), K1, Z14
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD.BCST consts<>+32(SB), Z8, Z12
-	VCMPPS      $0x11, Z12, Z2, K2
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z12, K3
+	VPANDD.BCST consts<>+32(SB), Z12, Z15
+	VCMPPS      $0x11, Z15, Z2, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z15, K3
 	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z8, K2, Z12
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z9, K2
-	VBLENDMPS   Z6, Z1, K2, Z6
-	VMAXPS      Z8, Z9, Z8
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z8, K2
-	VBLENDMPS   Z1, Z6, K2, Z6
+	VMOVAPS.Z   Z12, K2, Z15
+	VCMPPS      $0x12, Z6, Z13, K2
+	VBLENDMPS   Z10, Z1, K2, Z10
+	VMAXPS      Z12, Z13, Z12
+	VCMPPS      $0x00, Z7, Z12, K2
+	VBLENDMPS   Z1, Z10, K2, Z10
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z12, Z9, Z8
-	VMINPS            Z8, Z3, Z9
-	VMAXPS            Z9, Z4, Z9
-	VMOVAPS           Z5, Z12
-	VFMADD231PS.BCST  consts<>+96(SB), Z9, Z12
-	VSUBPS            Z5, Z12, Z13
-	VMOVAPS           Z9, Z14
-	VFNMADD231PS.BCST consts<>+160(SB), Z13, Z14
-	VFNMADD231PS.BCST consts<>+192(SB), Z13, Z14
-	VCMPPS            $0x11, Z9, Z8, K2
-	VCMPPS            $0x11, Z6, Z11, K3
+	VSUBPS            Z15, Z13, Z12
+	VMINPS            Z12, Z3, Z13
+	VMAXPS            Z13, Z4, Z13
+	VCMPPS            $0x11, Z13, Z12, K2
+	VPXORD            Z15, Z15, Z15
+	VCMPPS            $0x11, Z10, Z15, K3
 	KANDW             K2, K3, K2
-	VSUBPS            Z8, Z9, Z8
-	VMOVAPS.Z         Z8, K2, Z8
-	VBROADCASTSS      consts<>+2464(SB), Z9
-	VFMADD213PS.BCST  consts<>+2496(SB), Z14, Z9
-	VFMADD213PS.BCST  consts<>+2528(SB), Z14, Z9
-	VFMADD213PS.BCST  consts<>+2560(SB), Z14, Z9
-	VFMADD213PS.BCST  consts<>+2592(SB), Z14, Z9
-	VFMADD213PS       Z0, Z14, Z9
-	VMOVAPS           Z0, Z13
-	VFMADD231PS       Z9, Z14, Z13
-	VSUBPS            Z13, Z0, Z15
-	VFMADD231PS       Z9, Z14, Z15
+	VSUBPS            Z12, Z13, Z12
+	VMOVAPS.Z         Z12, K2, Z12
+	VMOVAPS           Z5, Z15
+	VFMADD231PS.BCST  consts<>+96(SB), Z13, Z15
+	VSUBPS            Z5, Z15, Z16
+	VPSUBD            Z5, Z15, Z15
+	VPSUBD            Z15, Z11, Z11
+	VFNMADD231PS      Z8, Z16, Z13
+	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z13
+	VBROADCASTSS      consts<>+2464(SB), Z15
+	VFMADD213PS.BCST  consts<>+2496(SB), Z13, Z15
+	VFMADD213PS.BCST  consts<>+2528(SB), Z13, Z15
+	VFMADD213PS.BCST  consts<>+2560(SB), Z13, Z15
+	VFMADD213PS.BCST  consts<>+2592(SB), Z13, Z15
+	VFMADD213PS       Z0, Z13, Z15
+	VMOVAPS           Z0, Z16
+	VFMADD231PS       Z15, Z13, Z16
+	VSUBPS            Z16, Z0, Z17
+	VFMADD231PS       Z15, Z13, Z17
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z13, Z0, Z9
-	VMULPS       Z9, Z6, Z14
-	VFNMADD231PS Z13, Z14, Z6
-	VMULPS       Z15, Z14, Z13
-	VSUBPS       Z13, Z6, Z6
-	VMULPS       Z9, Z6, Z6
-	VPSUBD       Z5, Z12, Z9
-	VPSUBD       Z9, Z7, Z7
-	VPSRLD       $0x17, Z14, Z9
-	VPSUBD.BCST  consts<>+2720(SB), Z9, Z9
-	VPADDD       Z9, Z7, Z9
-	VPMAXSD      Z11, Z9, Z9
-	VPSUBD       Z9, Z7, Z7
-	VPMAXSD.BCST consts<>+2752(SB), Z7, Z7
-	VPSRAD       $0x01, Z7, Z12
-	VPADDD.BCST  consts<>+1664(SB), Z12, Z13
-	VPSLLD       $0x17, Z13, Z13
-	VPSUBD       Z12, Z7, Z7
-	VPADDD.BCST  consts<>+1664(SB), Z7, Z7
-	VPSLLD       $0x17, Z7, Z7
-	VMULPS       Z13, Z14, Z12
-	VMULPS       Z7, Z12, Z12
-	VMULPS       Z13, Z6, Z6
-	VMULPS       Z7, Z6, Z6
+	VDIVPS       Z16, Z0, Z13
+	VMULPS       Z10, Z13, Z15
+	VFNMADD231PS Z16, Z15, Z10
+	VMULPS       Z17, Z15, Z16
+	VSUBPS       Z16, Z10, Z10
+	VMULPS       Z13, Z10, Z10
+	VPSRLD       $0x17, Z15, Z13
+	VPSUBD.BCST  consts<>+2720(SB), Z13, Z13
+	VPADDD       Z11, Z13, Z13
+	VPXORD       Z16, Z16, Z16
+	VPMAXSD      Z16, Z13, Z13
+	VPSUBD       Z13, Z11, Z11
+	VPMAXSD.BCST consts<>+2752(SB), Z11, Z11
+	VPSRAD       $0x01, Z11, Z16
+	VPADDD       Z9, Z16, Z17
+	VPSLLD       $0x17, Z17, Z17
+	VPSUBD       Z16, Z11, Z11
+	VPADDD       Z9, Z11, Z11
+	VPSLLD       $0x17, Z11, Z11
+	VMULPS       Z17, Z15, Z15
+	VMULPS       Z11, Z15, Z15
+	VMULPS       Z17, Z10, Z10
+	VMULPS       Z11, Z10, Z10
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z12, Z0, Z7
-	VMINPS       Z12, Z0, Z13
-	VADDPS       Z13, Z7, Z14
-	VSUBPS       Z7, Z14, Z7
-	VSUBPS       Z7, Z13, Z7
-	VDIVPS       Z14, Z0, Z13
-	VMULPS       Z13, Z12, Z15
-	VFNMADD213PS Z12, Z15, Z14
-	VADDPS       Z6, Z14, Z14
-	VADDPS       Z6, Z7, Z7
-	VMULPS       Z7, Z15, Z7
-	VSUBPS       Z7, Z14, Z7
-	VMULPS       Z13, Z7, Z7
-	VADDPS       Z7, Z15, Z7
-	VMINPS       Z7, Z0, Z14
+	VMAXPS       Z15, Z0, Z11
+	VMINPS       Z15, Z0, Z16
+	VADDPS       Z16, Z11, Z17
+	VSUBPS       Z11, Z17, Z11
+	VSUBPS       Z11, Z16, Z11
+	VDIVPS       Z17, Z0, Z16
+	VMULPS       Z16, Z10, Z18
+	VMULPS       Z16, Z15, Z19
+	VFNMADD213PS Z15, Z19, Z17
+	VADDPS       Z10, Z17, Z17
+	VADDPS       Z10, Z11, Z10
+	VMULPS       Z10, Z19, Z10
+	VSUBPS       Z10, Z17, Z10
+	VMULPS       Z16, Z10, Z10
+	VADDPS       Z10, Z19, Z10
+	VMINPS       Z10, Z0, Z11
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z12, Z7
-	VPSUBD.BCST consts<>+2784(SB), Z7, Z7
-	VPANDD.BCST consts<>+640(SB), Z7, Z15
-	VPSRLD      $0x15, Z7, Z7
+	VADDPS      Z0, Z15, Z10
+	VPSUBD.BCST consts<>+2784(SB), Z10, Z10
+	VPANDD      Z7, Z10, Z16
+	VPSRLD      $0x15, Z10, Z10
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z15, Z0, Z16
-	VPERMPS     log_r<>+0(SB), Z7, Z17
-	VMULPS      Z17, Z16, Z16
-	VADDPS.BCST consts<>+672(SB), Z16, Z17
-	VFMADD231PS Z16, Z12, Z17
-	VCVTDQ2PS   Z15, Z12
-	VPERMPS     log_th<>+0(SB), Z7, Z15
-	VPERMPS     log_tl<>+0(SB), Z7, Z7
+	VPSUBD      Z16, Z0, Z17
+	VPERMPS     log_r<>+0(SB), Z10, Z19
+	VMULPS      Z19, Z17, Z17
+	VADDPS.BCST consts<>+672(SB), Z17, Z19
+	VFMADD231PS Z17, Z15, Z19
+	VCVTDQ2PS   Z16, Z15
+	VPERMPS     log_th<>+0(SB), Z10, Z16
+	VPERMPS     log_tl<>+0(SB), Z10, Z10
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z17, Z17, Z16
-	VBROADCASTSS     consts<>+2848(SB), Z18
-	VFMADD213PS.BCST consts<>+2880(SB), Z17, Z18
-	VFMADD231PS.BCST consts<>+2816(SB), Z16, Z18
-	VBROADCASTSS     consts<>+2912(SB), Z19
-	VFMADD213PS.BCST consts<>+2944(SB), Z17, Z19
-	VFMADD231PS      Z18, Z16, Z19
-	VFMADD231PS.BCST consts<>+1056(SB), Z12, Z7
-	VFMADD231PS      Z19, Z16, Z7
+	VMULPS           Z19, Z19, Z17
+	VBROADCASTSS     consts<>+2848(SB), Z20
+	VFMADD213PS.BCST consts<>+2880(SB), Z19, Z20
+	VFMADD231PS.BCST consts<>+2816(SB), Z17, Z20
+	VBROADCASTSS     consts<>+2912(SB), Z21
+	VFMADD213PS.BCST consts<>+2944(SB), Z19, Z21
+	VFMADD231PS      Z20, Z17, Z21
+	VFMADD231PS.BCST consts<>+1056(SB), Z15, Z10
+	VFMADD231PS      Z21, Z17, Z10
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z12, Z15
-	VADDPS           Z17, Z15, Z12
-	VSUBPS           Z12, Z15, Z15
-	VADDPS           Z17, Z15, Z15
-	VADDPS           Z15, Z7, Z7
-	VADDPS           Z7, Z12, Z7
-	VMULPS           Z13, Z6, Z6
-	VADDPS           Z6, Z7, Z6
-	VCVTDQ2PS        Z9, Z7
-	VFMADD231PS.BCST consts<>+160(SB), Z7, Z6
-	VADDPS           Z8, Z6, Z6
-	VMULPS           Z6, Z10, Z7
-	VCMPPS           $0x00, Z11, Z10, K2
-	VCMPPS           $0x00, Z6, Z6, K3
+	VFMADD231PS.BCST consts<>+1088(SB), Z15, Z16
+	VADDPS           Z19, Z16, Z15
+	VSUBPS           Z15, Z16, Z16
+	VADDPS           Z19, Z16, Z16
+	VADDPS           Z16, Z10, Z10
+	VADDPS           Z10, Z15, Z10
+	VADDPS           Z18, Z10, Z10
+	VCVTDQ2PS        Z13, Z13
+	VFMADD231PS      Z8, Z13, Z10
+	VADDPS           Z12, Z10, Z10
+	VPXORD           Z12, Z12, Z12
+	VMULPS           Z10, Z14, Z13
+	VCMPPS           $0x00, Z14, Z12, K2
+	VCMPPS           $0x00, Z10, Z10, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z11, Z7, K2, Z6
+	VPXORD           Z10, Z10, Z10
+	VBLENDMPS        Z10, Z13, K2, Z10
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_264
-	VMULPS Z14, Z14, Z14
+	VMULPS Z11, Z11, Z11
 	JMP    focusdone264
 
 focusnot0_264:
 	CMPQ    SI, $+2
 	JGE     focusnot1_264
-	VMOVAPS Z0, Z14
+	VMOVAPS Z0, Z11
 	JMP     focusdone264
 
 focusnot1_264:
@@ -33564,212 +33572,212 @@ focusnot1_264:
 focusnot2_264:
 	CMPQ    SI, $+4
 	JGE     focusnot3_264
-	VSQRTPS Z14, Z14
+	VSQRTPS Z11, Z11
 	JMP     focusdone264
 
 focusnot3_264:
 	CMPQ         SI, $+5
 	JGE          focusnot4_264
-	VSQRTPS      Z14, Z7
-	VMOVAPS      Z14, Z8
-	VFNMADD231PS Z7, Z7, Z8
-	VMULPS.BCST  consts<>+2144(SB), Z7, Z9
-	VMULPS       Z9, Z8, Z8
-	VFMADD231PS  Z7, Z14, Z8
-	VMOVAPS      Z8, Z14
+	VSQRTPS      Z11, Z12
+	VMOVAPS      Z11, Z13
+	VFNMADD231PS Z12, Z12, Z13
+	VMULPS.BCST  consts<>+2144(SB), Z12, Z14
+	VMULPS       Z14, Z13, Z13
+	VFMADD231PS  Z12, Z11, Z13
+	VMOVAPS      Z13, Z11
 	JMP          focusdone264
 
 focusnot4_264:
 	CMPQ             SI, $+6
 	JGE              focusnot5_264
-	VSQRTPS          Z14, Z7
-	VMULPS           Z14, Z14, Z8
-	VMOVAPS          Z8, Z9
-	VFMSUB231PS      Z14, Z14, Z9
-	VMOVAPS          Z14, Z10
-	VFNMADD231PS     Z7, Z7, Z10
-	VMULPS           Z10, Z14, Z10
-	VFMADD231PS.BCST consts<>+2144(SB), Z10, Z9
-	VMULPS           Z7, Z9, Z14
-	VFMADD231PS      Z7, Z8, Z14
+	VSQRTPS          Z11, Z12
+	VMULPS           Z11, Z11, Z13
+	VMOVAPS          Z13, Z14
+	VFMSUB231PS      Z11, Z11, Z14
+	VMOVAPS          Z11, Z15
+	VFNMADD231PS     Z12, Z12, Z15
+	VMULPS           Z15, Z11, Z11
+	VFMADD231PS.BCST consts<>+2144(SB), Z11, Z14
+	VMULPS           Z12, Z14, Z11
+	VFMADD231PS      Z12, Z13, Z11
 	JMP              focusdone264
 
 focusnot5_264:
 	CMPQ        SI, $+7
 	JGE         focusnot6_264
-	VMULPS      Z14, Z14, Z7
-	VMOVAPS     Z7, Z8
-	VFMSUB231PS Z14, Z14, Z8
-	VMULPS      Z14, Z8, Z8
-	VFMADD231PS Z14, Z7, Z8
-	VMOVAPS     Z8, Z14
+	VMULPS      Z11, Z11, Z12
+	VMOVAPS     Z12, Z13
+	VFMSUB231PS Z11, Z11, Z13
+	VMULPS      Z11, Z13, Z13
+	VFMADD231PS Z11, Z12, Z13
+	VMOVAPS     Z13, Z11
 	JMP         focusdone264
 
 focusnot6_264:
 	CMPQ        SI, $+8
 	JGE         focusnot7_264
-	VMULPS      Z14, Z14, Z7
-	VFMSUB213PS Z7, Z14, Z14
-	VADDPS      Z7, Z7, Z8
-	VMULPS      Z14, Z8, Z14
-	VFMADD231PS Z7, Z7, Z14
+	VMULPS      Z11, Z11, Z12
+	VFMSUB213PS Z12, Z11, Z11
+	VADDPS      Z12, Z12, Z13
+	VMULPS      Z11, Z13, Z11
+	VFMADD231PS Z12, Z12, Z11
 	JMP         focusdone264
 
 focusnot7_264:
 	CMPQ        SI, $+9
 	JGE         focusnot8_264
-	VMULPS      Z14, Z14, Z7
-	VMOVAPS     Z7, Z8
-	VFMSUB231PS Z14, Z14, Z8
-	VMULPS      Z7, Z7, Z9
-	VADDPS      Z7, Z7, Z10
-	VFMSUB213PS Z9, Z7, Z7
-	VFMADD231PS Z8, Z10, Z7
-	VMULPS      Z14, Z7, Z7
-	VFMADD231PS Z14, Z9, Z7
-	VMOVAPS     Z7, Z14
+	VMULPS      Z11, Z11, Z12
+	VMOVAPS     Z12, Z13
+	VFMSUB231PS Z11, Z11, Z13
+	VMULPS      Z12, Z12, Z14
+	VADDPS      Z12, Z12, Z15
+	VFMSUB213PS Z14, Z12, Z12
+	VFMADD231PS Z13, Z15, Z12
+	VMULPS      Z11, Z12, Z12
+	VFMADD231PS Z11, Z14, Z12
+	VMOVAPS     Z12, Z11
 	JMP         focusdone264
 
 focusnot8_264:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z7
-	VBROADCASTSS 4(DI), Z8
-	VBROADCASTSS 8(DI), Z9
+	VBROADCASTSS (DI), Z12
+	VBROADCASTSS 4(DI), Z13
+	VBROADCASTSS 8(DI), Z14
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z14, Z10
-	VPSUBD.BCST  consts<>+1248(SB), Z10, Z11
-	VCVTDQ2PS    Z10, Z12
-	VPSUBD.BCST  consts<>+1760(SB), Z12, Z12
-	VBROADCASTSS consts<>+1120(SB), Z13
-	VPCMPD       $0x06, Z10, Z13, K2
-	VBLENDMPS    Z12, Z11, K2, Z11
-	VPSRAD       $0x17, Z11, Z12
-	VPSRLD       $0x14, Z11, Z13
-	VPANDD.BCST  consts<>+1280(SB), Z11, Z11
-	VPADDD.BCST  consts<>+1312(SB), Z11, Z11
-	VCVTDQ2PS    Z12, Z12
+	VPANDD.BCST  consts<>+32(SB), Z11, Z15
+	VPSUBD.BCST  consts<>+1248(SB), Z15, Z16
+	VCVTDQ2PS    Z15, Z17
+	VPSUBD.BCST  consts<>+1760(SB), Z17, Z17
+	VBROADCASTSS consts<>+1120(SB), Z18
+	VPCMPD       $0x06, Z15, Z18, K2
+	VBLENDMPS    Z17, Z16, K2, Z16
+	VPSRAD       $0x17, Z16, Z17
+	VPSRLD       $0x14, Z16, Z18
+	VPANDD.BCST  consts<>+1280(SB), Z16, Z16
+	VPADDD.BCST  consts<>+1312(SB), Z16, Z16
+	VCVTDQ2PS    Z17, Z17
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z13, Z15
-	VFMADD213PS.BCST consts<>+672(SB), Z15, Z11
-	VMULPS.BCST      consts<>+1344(SB), Z11, Z15
-	VMOVAPS          Z11, Z16
-	VFMADD231PS      Z15, Z11, Z16
-	VSUBPS           Z16, Z11, Z17
-	VFMADD231PS      Z15, Z11, Z17
-	VMULPS           Z11, Z11, Z15
-	VBROADCASTSS     consts<>+1376(SB), Z18
-	VFMADD213PS.BCST consts<>+1408(SB), Z11, Z18
-	VFMADD213PS.BCST consts<>+1440(SB), Z11, Z18
-	VFMADD213PS.BCST consts<>+1472(SB), Z11, Z18
-	VFMADD213PS.BCST consts<>+1504(SB), Z11, Z18
-	VMULPS           Z11, Z15, Z11
-	VFMADD231PS      Z18, Z11, Z17
-	VADDPS           Z17, Z16, Z11
+	VPERMPS          pow_r<>+0(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+672(SB), Z19, Z16
+	VMULPS.BCST      consts<>+1344(SB), Z16, Z19
+	VMOVAPS          Z16, Z20
+	VFMADD231PS      Z19, Z16, Z20
+	VSUBPS           Z20, Z16, Z21
+	VFMADD231PS      Z19, Z16, Z21
+	VMULPS           Z16, Z16, Z19
+	VBROADCASTSS     consts<>+1376(SB), Z22
+	VFMADD213PS.BCST consts<>+1408(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+1440(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+1472(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+1504(SB), Z16, Z22
+	VMULPS           Z16, Z19, Z16
+	VFMADD231PS      Z22, Z16, Z21
+	VADDPS           Z21, Z20, Z16
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z13, Z15
-	VADDPS      Z15, Z12, Z12
-	VMULPS      Z12, Z7, Z15
-	VFMSUB213PS Z15, Z7, Z12
-	VFMADD213PS Z15, Z8, Z11
+	VPERMPS     pow_th<>+0(SB), Z18, Z19
+	VADDPS      Z19, Z17, Z17
+	VMULPS      Z17, Z12, Z19
+	VFMSUB213PS Z19, Z12, Z17
+	VFMADD213PS Z19, Z13, Z16
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z11, Z18
-	VSUBPS.BCST consts<>+1536(SB), Z18, Z19
-	VSUBPS      Z19, Z15, Z15
-	VFMADD231PS Z16, Z8, Z15
-	VPERMPS     pow_tl<>+0(SB), Z13, Z13
-	VFMADD231PS Z13, Z7, Z12
-	VFMADD231PS Z16, Z9, Z12
-	VFMADD231PS Z17, Z8, Z12
-	VADDPS      Z12, Z15, Z8
+	VADDPS.BCST consts<>+1536(SB), Z16, Z22
+	VSUBPS.BCST consts<>+1536(SB), Z22, Z23
+	VSUBPS      Z23, Z19, Z19
+	VFMADD231PS Z20, Z13, Z19
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z12, Z17
+	VFMADD231PS Z20, Z14, Z17
+	VFMADD231PS Z21, Z13, Z17
+	VADDPS      Z17, Z19, Z13
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z9
-	VFMADD213PS.BCST consts<>+1600(SB), Z8, Z9
-	VFMADD213PS.BCST consts<>+1632(SB), Z8, Z9
-	VMULPS           Z8, Z8, Z12
-	VMULPS           Z9, Z12, Z9
-	VFMADD231PS.BCST consts<>+160(SB), Z8, Z9
-	VPERMPS          pow_full_hi<>+0(SB), Z18, Z8
-	VPERMPS          pow_full_lo<>+0(SB), Z18, Z12
-	VFMADD231PS      Z9, Z8, Z12
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z13, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z13, Z14
+	VMULPS           Z13, Z13, Z17
+	VMULPS           Z14, Z17, Z14
+	VFMADD231PS      Z8, Z13, Z14
+	VPERMPS          pow_full_hi<>+0(SB), Z22, Z13
+	VPERMPS          pow_full_lo<>+0(SB), Z22, Z17
+	VFMADD231PS      Z14, Z13, Z17
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z18, Z9
-	VPSRAD       $0x03, Z9, Z9
-	VADDPS       Z12, Z8, Z13
-	VPSLLD       $0x17, Z9, Z15
-	VPADDD       Z15, Z13, Z15
-	VPMINUD.BCST consts<>+928(SB), Z15, Z15
+	VPSUBD.BCST  consts<>+1536(SB), Z22, Z14
+	VPSRAD       $0x03, Z14, Z14
+	VADDPS       Z17, Z13, Z18
+	VPSLLD       $0x17, Z14, Z19
+	VPADDD       Z19, Z18, Z19
+	VPMINUD.BCST consts<>+928(SB), Z19, Z19
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z16, Z16, Z16
-	VPMINSD      Z16, Z9, Z9
-	VBROADCASTSS consts<>+1792(SB), Z16
-	VPSUBD       Z9, Z16, Z9
-	VPSLLD       $0x17, Z9, Z9
-	VADDPS       Z8, Z9, Z16
-	VSUBPS       Z9, Z16, Z17
-	VSUBPS       Z17, Z8, Z8
-	VADDPS       Z12, Z8, Z8
-	VADDPS       Z8, Z16, Z8
-	VCMPPS       $0x11, Z9, Z13, K2
-	VPSUBD       Z9, Z8, Z8
-	VBLENDMPS    Z8, Z15, K2, Z8
+	VPXORD       Z20, Z20, Z20
+	VPMINSD      Z20, Z14, Z14
+	VBROADCASTSS consts<>+1792(SB), Z20
+	VPSUBD       Z14, Z20, Z14
+	VPSLLD       $0x17, Z14, Z14
+	VADDPS       Z13, Z14, Z20
+	VSUBPS       Z14, Z20, Z21
+	VSUBPS       Z21, Z13, Z13
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z13, Z20, Z13
+	VCMPPS       $0x11, Z14, Z18, K2
+	VPSUBD       Z14, Z13, Z13
+	VBLENDMPS    Z13, Z19, K2, Z13
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z9
-	VCMPPS         $0x11, Z11, Z9, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z8, K2, Z8
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z11, K2
-	VPXORD         Z9, Z9, Z9
-	VBLENDMPS      Z9, Z8, K2, Z8
-	VPXORD         Z9, Z9, Z9
-	VPCMPD         $0x00, Z9, Z10, K2
-	VPMOVD2M       Z7, K3
-	VPXORD         Z9, Z9, Z9
-	VBLENDMPS.BCST consts<>+928(SB), Z9, K3, Z9
-	VBLENDMPS      Z9, Z8, K2, Z8
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z10, K2
-	VPMOVD2M       Z7, K3
-	VPXORD         Z7, Z7, Z7
-	VBROADCASTSS   consts<>+928(SB), Z9
-	VBLENDMPS      Z7, Z9, K3, Z7
-	VBLENDMPS      Z7, Z8, K2, Z7
+	VBROADCASTSS   consts<>+1824(SB), Z14
+	VCMPPS         $0x11, Z16, Z14, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K2, Z13
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z16, K2
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z13, K2, Z13
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x00, Z14, Z15, K2
+	VPMOVD2M       Z12, K3
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K3, Z14
+	VBLENDMPS      Z14, Z13, K2, Z13
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z15, K2
+	VPMOVD2M       Z12, K3
+	VPXORD         Z12, Z12, Z12
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VBLENDMPS      Z12, Z14, K3, Z12
+	VBLENDMPS      Z12, Z13, K2, Z12
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Z8
-	VPANDD       Z8, Z14, Z8
-	VPORD        Z8, Z7, Z7
-	VPXORD       Z8, Z8, Z8
-	VPCMPD       $0x06, Z8, Z10, K2
-	VBROADCASTSS consts<>+928(SB), Z8
-	VPCMPD       $0x06, Z10, Z8, K3
+	VBROADCASTSS 12(DI), Z13
+	VPANDD       Z13, Z11, Z13
+	VPORD        Z13, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPCMPD       $0x06, Z13, Z15, K2
+	VBROADCASTSS consts<>+928(SB), Z13
+	VPCMPD       $0x06, Z15, Z13, K3
 	KANDW        K2, K3, K2
-	VBROADCASTSS 16(DI), Z8
-	VPANDD       Z8, Z14, Z8
-	VPXORD       Z9, Z9, Z9
-	VPCMPD       $0x06, Z8, Z9, K3
+	VBROADCASTSS 16(DI), Z13
+	VPANDD       Z13, Z11, Z11
+	VPXORD       Z13, Z13, Z13
+	VPCMPD       $0x06, Z11, Z13, K3
 	KANDW        K2, K3, K2
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z10, K3
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z15, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z1, Z7, K2, Z14
+	VBLENDMPS    Z1, Z12, K2, Z11
 
 focusdone264:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z6, K2
-	VMULPS      Z14, Z6, Z7
-	VBLENDMPS   Z7, Z6, K2, Z6
-	VPMINUD     Z1, Z6, Z6
-	VMOVUPS     Z6, K1, (CX)
-	ADDQ        $+64, CX
-	ADDQ        $+64, DX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+1
-	JGE         vector
+	VCMPPS    $0x12, Z6, Z10, K2
+	VMULPS    Z11, Z10, Z11
+	VBLENDMPS Z11, Z10, K2, Z10
+	VPMINUD   Z1, Z10, Z10
+	VMOVUPS   Z10, K1, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+1
+	JGE       vector
 
 done:
 	VZEROUPPER
@@ -33777,7 +33785,7 @@ done:
 
 // func rowLossAVX2(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
+TEXT ·rowLossAVX2(SB), NOSPLIT, $544-32
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 	MOVQ    n+16(FP), AX
@@ -33785,160 +33793,306 @@ TEXT ·rowLossAVX2(SB), NOSPLIT, $32-32
 	MOVQ    sums+8(FP), DX
 	MOVQ    p+24(FP), BX
 	MOVQ    (BX), SI
-	CMPQ    AX, $+8
+	CMPQ    AX, $+16
 	JLT     rest
 
 block:
-	VMOVUPS (DX), Y2
-	VMOVUPS 256(DX), Y3
-	VMOVUPS 384(DX), Y4
-	VPXOR   Y5, Y5, Y5
+	VMOVUPS 256(DX), Y2
+	VMOVUPS 288(DX), Y6
+	VMOVUPS 384(DX), Y3
+	VMOVUPS 416(DX), Y7
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND     consts<>+32(SB), Y3, Y6
-	VMOVUPS   consts<>+2272(SB), Y7
-	VCMPPS    $0x11, Y6, Y7, Y7
-	VCMPPS    $0x11, consts<>+928(SB), Y6, Y6
-	VPAND     Y7, Y6, Y6
-	VPAND     Y3, Y6, Y6
-	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y7
-	VBLENDVPS Y7, Y2, Y1, Y2
-	VMAXPS    Y3, Y4, Y3
-	VCMPPS    $0x00, consts<>+640(SB), Y3, Y3
-	VBLENDVPS Y3, Y1, Y2, Y2
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPAND     consts<>+32(SB), Y6, Y8
+	VMOVUPS   consts<>+2272(SB), Y5
+	VMOVUPS   consts<>+2272(SB), Y9
+	VCMPPS    $0x11, Y4, Y5, Y5
+	VCMPPS    $0x11, Y8, Y9, Y9
+	VCMPPS    $0x11, consts<>+928(SB), Y4, Y4
+	VCMPPS    $0x11, consts<>+928(SB), Y8, Y8
+	VPAND     Y5, Y4, Y4
+	VPAND     Y9, Y8, Y5
+	VPAND     Y2, Y4, Y4
+	VPAND     Y6, Y5, Y9
+	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y10
+	VMOVUPS   (DX), Y8
+	VMOVUPS   32(DX), Y11
+	VBLENDVPS Y5, Y8, Y1, Y5
+	VBLENDVPS Y10, Y11, Y1, Y8
+	VMAXPS    Y2, Y3, Y2
+	VMAXPS    Y6, Y7, Y6
+	VCMPPS    $0x00, consts<>+640(SB), Y2, Y2
+	VCMPPS    $0x00, consts<>+640(SB), Y6, Y6
+	VBLENDVPS Y2, Y1, Y5, Y2
+	VBLENDVPS Y6, Y1, Y8, Y5
+	VMOVUPS   Y2, (SP)
+	VMOVUPS   Y5, 256(SP)
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y6, Y4, Y3
+	VSUBPS       Y4, Y3, Y2
+	VSUBPS       Y9, Y7, Y5
+	VMOVUPS      consts<>+2336(SB), Y3
 	VMOVUPS      consts<>+2336(SB), Y4
-	VMINPS       Y3, Y4, Y4
-	VMOVUPS      consts<>+2304(SB), Y6
-	VMAXPS       Y4, Y6, Y4
+	VMINPS       Y2, Y3, Y3
+	VMINPS       Y5, Y4, Y6
+	VMOVUPS      consts<>+2304(SB), Y4
+	VMOVUPS      consts<>+2304(SB), Y7
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y6, Y7, Y7
+	VCMPPS       $0x11, Y3, Y2, Y4
+	VCMPPS       $0x11, Y7, Y5, Y8
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VCMPPS       $0x11, (SP), Y6, Y6
+	VCMPPS       $0x11, 256(SP), Y9, Y9
+	VPAND        Y4, Y6, Y4
+	VPAND        Y8, Y9, Y6
+	VSUBPS       Y2, Y3, Y2
+	VSUBPS       Y5, Y7, Y5
+	VPAND        Y2, Y4, Y2
+	VPAND        Y5, Y6, Y4
+	VMOVUPS      Y2, 32(SP)
+	VMOVUPS      Y4, 288(SP)
+	VMOVUPS      consts<>+96(SB), Y2
 	VMOVUPS      consts<>+96(SB), Y6
-	VFMADD213PS  consts<>+2368(SB), Y4, Y6
-	VSUBPS       consts<>+2368(SB), Y6, Y7
-	VMOVAPS      Y4, Y8
-	VFNMADD231PS consts<>+160(SB), Y7, Y8
-	VFNMADD231PS consts<>+192(SB), Y7, Y8
-	VCMPPS       $0x11, Y4, Y3, Y7
-	VCMPPS       $0x11, Y2, Y5, Y9
-	VPAND        Y7, Y9, Y7
-	VSUBPS       Y3, Y4, Y3
-	VPAND        Y3, Y7, Y3
-	VMOVUPS      consts<>+2464(SB), Y4
-	VFMADD213PS  consts<>+2496(SB), Y8, Y4
-	VFMADD213PS  consts<>+2528(SB), Y8, Y4
-	VFMADD213PS  consts<>+2560(SB), Y8, Y4
-	VFMADD213PS  consts<>+2592(SB), Y8, Y4
-	VFMADD213PS  Y0, Y8, Y4
-	VMOVAPS      Y0, Y7
-	VFMADD231PS  Y4, Y8, Y7
-	VSUBPS       Y7, Y0, Y9
-	VFMADD231PS  Y4, Y8, Y9
+	VFMADD213PS  consts<>+2368(SB), Y3, Y2
+	VFMADD213PS  consts<>+2368(SB), Y7, Y6
+	VSUBPS       consts<>+2368(SB), Y2, Y4
+	VSUBPS       consts<>+2368(SB), Y6, Y8
+	VMOVUPS      128(DX), Y5
+	VMOVUPS      160(DX), Y9
+	VPSUBD       consts<>+2368(SB), Y2, Y2
+	VPSUBD       consts<>+2368(SB), Y6, Y6
+	VPSUBD       Y2, Y5, Y2
+	VPSUBD       Y6, Y9, Y5
+	VMOVUPS      Y2, 64(SP)
+	VMOVUPS      Y5, 320(SP)
+	VFNMADD231PS consts<>+160(SB), Y4, Y3
+	VFNMADD231PS consts<>+160(SB), Y8, Y7
+	VFNMADD231PS consts<>+192(SB), Y4, Y3
+	VFNMADD231PS consts<>+192(SB), Y8, Y7
+	VMOVUPS      consts<>+2464(SB), Y2
+	VMOVUPS      consts<>+2464(SB), Y6
+	VFMADD213PS  consts<>+2496(SB), Y3, Y2
+	VFMADD213PS  consts<>+2496(SB), Y7, Y6
+	VFMADD213PS  consts<>+2528(SB), Y3, Y2
+	VFMADD213PS  consts<>+2528(SB), Y7, Y6
+	VFMADD213PS  consts<>+2560(SB), Y3, Y2
+	VFMADD213PS  consts<>+2560(SB), Y7, Y6
+	VFMADD213PS  consts<>+2592(SB), Y3, Y2
+	VFMADD213PS  consts<>+2592(SB), Y7, Y6
+	VFMADD213PS  Y0, Y3, Y2
+	VFMADD213PS  Y0, Y7, Y6
+	VMOVAPS      Y0, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVAPS      Y0, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VSUBPS       Y4, Y0, Y5
+	VSUBPS       Y8, Y0, Y9
+	VFMADD231PS  Y2, Y3, Y5
+	VFMADD231PS  Y6, Y7, Y9
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y7, Y0, Y4
-	VMULPS       Y4, Y2, Y8
-	VFNMADD231PS Y7, Y8, Y2
-	VMULPS       Y9, Y8, Y7
-	VSUBPS       Y7, Y2, Y2
-	VMULPS       Y4, Y2, Y2
-	VMOVUPS      128(DX), Y4
-	VPSUBD       consts<>+2368(SB), Y6, Y6
-	VPSUBD       Y6, Y4, Y4
-	VPSRLD       $0x17, Y8, Y6
+	VDIVPS       Y4, Y0, Y2
+	VDIVPS       Y8, Y0, Y6
+	VMULPS       (SP), Y2, Y3
+	VMULPS       256(SP), Y6, Y7
+	VFNMADD213PS (SP), Y3, Y4
+	VFNMADD213PS 256(SP), Y7, Y8
+	VMULPS       Y5, Y3, Y5
+	VMULPS       Y9, Y7, Y9
+	VSUBPS       Y5, Y4, Y4
+	VSUBPS       Y9, Y8, Y5
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y6, Y5, Y5
+	VPSRLD       $0x17, Y3, Y4
+	VPSRLD       $0x17, Y7, Y6
+	VPSUBD       consts<>+2720(SB), Y4, Y4
 	VPSUBD       consts<>+2720(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y6
-	VPMAXSD      Y5, Y6, Y6
-	VPSUBD       Y6, Y4, Y4
-	VPMAXSD      consts<>+2752(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y7
-	VPADDD       consts<>+1664(SB), Y7, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VPSUBD       Y7, Y4, Y4
+	VPADDD       64(SP), Y4, Y4
+	VPADDD       320(SP), Y6, Y8
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VPMAXSD      Y6, Y4, Y4
+	VPMAXSD      Y9, Y8, Y8
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      320(SP), Y9
+	VPSUBD       Y4, Y6, Y6
+	VPSUBD       Y8, Y9, Y9
+	VPMAXSD      consts<>+2752(SB), Y6, Y6
+	VPMAXSD      consts<>+2752(SB), Y9, Y9
+	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y8, 352(SP)
+	VPSRAD       $0x01, Y6, Y4
+	VPSRAD       $0x01, Y9, Y10
+	VPADDD       consts<>+1664(SB), Y4, Y8
+	VPADDD       consts<>+1664(SB), Y10, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPSUBD       Y4, Y6, Y4
+	VPSUBD       Y10, Y9, Y6
 	VPADDD       consts<>+1664(SB), Y4, Y4
+	VPADDD       consts<>+1664(SB), Y6, Y6
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y9, Y8, Y7
-	VMULPS       Y4, Y7, Y7
-	VMULPS       Y9, Y2, Y2
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y8, Y3, Y3
+	VMULPS       Y11, Y7, Y7
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y11, Y5, Y5
 	VMULPS       Y4, Y2, Y2
+	VMULPS       Y6, Y5, Y8
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y7, Y0, Y4
-	VMINPS       Y7, Y0, Y8
-	VADDPS       Y8, Y4, Y9
-	VSUBPS       Y4, Y9, Y4
-	VSUBPS       Y4, Y8, Y4
-	VDIVPS       Y9, Y0, Y8
-	VMULPS       Y8, Y7, Y10
-	VFNMADD213PS Y7, Y10, Y9
-	VADDPS       Y2, Y9, Y9
-	VADDPS       Y2, Y4, Y4
-	VMULPS       Y4, Y10, Y4
-	VSUBPS       Y4, Y9, Y4
-	VMULPS       Y8, Y4, Y4
-	VADDPS       Y4, Y10, Y4
-	VMINPS       Y4, Y0, Y9
+	VMAXPS       Y3, Y0, Y4
+	VMAXPS       Y7, Y0, Y9
+	VMINPS       Y3, Y0, Y5
+	VMINPS       Y7, Y0, Y10
+	VADDPS       Y5, Y4, Y6
+	VADDPS       Y10, Y9, Y11
+	VSUBPS       Y4, Y6, Y4
+	VSUBPS       Y9, Y11, Y9
+	VSUBPS       Y4, Y5, Y4
+	VSUBPS       Y9, Y10, Y10
+	VDIVPS       Y6, Y0, Y5
+	VDIVPS       Y11, Y0, Y12
+	VMULPS       Y5, Y2, Y9
+	VMULPS       Y12, Y8, Y13
+	VMOVUPS      Y9, 128(SP)
+	VMOVUPS      Y13, 384(SP)
+	VMULPS       Y5, Y3, Y9
+	VMULPS       Y12, Y7, Y13
+	VFNMADD213PS Y3, Y9, Y6
+	VFNMADD213PS Y7, Y13, Y11
+	VADDPS       Y2, Y6, Y6
+	VADDPS       Y8, Y11, Y11
+	VADDPS       Y2, Y4, Y2
+	VADDPS       Y8, Y10, Y4
+	VMULPS       Y2, Y9, Y2
+	VMULPS       Y4, Y13, Y4
+	VSUBPS       Y2, Y6, Y2
+	VSUBPS       Y4, Y11, Y4
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y12, Y4, Y4
+	VADDPS       Y2, Y9, Y2
+	VADDPS       Y4, Y13, Y4
+	VMINPS       Y2, Y0, Y2
+	VMINPS       Y4, Y0, Y4
+	VMOVUPS      Y2, 160(SP)
+	VMOVUPS      Y4, 416(SP)
+	VMOVUPS      Y5, 192(SP)
+	VMOVUPS      Y12, 448(SP)
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y3, Y2
 	VADDPS Y0, Y7, Y4
-	VPSUBD consts<>+2784(SB), Y4, Y4
-	VPAND  consts<>+640(SB), Y4, Y10
-	VPSRLD $0x15, Y4, Y4
+	VPSUBD consts<>+2784(SB), Y2, Y2
+	VPSUBD consts<>+2784(SB), Y4, Y5
+	VPAND  consts<>+640(SB), Y2, Y4
+	VPAND  consts<>+640(SB), Y5, Y6
+	VPSRLD $0x15, Y2, Y2
+	VPSRLD $0x15, Y5, Y9
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y10, Y0, Y11
-	VMOVUPS     log_r<>+0(SB), Y12
-	VPERMILPS   Y4, Y12, Y12
-	VMULPS      Y12, Y11, Y11
-	VADDPS      consts<>+672(SB), Y11, Y12
-	VFMADD231PS Y11, Y7, Y12
-	VCVTDQ2PS   Y10, Y7
-	VMOVUPS     log_th<>+0(SB), Y10
-	VPERMILPS   Y4, Y10, Y10
-	VMOVUPS     log_tl<>+0(SB), Y11
-	VPERMILPS   Y4, Y11, Y4
+	VPSUBD      Y4, Y0, Y5
+	VPSUBD      Y6, Y0, Y10
+	VMOVUPS     log_r<>+0(SB), Y8
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y2, Y8, Y8
+	VPERMILPS   Y9, Y11, Y11
+	VMULPS      Y8, Y5, Y5
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+672(SB), Y5, Y8
+	VADDPS      consts<>+672(SB), Y10, Y11
+	VFMADD231PS Y5, Y3, Y8
+	VFMADD231PS Y10, Y7, Y11
+	VCVTDQ2PS   Y4, Y3
+	VCVTDQ2PS   Y6, Y6
+	VMOVUPS     log_th<>+0(SB), Y4
+	VMOVUPS     log_th<>+0(SB), Y5
+	VPERMILPS   Y2, Y4, Y4
+	VPERMILPS   Y9, Y5, Y7
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y2, Y5, Y2
+	VPERMILPS   Y9, Y10, Y12
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Y12, Y12, Y11
-	VMOVUPS     consts<>+2848(SB), Y13
-	VFMADD213PS consts<>+2880(SB), Y12, Y13
-	VFMADD231PS consts<>+2816(SB), Y11, Y13
-	VMOVUPS     consts<>+2912(SB), Y14
-	VFMADD213PS consts<>+2944(SB), Y12, Y14
-	VFMADD231PS Y13, Y11, Y14
-	VFMADD231PS consts<>+1056(SB), Y7, Y4
-	VFMADD231PS Y14, Y11, Y4
+	VMULPS      Y8, Y8, Y5
+	VMULPS      Y11, Y11, Y13
+	VMOVUPS     consts<>+2848(SB), Y9
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y8, Y9
+	VFMADD213PS consts<>+2880(SB), Y11, Y14
+	VFMADD231PS consts<>+2816(SB), Y5, Y9
+	VFMADD231PS consts<>+2816(SB), Y13, Y14
+	VMOVUPS     consts<>+2912(SB), Y10
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y8, Y10
+	VFMADD213PS consts<>+2944(SB), Y11, Y15
+	VFMADD231PS Y9, Y5, Y10
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y3, Y2
+	VFMADD231PS consts<>+1056(SB), Y6, Y12
+	VFMADD231PS Y10, Y5, Y2
+	VFMADD231PS Y15, Y13, Y12
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y7, Y10
-	VADDPS      Y12, Y10, Y7
-	VSUBPS      Y7, Y10, Y10
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y10, Y4, Y4
-	VADDPS      Y4, Y7, Y4
-	VMULPS      Y8, Y2, Y2
-	VADDPS      Y2, Y4, Y2
-	VCVTDQ2PS   Y6, Y4
-	VFMADD231PS consts<>+160(SB), Y4, Y2
-	VADDPS      Y3, Y2, Y2
-	VMOVUPS     512(DX), Y3
-	VMULPS      Y2, Y3, Y4
-	VCMPPS      $0x00, Y5, Y3, Y3
+	VFMADD231PS consts<>+1088(SB), Y3, Y4
+	VFMADD231PS consts<>+1088(SB), Y6, Y7
+	VADDPS      Y8, Y4, Y3
+	VADDPS      Y11, Y7, Y5
+	VSUBPS      Y3, Y4, Y4
+	VSUBPS      Y5, Y7, Y6
+	VADDPS      Y8, Y4, Y4
+	VADDPS      Y11, Y6, Y6
+	VADDPS      Y4, Y2, Y2
+	VADDPS      Y6, Y12, Y4
+	VADDPS      Y2, Y3, Y2
+	VADDPS      Y4, Y5, Y3
+	VADDPS      128(SP), Y2, Y2
+	VADDPS      384(SP), Y3, Y4
+	VMOVUPS     96(SP), Y3
+	VMOVUPS     352(SP), Y5
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y5, Y5
+	VFMADD231PS consts<>+160(SB), Y3, Y2
+	VFMADD231PS consts<>+160(SB), Y5, Y4
+	VADDPS      32(SP), Y2, Y2
+	VADDPS      288(SP), Y4, Y5
+	VPXOR       Y3, Y3, Y3
+	VPXOR       Y6, Y6, Y6
+	VMULPS      512(DX), Y2, Y4
+	VMULPS      544(DX), Y5, Y7
+	VCMPPS      $0x00, 512(DX), Y3, Y3
+	VCMPPS      $0x00, 544(DX), Y6, Y6
 	VCMPPS      $0x00, Y2, Y2, Y2
+	VCMPPS      $0x00, Y5, Y5, Y5
 	VPAND       Y3, Y2, Y2
-	VBLENDVPS   Y2, Y5, Y4, Y2
+	VPAND       Y6, Y5, Y3
+	VPANDN      Y4, Y2, Y2
+	VPANDN      Y7, Y3, Y3
+	VMOVUPS     Y2, 224(SP)
+	VMOVUPS     Y3, 480(SP)
+	VMOVUPS     160(SP), Y5
+	VMOVUPS     416(SP), Y6
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_275
-	VMULPS Y9, Y9, Y9
+	VMULPS Y5, Y5, Y5
+	VMULPS Y6, Y6, Y6
 	JMP    focusdone275
 
 focusnot0_275:
 	CMPQ    SI, $+2
 	JGE     focusnot1_275
-	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
 	JMP     focusdone275
 
 focusnot1_275:
@@ -33949,128 +34103,292 @@ focusnot1_275:
 focusnot2_275:
 	CMPQ    SI, $+4
 	JGE     focusnot3_275
-	VSQRTPS Y9, Y9
+	VSQRTPS Y5, Y5
+	VSQRTPS Y6, Y6
 	JMP     focusdone275
 
 focusnot3_275:
 	CMPQ         SI, $+5
 	JGE          focusnot4_275
-	VSQRTPS      Y9, Y3
-	VMOVAPS      Y9, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y9, Y4
-	VMOVAPS      Y4, Y9
+	VSQRTPS      Y5, Y2
+	VMOVAPS      Y5, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVAPS      Y3, Y5
+	VSQRTPS      Y6, Y2
+	VMOVAPS      Y6, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y6
 	JMP          focusdone275
 
 focusnot4_275:
 	CMPQ         SI, $+6
 	JGE          focusnot5_275
-	VSQRTPS      Y9, Y3
-	VMULPS       Y9, Y9, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y9, Y9, Y5
-	VMOVAPS      Y9, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y9, Y6
-	VFMADD231PS  consts<>+2144(SB), Y6, Y5
-	VMULPS       Y3, Y5, Y9
-	VFMADD231PS  Y3, Y4, Y9
+	VSQRTPS      Y5, Y2
+	VMULPS       Y5, Y5, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y5, Y5, Y4
+	VMOVAPS      Y5, Y7
+	VFNMADD231PS Y2, Y2, Y7
+	VMULPS       Y7, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y2, Y3, Y5
+	VSQRTPS      Y6, Y2
+	VMULPS       Y6, Y6, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y6, Y6, Y4
+	VMOVAPS      Y6, Y7
+	VFNMADD231PS Y2, Y2, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  consts<>+2144(SB), Y6, Y4
+	VMULPS       Y2, Y4, Y6
+	VFMADD231PS  Y2, Y3, Y6
 	JMP          focusdone275
 
 focusnot5_275:
 	CMPQ        SI, $+7
 	JGE         focusnot6_275
-	VMULPS      Y9, Y9, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y9, Y9, Y4
-	VMULPS      Y9, Y4, Y4
-	VFMADD231PS Y9, Y3, Y4
-	VMOVAPS     Y4, Y9
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y2, Y3
+	VMOVAPS     Y3, Y5
+	VMULPS      Y6, Y6, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y6, Y6, Y3
+	VMULPS      Y6, Y3, Y3
+	VFMADD231PS Y6, Y2, Y3
+	VMOVAPS     Y3, Y6
 	JMP         focusdone275
 
 focusnot6_275:
 	CMPQ        SI, $+8
 	JGE         focusnot7_275
-	VMULPS      Y9, Y9, Y3
-	VFMSUB213PS Y3, Y9, Y9
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y9, Y4, Y9
-	VFMADD231PS Y3, Y3, Y9
+	VMULPS      Y5, Y5, Y2
+	VFMSUB213PS Y2, Y5, Y5
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y5, Y3, Y5
+	VFMADD231PS Y2, Y2, Y5
+	VMULPS      Y6, Y6, Y2
+	VFMSUB213PS Y2, Y6, Y6
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y6, Y3, Y6
+	VFMADD231PS Y2, Y2, Y6
 	JMP         focusdone275
 
 focusnot7_275:
 	CMPQ        SI, $+9
 	JGE         focusnot8_275
-	VMULPS      Y9, Y9, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y9, Y9, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y9, Y3, Y3
-	VFMADD231PS Y9, Y5, Y3
-	VMOVAPS     Y3, Y9
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y7
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y7, Y2
+	VMULPS      Y5, Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
+	VMOVAPS     Y2, Y5
+	VMULPS      Y6, Y6, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y6, Y6, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y7
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y7, Y2
+	VMULPS      Y6, Y2, Y2
+	VFMADD231PS Y6, Y4, Y2
+	VMOVAPS     Y2, Y6
 	JMP         focusdone275
 
 focusnot8_275:
 	LEAQ         24(BX), DI
-	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y6, 512(SP)
 	VBROADCASTSS (DI), Y0
 	VBROADCASTSS 4(DI), Y1
 	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y9, Y3
+	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y5
-	VPSUBD    consts<>+1760(SB), Y5, Y5
-	VMOVUPS   consts<>+1120(SB), Y6
-	VPCMPGTD  Y3, Y6, Y6
-	VBLENDVPS Y6, Y5, Y4, Y4
-	VPSRAD    $0x17, Y4, Y5
-	VPSRLD    $0x14, Y4, Y6
+	VCVTDQ2PS Y3, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y6, Y4, Y4
+	VPSRAD    $0x17, Y4, Y6
+	VPSRLD    $0x14, Y4, Y7
 	VPAND     consts<>+1280(SB), Y4, Y4
 	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS consts<>+672(SB), Y7, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y7
-	VMOVAPS     Y4, Y8
-	VFMADD231PS Y7, Y4, Y8
-	VSUBPS      Y8, Y4, Y10
-	VFMADD231PS Y7, Y4, Y10
-	VMULPS      Y4, Y4, Y7
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y8
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y8, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y8, Y4, Y10
+	VMULPS      Y4, Y4, Y8
 	VMOVUPS     consts<>+1376(SB), Y11
 	VFMADD213PS consts<>+1408(SB), Y4, Y11
 	VFMADD213PS consts<>+1440(SB), Y4, Y11
 	VFMADD213PS consts<>+1472(SB), Y4, Y11
 	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y7, Y4
+	VMULPS      Y4, Y8, Y4
 	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y8, Y4
+	VADDPS      Y10, Y9, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y7
-	VADDPS      Y7, Y5, Y5
-	VMULPS      Y5, Y0, Y7
-	VFMSUB213PS Y7, Y0, Y5
-	VFMADD213PS Y7, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y7, Y7
-	VFMADD231PS Y8, Y1, Y7
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y0, Y5
-	VFMADD231PS Y8, Y2, Y5
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y4, Y6, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(DI), Y1
+	VPAND        Y1, Y5, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(DI), Y2
+	VPAND        Y2, Y5, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
+	VMOVUPS      512(SP), Y6
+	VMOVUPS      Y5, 512(SP)
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y6, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y7
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y8
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y8, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y8, Y4, Y10
+	VMULPS      Y4, Y4, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y8, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y5, Y5
+	VMULPS      Y5, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y5
+	VFMADD213PS Y8, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y5
+	VFMADD231PS Y9, Y2, Y5
 	VFMADD231PS Y10, Y1, Y5
-	VADDPS      Y5, Y7, Y1
+	VADDPS      Y5, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
@@ -34086,25 +34404,25 @@ focusnot8_275:
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y5, Y1, Y6
-	VPSLLD  $0x17, Y2, Y7
-	VPADDD  Y7, Y6, Y7
-	VPMINUD consts<>+928(SB), Y7, Y7
+	VADDPS  Y5, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR     Y8, Y8, Y8
-	VPMINSD   Y8, Y2, Y2
-	VMOVUPS   consts<>+1792(SB), Y8
-	VPSUBD    Y2, Y8, Y2
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y2, Y9, Y2
 	VPSLLD    $0x17, Y2, Y2
-	VADDPS    Y1, Y2, Y8
-	VSUBPS    Y2, Y8, Y10
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
 	VSUBPS    Y10, Y1, Y1
 	VADDPS    Y5, Y1, Y1
-	VADDPS    Y1, Y8, Y1
-	VCMPPS    $0x11, Y2, Y6, Y5
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y5
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y5, Y1, Y7, Y1
+	VBLENDVPS Y5, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
@@ -34126,7 +34444,7 @@ focusnot8_275:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Y1
-	VPAND        Y1, Y9, Y1
+	VPAND        Y1, Y6, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -34134,28 +34452,35 @@ focusnot8_275:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(DI), Y2
-	VPAND        Y2, Y9, Y2
+	VPAND        Y2, Y6, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y9
-	VMOVUPS      (SP), Y2
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
+	VMOVUPS      512(SP), Y5
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
 focusdone275:
 	// loss = (alpha l) q^gamma
+	VMOVUPS   224(SP), Y2
+	VMOVUPS   480(SP), Y4
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
-	VMULPS    Y9, Y2, Y4
-	VBLENDVPS Y3, Y4, Y2, Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y7
+	VMULPS    Y5, Y2, Y5
+	VMULPS    Y6, Y4, Y6
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VBLENDVPS Y7, Y6, Y4, Y3
 	VPMINUD   Y1, Y2, Y2
+	VPMINUD   Y1, Y3, Y3
 	VMOVUPS   Y2, (CX)
-	ADDQ      $+32, CX
-	ADDQ      $+32, DX
-	ADDQ      $-8, AX
-	CMPQ      AX, $+8
+	VMOVUPS   Y3, 32(CX)
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
 	JGE       block
 
 rest:
@@ -34183,151 +34508,163 @@ vector:
 	VBLENDVPS  Y2, Y6, Y7, Y6
 	VMASKMOVPS 512(DX), Y2, Y7
 	VBLENDVPS  Y2, Y7, Y0, Y2
-	VPXOR      Y7, Y7, Y7
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND     consts<>+32(SB), Y5, Y8
-	VMOVUPS   consts<>+2272(SB), Y9
-	VCMPPS    $0x11, Y8, Y9, Y9
-	VCMPPS    $0x11, consts<>+928(SB), Y8, Y8
-	VPAND     Y9, Y8, Y8
-	VPAND     Y5, Y8, Y8
-	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y9
-	VBLENDVPS Y9, Y3, Y1, Y3
+	VPAND     consts<>+32(SB), Y5, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y5, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y8
+	VBLENDVPS Y8, Y3, Y1, Y3
 	VMAXPS    Y5, Y6, Y5
 	VCMPPS    $0x00, consts<>+640(SB), Y5, Y5
 	VBLENDVPS Y5, Y1, Y3, Y3
+	VMOVUPS   Y3, (SP)
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y8, Y6, Y5
-	VMOVUPS      consts<>+2336(SB), Y6
-	VMINPS       Y5, Y6, Y6
-	VMOVUPS      consts<>+2304(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VMOVUPS      consts<>+96(SB), Y8
-	VFMADD213PS  consts<>+2368(SB), Y6, Y8
-	VSUBPS       consts<>+2368(SB), Y8, Y9
-	VMOVAPS      Y6, Y10
-	VFNMADD231PS consts<>+160(SB), Y9, Y10
-	VFNMADD231PS consts<>+192(SB), Y9, Y10
-	VCMPPS       $0x11, Y6, Y5, Y9
-	VCMPPS       $0x11, Y3, Y7, Y11
-	VPAND        Y9, Y11, Y9
-	VSUBPS       Y5, Y6, Y5
-	VPAND        Y5, Y9, Y5
-	VMOVUPS      consts<>+2464(SB), Y6
-	VFMADD213PS  consts<>+2496(SB), Y10, Y6
-	VFMADD213PS  consts<>+2528(SB), Y10, Y6
-	VFMADD213PS  consts<>+2560(SB), Y10, Y6
-	VFMADD213PS  consts<>+2592(SB), Y10, Y6
-	VFMADD213PS  Y0, Y10, Y6
-	VMOVAPS      Y0, Y9
-	VFMADD231PS  Y6, Y10, Y9
-	VSUBPS       Y9, Y0, Y11
-	VFMADD231PS  Y6, Y10, Y11
+	VSUBPS       Y7, Y6, Y3
+	VMOVUPS      consts<>+2336(SB), Y5
+	VMINPS       Y3, Y5, Y5
+	VMOVUPS      consts<>+2304(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VCMPPS       $0x11, Y5, Y3, Y6
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, (SP), Y7, Y7
+	VPAND        Y6, Y7, Y6
+	VSUBPS       Y3, Y5, Y3
+	VPAND        Y3, Y6, Y3
+	VMOVUPS      Y3, 32(SP)
+	VMOVUPS      consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+2368(SB), Y5, Y3
+	VSUBPS       consts<>+2368(SB), Y3, Y6
+	VPSUBD       consts<>+2368(SB), Y3, Y3
+	VPSUBD       Y3, Y4, Y3
+	VMOVUPS      Y3, 64(SP)
+	VFNMADD231PS consts<>+160(SB), Y6, Y5
+	VFNMADD231PS consts<>+192(SB), Y6, Y5
+	VMOVUPS      consts<>+2464(SB), Y3
+	VFMADD213PS  consts<>+2496(SB), Y5, Y3
+	VFMADD213PS  consts<>+2528(SB), Y5, Y3
+	VFMADD213PS  consts<>+2560(SB), Y5, Y3
+	VFMADD213PS  consts<>+2592(SB), Y5, Y3
+	VFMADD213PS  Y0, Y5, Y3
+	VMOVAPS      Y0, Y4
+	VFMADD231PS  Y3, Y5, Y4
+	VSUBPS       Y4, Y0, Y6
+	VFMADD231PS  Y3, Y5, Y6
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y9, Y0, Y6
-	VMULPS       Y6, Y3, Y10
-	VFNMADD231PS Y9, Y10, Y3
-	VMULPS       Y11, Y10, Y9
-	VSUBPS       Y9, Y3, Y3
-	VMULPS       Y6, Y3, Y3
-	VPSUBD       consts<>+2368(SB), Y8, Y6
-	VPSUBD       Y6, Y4, Y4
-	VPSRLD       $0x17, Y10, Y6
-	VPSUBD       consts<>+2720(SB), Y6, Y6
-	VPADDD       Y6, Y4, Y6
-	VPMAXSD      Y7, Y6, Y6
-	VPSUBD       Y6, Y4, Y4
-	VPMAXSD      consts<>+2752(SB), Y4, Y4
-	VPSRAD       $0x01, Y4, Y8
-	VPADDD       consts<>+1664(SB), Y8, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VPSUBD       Y8, Y4, Y4
+	VDIVPS       Y4, Y0, Y3
+	VMULPS       (SP), Y3, Y5
+	VFNMADD213PS (SP), Y5, Y4
+	VMULPS       Y6, Y5, Y6
+	VSUBPS       Y6, Y4, Y4
+	VMULPS       Y3, Y4, Y3
+	VPSRLD       $0x17, Y5, Y4
+	VPSUBD       consts<>+2720(SB), Y4, Y4
+	VPADDD       64(SP), Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VPMAXSD      Y6, Y4, Y4
+	VMOVUPS      64(SP), Y6
+	VPSUBD       Y4, Y6, Y6
+	VPMAXSD      consts<>+2752(SB), Y6, Y6
+	VMOVUPS      Y4, 96(SP)
+	VPSRAD       $0x01, Y6, Y4
+	VPADDD       consts<>+1664(SB), Y4, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSUBD       Y4, Y6, Y4
 	VPADDD       consts<>+1664(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y9, Y10, Y8
-	VMULPS       Y4, Y8, Y8
-	VMULPS       Y9, Y3, Y3
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMULPS       Y7, Y3, Y3
 	VMULPS       Y4, Y3, Y3
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y4
-	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y4, Y10
-	VSUBPS       Y4, Y10, Y4
-	VSUBPS       Y4, Y9, Y4
-	VDIVPS       Y10, Y0, Y9
-	VMULPS       Y9, Y8, Y11
-	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y3, Y10, Y10
-	VADDPS       Y3, Y4, Y4
-	VMULPS       Y4, Y11, Y4
-	VSUBPS       Y4, Y10, Y4
-	VMULPS       Y9, Y4, Y4
-	VADDPS       Y4, Y11, Y4
-	VMINPS       Y4, Y0, Y10
+	VMAXPS       Y5, Y0, Y4
+	VMINPS       Y5, Y0, Y6
+	VADDPS       Y6, Y4, Y7
+	VSUBPS       Y4, Y7, Y4
+	VSUBPS       Y4, Y6, Y4
+	VDIVPS       Y7, Y0, Y6
+	VMULPS       Y6, Y3, Y8
+	VMOVUPS      Y8, 128(SP)
+	VMULPS       Y6, Y5, Y8
+	VFNMADD213PS Y5, Y8, Y7
+	VADDPS       Y3, Y7, Y7
+	VADDPS       Y3, Y4, Y3
+	VMULPS       Y3, Y8, Y3
+	VSUBPS       Y3, Y7, Y3
+	VMULPS       Y6, Y3, Y3
+	VADDPS       Y3, Y8, Y3
+	VMINPS       Y3, Y0, Y3
+	VMOVUPS      Y3, 160(SP)
+	VMOVUPS      Y6, 192(SP)
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y4
-	VPSUBD consts<>+2784(SB), Y4, Y4
-	VPAND  consts<>+640(SB), Y4, Y11
-	VPSRLD $0x15, Y4, Y4
+	VADDPS Y0, Y5, Y3
+	VPSUBD consts<>+2784(SB), Y3, Y3
+	VPAND  consts<>+640(SB), Y3, Y4
+	VPSRLD $0x15, Y3, Y3
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y0, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y4, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y8, Y13
-	VCVTDQ2PS   Y11, Y8
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y4, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y4, Y12, Y4
+	VPSUBD      Y4, Y0, Y6
+	VMOVUPS     log_r<>+0(SB), Y7
+	VPERMILPS   Y3, Y7, Y7
+	VMULPS      Y7, Y6, Y6
+	VADDPS      consts<>+672(SB), Y6, Y7
+	VFMADD231PS Y6, Y5, Y7
+	VCVTDQ2PS   Y4, Y4
+	VMOVUPS     log_th<>+0(SB), Y5
+	VPERMILPS   Y3, Y5, Y5
+	VMOVUPS     log_tl<>+0(SB), Y6
+	VPERMILPS   Y3, Y6, Y3
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Y13, Y13, Y12
-	VMOVUPS     consts<>+2848(SB), Y14
-	VFMADD213PS consts<>+2880(SB), Y13, Y14
-	VFMADD231PS consts<>+2816(SB), Y12, Y14
-	VMOVUPS     consts<>+2912(SB), Y15
-	VFMADD213PS consts<>+2944(SB), Y13, Y15
-	VFMADD231PS Y14, Y12, Y15
-	VFMADD231PS consts<>+1056(SB), Y8, Y4
-	VFMADD231PS Y15, Y12, Y4
+	VMULPS      Y7, Y7, Y6
+	VMOVUPS     consts<>+2848(SB), Y8
+	VFMADD213PS consts<>+2880(SB), Y7, Y8
+	VFMADD231PS consts<>+2816(SB), Y6, Y8
+	VMOVUPS     consts<>+2912(SB), Y9
+	VFMADD213PS consts<>+2944(SB), Y7, Y9
+	VFMADD231PS Y8, Y6, Y9
+	VFMADD231PS consts<>+1056(SB), Y4, Y3
+	VFMADD231PS Y9, Y6, Y3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y8, Y11
-	VADDPS      Y13, Y11, Y8
-	VSUBPS      Y8, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y4, Y4
-	VADDPS      Y4, Y8, Y4
-	VMULPS      Y9, Y3, Y3
-	VADDPS      Y3, Y4, Y3
-	VCVTDQ2PS   Y6, Y4
-	VFMADD231PS consts<>+160(SB), Y4, Y3
+	VFMADD231PS consts<>+1088(SB), Y4, Y5
+	VADDPS      Y7, Y5, Y4
+	VSUBPS      Y4, Y5, Y5
+	VADDPS      Y7, Y5, Y5
 	VADDPS      Y5, Y3, Y3
-	VMULPS      Y3, Y2, Y4
-	VCMPPS      $0x00, Y7, Y2, Y2
+	VADDPS      Y3, Y4, Y3
+	VADDPS      128(SP), Y3, Y3
+	VMOVUPS     96(SP), Y4
+	VCVTDQ2PS   Y4, Y4
+	VFMADD231PS consts<>+160(SB), Y4, Y3
+	VADDPS      32(SP), Y3, Y3
+	VPXOR       Y4, Y4, Y4
+	VMULPS      Y3, Y2, Y5
+	VCMPPS      $0x00, Y2, Y4, Y2
 	VCMPPS      $0x00, Y3, Y3, Y3
 	VPAND       Y2, Y3, Y2
-	VBLENDVPS   Y2, Y7, Y4, Y2
+	VPANDN      Y5, Y2, Y2
+	VMOVUPS     Y2, 224(SP)
+	VMOVUPS     160(SP), Y5
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_276
-	VMULPS Y10, Y10, Y10
+	VMULPS Y5, Y5, Y5
 	JMP    focusdone276
 
 focusnot0_276:
 	CMPQ    SI, $+2
 	JGE     focusnot1_276
-	VMOVAPS Y0, Y10
+	VMOVAPS Y0, Y5
 	JMP     focusdone276
 
 focusnot1_276:
@@ -34338,162 +34675,161 @@ focusnot1_276:
 focusnot2_276:
 	CMPQ    SI, $+4
 	JGE     focusnot3_276
-	VSQRTPS Y10, Y10
+	VSQRTPS Y5, Y5
 	JMP     focusdone276
 
 focusnot3_276:
 	CMPQ         SI, $+5
 	JGE          focusnot4_276
-	VSQRTPS      Y10, Y3
-	VMOVAPS      Y10, Y4
-	VFNMADD231PS Y3, Y3, Y4
-	VMULPS       consts<>+2144(SB), Y3, Y5
-	VMULPS       Y5, Y4, Y4
-	VFMADD231PS  Y3, Y10, Y4
-	VMOVAPS      Y4, Y10
+	VSQRTPS      Y5, Y2
+	VMOVAPS      Y5, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVAPS      Y3, Y5
 	JMP          focusdone276
 
 focusnot4_276:
 	CMPQ         SI, $+6
 	JGE          focusnot5_276
-	VSQRTPS      Y10, Y3
-	VMULPS       Y10, Y10, Y4
-	VMOVAPS      Y4, Y5
-	VFMSUB231PS  Y10, Y10, Y5
-	VMOVAPS      Y10, Y6
-	VFNMADD231PS Y3, Y3, Y6
-	VMULPS       Y6, Y10, Y6
-	VFMADD231PS  consts<>+2144(SB), Y6, Y5
-	VMULPS       Y3, Y5, Y10
-	VFMADD231PS  Y3, Y4, Y10
+	VSQRTPS      Y5, Y2
+	VMULPS       Y5, Y5, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y5, Y5, Y4
+	VMOVAPS      Y5, Y6
+	VFNMADD231PS Y2, Y2, Y6
+	VMULPS       Y6, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y2, Y3, Y5
 	JMP          focusdone276
 
 focusnot5_276:
 	CMPQ        SI, $+7
 	JGE         focusnot6_276
-	VMULPS      Y10, Y10, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y10, Y10, Y4
-	VMULPS      Y10, Y4, Y4
-	VFMADD231PS Y10, Y3, Y4
-	VMOVAPS     Y4, Y10
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y2, Y3
+	VMOVAPS     Y3, Y5
 	JMP         focusdone276
 
 focusnot6_276:
 	CMPQ        SI, $+8
 	JGE         focusnot7_276
-	VMULPS      Y10, Y10, Y3
-	VFMSUB213PS Y3, Y10, Y10
-	VADDPS      Y3, Y3, Y4
-	VMULPS      Y10, Y4, Y10
-	VFMADD231PS Y3, Y3, Y10
+	VMULPS      Y5, Y5, Y2
+	VFMSUB213PS Y2, Y5, Y5
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y5, Y3, Y5
+	VFMADD231PS Y2, Y2, Y5
 	JMP         focusdone276
 
 focusnot7_276:
 	CMPQ        SI, $+9
 	JGE         focusnot8_276
-	VMULPS      Y10, Y10, Y3
-	VMOVAPS     Y3, Y4
-	VFMSUB231PS Y10, Y10, Y4
-	VMULPS      Y3, Y3, Y5
-	VADDPS      Y3, Y3, Y6
-	VFMSUB213PS Y5, Y3, Y3
-	VFMADD231PS Y4, Y6, Y3
-	VMULPS      Y10, Y3, Y3
-	VFMADD231PS Y10, Y5, Y3
-	VMOVAPS     Y3, Y10
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y6
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y6, Y2
+	VMULPS      Y5, Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
+	VMOVAPS     Y2, Y5
 	JMP         focusdone276
 
 focusnot8_276:
 	LEAQ         24(BX), DI
-	VMOVUPS      Y2, (SP)
 	VBROADCASTSS (DI), Y0
 	VBROADCASTSS 4(DI), Y1
 	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y10, Y3
+	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y5
-	VPSUBD    consts<>+1760(SB), Y5, Y5
-	VMOVUPS   consts<>+1120(SB), Y6
-	VPCMPGTD  Y3, Y6, Y6
-	VBLENDVPS Y6, Y5, Y4, Y4
-	VPSRAD    $0x17, Y4, Y5
-	VPSRLD    $0x14, Y4, Y6
+	VCVTDQ2PS Y3, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y6, Y4, Y4
+	VPSRAD    $0x17, Y4, Y6
+	VPSRLD    $0x14, Y4, Y7
 	VPAND     consts<>+1280(SB), Y4, Y4
 	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS consts<>+672(SB), Y7, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y7
-	VMOVAPS     Y4, Y8
-	VFMADD231PS Y7, Y4, Y8
-	VSUBPS      Y8, Y4, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VMULPS      Y4, Y4, Y7
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y8
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y8, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y8, Y4, Y10
+	VMULPS      Y4, Y4, Y8
 	VMOVUPS     consts<>+1376(SB), Y11
 	VFMADD213PS consts<>+1408(SB), Y4, Y11
 	VFMADD213PS consts<>+1440(SB), Y4, Y11
 	VFMADD213PS consts<>+1472(SB), Y4, Y11
 	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y7, Y4
-	VFMADD231PS Y11, Y4, Y9
-	VADDPS      Y9, Y8, Y4
+	VMULPS      Y4, Y8, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y7
-	VADDPS      Y7, Y5, Y5
-	VMULPS      Y5, Y0, Y7
-	VFMSUB213PS Y7, Y0, Y5
-	VFMADD213PS Y7, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y7, Y7
-	VFMADD231PS Y8, Y1, Y7
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y0, Y5
-	VFMADD231PS Y8, Y2, Y5
-	VFMADD231PS Y9, Y1, Y5
-	VADDPS      Y5, Y7, Y1
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
 	VFMADD213PS consts<>+1600(SB), Y1, Y2
 	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y5
-	VMULPS      Y2, Y5, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
 	VFMADD231PS consts<>+160(SB), Y1, Y2
 	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
-	VFMADD231PS Y2, Y1, Y5
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y5, Y1, Y6
-	VPSLLD  $0x17, Y2, Y7
-	VPADDD  Y7, Y6, Y7
-	VPMINUD consts<>+928(SB), Y7, Y7
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR     Y8, Y8, Y8
-	VPMINSD   Y8, Y2, Y2
-	VMOVUPS   consts<>+1792(SB), Y8
-	VPSUBD    Y2, Y8, Y2
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y2, Y9, Y2
 	VPSLLD    $0x17, Y2, Y2
-	VADDPS    Y1, Y2, Y8
-	VSUBPS    Y2, Y8, Y9
-	VSUBPS    Y9, Y1, Y1
-	VADDPS    Y5, Y1, Y1
-	VADDPS    Y1, Y8, Y1
-	VCMPPS    $0x11, Y2, Y6, Y5
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y5, Y1, Y7, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
@@ -34509,13 +34845,13 @@ focusnot8_276:
 	VBLENDVPS Y2, Y4, Y1, Y1
 	VPCMPEQD  consts<>+928(SB), Y3, Y2
 	VPXOR     Y4, Y4, Y4
-	VMOVUPS   consts<>+928(SB), Y5
-	VBLENDVPS Y0, Y4, Y5, Y0
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y4, Y6, Y0
 	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(DI), Y1
-	VPAND        Y1, Y10, Y1
+	VPAND        Y1, Y5, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -34523,21 +34859,21 @@ focusnot8_276:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(DI), Y2
-	VPAND        Y2, Y10, Y2
+	VPAND        Y2, Y5, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y10
-	VMOVUPS      (SP), Y2
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
 
 focusdone276:
 	// loss = (alpha l) q^gamma
+	VMOVUPS   224(SP), Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
-	VMULPS    Y10, Y2, Y4
+	VMULPS    Y5, Y2, Y4
 	VBLENDVPS Y3, Y4, Y2, Y2
 	VPMINUD   Y1, Y2, Y2
 	CMPQ      AX, $+8
@@ -34583,6 +34919,8 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+608(SB), Z1
 	VBROADCASTSS consts<>+2272(SB), Z2
 	VBROADCASTSS consts<>+2336(SB), Z3
+	VBROADCASTSS consts<>+2304(SB), Z4
+	VBROADCASTSS consts<>+2976(SB), Z5
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -34593,294 +34931,300 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	JLT          rest
 
 block:
-	VMOVUPS (DX), Z4
-	VMOVUPS 64(DX), Z9
-	VMOVUPS 256(DX), Z5
-	VMOVUPS 320(DX), Z10
-	VMOVUPS 384(DX), Z6
-	VMOVUPS 448(DX), Z11
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z12, Z12, Z12
+	VMOVUPS 256(DX), Z6
+	VMOVUPS 320(DX), Z9
+	VMOVUPS 384(DX), Z7
+	VMOVUPS 448(DX), Z10
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD.BCST consts<>+32(SB), Z5, Z8
-	VPANDD.BCST consts<>+32(SB), Z10, Z13
+	VPANDD.BCST consts<>+32(SB), Z6, Z8
+	VPANDD.BCST consts<>+32(SB), Z9, Z11
 	VCMPPS      $0x11, Z8, Z2, K1
-	VCMPPS      $0x11, Z13, Z2, K3
+	VCMPPS      $0x11, Z11, Z2, K3
 	VCMPPS.BCST $0x11, consts<>+928(SB), Z8, K2
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z13, K4
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z11, K4
 	KANDW       K1, K2, K1
 	KANDW       K3, K4, K2
-	VMOVAPS.Z   Z5, K1, Z8
-	VMOVAPS.Z   Z10, K2, Z13
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z6, K1
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z11, K2
-	VBLENDMPS   Z4, Z1, K1, Z4
-	VBLENDMPS   Z9, Z1, K2, Z9
-	VMAXPS      Z5, Z6, Z5
-	VMAXPS      Z10, Z11, Z10
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z5, K1
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z10, K2
-	VBLENDMPS   Z1, Z4, K1, Z4
-	VBLENDMPS   Z1, Z9, K2, Z5
+	VMOVAPS.Z   Z6, K1, Z8
+	VMOVAPS.Z   Z9, K2, Z12
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z7, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z10, K2
+	VMOVUPS     (DX), Z11
+	VMOVUPS     64(DX), Z13
+	VBLENDMPS   Z11, Z1, K1, Z11
+	VBLENDMPS   Z13, Z1, K2, Z13
+	VMAXPS      Z6, Z7, Z6
+	VMAXPS      Z9, Z10, Z9
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z6, K1
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z9, K2
+	VBLENDMPS   Z1, Z11, K1, Z6
+	VBLENDMPS   Z1, Z13, K2, Z9
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z8, Z6, Z6
-	VSUBPS            Z13, Z11, Z10
-	VMINPS            Z6, Z3, Z8
+	VSUBPS            Z8, Z7, Z7
+	VSUBPS            Z12, Z10, Z10
+	VMINPS            Z7, Z3, Z8
 	VMINPS            Z10, Z3, Z11
-	VBROADCASTSS      consts<>+2304(SB), Z9
-	VBROADCASTSS      consts<>+2304(SB), Z13
-	VMAXPS            Z8, Z9, Z8
-	VMAXPS            Z11, Z13, Z14
-	VBROADCASTSS      consts<>+96(SB), Z9
-	VBROADCASTSS      consts<>+96(SB), Z15
-	VFMADD213PS.BCST  consts<>+2368(SB), Z8, Z9
-	VFMADD213PS.BCST  consts<>+2368(SB), Z14, Z15
-	VSUBPS.BCST       consts<>+2368(SB), Z9, Z11
-	VSUBPS.BCST       consts<>+2368(SB), Z15, Z16
-	VMOVAPS           Z8, Z13
-	VFNMADD231PS.BCST consts<>+160(SB), Z11, Z13
-	VMOVAPS           Z14, Z17
-	VFNMADD231PS.BCST consts<>+160(SB), Z16, Z17
-	VFNMADD231PS.BCST consts<>+192(SB), Z11, Z13
-	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z17
-	VCMPPS            $0x11, Z8, Z6, K1
-	VCMPPS            $0x11, Z14, Z10, K3
-	VCMPPS            $0x11, Z4, Z7, K2
-	VCMPPS            $0x11, Z5, Z12, K4
+	VMAXPS            Z8, Z4, Z8
+	VMAXPS            Z11, Z4, Z12
+	VCMPPS            $0x11, Z8, Z7, K1
+	VCMPPS            $0x11, Z12, Z10, K3
+	VPXORD            Z11, Z11, Z11
+	VPXORD            Z13, Z13, Z13
+	VCMPPS            $0x11, Z6, Z11, K2
+	VCMPPS            $0x11, Z9, Z13, K4
 	KANDW             K1, K2, K1
 	KANDW             K3, K4, K2
-	VSUBPS            Z6, Z8, Z6
-	VSUBPS            Z10, Z14, Z8
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z8, K2, Z14
-	VBROADCASTSS      consts<>+2464(SB), Z8
-	VBROADCASTSS      consts<>+2464(SB), Z16
-	VFMADD213PS.BCST  consts<>+2496(SB), Z13, Z8
-	VFMADD213PS.BCST  consts<>+2496(SB), Z17, Z16
-	VFMADD213PS.BCST  consts<>+2528(SB), Z13, Z8
-	VFMADD213PS.BCST  consts<>+2528(SB), Z17, Z16
-	VFMADD213PS.BCST  consts<>+2560(SB), Z13, Z8
-	VFMADD213PS.BCST  consts<>+2560(SB), Z17, Z16
-	VFMADD213PS.BCST  consts<>+2592(SB), Z13, Z8
-	VFMADD213PS.BCST  consts<>+2592(SB), Z17, Z16
-	VFMADD213PS       Z0, Z13, Z8
-	VFMADD213PS       Z0, Z17, Z16
-	VMOVAPS           Z0, Z10
-	VFMADD231PS       Z8, Z13, Z10
+	VSUBPS            Z7, Z8, Z7
+	VSUBPS            Z10, Z12, Z10
+	VMOVAPS.Z         Z7, K1, Z7
+	VMOVAPS.Z         Z10, K2, Z14
+	VBROADCASTSS      consts<>+96(SB), Z10
+	VBROADCASTSS      consts<>+96(SB), Z15
+	VFMADD213PS.BCST  consts<>+2368(SB), Z8, Z10
+	VFMADD213PS.BCST  consts<>+2368(SB), Z12, Z15
+	VSUBPS.BCST       consts<>+2368(SB), Z10, Z11
+	VSUBPS.BCST       consts<>+2368(SB), Z15, Z16
+	VMOVUPS           128(DX), Z13
+	VMOVUPS           192(DX), Z17
+	VPSUBD.BCST       consts<>+2368(SB), Z10, Z10
+	VPSUBD.BCST       consts<>+2368(SB), Z15, Z15
+	VPSUBD            Z10, Z13, Z10
+	VPSUBD            Z15, Z17, Z13
+	VFNMADD231PS.BCST consts<>+160(SB), Z11, Z8
+	VFNMADD231PS.BCST consts<>+160(SB), Z16, Z12
+	VFNMADD231PS.BCST consts<>+192(SB), Z11, Z8
+	VFNMADD231PS.BCST consts<>+192(SB), Z16, Z12
+	VBROADCASTSS      consts<>+2464(SB), Z11
+	VBROADCASTSS      consts<>+2464(SB), Z17
+	VFMADD213PS.BCST  consts<>+2496(SB), Z8, Z11
+	VFMADD213PS.BCST  consts<>+2496(SB), Z12, Z17
+	VFMADD213PS.BCST  consts<>+2528(SB), Z8, Z11
+	VFMADD213PS.BCST  consts<>+2528(SB), Z12, Z17
+	VFMADD213PS.BCST  consts<>+2560(SB), Z8, Z11
+	VFMADD213PS.BCST  consts<>+2560(SB), Z12, Z17
+	VFMADD213PS.BCST  consts<>+2592(SB), Z8, Z11
+	VFMADD213PS.BCST  consts<>+2592(SB), Z12, Z17
+	VFMADD213PS       Z0, Z8, Z11
+	VFMADD213PS       Z0, Z12, Z17
+	VMOVAPS           Z0, Z15
+	VFMADD231PS       Z11, Z8, Z15
 	VMOVAPS           Z0, Z18
-	VFMADD231PS       Z16, Z17, Z18
-	VSUBPS            Z10, Z0, Z11
+	VFMADD231PS       Z17, Z12, Z18
+	VSUBPS            Z15, Z0, Z16
 	VSUBPS            Z18, Z0, Z19
-	VFMADD231PS       Z8, Z13, Z11
-	VFMADD231PS       Z16, Z17, Z19
+	VFMADD231PS       Z11, Z8, Z16
+	VFMADD231PS       Z17, Z12, Z19
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z10, Z0, Z8
-	VDIVPS       Z18, Z0, Z16
-	VMULPS       Z8, Z4, Z13
-	VMULPS       Z16, Z5, Z17
-	VFNMADD213PS Z4, Z13, Z10
-	VFNMADD213PS Z5, Z17, Z18
-	VMULPS       Z11, Z13, Z11
+	VDIVPS       Z15, Z0, Z8
+	VDIVPS       Z18, Z0, Z12
+	VMULPS       Z6, Z8, Z11
+	VMULPS       Z9, Z12, Z17
+	VFNMADD213PS Z6, Z11, Z15
+	VFNMADD213PS Z9, Z17, Z18
+	VMULPS       Z16, Z11, Z16
 	VMULPS       Z19, Z17, Z19
-	VSUBPS       Z11, Z10, Z10
-	VSUBPS       Z19, Z18, Z11
-	VMULPS       Z8, Z10, Z8
-	VMULPS       Z16, Z11, Z11
-	VMOVUPS      128(DX), Z10
-	VMOVUPS      192(DX), Z16
-	VPSUBD.BCST  consts<>+2368(SB), Z9, Z9
-	VPSUBD.BCST  consts<>+2368(SB), Z15, Z15
-	VPSUBD       Z9, Z10, Z9
-	VPSUBD       Z15, Z16, Z15
-	VPSRLD       $0x17, Z13, Z10
+	VSUBPS       Z16, Z15, Z15
+	VSUBPS       Z19, Z18, Z16
+	VMULPS       Z8, Z15, Z8
+	VMULPS       Z12, Z16, Z15
+	VPSRLD       $0x17, Z11, Z12
 	VPSRLD       $0x17, Z17, Z16
-	VPSUBD.BCST  consts<>+2720(SB), Z10, Z10
+	VPSUBD.BCST  consts<>+2720(SB), Z12, Z12
 	VPSUBD.BCST  consts<>+2720(SB), Z16, Z16
-	VPADDD       Z10, Z9, Z10
-	VPADDD       Z16, Z15, Z16
-	VPMAXSD      Z7, Z10, Z10
-	VPMAXSD      Z12, Z16, Z16
-	VPSUBD       Z10, Z9, Z9
-	VPSUBD       Z16, Z15, Z15
-	VPMAXSD.BCST consts<>+2752(SB), Z9, Z9
-	VPMAXSD.BCST consts<>+2752(SB), Z15, Z19
-	VPSRAD       $0x01, Z9, Z15
+	VPADDD       Z10, Z12, Z12
+	VPADDD       Z13, Z16, Z18
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z19, Z19, Z19
+	VPMAXSD      Z16, Z12, Z12
+	VPMAXSD      Z19, Z18, Z16
+	VPSUBD       Z12, Z10, Z10
+	VPSUBD       Z16, Z13, Z13
+	VPMAXSD.BCST consts<>+2752(SB), Z10, Z10
+	VPMAXSD.BCST consts<>+2752(SB), Z13, Z19
+	VPSRAD       $0x01, Z10, Z13
 	VPSRAD       $0x01, Z19, Z20
-	VPADDD.BCST  consts<>+1664(SB), Z15, Z18
+	VPADDD.BCST  consts<>+1664(SB), Z13, Z18
 	VPADDD.BCST  consts<>+1664(SB), Z20, Z21
 	VPSLLD       $0x17, Z18, Z18
 	VPSLLD       $0x17, Z21, Z21
-	VPSUBD       Z15, Z9, Z9
-	VPSUBD       Z20, Z19, Z15
-	VPADDD.BCST  consts<>+1664(SB), Z9, Z9
-	VPADDD.BCST  consts<>+1664(SB), Z15, Z15
-	VPSLLD       $0x17, Z9, Z9
-	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z18, Z13, Z13
+	VPSUBD       Z13, Z10, Z10
+	VPSUBD       Z20, Z19, Z13
+	VPADDD.BCST  consts<>+1664(SB), Z10, Z10
+	VPADDD.BCST  consts<>+1664(SB), Z13, Z13
+	VPSLLD       $0x17, Z10, Z10
+	VPSLLD       $0x17, Z13, Z13
+	VMULPS       Z18, Z11, Z11
 	VMULPS       Z21, Z17, Z17
-	VMULPS       Z9, Z13, Z13
-	VMULPS       Z15, Z17, Z17
+	VMULPS       Z10, Z11, Z11
+	VMULPS       Z13, Z17, Z17
 	VMULPS       Z18, Z8, Z8
-	VMULPS       Z21, Z11, Z11
-	VMULPS       Z9, Z8, Z8
-	VMULPS       Z15, Z11, Z18
+	VMULPS       Z21, Z15, Z15
+	VMULPS       Z10, Z8, Z8
+	VMULPS       Z13, Z15, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z13, Z0, Z9
+	VMAXPS       Z11, Z0, Z10
 	VMAXPS       Z17, Z0, Z19
-	VMINPS       Z13, Z0, Z11
+	VMINPS       Z11, Z0, Z13
 	VMINPS       Z17, Z0, Z20
-	VADDPS       Z11, Z9, Z15
+	VADDPS       Z13, Z10, Z15
 	VADDPS       Z20, Z19, Z21
-	VSUBPS       Z9, Z15, Z9
+	VSUBPS       Z10, Z15, Z10
 	VSUBPS       Z19, Z21, Z19
-	VSUBPS       Z9, Z11, Z9
-	VSUBPS       Z19, Z20, Z20
-	VDIVPS       Z15, Z0, Z11
-	VDIVPS       Z21, Z0, Z22
-	VMULPS       Z11, Z13, Z19
-	VMULPS       Z22, Z17, Z23
-	VFNMADD213PS Z13, Z19, Z15
-	VFNMADD213PS Z17, Z23, Z21
+	VSUBPS       Z10, Z13, Z10
+	VSUBPS       Z19, Z20, Z22
+	VDIVPS       Z15, Z0, Z13
+	VDIVPS       Z21, Z0, Z23
+	VMULPS       Z13, Z8, Z19
+	VMULPS       Z23, Z18, Z24
+	VMULPS       Z13, Z11, Z20
+	VMULPS       Z23, Z17, Z25
+	VFNMADD213PS Z11, Z20, Z15
+	VFNMADD213PS Z17, Z25, Z21
 	VADDPS       Z8, Z15, Z15
 	VADDPS       Z18, Z21, Z21
-	VADDPS       Z8, Z9, Z9
-	VADDPS       Z18, Z20, Z20
-	VMULPS       Z9, Z19, Z9
-	VMULPS       Z20, Z23, Z20
-	VSUBPS       Z9, Z15, Z9
-	VSUBPS       Z20, Z21, Z15
-	VMULPS       Z11, Z9, Z9
-	VMULPS       Z22, Z15, Z15
-	VADDPS       Z9, Z19, Z9
-	VADDPS       Z15, Z23, Z15
-	VMINPS       Z9, Z0, Z9
-	VMINPS       Z15, Z0, Z19
+	VADDPS       Z8, Z10, Z8
+	VADDPS       Z18, Z22, Z10
+	VMULPS       Z8, Z20, Z8
+	VMULPS       Z10, Z25, Z10
+	VSUBPS       Z8, Z15, Z8
+	VSUBPS       Z10, Z21, Z10
+	VMULPS       Z13, Z8, Z8
+	VMULPS       Z23, Z10, Z10
+	VADDPS       Z8, Z20, Z8
+	VADDPS       Z10, Z25, Z10
+	VMINPS       Z8, Z0, Z8
+	VMINPS       Z10, Z0, Z15
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z13, Z15
-	VADDPS      Z0, Z17, Z20
-	VPSUBD.BCST consts<>+2784(SB), Z15, Z15
-	VPSUBD.BCST consts<>+2784(SB), Z20, Z21
-	VPANDD.BCST consts<>+640(SB), Z15, Z20
-	VPANDD.BCST consts<>+640(SB), Z21, Z23
-	VPSRLD      $0x15, Z15, Z15
-	VPSRLD      $0x15, Z21, Z25
+	VADDPS      Z0, Z11, Z10
+	VADDPS      Z0, Z17, Z18
+	VPSUBD.BCST consts<>+2784(SB), Z10, Z10
+	VPSUBD.BCST consts<>+2784(SB), Z18, Z20
+	VPANDD.BCST consts<>+640(SB), Z10, Z18
+	VPANDD.BCST consts<>+640(SB), Z20, Z21
+	VPSRLD      $0x15, Z10, Z10
+	VPSRLD      $0x15, Z20, Z25
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z20, Z0, Z21
-	VPSUBD      Z23, Z0, Z26
-	VPERMPS     log_r<>+0(SB), Z15, Z24
+	VPSUBD      Z18, Z0, Z20
+	VPSUBD      Z21, Z0, Z26
+	VPERMPS     log_r<>+0(SB), Z10, Z22
 	VPERMPS     log_r<>+0(SB), Z25, Z27
-	VMULPS      Z24, Z21, Z21
+	VMULPS      Z22, Z20, Z20
 	VMULPS      Z27, Z26, Z26
-	VADDPS.BCST consts<>+672(SB), Z21, Z24
+	VADDPS.BCST consts<>+672(SB), Z20, Z22
 	VADDPS.BCST consts<>+672(SB), Z26, Z27
-	VFMADD231PS Z21, Z13, Z24
+	VFMADD231PS Z20, Z11, Z22
 	VFMADD231PS Z26, Z17, Z27
-	VCVTDQ2PS   Z20, Z13
-	VCVTDQ2PS   Z23, Z20
-	VPERMPS     log_th<>+0(SB), Z15, Z17
-	VPERMPS     log_th<>+0(SB), Z25, Z21
-	VPERMPS     log_tl<>+0(SB), Z15, Z15
+	VCVTDQ2PS   Z18, Z11
+	VCVTDQ2PS   Z21, Z18
+	VPERMPS     log_th<>+0(SB), Z10, Z17
+	VPERMPS     log_th<>+0(SB), Z25, Z20
+	VPERMPS     log_tl<>+0(SB), Z10, Z10
 	VPERMPS     log_tl<>+0(SB), Z25, Z28
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z24, Z24, Z23
+	VMULPS           Z22, Z22, Z21
 	VMULPS           Z27, Z27, Z29
 	VBROADCASTSS     consts<>+2848(SB), Z25
 	VBROADCASTSS     consts<>+2848(SB), Z30
-	VFMADD213PS.BCST consts<>+2880(SB), Z24, Z25
+	VFMADD213PS.BCST consts<>+2880(SB), Z22, Z25
 	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z30
-	VFMADD231PS.BCST consts<>+2816(SB), Z23, Z25
+	VFMADD231PS.BCST consts<>+2816(SB), Z21, Z25
 	VFMADD231PS.BCST consts<>+2816(SB), Z29, Z30
 	VBROADCASTSS     consts<>+2912(SB), Z26
 	VBROADCASTSS     consts<>+2912(SB), Z31
-	VFMADD213PS.BCST consts<>+2944(SB), Z24, Z26
+	VFMADD213PS.BCST consts<>+2944(SB), Z22, Z26
 	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z31
-	VFMADD231PS      Z25, Z23, Z26
+	VFMADD231PS      Z25, Z21, Z26
 	VFMADD231PS      Z30, Z29, Z31
-	VFMADD231PS.BCST consts<>+1056(SB), Z13, Z15
-	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z28
-	VFMADD231PS      Z26, Z23, Z15
+	VFMADD231PS.BCST consts<>+1056(SB), Z11, Z10
+	VFMADD231PS.BCST consts<>+1056(SB), Z18, Z28
+	VFMADD231PS      Z26, Z21, Z10
 	VFMADD231PS      Z31, Z29, Z28
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z13, Z17
-	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z21
-	VADDPS           Z24, Z17, Z13
-	VADDPS           Z27, Z21, Z20
-	VSUBPS           Z13, Z17, Z17
-	VSUBPS           Z20, Z21, Z21
-	VADDPS           Z24, Z17, Z17
-	VADDPS           Z27, Z21, Z21
-	VADDPS           Z17, Z15, Z15
-	VADDPS           Z21, Z28, Z17
-	VADDPS           Z15, Z13, Z13
-	VADDPS           Z17, Z20, Z15
-	VMULPS           Z11, Z8, Z8
-	VMULPS           Z22, Z18, Z17
-	VADDPS           Z8, Z13, Z8
-	VADDPS           Z17, Z15, Z15
-	VCVTDQ2PS        Z10, Z13
-	VCVTDQ2PS        Z16, Z17
-	VFMADD231PS.BCST consts<>+160(SB), Z13, Z8
-	VFMADD231PS.BCST consts<>+160(SB), Z17, Z15
-	VADDPS           Z6, Z8, Z6
-	VADDPS           Z14, Z15, Z14
-	VMOVUPS          512(DX), Z8
-	VMOVUPS          576(DX), Z15
-	VMULPS           Z6, Z8, Z13
-	VMULPS           Z14, Z15, Z17
-	VCMPPS           $0x00, Z7, Z8, K1
-	VCMPPS           $0x00, Z12, Z15, K3
-	VCMPPS           $0x00, Z6, Z6, K2
-	VCMPPS           $0x00, Z14, Z14, K4
+	VFMADD231PS.BCST consts<>+1088(SB), Z11, Z17
+	VFMADD231PS.BCST consts<>+1088(SB), Z18, Z20
+	VADDPS           Z22, Z17, Z11
+	VADDPS           Z27, Z20, Z18
+	VSUBPS           Z11, Z17, Z17
+	VSUBPS           Z18, Z20, Z20
+	VADDPS           Z22, Z17, Z17
+	VADDPS           Z27, Z20, Z20
+	VADDPS           Z17, Z10, Z10
+	VADDPS           Z20, Z28, Z17
+	VADDPS           Z10, Z11, Z10
+	VADDPS           Z17, Z18, Z11
+	VADDPS           Z19, Z10, Z10
+	VADDPS           Z24, Z11, Z17
+	VCVTDQ2PS        Z12, Z11
+	VCVTDQ2PS        Z16, Z18
+	VFMADD231PS.BCST consts<>+160(SB), Z11, Z10
+	VFMADD231PS.BCST consts<>+160(SB), Z18, Z17
+	VADDPS           Z7, Z10, Z7
+	VADDPS           Z14, Z17, Z17
+	VPXORD           Z10, Z10, Z10
+	VPXORD           Z18, Z18, Z18
+	VMULPS           512(DX), Z7, Z11
+	VMULPS           576(DX), Z17, Z19
+	VCMPPS           $0x00, 512(DX), Z10, K1
+	VCMPPS           $0x00, 576(DX), Z18, K3
+	VCMPPS           $0x00, Z7, Z7, K2
+	VCMPPS           $0x00, Z17, Z17, K4
 	KANDW            K1, K2, K1
 	KANDW            K3, K4, K2
-	VBLENDMPS        Z7, Z13, K1, Z13
-	VBLENDMPS        Z12, Z17, K2, Z17
+	VPXORD           Z14, Z14, Z14
+	VPXORD           Z20, Z20, Z20
+	VBLENDMPS        Z14, Z11, K1, Z11
+	VBLENDMPS        Z20, Z19, K2, Z19
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z7, Z10, K1
-	VPCMPD       $0x06, Z12, Z16, K2
-	VBLENDMPS    Z7, Z11, K1, Z10
-	VBLENDMPS    Z12, Z22, K2, Z11
-	VCMPPS       $0x00, Z7, Z9, K1
-	VCMPPS       $0x00, Z12, Z19, K2
-	VDIVPS       Z9, Z6, Z6
-	VDIVPS       Z19, Z14, Z14
-	VBLENDMPS    Z0, Z6, K1, Z6
+	VPXORD       Z14, Z14, Z14
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x06, Z14, Z12, K1
+	VPCMPD       $0x06, Z20, Z16, K2
+	VPXORD       Z12, Z12, Z12
+	VPXORD       Z14, Z14, Z14
+	VBLENDMPS    Z12, Z13, K1, Z12
+	VBLENDMPS    Z14, Z23, K2, Z13
+	VCMPPS       $0x00, Z8, Z10, K1
+	VCMPPS       $0x00, Z15, Z18, K2
+	VDIVPS       Z8, Z7, Z7
+	VDIVPS       Z15, Z17, Z14
+	VBLENDMPS    Z0, Z7, K1, Z7
 	VBLENDMPS    Z0, Z14, K2, Z14
-	VCMPPS       $0x00, Z7, Z10, K1
-	VCMPPS       $0x00, Z12, Z11, K2
-	VMULPS       Z6, Z10, Z6
-	VMULPS       Z14, Z11, Z10
-	VBLENDMPS    Z7, Z6, K1, Z6
-	VBLENDMPS    Z12, Z10, K2, Z10
-	VBROADCASTSS 8(BX), Z7
-	VBROADCASTSS 8(BX), Z11
-	VFMADD213PS  Z0, Z6, Z7
-	VFMADD213PS  Z0, Z10, Z11
-	VMOVAPS      Z9, Z14
-	VMOVAPS      Z19, Z16
+	VCMPPS       $0x00, Z10, Z12, K1
+	VCMPPS       $0x00, Z18, Z13, K2
+	VMULPS       Z7, Z12, Z7
+	VMULPS       Z14, Z13, Z12
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z13, Z13, Z13
+	VBLENDMPS    Z10, Z7, K1, Z7
+	VBLENDMPS    Z13, Z12, K2, Z12
+	VBROADCASTSS 8(BX), Z10
+	VBROADCASTSS 8(BX), Z13
+	VFMADD213PS  Z0, Z7, Z10
+	VFMADD213PS  Z0, Z12, Z13
+	VMOVAPS      Z8, Z16
+	VMOVAPS      Z15, Z17
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_289
-	VMULPS Z14, Z14, Z14
 	VMULPS Z16, Z16, Z16
+	VMULPS Z17, Z17, Z17
 	JMP    focusdone289
 
 focusnot0_289:
 	CMPQ    SI, $+2
 	JGE     focusnot1_289
-	VMOVAPS Z0, Z14
 	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z17
 	JMP     focusdone289
 
 focusnot1_289:
@@ -34891,241 +35235,116 @@ focusnot1_289:
 focusnot2_289:
 	CMPQ    SI, $+4
 	JGE     focusnot3_289
-	VSQRTPS Z14, Z14
 	VSQRTPS Z16, Z16
+	VSQRTPS Z17, Z17
 	JMP     focusdone289
 
 focusnot3_289:
 	CMPQ         SI, $+5
 	JGE          focusnot4_289
-	VSQRTPS      Z14, Z6
-	VMOVAPS      Z14, Z10
-	VFNMADD231PS Z6, Z6, Z10
-	VMULPS.BCST  consts<>+2144(SB), Z6, Z12
-	VMULPS       Z12, Z10, Z10
-	VFMADD231PS  Z6, Z14, Z10
-	VMOVAPS      Z10, Z14
-	VSQRTPS      Z16, Z6
-	VMOVAPS      Z16, Z10
-	VFNMADD231PS Z6, Z6, Z10
-	VMULPS.BCST  consts<>+2144(SB), Z6, Z12
-	VMULPS       Z12, Z10, Z10
-	VFMADD231PS  Z6, Z16, Z10
-	VMOVAPS      Z10, Z16
+	VSQRTPS      Z16, Z7
+	VMOVAPS      Z16, Z12
+	VFNMADD231PS Z7, Z7, Z12
+	VMULPS.BCST  consts<>+2144(SB), Z7, Z14
+	VMULPS       Z14, Z12, Z12
+	VFMADD231PS  Z7, Z16, Z12
+	VMOVAPS      Z12, Z16
+	VSQRTPS      Z17, Z7
+	VMOVAPS      Z17, Z12
+	VFNMADD231PS Z7, Z7, Z12
+	VMULPS.BCST  consts<>+2144(SB), Z7, Z14
+	VMULPS       Z14, Z12, Z12
+	VFMADD231PS  Z7, Z17, Z12
+	VMOVAPS      Z12, Z17
 	JMP          focusdone289
 
 focusnot4_289:
 	CMPQ             SI, $+6
 	JGE              focusnot5_289
-	VSQRTPS          Z14, Z6
-	VMULPS           Z14, Z14, Z10
-	VMOVAPS          Z10, Z12
-	VFMSUB231PS      Z14, Z14, Z12
-	VMOVAPS          Z14, Z18
-	VFNMADD231PS     Z6, Z6, Z18
-	VMULPS           Z18, Z14, Z14
-	VFMADD231PS.BCST consts<>+2144(SB), Z14, Z12
-	VMULPS           Z6, Z12, Z14
-	VFMADD231PS      Z6, Z10, Z14
-	VSQRTPS          Z16, Z6
-	VMULPS           Z16, Z16, Z10
-	VMOVAPS          Z10, Z12
-	VFMSUB231PS      Z16, Z16, Z12
+	VSQRTPS          Z16, Z7
+	VMULPS           Z16, Z16, Z12
+	VMOVAPS          Z12, Z14
+	VFMSUB231PS      Z16, Z16, Z14
 	VMOVAPS          Z16, Z18
-	VFNMADD231PS     Z6, Z6, Z18
+	VFNMADD231PS     Z7, Z7, Z18
 	VMULPS           Z18, Z16, Z16
-	VFMADD231PS.BCST consts<>+2144(SB), Z16, Z12
-	VMULPS           Z6, Z12, Z16
-	VFMADD231PS      Z6, Z10, Z16
+	VFMADD231PS.BCST consts<>+2144(SB), Z16, Z14
+	VMULPS           Z7, Z14, Z16
+	VFMADD231PS      Z7, Z12, Z16
+	VSQRTPS          Z17, Z7
+	VMULPS           Z17, Z17, Z12
+	VMOVAPS          Z12, Z14
+	VFMSUB231PS      Z17, Z17, Z14
+	VMOVAPS          Z17, Z18
+	VFNMADD231PS     Z7, Z7, Z18
+	VMULPS           Z18, Z17, Z17
+	VFMADD231PS.BCST consts<>+2144(SB), Z17, Z14
+	VMULPS           Z7, Z14, Z17
+	VFMADD231PS      Z7, Z12, Z17
 	JMP              focusdone289
 
 focusnot5_289:
 	CMPQ        SI, $+7
 	JGE         focusnot6_289
-	VMULPS      Z14, Z14, Z6
-	VMOVAPS     Z6, Z10
-	VFMSUB231PS Z14, Z14, Z10
-	VMULPS      Z14, Z10, Z10
-	VFMADD231PS Z14, Z6, Z10
-	VMOVAPS     Z10, Z14
-	VMULPS      Z16, Z16, Z6
-	VMOVAPS     Z6, Z10
-	VFMSUB231PS Z16, Z16, Z10
-	VMULPS      Z16, Z10, Z10
-	VFMADD231PS Z16, Z6, Z10
-	VMOVAPS     Z10, Z16
+	VMULPS      Z16, Z16, Z7
+	VMOVAPS     Z7, Z12
+	VFMSUB231PS Z16, Z16, Z12
+	VMULPS      Z16, Z12, Z12
+	VFMADD231PS Z16, Z7, Z12
+	VMOVAPS     Z12, Z16
+	VMULPS      Z17, Z17, Z7
+	VMOVAPS     Z7, Z12
+	VFMSUB231PS Z17, Z17, Z12
+	VMULPS      Z17, Z12, Z12
+	VFMADD231PS Z17, Z7, Z12
+	VMOVAPS     Z12, Z17
 	JMP         focusdone289
 
 focusnot6_289:
 	CMPQ        SI, $+8
 	JGE         focusnot7_289
-	VMULPS      Z14, Z14, Z6
-	VFMSUB213PS Z6, Z14, Z14
-	VADDPS      Z6, Z6, Z10
-	VMULPS      Z14, Z10, Z14
-	VFMADD231PS Z6, Z6, Z14
-	VMULPS      Z16, Z16, Z6
-	VFMSUB213PS Z6, Z16, Z16
-	VADDPS      Z6, Z6, Z10
-	VMULPS      Z16, Z10, Z16
-	VFMADD231PS Z6, Z6, Z16
+	VMULPS      Z16, Z16, Z7
+	VFMSUB213PS Z7, Z16, Z16
+	VADDPS      Z7, Z7, Z12
+	VMULPS      Z16, Z12, Z16
+	VFMADD231PS Z7, Z7, Z16
+	VMULPS      Z17, Z17, Z7
+	VFMSUB213PS Z7, Z17, Z17
+	VADDPS      Z7, Z7, Z12
+	VMULPS      Z17, Z12, Z17
+	VFMADD231PS Z7, Z7, Z17
 	JMP         focusdone289
 
 focusnot7_289:
 	CMPQ        SI, $+9
 	JGE         focusnot8_289
-	VMULPS      Z14, Z14, Z6
-	VMOVAPS     Z6, Z10
-	VFMSUB231PS Z14, Z14, Z10
-	VMULPS      Z6, Z6, Z12
-	VADDPS      Z6, Z6, Z18
-	VFMSUB213PS Z12, Z6, Z6
-	VFMADD231PS Z10, Z18, Z6
-	VMULPS      Z14, Z6, Z6
-	VFMADD231PS Z14, Z12, Z6
-	VMOVAPS     Z6, Z14
-	VMULPS      Z16, Z16, Z6
-	VMOVAPS     Z6, Z10
-	VFMSUB231PS Z16, Z16, Z10
-	VMULPS      Z6, Z6, Z12
-	VADDPS      Z6, Z6, Z18
-	VFMSUB213PS Z12, Z6, Z6
-	VFMADD231PS Z10, Z18, Z6
-	VMULPS      Z16, Z6, Z6
-	VFMADD231PS Z16, Z12, Z6
-	VMOVAPS     Z6, Z16
+	VMULPS      Z16, Z16, Z7
+	VMOVAPS     Z7, Z12
+	VFMSUB231PS Z16, Z16, Z12
+	VMULPS      Z7, Z7, Z14
+	VADDPS      Z7, Z7, Z18
+	VFMSUB213PS Z14, Z7, Z7
+	VFMADD231PS Z12, Z18, Z7
+	VMULPS      Z16, Z7, Z7
+	VFMADD231PS Z16, Z14, Z7
+	VMOVAPS     Z7, Z16
+	VMULPS      Z17, Z17, Z7
+	VMOVAPS     Z7, Z12
+	VFMSUB231PS Z17, Z17, Z12
+	VMULPS      Z7, Z7, Z14
+	VADDPS      Z7, Z7, Z18
+	VFMSUB213PS Z14, Z7, Z7
+	VFMADD231PS Z12, Z18, Z7
+	VMULPS      Z17, Z7, Z7
+	VFMADD231PS Z17, Z14, Z7
+	VMOVAPS     Z7, Z17
 	JMP         focusdone289
 
 focusnot8_289:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z6
-	VBROADCASTSS 4(R8), Z10
-	VBROADCASTSS 8(R8), Z12
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z14, Z18
-	VPSUBD.BCST  consts<>+1248(SB), Z18, Z20
-	VCVTDQ2PS    Z18, Z21
-	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
-	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z18, Z22, K1
-	VBLENDMPS    Z21, Z20, K1, Z20
-	VPSRAD       $0x17, Z20, Z21
-	VPSRLD       $0x14, Z20, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z20, Z20
-	VPADDD.BCST  consts<>+1312(SB), Z20, Z20
-	VCVTDQ2PS    Z21, Z21
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z20
-	VMULPS.BCST      consts<>+1344(SB), Z20, Z23
-	VMOVAPS          Z20, Z24
-	VFMADD231PS      Z23, Z20, Z24
-	VSUBPS           Z24, Z20, Z25
-	VFMADD231PS      Z23, Z20, Z25
-	VMULPS           Z20, Z20, Z23
-	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z26
-	VMULPS           Z20, Z23, Z20
-	VFMADD231PS      Z26, Z20, Z25
-	VADDPS           Z25, Z24, Z20
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z22, Z23
-	VADDPS      Z23, Z21, Z21
-	VMULPS      Z21, Z6, Z23
-	VFMSUB213PS Z23, Z6, Z21
-	VFMADD213PS Z23, Z10, Z20
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z20, Z26
-	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
-	VSUBPS      Z27, Z23, Z23
-	VFMADD231PS Z24, Z10, Z23
-	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z6, Z21
-	VFMADD231PS Z24, Z12, Z21
-	VFMADD231PS Z25, Z10, Z21
-	VADDPS      Z21, Z23, Z10
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z12
-	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z12
-	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z12
-	VMULPS           Z10, Z10, Z21
-	VMULPS           Z12, Z21, Z12
-	VFMADD231PS.BCST consts<>+160(SB), Z10, Z12
-	VPERMPS          pow_full_hi<>+0(SB), Z26, Z10
-	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
-	VFMADD231PS      Z12, Z10, Z21
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z26, Z12
-	VPSRAD       $0x03, Z12, Z12
-	VADDPS       Z21, Z10, Z22
-	VPSLLD       $0x17, Z12, Z23
-	VPADDD       Z23, Z22, Z23
-	VPMINUD.BCST consts<>+928(SB), Z23, Z23
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z24, Z24, Z24
-	VPMINSD      Z24, Z12, Z12
-	VBROADCASTSS consts<>+1792(SB), Z24
-	VPSUBD       Z12, Z24, Z12
-	VPSLLD       $0x17, Z12, Z12
-	VADDPS       Z10, Z12, Z24
-	VSUBPS       Z12, Z24, Z25
-	VSUBPS       Z25, Z10, Z10
-	VADDPS       Z21, Z10, Z10
-	VADDPS       Z10, Z24, Z10
-	VCMPPS       $0x11, Z12, Z22, K1
-	VPSUBD       Z12, Z10, Z10
-	VBLENDMPS    Z10, Z23, K1, Z10
-
-	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z12
-	VCMPPS         $0x11, Z20, Z12, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z10, K1, Z10
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z20, K1
-	VPXORD         Z12, Z12, Z12
-	VBLENDMPS      Z12, Z10, K1, Z10
-	VPXORD         Z12, Z12, Z12
-	VPCMPD         $0x00, Z12, Z18, K1
-	VPMOVD2M       Z6, K2
-	VPXORD         Z12, Z12, Z12
-	VBLENDMPS.BCST consts<>+928(SB), Z12, K2, Z12
-	VBLENDMPS      Z12, Z10, K1, Z10
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
-	VPMOVD2M       Z6, K2
-	VPXORD         Z6, Z6, Z6
-	VBROADCASTSS   consts<>+928(SB), Z12
-	VBLENDMPS      Z6, Z12, K2, Z6
-	VBLENDMPS      Z6, Z10, K1, Z6
-
-	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z10
-	VPANDD       Z10, Z14, Z10
-	VPORD        Z10, Z6, Z6
-	VPXORD       Z10, Z10, Z10
-	VPCMPD       $0x06, Z10, Z18, K1
-	VBROADCASTSS consts<>+928(SB), Z10
-	VPCMPD       $0x06, Z18, Z10, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R8), Z10
-	VPANDD       Z10, Z14, Z10
-	VPXORD       Z12, Z12, Z12
-	VPCMPD       $0x06, Z10, Z12, K2
-	KANDW        K1, K2, K1
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z18, K2
-	KORW         K1, K2, K1
-	VBLENDMPS    Z1, Z6, K1, Z14
-	VBROADCASTSS (R8), Z6
-	VBROADCASTSS 4(R8), Z10
-	VBROADCASTSS 8(R8), Z12
+	VBROADCASTSS (R8), Z7
+	VBROADCASTSS 4(R8), Z12
+	VBROADCASTSS 8(R8), Z14
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z16, Z18
@@ -35162,159 +35381,282 @@ focusnot8_289:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z22, Z23
 	VADDPS      Z23, Z21, Z21
-	VMULPS      Z21, Z6, Z23
-	VFMSUB213PS Z23, Z6, Z21
-	VFMADD213PS Z23, Z10, Z20
+	VMULPS      Z21, Z7, Z23
+	VFMSUB213PS Z23, Z7, Z21
+	VFMADD213PS Z23, Z12, Z20
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS.BCST consts<>+1536(SB), Z20, Z26
 	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
 	VSUBPS      Z27, Z23, Z23
-	VFMADD231PS Z24, Z10, Z23
+	VFMADD231PS Z24, Z12, Z23
 	VPERMPS     pow_tl<>+0(SB), Z22, Z22
-	VFMADD231PS Z22, Z6, Z21
-	VFMADD231PS Z24, Z12, Z21
-	VFMADD231PS Z25, Z10, Z21
-	VADDPS      Z21, Z23, Z10
+	VFMADD231PS Z22, Z7, Z21
+	VFMADD231PS Z24, Z14, Z21
+	VFMADD231PS Z25, Z12, Z21
+	VADDPS      Z21, Z23, Z12
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z12
-	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z12
-	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z12
-	VMULPS           Z10, Z10, Z21
-	VMULPS           Z12, Z21, Z12
-	VFMADD231PS.BCST consts<>+160(SB), Z10, Z12
-	VPERMPS          pow_full_hi<>+0(SB), Z26, Z10
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z12, Z14
+	VMULPS           Z12, Z12, Z21
+	VMULPS           Z14, Z21, Z14
+	VFMADD231PS.BCST consts<>+160(SB), Z12, Z14
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z12
 	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
-	VFMADD231PS      Z12, Z10, Z21
+	VFMADD231PS      Z14, Z12, Z21
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z26, Z12
-	VPSRAD       $0x03, Z12, Z12
-	VADDPS       Z21, Z10, Z22
-	VPSLLD       $0x17, Z12, Z23
+	VPSUBD.BCST  consts<>+1536(SB), Z26, Z14
+	VPSRAD       $0x03, Z14, Z14
+	VADDPS       Z21, Z12, Z22
+	VPSLLD       $0x17, Z14, Z23
 	VPADDD       Z23, Z22, Z23
 	VPMINUD.BCST consts<>+928(SB), Z23, Z23
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD       Z24, Z24, Z24
-	VPMINSD      Z24, Z12, Z12
+	VPMINSD      Z24, Z14, Z14
 	VBROADCASTSS consts<>+1792(SB), Z24
-	VPSUBD       Z12, Z24, Z12
-	VPSLLD       $0x17, Z12, Z12
-	VADDPS       Z10, Z12, Z24
-	VSUBPS       Z12, Z24, Z25
-	VSUBPS       Z25, Z10, Z10
-	VADDPS       Z21, Z10, Z10
-	VADDPS       Z10, Z24, Z10
-	VCMPPS       $0x11, Z12, Z22, K1
-	VPSUBD       Z12, Z10, Z10
-	VBLENDMPS    Z10, Z23, K1, Z10
+	VPSUBD       Z14, Z24, Z14
+	VPSLLD       $0x17, Z14, Z14
+	VADDPS       Z12, Z14, Z24
+	VSUBPS       Z14, Z24, Z25
+	VSUBPS       Z25, Z12, Z12
+	VADDPS       Z21, Z12, Z12
+	VADDPS       Z12, Z24, Z12
+	VCMPPS       $0x11, Z14, Z22, K1
+	VPSUBD       Z14, Z12, Z12
+	VBLENDMPS    Z12, Z23, K1, Z12
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z12
-	VCMPPS         $0x11, Z20, Z12, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z10, K1, Z10
+	VBROADCASTSS   consts<>+1824(SB), Z14
+	VCMPPS         $0x11, Z20, Z14, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z12, K1, Z12
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z20, K1
-	VPXORD         Z12, Z12, Z12
-	VBLENDMPS      Z12, Z10, K1, Z10
-	VPXORD         Z12, Z12, Z12
-	VPCMPD         $0x00, Z12, Z18, K1
-	VPMOVD2M       Z6, K2
-	VPXORD         Z12, Z12, Z12
-	VBLENDMPS.BCST consts<>+928(SB), Z12, K2, Z12
-	VBLENDMPS      Z12, Z10, K1, Z10
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z12, K1, Z12
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x00, Z14, Z18, K1
+	VPMOVD2M       Z7, K2
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
+	VBLENDMPS      Z14, Z12, K1, Z12
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
-	VPMOVD2M       Z6, K2
-	VPXORD         Z6, Z6, Z6
-	VBROADCASTSS   consts<>+928(SB), Z12
-	VBLENDMPS      Z6, Z12, K2, Z6
-	VBLENDMPS      Z6, Z10, K1, Z6
+	VPMOVD2M       Z7, K2
+	VPXORD         Z7, Z7, Z7
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VBLENDMPS      Z7, Z14, K2, Z7
+	VBLENDMPS      Z7, Z12, K1, Z7
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z10
-	VPANDD       Z10, Z16, Z10
-	VPORD        Z10, Z6, Z6
-	VPXORD       Z10, Z10, Z10
-	VPCMPD       $0x06, Z10, Z18, K1
-	VBROADCASTSS consts<>+928(SB), Z10
-	VPCMPD       $0x06, Z18, Z10, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R8), Z10
-	VPANDD       Z10, Z16, Z10
+	VBROADCASTSS 12(R8), Z12
+	VPANDD       Z12, Z16, Z12
+	VPORD        Z12, Z7, Z7
 	VPXORD       Z12, Z12, Z12
-	VPCMPD       $0x06, Z10, Z12, K2
+	VPCMPD       $0x06, Z12, Z18, K1
+	VBROADCASTSS consts<>+928(SB), Z12
+	VPCMPD       $0x06, Z18, Z12, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R8), Z12
+	VPANDD       Z12, Z16, Z12
+	VPXORD       Z14, Z14, Z14
+	VPCMPD       $0x06, Z12, Z14, K2
 	KANDW        K1, K2, K1
 	VPCMPD.BCST  $0x06, consts<>+928(SB), Z18, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z1, Z6, K1, Z16
+	VBLENDMPS    Z1, Z7, K1, Z16
+	VBROADCASTSS (R8), Z7
+	VBROADCASTSS 4(R8), Z12
+	VBROADCASTSS 8(R8), Z14
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z17, Z18
+	VPSUBD.BCST  consts<>+1248(SB), Z18, Z20
+	VCVTDQ2PS    Z18, Z21
+	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
+	VBROADCASTSS consts<>+1120(SB), Z22
+	VPCMPD       $0x06, Z18, Z22, K1
+	VBLENDMPS    Z21, Z20, K1, Z20
+	VPSRAD       $0x17, Z20, Z21
+	VPSRLD       $0x14, Z20, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z20, Z20
+	VPADDD.BCST  consts<>+1312(SB), Z20, Z20
+	VCVTDQ2PS    Z21, Z21
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z22, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z20
+	VMULPS.BCST      consts<>+1344(SB), Z20, Z23
+	VMOVAPS          Z20, Z24
+	VFMADD231PS      Z23, Z20, Z24
+	VSUBPS           Z24, Z20, Z25
+	VFMADD231PS      Z23, Z20, Z25
+	VMULPS           Z20, Z20, Z23
+	VBROADCASTSS     consts<>+1376(SB), Z26
+	VFMADD213PS.BCST consts<>+1408(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z20, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z20, Z26
+	VMULPS           Z20, Z23, Z20
+	VFMADD231PS      Z26, Z20, Z25
+	VADDPS           Z25, Z24, Z20
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z22, Z23
+	VADDPS      Z23, Z21, Z21
+	VMULPS      Z21, Z7, Z23
+	VFMSUB213PS Z23, Z7, Z21
+	VFMADD213PS Z23, Z12, Z20
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z20, Z26
+	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
+	VSUBPS      Z27, Z23, Z23
+	VFMADD231PS Z24, Z12, Z23
+	VPERMPS     pow_tl<>+0(SB), Z22, Z22
+	VFMADD231PS Z22, Z7, Z21
+	VFMADD231PS Z24, Z14, Z21
+	VFMADD231PS Z25, Z12, Z21
+	VADDPS      Z21, Z23, Z12
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z14
+	VFMADD213PS.BCST consts<>+1600(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+1632(SB), Z12, Z14
+	VMULPS           Z12, Z12, Z21
+	VMULPS           Z14, Z21, Z14
+	VFMADD231PS.BCST consts<>+160(SB), Z12, Z14
+	VPERMPS          pow_full_hi<>+0(SB), Z26, Z12
+	VPERMPS          pow_full_lo<>+0(SB), Z26, Z21
+	VFMADD231PS      Z14, Z12, Z21
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z26, Z14
+	VPSRAD       $0x03, Z14, Z14
+	VADDPS       Z21, Z12, Z22
+	VPSLLD       $0x17, Z14, Z23
+	VPADDD       Z23, Z22, Z23
+	VPMINUD.BCST consts<>+928(SB), Z23, Z23
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z24, Z24, Z24
+	VPMINSD      Z24, Z14, Z14
+	VBROADCASTSS consts<>+1792(SB), Z24
+	VPSUBD       Z14, Z24, Z14
+	VPSLLD       $0x17, Z14, Z14
+	VADDPS       Z12, Z14, Z24
+	VSUBPS       Z14, Z24, Z25
+	VSUBPS       Z25, Z12, Z12
+	VADDPS       Z21, Z12, Z12
+	VADDPS       Z12, Z24, Z12
+	VCMPPS       $0x11, Z14, Z22, K1
+	VPSUBD       Z14, Z12, Z12
+	VBLENDMPS    Z12, Z23, K1, Z12
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z14
+	VCMPPS         $0x11, Z20, Z14, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z12, K1, Z12
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z20, K1
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS      Z14, Z12, K1, Z12
+	VPXORD         Z14, Z14, Z14
+	VPCMPD         $0x00, Z14, Z18, K1
+	VPMOVD2M       Z7, K2
+	VPXORD         Z14, Z14, Z14
+	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
+	VBLENDMPS      Z14, Z12, K1, Z12
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z18, K1
+	VPMOVD2M       Z7, K2
+	VPXORD         Z7, Z7, Z7
+	VBROADCASTSS   consts<>+928(SB), Z14
+	VBLENDMPS      Z7, Z14, K2, Z7
+	VBLENDMPS      Z7, Z12, K1, Z7
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Z12
+	VPANDD       Z12, Z17, Z12
+	VPORD        Z12, Z7, Z7
+	VPXORD       Z12, Z12, Z12
+	VPCMPD       $0x06, Z12, Z18, K1
+	VBROADCASTSS consts<>+928(SB), Z12
+	VPCMPD       $0x06, Z18, Z12, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(R8), Z12
+	VPANDD       Z12, Z17, Z12
+	VPXORD       Z14, Z14, Z14
+	VPCMPD       $0x06, Z12, Z14, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z18, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z7, K1, Z17
 
 focusdone289:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z13, K1
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z17, K2
-	VMULPS      Z14, Z13, Z6
-	VMULPS      Z16, Z17, Z10
-	VBLENDMPS   Z6, Z13, K1, Z6
-	VBLENDMPS   Z10, Z17, K2, Z10
-	VPMINUD     Z1, Z6, Z6
-	VPMINUD     Z1, Z10, Z12
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z11, K1
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z19, K2
+	VMULPS      Z16, Z11, Z7
+	VMULPS      Z17, Z19, Z12
+	VBLENDMPS   Z7, Z11, K1, Z7
+	VBLENDMPS   Z12, Z19, K2, Z11
+	VPMINUD     Z1, Z7, Z7
+	VPMINUD     Z1, Z11, Z12
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z10
-	VBROADCASTSS   (DI), Z13
-	VMULPS         Z14, Z8, Z8
-	VMULPS         Z16, Z15, Z14
-	VMULPS         Z7, Z8, Z7
-	VMULPS         Z11, Z14, Z8
-	VMULPS         Z7, Z10, Z7
-	VMULPS         Z8, Z13, Z8
-	VMULPS         Z9, Z7, Z7
-	VMULPS         Z19, Z8, Z10
-	VBROADCASTSS   consts<>+2976(SB), Z8
-	VBROADCASTSS   consts<>+2976(SB), Z11
-	VPANDD.BCST    consts<>+32(SB), Z7, Z9
-	VPANDD.BCST    consts<>+32(SB), Z10, Z13
-	VCMPPS         $0x12, Z9, Z8, K1
-	VCMPPS         $0x12, Z13, Z11, K3
-	VCMPPS         $0x11, Z0, Z4, K2
-	VCMPPS         $0x11, Z0, Z5, K4
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z8
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K4, Z11
-	VBROADCASTSS   consts<>+3040(SB), Z9
+	VBROADCASTSS   (DI), Z11
+	VBROADCASTSS   (DI), Z14
+	VMULPS         512(DX), Z16, Z16
+	VMULPS         576(DX), Z17, Z17
+	VMULPS         Z10, Z16, Z10
+	VMULPS         Z13, Z17, Z13
+	VMULPS         Z10, Z11, Z10
+	VMULPS         Z13, Z14, Z11
+	VMULPS         Z8, Z10, Z8
+	VMULPS         Z15, Z11, Z11
+	VPANDD.BCST    consts<>+32(SB), Z8, Z10
+	VPANDD.BCST    consts<>+32(SB), Z11, Z13
+	VCMPPS         $0x12, Z10, Z5, K1
+	VCMPPS         $0x12, Z13, Z5, K3
+	VCMPPS         $0x11, Z0, Z6, K2
+	VCMPPS         $0x11, Z0, Z9, K4
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z10
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K4, Z14
 	VBROADCASTSS   consts<>+3040(SB), Z13
-	VBLENDMPS      Z8, Z9, K1, Z8
-	VBLENDMPS      Z11, Z13, K3, Z11
-	VMULPS         Z8, Z4, Z9
-	VMULPS         Z11, Z5, Z13
-	VDIVPS         Z9, Z7, Z9
-	VDIVPS         Z13, Z10, Z14
-	VPXORD         Z13, Z13, Z13
+	VBROADCASTSS   consts<>+3040(SB), Z15
+	VBLENDMPS      Z10, Z13, K1, Z10
+	VBLENDMPS      Z14, Z15, K3, Z14
+	VMULPS         Z10, Z6, Z13
+	VMULPS         Z14, Z9, Z15
+	VDIVPS         Z13, Z8, Z13
+	VDIVPS         Z15, Z11, Z16
 	VPXORD         Z15, Z15, Z15
-	VCMPPS         $0x00, Z13, Z4, K1
-	VCMPPS         $0x00, Z15, Z5, K2
-	VPXORD         Z4, Z4, Z4
-	VPXORD         Z5, Z5, Z5
-	VBLENDMPS      Z4, Z9, K1, Z4
-	VBLENDMPS      Z5, Z14, K2, Z5
-	VCMPPS         $0x03, Z4, Z4, K1
-	VCMPPS         $0x03, Z5, Z5, K2
-	VBLENDMPS      Z1, Z4, K1, Z4
-	VBLENDMPS      Z1, Z5, K2, Z5
-	VPXORD.BCST    consts<>+1184(SB), Z7, Z7
-	VPXORD.BCST    consts<>+1184(SB), Z10, Z9
-	VCMPPS         $0x03, Z7, Z7, K1
+	VPXORD         Z17, Z17, Z17
+	VCMPPS         $0x00, Z15, Z6, K1
+	VCMPPS         $0x00, Z17, Z9, K2
+	VPXORD         Z6, Z6, Z6
+	VPXORD         Z9, Z9, Z9
+	VBLENDMPS      Z6, Z13, K1, Z6
+	VBLENDMPS      Z9, Z16, K2, Z9
+	VCMPPS         $0x03, Z6, Z6, K1
 	VCMPPS         $0x03, Z9, Z9, K2
-	VBLENDMPS      Z1, Z7, K1, Z7
+	VBLENDMPS      Z1, Z6, K1, Z6
 	VBLENDMPS      Z1, Z9, K2, Z9
-	VMOVUPS        Z6, (CX)
-	VMOVUPS        Z7, 384(DX)
-	VMOVUPS        Z8, 512(DX)
-	VMOVUPS        Z4, (DX)
+	VPXORD.BCST    consts<>+1184(SB), Z8, Z8
+	VPXORD.BCST    consts<>+1184(SB), Z11, Z11
+	VCMPPS         $0x03, Z8, Z8, K1
+	VCMPPS         $0x03, Z11, Z11, K2
+	VBLENDMPS      Z1, Z8, K1, Z8
+	VBLENDMPS      Z1, Z11, K2, Z11
+	VMOVUPS        Z7, (CX)
+	VMOVUPS        Z8, 384(DX)
+	VMOVUPS        Z10, 512(DX)
+	VMOVUPS        Z6, (DX)
 	VMOVUPS        Z12, 64(CX)
-	VMOVUPS        Z9, 448(DX)
-	VMOVUPS        Z11, 576(DX)
-	VMOVUPS        Z5, 64(DX)
+	VMOVUPS        Z11, 448(DX)
+	VMOVUPS        Z14, 576(DX)
+	VMOVUPS        Z9, 64(DX)
 	ADDQ           $+128, CX
 	ADDQ           $+128, DX
 	ADDQ           $-32, AX
@@ -35329,169 +35671,173 @@ vector:
 	MOVL    $0x0000ffff, R8
 	BZHIL   AX, R8, R8
 	KMOVW   R8, K1
-	VMOVAPS Z0, Z4
-	VMOVUPS (DX), K1, Z4
-	VPXORD  Z5, Z5, Z5
-	VMOVUPS 128(DX), K1, Z5
-	VPXORD  Z6, Z6, Z6
-	VMOVUPS 256(DX), K1, Z6
+	VMOVAPS Z0, Z6
+	VMOVUPS (DX), K1, Z6
 	VPXORD  Z7, Z7, Z7
-	VMOVUPS 384(DX), K1, Z7
-	VMOVAPS Z0, Z8
-	VMOVUPS 512(DX), K1, Z8
+	VMOVUPS 128(DX), K1, Z7
+	VPXORD  Z8, Z8, Z8
+	VMOVUPS 256(DX), K1, Z8
 	VPXORD  Z9, Z9, Z9
+	VMOVUPS 384(DX), K1, Z9
+	VMOVAPS Z0, Z10
+	VMOVUPS 512(DX), K1, Z10
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD.BCST consts<>+32(SB), Z6, Z10
-	VCMPPS      $0x11, Z10, Z2, K2
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z10, K3
+	VPANDD.BCST consts<>+32(SB), Z8, Z11
+	VCMPPS      $0x11, Z11, Z2, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z11, K3
 	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z6, K2, Z10
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z7, K2
-	VBLENDMPS   Z4, Z1, K2, Z4
-	VMAXPS      Z6, Z7, Z6
-	VCMPPS.BCST $0x00, consts<>+640(SB), Z6, K2
-	VBLENDMPS   Z1, Z4, K2, Z4
+	VMOVAPS.Z   Z8, K2, Z11
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z9, K2
+	VBLENDMPS   Z6, Z1, K2, Z6
+	VMAXPS      Z8, Z9, Z8
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z8, K2
+	VBLENDMPS   Z1, Z6, K2, Z6
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z10, Z7, Z6
-	VMINPS            Z6, Z3, Z7
-	VBROADCASTSS      consts<>+2304(SB), Z10
-	VMAXPS            Z7, Z10, Z7
-	VBROADCASTSS      consts<>+96(SB), Z10
-	VFMADD213PS.BCST  consts<>+2368(SB), Z7, Z10
-	VSUBPS.BCST       consts<>+2368(SB), Z10, Z11
-	VMOVAPS           Z7, Z12
-	VFNMADD231PS.BCST consts<>+160(SB), Z11, Z12
-	VFNMADD231PS.BCST consts<>+192(SB), Z11, Z12
-	VCMPPS            $0x11, Z7, Z6, K2
-	VCMPPS            $0x11, Z4, Z9, K3
+	VSUBPS            Z11, Z9, Z8
+	VMINPS            Z8, Z3, Z9
+	VMAXPS            Z9, Z4, Z9
+	VCMPPS            $0x11, Z9, Z8, K2
+	VPXORD            Z11, Z11, Z11
+	VCMPPS            $0x11, Z6, Z11, K3
 	KANDW             K2, K3, K2
-	VSUBPS            Z6, Z7, Z6
-	VMOVAPS.Z         Z6, K2, Z6
-	VBROADCASTSS      consts<>+2464(SB), Z7
-	VFMADD213PS.BCST  consts<>+2496(SB), Z12, Z7
-	VFMADD213PS.BCST  consts<>+2528(SB), Z12, Z7
-	VFMADD213PS.BCST  consts<>+2560(SB), Z12, Z7
-	VFMADD213PS.BCST  consts<>+2592(SB), Z12, Z7
-	VFMADD213PS       Z0, Z12, Z7
-	VMOVAPS           Z0, Z11
-	VFMADD231PS       Z7, Z12, Z11
-	VSUBPS            Z11, Z0, Z13
-	VFMADD231PS       Z7, Z12, Z13
+	VSUBPS            Z8, Z9, Z8
+	VMOVAPS.Z         Z8, K2, Z8
+	VBROADCASTSS      consts<>+96(SB), Z11
+	VFMADD213PS.BCST  consts<>+2368(SB), Z9, Z11
+	VSUBPS.BCST       consts<>+2368(SB), Z11, Z12
+	VPSUBD.BCST       consts<>+2368(SB), Z11, Z11
+	VPSUBD            Z11, Z7, Z7
+	VFNMADD231PS.BCST consts<>+160(SB), Z12, Z9
+	VFNMADD231PS.BCST consts<>+192(SB), Z12, Z9
+	VBROADCASTSS      consts<>+2464(SB), Z11
+	VFMADD213PS.BCST  consts<>+2496(SB), Z9, Z11
+	VFMADD213PS.BCST  consts<>+2528(SB), Z9, Z11
+	VFMADD213PS.BCST  consts<>+2560(SB), Z9, Z11
+	VFMADD213PS.BCST  consts<>+2592(SB), Z9, Z11
+	VFMADD213PS       Z0, Z9, Z11
+	VMOVAPS           Z0, Z12
+	VFMADD231PS       Z11, Z9, Z12
+	VSUBPS            Z12, Z0, Z13
+	VFMADD231PS       Z11, Z9, Z13
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z11, Z0, Z7
-	VMULPS       Z7, Z4, Z12
-	VFNMADD213PS Z4, Z12, Z11
-	VMULPS       Z13, Z12, Z13
-	VSUBPS       Z13, Z11, Z11
-	VMULPS       Z7, Z11, Z7
-	VPSUBD.BCST  consts<>+2368(SB), Z10, Z10
-	VPSUBD       Z10, Z5, Z5
-	VPSRLD       $0x17, Z12, Z10
-	VPSUBD.BCST  consts<>+2720(SB), Z10, Z10
-	VPADDD       Z10, Z5, Z10
-	VPMAXSD      Z9, Z10, Z10
-	VPSUBD       Z10, Z5, Z5
-	VPMAXSD.BCST consts<>+2752(SB), Z5, Z5
-	VPSRAD       $0x01, Z5, Z11
-	VPADDD.BCST  consts<>+1664(SB), Z11, Z13
-	VPSLLD       $0x17, Z13, Z13
-	VPSUBD       Z11, Z5, Z5
-	VPADDD.BCST  consts<>+1664(SB), Z5, Z5
-	VPSLLD       $0x17, Z5, Z5
-	VMULPS       Z13, Z12, Z11
-	VMULPS       Z5, Z11, Z11
-	VMULPS       Z13, Z7, Z7
-	VMULPS       Z5, Z7, Z5
+	VDIVPS       Z12, Z0, Z9
+	VMULPS       Z6, Z9, Z11
+	VFNMADD213PS Z6, Z11, Z12
+	VMULPS       Z13, Z11, Z13
+	VSUBPS       Z13, Z12, Z12
+	VMULPS       Z9, Z12, Z9
+	VPSRLD       $0x17, Z11, Z12
+	VPSUBD.BCST  consts<>+2720(SB), Z12, Z12
+	VPADDD       Z7, Z12, Z12
+	VPXORD       Z13, Z13, Z13
+	VPMAXSD      Z13, Z12, Z12
+	VPSUBD       Z12, Z7, Z7
+	VPMAXSD.BCST consts<>+2752(SB), Z7, Z7
+	VPSRAD       $0x01, Z7, Z13
+	VPADDD.BCST  consts<>+1664(SB), Z13, Z14
+	VPSLLD       $0x17, Z14, Z14
+	VPSUBD       Z13, Z7, Z7
+	VPADDD.BCST  consts<>+1664(SB), Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VMULPS       Z14, Z11, Z11
+	VMULPS       Z7, Z11, Z11
+	VMULPS       Z14, Z9, Z9
+	VMULPS       Z7, Z9, Z7
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z11, Z0, Z7
-	VMINPS       Z11, Z0, Z12
-	VADDPS       Z12, Z7, Z13
-	VSUBPS       Z7, Z13, Z7
-	VSUBPS       Z7, Z12, Z7
-	VDIVPS       Z13, Z0, Z12
-	VMULPS       Z12, Z11, Z14
-	VFNMADD213PS Z11, Z14, Z13
-	VADDPS       Z5, Z13, Z13
-	VADDPS       Z5, Z7, Z7
-	VMULPS       Z7, Z14, Z7
-	VSUBPS       Z7, Z13, Z7
-	VMULPS       Z12, Z7, Z7
-	VADDPS       Z7, Z14, Z7
+	VMAXPS       Z11, Z0, Z9
+	VMINPS       Z11, Z0, Z13
+	VADDPS       Z13, Z9, Z14
+	VSUBPS       Z9, Z14, Z9
+	VSUBPS       Z9, Z13, Z9
+	VDIVPS       Z14, Z0, Z13
+	VMULPS       Z13, Z7, Z15
+	VMULPS       Z13, Z11, Z16
+	VFNMADD213PS Z11, Z16, Z14
+	VADDPS       Z7, Z14, Z14
+	VADDPS       Z7, Z9, Z7
+	VMULPS       Z7, Z16, Z7
+	VSUBPS       Z7, Z14, Z7
+	VMULPS       Z13, Z7, Z7
+	VADDPS       Z7, Z16, Z7
 	VMINPS       Z7, Z0, Z7
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z11, Z13
-	VPSUBD.BCST consts<>+2784(SB), Z13, Z13
-	VPANDD.BCST consts<>+640(SB), Z13, Z14
-	VPSRLD      $0x15, Z13, Z13
+	VADDPS      Z0, Z11, Z9
+	VPSUBD.BCST consts<>+2784(SB), Z9, Z9
+	VPANDD.BCST consts<>+640(SB), Z9, Z14
+	VPSRLD      $0x15, Z9, Z9
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z14, Z0, Z15
-	VPERMPS     log_r<>+0(SB), Z13, Z16
-	VMULPS      Z16, Z15, Z15
-	VADDPS.BCST consts<>+672(SB), Z15, Z16
-	VFMADD231PS Z15, Z11, Z16
+	VPSUBD      Z14, Z0, Z16
+	VPERMPS     log_r<>+0(SB), Z9, Z17
+	VMULPS      Z17, Z16, Z16
+	VADDPS.BCST consts<>+672(SB), Z16, Z17
+	VFMADD231PS Z16, Z11, Z17
 	VCVTDQ2PS   Z14, Z11
-	VPERMPS     log_th<>+0(SB), Z13, Z14
-	VPERMPS     log_tl<>+0(SB), Z13, Z13
+	VPERMPS     log_th<>+0(SB), Z9, Z14
+	VPERMPS     log_tl<>+0(SB), Z9, Z9
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z16, Z16, Z15
-	VBROADCASTSS     consts<>+2848(SB), Z17
-	VFMADD213PS.BCST consts<>+2880(SB), Z16, Z17
-	VFMADD231PS.BCST consts<>+2816(SB), Z15, Z17
-	VBROADCASTSS     consts<>+2912(SB), Z18
-	VFMADD213PS.BCST consts<>+2944(SB), Z16, Z18
-	VFMADD231PS      Z17, Z15, Z18
-	VFMADD231PS.BCST consts<>+1056(SB), Z11, Z13
-	VFMADD231PS      Z18, Z15, Z13
+	VMULPS           Z17, Z17, Z16
+	VBROADCASTSS     consts<>+2848(SB), Z18
+	VFMADD213PS.BCST consts<>+2880(SB), Z17, Z18
+	VFMADD231PS.BCST consts<>+2816(SB), Z16, Z18
+	VBROADCASTSS     consts<>+2912(SB), Z19
+	VFMADD213PS.BCST consts<>+2944(SB), Z17, Z19
+	VFMADD231PS      Z18, Z16, Z19
+	VFMADD231PS.BCST consts<>+1056(SB), Z11, Z9
+	VFMADD231PS      Z19, Z16, Z9
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	VFMADD231PS.BCST consts<>+1088(SB), Z11, Z14
-	VADDPS           Z16, Z14, Z11
+	VADDPS           Z17, Z14, Z11
 	VSUBPS           Z11, Z14, Z14
-	VADDPS           Z16, Z14, Z14
-	VADDPS           Z14, Z13, Z13
-	VADDPS           Z13, Z11, Z11
-	VMULPS           Z12, Z5, Z5
-	VADDPS           Z5, Z11, Z5
-	VCVTDQ2PS        Z10, Z11
-	VFMADD231PS.BCST consts<>+160(SB), Z11, Z5
-	VADDPS           Z6, Z5, Z5
-	VMULPS           Z5, Z8, Z6
-	VCMPPS           $0x00, Z9, Z8, K2
-	VCMPPS           $0x00, Z5, Z5, K3
+	VADDPS           Z17, Z14, Z14
+	VADDPS           Z14, Z9, Z9
+	VADDPS           Z9, Z11, Z9
+	VADDPS           Z15, Z9, Z9
+	VCVTDQ2PS        Z12, Z11
+	VFMADD231PS.BCST consts<>+160(SB), Z11, Z9
+	VADDPS           Z8, Z9, Z8
+	VPXORD           Z9, Z9, Z9
+	VMULPS           Z8, Z10, Z11
+	VCMPPS           $0x00, Z10, Z9, K2
+	VCMPPS           $0x00, Z8, Z8, K3
 	KANDW            K2, K3, K2
-	VBLENDMPS        Z9, Z6, K2, Z6
+	VPXORD           Z14, Z14, Z14
+	VBLENDMPS        Z14, Z11, K2, Z11
 
 	// 1 + gamma p_t l / q
-	VPCMPD       $0x06, Z9, Z10, K2
-	VBLENDMPS    Z9, Z12, K2, Z10
-	VCMPPS       $0x00, Z9, Z7, K2
-	VDIVPS       Z7, Z5, Z5
-	VBLENDMPS    Z0, Z5, K2, Z5
-	VCMPPS       $0x00, Z9, Z10, K2
-	VMULPS       Z5, Z10, Z5
-	VBLENDMPS    Z9, Z5, K2, Z5
+	VPXORD       Z14, Z14, Z14
+	VPCMPD       $0x06, Z14, Z12, K2
+	VPXORD       Z12, Z12, Z12
+	VBLENDMPS    Z12, Z13, K2, Z12
+	VCMPPS       $0x00, Z7, Z9, K2
+	VDIVPS       Z7, Z8, Z8
+	VBLENDMPS    Z0, Z8, K2, Z8
+	VCMPPS       $0x00, Z9, Z12, K2
+	VMULPS       Z8, Z12, Z8
+	VPXORD       Z9, Z9, Z9
+	VBLENDMPS    Z9, Z8, K2, Z8
 	VBROADCASTSS 8(BX), Z9
-	VFMADD213PS  Z0, Z5, Z9
-	VMOVAPS      Z7, Z12
+	VFMADD213PS  Z0, Z8, Z9
+	VMOVAPS      Z7, Z14
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_290
-	VMULPS Z12, Z12, Z12
+	VMULPS Z14, Z14, Z14
 	JMP    focusdone290
 
 focusnot0_290:
 	CMPQ    SI, $+2
 	JGE     focusnot1_290
-	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z14
 	JMP     focusdone290
 
 focusnot1_290:
@@ -35502,235 +35848,234 @@ focusnot1_290:
 focusnot2_290:
 	CMPQ    SI, $+4
 	JGE     focusnot3_290
-	VSQRTPS Z12, Z12
+	VSQRTPS Z14, Z14
 	JMP     focusdone290
 
 focusnot3_290:
 	CMPQ         SI, $+5
 	JGE          focusnot4_290
-	VSQRTPS      Z12, Z5
-	VMOVAPS      Z12, Z10
-	VFNMADD231PS Z5, Z5, Z10
-	VMULPS.BCST  consts<>+2144(SB), Z5, Z11
-	VMULPS       Z11, Z10, Z10
-	VFMADD231PS  Z5, Z12, Z10
-	VMOVAPS      Z10, Z12
+	VSQRTPS      Z14, Z8
+	VMOVAPS      Z14, Z12
+	VFNMADD231PS Z8, Z8, Z12
+	VMULPS.BCST  consts<>+2144(SB), Z8, Z13
+	VMULPS       Z13, Z12, Z12
+	VFMADD231PS  Z8, Z14, Z12
+	VMOVAPS      Z12, Z14
 	JMP          focusdone290
 
 focusnot4_290:
 	CMPQ             SI, $+6
 	JGE              focusnot5_290
-	VSQRTPS          Z12, Z5
-	VMULPS           Z12, Z12, Z10
-	VMOVAPS          Z10, Z11
-	VFMSUB231PS      Z12, Z12, Z11
+	VSQRTPS          Z14, Z8
+	VMULPS           Z14, Z14, Z12
 	VMOVAPS          Z12, Z13
-	VFNMADD231PS     Z5, Z5, Z13
-	VMULPS           Z13, Z12, Z12
-	VFMADD231PS.BCST consts<>+2144(SB), Z12, Z11
-	VMULPS           Z5, Z11, Z12
-	VFMADD231PS      Z5, Z10, Z12
+	VFMSUB231PS      Z14, Z14, Z13
+	VMOVAPS          Z14, Z15
+	VFNMADD231PS     Z8, Z8, Z15
+	VMULPS           Z15, Z14, Z14
+	VFMADD231PS.BCST consts<>+2144(SB), Z14, Z13
+	VMULPS           Z8, Z13, Z14
+	VFMADD231PS      Z8, Z12, Z14
 	JMP              focusdone290
 
 focusnot5_290:
 	CMPQ        SI, $+7
 	JGE         focusnot6_290
-	VMULPS      Z12, Z12, Z5
-	VMOVAPS     Z5, Z10
-	VFMSUB231PS Z12, Z12, Z10
-	VMULPS      Z12, Z10, Z10
-	VFMADD231PS Z12, Z5, Z10
-	VMOVAPS     Z10, Z12
+	VMULPS      Z14, Z14, Z8
+	VMOVAPS     Z8, Z12
+	VFMSUB231PS Z14, Z14, Z12
+	VMULPS      Z14, Z12, Z12
+	VFMADD231PS Z14, Z8, Z12
+	VMOVAPS     Z12, Z14
 	JMP         focusdone290
 
 focusnot6_290:
 	CMPQ        SI, $+8
 	JGE         focusnot7_290
-	VMULPS      Z12, Z12, Z5
-	VFMSUB213PS Z5, Z12, Z12
-	VADDPS      Z5, Z5, Z10
-	VMULPS      Z12, Z10, Z12
-	VFMADD231PS Z5, Z5, Z12
+	VMULPS      Z14, Z14, Z8
+	VFMSUB213PS Z8, Z14, Z14
+	VADDPS      Z8, Z8, Z12
+	VMULPS      Z14, Z12, Z14
+	VFMADD231PS Z8, Z8, Z14
 	JMP         focusdone290
 
 focusnot7_290:
 	CMPQ        SI, $+9
 	JGE         focusnot8_290
-	VMULPS      Z12, Z12, Z5
-	VMOVAPS     Z5, Z10
-	VFMSUB231PS Z12, Z12, Z10
-	VMULPS      Z5, Z5, Z11
-	VADDPS      Z5, Z5, Z13
-	VFMSUB213PS Z11, Z5, Z5
-	VFMADD231PS Z10, Z13, Z5
-	VMULPS      Z12, Z5, Z5
-	VFMADD231PS Z12, Z11, Z5
-	VMOVAPS     Z5, Z12
+	VMULPS      Z14, Z14, Z8
+	VMOVAPS     Z8, Z12
+	VFMSUB231PS Z14, Z14, Z12
+	VMULPS      Z8, Z8, Z13
+	VADDPS      Z8, Z8, Z15
+	VFMSUB213PS Z13, Z8, Z8
+	VFMADD231PS Z12, Z15, Z8
+	VMULPS      Z14, Z8, Z8
+	VFMADD231PS Z14, Z13, Z8
+	VMOVAPS     Z8, Z14
 	JMP         focusdone290
 
 focusnot8_290:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z5
-	VBROADCASTSS 4(R8), Z10
-	VBROADCASTSS 8(R8), Z11
+	VBROADCASTSS (R8), Z8
+	VBROADCASTSS 4(R8), Z12
+	VBROADCASTSS 8(R8), Z13
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD.BCST  consts<>+32(SB), Z12, Z13
-	VPSUBD.BCST  consts<>+1248(SB), Z13, Z14
-	VCVTDQ2PS    Z13, Z15
-	VPSUBD.BCST  consts<>+1760(SB), Z15, Z15
-	VBROADCASTSS consts<>+1120(SB), Z16
-	VPCMPD       $0x06, Z13, Z16, K2
-	VBLENDMPS    Z15, Z14, K2, Z14
-	VPSRAD       $0x17, Z14, Z15
-	VPSRLD       $0x14, Z14, Z16
-	VPANDD.BCST  consts<>+1280(SB), Z14, Z14
-	VPADDD.BCST  consts<>+1312(SB), Z14, Z14
-	VCVTDQ2PS    Z15, Z15
+	VPANDD.BCST  consts<>+32(SB), Z14, Z15
+	VPSUBD.BCST  consts<>+1248(SB), Z15, Z16
+	VCVTDQ2PS    Z15, Z17
+	VPSUBD.BCST  consts<>+1760(SB), Z17, Z17
+	VBROADCASTSS consts<>+1120(SB), Z18
+	VPCMPD       $0x06, Z15, Z18, K2
+	VBLENDMPS    Z17, Z16, K2, Z16
+	VPSRAD       $0x17, Z16, Z17
+	VPSRLD       $0x14, Z16, Z18
+	VPANDD.BCST  consts<>+1280(SB), Z16, Z16
+	VPADDD.BCST  consts<>+1312(SB), Z16, Z16
+	VCVTDQ2PS    Z17, Z17
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS          pow_r<>+0(SB), Z16, Z17
-	VFMADD213PS.BCST consts<>+672(SB), Z17, Z14
-	VMULPS.BCST      consts<>+1344(SB), Z14, Z17
-	VMOVAPS          Z14, Z18
-	VFMADD231PS      Z17, Z14, Z18
-	VSUBPS           Z18, Z14, Z19
-	VFMADD231PS      Z17, Z14, Z19
-	VMULPS           Z14, Z14, Z17
-	VBROADCASTSS     consts<>+1376(SB), Z20
-	VFMADD213PS.BCST consts<>+1408(SB), Z14, Z20
-	VFMADD213PS.BCST consts<>+1440(SB), Z14, Z20
-	VFMADD213PS.BCST consts<>+1472(SB), Z14, Z20
-	VFMADD213PS.BCST consts<>+1504(SB), Z14, Z20
-	VMULPS           Z14, Z17, Z14
-	VFMADD231PS      Z20, Z14, Z19
-	VADDPS           Z19, Z18, Z14
+	VPERMPS          pow_r<>+0(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+672(SB), Z19, Z16
+	VMULPS.BCST      consts<>+1344(SB), Z16, Z19
+	VMOVAPS          Z16, Z20
+	VFMADD231PS      Z19, Z16, Z20
+	VSUBPS           Z20, Z16, Z21
+	VFMADD231PS      Z19, Z16, Z21
+	VMULPS           Z16, Z16, Z19
+	VBROADCASTSS     consts<>+1376(SB), Z22
+	VFMADD213PS.BCST consts<>+1408(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+1440(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+1472(SB), Z16, Z22
+	VFMADD213PS.BCST consts<>+1504(SB), Z16, Z22
+	VMULPS           Z16, Z19, Z16
+	VFMADD231PS      Z22, Z16, Z21
+	VADDPS           Z21, Z20, Z16
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Z16, Z17
-	VADDPS      Z17, Z15, Z15
-	VMULPS      Z15, Z5, Z17
-	VFMSUB213PS Z17, Z5, Z15
-	VFMADD213PS Z17, Z10, Z14
+	VPERMPS     pow_th<>+0(SB), Z18, Z19
+	VADDPS      Z19, Z17, Z17
+	VMULPS      Z17, Z8, Z19
+	VFMSUB213PS Z19, Z8, Z17
+	VFMADD213PS Z19, Z12, Z16
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z14, Z20
-	VSUBPS.BCST consts<>+1536(SB), Z20, Z21
-	VSUBPS      Z21, Z17, Z17
-	VFMADD231PS Z18, Z10, Z17
-	VPERMPS     pow_tl<>+0(SB), Z16, Z16
-	VFMADD231PS Z16, Z5, Z15
-	VFMADD231PS Z18, Z11, Z15
-	VFMADD231PS Z19, Z10, Z15
-	VADDPS      Z15, Z17, Z10
+	VADDPS.BCST consts<>+1536(SB), Z16, Z22
+	VSUBPS.BCST consts<>+1536(SB), Z22, Z23
+	VSUBPS      Z23, Z19, Z19
+	VFMADD231PS Z20, Z12, Z19
+	VPERMPS     pow_tl<>+0(SB), Z18, Z18
+	VFMADD231PS Z18, Z8, Z17
+	VFMADD231PS Z20, Z13, Z17
+	VFMADD231PS Z21, Z12, Z17
+	VADDPS      Z17, Z19, Z12
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z11
-	VFMADD213PS.BCST consts<>+1600(SB), Z10, Z11
-	VFMADD213PS.BCST consts<>+1632(SB), Z10, Z11
-	VMULPS           Z10, Z10, Z15
-	VMULPS           Z11, Z15, Z11
-	VFMADD231PS.BCST consts<>+160(SB), Z10, Z11
-	VPERMPS          pow_full_hi<>+0(SB), Z20, Z10
-	VPERMPS          pow_full_lo<>+0(SB), Z20, Z15
-	VFMADD231PS      Z11, Z10, Z15
+	VBROADCASTSS     consts<>+1568(SB), Z13
+	VFMADD213PS.BCST consts<>+1600(SB), Z12, Z13
+	VFMADD213PS.BCST consts<>+1632(SB), Z12, Z13
+	VMULPS           Z12, Z12, Z17
+	VMULPS           Z13, Z17, Z13
+	VFMADD231PS.BCST consts<>+160(SB), Z12, Z13
+	VPERMPS          pow_full_hi<>+0(SB), Z22, Z12
+	VPERMPS          pow_full_lo<>+0(SB), Z22, Z17
+	VFMADD231PS      Z13, Z12, Z17
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z20, Z11
-	VPSRAD       $0x03, Z11, Z11
-	VADDPS       Z15, Z10, Z16
-	VPSLLD       $0x17, Z11, Z17
-	VPADDD       Z17, Z16, Z17
-	VPMINUD.BCST consts<>+928(SB), Z17, Z17
+	VPSUBD.BCST  consts<>+1536(SB), Z22, Z13
+	VPSRAD       $0x03, Z13, Z13
+	VADDPS       Z17, Z12, Z18
+	VPSLLD       $0x17, Z13, Z19
+	VPADDD       Z19, Z18, Z19
+	VPMINUD.BCST consts<>+928(SB), Z19, Z19
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXORD       Z18, Z18, Z18
-	VPMINSD      Z18, Z11, Z11
-	VBROADCASTSS consts<>+1792(SB), Z18
-	VPSUBD       Z11, Z18, Z11
-	VPSLLD       $0x17, Z11, Z11
-	VADDPS       Z10, Z11, Z18
-	VSUBPS       Z11, Z18, Z19
-	VSUBPS       Z19, Z10, Z10
-	VADDPS       Z15, Z10, Z10
-	VADDPS       Z10, Z18, Z10
-	VCMPPS       $0x11, Z11, Z16, K2
-	VPSUBD       Z11, Z10, Z10
-	VBLENDMPS    Z10, Z17, K2, Z10
+	VPXORD       Z20, Z20, Z20
+	VPMINSD      Z20, Z13, Z13
+	VBROADCASTSS consts<>+1792(SB), Z20
+	VPSUBD       Z13, Z20, Z13
+	VPSLLD       $0x17, Z13, Z13
+	VADDPS       Z12, Z13, Z20
+	VSUBPS       Z13, Z20, Z21
+	VSUBPS       Z21, Z12, Z12
+	VADDPS       Z17, Z12, Z12
+	VADDPS       Z12, Z20, Z12
+	VCMPPS       $0x11, Z13, Z18, K2
+	VPSUBD       Z13, Z12, Z12
+	VBLENDMPS    Z12, Z19, K2, Z12
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z11
-	VCMPPS         $0x11, Z14, Z11, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z10, K2, Z10
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z14, K2
-	VPXORD         Z11, Z11, Z11
-	VBLENDMPS      Z11, Z10, K2, Z10
-	VPXORD         Z11, Z11, Z11
-	VPCMPD         $0x00, Z11, Z13, K2
-	VPMOVD2M       Z5, K3
-	VPXORD         Z11, Z11, Z11
-	VBLENDMPS.BCST consts<>+928(SB), Z11, K3, Z11
-	VBLENDMPS      Z11, Z10, K2, Z10
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z13, K2
-	VPMOVD2M       Z5, K3
-	VPXORD         Z5, Z5, Z5
-	VBROADCASTSS   consts<>+928(SB), Z11
-	VBLENDMPS      Z5, Z11, K3, Z5
-	VBLENDMPS      Z5, Z10, K2, Z5
+	VBROADCASTSS   consts<>+1824(SB), Z13
+	VCMPPS         $0x11, Z16, Z13, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z12, K2, Z12
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z16, K2
+	VPXORD         Z13, Z13, Z13
+	VBLENDMPS      Z13, Z12, K2, Z12
+	VPXORD         Z13, Z13, Z13
+	VPCMPD         $0x00, Z13, Z15, K2
+	VPMOVD2M       Z8, K3
+	VPXORD         Z13, Z13, Z13
+	VBLENDMPS.BCST consts<>+928(SB), Z13, K3, Z13
+	VBLENDMPS      Z13, Z12, K2, Z12
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z15, K2
+	VPMOVD2M       Z8, K3
+	VPXORD         Z8, Z8, Z8
+	VBROADCASTSS   consts<>+928(SB), Z13
+	VBLENDMPS      Z8, Z13, K3, Z8
+	VBLENDMPS      Z8, Z12, K2, Z8
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Z10
-	VPANDD       Z10, Z12, Z10
-	VPORD        Z10, Z5, Z5
-	VPXORD       Z10, Z10, Z10
-	VPCMPD       $0x06, Z10, Z13, K2
-	VBROADCASTSS consts<>+928(SB), Z10
-	VPCMPD       $0x06, Z13, Z10, K3
+	VBROADCASTSS 12(R8), Z12
+	VPANDD       Z12, Z14, Z12
+	VPORD        Z12, Z8, Z8
+	VPXORD       Z12, Z12, Z12
+	VPCMPD       $0x06, Z12, Z15, K2
+	VBROADCASTSS consts<>+928(SB), Z12
+	VPCMPD       $0x06, Z15, Z12, K3
 	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R8), Z10
-	VPANDD       Z10, Z12, Z10
-	VPXORD       Z11, Z11, Z11
-	VPCMPD       $0x06, Z10, Z11, K3
+	VBROADCASTSS 16(R8), Z12
+	VPANDD       Z12, Z14, Z12
+	VPXORD       Z13, Z13, Z13
+	VPCMPD       $0x06, Z12, Z13, K3
 	KANDW        K2, K3, K2
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z13, K3
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z15, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z1, Z5, K2, Z12
+	VBLENDMPS    Z1, Z8, K2, Z14
 
 focusdone290:
 	// loss = (alpha l) q^gamma
-	VCMPPS.BCST $0x12, consts<>+2176(SB), Z6, K2
-	VMULPS      Z12, Z6, Z5
-	VBLENDMPS   Z5, Z6, K2, Z5
-	VPMINUD     Z1, Z5, Z5
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z11, K2
+	VMULPS      Z14, Z11, Z8
+	VBLENDMPS   Z8, Z11, K2, Z8
+	VPMINUD     Z1, Z8, Z8
 
 	// s q, pre and f
-	VBROADCASTSS   (DI), Z6
-	VMULPS         Z12, Z8, Z8
-	VMULPS         Z9, Z8, Z8
-	VMULPS         Z8, Z6, Z6
-	VMULPS         Z7, Z6, Z6
-	VBROADCASTSS   consts<>+2976(SB), Z7
-	VPANDD.BCST    consts<>+32(SB), Z6, Z8
-	VCMPPS         $0x12, Z8, Z7, K2
-	VCMPPS         $0x11, Z0, Z4, K3
-	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z7
-	VBROADCASTSS   consts<>+3040(SB), Z8
-	VBLENDMPS      Z7, Z8, K2, Z7
-	VMULPS         Z7, Z4, Z8
-	VDIVPS         Z8, Z6, Z8
-	VPXORD         Z9, Z9, Z9
-	VCMPPS         $0x00, Z9, Z4, K2
-	VPXORD         Z4, Z4, Z4
-	VBLENDMPS      Z4, Z8, K2, Z4
-	VCMPPS         $0x03, Z4, Z4, K2
-	VBLENDMPS      Z1, Z4, K2, Z4
-	VPXORD.BCST    consts<>+1184(SB), Z6, Z6
+	VBROADCASTSS   (DI), Z11
+	VMULPS         Z14, Z10, Z10
+	VMULPS         Z9, Z10, Z9
+	VMULPS         Z9, Z11, Z9
+	VMULPS         Z7, Z9, Z7
+	VPANDD.BCST    consts<>+32(SB), Z7, Z9
+	VCMPPS         $0x12, Z9, Z5, K2
+	VCMPPS         $0x11, Z0, Z6, K3
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z9
+	VBROADCASTSS   consts<>+3040(SB), Z10
+	VBLENDMPS      Z9, Z10, K2, Z9
+	VMULPS         Z9, Z6, Z10
+	VDIVPS         Z10, Z7, Z10
+	VPXORD         Z11, Z11, Z11
+	VCMPPS         $0x00, Z11, Z6, K2
+	VPXORD         Z6, Z6, Z6
+	VBLENDMPS      Z6, Z10, K2, Z6
 	VCMPPS         $0x03, Z6, Z6, K2
 	VBLENDMPS      Z1, Z6, K2, Z6
-	VMOVUPS        Z5, K1, (CX)
-	VMOVUPS        Z6, K1, 384(DX)
-	VMOVUPS        Z7, K1, 512(DX)
-	VMOVUPS        Z4, K1, (DX)
+	VPXORD.BCST    consts<>+1184(SB), Z7, Z7
+	VCMPPS         $0x03, Z7, Z7, K2
+	VBLENDMPS      Z1, Z7, K2, Z7
+	VMOVUPS        Z8, K1, (CX)
+	VMOVUPS        Z7, K1, 384(DX)
+	VMOVUPS        Z9, K1, 512(DX)
+	VMOVUPS        Z6, K1, (DX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
 	ADDQ           $-16, AX
@@ -35743,182 +36088,343 @@ done:
 
 // func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowGradAVX2(SB), NOSPLIT, $160-40
+TEXT ·rowGradAVX2(SB), NOSPLIT, $608-40
 	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+608(SB), Y1
 	MOVQ    n+16(FP), AX
 	MOVQ    losses+0(FP), CX
 	MOVQ    sums+8(FP), DX
 	MOVQ    p+24(FP), BX
 	MOVQ    (BX), SI
 	MOVQ    scale+32(FP), DI
-	CMPQ    AX, $+8
+	CMPQ    AX, $+16
 	JLT     rest
 
 block:
-	VMOVUPS (DX), Y1
 	VMOVUPS 256(DX), Y2
+	VMOVUPS 288(DX), Y6
 	VMOVUPS 384(DX), Y3
-	VPXOR   Y4, Y4, Y4
+	VMOVUPS 416(DX), Y7
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND     consts<>+32(SB), Y2, Y5
-	VMOVUPS   consts<>+2272(SB), Y6
-	VCMPPS    $0x11, Y5, Y6, Y6
-	VCMPPS    $0x11, consts<>+928(SB), Y5, Y5
-	VPAND     Y6, Y5, Y5
-	VPAND     Y2, Y5, Y5
-	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y6
-	VMOVUPS   consts<>+608(SB), Y7
-	VBLENDVPS Y6, Y1, Y7, Y1
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPAND     consts<>+32(SB), Y6, Y8
+	VMOVUPS   consts<>+2272(SB), Y5
+	VMOVUPS   consts<>+2272(SB), Y9
+	VCMPPS    $0x11, Y4, Y5, Y5
+	VCMPPS    $0x11, Y8, Y9, Y9
+	VCMPPS    $0x11, consts<>+928(SB), Y4, Y4
+	VCMPPS    $0x11, consts<>+928(SB), Y8, Y8
+	VPAND     Y5, Y4, Y4
+	VPAND     Y9, Y8, Y5
+	VPAND     Y2, Y4, Y4
+	VPAND     Y6, Y5, Y9
+	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y5
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y10
+	VMOVUPS   (DX), Y8
+	VMOVUPS   32(DX), Y11
+	VBLENDVPS Y5, Y8, Y1, Y5
+	VBLENDVPS Y10, Y11, Y1, Y8
 	VMAXPS    Y2, Y3, Y2
+	VMAXPS    Y6, Y7, Y6
 	VCMPPS    $0x00, consts<>+640(SB), Y2, Y2
-	VBLENDVPS Y2, consts<>+608(SB), Y1, Y1
+	VCMPPS    $0x00, consts<>+640(SB), Y6, Y6
+	VBLENDVPS Y2, Y1, Y5, Y2
+	VBLENDVPS Y6, Y1, Y8, Y5
+	VMOVUPS   Y2, (SP)
+	VMOVUPS   Y5, 288(SP)
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y5, Y3, Y2
+	VSUBPS       Y4, Y3, Y2
+	VSUBPS       Y9, Y7, Y5
 	VMOVUPS      consts<>+2336(SB), Y3
+	VMOVUPS      consts<>+2336(SB), Y4
 	VMINPS       Y2, Y3, Y3
-	VMOVUPS      consts<>+2304(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMOVUPS      consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+2368(SB), Y3, Y5
-	VSUBPS       consts<>+2368(SB), Y5, Y6
-	VMOVAPS      Y3, Y7
-	VFNMADD231PS consts<>+160(SB), Y6, Y7
-	VFNMADD231PS consts<>+192(SB), Y6, Y7
-	VCMPPS       $0x11, Y3, Y2, Y6
-	VCMPPS       $0x11, Y1, Y4, Y8
-	VPAND        Y6, Y8, Y6
+	VMINPS       Y5, Y4, Y6
+	VMOVUPS      consts<>+2304(SB), Y4
+	VMOVUPS      consts<>+2304(SB), Y7
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y6, Y7, Y7
+	VCMPPS       $0x11, Y3, Y2, Y4
+	VCMPPS       $0x11, Y7, Y5, Y8
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VCMPPS       $0x11, (SP), Y6, Y6
+	VCMPPS       $0x11, 288(SP), Y9, Y9
+	VPAND        Y4, Y6, Y4
+	VPAND        Y8, Y9, Y6
 	VSUBPS       Y2, Y3, Y2
-	VPAND        Y2, Y6, Y2
-	VMOVUPS      consts<>+2464(SB), Y3
-	VFMADD213PS  consts<>+2496(SB), Y7, Y3
-	VFMADD213PS  consts<>+2528(SB), Y7, Y3
-	VFMADD213PS  consts<>+2560(SB), Y7, Y3
-	VFMADD213PS  consts<>+2592(SB), Y7, Y3
-	VFMADD213PS  Y0, Y7, Y3
-	VMOVAPS      Y0, Y6
-	VFMADD231PS  Y3, Y7, Y6
-	VSUBPS       Y6, Y0, Y8
-	VFMADD231PS  Y3, Y7, Y8
+	VSUBPS       Y5, Y7, Y5
+	VPAND        Y2, Y4, Y2
+	VPAND        Y5, Y6, Y4
+	VMOVUPS      Y2, 32(SP)
+	VMOVUPS      Y4, 320(SP)
+	VMOVUPS      consts<>+96(SB), Y2
+	VMOVUPS      consts<>+96(SB), Y6
+	VFMADD213PS  consts<>+2368(SB), Y3, Y2
+	VFMADD213PS  consts<>+2368(SB), Y7, Y6
+	VSUBPS       consts<>+2368(SB), Y2, Y4
+	VSUBPS       consts<>+2368(SB), Y6, Y8
+	VMOVUPS      128(DX), Y5
+	VMOVUPS      160(DX), Y9
+	VPSUBD       consts<>+2368(SB), Y2, Y2
+	VPSUBD       consts<>+2368(SB), Y6, Y6
+	VPSUBD       Y2, Y5, Y2
+	VPSUBD       Y6, Y9, Y5
+	VMOVUPS      Y2, 64(SP)
+	VMOVUPS      Y5, 352(SP)
+	VFNMADD231PS consts<>+160(SB), Y4, Y3
+	VFNMADD231PS consts<>+160(SB), Y8, Y7
+	VFNMADD231PS consts<>+192(SB), Y4, Y3
+	VFNMADD231PS consts<>+192(SB), Y8, Y7
+	VMOVUPS      consts<>+2464(SB), Y2
+	VMOVUPS      consts<>+2464(SB), Y6
+	VFMADD213PS  consts<>+2496(SB), Y3, Y2
+	VFMADD213PS  consts<>+2496(SB), Y7, Y6
+	VFMADD213PS  consts<>+2528(SB), Y3, Y2
+	VFMADD213PS  consts<>+2528(SB), Y7, Y6
+	VFMADD213PS  consts<>+2560(SB), Y3, Y2
+	VFMADD213PS  consts<>+2560(SB), Y7, Y6
+	VFMADD213PS  consts<>+2592(SB), Y3, Y2
+	VFMADD213PS  consts<>+2592(SB), Y7, Y6
+	VFMADD213PS  Y0, Y3, Y2
+	VFMADD213PS  Y0, Y7, Y6
+	VMOVAPS      Y0, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVAPS      Y0, Y8
+	VFMADD231PS  Y6, Y7, Y8
+	VSUBPS       Y4, Y0, Y5
+	VSUBPS       Y8, Y0, Y9
+	VFMADD231PS  Y2, Y3, Y5
+	VFMADD231PS  Y6, Y7, Y9
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y6, Y0, Y3
-	VMULPS       Y3, Y1, Y7
-	VFNMADD213PS Y1, Y7, Y6
-	VMULPS       Y8, Y7, Y8
-	VSUBPS       Y8, Y6, Y6
-	VMULPS       Y3, Y6, Y3
-	VMOVUPS      128(DX), Y6
-	VPSUBD       consts<>+2368(SB), Y5, Y5
-	VPSUBD       Y5, Y6, Y5
+	VDIVPS       Y4, Y0, Y2
+	VDIVPS       Y8, Y0, Y6
+	VMULPS       (SP), Y2, Y3
+	VMULPS       288(SP), Y6, Y7
+	VFNMADD213PS (SP), Y3, Y4
+	VFNMADD213PS 288(SP), Y7, Y8
+	VMULPS       Y5, Y3, Y5
+	VMULPS       Y9, Y7, Y9
+	VSUBPS       Y5, Y4, Y4
+	VSUBPS       Y9, Y8, Y5
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y6, Y5, Y5
+	VPSRLD       $0x17, Y3, Y4
 	VPSRLD       $0x17, Y7, Y6
+	VPSUBD       consts<>+2720(SB), Y4, Y4
 	VPSUBD       consts<>+2720(SB), Y6, Y6
-	VPADDD       Y6, Y5, Y6
-	VPMAXSD      Y4, Y6, Y6
-	VPSUBD       Y6, Y5, Y5
-	VPMAXSD      consts<>+2752(SB), Y5, Y5
-	VPSRAD       $0x01, Y5, Y8
-	VPADDD       consts<>+1664(SB), Y8, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VPSUBD       Y8, Y5, Y5
-	VPADDD       consts<>+1664(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y9, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VMULPS       Y9, Y3, Y3
-	VMULPS       Y5, Y3, Y3
+	VPADDD       64(SP), Y4, Y4
+	VPADDD       352(SP), Y6, Y8
+	VPXOR        Y6, Y6, Y6
+	VPXOR        Y9, Y9, Y9
+	VPMAXSD      Y6, Y4, Y4
+	VPMAXSD      Y9, Y8, Y8
+	VMOVUPS      64(SP), Y6
+	VMOVUPS      352(SP), Y9
+	VPSUBD       Y4, Y6, Y6
+	VPSUBD       Y8, Y9, Y9
+	VPMAXSD      consts<>+2752(SB), Y6, Y6
+	VPMAXSD      consts<>+2752(SB), Y9, Y9
+	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y8, 384(SP)
+	VPSRAD       $0x01, Y6, Y4
+	VPSRAD       $0x01, Y9, Y10
+	VPADDD       consts<>+1664(SB), Y4, Y8
+	VPADDD       consts<>+1664(SB), Y10, Y11
+	VPSLLD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y11, Y11
+	VPSUBD       Y4, Y6, Y4
+	VPSUBD       Y10, Y9, Y6
+	VPADDD       consts<>+1664(SB), Y4, Y4
+	VPADDD       consts<>+1664(SB), Y6, Y6
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y8, Y3, Y3
+	VMULPS       Y11, Y7, Y7
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y6, Y7, Y7
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y11, Y5, Y5
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y6, Y5, Y8
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y7, Y0, Y5
-	VMINPS       Y7, Y0, Y8
-	VADDPS       Y8, Y5, Y9
-	VSUBPS       Y5, Y9, Y5
-	VSUBPS       Y5, Y8, Y5
-	VDIVPS       Y9, Y0, Y8
-	VMULPS       Y8, Y7, Y10
-	VFNMADD213PS Y7, Y10, Y9
-	VADDPS       Y3, Y9, Y9
-	VADDPS       Y3, Y5, Y5
-	VMULPS       Y5, Y10, Y5
-	VSUBPS       Y5, Y9, Y5
-	VMULPS       Y8, Y5, Y5
-	VADDPS       Y5, Y10, Y5
-	VMINPS       Y5, Y0, Y5
+	VMAXPS       Y3, Y0, Y4
+	VMAXPS       Y7, Y0, Y9
+	VMINPS       Y3, Y0, Y5
+	VMINPS       Y7, Y0, Y10
+	VADDPS       Y5, Y4, Y6
+	VADDPS       Y10, Y9, Y11
+	VSUBPS       Y4, Y6, Y4
+	VSUBPS       Y9, Y11, Y9
+	VSUBPS       Y4, Y5, Y4
+	VSUBPS       Y9, Y10, Y10
+	VDIVPS       Y6, Y0, Y5
+	VDIVPS       Y11, Y0, Y12
+	VMULPS       Y5, Y2, Y9
+	VMULPS       Y12, Y8, Y13
+	VMOVUPS      Y9, 128(SP)
+	VMOVUPS      Y13, 416(SP)
+	VMULPS       Y5, Y3, Y9
+	VMULPS       Y12, Y7, Y13
+	VFNMADD213PS Y3, Y9, Y6
+	VFNMADD213PS Y7, Y13, Y11
+	VADDPS       Y2, Y6, Y6
+	VADDPS       Y8, Y11, Y11
+	VADDPS       Y2, Y4, Y2
+	VADDPS       Y8, Y10, Y4
+	VMULPS       Y2, Y9, Y2
+	VMULPS       Y4, Y13, Y4
+	VSUBPS       Y2, Y6, Y2
+	VSUBPS       Y4, Y11, Y4
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y12, Y4, Y4
+	VADDPS       Y2, Y9, Y2
+	VADDPS       Y4, Y13, Y4
+	VMINPS       Y2, Y0, Y2
+	VMINPS       Y4, Y0, Y4
+	VMOVUPS      Y2, 160(SP)
+	VMOVUPS      Y4, 448(SP)
+	VMOVUPS      Y5, 192(SP)
+	VMOVUPS      Y12, 480(SP)
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y7, Y9
-	VPSUBD consts<>+2784(SB), Y9, Y9
-	VPAND  consts<>+640(SB), Y9, Y10
-	VPSRLD $0x15, Y9, Y9
+	VADDPS Y0, Y3, Y2
+	VADDPS Y0, Y7, Y4
+	VPSUBD consts<>+2784(SB), Y2, Y2
+	VPSUBD consts<>+2784(SB), Y4, Y5
+	VPAND  consts<>+640(SB), Y2, Y4
+	VPAND  consts<>+640(SB), Y5, Y6
+	VPSRLD $0x15, Y2, Y2
+	VPSRLD $0x15, Y5, Y9
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y10, Y0, Y11
-	VMOVUPS     log_r<>+0(SB), Y12
-	VPERMILPS   Y9, Y12, Y12
-	VMULPS      Y12, Y11, Y11
-	VADDPS      consts<>+672(SB), Y11, Y12
-	VFMADD231PS Y11, Y7, Y12
-	VCVTDQ2PS   Y10, Y7
-	VMOVUPS     log_th<>+0(SB), Y10
-	VPERMILPS   Y9, Y10, Y10
-	VMOVUPS     log_tl<>+0(SB), Y11
-	VPERMILPS   Y9, Y11, Y9
+	VPSUBD      Y4, Y0, Y5
+	VPSUBD      Y6, Y0, Y10
+	VMOVUPS     log_r<>+0(SB), Y8
+	VMOVUPS     log_r<>+0(SB), Y11
+	VPERMILPS   Y2, Y8, Y8
+	VPERMILPS   Y9, Y11, Y11
+	VMULPS      Y8, Y5, Y5
+	VMULPS      Y11, Y10, Y10
+	VADDPS      consts<>+672(SB), Y5, Y8
+	VADDPS      consts<>+672(SB), Y10, Y11
+	VFMADD231PS Y5, Y3, Y8
+	VFMADD231PS Y10, Y7, Y11
+	VCVTDQ2PS   Y4, Y3
+	VCVTDQ2PS   Y6, Y6
+	VMOVUPS     log_th<>+0(SB), Y4
+	VMOVUPS     log_th<>+0(SB), Y5
+	VPERMILPS   Y2, Y4, Y4
+	VPERMILPS   Y9, Y5, Y7
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VMOVUPS     log_tl<>+0(SB), Y10
+	VPERMILPS   Y2, Y5, Y2
+	VPERMILPS   Y9, Y10, Y12
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Y12, Y12, Y11
-	VMOVUPS     consts<>+2848(SB), Y13
-	VFMADD213PS consts<>+2880(SB), Y12, Y13
-	VFMADD231PS consts<>+2816(SB), Y11, Y13
-	VMOVUPS     consts<>+2912(SB), Y14
-	VFMADD213PS consts<>+2944(SB), Y12, Y14
-	VFMADD231PS Y13, Y11, Y14
-	VFMADD231PS consts<>+1056(SB), Y7, Y9
-	VFMADD231PS Y14, Y11, Y9
+	VMULPS      Y8, Y8, Y5
+	VMULPS      Y11, Y11, Y13
+	VMOVUPS     consts<>+2848(SB), Y9
+	VMOVUPS     consts<>+2848(SB), Y14
+	VFMADD213PS consts<>+2880(SB), Y8, Y9
+	VFMADD213PS consts<>+2880(SB), Y11, Y14
+	VFMADD231PS consts<>+2816(SB), Y5, Y9
+	VFMADD231PS consts<>+2816(SB), Y13, Y14
+	VMOVUPS     consts<>+2912(SB), Y10
+	VMOVUPS     consts<>+2912(SB), Y15
+	VFMADD213PS consts<>+2944(SB), Y8, Y10
+	VFMADD213PS consts<>+2944(SB), Y11, Y15
+	VFMADD231PS Y9, Y5, Y10
+	VFMADD231PS Y14, Y13, Y15
+	VFMADD231PS consts<>+1056(SB), Y3, Y2
+	VFMADD231PS consts<>+1056(SB), Y6, Y12
+	VFMADD231PS Y10, Y5, Y2
+	VFMADD231PS Y15, Y13, Y12
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y7, Y10
-	VADDPS      Y12, Y10, Y7
-	VSUBPS      Y7, Y10, Y10
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y10, Y9, Y9
-	VADDPS      Y9, Y7, Y7
-	VMULPS      Y8, Y3, Y3
-	VADDPS      Y3, Y7, Y3
-	VCVTDQ2PS   Y6, Y7
-	VFMADD231PS consts<>+160(SB), Y7, Y3
+	VFMADD231PS consts<>+1088(SB), Y3, Y4
+	VFMADD231PS consts<>+1088(SB), Y6, Y7
+	VADDPS      Y8, Y4, Y3
+	VADDPS      Y11, Y7, Y5
+	VSUBPS      Y3, Y4, Y4
+	VSUBPS      Y5, Y7, Y6
+	VADDPS      Y8, Y4, Y4
+	VADDPS      Y11, Y6, Y6
+	VADDPS      Y4, Y2, Y2
+	VADDPS      Y6, Y12, Y4
 	VADDPS      Y2, Y3, Y2
-	VMOVUPS     512(DX), Y3
-	VMULPS      Y2, Y3, Y7
-	VCMPPS      $0x00, Y4, Y3, Y9
-	VCMPPS      $0x00, Y2, Y2, Y10
-	VPAND       Y9, Y10, Y9
-	VBLENDVPS   Y9, Y4, Y7, Y7
+	VADDPS      Y4, Y5, Y3
+	VADDPS      128(SP), Y2, Y2
+	VADDPS      416(SP), Y3, Y4
+	VMOVUPS     96(SP), Y3
+	VMOVUPS     384(SP), Y5
+	VCVTDQ2PS   Y3, Y3
+	VCVTDQ2PS   Y5, Y5
+	VFMADD231PS consts<>+160(SB), Y3, Y2
+	VFMADD231PS consts<>+160(SB), Y5, Y4
+	VADDPS      32(SP), Y2, Y2
+	VADDPS      320(SP), Y4, Y7
+	VPXOR       Y3, Y3, Y3
+	VPXOR       Y8, Y8, Y8
+	VMULPS      512(DX), Y2, Y4
+	VMULPS      544(DX), Y7, Y9
+	VCMPPS      $0x00, 512(DX), Y3, Y5
+	VCMPPS      $0x00, 544(DX), Y8, Y10
+	VCMPPS      $0x00, Y2, Y2, Y6
+	VCMPPS      $0x00, Y7, Y7, Y11
+	VPAND       Y5, Y6, Y5
+	VPAND       Y10, Y11, Y6
+	VPANDN      Y4, Y5, Y4
+	VPANDN      Y9, Y6, Y5
+	VMOVUPS     Y4, 224(SP)
+	VMOVUPS     Y5, 512(SP)
 
 	// 1 + gamma p_t l / q
-	VPCMPGTD     Y4, Y6, Y6
-	VBLENDVPS    Y6, Y4, Y8, Y6
-	VCMPPS       $0x00, Y4, Y5, Y8
-	VDIVPS       Y5, Y2, Y2
-	VBLENDVPS    Y8, Y0, Y2, Y2
-	VCMPPS       $0x00, Y4, Y6, Y8
-	VMULPS       Y2, Y6, Y2
-	VBLENDVPS    Y8, Y4, Y2, Y2
-	VBROADCASTSS 8(BX), Y4
-	VFMADD213PS  Y0, Y2, Y4
-	VMOVAPS      Y5, Y9
+	VPXOR        Y4, Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VMOVUPS      96(SP), Y5
+	VMOVUPS      384(SP), Y9
+	VPCMPGTD     Y4, Y5, Y4
+	VPCMPGTD     Y6, Y9, Y5
+	VPANDN       192(SP), Y4, Y4
+	VPANDN       480(SP), Y5, Y6
+	VCMPPS       $0x00, 160(SP), Y3, Y5
+	VCMPPS       $0x00, 448(SP), Y8, Y9
+	VDIVPS       160(SP), Y2, Y2
+	VDIVPS       448(SP), Y7, Y7
+	VBLENDVPS    Y5, Y0, Y2, Y2
+	VBLENDVPS    Y9, Y0, Y7, Y5
+	VCMPPS       $0x00, Y3, Y4, Y3
+	VCMPPS       $0x00, Y8, Y6, Y7
+	VMULPS       Y2, Y4, Y2
+	VMULPS       Y5, Y6, Y4
+	VPANDN       Y2, Y3, Y2
+	VPANDN       Y4, Y7, Y4
+	VBROADCASTSS 8(BX), Y3
+	VBROADCASTSS 8(BX), Y5
+	VFMADD213PS  Y0, Y2, Y3
+	VFMADD213PS  Y0, Y4, Y5
+	VMOVUPS      Y3, 256(SP)
+	VMOVUPS      Y5, 544(SP)
+	VMOVUPS      160(SP), Y5
+	VMOVUPS      448(SP), Y6
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_301
-	VMULPS Y9, Y9, Y9
+	VMULPS Y5, Y5, Y5
+	VMULPS Y6, Y6, Y6
 	JMP    focusdone301
 
 focusnot0_301:
 	CMPQ    SI, $+2
 	JGE     focusnot1_301
-	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
 	JMP     focusdone301
 
 focusnot1_301:
@@ -35929,132 +36435,292 @@ focusnot1_301:
 focusnot2_301:
 	CMPQ    SI, $+4
 	JGE     focusnot3_301
-	VSQRTPS Y9, Y9
+	VSQRTPS Y5, Y5
+	VSQRTPS Y6, Y6
 	JMP     focusdone301
 
 focusnot3_301:
 	CMPQ         SI, $+5
 	JGE          focusnot4_301
-	VSQRTPS      Y9, Y2
-	VMOVAPS      Y9, Y6
-	VFNMADD231PS Y2, Y2, Y6
-	VMULPS       consts<>+2144(SB), Y2, Y8
-	VMULPS       Y8, Y6, Y6
-	VFMADD231PS  Y2, Y9, Y6
-	VMOVAPS      Y6, Y9
+	VSQRTPS      Y5, Y2
+	VMOVAPS      Y5, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVAPS      Y3, Y5
+	VSQRTPS      Y6, Y2
+	VMOVAPS      Y6, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y6, Y3
+	VMOVAPS      Y3, Y6
 	JMP          focusdone301
 
 focusnot4_301:
 	CMPQ         SI, $+6
 	JGE          focusnot5_301
-	VSQRTPS      Y9, Y2
-	VMULPS       Y9, Y9, Y6
-	VMOVAPS      Y6, Y8
-	VFMSUB231PS  Y9, Y9, Y8
-	VMOVAPS      Y9, Y10
-	VFNMADD231PS Y2, Y2, Y10
-	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  consts<>+2144(SB), Y9, Y8
-	VMULPS       Y2, Y8, Y9
-	VFMADD231PS  Y2, Y6, Y9
+	VSQRTPS      Y5, Y2
+	VMULPS       Y5, Y5, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y5, Y5, Y4
+	VMOVAPS      Y5, Y7
+	VFNMADD231PS Y2, Y2, Y7
+	VMULPS       Y7, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y2, Y3, Y5
+	VSQRTPS      Y6, Y2
+	VMULPS       Y6, Y6, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y6, Y6, Y4
+	VMOVAPS      Y6, Y7
+	VFNMADD231PS Y2, Y2, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  consts<>+2144(SB), Y6, Y4
+	VMULPS       Y2, Y4, Y6
+	VFMADD231PS  Y2, Y3, Y6
 	JMP          focusdone301
 
 focusnot5_301:
 	CMPQ        SI, $+7
 	JGE         focusnot6_301
-	VMULPS      Y9, Y9, Y2
-	VMOVAPS     Y2, Y6
-	VFMSUB231PS Y9, Y9, Y6
-	VMULPS      Y9, Y6, Y6
-	VFMADD231PS Y9, Y2, Y6
-	VMOVAPS     Y6, Y9
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y2, Y3
+	VMOVAPS     Y3, Y5
+	VMULPS      Y6, Y6, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y6, Y6, Y3
+	VMULPS      Y6, Y3, Y3
+	VFMADD231PS Y6, Y2, Y3
+	VMOVAPS     Y3, Y6
 	JMP         focusdone301
 
 focusnot6_301:
 	CMPQ        SI, $+8
 	JGE         focusnot7_301
-	VMULPS      Y9, Y9, Y2
-	VFMSUB213PS Y2, Y9, Y9
-	VADDPS      Y2, Y2, Y6
-	VMULPS      Y9, Y6, Y9
-	VFMADD231PS Y2, Y2, Y9
+	VMULPS      Y5, Y5, Y2
+	VFMSUB213PS Y2, Y5, Y5
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y5, Y3, Y5
+	VFMADD231PS Y2, Y2, Y5
+	VMULPS      Y6, Y6, Y2
+	VFMSUB213PS Y2, Y6, Y6
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y6, Y3, Y6
+	VFMADD231PS Y2, Y2, Y6
 	JMP         focusdone301
 
 focusnot7_301:
 	CMPQ        SI, $+9
 	JGE         focusnot8_301
-	VMULPS      Y9, Y9, Y2
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y7
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y7, Y2
+	VMULPS      Y5, Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
+	VMOVAPS     Y2, Y5
+	VMULPS      Y6, Y6, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y6, Y6, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y7
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y7, Y2
+	VMULPS      Y6, Y2, Y2
+	VFMADD231PS Y6, Y4, Y2
 	VMOVAPS     Y2, Y6
-	VFMSUB231PS Y9, Y9, Y6
-	VMULPS      Y2, Y2, Y8
-	VADDPS      Y2, Y2, Y10
-	VFMSUB213PS Y8, Y2, Y2
-	VFMADD231PS Y6, Y10, Y2
-	VMULPS      Y9, Y2, Y2
-	VFMADD231PS Y9, Y8, Y2
-	VMOVAPS     Y2, Y9
 	JMP         focusdone301
 
 focusnot8_301:
 	LEAQ         24(BX), R8
-	VMOVUPS      Y7, (SP)
-	VMOVUPS      Y4, 32(SP)
-	VMOVUPS      Y5, 64(SP)
-	VMOVUPS      Y1, 96(SP)
-	VMOVUPS      Y3, 128(SP)
+	VMOVUPS      Y6, 576(SP)
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
 	VBROADCASTSS 8(R8), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y9, Y3
+	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y5
-	VPSUBD    consts<>+1760(SB), Y5, Y5
-	VMOVUPS   consts<>+1120(SB), Y6
-	VPCMPGTD  Y3, Y6, Y6
-	VBLENDVPS Y6, Y5, Y4, Y4
-	VPSRAD    $0x17, Y4, Y5
-	VPSRLD    $0x14, Y4, Y6
+	VCVTDQ2PS Y3, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y6, Y4, Y4
+	VPSRAD    $0x17, Y4, Y6
+	VPSRLD    $0x14, Y4, Y7
 	VPAND     consts<>+1280(SB), Y4, Y4
 	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS consts<>+672(SB), Y7, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y7
-	VMOVAPS     Y4, Y8
-	VFMADD231PS Y7, Y4, Y8
-	VSUBPS      Y8, Y4, Y10
-	VFMADD231PS Y7, Y4, Y10
-	VMULPS      Y4, Y4, Y7
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y8
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y8, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y8, Y4, Y10
+	VMULPS      Y4, Y4, Y8
 	VMOVUPS     consts<>+1376(SB), Y11
 	VFMADD213PS consts<>+1408(SB), Y4, Y11
 	VFMADD213PS consts<>+1440(SB), Y4, Y11
 	VFMADD213PS consts<>+1472(SB), Y4, Y11
 	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y7, Y4
+	VMULPS      Y4, Y8, Y4
 	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y8, Y4
+	VADDPS      Y10, Y9, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y7
-	VADDPS      Y7, Y5, Y5
-	VMULPS      Y5, Y0, Y7
-	VFMSUB213PS Y7, Y0, Y5
-	VFMADD213PS Y7, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y7, Y7
-	VFMADD231PS Y8, Y1, Y7
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y0, Y5
-	VFMADD231PS Y8, Y2, Y5
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y4, Y6, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(R8), Y1
+	VPAND        Y1, Y5, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R8), Y2
+	VPAND        Y2, Y5, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
+	VMOVUPS      576(SP), Y6
+	VMOVUPS      Y5, 576(SP)
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y6, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y7
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y8
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y8, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y8, Y4, Y10
+	VMULPS      Y4, Y4, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y8, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y5, Y5
+	VMULPS      Y5, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y5
+	VFMADD213PS Y8, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y5
+	VFMADD231PS Y9, Y2, Y5
 	VFMADD231PS Y10, Y1, Y5
-	VADDPS      Y5, Y7, Y1
+	VADDPS      Y5, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
@@ -36070,25 +36736,25 @@ focusnot8_301:
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y5, Y1, Y6
-	VPSLLD  $0x17, Y2, Y7
-	VPADDD  Y7, Y6, Y7
-	VPMINUD consts<>+928(SB), Y7, Y7
+	VADDPS  Y5, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR     Y8, Y8, Y8
-	VPMINSD   Y8, Y2, Y2
-	VMOVUPS   consts<>+1792(SB), Y8
-	VPSUBD    Y2, Y8, Y2
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y2, Y9, Y2
 	VPSLLD    $0x17, Y2, Y2
-	VADDPS    Y1, Y2, Y8
-	VSUBPS    Y2, Y8, Y10
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
 	VSUBPS    Y10, Y1, Y1
 	VADDPS    Y5, Y1, Y1
-	VADDPS    Y1, Y8, Y1
-	VCMPPS    $0x11, Y2, Y6, Y5
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y5
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y5, Y1, Y7, Y1
+	VBLENDVPS Y5, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
@@ -36110,7 +36776,7 @@ focusnot8_301:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y1
-	VPAND        Y1, Y9, Y1
+	VPAND        Y1, Y6, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -36118,59 +36784,93 @@ focusnot8_301:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R8), Y2
-	VPAND        Y2, Y9, Y2
+	VPAND        Y2, Y6, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y9
-	VMOVUPS      (SP), Y7
-	VMOVUPS      32(SP), Y4
-	VMOVUPS      64(SP), Y5
-	VMOVUPS      96(SP), Y1
-	VMOVUPS      128(SP), Y3
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
+	VMOVUPS      576(SP), Y5
 	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      consts<>+608(SB), Y1
 
 focusdone301:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y2
-	VMULPS    Y9, Y7, Y6
-	VBLENDVPS Y2, Y6, Y7, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y2
+	VMOVUPS   224(SP), Y2
+	VMOVUPS   512(SP), Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y8
+	VMULPS    Y5, Y2, Y4
+	VMULPS    Y6, Y7, Y9
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VBLENDVPS Y8, Y9, Y7, Y3
+	VPMINUD   Y1, Y2, Y2
+	VPMINUD   Y1, Y3, Y4
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Y6
-	VMULPS       Y9, Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y3, Y6, Y3
+	VBROADCASTSS (DI), Y3
+	VBROADCASTSS (DI), Y7
+	VMULPS       512(DX), Y5, Y5
+	VMULPS       544(DX), Y6, Y6
+	VMULPS       256(SP), Y5, Y5
+	VMULPS       544(SP), Y6, Y6
 	VMULPS       Y5, Y3, Y3
-	VMOVUPS      consts<>+2976(SB), Y4
-	VPAND        consts<>+32(SB), Y3, Y5
-	VCMPPS       $0x12, Y5, Y4, Y4
-	VCMPPS       $0x11, Y0, Y1, Y5
-	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
-	VMOVUPS      consts<>+3040(SB), Y6
-	VBLENDVPS    Y4, Y5, Y6, Y4
-	VMULPS       Y4, Y1, Y5
-	VDIVPS       Y5, Y3, Y5
-	VPXOR        Y6, Y6, Y6
-	VCMPPS       $0x00, Y6, Y1, Y1
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y1, Y6, Y5, Y1
-	VCMPPS       $0x03, Y1, Y1, Y5
-	VBLENDVPS    Y5, consts<>+608(SB), Y1, Y1
+	VMULPS       Y6, Y7, Y5
+	VMULPS       160(SP), Y3, Y3
+	VMULPS       448(SP), Y5, Y7
+	VMOVUPS      consts<>+2976(SB), Y5
+	VMOVUPS      consts<>+2976(SB), Y8
+	VPAND        consts<>+32(SB), Y3, Y6
+	VPAND        consts<>+32(SB), Y7, Y9
+	VCMPPS       $0x12, Y6, Y5, Y5
+	VCMPPS       $0x12, Y9, Y8, Y8
+	VMOVUPS      (SP), Y6
+	VMOVUPS      288(SP), Y9
+	VCMPPS       $0x11, Y0, Y6, Y6
+	VCMPPS       $0x11, Y0, Y9, Y9
+	VBLENDVPS    Y6, consts<>+3008(SB), Y0, Y6
+	VBLENDVPS    Y9, consts<>+3008(SB), Y0, Y10
+	VMOVUPS      consts<>+3040(SB), Y9
+	VMOVUPS      consts<>+3040(SB), Y11
+	VBLENDVPS    Y5, Y6, Y9, Y5
+	VBLENDVPS    Y8, Y10, Y11, Y8
+	VMULPS       (SP), Y5, Y6
+	VMULPS       288(SP), Y8, Y9
+	VDIVPS       Y6, Y3, Y6
+	VDIVPS       Y9, Y7, Y11
+	VPXOR        Y9, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVUPS      (SP), Y13
+	VMOVUPS      288(SP), Y12
+	VCMPPS       $0x00, Y9, Y13, Y9
+	VCMPPS       $0x00, Y10, Y12, Y12
+	VPXOR        Y10, Y10, Y10
+	VPXOR        Y13, Y13, Y13
+	VBLENDVPS    Y9, Y10, Y6, Y6
+	VBLENDVPS    Y12, Y13, Y11, Y10
+	VCMPPS       $0x03, Y6, Y6, Y9
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y9, Y1, Y6, Y6
+	VBLENDVPS    Y11, Y1, Y10, Y9
 	VPXOR        consts<>+1184(SB), Y3, Y3
-	VCMPPS       $0x03, Y3, Y3, Y5
-	VBLENDVPS    Y5, consts<>+608(SB), Y3, Y3
+	VPXOR        consts<>+1184(SB), Y7, Y10
+	VCMPPS       $0x03, Y3, Y3, Y7
+	VCMPPS       $0x03, Y10, Y10, Y11
+	VBLENDVPS    Y7, Y1, Y3, Y3
+	VBLENDVPS    Y11, Y1, Y10, Y7
 	VMOVUPS      Y2, (CX)
 	VMOVUPS      Y3, 384(DX)
-	VMOVUPS      Y4, 512(DX)
-	VMOVUPS      Y1, (DX)
-	ADDQ         $+32, CX
-	ADDQ         $+32, DX
-	ADDQ         $-8, AX
-	CMPQ         AX, $+8
+	VMOVUPS      Y5, 512(DX)
+	VMOVUPS      Y6, (DX)
+	VMOVUPS      Y4, 32(CX)
+	VMOVUPS      Y7, 416(DX)
+	VMOVUPS      Y8, 544(DX)
+	VMOVUPS      Y9, 32(DX)
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $-16, AX
+	CMPQ         AX, $+16
 	JGE          block
 
 rest:
@@ -36184,179 +36884,192 @@ vector:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y1
-	VMASKMOVPS (DX), Y1, Y2
-	VBLENDVPS  Y1, Y2, Y0, Y2
-	VMASKMOVPS 128(DX), Y1, Y3
-	VPXOR      Y4, Y4, Y4
-	VBLENDVPS  Y1, Y3, Y4, Y3
-	VMASKMOVPS 256(DX), Y1, Y4
+	VMOVUPS    (R8)(R9*4), Y2
+	VMASKMOVPS (DX), Y2, Y3
+	VBLENDVPS  Y2, Y3, Y0, Y3
+	VMASKMOVPS 128(DX), Y2, Y4
 	VPXOR      Y5, Y5, Y5
-	VBLENDVPS  Y1, Y4, Y5, Y4
-	VMASKMOVPS 384(DX), Y1, Y5
+	VBLENDVPS  Y2, Y4, Y5, Y4
+	VMASKMOVPS 256(DX), Y2, Y5
 	VPXOR      Y6, Y6, Y6
-	VBLENDVPS  Y1, Y5, Y6, Y5
-	VMASKMOVPS 512(DX), Y1, Y6
-	VBLENDVPS  Y1, Y6, Y0, Y1
-	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y2, Y5, Y6, Y5
+	VMASKMOVPS 384(DX), Y2, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y2, Y6, Y7, Y6
+	VMASKMOVPS 512(DX), Y2, Y7
+	VBLENDVPS  Y2, Y7, Y0, Y2
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND     consts<>+32(SB), Y4, Y7
+	VPAND     consts<>+32(SB), Y5, Y7
 	VMOVUPS   consts<>+2272(SB), Y8
 	VCMPPS    $0x11, Y7, Y8, Y8
 	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
 	VPAND     Y8, Y7, Y7
-	VPAND     Y4, Y7, Y7
-	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y8
-	VMOVUPS   consts<>+608(SB), Y9
-	VBLENDVPS Y8, Y2, Y9, Y2
-	VMAXPS    Y4, Y5, Y4
-	VCMPPS    $0x00, consts<>+640(SB), Y4, Y4
-	VBLENDVPS Y4, consts<>+608(SB), Y2, Y2
+	VPAND     Y5, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y8
+	VBLENDVPS Y8, Y3, Y1, Y3
+	VMAXPS    Y5, Y6, Y5
+	VCMPPS    $0x00, consts<>+640(SB), Y5, Y5
+	VBLENDVPS Y5, Y1, Y3, Y3
+	VMOVUPS   Y3, (SP)
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y7, Y5, Y4
+	VSUBPS       Y7, Y6, Y3
 	VMOVUPS      consts<>+2336(SB), Y5
-	VMINPS       Y4, Y5, Y5
-	VMOVUPS      consts<>+2304(SB), Y7
-	VMAXPS       Y5, Y7, Y5
-	VMOVUPS      consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2368(SB), Y5, Y7
-	VSUBPS       consts<>+2368(SB), Y7, Y8
-	VMOVAPS      Y5, Y9
-	VFNMADD231PS consts<>+160(SB), Y8, Y9
-	VFNMADD231PS consts<>+192(SB), Y8, Y9
-	VCMPPS       $0x11, Y5, Y4, Y8
-	VCMPPS       $0x11, Y2, Y6, Y10
-	VPAND        Y8, Y10, Y8
-	VSUBPS       Y4, Y5, Y4
-	VPAND        Y4, Y8, Y4
-	VMOVUPS      consts<>+2464(SB), Y5
-	VFMADD213PS  consts<>+2496(SB), Y9, Y5
-	VFMADD213PS  consts<>+2528(SB), Y9, Y5
-	VFMADD213PS  consts<>+2560(SB), Y9, Y5
-	VFMADD213PS  consts<>+2592(SB), Y9, Y5
-	VFMADD213PS  Y0, Y9, Y5
-	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y5, Y9, Y8
-	VSUBPS       Y8, Y0, Y10
-	VFMADD231PS  Y5, Y9, Y10
+	VMINPS       Y3, Y5, Y5
+	VMOVUPS      consts<>+2304(SB), Y6
+	VMAXPS       Y5, Y6, Y5
+	VCMPPS       $0x11, Y5, Y3, Y6
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, (SP), Y7, Y7
+	VPAND        Y6, Y7, Y6
+	VSUBPS       Y3, Y5, Y3
+	VPAND        Y3, Y6, Y3
+	VMOVUPS      Y3, 32(SP)
+	VMOVUPS      consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+2368(SB), Y5, Y3
+	VSUBPS       consts<>+2368(SB), Y3, Y6
+	VPSUBD       consts<>+2368(SB), Y3, Y3
+	VPSUBD       Y3, Y4, Y3
+	VMOVUPS      Y3, 64(SP)
+	VFNMADD231PS consts<>+160(SB), Y6, Y5
+	VFNMADD231PS consts<>+192(SB), Y6, Y5
+	VMOVUPS      consts<>+2464(SB), Y3
+	VFMADD213PS  consts<>+2496(SB), Y5, Y3
+	VFMADD213PS  consts<>+2528(SB), Y5, Y3
+	VFMADD213PS  consts<>+2560(SB), Y5, Y3
+	VFMADD213PS  consts<>+2592(SB), Y5, Y3
+	VFMADD213PS  Y0, Y5, Y3
+	VMOVAPS      Y0, Y4
+	VFMADD231PS  Y3, Y5, Y4
+	VSUBPS       Y4, Y0, Y6
+	VFMADD231PS  Y3, Y5, Y6
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y8, Y0, Y5
-	VMULPS       Y5, Y2, Y9
-	VFNMADD213PS Y2, Y9, Y8
-	VMULPS       Y10, Y9, Y10
-	VSUBPS       Y10, Y8, Y8
-	VMULPS       Y5, Y8, Y5
-	VPSUBD       consts<>+2368(SB), Y7, Y7
-	VPSUBD       Y7, Y3, Y3
-	VPSRLD       $0x17, Y9, Y7
-	VPSUBD       consts<>+2720(SB), Y7, Y7
-	VPADDD       Y7, Y3, Y7
-	VPMAXSD      Y6, Y7, Y7
-	VPSUBD       Y7, Y3, Y3
-	VPMAXSD      consts<>+2752(SB), Y3, Y3
-	VPSRAD       $0x01, Y3, Y8
-	VPADDD       consts<>+1664(SB), Y8, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VPSUBD       Y8, Y3, Y3
-	VPADDD       consts<>+1664(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y10, Y9, Y8
-	VMULPS       Y3, Y8, Y8
-	VMULPS       Y10, Y5, Y5
-	VMULPS       Y3, Y5, Y3
+	VDIVPS       Y4, Y0, Y3
+	VMULPS       (SP), Y3, Y5
+	VFNMADD213PS (SP), Y5, Y4
+	VMULPS       Y6, Y5, Y6
+	VSUBPS       Y6, Y4, Y4
+	VMULPS       Y3, Y4, Y3
+	VPSRLD       $0x17, Y5, Y4
+	VPSUBD       consts<>+2720(SB), Y4, Y4
+	VPADDD       64(SP), Y4, Y4
+	VPXOR        Y6, Y6, Y6
+	VPMAXSD      Y6, Y4, Y4
+	VMOVUPS      64(SP), Y6
+	VPSUBD       Y4, Y6, Y6
+	VPMAXSD      consts<>+2752(SB), Y6, Y6
+	VMOVUPS      Y4, 96(SP)
+	VPSRAD       $0x01, Y6, Y4
+	VPADDD       consts<>+1664(SB), Y4, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSUBD       Y4, Y6, Y4
+	VPADDD       consts<>+1664(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y4, Y3, Y3
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y8, Y0, Y5
-	VMINPS       Y8, Y0, Y9
-	VADDPS       Y9, Y5, Y10
-	VSUBPS       Y5, Y10, Y5
-	VSUBPS       Y5, Y9, Y5
-	VDIVPS       Y10, Y0, Y9
-	VMULPS       Y9, Y8, Y11
-	VFNMADD213PS Y8, Y11, Y10
-	VADDPS       Y3, Y10, Y10
-	VADDPS       Y3, Y5, Y5
-	VMULPS       Y5, Y11, Y5
-	VSUBPS       Y5, Y10, Y5
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y5, Y11, Y5
-	VMINPS       Y5, Y0, Y5
+	VMAXPS       Y5, Y0, Y4
+	VMINPS       Y5, Y0, Y6
+	VADDPS       Y6, Y4, Y7
+	VSUBPS       Y4, Y7, Y4
+	VSUBPS       Y4, Y6, Y4
+	VDIVPS       Y7, Y0, Y6
+	VMULPS       Y6, Y3, Y8
+	VMOVUPS      Y8, 128(SP)
+	VMULPS       Y6, Y5, Y8
+	VFNMADD213PS Y5, Y8, Y7
+	VADDPS       Y3, Y7, Y7
+	VADDPS       Y3, Y4, Y3
+	VMULPS       Y3, Y8, Y3
+	VSUBPS       Y3, Y7, Y3
+	VMULPS       Y6, Y3, Y3
+	VADDPS       Y3, Y8, Y3
+	VMINPS       Y3, Y0, Y3
+	VMOVUPS      Y3, 160(SP)
+	VMOVUPS      Y6, 192(SP)
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y8, Y10
-	VPSUBD consts<>+2784(SB), Y10, Y10
-	VPAND  consts<>+640(SB), Y10, Y11
-	VPSRLD $0x15, Y10, Y10
+	VADDPS Y0, Y5, Y3
+	VPSUBD consts<>+2784(SB), Y3, Y3
+	VPAND  consts<>+640(SB), Y3, Y4
+	VPSRLD $0x15, Y3, Y3
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y11, Y0, Y12
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y10, Y13, Y13
-	VMULPS      Y13, Y12, Y12
-	VADDPS      consts<>+672(SB), Y12, Y13
-	VFMADD231PS Y12, Y8, Y13
-	VCVTDQ2PS   Y11, Y8
-	VMOVUPS     log_th<>+0(SB), Y11
-	VPERMILPS   Y10, Y11, Y11
-	VMOVUPS     log_tl<>+0(SB), Y12
-	VPERMILPS   Y10, Y12, Y10
+	VPSUBD      Y4, Y0, Y6
+	VMOVUPS     log_r<>+0(SB), Y7
+	VPERMILPS   Y3, Y7, Y7
+	VMULPS      Y7, Y6, Y6
+	VADDPS      consts<>+672(SB), Y6, Y7
+	VFMADD231PS Y6, Y5, Y7
+	VCVTDQ2PS   Y4, Y4
+	VMOVUPS     log_th<>+0(SB), Y5
+	VPERMILPS   Y3, Y5, Y5
+	VMOVUPS     log_tl<>+0(SB), Y6
+	VPERMILPS   Y3, Y6, Y3
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Y13, Y13, Y12
-	VMOVUPS     consts<>+2848(SB), Y14
-	VFMADD213PS consts<>+2880(SB), Y13, Y14
-	VFMADD231PS consts<>+2816(SB), Y12, Y14
-	VMOVUPS     consts<>+2912(SB), Y15
-	VFMADD213PS consts<>+2944(SB), Y13, Y15
-	VFMADD231PS Y14, Y12, Y15
-	VFMADD231PS consts<>+1056(SB), Y8, Y10
-	VFMADD231PS Y15, Y12, Y10
+	VMULPS      Y7, Y7, Y6
+	VMOVUPS     consts<>+2848(SB), Y8
+	VFMADD213PS consts<>+2880(SB), Y7, Y8
+	VFMADD231PS consts<>+2816(SB), Y6, Y8
+	VMOVUPS     consts<>+2912(SB), Y9
+	VFMADD213PS consts<>+2944(SB), Y7, Y9
+	VFMADD231PS Y8, Y6, Y9
+	VFMADD231PS consts<>+1056(SB), Y4, Y3
+	VFMADD231PS Y9, Y6, Y3
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS consts<>+1088(SB), Y8, Y11
-	VADDPS      Y13, Y11, Y8
-	VSUBPS      Y8, Y11, Y11
-	VADDPS      Y13, Y11, Y11
-	VADDPS      Y11, Y10, Y10
-	VADDPS      Y10, Y8, Y8
-	VMULPS      Y9, Y3, Y3
-	VADDPS      Y3, Y8, Y3
-	VCVTDQ2PS   Y7, Y8
-	VFMADD231PS consts<>+160(SB), Y8, Y3
-	VADDPS      Y4, Y3, Y3
-	VMULPS      Y3, Y1, Y4
-	VCMPPS      $0x00, Y6, Y1, Y8
-	VCMPPS      $0x00, Y3, Y3, Y10
-	VPAND       Y8, Y10, Y8
-	VBLENDVPS   Y8, Y6, Y4, Y4
+	VFMADD231PS consts<>+1088(SB), Y4, Y5
+	VADDPS      Y7, Y5, Y4
+	VSUBPS      Y4, Y5, Y5
+	VADDPS      Y7, Y5, Y5
+	VADDPS      Y5, Y3, Y3
+	VADDPS      Y3, Y4, Y3
+	VADDPS      128(SP), Y3, Y3
+	VMOVUPS     96(SP), Y4
+	VCVTDQ2PS   Y4, Y4
+	VFMADD231PS consts<>+160(SB), Y4, Y3
+	VADDPS      32(SP), Y3, Y3
+	VPXOR       Y4, Y4, Y4
+	VMULPS      Y3, Y2, Y5
+	VCMPPS      $0x00, Y2, Y4, Y6
+	VCMPPS      $0x00, Y3, Y3, Y7
+	VPAND       Y6, Y7, Y6
+	VPANDN      Y5, Y6, Y5
+	VMOVUPS     Y5, 224(SP)
 
 	// 1 + gamma p_t l / q
-	VPCMPGTD     Y6, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y9, Y7
-	VCMPPS       $0x00, Y6, Y5, Y8
-	VDIVPS       Y5, Y3, Y3
-	VBLENDVPS    Y8, Y0, Y3, Y3
-	VCMPPS       $0x00, Y6, Y7, Y8
-	VMULPS       Y3, Y7, Y3
-	VBLENDVPS    Y8, Y6, Y3, Y3
-	VBROADCASTSS 8(BX), Y6
-	VFMADD213PS  Y0, Y3, Y6
-	VMOVAPS      Y5, Y9
+	VPXOR        Y5, Y5, Y5
+	VMOVUPS      96(SP), Y6
+	VPCMPGTD     Y5, Y6, Y5
+	VPANDN       192(SP), Y5, Y5
+	VCMPPS       $0x00, 160(SP), Y4, Y6
+	VDIVPS       160(SP), Y3, Y3
+	VBLENDVPS    Y6, Y0, Y3, Y3
+	VCMPPS       $0x00, Y4, Y5, Y4
+	VMULPS       Y3, Y5, Y3
+	VPANDN       Y3, Y4, Y3
+	VBROADCASTSS 8(BX), Y4
+	VFMADD213PS  Y0, Y3, Y4
+	VMOVUPS      Y4, 256(SP)
+	VMOVUPS      160(SP), Y6
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_302
-	VMULPS Y9, Y9, Y9
+	VMULPS Y6, Y6, Y6
 	JMP    focusdone302
 
 focusnot0_302:
 	CMPQ    SI, $+2
 	JGE     focusnot1_302
-	VMOVAPS Y0, Y9
+	VMOVAPS Y0, Y6
 	JMP     focusdone302
 
 focusnot1_302:
@@ -36367,240 +37080,234 @@ focusnot1_302:
 focusnot2_302:
 	CMPQ    SI, $+4
 	JGE     focusnot3_302
-	VSQRTPS Y9, Y9
+	VSQRTPS Y6, Y6
 	JMP     focusdone302
 
 focusnot3_302:
 	CMPQ         SI, $+5
 	JGE          focusnot4_302
-	VSQRTPS      Y9, Y3
-	VMOVAPS      Y9, Y7
-	VFNMADD231PS Y3, Y3, Y7
-	VMULPS       consts<>+2144(SB), Y3, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y3, Y9, Y7
-	VMOVAPS      Y7, Y9
+	VSQRTPS      Y6, Y3
+	VMOVAPS      Y6, Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       consts<>+2144(SB), Y3, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  Y3, Y6, Y4
+	VMOVAPS      Y4, Y6
 	JMP          focusdone302
 
 focusnot4_302:
 	CMPQ         SI, $+6
 	JGE          focusnot5_302
-	VSQRTPS      Y9, Y3
-	VMULPS       Y9, Y9, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y9, Y9, Y8
-	VMOVAPS      Y9, Y10
-	VFNMADD231PS Y3, Y3, Y10
-	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  consts<>+2144(SB), Y9, Y8
-	VMULPS       Y3, Y8, Y9
-	VFMADD231PS  Y3, Y7, Y9
+	VSQRTPS      Y6, Y3
+	VMULPS       Y6, Y6, Y4
+	VMOVAPS      Y4, Y5
+	VFMSUB231PS  Y6, Y6, Y5
+	VMOVAPS      Y6, Y7
+	VFNMADD231PS Y3, Y3, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  consts<>+2144(SB), Y6, Y5
+	VMULPS       Y3, Y5, Y6
+	VFMADD231PS  Y3, Y4, Y6
 	JMP          focusdone302
 
 focusnot5_302:
 	CMPQ        SI, $+7
 	JGE         focusnot6_302
-	VMULPS      Y9, Y9, Y3
-	VMOVAPS     Y3, Y7
-	VFMSUB231PS Y9, Y9, Y7
-	VMULPS      Y9, Y7, Y7
-	VFMADD231PS Y9, Y3, Y7
-	VMOVAPS     Y7, Y9
+	VMULPS      Y6, Y6, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y6, Y6, Y4
+	VMULPS      Y6, Y4, Y4
+	VFMADD231PS Y6, Y3, Y4
+	VMOVAPS     Y4, Y6
 	JMP         focusdone302
 
 focusnot6_302:
 	CMPQ        SI, $+8
 	JGE         focusnot7_302
-	VMULPS      Y9, Y9, Y3
-	VFMSUB213PS Y3, Y9, Y9
-	VADDPS      Y3, Y3, Y7
-	VMULPS      Y9, Y7, Y9
-	VFMADD231PS Y3, Y3, Y9
+	VMULPS      Y6, Y6, Y3
+	VFMSUB213PS Y3, Y6, Y6
+	VADDPS      Y3, Y3, Y4
+	VMULPS      Y6, Y4, Y6
+	VFMADD231PS Y3, Y3, Y6
 	JMP         focusdone302
 
 focusnot7_302:
 	CMPQ        SI, $+9
 	JGE         focusnot8_302
-	VMULPS      Y9, Y9, Y3
-	VMOVAPS     Y3, Y7
-	VFMSUB231PS Y9, Y9, Y7
-	VMULPS      Y3, Y3, Y8
-	VADDPS      Y3, Y3, Y10
-	VFMSUB213PS Y8, Y3, Y3
-	VFMADD231PS Y7, Y10, Y3
-	VMULPS      Y9, Y3, Y3
-	VFMADD231PS Y9, Y8, Y3
-	VMOVAPS     Y3, Y9
+	VMULPS      Y6, Y6, Y3
+	VMOVAPS     Y3, Y4
+	VFMSUB231PS Y6, Y6, Y4
+	VMULPS      Y3, Y3, Y5
+	VADDPS      Y3, Y3, Y7
+	VFMSUB213PS Y5, Y3, Y3
+	VFMADD231PS Y4, Y7, Y3
+	VMULPS      Y6, Y3, Y3
+	VFMADD231PS Y6, Y5, Y3
+	VMOVAPS     Y3, Y6
 	JMP         focusdone302
 
 focusnot8_302:
 	LEAQ         24(BX), R8
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y5, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VMOVUPS      Y1, 128(SP)
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
-	VBROADCASTSS 8(R8), Y2
+	VBROADCASTSS 8(R8), Y3
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y9, Y3
-	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y5
-	VPSUBD    consts<>+1760(SB), Y5, Y5
-	VMOVUPS   consts<>+1120(SB), Y6
-	VPCMPGTD  Y3, Y6, Y6
-	VBLENDVPS Y6, Y5, Y4, Y4
-	VPSRAD    $0x17, Y4, Y5
-	VPSRLD    $0x14, Y4, Y6
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y5, Y5
+	VPAND     consts<>+32(SB), Y6, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y7
+	VPSUBD    consts<>+1760(SB), Y7, Y7
+	VMOVUPS   consts<>+1120(SB), Y8
+	VPCMPGTD  Y4, Y8, Y8
+	VBLENDVPS Y8, Y7, Y5, Y5
+	VPSRAD    $0x17, Y5, Y7
+	VPSRLD    $0x14, Y5, Y8
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y7, Y7
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS consts<>+672(SB), Y7, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y7
-	VMOVAPS     Y4, Y8
-	VFMADD231PS Y7, Y4, Y8
-	VSUBPS      Y8, Y4, Y10
-	VFMADD231PS Y7, Y4, Y10
-	VMULPS      Y4, Y4, Y7
-	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y4, Y11
-	VFMADD213PS consts<>+1440(SB), Y4, Y11
-	VFMADD213PS consts<>+1472(SB), Y4, Y11
-	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y7, Y4
-	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y8, Y4
+	VPERMPS     pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS consts<>+672(SB), Y9, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y9
+	VMOVAPS     Y5, Y10
+	VFMADD231PS Y9, Y5, Y10
+	VSUBPS      Y10, Y5, Y11
+	VFMADD231PS Y9, Y5, Y11
+	VMULPS      Y5, Y5, Y9
+	VMOVUPS     consts<>+1376(SB), Y12
+	VFMADD213PS consts<>+1408(SB), Y5, Y12
+	VFMADD213PS consts<>+1440(SB), Y5, Y12
+	VFMADD213PS consts<>+1472(SB), Y5, Y12
+	VFMADD213PS consts<>+1504(SB), Y5, Y12
+	VMULPS      Y5, Y9, Y5
+	VFMADD231PS Y12, Y5, Y11
+	VADDPS      Y11, Y10, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y7
-	VADDPS      Y7, Y5, Y5
-	VMULPS      Y5, Y0, Y7
-	VFMSUB213PS Y7, Y0, Y5
-	VFMADD213PS Y7, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y7
+	VFMADD213PS Y9, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y11
-	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y7, Y7
-	VFMADD231PS Y8, Y1, Y7
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y0, Y5
-	VFMADD231PS Y8, Y2, Y5
-	VFMADD231PS Y10, Y1, Y5
-	VADDPS      Y5, Y7, Y1
+	VADDPS      consts<>+1536(SB), Y5, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y0, Y7
+	VFMADD231PS Y10, Y3, Y7
+	VFMADD231PS Y11, Y1, Y7
+	VADDPS      Y7, Y9, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y2
-	VFMADD213PS consts<>+1600(SB), Y1, Y2
-	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y5
-	VMULPS      Y2, Y5, Y2
-	VFMADD231PS consts<>+160(SB), Y1, Y2
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
-	VFMADD231PS Y2, Y1, Y5
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y1, Y3
+	VFMADD213PS consts<>+1632(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y7
+	VMULPS      Y3, Y7, Y3
+	VFMADD231PS consts<>+160(SB), Y1, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y12, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS Y3, Y1, Y7
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y2
-	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y5, Y1, Y6
-	VPSLLD  $0x17, Y2, Y7
-	VPADDD  Y7, Y6, Y7
-	VPMINUD consts<>+928(SB), Y7, Y7
+	VPSUBD  consts<>+1536(SB), Y12, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y7, Y1, Y8
+	VPSLLD  $0x17, Y3, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR     Y8, Y8, Y8
-	VPMINSD   Y8, Y2, Y2
-	VMOVUPS   consts<>+1792(SB), Y8
-	VPSUBD    Y2, Y8, Y2
-	VPSLLD    $0x17, Y2, Y2
-	VADDPS    Y1, Y2, Y8
-	VSUBPS    Y2, Y8, Y10
-	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y5, Y1, Y1
-	VADDPS    Y1, Y8, Y1
-	VCMPPS    $0x11, Y2, Y6, Y5
-	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y5, Y1, Y7, Y1
+	VPXOR     Y10, Y10, Y10
+	VPMINSD   Y10, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y10
+	VPSUBD    Y3, Y10, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y1, Y3, Y10
+	VSUBPS    Y3, Y10, Y11
+	VSUBPS    Y11, Y1, Y1
+	VADDPS    Y7, Y1, Y1
+	VADDPS    Y1, Y10, Y1
+	VCMPPS    $0x11, Y3, Y8, Y7
+	VPSUBD    Y3, Y1, Y1
+	VBLENDVPS Y7, Y1, Y9, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y2
-	VCMPPS    $0x11, Y4, Y2, Y2
-	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
-	VPXOR     Y2, Y2, Y2
-	VPCMPEQD  Y2, Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
-	VPCMPEQD  consts<>+928(SB), Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VMOVUPS   consts<>+928(SB), Y5
-	VBLENDVPS Y0, Y4, Y5, Y0
-	VBLENDVPS Y2, Y0, Y1, Y0
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y7
+	VBLENDVPS Y0, Y5, Y7, Y0
+	VBLENDVPS Y3, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R8), Y1
-	VPAND        Y1, Y9, Y1
+	VPAND        Y1, Y6, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
-	VPCMPGTD     Y1, Y3, Y1
-	VMOVUPS      consts<>+928(SB), Y2
-	VPCMPGTD     Y3, Y2, Y2
-	VPAND        Y1, Y2, Y1
-	VBROADCASTSS 16(R8), Y2
-	VPAND        Y2, Y9, Y2
-	VPXOR        Y4, Y4, Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VPAND        Y1, Y2, Y1
-	VPCMPGTD     consts<>+928(SB), Y3, Y2
-	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y9
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y5
-	VMOVUPS      96(SP), Y2
-	VMOVUPS      128(SP), Y1
+	VPCMPGTD     Y1, Y4, Y1
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y1, Y3, Y1
+	VBROADCASTSS 16(R8), Y3
+	VPAND        Y3, Y6, Y3
+	VPXOR        Y5, Y5, Y5
+	VPCMPGTD     Y3, Y5, Y3
+	VPAND        Y1, Y3, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y3
+	VPOR         Y1, Y3, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
 	VMOVUPS      consts<>+384(SB), Y0
+	VMOVUPS      consts<>+608(SB), Y1
 
 focusdone302:
 	// loss = (alpha l) q^gamma
-	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y3
-	VMULPS    Y9, Y4, Y7
-	VBLENDVPS Y3, Y7, Y4, Y3
-	VPMINUD   consts<>+608(SB), Y3, Y4
+	VMOVUPS   224(SP), Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
+	VMULPS    Y6, Y3, Y5
+	VBLENDVPS Y4, Y5, Y3, Y3
+	VPMINUD   Y1, Y3, Y4
 
 	// s q, pre and f
 	VBROADCASTSS (DI), Y3
-	VMULPS       Y9, Y1, Y1
-	VMULPS       Y6, Y1, Y1
-	VMULPS       Y1, Y3, Y1
-	VMULPS       Y5, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       256(SP), Y2, Y2
+	VMULPS       Y2, Y3, Y2
+	VMULPS       160(SP), Y2, Y2
 	VMOVUPS      consts<>+2976(SB), Y3
-	VPAND        consts<>+32(SB), Y1, Y5
+	VPAND        consts<>+32(SB), Y2, Y5
 	VCMPPS       $0x12, Y5, Y3, Y3
-	VCMPPS       $0x11, Y0, Y2, Y5
+	VMOVUPS      (SP), Y5
+	VCMPPS       $0x11, Y0, Y5, Y5
 	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
 	VMOVUPS      consts<>+3040(SB), Y6
 	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMULPS       Y5, Y2, Y3
-	VDIVPS       Y3, Y1, Y3
+	VMULPS       (SP), Y5, Y3
+	VDIVPS       Y3, Y2, Y3
 	VPXOR        Y6, Y6, Y6
-	VCMPPS       $0x00, Y6, Y2, Y2
-	VPXOR        Y6, Y6, Y6
-	VBLENDVPS    Y2, Y6, Y3, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y2, Y2
-	VPXOR        consts<>+1184(SB), Y1, Y1
-	VCMPPS       $0x03, Y1, Y1, Y3
-	VBLENDVPS    Y3, consts<>+608(SB), Y1, Y1
+	VMOVUPS      (SP), Y7
+	VCMPPS       $0x00, Y6, Y7, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VCMPPS       $0x03, Y3, Y3, Y6
+	VBLENDVPS    Y6, Y1, Y3, Y3
+	VPXOR        consts<>+1184(SB), Y2, Y2
+	VCMPPS       $0x03, Y2, Y2, Y6
+	VBLENDVPS    Y6, Y1, Y2, Y2
 	CMPQ         AX, $+8
 	JLT          partless1
 	VMOVUPS      Y4, (CX)
@@ -36629,28 +37336,28 @@ parttwo1:
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y1, 384(DX)
+	VMOVUPS Y2, 384(DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X1, 384(R8)
+	VMOVUPS      X2, 384(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X1, 384(R8)
+	VMOVLPS X2, 384(R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X1, X1
+	VPSRLDQ $0x08, X2, X2
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X1, 384(R8)
+	VMOVSS X2, 384(R8)
 
 partdone2:
 	CMPQ    AX, $+8
@@ -36681,28 +37388,28 @@ parttwo3:
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X2, (R8)
+	VMOVUPS      X3, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X2, (R8)
+	VMOVLPS X3, (R8)
 	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X3, X3
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X2, (R8)
+	VMOVSS X3, (R8)
 
 partdone4:
 	ADDQ $+32, CX
@@ -40522,169 +41229,172 @@ block:
 	VMOVUPS 512(DX), Z13
 	VMOVUPS (BX), Z14
 	VMOVUPS 128(BX), Z15
-	VMOVUPS (DX), Z16
-	VMOVUPS 256(DX), Z17
-	VPXORD  Z18, Z18, Z18
+	VMOVUPS 256(DX), Z16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z9, Z17, Z19
-	VCMPPS      $0x11, Z19, Z3, K1
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z19, K2
+	VPANDD      Z9, Z16, Z17
+	VCMPPS      $0x11, Z17, Z3, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z17, K2
 	KANDW       K1, K2, K1
-	VMOVAPS.Z   Z17, K1, Z19
+	VMOVAPS.Z   Z16, K1, Z17
 	VCMPPS      $0x12, Z10, Z12, K1
-	VBLENDMPS   Z16, Z1, K1, Z16
-	VMAXPS      Z17, Z12, Z17
-	VCMPPS      $0x00, Z2, Z17, K1
-	VBLENDMPS   Z1, Z16, K1, Z16
+	VMOVUPS     (DX), Z18
+	VBLENDMPS   Z18, Z1, K1, Z18
+	VMAXPS      Z16, Z12, Z16
+	VCMPPS      $0x00, Z2, Z16, K1
+	VBLENDMPS   Z1, Z18, K1, Z16
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z19, Z12, Z17
-	VMINPS            Z17, Z4, Z19
-	VMAXPS            Z19, Z5, Z19
-	VMOVAPS           Z8, Z20
-	VFMADD231PS.BCST  consts<>+96(SB), Z19, Z20
-	VSUBPS            Z8, Z20, Z21
-	VMOVAPS           Z19, Z22
-	VFNMADD231PS      Z11, Z21, Z22
-	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z22
-	VCMPPS            $0x11, Z19, Z17, K1
-	VCMPPS            $0x11, Z16, Z18, K2
+	VSUBPS            Z17, Z12, Z17
+	VMINPS            Z17, Z4, Z18
+	VMAXPS            Z18, Z5, Z18
+	VCMPPS            $0x11, Z18, Z17, K1
+	VPXORD            Z19, Z19, Z19
+	VCMPPS            $0x11, Z16, Z19, K2
 	KANDW             K1, K2, K1
-	VSUBPS            Z17, Z19, Z17
+	VSUBPS            Z17, Z18, Z17
 	VMOVAPS.Z         Z17, K1, Z17
-	VBROADCASTSS      consts<>+2464(SB), Z19
-	VFMADD213PS.BCST  consts<>+2496(SB), Z22, Z19
-	VFMADD213PS.BCST  consts<>+2528(SB), Z22, Z19
-	VFMADD213PS.BCST  consts<>+2560(SB), Z22, Z19
-	VFMADD213PS.BCST  consts<>+2592(SB), Z22, Z19
-	VFMADD213PS       Z0, Z22, Z19
+	VMOVAPS           Z8, Z19
+	VFMADD231PS.BCST  consts<>+96(SB), Z18, Z19
+	VSUBPS            Z8, Z19, Z20
+	VMOVUPS           128(DX), Z21
+	VPSUBD            Z8, Z19, Z19
+	VPSUBD            Z19, Z21, Z19
+	VFNMADD231PS      Z11, Z20, Z18
+	VFNMADD231PS.BCST consts<>+192(SB), Z20, Z18
+	VBROADCASTSS      consts<>+2464(SB), Z20
+	VFMADD213PS.BCST  consts<>+2496(SB), Z18, Z20
+	VFMADD213PS.BCST  consts<>+2528(SB), Z18, Z20
+	VFMADD213PS.BCST  consts<>+2560(SB), Z18, Z20
+	VFMADD213PS.BCST  consts<>+2592(SB), Z18, Z20
+	VFMADD213PS       Z0, Z18, Z20
 	VMOVAPS           Z0, Z21
-	VFMADD231PS       Z19, Z22, Z21
-	VSUBPS            Z21, Z0, Z23
-	VFMADD231PS       Z19, Z22, Z23
+	VFMADD231PS       Z20, Z18, Z21
+	VSUBPS            Z21, Z0, Z22
+	VFMADD231PS       Z20, Z18, Z22
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z21, Z0, Z19
-	VMULPS       Z19, Z16, Z22
-	VFNMADD213PS Z16, Z22, Z21
-	VMULPS       Z23, Z22, Z23
-	VSUBPS       Z23, Z21, Z21
-	VMULPS       Z19, Z21, Z19
-	VMOVUPS      128(DX), Z21
-	VPSUBD       Z8, Z20, Z20
-	VPSUBD       Z20, Z21, Z20
-	VPSRLD       $0x17, Z22, Z21
+	VDIVPS       Z21, Z0, Z18
+	VMULPS       Z16, Z18, Z20
+	VFNMADD213PS Z16, Z20, Z21
+	VMULPS       Z22, Z20, Z22
+	VSUBPS       Z22, Z21, Z21
+	VMULPS       Z18, Z21, Z18
+	VPSRLD       $0x17, Z20, Z21
 	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
-	VPADDD       Z21, Z20, Z21
-	VPMAXSD      Z18, Z21, Z21
-	VPSUBD       Z21, Z20, Z20
-	VPMAXSD.BCST consts<>+2752(SB), Z20, Z20
-	VPSRAD       $0x01, Z20, Z23
-	VPADDD.BCST  consts<>+1664(SB), Z23, Z24
-	VPSLLD       $0x17, Z24, Z24
-	VPSUBD       Z23, Z20, Z20
-	VPADDD.BCST  consts<>+1664(SB), Z20, Z20
-	VPSLLD       $0x17, Z20, Z20
-	VMULPS       Z24, Z22, Z22
-	VMULPS       Z20, Z22, Z22
-	VMULPS       Z24, Z19, Z19
-	VMULPS       Z20, Z19, Z19
+	VPADDD       Z19, Z21, Z21
+	VPXORD       Z22, Z22, Z22
+	VPMAXSD      Z22, Z21, Z21
+	VPSUBD       Z21, Z19, Z19
+	VPMAXSD.BCST consts<>+2752(SB), Z19, Z19
+	VPSRAD       $0x01, Z19, Z22
+	VPADDD.BCST  consts<>+1664(SB), Z22, Z23
+	VPSLLD       $0x17, Z23, Z23
+	VPSUBD       Z22, Z19, Z19
+	VPADDD.BCST  consts<>+1664(SB), Z19, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VMULPS       Z23, Z20, Z20
+	VMULPS       Z19, Z20, Z20
+	VMULPS       Z23, Z18, Z18
+	VMULPS       Z19, Z18, Z18
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z22, Z0, Z20
-	VMINPS       Z22, Z0, Z23
-	VADDPS       Z23, Z20, Z24
-	VSUBPS       Z20, Z24, Z20
-	VSUBPS       Z20, Z23, Z20
-	VDIVPS       Z24, Z0, Z23
-	VMULPS       Z23, Z22, Z25
-	VFNMADD213PS Z22, Z25, Z24
-	VADDPS       Z19, Z24, Z24
-	VADDPS       Z19, Z20, Z20
-	VMULPS       Z20, Z25, Z20
-	VSUBPS       Z20, Z24, Z20
-	VMULPS       Z23, Z20, Z20
-	VADDPS       Z20, Z25, Z20
-	VMINPS       Z20, Z0, Z24
+	VMAXPS       Z20, Z0, Z19
+	VMINPS       Z20, Z0, Z22
+	VADDPS       Z22, Z19, Z23
+	VSUBPS       Z19, Z23, Z19
+	VSUBPS       Z19, Z22, Z19
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z18, Z24
+	VMULPS       Z22, Z20, Z25
+	VFNMADD213PS Z20, Z25, Z23
+	VADDPS       Z18, Z23, Z23
+	VADDPS       Z18, Z19, Z18
+	VMULPS       Z18, Z25, Z18
+	VSUBPS       Z18, Z23, Z18
+	VMULPS       Z22, Z18, Z18
+	VADDPS       Z18, Z25, Z18
+	VMINPS       Z18, Z0, Z19
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z22, Z20
-	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
-	VPANDD      Z2, Z20, Z25
-	VPSRLD      $0x15, Z20, Z20
+	VADDPS      Z0, Z20, Z18
+	VPSUBD.BCST consts<>+2784(SB), Z18, Z18
+	VPANDD      Z2, Z18, Z23
+	VPSRLD      $0x15, Z18, Z18
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z25, Z0, Z26
-	VPERMPS     log_r<>+0(SB), Z20, Z27
-	VMULPS      Z27, Z26, Z26
-	VADDPS.BCST consts<>+672(SB), Z26, Z27
-	VFMADD231PS Z26, Z22, Z27
-	VCVTDQ2PS   Z25, Z22
-	VPERMPS     log_th<>+0(SB), Z20, Z25
-	VPERMPS     log_tl<>+0(SB), Z20, Z20
+	VPSUBD      Z23, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z18, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z20, Z26
+	VCVTDQ2PS   Z23, Z20
+	VPERMPS     log_th<>+0(SB), Z18, Z23
+	VPERMPS     log_tl<>+0(SB), Z18, Z18
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z27, Z27, Z26
-	VBROADCASTSS     consts<>+2848(SB), Z28
-	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z28
-	VFMADD231PS.BCST consts<>+2816(SB), Z26, Z28
-	VBROADCASTSS     consts<>+2912(SB), Z29
-	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z29
-	VFMADD231PS      Z28, Z26, Z29
-	VFMADD231PS.BCST consts<>+1056(SB), Z22, Z20
-	VFMADD231PS      Z29, Z26, Z20
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+2848(SB), Z27
+	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2912(SB), Z28
+	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z18
+	VFMADD231PS      Z28, Z25, Z18
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z22, Z25
-	VADDPS           Z27, Z25, Z22
-	VSUBPS           Z22, Z25, Z25
-	VADDPS           Z27, Z25, Z25
-	VADDPS           Z25, Z20, Z20
-	VADDPS           Z20, Z22, Z20
-	VMULPS           Z23, Z19, Z19
-	VADDPS           Z19, Z20, Z19
+	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
+	VADDPS           Z26, Z23, Z20
+	VSUBPS           Z20, Z23, Z23
+	VADDPS           Z26, Z23, Z23
+	VADDPS           Z23, Z18, Z18
+	VADDPS           Z18, Z20, Z18
+	VADDPS           Z24, Z18, Z18
 	VCVTDQ2PS        Z21, Z20
-	VFMADD231PS      Z11, Z20, Z19
-	VADDPS           Z17, Z19, Z17
+	VFMADD231PS      Z11, Z20, Z18
+	VADDPS           Z17, Z18, Z17
 	VCMPPS           $0x11, Z12, Z2, K1
-	VBROADCASTSS     48(SI), Z12
+	VPXORD           Z12, Z12, Z12
+	VBROADCASTSS     48(SI), Z18
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
-	VSUBPS      Z12, Z0, Z19
-	VMULPS      Z17, Z19, Z17
-	VFMADD231PS Z14, Z12, Z17
+	VSUBPS      Z18, Z0, Z20
+	VMULPS      Z17, Z20, Z17
+	VFMADD231PS Z14, Z18, Z17
 	VMULPS      Z17, Z13, Z14
-	VCMPPS      $0x00, Z18, Z13, K2
+	VCMPPS      $0x00, Z12, Z13, K2
 	VCMPPS      $0x00, Z17, Z17, K3
 	KANDW       K2, K3, K2
-	VBLENDMPS   Z18, Z14, K2, Z14
+	VBLENDMPS   Z12, Z14, K2, Z14
 
 	// q + gamma p_t ce; eps/C and what the target has of eps besides
-	VBROADCASTSS 8(SI), Z19
-	VPCMPD       $0x06, Z18, Z21, K2
-	VBLENDMPS    Z18, Z23, K2, Z20
-	VCMPPS       $0x00, Z18, Z20, K2
-	VCMPPS       $0x00, Z18, Z19, K3
+	VBROADCASTSS 8(SI), Z20
+	VPXORD       Z23, Z23, Z23
+	VPCMPD       $0x06, Z23, Z21, K2
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z22, K2, Z21
+	VCMPPS       $0x00, Z12, Z21, K2
+	VCMPPS       $0x00, Z12, Z20, K3
 	KORW         K2, K3, K2
-	VMULPS       Z17, Z20, Z17
-	VBLENDMPS    Z18, Z17, K2, Z17
-	VFMADD213PS  Z24, Z17, Z19
-	VDIVPS       Z15, Z12, Z15
+	VMULPS       Z17, Z21, Z17
+	VBLENDMPS    Z12, Z17, K2, Z17
+	VFMADD213PS  Z19, Z17, Z20
+	VDIVPS       Z15, Z18, Z15
 	VMOVAPS.Z    Z15, K1, Z17
-	VSUBPS       Z17, Z12, Z12
+	VSUBPS       Z17, Z18, Z17
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_341
-	VMULPS Z24, Z24, Z24
+	VMULPS Z19, Z19, Z19
 	JMP    focusdone341
 
 focusnot0_341:
 	CMPQ    DI, $+2
 	JGE     focusnot1_341
-	VMOVAPS Z0, Z24
+	VMOVAPS Z0, Z19
 	JMP     focusdone341
 
 focusnot1_341:
@@ -40695,239 +41405,239 @@ focusnot1_341:
 focusnot2_341:
 	CMPQ    DI, $+4
 	JGE     focusnot3_341
-	VSQRTPS Z24, Z24
+	VSQRTPS Z19, Z19
 	JMP     focusdone341
 
 focusnot3_341:
 	CMPQ         DI, $+5
 	JGE          focusnot4_341
-	VSQRTPS      Z24, Z17
-	VMOVAPS      Z24, Z20
-	VFNMADD231PS Z17, Z17, Z20
-	VMULPS.BCST  consts<>+2144(SB), Z17, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z17, Z24, Z20
-	VMOVAPS      Z20, Z24
+	VSQRTPS      Z19, Z18
+	VMOVAPS      Z19, Z21
+	VFNMADD231PS Z18, Z18, Z21
+	VMULPS.BCST  consts<>+2144(SB), Z18, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z18, Z19, Z21
+	VMOVAPS      Z21, Z19
 	JMP          focusdone341
 
 focusnot4_341:
 	CMPQ             DI, $+6
 	JGE              focusnot5_341
-	VSQRTPS          Z24, Z17
-	VMULPS           Z24, Z24, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z24, Z24, Z21
-	VMOVAPS          Z24, Z22
-	VFNMADD231PS     Z17, Z17, Z22
-	VMULPS           Z22, Z24, Z22
-	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
-	VMULPS           Z17, Z21, Z24
-	VFMADD231PS      Z17, Z20, Z24
+	VSQRTPS          Z19, Z18
+	VMULPS           Z19, Z19, Z21
+	VMOVAPS          Z21, Z22
+	VFMSUB231PS      Z19, Z19, Z22
+	VMOVAPS          Z19, Z23
+	VFNMADD231PS     Z18, Z18, Z23
+	VMULPS           Z23, Z19, Z19
+	VFMADD231PS.BCST consts<>+2144(SB), Z19, Z22
+	VMULPS           Z18, Z22, Z19
+	VFMADD231PS      Z18, Z21, Z19
 	JMP              focusdone341
 
 focusnot5_341:
 	CMPQ        DI, $+7
 	JGE         focusnot6_341
-	VMULPS      Z24, Z24, Z17
-	VMOVAPS     Z17, Z20
-	VFMSUB231PS Z24, Z24, Z20
-	VMULPS      Z24, Z20, Z20
-	VFMADD231PS Z24, Z17, Z20
-	VMOVAPS     Z20, Z24
+	VMULPS      Z19, Z19, Z18
+	VMOVAPS     Z18, Z21
+	VFMSUB231PS Z19, Z19, Z21
+	VMULPS      Z19, Z21, Z21
+	VFMADD231PS Z19, Z18, Z21
+	VMOVAPS     Z21, Z19
 	JMP         focusdone341
 
 focusnot6_341:
 	CMPQ        DI, $+8
 	JGE         focusnot7_341
-	VMULPS      Z24, Z24, Z17
-	VFMSUB213PS Z17, Z24, Z24
-	VADDPS      Z17, Z17, Z20
-	VMULPS      Z24, Z20, Z24
-	VFMADD231PS Z17, Z17, Z24
+	VMULPS      Z19, Z19, Z18
+	VFMSUB213PS Z18, Z19, Z19
+	VADDPS      Z18, Z18, Z21
+	VMULPS      Z19, Z21, Z19
+	VFMADD231PS Z18, Z18, Z19
 	JMP         focusdone341
 
 focusnot7_341:
 	CMPQ        DI, $+9
 	JGE         focusnot8_341
-	VMULPS      Z24, Z24, Z17
-	VMOVAPS     Z17, Z20
-	VFMSUB231PS Z24, Z24, Z20
-	VMULPS      Z17, Z17, Z21
-	VADDPS      Z17, Z17, Z22
-	VFMSUB213PS Z21, Z17, Z17
-	VFMADD231PS Z20, Z22, Z17
-	VMULPS      Z24, Z17, Z17
-	VFMADD231PS Z24, Z21, Z17
-	VMOVAPS     Z17, Z24
+	VMULPS      Z19, Z19, Z18
+	VMOVAPS     Z18, Z21
+	VFMSUB231PS Z19, Z19, Z21
+	VMULPS      Z18, Z18, Z22
+	VADDPS      Z18, Z18, Z23
+	VFMSUB213PS Z22, Z18, Z18
+	VFMADD231PS Z21, Z23, Z18
+	VMULPS      Z19, Z18, Z18
+	VFMADD231PS Z19, Z22, Z18
+	VMOVAPS     Z18, Z19
 	JMP         focusdone341
 
 focusnot8_341:
 	LEAQ         24(SI), R9
-	VBROADCASTSS (R9), Z17
-	VBROADCASTSS 4(R9), Z20
-	VBROADCASTSS 8(R9), Z21
+	VBROADCASTSS (R9), Z18
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z9, Z24, Z22
-	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
-	VCVTDQ2PS    Z22, Z25
+	VPANDD       Z9, Z19, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
 	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
 	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z22, Z26, K1
-	VBLENDMPS    Z25, Z23, K1, Z23
-	VPSRAD       $0x17, Z23, Z25
-	VPSRLD       $0x14, Z23, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
+	VPCMPD       $0x06, Z23, Z26, K1
+	VBLENDMPS    Z25, Z24, K1, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
 	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
-	VMOVAPS          Z23, Z28
-	VFMADD231PS      Z27, Z23, Z28
-	VSUBPS           Z28, Z23, Z29
-	VFMADD231PS      Z27, Z23, Z29
-	VMULPS           Z23, Z23, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
 	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
-	VMULPS           Z23, Z27, Z23
-	VFMADD231PS      Z30, Z23, Z29
-	VADDPS           Z29, Z28, Z23
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z27
 	VADDPS      Z27, Z25, Z25
-	VMULPS      Z25, Z17, Z27
-	VFMSUB213PS Z27, Z17, Z25
-	VFMADD213PS Z27, Z20, Z23
+	VMULPS      Z25, Z18, Z27
+	VFMSUB213PS Z27, Z18, Z25
+	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
 	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
+	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
-	VFMADD231PS Z26, Z17, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z20
+	VFMADD231PS Z26, Z18, Z25
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z25
-	VMULPS           Z21, Z25, Z21
-	VFMADD231PS      Z11, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z11, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z21, Z20, Z25
+	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
-	VPSRAD       $0x03, Z21, Z21
-	VADDPS       Z25, Z20, Z26
-	VPSLLD       $0x17, Z21, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
 	VPADDD       Z27, Z26, Z27
 	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z21, Z21
+	VPMINSD      Z28, Z22, Z22
 	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z21, Z28, Z21
-	VPSLLD       $0x17, Z21, Z21
-	VADDPS       Z20, Z21, Z28
-	VSUBPS       Z21, Z28, Z29
-	VSUBPS       Z29, Z20, Z20
-	VADDPS       Z25, Z20, Z20
-	VADDPS       Z20, Z28, Z20
-	VCMPPS       $0x11, Z21, Z26, K1
-	VPSUBD       Z21, Z20, Z20
-	VBLENDMPS    Z20, Z27, K1, Z20
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K1
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K1, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z21
-	VCMPPS         $0x11, Z23, Z21, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z20, K1, Z20
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z23, K1
-	VPXORD         Z21, Z21, Z21
-	VBLENDMPS      Z21, Z20, K1, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x00, Z21, Z22, K1
-	VPMOVD2M       Z17, K2
-	VPXORD         Z21, Z21, Z21
-	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
-	VBLENDMPS      Z21, Z20, K1, Z20
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z22, K1
-	VPMOVD2M       Z17, K2
-	VPXORD         Z17, Z17, Z17
-	VBROADCASTSS   consts<>+928(SB), Z21
-	VBLENDMPS      Z17, Z21, K2, Z17
-	VBLENDMPS      Z17, Z20, K1, Z17
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K1, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K1
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K1
+	VPMOVD2M       Z18, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K2, Z22
+	VBLENDMPS      Z22, Z21, K1, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K1
+	VPMOVD2M       Z18, K2
+	VPXORD         Z18, Z18, Z18
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z18, Z22, K2, Z18
+	VBLENDMPS      Z18, Z21, K1, Z18
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R9), Z20
-	VPANDD       Z20, Z24, Z20
-	VPORD        Z20, Z17, Z17
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z22, K1
-	VBROADCASTSS consts<>+928(SB), Z20
-	VPCMPD       $0x06, Z22, Z20, K2
-	KANDW        K1, K2, K1
-	VBROADCASTSS 16(R9), Z20
-	VPANDD       Z20, Z24, Z20
+	VBROADCASTSS 12(R9), Z21
+	VPANDD       Z21, Z19, Z21
+	VPORD        Z21, Z18, Z18
 	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K2
+	VPCMPD       $0x06, Z21, Z23, K1
+	VBROADCASTSS consts<>+928(SB), Z21
+	VPCMPD       $0x06, Z23, Z21, K2
 	KANDW        K1, K2, K1
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z22, K2
+	VBROADCASTSS 16(R9), Z21
+	VPANDD       Z21, Z19, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z19, Z21, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z23, K2
 	KORW         K1, K2, K1
-	VBLENDMPS    Z1, Z17, K1, Z24
+	VBLENDMPS    Z1, Z18, K1, Z19
 
 focusdone341:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z14, K1
-	VMULPS    Z24, Z14, Z17
-	VBLENDMPS Z17, Z14, K1, Z14
-	VCMPPS    $0x00, Z18, Z24, K1
+	VMULPS    Z19, Z14, Z18
 	VBLENDMPS Z18, Z14, K1, Z14
+	VCMPPS    $0x00, Z12, Z19, K1
+	VBLENDMPS Z12, Z14, K1, Z14
 	VPMINUD   Z1, Z14, Z14
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
-	VBROADCASTSS   (R8), Z17
-	VMULPS         Z24, Z13, Z13
-	VMULPS         Z13, Z17, Z13
-	VCMPPS         $0x00, Z18, Z13, K1
+	VBROADCASTSS   (R8), Z18
+	VMULPS         Z19, Z13, Z13
+	VMULPS         Z13, Z18, Z13
+	VCMPPS         $0x00, Z12, Z13, K1
 	VCMPPS         $0x00, Z16, Z16, K2
 	KANDW          K1, K2, K1
-	VMULPS         Z19, Z13, Z17
-	VBLENDMPS      Z18, Z17, K1, Z17
-	VFMSUB213PS    Z17, Z13, Z12
-	VCMPPS         $0x03, Z12, Z12, K1
-	VBLENDMPS      Z1, Z12, K1, Z12
+	VMULPS         Z20, Z13, Z18
+	VBLENDMPS      Z12, Z18, K1, Z12
+	VFMSUB213PS    Z12, Z13, Z17
+	VCMPPS         $0x03, Z17, Z17, K1
+	VBLENDMPS      Z1, Z17, K1, Z17
 	VMULPS         Z15, Z13, Z13
-	VPANDD         Z9, Z17, Z15
+	VPANDD         Z9, Z12, Z15
 	VCMPPS         $0x12, Z15, Z6, K1
 	VCMPPS         $0x11, Z0, Z16, K2
 	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z15
 	VBLENDMPS      Z15, Z7, K1, Z15
 	VMULPS         Z15, Z16, Z18
-	VDIVPS         Z18, Z17, Z17
+	VDIVPS         Z18, Z12, Z12
 	VPXORD         Z18, Z18, Z18
 	VCMPPS         $0x00, Z18, Z16, K1
 	VPXORD         Z16, Z16, Z16
-	VBLENDMPS      Z16, Z17, K1, Z16
-	VCMPPS         $0x03, Z16, Z16, K1
-	VBLENDMPS      Z1, Z16, K1, Z16
+	VBLENDMPS      Z16, Z12, K1, Z12
+	VCMPPS         $0x03, Z12, Z12, K1
+	VBLENDMPS      Z1, Z12, K1, Z12
 	VMOVUPS        Z14, (CX)
-	VMOVUPS        Z12, 384(DX)
+	VMOVUPS        Z17, 384(DX)
 	VMOVUPS        Z15, 512(DX)
-	VMOVUPS        Z16, (DX)
+	VMOVUPS        Z12, (DX)
 	VMOVUPS        Z13, (BX)
 	ADDQ           $+64, CX
 	ADDQ           $+64, DX
@@ -40958,14 +41668,13 @@ vector:
 	VMOVUPS (BX), K1, Z17
 	VMOVAPS Z0, Z18
 	VMOVUPS 128(BX), K1, Z18
-	VPXORD  Z19, Z19, Z19
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPANDD      Z9, Z14, Z20
-	VCMPPS      $0x11, Z20, Z3, K2
-	VCMPPS.BCST $0x11, consts<>+928(SB), Z20, K3
+	VPANDD      Z9, Z14, Z19
+	VCMPPS      $0x11, Z19, Z3, K2
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z19, K3
 	KANDW       K2, K3, K2
-	VMOVAPS.Z   Z14, K2, Z20
+	VMOVAPS.Z   Z14, K2, Z19
 	VCMPPS      $0x12, Z10, Z15, K2
 	VBLENDMPS   Z12, Z1, K2, Z12
 	VMAXPS      Z14, Z15, Z14
@@ -40973,151 +41682,155 @@ vector:
 	VBLENDMPS   Z1, Z12, K2, Z12
 
 	// e^(r_t) = p + pLow
-	VSUBPS            Z20, Z15, Z14
-	VMINPS            Z14, Z4, Z20
-	VMAXPS            Z20, Z5, Z20
-	VMOVAPS           Z8, Z21
-	VFMADD231PS.BCST  consts<>+96(SB), Z20, Z21
-	VSUBPS            Z8, Z21, Z22
-	VMOVAPS           Z20, Z23
-	VFNMADD231PS      Z11, Z22, Z23
-	VFNMADD231PS.BCST consts<>+192(SB), Z22, Z23
-	VCMPPS            $0x11, Z20, Z14, K2
-	VCMPPS            $0x11, Z12, Z19, K3
+	VSUBPS            Z19, Z15, Z14
+	VMINPS            Z14, Z4, Z19
+	VMAXPS            Z19, Z5, Z19
+	VCMPPS            $0x11, Z19, Z14, K2
+	VPXORD            Z20, Z20, Z20
+	VCMPPS            $0x11, Z12, Z20, K3
 	KANDW             K2, K3, K2
-	VSUBPS            Z14, Z20, Z14
+	VSUBPS            Z14, Z19, Z14
 	VMOVAPS.Z         Z14, K2, Z14
+	VMOVAPS           Z8, Z20
+	VFMADD231PS.BCST  consts<>+96(SB), Z19, Z20
+	VSUBPS            Z8, Z20, Z21
+	VPSUBD            Z8, Z20, Z20
+	VPSUBD            Z20, Z13, Z13
+	VFNMADD231PS      Z11, Z21, Z19
+	VFNMADD231PS.BCST consts<>+192(SB), Z21, Z19
 	VBROADCASTSS      consts<>+2464(SB), Z20
-	VFMADD213PS.BCST  consts<>+2496(SB), Z23, Z20
-	VFMADD213PS.BCST  consts<>+2528(SB), Z23, Z20
-	VFMADD213PS.BCST  consts<>+2560(SB), Z23, Z20
-	VFMADD213PS.BCST  consts<>+2592(SB), Z23, Z20
-	VFMADD213PS       Z0, Z23, Z20
-	VMOVAPS           Z0, Z22
-	VFMADD231PS       Z20, Z23, Z22
-	VSUBPS            Z22, Z0, Z24
-	VFMADD231PS       Z20, Z23, Z24
+	VFMADD213PS.BCST  consts<>+2496(SB), Z19, Z20
+	VFMADD213PS.BCST  consts<>+2528(SB), Z19, Z20
+	VFMADD213PS.BCST  consts<>+2560(SB), Z19, Z20
+	VFMADD213PS.BCST  consts<>+2592(SB), Z19, Z20
+	VFMADD213PS       Z0, Z19, Z20
+	VMOVAPS           Z0, Z21
+	VFMADD231PS       Z20, Z19, Z21
+	VSUBPS            Z21, Z0, Z22
+	VFMADD231PS       Z20, Z19, Z22
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Z22, Z0, Z20
-	VMULPS       Z20, Z12, Z23
-	VFNMADD213PS Z12, Z23, Z22
-	VMULPS       Z24, Z23, Z24
-	VSUBPS       Z24, Z22, Z22
-	VMULPS       Z20, Z22, Z20
-	VPSUBD       Z8, Z21, Z21
-	VPSUBD       Z21, Z13, Z13
-	VPSRLD       $0x17, Z23, Z21
+	VDIVPS       Z21, Z0, Z19
+	VMULPS       Z12, Z19, Z20
+	VFNMADD213PS Z12, Z20, Z21
+	VMULPS       Z22, Z20, Z22
+	VSUBPS       Z22, Z21, Z21
+	VMULPS       Z19, Z21, Z19
+	VPSRLD       $0x17, Z20, Z21
 	VPSUBD.BCST  consts<>+2720(SB), Z21, Z21
-	VPADDD       Z21, Z13, Z21
-	VPMAXSD      Z19, Z21, Z21
+	VPADDD       Z13, Z21, Z21
+	VPXORD       Z22, Z22, Z22
+	VPMAXSD      Z22, Z21, Z21
 	VPSUBD       Z21, Z13, Z13
 	VPMAXSD.BCST consts<>+2752(SB), Z13, Z13
 	VPSRAD       $0x01, Z13, Z22
-	VPADDD.BCST  consts<>+1664(SB), Z22, Z24
-	VPSLLD       $0x17, Z24, Z24
+	VPADDD.BCST  consts<>+1664(SB), Z22, Z23
+	VPSLLD       $0x17, Z23, Z23
 	VPSUBD       Z22, Z13, Z13
 	VPADDD.BCST  consts<>+1664(SB), Z13, Z13
 	VPSLLD       $0x17, Z13, Z13
-	VMULPS       Z24, Z23, Z22
-	VMULPS       Z13, Z22, Z22
-	VMULPS       Z24, Z20, Z20
-	VMULPS       Z13, Z20, Z13
+	VMULPS       Z23, Z20, Z20
+	VMULPS       Z13, Z20, Z20
+	VMULPS       Z23, Z19, Z19
+	VMULPS       Z13, Z19, Z13
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Z22, Z0, Z20
-	VMINPS       Z22, Z0, Z23
-	VADDPS       Z23, Z20, Z24
-	VSUBPS       Z20, Z24, Z20
-	VSUBPS       Z20, Z23, Z20
-	VDIVPS       Z24, Z0, Z23
-	VMULPS       Z23, Z22, Z25
-	VFNMADD213PS Z22, Z25, Z24
-	VADDPS       Z13, Z24, Z24
-	VADDPS       Z13, Z20, Z20
-	VMULPS       Z20, Z25, Z20
-	VSUBPS       Z20, Z24, Z20
-	VMULPS       Z23, Z20, Z20
-	VADDPS       Z20, Z25, Z20
-	VMINPS       Z20, Z0, Z24
+	VMAXPS       Z20, Z0, Z19
+	VMINPS       Z20, Z0, Z22
+	VADDPS       Z22, Z19, Z23
+	VSUBPS       Z19, Z23, Z19
+	VSUBPS       Z19, Z22, Z19
+	VDIVPS       Z23, Z0, Z22
+	VMULPS       Z22, Z13, Z24
+	VMULPS       Z22, Z20, Z25
+	VFNMADD213PS Z20, Z25, Z23
+	VADDPS       Z13, Z23, Z23
+	VADDPS       Z13, Z19, Z13
+	VMULPS       Z13, Z25, Z13
+	VSUBPS       Z13, Z23, Z13
+	VMULPS       Z22, Z13, Z13
+	VADDPS       Z13, Z25, Z13
+	VMINPS       Z13, Z0, Z19
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS      Z0, Z22, Z20
-	VPSUBD.BCST consts<>+2784(SB), Z20, Z20
-	VPANDD      Z2, Z20, Z25
-	VPSRLD      $0x15, Z20, Z20
+	VADDPS      Z0, Z20, Z13
+	VPSUBD.BCST consts<>+2784(SB), Z13, Z13
+	VPANDD      Z2, Z13, Z23
+	VPSRLD      $0x15, Z13, Z13
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Z25, Z0, Z26
-	VPERMPS     log_r<>+0(SB), Z20, Z27
-	VMULPS      Z27, Z26, Z26
-	VADDPS.BCST consts<>+672(SB), Z26, Z27
-	VFMADD231PS Z26, Z22, Z27
-	VCVTDQ2PS   Z25, Z22
-	VPERMPS     log_th<>+0(SB), Z20, Z25
-	VPERMPS     log_tl<>+0(SB), Z20, Z20
+	VPSUBD      Z23, Z0, Z25
+	VPERMPS     log_r<>+0(SB), Z13, Z26
+	VMULPS      Z26, Z25, Z25
+	VADDPS.BCST consts<>+672(SB), Z25, Z26
+	VFMADD231PS Z25, Z20, Z26
+	VCVTDQ2PS   Z23, Z20
+	VPERMPS     log_th<>+0(SB), Z13, Z23
+	VPERMPS     log_tl<>+0(SB), Z13, Z13
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS           Z27, Z27, Z26
-	VBROADCASTSS     consts<>+2848(SB), Z28
-	VFMADD213PS.BCST consts<>+2880(SB), Z27, Z28
-	VFMADD231PS.BCST consts<>+2816(SB), Z26, Z28
-	VBROADCASTSS     consts<>+2912(SB), Z29
-	VFMADD213PS.BCST consts<>+2944(SB), Z27, Z29
-	VFMADD231PS      Z28, Z26, Z29
-	VFMADD231PS.BCST consts<>+1056(SB), Z22, Z20
-	VFMADD231PS      Z29, Z26, Z20
+	VMULPS           Z26, Z26, Z25
+	VBROADCASTSS     consts<>+2848(SB), Z27
+	VFMADD213PS.BCST consts<>+2880(SB), Z26, Z27
+	VFMADD231PS.BCST consts<>+2816(SB), Z25, Z27
+	VBROADCASTSS     consts<>+2912(SB), Z28
+	VFMADD213PS.BCST consts<>+2944(SB), Z26, Z28
+	VFMADD231PS      Z27, Z25, Z28
+	VFMADD231PS.BCST consts<>+1056(SB), Z20, Z13
+	VFMADD231PS      Z28, Z25, Z13
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS.BCST consts<>+1088(SB), Z22, Z25
-	VADDPS           Z27, Z25, Z22
-	VSUBPS           Z22, Z25, Z25
-	VADDPS           Z27, Z25, Z25
-	VADDPS           Z25, Z20, Z20
-	VADDPS           Z20, Z22, Z20
-	VMULPS           Z23, Z13, Z13
+	VFMADD231PS.BCST consts<>+1088(SB), Z20, Z23
+	VADDPS           Z26, Z23, Z20
+	VSUBPS           Z20, Z23, Z23
+	VADDPS           Z26, Z23, Z23
+	VADDPS           Z23, Z13, Z13
 	VADDPS           Z13, Z20, Z13
+	VADDPS           Z24, Z13, Z13
 	VCVTDQ2PS        Z21, Z20
 	VFMADD231PS      Z11, Z20, Z13
 	VADDPS           Z14, Z13, Z13
 	VCMPPS           $0x11, Z15, Z2, K2
-	VBROADCASTSS     48(SI), Z14
+	VPXORD           Z14, Z14, Z14
+	VBROADCASTSS     48(SI), Z15
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
-	VSUBPS      Z14, Z0, Z15
-	VMULPS      Z13, Z15, Z13
-	VFMADD231PS Z17, Z14, Z13
-	VMULPS      Z13, Z16, Z15
-	VCMPPS      $0x00, Z19, Z16, K3
+	VSUBPS      Z15, Z0, Z20
+	VMULPS      Z13, Z20, Z13
+	VFMADD231PS Z17, Z15, Z13
+	VMULPS      Z13, Z16, Z17
+	VCMPPS      $0x00, Z14, Z16, K3
 	VCMPPS      $0x00, Z13, Z13, K4
 	KANDW       K3, K4, K3
-	VBLENDMPS   Z19, Z15, K3, Z15
+	VBLENDMPS   Z14, Z17, K3, Z17
 
 	// q + gamma p_t ce; eps/C and what the target has of eps besides
-	VBROADCASTSS 8(SI), Z17
-	VPCMPD       $0x06, Z19, Z21, K3
-	VBLENDMPS    Z19, Z23, K3, Z20
-	VCMPPS       $0x00, Z19, Z20, K3
-	VCMPPS       $0x00, Z19, Z17, K4
+	VBROADCASTSS 8(SI), Z20
+	VPXORD       Z23, Z23, Z23
+	VPCMPD       $0x06, Z23, Z21, K3
+	VPXORD       Z21, Z21, Z21
+	VBLENDMPS    Z21, Z22, K3, Z21
+	VCMPPS       $0x00, Z14, Z21, K3
+	VCMPPS       $0x00, Z14, Z20, K4
 	KORW         K3, K4, K3
-	VMULPS       Z13, Z20, Z13
-	VBLENDMPS    Z19, Z13, K3, Z13
-	VFMADD213PS  Z24, Z13, Z17
-	VDIVPS       Z18, Z14, Z13
+	VMULPS       Z13, Z21, Z13
+	VBLENDMPS    Z14, Z13, K3, Z13
+	VFMADD213PS  Z19, Z13, Z20
+	VDIVPS       Z18, Z15, Z13
 	VMOVAPS.Z    Z13, K2, Z18
-	VSUBPS       Z18, Z14, Z14
+	VSUBPS       Z18, Z15, Z15
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_342
-	VMULPS Z24, Z24, Z24
+	VMULPS Z19, Z19, Z19
 	JMP    focusdone342
 
 focusnot0_342:
 	CMPQ    DI, $+2
 	JGE     focusnot1_342
-	VMOVAPS Z0, Z24
+	VMOVAPS Z0, Z19
 	JMP     focusdone342
 
 focusnot1_342:
@@ -41128,237 +41841,237 @@ focusnot1_342:
 focusnot2_342:
 	CMPQ    DI, $+4
 	JGE     focusnot3_342
-	VSQRTPS Z24, Z24
+	VSQRTPS Z19, Z19
 	JMP     focusdone342
 
 focusnot3_342:
 	CMPQ         DI, $+5
 	JGE          focusnot4_342
-	VSQRTPS      Z24, Z18
-	VMOVAPS      Z24, Z20
-	VFNMADD231PS Z18, Z18, Z20
-	VMULPS.BCST  consts<>+2144(SB), Z18, Z21
-	VMULPS       Z21, Z20, Z20
-	VFMADD231PS  Z18, Z24, Z20
-	VMOVAPS      Z20, Z24
+	VSQRTPS      Z19, Z18
+	VMOVAPS      Z19, Z21
+	VFNMADD231PS Z18, Z18, Z21
+	VMULPS.BCST  consts<>+2144(SB), Z18, Z22
+	VMULPS       Z22, Z21, Z21
+	VFMADD231PS  Z18, Z19, Z21
+	VMOVAPS      Z21, Z19
 	JMP          focusdone342
 
 focusnot4_342:
 	CMPQ             DI, $+6
 	JGE              focusnot5_342
-	VSQRTPS          Z24, Z18
-	VMULPS           Z24, Z24, Z20
-	VMOVAPS          Z20, Z21
-	VFMSUB231PS      Z24, Z24, Z21
-	VMOVAPS          Z24, Z22
-	VFNMADD231PS     Z18, Z18, Z22
-	VMULPS           Z22, Z24, Z22
-	VFMADD231PS.BCST consts<>+2144(SB), Z22, Z21
-	VMULPS           Z18, Z21, Z24
-	VFMADD231PS      Z18, Z20, Z24
+	VSQRTPS          Z19, Z18
+	VMULPS           Z19, Z19, Z21
+	VMOVAPS          Z21, Z22
+	VFMSUB231PS      Z19, Z19, Z22
+	VMOVAPS          Z19, Z23
+	VFNMADD231PS     Z18, Z18, Z23
+	VMULPS           Z23, Z19, Z19
+	VFMADD231PS.BCST consts<>+2144(SB), Z19, Z22
+	VMULPS           Z18, Z22, Z19
+	VFMADD231PS      Z18, Z21, Z19
 	JMP              focusdone342
 
 focusnot5_342:
 	CMPQ        DI, $+7
 	JGE         focusnot6_342
-	VMULPS      Z24, Z24, Z18
-	VMOVAPS     Z18, Z20
-	VFMSUB231PS Z24, Z24, Z20
-	VMULPS      Z24, Z20, Z20
-	VFMADD231PS Z24, Z18, Z20
-	VMOVAPS     Z20, Z24
+	VMULPS      Z19, Z19, Z18
+	VMOVAPS     Z18, Z21
+	VFMSUB231PS Z19, Z19, Z21
+	VMULPS      Z19, Z21, Z21
+	VFMADD231PS Z19, Z18, Z21
+	VMOVAPS     Z21, Z19
 	JMP         focusdone342
 
 focusnot6_342:
 	CMPQ        DI, $+8
 	JGE         focusnot7_342
-	VMULPS      Z24, Z24, Z18
-	VFMSUB213PS Z18, Z24, Z24
-	VADDPS      Z18, Z18, Z20
-	VMULPS      Z24, Z20, Z24
-	VFMADD231PS Z18, Z18, Z24
+	VMULPS      Z19, Z19, Z18
+	VFMSUB213PS Z18, Z19, Z19
+	VADDPS      Z18, Z18, Z21
+	VMULPS      Z19, Z21, Z19
+	VFMADD231PS Z18, Z18, Z19
 	JMP         focusdone342
 
 focusnot7_342:
 	CMPQ        DI, $+9
 	JGE         focusnot8_342
-	VMULPS      Z24, Z24, Z18
-	VMOVAPS     Z18, Z20
-	VFMSUB231PS Z24, Z24, Z20
-	VMULPS      Z18, Z18, Z21
-	VADDPS      Z18, Z18, Z22
-	VFMSUB213PS Z21, Z18, Z18
-	VFMADD231PS Z20, Z22, Z18
-	VMULPS      Z24, Z18, Z18
-	VFMADD231PS Z24, Z21, Z18
-	VMOVAPS     Z18, Z24
+	VMULPS      Z19, Z19, Z18
+	VMOVAPS     Z18, Z21
+	VFMSUB231PS Z19, Z19, Z21
+	VMULPS      Z18, Z18, Z22
+	VADDPS      Z18, Z18, Z23
+	VFMSUB213PS Z22, Z18, Z18
+	VFMADD231PS Z21, Z23, Z18
+	VMULPS      Z19, Z18, Z18
+	VFMADD231PS Z19, Z22, Z18
+	VMOVAPS     Z18, Z19
 	JMP         focusdone342
 
 focusnot8_342:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
-	VBROADCASTSS 4(R9), Z20
-	VBROADCASTSS 8(R9), Z21
+	VBROADCASTSS 4(R9), Z21
+	VBROADCASTSS 8(R9), Z22
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z9, Z24, Z22
-	VPSUBD.BCST  consts<>+1248(SB), Z22, Z23
-	VCVTDQ2PS    Z22, Z25
+	VPANDD       Z9, Z19, Z23
+	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
+	VCVTDQ2PS    Z23, Z25
 	VPSUBD.BCST  consts<>+1760(SB), Z25, Z25
 	VBROADCASTSS consts<>+1120(SB), Z26
-	VPCMPD       $0x06, Z22, Z26, K2
-	VBLENDMPS    Z25, Z23, K2, Z23
-	VPSRAD       $0x17, Z23, Z25
-	VPSRLD       $0x14, Z23, Z26
-	VPANDD.BCST  consts<>+1280(SB), Z23, Z23
-	VPADDD.BCST  consts<>+1312(SB), Z23, Z23
+	VPCMPD       $0x06, Z23, Z26, K2
+	VBLENDMPS    Z25, Z24, K2, Z24
+	VPSRAD       $0x17, Z24, Z25
+	VPSRLD       $0x14, Z24, Z26
+	VPANDD.BCST  consts<>+1280(SB), Z24, Z24
+	VPADDD.BCST  consts<>+1312(SB), Z24, Z24
 	VCVTDQ2PS    Z25, Z25
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z26, Z27
-	VFMADD213PS.BCST consts<>+672(SB), Z27, Z23
-	VMULPS.BCST      consts<>+1344(SB), Z23, Z27
-	VMOVAPS          Z23, Z28
-	VFMADD231PS      Z27, Z23, Z28
-	VSUBPS           Z28, Z23, Z29
-	VFMADD231PS      Z27, Z23, Z29
-	VMULPS           Z23, Z23, Z27
+	VFMADD213PS.BCST consts<>+672(SB), Z27, Z24
+	VMULPS.BCST      consts<>+1344(SB), Z24, Z27
+	VMOVAPS          Z24, Z28
+	VFMADD231PS      Z27, Z24, Z28
+	VSUBPS           Z28, Z24, Z29
+	VFMADD231PS      Z27, Z24, Z29
+	VMULPS           Z24, Z24, Z27
 	VBROADCASTSS     consts<>+1376(SB), Z30
-	VFMADD213PS.BCST consts<>+1408(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1440(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1472(SB), Z23, Z30
-	VFMADD213PS.BCST consts<>+1504(SB), Z23, Z30
-	VMULPS           Z23, Z27, Z23
-	VFMADD231PS      Z30, Z23, Z29
-	VADDPS           Z29, Z28, Z23
+	VFMADD213PS.BCST consts<>+1408(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1440(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1472(SB), Z24, Z30
+	VFMADD213PS.BCST consts<>+1504(SB), Z24, Z30
+	VMULPS           Z24, Z27, Z24
+	VFMADD231PS      Z30, Z24, Z29
+	VADDPS           Z29, Z28, Z24
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z26, Z27
 	VADDPS      Z27, Z25, Z25
 	VMULPS      Z25, Z18, Z27
 	VFMSUB213PS Z27, Z18, Z25
-	VFMADD213PS Z27, Z20, Z23
+	VFMADD213PS Z27, Z21, Z24
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z23, Z30
+	VADDPS.BCST consts<>+1536(SB), Z24, Z30
 	VSUBPS.BCST consts<>+1536(SB), Z30, Z31
 	VSUBPS      Z31, Z27, Z27
-	VFMADD231PS Z28, Z20, Z27
+	VFMADD231PS Z28, Z21, Z27
 	VPERMPS     pow_tl<>+0(SB), Z26, Z26
 	VFMADD231PS Z26, Z18, Z25
-	VFMADD231PS Z28, Z21, Z25
-	VFMADD231PS Z29, Z20, Z25
-	VADDPS      Z25, Z27, Z20
+	VFMADD231PS Z28, Z22, Z25
+	VFMADD231PS Z29, Z21, Z25
+	VADDPS      Z25, Z27, Z21
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z21
-	VFMADD213PS.BCST consts<>+1600(SB), Z20, Z21
-	VFMADD213PS.BCST consts<>+1632(SB), Z20, Z21
-	VMULPS           Z20, Z20, Z25
-	VMULPS           Z21, Z25, Z21
-	VFMADD231PS      Z11, Z20, Z21
-	VPERMPS          pow_full_hi<>+0(SB), Z30, Z20
+	VBROADCASTSS     consts<>+1568(SB), Z22
+	VFMADD213PS.BCST consts<>+1600(SB), Z21, Z22
+	VFMADD213PS.BCST consts<>+1632(SB), Z21, Z22
+	VMULPS           Z21, Z21, Z25
+	VMULPS           Z22, Z25, Z22
+	VFMADD231PS      Z11, Z21, Z22
+	VPERMPS          pow_full_hi<>+0(SB), Z30, Z21
 	VPERMPS          pow_full_lo<>+0(SB), Z30, Z25
-	VFMADD231PS      Z21, Z20, Z25
+	VFMADD231PS      Z22, Z21, Z25
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z30, Z21
-	VPSRAD       $0x03, Z21, Z21
-	VADDPS       Z25, Z20, Z26
-	VPSLLD       $0x17, Z21, Z27
+	VPSUBD.BCST  consts<>+1536(SB), Z30, Z22
+	VPSRAD       $0x03, Z22, Z22
+	VADDPS       Z25, Z21, Z26
+	VPSLLD       $0x17, Z22, Z27
 	VPADDD       Z27, Z26, Z27
 	VPMINUD.BCST consts<>+928(SB), Z27, Z27
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD       Z28, Z28, Z28
-	VPMINSD      Z28, Z21, Z21
+	VPMINSD      Z28, Z22, Z22
 	VBROADCASTSS consts<>+1792(SB), Z28
-	VPSUBD       Z21, Z28, Z21
-	VPSLLD       $0x17, Z21, Z21
-	VADDPS       Z20, Z21, Z28
-	VSUBPS       Z21, Z28, Z29
-	VSUBPS       Z29, Z20, Z20
-	VADDPS       Z25, Z20, Z20
-	VADDPS       Z20, Z28, Z20
-	VCMPPS       $0x11, Z21, Z26, K2
-	VPSUBD       Z21, Z20, Z20
-	VBLENDMPS    Z20, Z27, K2, Z20
+	VPSUBD       Z22, Z28, Z22
+	VPSLLD       $0x17, Z22, Z22
+	VADDPS       Z21, Z22, Z28
+	VSUBPS       Z22, Z28, Z29
+	VSUBPS       Z29, Z21, Z21
+	VADDPS       Z25, Z21, Z21
+	VADDPS       Z21, Z28, Z21
+	VCMPPS       $0x11, Z22, Z26, K2
+	VPSUBD       Z22, Z21, Z21
+	VBLENDMPS    Z21, Z27, K2, Z21
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z21
-	VCMPPS         $0x11, Z23, Z21, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z20, K2, Z20
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z23, K2
-	VPXORD         Z21, Z21, Z21
-	VBLENDMPS      Z21, Z20, K2, Z20
-	VPXORD         Z21, Z21, Z21
-	VPCMPD         $0x00, Z21, Z22, K2
+	VBROADCASTSS   consts<>+1824(SB), Z22
+	VCMPPS         $0x11, Z24, Z22, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z21, K2, Z21
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z24, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPXORD         Z22, Z22, Z22
+	VPCMPD         $0x00, Z22, Z23, K2
 	VPMOVD2M       Z18, K3
-	VPXORD         Z21, Z21, Z21
-	VBLENDMPS.BCST consts<>+928(SB), Z21, K3, Z21
-	VBLENDMPS      Z21, Z20, K2, Z20
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z22, K2
+	VPXORD         Z22, Z22, Z22
+	VBLENDMPS.BCST consts<>+928(SB), Z22, K3, Z22
+	VBLENDMPS      Z22, Z21, K2, Z21
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z23, K2
 	VPMOVD2M       Z18, K3
 	VPXORD         Z18, Z18, Z18
-	VBROADCASTSS   consts<>+928(SB), Z21
-	VBLENDMPS      Z18, Z21, K3, Z18
-	VBLENDMPS      Z18, Z20, K2, Z18
+	VBROADCASTSS   consts<>+928(SB), Z22
+	VBLENDMPS      Z18, Z22, K3, Z18
+	VBLENDMPS      Z18, Z21, K2, Z18
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R9), Z20
-	VPANDD       Z20, Z24, Z20
-	VPORD        Z20, Z18, Z18
-	VPXORD       Z20, Z20, Z20
-	VPCMPD       $0x06, Z20, Z22, K2
-	VBROADCASTSS consts<>+928(SB), Z20
-	VPCMPD       $0x06, Z22, Z20, K3
-	KANDW        K2, K3, K2
-	VBROADCASTSS 16(R9), Z20
-	VPANDD       Z20, Z24, Z20
+	VBROADCASTSS 12(R9), Z21
+	VPANDD       Z21, Z19, Z21
+	VPORD        Z21, Z18, Z18
 	VPXORD       Z21, Z21, Z21
-	VPCMPD       $0x06, Z20, Z21, K3
+	VPCMPD       $0x06, Z21, Z23, K2
+	VBROADCASTSS consts<>+928(SB), Z21
+	VPCMPD       $0x06, Z23, Z21, K3
 	KANDW        K2, K3, K2
-	VPCMPD.BCST  $0x06, consts<>+928(SB), Z22, K3
+	VBROADCASTSS 16(R9), Z21
+	VPANDD       Z21, Z19, Z19
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x06, Z19, Z21, K3
+	KANDW        K2, K3, K2
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z23, K3
 	KORW         K2, K3, K2
-	VBLENDMPS    Z1, Z18, K2, Z24
+	VBLENDMPS    Z1, Z18, K2, Z19
 
 focusdone342:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS    $0x12, Z10, Z15, K2
-	VMULPS    Z24, Z15, Z18
-	VBLENDMPS Z18, Z15, K2, Z15
-	VCMPPS    $0x00, Z19, Z24, K2
-	VBLENDMPS Z19, Z15, K2, Z15
-	VPMINUD   Z1, Z15, Z15
+	VCMPPS    $0x12, Z10, Z17, K2
+	VMULPS    Z19, Z17, Z18
+	VBLENDMPS Z18, Z17, K2, Z17
+	VCMPPS    $0x00, Z14, Z19, K2
+	VBLENDMPS Z14, Z17, K2, Z17
+	VPMINUD   Z1, Z17, Z17
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
 	VBROADCASTSS   (R8), Z18
-	VMULPS         Z24, Z16, Z16
+	VMULPS         Z19, Z16, Z16
 	VMULPS         Z16, Z18, Z16
-	VCMPPS         $0x00, Z19, Z16, K2
+	VCMPPS         $0x00, Z14, Z16, K2
 	VCMPPS         $0x00, Z12, Z12, K3
 	KANDW          K2, K3, K2
-	VMULPS         Z17, Z16, Z17
-	VBLENDMPS      Z19, Z17, K2, Z17
-	VFMSUB213PS    Z17, Z16, Z14
-	VCMPPS         $0x03, Z14, Z14, K2
-	VBLENDMPS      Z1, Z14, K2, Z14
+	VMULPS         Z20, Z16, Z18
+	VBLENDMPS      Z14, Z18, K2, Z14
+	VFMSUB213PS    Z14, Z16, Z15
+	VCMPPS         $0x03, Z15, Z15, K2
+	VBLENDMPS      Z1, Z15, K2, Z15
 	VMULPS         Z13, Z16, Z13
-	VPANDD         Z9, Z17, Z16
+	VPANDD         Z9, Z14, Z16
 	VCMPPS         $0x12, Z16, Z6, K2
 	VCMPPS         $0x11, Z0, Z12, K3
 	VBLENDMPS.BCST consts<>+3008(SB), Z0, K3, Z16
 	VBLENDMPS      Z16, Z7, K2, Z16
 	VMULPS         Z16, Z12, Z18
-	VDIVPS         Z18, Z17, Z17
+	VDIVPS         Z18, Z14, Z14
 	VPXORD         Z18, Z18, Z18
 	VCMPPS         $0x00, Z18, Z12, K2
 	VPXORD         Z12, Z12, Z12
-	VBLENDMPS      Z12, Z17, K2, Z12
+	VBLENDMPS      Z12, Z14, K2, Z12
 	VCMPPS         $0x03, Z12, Z12, K2
 	VBLENDMPS      Z1, Z12, K2, Z12
-	VMOVUPS        Z15, K1, (CX)
-	VMOVUPS        Z14, K1, 384(DX)
+	VMOVUPS        Z17, K1, (CX)
+	VMOVUPS        Z15, K1, 384(DX)
 	VMOVUPS        Z16, K1, 512(DX)
 	VMOVUPS        Z12, K1, (DX)
 	VMOVUPS        Z13, K1, (BX)
@@ -41375,9 +42088,12 @@ done:
 
 // func rowSmoothAVX2(losses *float32, sums *float32, more *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·rowSmoothAVX2(SB), NOSPLIT, $224-48
+TEXT ·rowSmoothAVX2(SB), NOSPLIT, $416-48
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
+	VMOVUPS consts<>+640(SB), Y2
+	VMOVUPS consts<>+2272(SB), Y3
+	VMOVUPS consts<>+2336(SB), Y4
 	MOVQ    n+24(FP), AX
 	MOVQ    losses+0(FP), CX
 	MOVQ    sums+8(FP), DX
@@ -41389,188 +42105,198 @@ TEXT ·rowSmoothAVX2(SB), NOSPLIT, $224-48
 	JLT     rest
 
 block:
-	VMOVUPS 384(DX), Y2
-	VMOVUPS 512(DX), Y3
-	VMOVUPS (BX), Y4
-	VMOVUPS 128(BX), Y5
-	VMOVUPS Y2, (SP)
-	VMOVUPS Y3, 32(SP)
-	VMOVUPS Y4, 64(SP)
-	VMOVUPS Y5, 96(SP)
-	VMOVUPS (DX), Y4
-	VMOVUPS 256(DX), Y5
-	VPXOR   Y6, Y6, Y6
+	VMOVUPS 384(DX), Y5
+	VMOVUPS 512(DX), Y6
+	VMOVUPS (BX), Y7
+	VMOVUPS 128(BX), Y8
+	VMOVUPS Y5, (SP)
+	VMOVUPS Y6, 32(SP)
+	VMOVUPS Y7, 64(SP)
+	VMOVUPS Y8, 96(SP)
+	VMOVUPS 256(DX), Y6
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND     consts<>+32(SB), Y5, Y3
-	VMOVUPS   consts<>+2272(SB), Y7
-	VCMPPS    $0x11, Y3, Y7, Y7
-	VCMPPS    $0x11, consts<>+928(SB), Y3, Y3
-	VPAND     Y7, Y3, Y3
-	VPAND     Y5, Y3, Y3
-	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y7
-	VBLENDVPS Y7, Y4, Y1, Y4
-	VMAXPS    Y5, Y2, Y5
-	VCMPPS    $0x00, consts<>+640(SB), Y5, Y5
-	VBLENDVPS Y5, Y1, Y4, Y7
+	VPAND     consts<>+32(SB), Y6, Y7
+	VCMPPS    $0x11, Y7, Y3, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y6, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y8
+	VMOVUPS   (DX), Y9
+	VBLENDVPS Y8, Y9, Y1, Y8
+	VMAXPS    Y6, Y5, Y6
+	VCMPPS    $0x00, Y2, Y6, Y6
+	VBLENDVPS Y6, Y1, Y8, Y6
+	VMOVUPS   Y6, 128(SP)
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y3, Y2, Y2
-	VMOVUPS      consts<>+2336(SB), Y3
-	VMINPS       Y2, Y3, Y3
-	VMOVUPS      consts<>+2304(SB), Y4
-	VMAXPS       Y3, Y4, Y4
+	VSUBPS       Y7, Y5, Y5
+	VMINPS       Y5, Y4, Y6
+	VMOVUPS      consts<>+2304(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VCMPPS       $0x11, Y6, Y5, Y7
+	VPXOR        Y8, Y8, Y8
+	VCMPPS       $0x11, 128(SP), Y8, Y8
+	VPAND        Y7, Y8, Y7
+	VSUBPS       Y5, Y6, Y5
+	VPAND        Y5, Y7, Y5
+	VMOVUPS      Y5, 160(SP)
 	VMOVUPS      consts<>+96(SB), Y5
-	VFMADD213PS  consts<>+2368(SB), Y4, Y5
-	VSUBPS       consts<>+2368(SB), Y5, Y8
-	VMOVAPS      Y4, Y3
-	VFNMADD231PS consts<>+160(SB), Y8, Y3
-	VFNMADD231PS consts<>+192(SB), Y8, Y3
-	VCMPPS       $0x11, Y4, Y2, Y8
-	VCMPPS       $0x11, Y7, Y6, Y9
-	VPAND        Y8, Y9, Y8
-	VSUBPS       Y2, Y4, Y2
-	VPAND        Y2, Y8, Y2
-	VMOVUPS      consts<>+2464(SB), Y9
-	VFMADD213PS  consts<>+2496(SB), Y3, Y9
-	VFMADD213PS  consts<>+2528(SB), Y3, Y9
-	VFMADD213PS  consts<>+2560(SB), Y3, Y9
-	VFMADD213PS  consts<>+2592(SB), Y3, Y9
-	VFMADD213PS  Y0, Y3, Y9
-	VMOVAPS      Y0, Y4
-	VFMADD231PS  Y9, Y3, Y4
-	VSUBPS       Y4, Y0, Y8
-	VFMADD231PS  Y9, Y3, Y8
-
-	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y4, Y0, Y9
-	VMULPS       Y9, Y7, Y3
-	VFNMADD213PS Y7, Y3, Y4
-	VMULPS       Y8, Y3, Y8
-	VSUBPS       Y8, Y4, Y4
-	VMULPS       Y9, Y4, Y4
+	VFMADD213PS  consts<>+2368(SB), Y6, Y5
+	VSUBPS       consts<>+2368(SB), Y5, Y7
 	VMOVUPS      128(DX), Y8
 	VPSUBD       consts<>+2368(SB), Y5, Y5
 	VPSUBD       Y5, Y8, Y5
-	VPSRLD       $0x17, Y3, Y8
-	VPSUBD       consts<>+2720(SB), Y8, Y8
-	VPADDD       Y8, Y5, Y8
-	VPMAXSD      Y6, Y8, Y8
-	VPSUBD       Y8, Y5, Y5
-	VPMAXSD      consts<>+2752(SB), Y5, Y9
-	VPSRAD       $0x01, Y9, Y10
-	VPADDD       consts<>+1664(SB), Y10, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VPSUBD       Y10, Y9, Y9
-	VPADDD       consts<>+1664(SB), Y9, Y9
+	VMOVUPS      Y5, 192(SP)
+	VFNMADD231PS consts<>+160(SB), Y7, Y6
+	VFNMADD231PS consts<>+192(SB), Y7, Y6
+	VMOVUPS      consts<>+2464(SB), Y5
+	VFMADD213PS  consts<>+2496(SB), Y6, Y5
+	VFMADD213PS  consts<>+2528(SB), Y6, Y5
+	VFMADD213PS  consts<>+2560(SB), Y6, Y5
+	VFMADD213PS  consts<>+2592(SB), Y6, Y5
+	VFMADD213PS  Y0, Y6, Y5
+	VMOVAPS      Y0, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VSUBPS       Y7, Y0, Y8
+	VFMADD231PS  Y5, Y6, Y8
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y7, Y0, Y5
+	VMULPS       128(SP), Y5, Y6
+	VFNMADD213PS 128(SP), Y6, Y7
+	VMULPS       Y8, Y6, Y8
+	VSUBPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y5
+	VPSRLD       $0x17, Y6, Y7
+	VPSUBD       consts<>+2720(SB), Y7, Y7
+	VPADDD       192(SP), Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPMAXSD      Y8, Y7, Y7
+	VMOVUPS      192(SP), Y8
+	VPSUBD       Y7, Y8, Y8
+	VPMAXSD      consts<>+2752(SB), Y8, Y8
+	VMOVUPS      Y7, 224(SP)
+	VPSRAD       $0x01, Y8, Y7
+	VPADDD       consts<>+1664(SB), Y7, Y9
 	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y9, Y3, Y3
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y9, Y4, Y4
+	VPSUBD       Y7, Y8, Y7
+	VPADDD       consts<>+1664(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y9, Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y9, Y5, Y5
+	VMULPS       Y7, Y5, Y5
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y3, Y0, Y9
-	VMINPS       Y3, Y0, Y10
-	VADDPS       Y10, Y9, Y5
-	VSUBPS       Y9, Y5, Y9
-	VSUBPS       Y9, Y10, Y10
-	VDIVPS       Y5, Y0, Y9
-	VMULPS       Y9, Y3, Y11
-	VFNMADD213PS Y3, Y11, Y5
-	VADDPS       Y4, Y5, Y5
-	VADDPS       Y4, Y10, Y10
-	VMULPS       Y10, Y11, Y10
-	VSUBPS       Y10, Y5, Y5
-	VMULPS       Y9, Y5, Y5
-	VADDPS       Y5, Y11, Y5
-	VMINPS       Y5, Y0, Y12
+	VMAXPS       Y6, Y0, Y7
+	VMINPS       Y6, Y0, Y8
+	VADDPS       Y8, Y7, Y9
+	VSUBPS       Y7, Y9, Y7
+	VSUBPS       Y7, Y8, Y7
+	VDIVPS       Y9, Y0, Y8
+	VMULPS       Y8, Y5, Y10
+	VMOVUPS      Y10, 256(SP)
+	VMULPS       Y8, Y6, Y10
+	VFNMADD213PS Y6, Y10, Y9
+	VADDPS       Y5, Y9, Y9
+	VADDPS       Y5, Y7, Y5
+	VMULPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
+	VMULPS       Y8, Y5, Y5
+	VADDPS       Y5, Y10, Y5
+	VMINPS       Y5, Y0, Y5
+	VMOVUPS      Y5, 288(SP)
+	VMOVUPS      Y8, 320(SP)
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y3, Y5
+	VADDPS Y0, Y6, Y5
 	VPSUBD consts<>+2784(SB), Y5, Y5
-	VPAND  consts<>+640(SB), Y5, Y10
+	VPAND  Y2, Y5, Y7
 	VPSRLD $0x15, Y5, Y5
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y10, Y0, Y11
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y5, Y13, Y13
-	VMULPS      Y13, Y11, Y11
-	VADDPS      consts<>+672(SB), Y11, Y13
-	VFMADD231PS Y11, Y3, Y13
-	VCVTDQ2PS   Y10, Y3
-	VMOVUPS     log_th<>+0(SB), Y10
-	VPERMILPS   Y5, Y10, Y10
-	VMOVUPS     log_tl<>+0(SB), Y11
-	VPERMILPS   Y5, Y11, Y5
+	VPSUBD      Y7, Y0, Y8
+	VMOVUPS     log_r<>+0(SB), Y9
+	VPERMILPS   Y5, Y9, Y9
+	VMULPS      Y9, Y8, Y8
+	VADDPS      consts<>+672(SB), Y8, Y9
+	VFMADD231PS Y8, Y6, Y9
+	VCVTDQ2PS   Y7, Y6
+	VMOVUPS     log_th<>+0(SB), Y7
+	VPERMILPS   Y5, Y7, Y7
+	VMOVUPS     log_tl<>+0(SB), Y8
+	VPERMILPS   Y5, Y8, Y5
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Y13, Y13, Y11
-	VMOVUPS     consts<>+2848(SB), Y14
-	VFMADD213PS consts<>+2880(SB), Y13, Y14
-	VFMADD231PS consts<>+2816(SB), Y11, Y14
-	VMOVUPS     consts<>+2912(SB), Y15
-	VFMADD213PS consts<>+2944(SB), Y13, Y15
-	VFMADD231PS Y14, Y11, Y15
-	VFMADD231PS consts<>+1056(SB), Y3, Y5
-	VFMADD231PS Y15, Y11, Y5
+	VMULPS      Y9, Y9, Y8
+	VMOVUPS     consts<>+2848(SB), Y10
+	VFMADD213PS consts<>+2880(SB), Y9, Y10
+	VFMADD231PS consts<>+2816(SB), Y8, Y10
+	VMOVUPS     consts<>+2912(SB), Y11
+	VFMADD213PS consts<>+2944(SB), Y9, Y11
+	VFMADD231PS Y10, Y8, Y11
+	VFMADD231PS consts<>+1056(SB), Y6, Y5
+	VFMADD231PS Y11, Y8, Y5
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS  consts<>+1088(SB), Y3, Y10
-	VADDPS       Y13, Y10, Y3
-	VSUBPS       Y3, Y10, Y10
-	VADDPS       Y13, Y10, Y10
-	VADDPS       Y10, Y5, Y5
-	VADDPS       Y5, Y3, Y3
-	VMULPS       Y9, Y4, Y4
-	VADDPS       Y4, Y3, Y3
-	VCVTDQ2PS    Y8, Y4
-	VFMADD231PS  consts<>+160(SB), Y4, Y3
-	VADDPS       Y2, Y3, Y10
-	VMOVUPS      (SP), Y2
-	VMOVUPS      32(SP), Y3
-	VMOVUPS      64(SP), Y4
-	VMOVUPS      96(SP), Y5
-	VMOVUPS      consts<>+640(SB), Y11
-	VCMPPS       $0x11, Y2, Y11, Y2
+	VFMADD231PS  consts<>+1088(SB), Y6, Y7
+	VADDPS       Y9, Y7, Y6
+	VSUBPS       Y6, Y7, Y7
+	VADDPS       Y9, Y7, Y7
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y6, Y5
+	VADDPS       256(SP), Y5, Y5
+	VMOVUPS      224(SP), Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  consts<>+160(SB), Y6, Y5
+	VADDPS       160(SP), Y5, Y9
+	VMOVUPS      (SP), Y5
+	VMOVUPS      32(SP), Y6
+	VMOVUPS      64(SP), Y7
+	VMOVUPS      96(SP), Y8
+	VCMPPS       $0x11, Y5, Y2, Y5
+	VPXOR        Y10, Y10, Y10
 	VBROADCASTSS 48(SI), Y11
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
-	VSUBPS      Y11, Y0, Y13
-	VMULPS      Y10, Y13, Y10
-	VFMADD231PS Y4, Y11, Y10
-	VMULPS      Y10, Y3, Y4
-	VCMPPS      $0x00, Y6, Y3, Y13
-	VCMPPS      $0x00, Y10, Y10, Y14
-	VPAND       Y13, Y14, Y13
-	VBLENDVPS   Y13, Y6, Y4, Y4
+	VSUBPS      Y11, Y0, Y12
+	VMULPS      Y9, Y12, Y9
+	VFMADD231PS Y7, Y11, Y9
+	VMULPS      Y9, Y6, Y7
+	VCMPPS      $0x00, Y10, Y6, Y12
+	VCMPPS      $0x00, Y9, Y9, Y13
+	VPAND       Y12, Y13, Y12
+	VBLENDVPS   Y12, Y10, Y7, Y7
 
 	// q + gamma p_t ce; eps/C and what the target has of eps besides
-	VBROADCASTSS 8(SI), Y13
-	VPCMPGTD     Y6, Y8, Y8
-	VBLENDVPS    Y8, Y6, Y9, Y8
-	VCMPPS       $0x00, Y6, Y8, Y9
-	VCMPPS       $0x00, Y6, Y13, Y14
-	VPOR         Y9, Y14, Y9
-	VMULPS       Y10, Y8, Y8
-	VBLENDVPS    Y9, Y6, Y8, Y8
-	VFMADD213PS  Y12, Y8, Y13
-	VDIVPS       Y5, Y11, Y5
-	VPAND        Y5, Y2, Y2
-	VSUBPS       Y2, Y11, Y2
+	VBROADCASTSS 8(SI), Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      224(SP), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VPANDN       320(SP), Y13, Y13
+	VCMPPS       $0x00, Y10, Y13, Y14
+	VCMPPS       $0x00, Y10, Y12, Y15
+	VPOR         Y14, Y15, Y14
+	VMULPS       Y9, Y13, Y9
+	VBLENDVPS    Y14, Y10, Y9, Y9
+	VFMADD213PS  288(SP), Y9, Y12
+	VDIVPS       Y8, Y11, Y8
+	VPAND        Y8, Y5, Y5
+	VSUBPS       Y5, Y11, Y5
+	VMOVUPS      288(SP), Y14
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_353
-	VMULPS Y12, Y12, Y12
+	VMULPS Y14, Y14, Y14
 	JMP    focusdone353
 
 focusnot0_353:
 	CMPQ    DI, $+2
 	JGE     focusnot1_353
-	VMOVAPS Y0, Y12
+	VMOVAPS Y0, Y14
 	JMP     focusdone353
 
 focusnot1_353:
@@ -41581,87 +42307,86 @@ focusnot1_353:
 focusnot2_353:
 	CMPQ    DI, $+4
 	JGE     focusnot3_353
-	VSQRTPS Y12, Y12
+	VSQRTPS Y14, Y14
 	JMP     focusdone353
 
 focusnot3_353:
 	CMPQ         DI, $+5
 	JGE          focusnot4_353
-	VSQRTPS      Y12, Y8
-	VMOVAPS      Y12, Y9
-	VFNMADD231PS Y8, Y8, Y9
-	VMULPS       consts<>+2144(SB), Y8, Y10
-	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y12, Y9
-	VMOVAPS      Y9, Y12
+	VSQRTPS      Y14, Y9
+	VMOVAPS      Y14, Y11
+	VFNMADD231PS Y9, Y9, Y11
+	VMULPS       consts<>+2144(SB), Y9, Y13
+	VMULPS       Y13, Y11, Y11
+	VFMADD231PS  Y9, Y14, Y11
+	VMOVAPS      Y11, Y14
 	JMP          focusdone353
 
 focusnot4_353:
 	CMPQ         DI, $+6
 	JGE          focusnot5_353
-	VSQRTPS      Y12, Y8
-	VMULPS       Y12, Y12, Y9
-	VMOVAPS      Y9, Y10
-	VFMSUB231PS  Y12, Y12, Y10
-	VMOVAPS      Y12, Y11
-	VFNMADD231PS Y8, Y8, Y11
-	VMULPS       Y11, Y12, Y11
-	VFMADD231PS  consts<>+2144(SB), Y11, Y10
-	VMULPS       Y8, Y10, Y12
-	VFMADD231PS  Y8, Y9, Y12
+	VSQRTPS      Y14, Y9
+	VMULPS       Y14, Y14, Y11
+	VMOVAPS      Y11, Y13
+	VFMSUB231PS  Y14, Y14, Y13
+	VMOVAPS      Y14, Y15
+	VFNMADD231PS Y9, Y9, Y15
+	VMULPS       Y15, Y14, Y14
+	VFMADD231PS  consts<>+2144(SB), Y14, Y13
+	VMULPS       Y9, Y13, Y14
+	VFMADD231PS  Y9, Y11, Y14
 	JMP          focusdone353
 
 focusnot5_353:
 	CMPQ        DI, $+7
 	JGE         focusnot6_353
-	VMULPS      Y12, Y12, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y12, Y12, Y9
-	VMULPS      Y12, Y9, Y9
-	VFMADD231PS Y12, Y8, Y9
-	VMOVAPS     Y9, Y12
+	VMULPS      Y14, Y14, Y9
+	VMOVAPS     Y9, Y11
+	VFMSUB231PS Y14, Y14, Y11
+	VMULPS      Y14, Y11, Y11
+	VFMADD231PS Y14, Y9, Y11
+	VMOVAPS     Y11, Y14
 	JMP         focusdone353
 
 focusnot6_353:
 	CMPQ        DI, $+8
 	JGE         focusnot7_353
-	VMULPS      Y12, Y12, Y8
-	VFMSUB213PS Y8, Y12, Y12
-	VADDPS      Y8, Y8, Y9
-	VMULPS      Y12, Y9, Y12
-	VFMADD231PS Y8, Y8, Y12
+	VMULPS      Y14, Y14, Y9
+	VFMSUB213PS Y9, Y14, Y14
+	VADDPS      Y9, Y9, Y11
+	VMULPS      Y14, Y11, Y14
+	VFMADD231PS Y9, Y9, Y14
 	JMP         focusdone353
 
 focusnot7_353:
 	CMPQ        DI, $+9
 	JGE         focusnot8_353
-	VMULPS      Y12, Y12, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y12, Y12, Y9
-	VMULPS      Y8, Y8, Y10
-	VADDPS      Y8, Y8, Y11
-	VFMSUB213PS Y10, Y8, Y8
-	VFMADD231PS Y9, Y11, Y8
-	VMULPS      Y12, Y8, Y8
-	VFMADD231PS Y12, Y10, Y8
-	VMOVAPS     Y8, Y12
+	VMULPS      Y14, Y14, Y9
+	VMOVAPS     Y9, Y11
+	VFMSUB231PS Y14, Y14, Y11
+	VMULPS      Y9, Y9, Y13
+	VADDPS      Y9, Y9, Y15
+	VFMSUB213PS Y13, Y9, Y9
+	VFMADD231PS Y11, Y15, Y9
+	VMULPS      Y14, Y9, Y9
+	VFMADD231PS Y14, Y13, Y9
+	VMOVAPS     Y9, Y14
 	JMP         focusdone353
 
 focusnot8_353:
 	LEAQ         24(SI), R9
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y13, 32(SP)
-	VMOVUPS      Y5, 64(SP)
-	VMOVUPS      Y2, 96(SP)
-	VMOVUPS      Y7, 128(SP)
-	VMOVUPS      Y3, 160(SP)
-	VMOVUPS      Y6, 192(SP)
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y12, 32(SP)
+	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y5, 96(SP)
+	VMOVUPS      Y6, 352(SP)
+	VMOVUPS      Y10, 384(SP)
 	VBROADCASTSS (R9), Y0
 	VBROADCASTSS 4(R9), Y1
 	VBROADCASTSS 8(R9), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y12, Y3
+	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
 	VCVTDQ2PS Y3, Y5
 	VPSUBD    consts<>+1760(SB), Y5, Y5
@@ -41764,7 +42489,7 @@ focusnot8_353:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R9), Y1
-	VPAND        Y1, Y12, Y1
+	VPAND        Y1, Y14, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -41772,65 +42497,70 @@ focusnot8_353:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R9), Y2
-	VPAND        Y2, Y12, Y2
+	VPAND        Y2, Y14, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y12
-	VMOVUPS      (SP), Y4
-	VMOVUPS      32(SP), Y13
-	VMOVUPS      64(SP), Y5
-	VMOVUPS      96(SP), Y2
-	VMOVUPS      128(SP), Y7
-	VMOVUPS      160(SP), Y3
-	VMOVUPS      192(SP), Y6
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
+	VMOVUPS      (SP), Y7
+	VMOVUPS      32(SP), Y12
+	VMOVUPS      64(SP), Y8
+	VMOVUPS      96(SP), Y5
+	VMOVUPS      352(SP), Y6
+	VMOVUPS      384(SP), Y10
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
+	VMOVUPS      consts<>+640(SB), Y2
+	VMOVUPS      consts<>+2272(SB), Y3
+	VMOVUPS      consts<>+2336(SB), Y4
 
 focusdone353:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS    $0x12, consts<>+2176(SB), Y4, Y8
-	VMULPS    Y12, Y4, Y9
-	VBLENDVPS Y8, Y9, Y4, Y4
-	VCMPPS    $0x00, Y6, Y12, Y8
-	VBLENDVPS Y8, Y6, Y4, Y4
-	VPMINUD   Y1, Y4, Y4
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
+	VMULPS    Y14, Y7, Y11
+	VBLENDVPS Y9, Y11, Y7, Y7
+	VCMPPS    $0x00, Y10, Y14, Y9
+	VBLENDVPS Y9, Y10, Y7, Y7
+	VPMINUD   Y1, Y7, Y7
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
-	VBROADCASTSS (R8), Y8
-	VMULPS       Y12, Y3, Y3
-	VMULPS       Y3, Y8, Y3
-	VCMPPS       $0x00, Y6, Y3, Y8
-	VCMPPS       $0x00, Y7, Y7, Y9
-	VPAND        Y8, Y9, Y8
-	VMULPS       Y13, Y3, Y9
-	VBLENDVPS    Y8, Y6, Y9, Y6
-	VFMSUB213PS  Y6, Y3, Y2
-	VCMPPS       $0x03, Y2, Y2, Y8
-	VBLENDVPS    Y8, Y1, Y2, Y2
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      consts<>+2976(SB), Y5
-	VPAND        consts<>+32(SB), Y6, Y8
-	VCMPPS       $0x12, Y8, Y5, Y5
-	VCMPPS       $0x11, Y0, Y7, Y8
-	VBLENDVPS    Y8, consts<>+3008(SB), Y0, Y8
-	VMOVUPS      consts<>+3040(SB), Y9
-	VBLENDVPS    Y5, Y8, Y9, Y5
-	VMULPS       Y5, Y7, Y8
-	VDIVPS       Y8, Y6, Y6
-	VPXOR        Y8, Y8, Y8
-	VCMPPS       $0x00, Y8, Y7, Y7
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VCMPPS       $0x03, Y6, Y6, Y7
-	VBLENDVPS    Y7, Y1, Y6, Y6
-	VMOVUPS      Y4, (CX)
-	VMOVUPS      Y2, 384(DX)
-	VMOVUPS      Y5, 512(DX)
-	VMOVUPS      Y6, (DX)
-	VMOVUPS      Y3, (BX)
+	VBROADCASTSS (R8), Y9
+	VMULPS       Y14, Y6, Y6
+	VMULPS       Y6, Y9, Y6
+	VCMPPS       $0x00, Y10, Y6, Y9
+	VMOVUPS      128(SP), Y11
+	VCMPPS       $0x00, 128(SP), Y11, Y11
+	VPAND        Y9, Y11, Y9
+	VMULPS       Y12, Y6, Y11
+	VBLENDVPS    Y9, Y10, Y11, Y9
+	VFMSUB213PS  Y9, Y6, Y5
+	VCMPPS       $0x03, Y5, Y5, Y10
+	VBLENDVPS    Y10, Y1, Y5, Y5
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      consts<>+2976(SB), Y8
+	VPAND        consts<>+32(SB), Y9, Y10
+	VCMPPS       $0x12, Y10, Y8, Y8
+	VMOVUPS      128(SP), Y10
+	VCMPPS       $0x11, Y0, Y10, Y10
+	VBLENDVPS    Y10, consts<>+3008(SB), Y0, Y10
+	VMOVUPS      consts<>+3040(SB), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y8
+	VMULPS       128(SP), Y8, Y10
+	VDIVPS       Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VMOVUPS      128(SP), Y11
+	VCMPPS       $0x00, Y10, Y11, Y10
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y10, Y11, Y9, Y9
+	VCMPPS       $0x03, Y9, Y9, Y10
+	VBLENDVPS    Y10, Y1, Y9, Y9
+	VMOVUPS      Y7, (CX)
+	VMOVUPS      Y5, 384(DX)
+	VMOVUPS      Y8, 512(DX)
+	VMOVUPS      Y9, (DX)
+	VMOVUPS      Y6, (BX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
 	ADDQ         $+32, BX
@@ -41849,199 +42579,209 @@ vector:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y2
-	VMASKMOVPS (DX), Y2, Y3
-	VBLENDVPS  Y2, Y3, Y0, Y3
-	VMASKMOVPS 128(DX), Y2, Y4
-	VPXOR      Y5, Y5, Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 256(DX), Y2, Y5
-	VPXOR      Y6, Y6, Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPS 384(DX), Y2, Y6
-	VPXOR      Y7, Y7, Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 512(DX), Y2, Y7
-	VBLENDVPS  Y2, Y7, Y0, Y7
-	VMASKMOVPS (BX), Y2, Y8
-	VBLENDVPS  Y2, Y8, Y0, Y8
-	VMASKMOVPS 128(BX), Y2, Y9
-	VBLENDVPS  Y2, Y9, Y0, Y2
-	VMOVUPS    Y6, (SP)
-	VMOVUPS    Y7, 32(SP)
-	VMOVUPS    Y8, 64(SP)
-	VMOVUPS    Y2, 96(SP)
+	VMOVUPS    (R9)(R10*4), Y5
+	VMASKMOVPS (DX), Y5, Y6
+	VBLENDVPS  Y5, Y6, Y0, Y6
+	VMASKMOVPS 128(DX), Y5, Y7
+	VPXOR      Y8, Y8, Y8
+	VBLENDVPS  Y5, Y7, Y8, Y7
+	VMASKMOVPS 256(DX), Y5, Y8
 	VPXOR      Y9, Y9, Y9
+	VBLENDVPS  Y5, Y8, Y9, Y8
+	VMASKMOVPS 384(DX), Y5, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y5, Y9, Y10, Y9
+	VMASKMOVPS 512(DX), Y5, Y10
+	VBLENDVPS  Y5, Y10, Y0, Y10
+	VMASKMOVPS (BX), Y5, Y11
+	VBLENDVPS  Y5, Y11, Y0, Y11
+	VMASKMOVPS 128(BX), Y5, Y12
+	VBLENDVPS  Y5, Y12, Y0, Y5
+	VMOVUPS    Y9, (SP)
+	VMOVUPS    Y10, 32(SP)
+	VMOVUPS    Y11, 64(SP)
+	VMOVUPS    Y5, 96(SP)
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	VPAND     consts<>+32(SB), Y5, Y2
-	VMOVUPS   consts<>+2272(SB), Y7
-	VCMPPS    $0x11, Y2, Y7, Y7
-	VCMPPS    $0x11, consts<>+928(SB), Y2, Y2
-	VPAND     Y7, Y2, Y2
-	VPAND     Y5, Y2, Y2
-	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y7
-	VBLENDVPS Y7, Y3, Y1, Y3
-	VMAXPS    Y5, Y6, Y5
-	VCMPPS    $0x00, consts<>+640(SB), Y5, Y5
-	VBLENDVPS Y5, Y1, Y3, Y3
+	VPAND     consts<>+32(SB), Y8, Y5
+	VCMPPS    $0x11, Y5, Y3, Y10
+	VCMPPS    $0x11, consts<>+928(SB), Y5, Y5
+	VPAND     Y10, Y5, Y5
+	VPAND     Y8, Y5, Y5
+	VCMPPS    $0x12, consts<>+2176(SB), Y9, Y10
+	VBLENDVPS Y10, Y6, Y1, Y6
+	VMAXPS    Y8, Y9, Y8
+	VCMPPS    $0x00, Y2, Y8, Y8
+	VBLENDVPS Y8, Y1, Y6, Y6
+	VMOVUPS   Y6, 128(SP)
 
 	// e^(r_t) = p + pLow
-	VSUBPS       Y2, Y6, Y2
-	VMOVUPS      consts<>+2336(SB), Y5
-	VMINPS       Y2, Y5, Y5
-	VMOVUPS      consts<>+2304(SB), Y6
-	VMAXPS       Y5, Y6, Y5
-	VMOVUPS      consts<>+96(SB), Y7
-	VFMADD213PS  consts<>+2368(SB), Y5, Y7
-	VSUBPS       consts<>+2368(SB), Y7, Y8
-	VMOVAPS      Y5, Y6
+	VSUBPS       Y5, Y9, Y5
+	VMINPS       Y5, Y4, Y6
+	VMOVUPS      consts<>+2304(SB), Y8
+	VMAXPS       Y6, Y8, Y6
+	VCMPPS       $0x11, Y6, Y5, Y8
+	VPXOR        Y9, Y9, Y9
+	VCMPPS       $0x11, 128(SP), Y9, Y9
+	VPAND        Y8, Y9, Y8
+	VSUBPS       Y5, Y6, Y5
+	VPAND        Y5, Y8, Y5
+	VMOVUPS      Y5, 160(SP)
+	VMOVUPS      consts<>+96(SB), Y5
+	VFMADD213PS  consts<>+2368(SB), Y6, Y5
+	VSUBPS       consts<>+2368(SB), Y5, Y8
+	VPSUBD       consts<>+2368(SB), Y5, Y5
+	VPSUBD       Y5, Y7, Y5
+	VMOVUPS      Y5, 192(SP)
 	VFNMADD231PS consts<>+160(SB), Y8, Y6
 	VFNMADD231PS consts<>+192(SB), Y8, Y6
-	VCMPPS       $0x11, Y5, Y2, Y8
-	VCMPPS       $0x11, Y3, Y9, Y10
-	VPAND        Y8, Y10, Y8
-	VSUBPS       Y2, Y5, Y2
-	VPAND        Y2, Y8, Y2
-	VMOVUPS      consts<>+2464(SB), Y10
-	VFMADD213PS  consts<>+2496(SB), Y6, Y10
-	VFMADD213PS  consts<>+2528(SB), Y6, Y10
-	VFMADD213PS  consts<>+2560(SB), Y6, Y10
-	VFMADD213PS  consts<>+2592(SB), Y6, Y10
-	VFMADD213PS  Y0, Y6, Y10
-	VMOVAPS      Y0, Y5
-	VFMADD231PS  Y10, Y6, Y5
-	VSUBPS       Y5, Y0, Y8
-	VFMADD231PS  Y10, Y6, Y8
+	VMOVUPS      consts<>+2464(SB), Y5
+	VFMADD213PS  consts<>+2496(SB), Y6, Y5
+	VFMADD213PS  consts<>+2528(SB), Y6, Y5
+	VFMADD213PS  consts<>+2560(SB), Y6, Y5
+	VFMADD213PS  consts<>+2592(SB), Y6, Y5
+	VFMADD213PS  Y0, Y6, Y5
+	VMOVAPS      Y0, Y7
+	VFMADD231PS  Y5, Y6, Y7
+	VSUBPS       Y7, Y0, Y8
+	VFMADD231PS  Y5, Y6, Y8
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	VDIVPS       Y5, Y0, Y10
-	VMULPS       Y10, Y3, Y6
-	VFNMADD213PS Y3, Y6, Y5
+	VDIVPS       Y7, Y0, Y5
+	VMULPS       128(SP), Y5, Y6
+	VFNMADD213PS 128(SP), Y6, Y7
 	VMULPS       Y8, Y6, Y8
-	VSUBPS       Y8, Y5, Y5
-	VMULPS       Y10, Y5, Y5
-	VPSUBD       consts<>+2368(SB), Y7, Y7
-	VPSUBD       Y7, Y4, Y7
-	VPSRLD       $0x17, Y6, Y4
-	VPSUBD       consts<>+2720(SB), Y4, Y4
-	VPADDD       Y4, Y7, Y4
-	VPMAXSD      Y9, Y4, Y4
-	VPSUBD       Y4, Y7, Y7
-	VPMAXSD      consts<>+2752(SB), Y7, Y8
-	VPSRAD       $0x01, Y8, Y10
-	VPADDD       consts<>+1664(SB), Y10, Y7
+	VSUBPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y5
+	VPSRLD       $0x17, Y6, Y7
+	VPSUBD       consts<>+2720(SB), Y7, Y7
+	VPADDD       192(SP), Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPMAXSD      Y8, Y7, Y7
+	VMOVUPS      192(SP), Y8
+	VPSUBD       Y7, Y8, Y8
+	VPMAXSD      consts<>+2752(SB), Y8, Y8
+	VMOVUPS      Y7, 224(SP)
+	VPSRAD       $0x01, Y8, Y7
+	VPADDD       consts<>+1664(SB), Y7, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPSUBD       Y7, Y8, Y7
+	VPADDD       consts<>+1664(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VPSUBD       Y10, Y8, Y8
-	VPADDD       consts<>+1664(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y9, Y6, Y6
 	VMULPS       Y7, Y6, Y6
-	VMULPS       Y8, Y6, Y6
+	VMULPS       Y9, Y5, Y5
 	VMULPS       Y7, Y5, Y5
-	VMULPS       Y8, Y5, Y7
 
 	// w + wLow = 1 + u; q = u / w
-	VMAXPS       Y6, Y0, Y5
-	VMINPS       Y6, Y0, Y10
-	VADDPS       Y10, Y5, Y8
-	VSUBPS       Y5, Y8, Y5
-	VSUBPS       Y5, Y10, Y10
-	VDIVPS       Y8, Y0, Y5
-	VMULPS       Y5, Y6, Y11
-	VFNMADD213PS Y6, Y11, Y8
-	VADDPS       Y7, Y8, Y8
-	VADDPS       Y7, Y10, Y10
-	VMULPS       Y10, Y11, Y10
-	VSUBPS       Y10, Y8, Y8
-	VMULPS       Y5, Y8, Y8
-	VADDPS       Y8, Y11, Y8
-	VMINPS       Y8, Y0, Y12
+	VMAXPS       Y6, Y0, Y7
+	VMINPS       Y6, Y0, Y8
+	VADDPS       Y8, Y7, Y9
+	VSUBPS       Y7, Y9, Y7
+	VSUBPS       Y7, Y8, Y7
+	VDIVPS       Y9, Y0, Y8
+	VMULPS       Y8, Y5, Y10
+	VMOVUPS      Y10, 256(SP)
+	VMULPS       Y8, Y6, Y10
+	VFNMADD213PS Y6, Y10, Y9
+	VADDPS       Y5, Y9, Y9
+	VADDPS       Y5, Y7, Y5
+	VMULPS       Y5, Y10, Y5
+	VSUBPS       Y5, Y9, Y5
+	VMULPS       Y8, Y5, Y5
+	VADDPS       Y5, Y10, Y5
+	VMINPS       Y5, Y0, Y5
+	VMOVUPS      Y5, 288(SP)
+	VMOVUPS      Y8, 320(SP)
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	VADDPS Y0, Y6, Y8
-	VPSUBD consts<>+2784(SB), Y8, Y8
-	VPAND  consts<>+640(SB), Y8, Y10
-	VPSRLD $0x15, Y8, Y8
+	VADDPS Y0, Y6, Y5
+	VPSUBD consts<>+2784(SB), Y5, Y5
+	VPAND  Y2, Y5, Y7
+	VPSRLD $0x15, Y5, Y5
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VPSUBD      Y10, Y0, Y11
-	VMOVUPS     log_r<>+0(SB), Y13
-	VPERMILPS   Y8, Y13, Y13
-	VMULPS      Y13, Y11, Y11
-	VADDPS      consts<>+672(SB), Y11, Y13
-	VFMADD231PS Y11, Y6, Y13
-	VCVTDQ2PS   Y10, Y6
-	VMOVUPS     log_th<>+0(SB), Y10
-	VPERMILPS   Y8, Y10, Y10
-	VMOVUPS     log_tl<>+0(SB), Y11
-	VPERMILPS   Y8, Y11, Y8
+	VPSUBD      Y7, Y0, Y8
+	VMOVUPS     log_r<>+0(SB), Y9
+	VPERMILPS   Y5, Y9, Y9
+	VMULPS      Y9, Y8, Y8
+	VADDPS      consts<>+672(SB), Y8, Y9
+	VFMADD231PS Y8, Y6, Y9
+	VCVTDQ2PS   Y7, Y6
+	VMOVUPS     log_th<>+0(SB), Y7
+	VPERMILPS   Y5, Y7, Y7
+	VMOVUPS     log_tl<>+0(SB), Y8
+	VPERMILPS   Y5, Y8, Y5
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	VMULPS      Y13, Y13, Y11
-	VMOVUPS     consts<>+2848(SB), Y14
-	VFMADD213PS consts<>+2880(SB), Y13, Y14
-	VFMADD231PS consts<>+2816(SB), Y11, Y14
-	VMOVUPS     consts<>+2912(SB), Y15
-	VFMADD213PS consts<>+2944(SB), Y13, Y15
-	VFMADD231PS Y14, Y11, Y15
-	VFMADD231PS consts<>+1056(SB), Y6, Y8
-	VFMADD231PS Y15, Y11, Y8
+	VMULPS      Y9, Y9, Y8
+	VMOVUPS     consts<>+2848(SB), Y10
+	VFMADD213PS consts<>+2880(SB), Y9, Y10
+	VFMADD231PS consts<>+2816(SB), Y8, Y10
+	VMOVUPS     consts<>+2912(SB), Y11
+	VFMADD213PS consts<>+2944(SB), Y9, Y11
+	VFMADD231PS Y10, Y8, Y11
+	VFMADD231PS consts<>+1056(SB), Y6, Y5
+	VFMADD231PS Y11, Y8, Y5
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMADD231PS  consts<>+1088(SB), Y6, Y10
-	VADDPS       Y13, Y10, Y6
-	VSUBPS       Y6, Y10, Y10
-	VADDPS       Y13, Y10, Y10
-	VADDPS       Y10, Y8, Y8
-	VADDPS       Y8, Y6, Y6
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VCVTDQ2PS    Y4, Y7
-	VFMADD231PS  consts<>+160(SB), Y7, Y6
-	VADDPS       Y2, Y6, Y10
-	VMOVUPS      (SP), Y6
-	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y8
-	VMOVUPS      96(SP), Y2
-	VMOVUPS      consts<>+640(SB), Y11
-	VCMPPS       $0x11, Y6, Y11, Y6
-	VBROADCASTSS 48(SI), Y11
+	VFMADD231PS  consts<>+1088(SB), Y6, Y7
+	VADDPS       Y9, Y7, Y6
+	VSUBPS       Y6, Y7, Y7
+	VADDPS       Y9, Y7, Y7
+	VADDPS       Y7, Y5, Y5
+	VADDPS       Y5, Y6, Y5
+	VADDPS       256(SP), Y5, Y5
+	VMOVUPS      224(SP), Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  consts<>+160(SB), Y6, Y5
+	VADDPS       160(SP), Y5, Y6
+	VMOVUPS      (SP), Y9
+	VMOVUPS      32(SP), Y10
+	VMOVUPS      64(SP), Y11
+	VMOVUPS      96(SP), Y5
+	VCMPPS       $0x11, Y9, Y2, Y7
+	VPXOR        Y8, Y8, Y8
+	VBROADCASTSS 48(SI), Y9
 
 	// ce = (1 - eps) (-log p_t) + eps mean(-log p_c)
-	VSUBPS      Y11, Y0, Y13
-	VMULPS      Y10, Y13, Y10
-	VFMADD231PS Y8, Y11, Y10
-	VMULPS      Y10, Y7, Y8
-	VCMPPS      $0x00, Y9, Y7, Y13
-	VCMPPS      $0x00, Y10, Y10, Y14
-	VPAND       Y13, Y14, Y13
-	VBLENDVPS   Y13, Y9, Y8, Y8
+	VSUBPS      Y9, Y0, Y12
+	VMULPS      Y6, Y12, Y6
+	VFMADD231PS Y11, Y9, Y6
+	VMULPS      Y6, Y10, Y11
+	VCMPPS      $0x00, Y8, Y10, Y12
+	VCMPPS      $0x00, Y6, Y6, Y13
+	VPAND       Y12, Y13, Y12
+	VBLENDVPS   Y12, Y8, Y11, Y11
 
 	// q + gamma p_t ce; eps/C and what the target has of eps besides
-	VBROADCASTSS 8(SI), Y13
-	VPCMPGTD     Y9, Y4, Y4
-	VBLENDVPS    Y4, Y9, Y5, Y4
-	VCMPPS       $0x00, Y9, Y4, Y5
-	VCMPPS       $0x00, Y9, Y13, Y14
-	VPOR         Y5, Y14, Y5
-	VMULPS       Y10, Y4, Y4
-	VBLENDVPS    Y5, Y9, Y4, Y4
-	VFMADD213PS  Y12, Y4, Y13
-	VDIVPS       Y2, Y11, Y2
-	VPAND        Y2, Y6, Y4
-	VSUBPS       Y4, Y11, Y4
+	VBROADCASTSS 8(SI), Y12
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      224(SP), Y14
+	VPCMPGTD     Y13, Y14, Y13
+	VPANDN       320(SP), Y13, Y13
+	VCMPPS       $0x00, Y8, Y13, Y14
+	VCMPPS       $0x00, Y8, Y12, Y15
+	VPOR         Y14, Y15, Y14
+	VMULPS       Y6, Y13, Y6
+	VBLENDVPS    Y14, Y8, Y6, Y6
+	VFMADD213PS  288(SP), Y6, Y12
+	VDIVPS       Y5, Y9, Y5
+	VPAND        Y5, Y7, Y6
+	VSUBPS       Y6, Y9, Y6
+	VMOVUPS      288(SP), Y14
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_354
-	VMULPS Y12, Y12, Y12
+	VMULPS Y14, Y14, Y14
 	JMP    focusdone354
 
 focusnot0_354:
 	CMPQ    DI, $+2
 	JGE     focusnot1_354
-	VMOVAPS Y0, Y12
+	VMOVAPS Y0, Y14
 	JMP     focusdone354
 
 focusnot1_354:
@@ -42052,87 +42792,86 @@ focusnot1_354:
 focusnot2_354:
 	CMPQ    DI, $+4
 	JGE     focusnot3_354
-	VSQRTPS Y12, Y12
+	VSQRTPS Y14, Y14
 	JMP     focusdone354
 
 focusnot3_354:
 	CMPQ         DI, $+5
 	JGE          focusnot4_354
-	VSQRTPS      Y12, Y5
-	VMOVAPS      Y12, Y6
-	VFNMADD231PS Y5, Y5, Y6
-	VMULPS       consts<>+2144(SB), Y5, Y10
-	VMULPS       Y10, Y6, Y6
-	VFMADD231PS  Y5, Y12, Y6
-	VMOVAPS      Y6, Y12
+	VSQRTPS      Y14, Y7
+	VMOVAPS      Y14, Y9
+	VFNMADD231PS Y7, Y7, Y9
+	VMULPS       consts<>+2144(SB), Y7, Y13
+	VMULPS       Y13, Y9, Y9
+	VFMADD231PS  Y7, Y14, Y9
+	VMOVAPS      Y9, Y14
 	JMP          focusdone354
 
 focusnot4_354:
 	CMPQ         DI, $+6
 	JGE          focusnot5_354
-	VSQRTPS      Y12, Y5
-	VMULPS       Y12, Y12, Y6
-	VMOVAPS      Y6, Y10
-	VFMSUB231PS  Y12, Y12, Y10
-	VMOVAPS      Y12, Y11
-	VFNMADD231PS Y5, Y5, Y11
-	VMULPS       Y11, Y12, Y11
-	VFMADD231PS  consts<>+2144(SB), Y11, Y10
-	VMULPS       Y5, Y10, Y12
-	VFMADD231PS  Y5, Y6, Y12
+	VSQRTPS      Y14, Y7
+	VMULPS       Y14, Y14, Y9
+	VMOVAPS      Y9, Y13
+	VFMSUB231PS  Y14, Y14, Y13
+	VMOVAPS      Y14, Y15
+	VFNMADD231PS Y7, Y7, Y15
+	VMULPS       Y15, Y14, Y14
+	VFMADD231PS  consts<>+2144(SB), Y14, Y13
+	VMULPS       Y7, Y13, Y14
+	VFMADD231PS  Y7, Y9, Y14
 	JMP          focusdone354
 
 focusnot5_354:
 	CMPQ        DI, $+7
 	JGE         focusnot6_354
-	VMULPS      Y12, Y12, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y12, Y12, Y6
-	VMULPS      Y12, Y6, Y6
-	VFMADD231PS Y12, Y5, Y6
-	VMOVAPS     Y6, Y12
+	VMULPS      Y14, Y14, Y7
+	VMOVAPS     Y7, Y9
+	VFMSUB231PS Y14, Y14, Y9
+	VMULPS      Y14, Y9, Y9
+	VFMADD231PS Y14, Y7, Y9
+	VMOVAPS     Y9, Y14
 	JMP         focusdone354
 
 focusnot6_354:
 	CMPQ        DI, $+8
 	JGE         focusnot7_354
-	VMULPS      Y12, Y12, Y5
-	VFMSUB213PS Y5, Y12, Y12
-	VADDPS      Y5, Y5, Y6
-	VMULPS      Y12, Y6, Y12
-	VFMADD231PS Y5, Y5, Y12
+	VMULPS      Y14, Y14, Y7
+	VFMSUB213PS Y7, Y14, Y14
+	VADDPS      Y7, Y7, Y9
+	VMULPS      Y14, Y9, Y14
+	VFMADD231PS Y7, Y7, Y14
 	JMP         focusdone354
 
 focusnot7_354:
 	CMPQ        DI, $+9
 	JGE         focusnot8_354
-	VMULPS      Y12, Y12, Y5
-	VMOVAPS     Y5, Y6
-	VFMSUB231PS Y12, Y12, Y6
-	VMULPS      Y5, Y5, Y10
-	VADDPS      Y5, Y5, Y11
-	VFMSUB213PS Y10, Y5, Y5
-	VFMADD231PS Y6, Y11, Y5
-	VMULPS      Y12, Y5, Y5
-	VFMADD231PS Y12, Y10, Y5
-	VMOVAPS     Y5, Y12
+	VMULPS      Y14, Y14, Y7
+	VMOVAPS     Y7, Y9
+	VFMSUB231PS Y14, Y14, Y9
+	VMULPS      Y7, Y7, Y13
+	VADDPS      Y7, Y7, Y15
+	VFMSUB213PS Y13, Y7, Y7
+	VFMADD231PS Y9, Y15, Y7
+	VMULPS      Y14, Y7, Y7
+	VFMADD231PS Y14, Y13, Y7
+	VMOVAPS     Y7, Y14
 	JMP         focusdone354
 
 focusnot8_354:
 	LEAQ         24(SI), R9
-	VMOVUPS      Y8, (SP)
-	VMOVUPS      Y13, 32(SP)
-	VMOVUPS      Y2, 64(SP)
-	VMOVUPS      Y4, 96(SP)
-	VMOVUPS      Y3, 128(SP)
-	VMOVUPS      Y7, 160(SP)
-	VMOVUPS      Y9, 192(SP)
+	VMOVUPS      Y11, (SP)
+	VMOVUPS      Y12, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y6, 96(SP)
+	VMOVUPS      Y10, 352(SP)
+	VMOVUPS      Y8, 384(SP)
 	VBROADCASTSS (R9), Y0
 	VBROADCASTSS 4(R9), Y1
 	VBROADCASTSS 8(R9), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y12, Y3
+	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
 	VCVTDQ2PS Y3, Y5
 	VPSUBD    consts<>+1760(SB), Y5, Y5
@@ -42235,7 +42974,7 @@ focusnot8_354:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R9), Y1
-	VPAND        Y1, Y12, Y1
+	VPAND        Y1, Y14, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -42243,188 +42982,193 @@ focusnot8_354:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R9), Y2
-	VPAND        Y2, Y12, Y2
+	VPAND        Y2, Y14, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y12
-	VMOVUPS      (SP), Y8
-	VMOVUPS      32(SP), Y13
-	VMOVUPS      64(SP), Y2
-	VMOVUPS      96(SP), Y4
-	VMOVUPS      128(SP), Y3
-	VMOVUPS      160(SP), Y7
-	VMOVUPS      192(SP), Y9
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
+	VMOVUPS      (SP), Y11
+	VMOVUPS      32(SP), Y12
+	VMOVUPS      64(SP), Y5
+	VMOVUPS      96(SP), Y6
+	VMOVUPS      352(SP), Y10
+	VMOVUPS      384(SP), Y8
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+608(SB), Y1
+	VMOVUPS      consts<>+640(SB), Y2
+	VMOVUPS      consts<>+2272(SB), Y3
+	VMOVUPS      consts<>+2336(SB), Y4
 
 focusdone354:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y5
-	VMULPS    Y12, Y8, Y6
-	VBLENDVPS Y5, Y6, Y8, Y5
-	VCMPPS    $0x00, Y9, Y12, Y6
-	VBLENDVPS Y6, Y9, Y5, Y5
-	VPMINUD   Y1, Y5, Y6
+	VCMPPS    $0x12, consts<>+2176(SB), Y11, Y7
+	VMULPS    Y14, Y11, Y9
+	VBLENDVPS Y7, Y9, Y11, Y7
+	VCMPPS    $0x00, Y8, Y14, Y9
+	VBLENDVPS Y9, Y8, Y7, Y7
+	VPMINUD   Y1, Y7, Y9
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
-	VBROADCASTSS (R8), Y5
-	VMULPS       Y12, Y7, Y7
-	VMULPS       Y7, Y5, Y5
-	VCMPPS       $0x00, Y9, Y5, Y7
-	VCMPPS       $0x00, Y3, Y3, Y8
-	VPAND        Y7, Y8, Y7
-	VMULPS       Y13, Y5, Y8
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VFMSUB213PS  Y7, Y5, Y4
-	VCMPPS       $0x03, Y4, Y4, Y8
-	VBLENDVPS    Y8, Y1, Y4, Y4
-	VMULPS       Y2, Y5, Y8
-	VMOVUPS      consts<>+2976(SB), Y2
-	VPAND        consts<>+32(SB), Y7, Y5
-	VCMPPS       $0x12, Y5, Y2, Y2
-	VCMPPS       $0x11, Y0, Y3, Y5
-	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
-	VMOVUPS      consts<>+3040(SB), Y9
-	VBLENDVPS    Y2, Y5, Y9, Y5
-	VMULPS       Y5, Y3, Y2
-	VDIVPS       Y2, Y7, Y2
-	VPXOR        Y7, Y7, Y7
-	VCMPPS       $0x00, Y7, Y3, Y3
-	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y3, Y7, Y2, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, Y1, Y2, Y2
+	VBROADCASTSS (R8), Y7
+	VMULPS       Y14, Y10, Y10
+	VMULPS       Y10, Y7, Y7
+	VCMPPS       $0x00, Y8, Y7, Y10
+	VMOVUPS      128(SP), Y11
+	VCMPPS       $0x00, 128(SP), Y11, Y11
+	VPAND        Y10, Y11, Y10
+	VMULPS       Y12, Y7, Y11
+	VBLENDVPS    Y10, Y8, Y11, Y8
+	VFMSUB213PS  Y8, Y7, Y6
+	VCMPPS       $0x03, Y6, Y6, Y10
+	VBLENDVPS    Y10, Y1, Y6, Y6
+	VMULPS       Y5, Y7, Y10
+	VMOVUPS      consts<>+2976(SB), Y5
+	VPAND        consts<>+32(SB), Y8, Y7
+	VCMPPS       $0x12, Y7, Y5, Y5
+	VMOVUPS      128(SP), Y7
+	VCMPPS       $0x11, Y0, Y7, Y7
+	VBLENDVPS    Y7, consts<>+3008(SB), Y0, Y7
+	VMOVUPS      consts<>+3040(SB), Y11
+	VBLENDVPS    Y5, Y7, Y11, Y7
+	VMULPS       128(SP), Y7, Y5
+	VDIVPS       Y5, Y8, Y5
+	VPXOR        Y8, Y8, Y8
+	VMOVUPS      128(SP), Y11
+	VCMPPS       $0x00, Y8, Y11, Y8
+	VPXOR        Y11, Y11, Y11
+	VBLENDVPS    Y8, Y11, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y8
+	VBLENDVPS    Y8, Y1, Y5, Y5
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y6, (CX)
+	VMOVUPS      Y9, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X6, (R9)
+	VMOVUPS      X9, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X6, (R9)
+	VMOVLPS X9, (R9)
 	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X6, X6
+	VPSRLDQ $0x08, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X6, (R9)
+	VMOVSS X9, (R9)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y4, 384(DX)
+	VMOVUPS Y6, 384(DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X4, 384(R9)
+	VMOVUPS      X6, 384(R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour2:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X4, 384(R9)
+	VMOVLPS X6, 384(R9)
 	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X4, X4
+	VPSRLDQ $0x08, X6, X6
 
 parttwo2:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X4, 384(R9)
+	VMOVSS X6, 384(R9)
 
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y5, 512(DX)
+	VMOVUPS Y7, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X5, 512(R9)
+	VMOVUPS      X7, 512(R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X5, 512(R9)
+	VMOVLPS X7, 512(R9)
 	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X5, X5
+	VPSRLDQ $0x08, X7, X7
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X5, 512(R9)
+	VMOVSS X7, 512(R9)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y2, (DX)
+	VMOVUPS Y5, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X2, (R9)
+	VMOVUPS      X5, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y5, X5
 
 partfour4:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo4
-	VMOVLPS X2, (R9)
+	VMOVLPS X5, (R9)
 	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X5, X5
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X2, (R9)
+	VMOVSS X5, (R9)
 
 partdone4:
 	CMPQ    AX, $+8
 	JLT     partless5
-	VMOVUPS Y8, (BX)
+	VMOVUPS Y10, (BX)
 	JMP     partdone5
 
 partless5:
 	MOVQ         BX, R9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour5
-	VMOVUPS      X8, (R9)
+	VMOVUPS      X10, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y10, X10
 
 partfour5:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo5
-	VMOVLPS X8, (R9)
+	VMOVLPS X10, (R9)
 	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X10, X10
 
 parttwo5:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone5
-	VMOVSS X8, (R9)
+	VMOVSS X10, (R9)
 
 partdone5:
 	ADDQ $+32, CX

@@ -21229,7 +21229,1365 @@ all_done:
 
 // func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
-	MOVD  $tables<>+0(SB), R7
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 224(R0), F0
+	FMOVQ 384(R0), F1
+	FMOVQ 80(R0), F2
+	FMOVQ (R1), F3
+	FMOVQ 784(R0), F4
+	FMOVQ 1104(R0), F5
+	MOVD  n+16(FP), R2
+	MOVD  losses+0(FP), R3
+	MOVD  sums+8(FP), R5
+	MOVD  p+24(FP), R6
+	MOVD  (R6), R7
+	CMP   $8, R2
+	BLT   rest
+
+block:
+	FMOVQ (R5), F15
+	FMOVQ 128(R5), F10
+	FMOVQ 256(R5), F17
+	FMOVQ 384(R5), F12
+	FMOVQ 512(R5), F11
+	FMOVQ 16(R5), F19
+	FMOVQ 144(R5), F6
+	FMOVQ 272(R5), F13
+	FMOVQ 400(R5), F7
+	FMOVQ 528(R5), F9
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0fa32 // fabs v18.4s, v17.4s
+	WORD  $0x4ea0f9b0 // fabs v16.4s, v13.4s
+	FMOVQ 1152(R0), F14
+	FMOVQ 1152(R0), F8
+	WORD  $0x6eaee64e // fcmgt v14.4s, v18.4s, v14.4s
+	WORD  $0x6ea8e608 // fcmgt v8.4s, v16.4s, v8.4s
+	WORD  $0x6eb2e432 // fcmgt v18.4s, v1.4s, v18.4s
+	WORD  $0x6eb0e430 // fcmgt v16.4s, v1.4s, v16.4s
+	VAND  V18.B16, V14.B16, V14.B16
+	VAND  V16.B16, V8.B16, V8.B16
+	VAND  V14.B16, V17.B16, V14.B16
+	VAND  V8.B16, V13.B16, V8.B16
+	WORD  $0x6e2ce4b4 // fcmge v20.4s, v5.4s, v12.4s
+	WORD  $0x6e27e4b5 // fcmge v21.4s, v5.4s, v7.4s
+	FMOVQ 368(R0), F16
+	FMOVQ 368(R0), F18
+	VBIT  V20.B16, V15.B16, V16.B16
+	VBIT  V21.B16, V19.B16, V18.B16
+	WORD  $0x6eb1e58f // fcmgt v15.4s, v12.4s, v17.4s
+	WORD  $0x6eade4f3 // fcmgt v19.4s, v7.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V17.B16
+	VBIT  V19.B16, V7.B16, V13.B16
+	FMOVQ 336(R0), F19
+	FMOVQ 336(R0), F15
+	WORD  $0x4e33e631 // fcmeq v17.4s, v17.4s, v19.4s
+	WORD  $0x4e2fe5b3 // fcmeq v19.4s, v13.4s, v15.4s
+	FMOVQ 368(R0), F15
+	FMOVQ 368(R0), F13
+	VBIF  V17.B16, V16.B16, V15.B16
+	VBIF  V19.B16, V18.B16, V13.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4eaed591 // fsub v17.4s, v12.4s, v14.4s
+	WORD  $0x4ea8d4ee // fsub v14.4s, v7.4s, v8.4s
+	FMOVQ 1184(R0), F7
+	FMOVQ 1184(R0), F8
+	WORD  $0x4eb1f4e7 // fmin v7.4s, v7.4s, v17.4s
+	WORD  $0x4eaef508 // fmin v8.4s, v8.4s, v14.4s
+	FMOVQ 1168(R0), F16
+	FMOVQ 1168(R0), F12
+	WORD  $0x4e27f607 // fmax v7.4s, v16.4s, v7.4s
+	WORD  $0x4e28f590 // fmax v16.4s, v12.4s, v8.4s
+	WORD  $0x6eb1e4ec // fcmgt v12.4s, v7.4s, v17.4s
+	WORD  $0x6eaee608 // fcmgt v8.4s, v16.4s, v14.4s
+	VMOVI $0, V19.B16
+	VMOVI $0, V18.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	WORD  $0x6eb2e5b2 // fcmgt v18.4s, v13.4s, v18.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VAND  V18.B16, V8.B16, V8.B16
+	WORD  $0x4eb1d4f1 // fsub v17.4s, v7.4s, v17.4s
+	WORD  $0x4eaed60e // fsub v14.4s, v16.4s, v14.4s
+	VAND  V12.B16, V17.B16, V12.B16
+	VAND  V8.B16, V14.B16, V8.B16
+	FMOVQ 1200(R0), F19
+	FMOVQ 1200(R0), F17
+	FMOVQ 48(R0), F14
+	FMOVQ 48(R0), F18
+	VFMLA V14.S4, V7.S4, V19.S4
+	VFMLA V18.S4, V16.S4, V17.S4
+	FMOVQ 1200(R0), F14
+	FMOVQ 1200(R0), F18
+	WORD  $0x4eaed66e // fsub v14.4s, v19.4s, v14.4s
+	WORD  $0x4eb2d632 // fsub v18.4s, v17.4s, v18.4s
+	FMOVQ 1200(R0), F21
+	FMOVQ 1200(R0), F20
+	VSUB  V21.S4, V19.S4, V19.S4
+	VSUB  V20.S4, V17.S4, V17.S4
+	VSUB  V19.S4, V10.S4, V10.S4
+	VSUB  V17.S4, V6.S4, V6.S4
+	VFMLS V2.S4, V14.S4, V7.S4
+	VFMLS V2.S4, V18.S4, V16.S4
+	FMOVQ 96(R0), F17
+	FMOVQ 96(R0), F19
+	VFMLS V17.S4, V14.S4, V7.S4
+	VFMLS V19.S4, V18.S4, V16.S4
+	FMOVQ 1264(R0), F14
+	FMOVQ 1264(R0), F19
+	FMOVQ 1248(R0), F17
+	FMOVQ 1248(R0), F18
+	VFMLA V17.S4, V7.S4, V14.S4
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 1280(R0), F17
+	FMOVQ 1280(R0), F18
+	VFMLA V14.S4, V7.S4, V17.S4
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 1296(R0), F14
+	FMOVQ 1296(R0), F19
+	VFMLA V17.S4, V7.S4, V14.S4
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 1312(R0), F17
+	FMOVQ 1312(R0), F18
+	VFMLA V14.S4, V7.S4, V17.S4
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F19
+	VFMLA V17.S4, V7.S4, V14.S4
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 224(R0), F18
+	FMOVQ 224(R0), F21
+	VFMLA V14.S4, V7.S4, V18.S4
+	VFMLA V19.S4, V16.S4, V21.S4
+	WORD  $0x4eb2d414 // fsub v20.4s, v0.4s, v18.4s
+	WORD  $0x4eb5d411 // fsub v17.4s, v0.4s, v21.4s
+	VFMLA V14.S4, V7.S4, V20.S4
+	VFMLA V19.S4, V16.S4, V17.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e32fc0e // fdiv v14.4s, v0.4s, v18.4s
+	WORD  $0x6e35fc07 // fdiv v7.4s, v0.4s, v21.4s
+	WORD  $0x6e2fddd0 // fmul v16.4s, v14.4s, v15.4s
+	WORD  $0x6e2ddcf3 // fmul v19.4s, v7.4s, v13.4s
+	VFMLS V18.S4, V16.S4, V15.S4
+	VFMLS V21.S4, V19.S4, V13.S4
+	WORD  $0x6e34de12 // fmul v18.4s, v16.4s, v20.4s
+	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
+	WORD  $0x4eb2d5ef // fsub v15.4s, v15.4s, v18.4s
+	WORD  $0x4eb1d5ad // fsub v13.4s, v13.4s, v17.4s
+	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
+	WORD  $0x6e27dda7 // fmul v7.4s, v13.4s, v7.4s
+	VUSHR $23, V16.S4, V13.S4
+	VUSHR $23, V19.S4, V15.S4
+	FMOVQ 1376(R0), F18
+	FMOVQ 1376(R0), F17
+	VSUB  V18.S4, V13.S4, V13.S4
+	VSUB  V17.S4, V15.S4, V15.S4
+	VADD  V10.S4, V13.S4, V13.S4
+	VADD  V6.S4, V15.S4, V15.S4
+	VMOVI $0, V18.B16
+	VMOVI $0, V17.B16
+	WORD  $0x4eb265ad // smax v13.4s, v13.4s, v18.4s
+	WORD  $0x4eb165ef // smax v15.4s, v15.4s, v17.4s
+	VSUB  V13.S4, V10.S4, V10.S4
+	VSUB  V15.S4, V6.S4, V6.S4
+	FMOVQ 1392(R0), F18
+	FMOVQ 1392(R0), F17
+	WORD  $0x4eb2654a // smax v10.4s, v10.4s, v18.4s
+	WORD  $0x4eb164c6 // smax v6.4s, v6.4s, v17.4s
+	WORD  $0x4f3f0555 // sshr v21.4s, v10.4s, #1
+	WORD  $0x4f3f04d4 // sshr v20.4s, v6.4s, #1
+	FMOVQ 848(R0), F18
+	FMOVQ 848(R0), F17
+	VADD  V18.S4, V21.S4, V18.S4
+	VADD  V17.S4, V20.S4, V17.S4
+	VSHL  $23, V18.S4, V18.S4
+	VSHL  $23, V17.S4, V17.S4
+	VSUB  V21.S4, V10.S4, V10.S4
+	VSUB  V20.S4, V6.S4, V6.S4
+	FMOVQ 848(R0), F21
+	FMOVQ 848(R0), F20
+	VADD  V21.S4, V10.S4, V10.S4
+	VADD  V20.S4, V6.S4, V6.S4
+	VSHL  $23, V10.S4, V10.S4
+	VSHL  $23, V6.S4, V6.S4
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	WORD  $0x6e2ade10 // fmul v16.4s, v16.4s, v10.4s
+	WORD  $0x6e26de78 // fmul v24.4s, v19.4s, v6.4s
+	WORD  $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
+	WORD  $0x6e31dce7 // fmul v7.4s, v7.4s, v17.4s
+	WORD  $0x6e2addd6 // fmul v22.4s, v14.4s, v10.4s
+	WORD  $0x6e26dcf5 // fmul v21.4s, v7.4s, v6.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6eb0e40e // fcmgt v14.4s, v0.4s, v16.4s
+	WORD  $0x6eb8e407 // fcmgt v7.4s, v0.4s, v24.4s
+	VBSL  V16.B16, V0.B16, V14.B16
+	VBSL  V24.B16, V0.B16, V7.B16
+	WORD  $0x6ea0e60a // fcmgt v10.4s, v16.4s, v0.4s
+	WORD  $0x6ea0e706 // fcmgt v6.4s, v24.4s, v0.4s
+	VBSL  V16.B16, V0.B16, V10.B16
+	VBSL  V24.B16, V0.B16, V6.B16
+	WORD  $0x4e2ad5d4 // fadd v20.4s, v14.4s, v10.4s
+	WORD  $0x4e26d4fb // fadd v27.4s, v7.4s, v6.4s
+	WORD  $0x4eaed68e // fsub v14.4s, v20.4s, v14.4s
+	WORD  $0x4ea7d767 // fsub v7.4s, v27.4s, v7.4s
+	WORD  $0x4eaed559 // fsub v25.4s, v10.4s, v14.4s
+	WORD  $0x4ea7d4d7 // fsub v23.4s, v6.4s, v7.4s
+	WORD  $0x6e34fc12 // fdiv v18.4s, v0.4s, v20.4s
+	WORD  $0x6e3bfc11 // fdiv v17.4s, v0.4s, v27.4s
+	WORD  $0x6e32dece // fmul v14.4s, v22.4s, v18.4s
+	WORD  $0x6e31deaa // fmul v10.4s, v21.4s, v17.4s
+	WORD  $0x6e32de06 // fmul v6.4s, v16.4s, v18.4s
+	WORD  $0x6e31df07 // fmul v7.4s, v24.4s, v17.4s
+	VMOV  V16.B16, V26.B16
+	VMOV  V24.B16, V19.B16
+	VFMLS V20.S4, V6.S4, V26.S4
+	VFMLS V27.S4, V7.S4, V19.S4
+	WORD  $0x4e36d754 // fadd v20.4s, v26.4s, v22.4s
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	WORD  $0x4e36d736 // fadd v22.4s, v25.4s, v22.4s
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
+	WORD  $0x6e36dcd6 // fmul v22.4s, v6.4s, v22.4s
+	WORD  $0x6e35dcf5 // fmul v21.4s, v7.4s, v21.4s
+	WORD  $0x4eb6d694 // fsub v20.4s, v20.4s, v22.4s
+	WORD  $0x4eb5d673 // fsub v19.4s, v19.4s, v21.4s
+	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
+	WORD  $0x6e31de71 // fmul v17.4s, v19.4s, v17.4s
+	WORD  $0x4e32d4c6 // fadd v6.4s, v6.4s, v18.4s
+	WORD  $0x4e31d4e7 // fadd v7.4s, v7.4s, v17.4s
+	WORD  $0x6ea0e4d1 // fcmgt v17.4s, v6.4s, v0.4s
+	WORD  $0x6ea0e4f2 // fcmgt v18.4s, v7.4s, v0.4s
+	VBIT  V17.B16, V0.B16, V6.B16
+	VBIT  V18.B16, V0.B16, V7.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d613 // fadd v19.4s, v16.4s, v0.4s
+	WORD  $0x4e20d711 // fadd v17.4s, v24.4s, v0.4s
+	FMOVQ 1408(R0), F20
+	FMOVQ 1408(R0), F18
+	VSUB  V20.S4, V19.S4, V19.S4
+	VSUB  V18.S4, V17.S4, V17.S4
+	FMOVQ 336(R0), F20
+	FMOVQ 336(R0), F18
+	VAND  V20.B16, V19.B16, V22.B16
+	VAND  V18.B16, V17.B16, V18.B16
+	VUSHR $21, V19.S4, V19.S4
+	VUSHR $21, V17.S4, V17.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V22.S4, V0.S4, V23.S4
+	VSUB  V18.S4, V0.S4, V20.S4
+	VTBL  V3.B16, [V19.B16], V21.B16
+	VTBL  V3.B16, [V17.B16], V26.B16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F25
+	FMOVQ 208(R0), F27
+	VBIT  V25.B16, V21.B16, V19.B16
+	VBIT  V27.B16, V26.B16, V17.B16
+	FMOVQ 64(R1), F25
+	FMOVQ 64(R1), F21
+	VTBL  V19.B16, [V25.B16], V25.B16
+	VTBL  V17.B16, [V21.B16], V21.B16
+	WORD  $0x6e39def7 // fmul v23.4s, v23.4s, v25.4s
+	WORD  $0x6e35de99 // fmul v25.4s, v20.4s, v21.4s
+	FMOVQ 432(R0), F21
+	FMOVQ 432(R0), F20
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	VFMLA V23.S4, V16.S4, V21.S4
+	VFMLA V25.S4, V24.S4, V20.S4
+	WORD  $0x4e21dad0 // scvtf v16.4s, v22.4s
+	WORD  $0x4e21da5a // scvtf v26.4s, v18.4s
+	FMOVQ 80(R1), F22
+	FMOVQ 80(R1), F18
+	VTBL  V19.B16, [V22.B16], V23.B16
+	VTBL  V17.B16, [V18.B16], V22.B16
+	FMOVQ 96(R1), F24
+	FMOVQ 96(R1), F18
+	VTBL  V19.B16, [V24.B16], V19.B16
+	VTBL  V17.B16, [V18.B16], V18.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e35deb1 // fmul v17.4s, v21.4s, v21.4s
+	WORD  $0x6e34de9b // fmul v27.4s, v20.4s, v20.4s
+	FMOVQ 1456(R0), F25
+	FMOVQ 1456(R0), F29
+	FMOVQ 1440(R0), F24
+	FMOVQ 1440(R0), F28
+	VFMLA V24.S4, V21.S4, V25.S4
+	VFMLA V28.S4, V20.S4, V29.S4
+	FMOVQ 1424(R0), F24
+	FMOVQ 1424(R0), F28
+	VFMLA V24.S4, V17.S4, V25.S4
+	VFMLA V28.S4, V27.S4, V29.S4
+	FMOVQ 1488(R0), F28
+	FMOVQ 1488(R0), F31
+	FMOVQ 1472(R0), F24
+	FMOVQ 1472(R0), F30
+	VFMLA V24.S4, V21.S4, V28.S4
+	VFMLA V30.S4, V20.S4, V31.S4
+	VFMLA V25.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V27.S4, V31.S4
+	FMOVQ 528(R0), F24
+	FMOVQ 528(R0), F25
+	VFMLA V24.S4, V16.S4, V19.S4
+	VFMLA V25.S4, V26.S4, V18.S4
+	VFMLA V28.S4, V17.S4, V19.S4
+	VFMLA V31.S4, V27.S4, V18.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F17
+	FMOVQ 544(R0), F24
+	VFMLA V17.S4, V16.S4, V23.S4
+	VFMLA V24.S4, V26.S4, V22.S4
+	WORD  $0x4e35d6f1 // fadd v17.4s, v23.4s, v21.4s
+	WORD  $0x4e34d6d0 // fadd v16.4s, v22.4s, v20.4s
+	WORD  $0x4eb1d6f7 // fsub v23.4s, v23.4s, v17.4s
+	WORD  $0x4eb0d6d6 // fsub v22.4s, v22.4s, v16.4s
+	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
+	WORD  $0x4e34d652 // fadd v18.4s, v18.4s, v20.4s
+	WORD  $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	WORD  $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	WORD  $0x4e2ed62e // fadd v14.4s, v17.4s, v14.4s
+	WORD  $0x4e2ad60a // fadd v10.4s, v16.4s, v10.4s
+	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
+	VFMLA V2.S4, V13.S4, V14.S4
+	VFMLA V2.S4, V15.S4, V10.S4
+	WORD  $0x4e2cd5cd // fadd v13.4s, v14.4s, v12.4s
+	WORD  $0x4e28d54c // fadd v12.4s, v10.4s, v8.4s
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	WORD  $0x6e2ddd6a // fmul v10.4s, v11.4s, v13.4s
+	WORD  $0x6e2cdd28 // fmul v8.4s, v9.4s, v12.4s
+	WORD  $0x4e2be5eb // fcmeq v11.4s, v15.4s, v11.4s
+	WORD  $0x4e29e5c9 // fcmeq v9.4s, v14.4s, v9.4s
+	WORD  $0x4e2de5ad // fcmeq v13.4s, v13.4s, v13.4s
+	WORD  $0x4e2ce58c // fcmeq v12.4s, v12.4s, v12.4s
+	VAND  V13.B16, V11.B16, V11.B16
+	VAND  V12.B16, V9.B16, V9.B16
+	WORD  $0x4e6b1d4f // bic v15.16b, v10.16b, v11.16b
+	WORD  $0x4e691d10 // bic v16.16b, v8.16b, v9.16b
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_671
+	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
+	WORD $0x6e27dce7 // fmul v7.4s, v7.4s, v7.4s
+	JMP  focusdone671
+
+focusnot0_671:
+	CMP   $2, R7
+	BGE   focusnot1_671
+	FMOVQ 224(R0), F6
+	FMOVQ 224(R0), F7
+	JMP   focusdone671
+
+focusnot1_671:
+	CMP $3, R7
+	BGE focusnot2_671
+	JMP focusdone671
+
+focusnot2_671:
+	CMP  $4, R7
+	BGE  focusnot3_671
+	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
+	WORD $0x6ea1f8e7 // fsqrt v7.4s, v7.4s
+	JMP  focusdone671
+
+focusnot3_671:
+	CMP   $5, R7
+	BGE   focusnot4_671
+	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
+	VMOV  V6.B16, V9.B16
+	VFMLS V8.S4, V8.S4, V9.S4
+	FMOVQ 1088(R0), F10
+	WORD  $0x6e2add0a // fmul v10.4s, v8.4s, v10.4s
+	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	VFMLA V8.S4, V6.S4, V9.S4
+	VMOV  V9.B16, V6.B16
+	WORD  $0x6ea1f8e8 // fsqrt v8.4s, v7.4s
+	VMOV  V7.B16, V9.B16
+	VFMLS V8.S4, V8.S4, V9.S4
+	FMOVQ 1088(R0), F10
+	WORD  $0x6e2add0a // fmul v10.4s, v8.4s, v10.4s
+	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	VFMLA V8.S4, V7.S4, V9.S4
+	VMOV  V9.B16, V7.B16
+	JMP   focusdone671
+
+focusnot4_671:
+	CMP   $6, R7
+	BGE   focusnot5_671
+	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
+	WORD  $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f92b // fneg v11.4s, v9.4s
+	VFMLA V6.S4, V6.S4, V11.S4
+	VMOV  V6.B16, V10.B16
+	VFMLS V8.S4, V8.S4, V10.S4
+	WORD  $0x6e2adcc6 // fmul v6.4s, v6.4s, v10.4s
+	FMOVQ 1088(R0), F10
+	VFMLA V10.S4, V6.S4, V11.S4
+	WORD  $0x6e28dd66 // fmul v6.4s, v11.4s, v8.4s
+	VFMLA V8.S4, V9.S4, V6.S4
+	WORD  $0x6ea1f8e8 // fsqrt v8.4s, v7.4s
+	WORD  $0x6e27dce9 // fmul v9.4s, v7.4s, v7.4s
+	WORD  $0x6ea0f92b // fneg v11.4s, v9.4s
+	VFMLA V7.S4, V7.S4, V11.S4
+	VMOV  V7.B16, V10.B16
+	VFMLS V8.S4, V8.S4, V10.S4
+	WORD  $0x6e2adce7 // fmul v7.4s, v7.4s, v10.4s
+	FMOVQ 1088(R0), F10
+	VFMLA V10.S4, V7.S4, V11.S4
+	WORD  $0x6e28dd67 // fmul v7.4s, v11.4s, v8.4s
+	VFMLA V8.S4, V9.S4, V7.S4
+	JMP   focusdone671
+
+focusnot5_671:
+	CMP   $7, R7
+	BGE   focusnot6_671
+	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
+	VFMLA V6.S4, V6.S4, V9.S4
+	WORD  $0x6e26dd29 // fmul v9.4s, v9.4s, v6.4s
+	VFMLA V6.S4, V8.S4, V9.S4
+	VMOV  V9.B16, V6.B16
+	WORD  $0x6e27dce8 // fmul v8.4s, v7.4s, v7.4s
+	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
+	VFMLA V7.S4, V7.S4, V9.S4
+	WORD  $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	VFMLA V7.S4, V8.S4, V9.S4
+	VMOV  V9.B16, V7.B16
+	JMP   focusdone671
+
+focusnot6_671:
+	CMP   $8, R7
+	BGE   focusnot7_671
+	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
+	VFMLA V6.S4, V6.S4, V9.S4
+	WORD  $0x4e28d506 // fadd v6.4s, v8.4s, v8.4s
+	WORD  $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	VFMLA V8.S4, V8.S4, V6.S4
+	WORD  $0x6e27dce8 // fmul v8.4s, v7.4s, v7.4s
+	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
+	VFMLA V7.S4, V7.S4, V9.S4
+	WORD  $0x4e28d507 // fadd v7.4s, v8.4s, v8.4s
+	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	VFMLA V8.S4, V8.S4, V7.S4
+	JMP   focusdone671
+
+focusnot7_671:
+	CMP   $9, R7
+	BGE   focusnot8_671
+	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
+	VFMLA V6.S4, V6.S4, V9.S4
+	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
+	WORD  $0x4e28d50b // fadd v11.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f94c // fneg v12.4s, v10.4s
+	VFMLA V8.S4, V8.S4, V12.S4
+	VFMLA V9.S4, V11.S4, V12.S4
+	WORD  $0x6e26dd88 // fmul v8.4s, v12.4s, v6.4s
+	VFMLA V6.S4, V10.S4, V8.S4
+	VMOV  V8.B16, V6.B16
+	WORD  $0x6e27dce8 // fmul v8.4s, v7.4s, v7.4s
+	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
+	VFMLA V7.S4, V7.S4, V9.S4
+	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
+	WORD  $0x4e28d50b // fadd v11.4s, v8.4s, v8.4s
+	WORD  $0x6ea0f94c // fneg v12.4s, v10.4s
+	VFMLA V8.S4, V8.S4, V12.S4
+	VFMLA V9.S4, V11.S4, V12.S4
+	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
+	VFMLA V7.S4, V10.S4, V8.S4
+	VMOV  V8.B16, V7.B16
+	JMP   focusdone671
+
+focusnot8_671:
+	ADD   $24, R6, R8
+	FMOVS (R8), F8
+	VDUP  V8.S[0], V8.S4
+	FMOVS 4(R8), F9
+	VDUP  V9.S[0], V9.S4
+	FMOVS 8(R8), F10
+	VDUP  V10.S[0], V10.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f8cb // fabs v11.4s, v6.4s
+	FMOVQ 640(R0), F12
+	VSUB  V12.S4, V11.S4, V12.S4
+	WORD  $0x4e21d96d // scvtf v13.4s, v11.4s
+	FMOVQ 896(R0), F14
+	VSUB  V14.S4, V13.S4, V13.S4
+	FMOVQ 560(R0), F14
+	WORD  $0x4eab35ce // cmgt v14.4s, v14.4s, v11.4s
+	VBIT  V14.B16, V13.B16, V12.B16
+	WORD  $0x4f29058d // sshr v13.4s, v12.4s, #23
+	VUSHR $20, V12.S4, V14.S4
+	FMOVQ 656(R0), F17
+	VAND  V17.B16, V12.B16, V12.B16
+	FMOVQ 672(R0), F17
+	VADD  V17.S4, V12.S4, V12.S4
+	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V3.B16, [V14.B16], V17.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V14.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 688(R0), F12
+	WORD  $0x6e2cde53 // fmul v19.4s, v18.4s, v12.4s
+	VMOV  V18.B16, V12.B16
+	VFMLA V19.S4, V12.S4, V12.S4
+	WORD  $0x4eacd651 // fsub v17.4s, v18.4s, v12.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	FMOVQ 704(R0), F21
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d592 // fadd v18.4s, v12.4s, v17.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5ad // fadd v13.4s, v13.4s, v19.4s
+	WORD  $0x6e2ddd14 // fmul v20.4s, v8.4s, v13.4s
+	WORD  $0x6ea0fa93 // fneg v19.4s, v20.4s
+	VFMLA V13.S4, V8.S4, V19.S4
+	VMOV  V20.B16, V13.B16
+	VFMLA V18.S4, V9.S4, V13.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d5b2 // fadd v18.4s, v13.4s, v4.4s
+	WORD  $0x4ea4d655 // fsub v21.4s, v18.4s, v4.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V12.S4, V9.S4, V20.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V8.S4, V19.S4
+	VFMLA V12.S4, V10.S4, V19.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	WORD  $0x4e33d68a // fadd v10.4s, v20.4s, v19.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F9
+	FMOVQ 800(R0), F12
+	VFMLA V12.S4, V10.S4, V9.S4
+	FMOVQ 832(R0), F12
+	VFMLA V9.S4, V10.S4, V12.S4
+	WORD  $0x6e2add49 // fmul v9.4s, v10.4s, v10.4s
+	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
+	VFMLA V2.S4, V10.S4, V9.S4
+	VTBL  V3.B16, [V18.B16], V12.B16
+	FMOVQ 304(R0), F10
+	FMOVQ 320(R0), F14
+	VBIT  V14.B16, V12.B16, V10.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V12.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V9.S4, V12.S4, V10.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V18.S4, V9.S4
+	WORD  $0x4f3d0529 // sshr v9.4s, v9.4s, #3
+	WORD  $0x4e2ad58e // fadd v14.4s, v12.4s, v10.4s
+	VSHL  $23, V9.S4, V17.S4
+	VADD  V17.S4, V14.S4, V17.S4
+	VUMIN V1.S4, V17.S4, V18.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V17.B16
+	WORD  $0x4eb16d29 // smin v9.4s, v9.4s, v17.4s
+	FMOVQ 912(R0), F17
+	VSUB  V9.S4, V17.S4, V9.S4
+	VSHL  $23, V9.S4, V9.S4
+	WORD  $0x4e2cd531 // fadd v17.4s, v9.4s, v12.4s
+	WORD  $0x4ea9d633 // fsub v19.4s, v17.4s, v9.4s
+	WORD  $0x4eb3d58c // fsub v12.4s, v12.4s, v19.4s
+	WORD  $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
+	WORD  $0x4e2ad62a // fadd v10.4s, v17.4s, v10.4s
+	WORD  $0x6eaee52c // fcmgt v12.4s, v9.4s, v14.4s
+	VSUB  V9.S4, V10.S4, V9.S4
+	VBIT  V12.B16, V9.B16, V18.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F9
+	WORD  $0x6ea9e5a9 // fcmgt v9.4s, v13.4s, v9.4s
+	FMOVQ 384(R0), F10
+	VBIF  V9.B16, V18.B16, V10.B16
+	FMOVQ 944(R0), F9
+	WORD  $0x6eade529 // fcmgt v9.4s, v9.4s, v13.4s
+	WORD  $0x4e691d4a // bic v10.16b, v10.16b, v9.16b
+	VMOVI $0, V9.B16
+	VCMEQ V9.S4, V11.S4, V9.S4
+	WORD  $0x4ea0a908 // cmlt v8.4s, v8.4s, #0
+	VAND  V8.B16, V1.B16, V12.B16
+	VBIT  V9.B16, V12.B16, V10.B16
+	VCMEQ V1.S4, V11.S4, V9.S4
+	WORD  $0x4e681c28 // bic v8.16b, v1.16b, v8.16b
+	VBIT  V9.B16, V8.B16, V10.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F8
+	VDUP  V8.S[0], V8.S4
+	VAND  V8.B16, V6.B16, V8.B16
+	VORR  V8.B16, V10.B16, V8.B16
+	WORD  $0x4ea08969 // cmgt v9.4s, v11.4s, #0
+	WORD  $0x4eab342a // cmgt v10.4s, v1.4s, v11.4s
+	VAND  V10.B16, V9.B16, V9.B16
+	FMOVS 16(R8), F10
+	VDUP  V10.S[0], V10.S4
+	VAND  V10.B16, V6.B16, V6.B16
+	WORD  $0x4ea0a8c6 // cmlt v6.4s, v6.4s, #0
+	VAND  V6.B16, V9.B16, V6.B16
+	WORD  $0x4ea13569 // cmgt v9.4s, v11.4s, v1.4s
+	VORR  V9.B16, V6.B16, V9.B16
+	FMOVQ 368(R0), F6
+	VBIF  V9.B16, V8.B16, V6.B16
+	FMOVS (R8), F8
+	VDUP  V8.S[0], V8.S4
+	FMOVS 4(R8), F9
+	VDUP  V9.S[0], V9.S4
+	FMOVS 8(R8), F10
+	VDUP  V10.S[0], V10.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
+	FMOVQ 640(R0), F12
+	VSUB  V12.S4, V11.S4, V12.S4
+	WORD  $0x4e21d96d // scvtf v13.4s, v11.4s
+	FMOVQ 896(R0), F14
+	VSUB  V14.S4, V13.S4, V13.S4
+	FMOVQ 560(R0), F14
+	WORD  $0x4eab35ce // cmgt v14.4s, v14.4s, v11.4s
+	VBIT  V14.B16, V13.B16, V12.B16
+	WORD  $0x4f29058d // sshr v13.4s, v12.4s, #23
+	VUSHR $20, V12.S4, V14.S4
+	FMOVQ 656(R0), F17
+	VAND  V17.B16, V12.B16, V12.B16
+	FMOVQ 672(R0), F17
+	VADD  V17.S4, V12.S4, V12.S4
+	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V3.B16, [V14.B16], V17.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V17.B16, V14.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 688(R0), F12
+	WORD  $0x6e2cde53 // fmul v19.4s, v18.4s, v12.4s
+	VMOV  V18.B16, V12.B16
+	VFMLA V19.S4, V12.S4, V12.S4
+	WORD  $0x4eacd651 // fsub v17.4s, v18.4s, v12.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	FMOVQ 704(R0), F21
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d592 // fadd v18.4s, v12.4s, v17.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5ad // fadd v13.4s, v13.4s, v19.4s
+	WORD  $0x6e2ddd14 // fmul v20.4s, v8.4s, v13.4s
+	WORD  $0x6ea0fa93 // fneg v19.4s, v20.4s
+	VFMLA V13.S4, V8.S4, V19.S4
+	VMOV  V20.B16, V13.B16
+	VFMLA V18.S4, V9.S4, V13.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d5b2 // fadd v18.4s, v13.4s, v4.4s
+	WORD  $0x4ea4d655 // fsub v21.4s, v18.4s, v4.4s
+	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
+	VFMLA V12.S4, V9.S4, V20.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V8.S4, V19.S4
+	VFMLA V12.S4, V10.S4, V19.S4
+	VFMLA V17.S4, V9.S4, V19.S4
+	WORD  $0x4e33d68a // fadd v10.4s, v20.4s, v19.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F9
+	FMOVQ 800(R0), F12
+	VFMLA V12.S4, V10.S4, V9.S4
+	FMOVQ 832(R0), F12
+	VFMLA V9.S4, V10.S4, V12.S4
+	WORD  $0x6e2add49 // fmul v9.4s, v10.4s, v10.4s
+	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
+	VFMLA V2.S4, V10.S4, V9.S4
+	VTBL  V3.B16, [V18.B16], V12.B16
+	FMOVQ 304(R0), F10
+	FMOVQ 320(R0), F14
+	VBIT  V14.B16, V12.B16, V10.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V12.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V9.S4, V12.S4, V10.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V18.S4, V9.S4
+	WORD  $0x4f3d0529 // sshr v9.4s, v9.4s, #3
+	WORD  $0x4e2ad58e // fadd v14.4s, v12.4s, v10.4s
+	VSHL  $23, V9.S4, V17.S4
+	VADD  V17.S4, V14.S4, V17.S4
+	VUMIN V1.S4, V17.S4, V18.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V17.B16
+	WORD  $0x4eb16d29 // smin v9.4s, v9.4s, v17.4s
+	FMOVQ 912(R0), F17
+	VSUB  V9.S4, V17.S4, V9.S4
+	VSHL  $23, V9.S4, V9.S4
+	WORD  $0x4e2cd531 // fadd v17.4s, v9.4s, v12.4s
+	WORD  $0x4ea9d633 // fsub v19.4s, v17.4s, v9.4s
+	WORD  $0x4eb3d58c // fsub v12.4s, v12.4s, v19.4s
+	WORD  $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
+	WORD  $0x4e2ad62a // fadd v10.4s, v17.4s, v10.4s
+	WORD  $0x6eaee52c // fcmgt v12.4s, v9.4s, v14.4s
+	VSUB  V9.S4, V10.S4, V9.S4
+	VBIT  V12.B16, V9.B16, V18.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F9
+	WORD  $0x6ea9e5a9 // fcmgt v9.4s, v13.4s, v9.4s
+	FMOVQ 384(R0), F10
+	VBIF  V9.B16, V18.B16, V10.B16
+	FMOVQ 944(R0), F9
+	WORD  $0x6eade529 // fcmgt v9.4s, v9.4s, v13.4s
+	WORD  $0x4e691d4a // bic v10.16b, v10.16b, v9.16b
+	VMOVI $0, V9.B16
+	VCMEQ V9.S4, V11.S4, V9.S4
+	WORD  $0x4ea0a908 // cmlt v8.4s, v8.4s, #0
+	VAND  V8.B16, V1.B16, V12.B16
+	VBIT  V9.B16, V12.B16, V10.B16
+	VCMEQ V1.S4, V11.S4, V9.S4
+	WORD  $0x4e681c28 // bic v8.16b, v1.16b, v8.16b
+	VBIT  V9.B16, V8.B16, V10.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F8
+	VDUP  V8.S[0], V8.S4
+	VAND  V8.B16, V7.B16, V8.B16
+	VORR  V8.B16, V10.B16, V8.B16
+	WORD  $0x4ea08969 // cmgt v9.4s, v11.4s, #0
+	WORD  $0x4eab342a // cmgt v10.4s, v1.4s, v11.4s
+	VAND  V10.B16, V9.B16, V9.B16
+	FMOVS 16(R8), F10
+	VDUP  V10.S[0], V10.S4
+	VAND  V10.B16, V7.B16, V7.B16
+	WORD  $0x4ea0a8e7 // cmlt v7.4s, v7.4s, #0
+	VAND  V7.B16, V9.B16, V7.B16
+	WORD  $0x4ea13569 // cmgt v9.4s, v11.4s, v1.4s
+	VORR  V9.B16, V7.B16, V9.B16
+	FMOVQ 368(R0), F7
+	VBIF  V9.B16, V8.B16, V7.B16
+
+focusdone671:
+	// loss = (alpha l) q^gamma
+	WORD  $0x6e2fe4a8 // fcmge v8.4s, v5.4s, v15.4s
+	WORD  $0x6e30e4a9 // fcmge v9.4s, v5.4s, v16.4s
+	WORD  $0x6e26dde6 // fmul v6.4s, v15.4s, v6.4s
+	WORD  $0x6e27de07 // fmul v7.4s, v16.4s, v7.4s
+	VBIT  V8.B16, V6.B16, V15.B16
+	VBIT  V9.B16, V7.B16, V16.B16
+	FMOVQ 368(R0), F6
+	FMOVQ 368(R0), F7
+	VUMIN V6.S4, V15.S4, V6.S4
+	VUMIN V7.S4, V16.S4, V7.S4
+	FMOVQ F6, (R3)
+	FMOVQ F7, 16(R3)
+	ADD   $32, R3, R3
+	ADD   $32, R5, R5
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   block
+
+rest:
+	CMP $1, R2
+	BLT done
+
+vector:
+	FMOVQ 224(R0), F11
+	ADD   $0, R5, R8
+	CMP   $4, R2
+	BLT   partless1
+	FMOVQ (R5), F11
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R8), V11.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R8), V11.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R2, partdone1
+	VLD1 (R8), V11.S[0]
+
+partdone1:
+	VMOVI $0, V9.B16
+	ADD   $128, R5, R8
+	CMP   $4, R2
+	BLT   partless2
+	FMOVQ 128(R5), F9
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R2, partone2
+	VLD1.P 8(R8), V9.D[0]
+	TBZ    $0, R2, partdone2
+	VLD1   (R8), V9.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R2, partdone2
+	VLD1 (R8), V9.S[0]
+
+partdone2:
+	VMOVI $0, V13.B16
+	ADD   $256, R5, R8
+	CMP   $4, R2
+	BLT   partless3
+	FMOVQ 256(R5), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R2, partone3
+	VLD1.P 8(R8), V13.D[0]
+	TBZ    $0, R2, partdone3
+	VLD1   (R8), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R2, partdone3
+	VLD1 (R8), V13.S[0]
+
+partdone3:
+	VMOVI $0, V6.B16
+	ADD   $384, R5, R8
+	CMP   $4, R2
+	BLT   partless4
+	FMOVQ 384(R5), F6
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R2, partone4
+	VLD1.P 8(R8), V6.D[0]
+	TBZ    $0, R2, partdone4
+	VLD1   (R8), V6.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R2, partdone4
+	VLD1 (R8), V6.S[0]
+
+partdone4:
+	FMOVQ 224(R0), F7
+	ADD   $512, R5, R8
+	CMP   $4, R2
+	BLT   partless5
+	FMOVQ 512(R5), F7
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R2, partone5
+	VLD1.P 8(R8), V7.D[0]
+	TBZ    $0, R2, partdone5
+	VLD1   (R8), V7.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R2, partdone5
+	VLD1 (R8), V7.S[0]
+
+partdone5:
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0f9a8 // fabs v8.4s, v13.4s
+	FMOVQ 1152(R0), F10
+	WORD  $0x6eaae50a // fcmgt v10.4s, v8.4s, v10.4s
+	WORD  $0x6ea8e428 // fcmgt v8.4s, v1.4s, v8.4s
+	VAND  V8.B16, V10.B16, V8.B16
+	VAND  V8.B16, V13.B16, V8.B16
+	WORD  $0x6e26e4ac // fcmge v12.4s, v5.4s, v6.4s
+	FMOVQ 368(R0), F10
+	VBIT  V12.B16, V11.B16, V10.B16
+	WORD  $0x6eade4cb // fcmgt v11.4s, v6.4s, v13.4s
+	VBIT  V11.B16, V6.B16, V13.B16
+	FMOVQ 336(R0), F11
+	WORD  $0x4e2be5ab // fcmeq v11.4s, v13.4s, v11.4s
+	FMOVQ 368(R0), F13
+	VBIF  V11.B16, V10.B16, V13.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
+	FMOVQ 1184(R0), F8
+	WORD  $0x4ea6f508 // fmin v8.4s, v8.4s, v6.4s
+	FMOVQ 1168(R0), F10
+	WORD  $0x4e28f54a // fmax v10.4s, v10.4s, v8.4s
+	WORD  $0x6ea6e548 // fcmgt v8.4s, v10.4s, v6.4s
+	VMOVI $0, V11.B16
+	WORD  $0x6eabe5ab // fcmgt v11.4s, v13.4s, v11.4s
+	VAND  V11.B16, V8.B16, V8.B16
+	WORD  $0x4ea6d546 // fsub v6.4s, v10.4s, v6.4s
+	VAND  V8.B16, V6.B16, V8.B16
+	FMOVQ 1200(R0), F11
+	FMOVQ 48(R0), F6
+	VFMLA V6.S4, V10.S4, V11.S4
+	FMOVQ 1200(R0), F6
+	WORD  $0x4ea6d566 // fsub v6.4s, v11.4s, v6.4s
+	FMOVQ 1200(R0), F12
+	VSUB  V12.S4, V11.S4, V11.S4
+	VSUB  V11.S4, V9.S4, V11.S4
+	VFMLS V2.S4, V6.S4, V10.S4
+	FMOVQ 96(R0), F9
+	VFMLS V9.S4, V6.S4, V10.S4
+	FMOVQ 1264(R0), F9
+	FMOVQ 1248(R0), F6
+	VFMLA V6.S4, V10.S4, V9.S4
+	FMOVQ 1280(R0), F6
+	VFMLA V9.S4, V10.S4, V6.S4
+	FMOVQ 1296(R0), F9
+	VFMLA V6.S4, V10.S4, V9.S4
+	FMOVQ 1312(R0), F6
+	VFMLA V9.S4, V10.S4, V6.S4
+	FMOVQ 224(R0), F12
+	VFMLA V6.S4, V10.S4, V12.S4
+	FMOVQ 224(R0), F6
+	VFMLA V12.S4, V10.S4, V6.S4
+	WORD  $0x4ea6d409 // fsub v9.4s, v0.4s, v6.4s
+	VFMLA V12.S4, V10.S4, V9.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e26fc0c // fdiv v12.4s, v0.4s, v6.4s
+	WORD  $0x6e2ddd8a // fmul v10.4s, v12.4s, v13.4s
+	VFMLS V6.S4, V10.S4, V13.S4
+	WORD  $0x6e29dd46 // fmul v6.4s, v10.4s, v9.4s
+	WORD  $0x4ea6d5a6 // fsub v6.4s, v13.4s, v6.4s
+	WORD  $0x6e2cdcc6 // fmul v6.4s, v6.4s, v12.4s
+	VUSHR $23, V10.S4, V9.S4
+	FMOVQ 1376(R0), F12
+	VSUB  V12.S4, V9.S4, V9.S4
+	VADD  V11.S4, V9.S4, V9.S4
+	VMOVI $0, V12.B16
+	WORD  $0x4eac6529 // smax v9.4s, v9.4s, v12.4s
+	VSUB  V9.S4, V11.S4, V11.S4
+	FMOVQ 1392(R0), F12
+	WORD  $0x4eac656c // smax v12.4s, v11.4s, v12.4s
+	WORD  $0x4f3f058d // sshr v13.4s, v12.4s, #1
+	FMOVQ 848(R0), F11
+	VADD  V11.S4, V13.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 848(R0), F13
+	VADD  V13.S4, V12.S4, V12.S4
+	VSHL  $23, V12.S4, V12.S4
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2bdcc6 // fmul v6.4s, v6.4s, v11.4s
+	WORD  $0x6e2cdcc6 // fmul v6.4s, v6.4s, v12.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6eaae40b // fcmgt v11.4s, v0.4s, v10.4s
+	VBSL  V10.B16, V0.B16, V11.B16
+	WORD  $0x6ea0e54d // fcmgt v13.4s, v10.4s, v0.4s
+	VBSL  V10.B16, V0.B16, V13.B16
+	WORD  $0x4e2dd56c // fadd v12.4s, v11.4s, v13.4s
+	WORD  $0x4eabd58b // fsub v11.4s, v12.4s, v11.4s
+	WORD  $0x4eabd5ad // fsub v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cfc0e // fdiv v14.4s, v0.4s, v12.4s
+	WORD  $0x6e2edccb // fmul v11.4s, v6.4s, v14.4s
+	WORD  $0x6e2edd4f // fmul v15.4s, v10.4s, v14.4s
+	VMOV  V10.B16, V16.B16
+	VFMLS V12.S4, V15.S4, V16.S4
+	WORD  $0x4e26d60c // fadd v12.4s, v16.4s, v6.4s
+	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
+	WORD  $0x6e26dde6 // fmul v6.4s, v15.4s, v6.4s
+	WORD  $0x4ea6d586 // fsub v6.4s, v12.4s, v6.4s
+	WORD  $0x6e2edcc6 // fmul v6.4s, v6.4s, v14.4s
+	WORD  $0x4e26d5e6 // fadd v6.4s, v15.4s, v6.4s
+	WORD  $0x6ea0e4cc // fcmgt v12.4s, v6.4s, v0.4s
+	VBIT  V12.B16, V0.B16, V6.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
+	FMOVQ 1408(R0), F13
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V13.B16
+	VUSHR $21, V12.S4, V12.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V13.S4, V0.S4, V14.S4
+	VTBL  V3.B16, [V12.B16], V12.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 208(R0), F16
+	VBIT  V16.B16, V12.B16, V15.B16
+	FMOVQ 64(R1), F12
+	VTBL  V15.B16, [V12.B16], V12.B16
+	WORD  $0x6e2cddcc // fmul v12.4s, v14.4s, v12.4s
+	FMOVQ 432(R0), F14
+	WORD  $0x4e2ed58e // fadd v14.4s, v12.4s, v14.4s
+	VFMLA V12.S4, V10.S4, V14.S4
+	WORD  $0x4e21d9aa // scvtf v10.4s, v13.4s
+	FMOVQ 80(R1), F12
+	VTBL  V15.B16, [V12.B16], V13.B16
+	FMOVQ 96(R1), F12
+	VTBL  V15.B16, [V12.B16], V17.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
+	FMOVQ 1456(R0), F16
+	FMOVQ 1440(R0), F15
+	VFMLA V15.S4, V14.S4, V16.S4
+	FMOVQ 1424(R0), F15
+	VFMLA V15.S4, V12.S4, V16.S4
+	FMOVQ 1488(R0), F18
+	FMOVQ 1472(R0), F15
+	VFMLA V15.S4, V14.S4, V18.S4
+	VFMLA V16.S4, V12.S4, V18.S4
+	FMOVQ 528(R0), F15
+	VFMLA V15.S4, V10.S4, V17.S4
+	VFMLA V18.S4, V12.S4, V17.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F12
+	VFMLA V12.S4, V10.S4, V13.S4
+	WORD  $0x4e2ed5aa // fadd v10.4s, v13.4s, v14.4s
+	WORD  $0x4eaad5ac // fsub v12.4s, v13.4s, v10.4s
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	WORD  $0x4e2cd62c // fadd v12.4s, v17.4s, v12.4s
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	VFMLA V2.S4, V9.S4, V10.S4
+	WORD  $0x4e28d548 // fadd v8.4s, v10.4s, v8.4s
+	VMOVI $0, V9.B16
+	WORD  $0x6e28dcea // fmul v10.4s, v7.4s, v8.4s
+	WORD  $0x4e27e527 // fcmeq v7.4s, v9.4s, v7.4s
+	WORD  $0x4e28e508 // fcmeq v8.4s, v8.4s, v8.4s
+	VAND  V8.B16, V7.B16, V7.B16
+	WORD  $0x4e671d4e // bic v14.16b, v10.16b, v7.16b
+
+	// q^gamma
+	CMP  $1, R7
+	BGE  focusnot0_672
+	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
+	JMP  focusdone672
+
+focusnot0_672:
+	CMP   $2, R7
+	BGE   focusnot1_672
+	FMOVQ 224(R0), F6
+	JMP   focusdone672
+
+focusnot1_672:
+	CMP $3, R7
+	BGE focusnot2_672
+	JMP focusdone672
+
+focusnot2_672:
+	CMP  $4, R7
+	BGE  focusnot3_672
+	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
+	JMP  focusdone672
+
+focusnot3_672:
+	CMP   $5, R7
+	BGE   focusnot4_672
+	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
+	VMOV  V6.B16, V8.B16
+	VFMLS V7.S4, V7.S4, V8.S4
+	FMOVQ 1088(R0), F9
+	WORD  $0x6e29dce9 // fmul v9.4s, v7.4s, v9.4s
+	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	VFMLA V7.S4, V6.S4, V8.S4
+	VMOV  V8.B16, V6.B16
+	JMP   focusdone672
+
+focusnot4_672:
+	CMP   $6, R7
+	BGE   focusnot5_672
+	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
+	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
+	VFMLA V6.S4, V6.S4, V10.S4
+	VMOV  V6.B16, V9.B16
+	VFMLS V7.S4, V7.S4, V9.S4
+	WORD  $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	FMOVQ 1088(R0), F9
+	VFMLA V9.S4, V6.S4, V10.S4
+	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
+	VFMLA V7.S4, V8.S4, V6.S4
+	JMP   focusdone672
+
+focusnot5_672:
+	CMP   $7, R7
+	BGE   focusnot6_672
+	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
+	VFMLA V6.S4, V6.S4, V8.S4
+	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	VFMLA V6.S4, V7.S4, V8.S4
+	VMOV  V8.B16, V6.B16
+	JMP   focusdone672
+
+focusnot6_672:
+	CMP   $8, R7
+	BGE   focusnot7_672
+	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
+	VFMLA V6.S4, V6.S4, V8.S4
+	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
+	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	VFMLA V7.S4, V7.S4, V6.S4
+	JMP   focusdone672
+
+focusnot7_672:
+	CMP   $9, R7
+	BGE   focusnot8_672
+	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
+	VFMLA V6.S4, V6.S4, V8.S4
+	WORD  $0x6e27dce9 // fmul v9.4s, v7.4s, v7.4s
+	WORD  $0x4e27d4ea // fadd v10.4s, v7.4s, v7.4s
+	WORD  $0x6ea0f92b // fneg v11.4s, v9.4s
+	VFMLA V7.S4, V7.S4, V11.S4
+	VFMLA V8.S4, V10.S4, V11.S4
+	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
+	VFMLA V6.S4, V9.S4, V7.S4
+	VMOV  V7.B16, V6.B16
+	JMP   focusdone672
+
+focusnot8_672:
+	ADD   $24, R6, R8
+	FMOVS (R8), F7
+	VDUP  V7.S[0], V7.S4
+	FMOVS 4(R8), F8
+	VDUP  V8.S[0], V8.S4
+	FMOVS 8(R8), F9
+	VDUP  V9.S[0], V9.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
+	FMOVQ 640(R0), F11
+	VSUB  V11.S4, V10.S4, V11.S4
+	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
+	FMOVQ 896(R0), F13
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 560(R0), F13
+	WORD  $0x4eaa35ad // cmgt v13.4s, v13.4s, v10.4s
+	VBIT  V13.B16, V12.B16, V11.B16
+	WORD  $0x4f29056c // sshr v12.4s, v11.4s, #23
+	VUSHR $20, V11.S4, V13.S4
+	FMOVQ 656(R0), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	FMOVQ 672(R0), F15
+	VADD  V15.S4, V11.S4, V11.S4
+	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V3.B16, [V13.B16], V15.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F16
+	VBIT  V16.B16, V15.B16, V13.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
+	FMOVQ 432(R0), F16
+	VFMLA V15.S4, V11.S4, V16.S4
+	FMOVQ 688(R0), F11
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	VMOV  V16.B16, V11.B16
+	VFMLA V17.S4, V11.S4, V11.S4
+	WORD  $0x4eabd60f // fsub v15.4s, v16.4s, v11.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F18
+	FMOVQ 704(R0), F19
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 736(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R0), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	WORD  $0x6e2cdcf2 // fmul v18.4s, v7.4s, v12.4s
+	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
+	VFMLA V12.S4, V7.S4, V17.S4
+	VMOV  V18.B16, V12.B16
+	VFMLA V16.S4, V8.S4, V12.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e24d590 // fadd v16.4s, v12.4s, v4.4s
+	WORD  $0x4ea4d613 // fsub v19.4s, v16.4s, v4.4s
+	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
+	VFMLA V11.S4, V8.S4, V18.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V7.S4, V17.S4
+	VFMLA V11.S4, V9.S4, V17.S4
+	VFMLA V15.S4, V8.S4, V17.S4
+	WORD  $0x4e31d649 // fadd v9.4s, v18.4s, v17.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F8
+	FMOVQ 800(R0), F11
+	VFMLA V11.S4, V9.S4, V8.S4
+	FMOVQ 832(R0), F11
+	VFMLA V8.S4, V9.S4, V11.S4
+	WORD  $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
+	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	VFMLA V2.S4, V9.S4, V8.S4
+	VTBL  V3.B16, [V16.B16], V11.B16
+	FMOVQ 304(R0), F9
+	FMOVQ 320(R0), F13
+	VBIT  V13.B16, V11.B16, V9.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V8.S4, V11.S4, V9.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V4.S4, V16.S4, V8.S4
+	WORD  $0x4f3d0508 // sshr v8.4s, v8.4s, #3
+	WORD  $0x4e29d56d // fadd v13.4s, v11.4s, v9.4s
+	VSHL  $23, V8.S4, V15.S4
+	VADD  V15.S4, V13.S4, V15.S4
+	VUMIN V1.S4, V15.S4, V16.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V15.B16
+	WORD  $0x4eaf6d08 // smin v8.4s, v8.4s, v15.4s
+	FMOVQ 912(R0), F15
+	VSUB  V8.S4, V15.S4, V8.S4
+	VSHL  $23, V8.S4, V8.S4
+	WORD  $0x4e2bd50f // fadd v15.4s, v8.4s, v11.4s
+	WORD  $0x4ea8d5f1 // fsub v17.4s, v15.4s, v8.4s
+	WORD  $0x4eb1d56b // fsub v11.4s, v11.4s, v17.4s
+	WORD  $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	WORD  $0x4e29d5e9 // fadd v9.4s, v15.4s, v9.4s
+	WORD  $0x6eade50b // fcmgt v11.4s, v8.4s, v13.4s
+	VSUB  V8.S4, V9.S4, V8.S4
+	VBIT  V11.B16, V8.B16, V16.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F8
+	WORD  $0x6ea8e588 // fcmgt v8.4s, v12.4s, v8.4s
+	FMOVQ 384(R0), F9
+	VBIF  V8.B16, V16.B16, V9.B16
+	FMOVQ 944(R0), F8
+	WORD  $0x6eace508 // fcmgt v8.4s, v8.4s, v12.4s
+	WORD  $0x4e681d29 // bic v9.16b, v9.16b, v8.16b
+	VMOVI $0, V8.B16
+	VCMEQ V8.S4, V10.S4, V8.S4
+	WORD  $0x4ea0a8e7 // cmlt v7.4s, v7.4s, #0
+	VAND  V7.B16, V1.B16, V11.B16
+	VBIT  V8.B16, V11.B16, V9.B16
+	VCMEQ V1.S4, V10.S4, V8.S4
+	WORD  $0x4e671c27 // bic v7.16b, v1.16b, v7.16b
+	VBIT  V8.B16, V7.B16, V9.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F7
+	VDUP  V7.S[0], V7.S4
+	VAND  V7.B16, V6.B16, V7.B16
+	VORR  V7.B16, V9.B16, V7.B16
+	WORD  $0x4ea08948 // cmgt v8.4s, v10.4s, #0
+	WORD  $0x4eaa3429 // cmgt v9.4s, v1.4s, v10.4s
+	VAND  V9.B16, V8.B16, V8.B16
+	FMOVS 16(R8), F9
+	VDUP  V9.S[0], V9.S4
+	VAND  V9.B16, V6.B16, V6.B16
+	WORD  $0x4ea0a8c6 // cmlt v6.4s, v6.4s, #0
+	VAND  V6.B16, V8.B16, V6.B16
+	WORD  $0x4ea13548 // cmgt v8.4s, v10.4s, v1.4s
+	VORR  V8.B16, V6.B16, V8.B16
+	FMOVQ 368(R0), F6
+	VBIF  V8.B16, V7.B16, V6.B16
+
+focusdone672:
+	// loss = (alpha l) q^gamma
+	WORD  $0x6e2ee4a7 // fcmge v7.4s, v5.4s, v14.4s
+	WORD  $0x6e26ddc6 // fmul v6.4s, v14.4s, v6.4s
+	VBIT  V7.B16, V6.B16, V14.B16
+	FMOVQ 368(R0), F6
+	VUMIN V6.S4, V14.S4, V6.S4
+	ADD   $0, R3, R8
+	CMP   $4, R2
+	BLT   partless6
+	FMOVQ F6, (R3)
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R2, partone6
+	VST1.P V6.D[0], 8(R8)
+	TBZ    $0, R2, partdone6
+	VST1   V6.S[2], (R8)
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R2, partdone6
+	VST1 V6.S[0], (R8)
+
+partdone6:
+	ADD $16, R3, R3
+	ADD $16, R5, R5
+	SUB $4, R2, R2
+	CMP $1, R2
+	BGE vector
+
+done:
+	RET
+
+// func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
+TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
+	MOVD  $tables<>+0(SB), R8
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
@@ -21238,261 +22596,266 @@ TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
 	MOVD  sums+8(FP), R3
 	MOVD  p+24(FP), R5
 	MOVD  (R5), R6
+	MOVD  scale+32(FP), R7
 	CMP   $8, R1
 	BLT   rest
 
 block:
-	FMOVQ (R3), F14
-	FMOVQ 128(R3), F2
-	FMOVQ 256(R3), F12
-	FMOVQ 384(R3), F3
-	FMOVQ 512(R3), F4
-	FMOVQ 16(R3), F17
-	FMOVQ 144(R3), F10
-	FMOVQ 272(R3), F15
-	FMOVQ 400(R3), F9
-	FMOVQ 528(R3), F5
-	VMOVI $0, V8.B16
-	VMOVI $0, V6.B16
-	WORD  $0x4ea0f9f0 // fabs v16.4s, v15.4s
+	FMOVQ (R3), F7
+	FMOVQ 128(R3), F5
+	FMOVQ 256(R3), F4
+	FMOVQ 384(R3), F6
+	FMOVQ 512(R3), F2
+	FMOVQ 16(R3), F15
+	FMOVQ 144(R3), F9
+	FMOVQ 272(R3), F12
+	FMOVQ 400(R3), F10
+	FMOVQ 528(R3), F3
+	WORD  $0x4ea0f98e // fabs v14.4s, v12.4s
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0f98d // fabs v13.4s, v12.4s
+	WORD  $0x4ea0f88d // fabs v13.4s, v4.4s
 	FMOVQ 1152(R0), F11
-	FMOVQ 1152(R0), F7
-	WORD  $0x6eabe60b // fcmgt v11.4s, v16.4s, v11.4s
-	WORD  $0x6ea7e5a7 // fcmgt v7.4s, v13.4s, v7.4s
-	WORD  $0x6eb0e430 // fcmgt v16.4s, v1.4s, v16.4s
+	FMOVQ 1152(R0), F8
+	WORD  $0x6eabe5cb // fcmgt v11.4s, v14.4s, v11.4s
+	WORD  $0x6ea8e5a8 // fcmgt v8.4s, v13.4s, v8.4s
+	WORD  $0x6eaee42e // fcmgt v14.4s, v1.4s, v14.4s
 	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
-	VAND  V16.B16, V11.B16, V11.B16
-	VAND  V13.B16, V7.B16, V7.B16
-	VAND  V11.B16, V15.B16, V13.B16
-	VAND  V7.B16, V12.B16, V7.B16
-	FMOVQ 1104(R0), F16
+	VAND  V14.B16, V11.B16, V11.B16
+	VAND  V13.B16, V8.B16, V8.B16
+	VAND  V11.B16, V12.B16, V13.B16
+	VAND  V8.B16, V4.B16, V8.B16
+	FMOVQ 1104(R0), F14
 	FMOVQ 1104(R0), F11
-	WORD  $0x6e29e613 // fcmge v19.4s, v16.4s, v9.4s
-	WORD  $0x6e23e572 // fcmge v18.4s, v11.4s, v3.4s
-	FMOVQ 368(R0), F16
-	FMOVQ 368(R0), F11
-	VBIT  V19.B16, V17.B16, V16.B16
-	VBIT  V18.B16, V14.B16, V11.B16
-	WORD  $0x6eafe531 // fcmgt v17.4s, v9.4s, v15.4s
-	WORD  $0x6eace46e // fcmgt v14.4s, v3.4s, v12.4s
-	VBIT  V17.B16, V9.B16, V15.B16
-	VBIT  V14.B16, V3.B16, V12.B16
-	FMOVQ 336(R0), F17
-	FMOVQ 336(R0), F14
-	WORD  $0x4e31e5f1 // fcmeq v17.4s, v15.4s, v17.4s
-	WORD  $0x4e2ee58c // fcmeq v12.4s, v12.4s, v14.4s
-	FMOVQ 368(R0), F15
+	WORD  $0x6e2ae5d1 // fcmge v17.4s, v14.4s, v10.4s
+	WORD  $0x6e26e570 // fcmge v16.4s, v11.4s, v6.4s
 	FMOVQ 368(R0), F14
-	VBIF  V17.B16, V16.B16, V15.B16
-	VBIF  V12.B16, V11.B16, V14.B16
-	WORD  $0x4eadd531 // fsub v17.4s, v9.4s, v13.4s
+	FMOVQ 368(R0), F11
+	VBIT  V17.B16, V15.B16, V14.B16
+	VBIT  V16.B16, V7.B16, V11.B16
+	WORD  $0x6eace54f // fcmgt v15.4s, v10.4s, v12.4s
+	WORD  $0x6ea4e4c7 // fcmgt v7.4s, v6.4s, v4.4s
+	VBIT  V15.B16, V10.B16, V12.B16
+	VBIT  V7.B16, V6.B16, V4.B16
+	FMOVQ 336(R0), F15
+	FMOVQ 336(R0), F7
+	WORD  $0x4e2fe58f // fcmeq v15.4s, v12.4s, v15.4s
+	WORD  $0x4e27e48c // fcmeq v12.4s, v4.4s, v7.4s
+	FMOVQ 368(R0), F7
+	FMOVQ 368(R0), F4
+	VBIF  V15.B16, V14.B16, V7.B16
+	VBIF  V12.B16, V11.B16, V4.B16
+	WORD  $0x4eadd54d // fsub v13.4s, v10.4s, v13.4s
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4ea7d46d // fsub v13.4s, v3.4s, v7.4s
-	FMOVQ 1184(R0), F7
-	FMOVQ 1184(R0), F3
-	WORD  $0x4eb1f4e9 // fmin v9.4s, v7.4s, v17.4s
-	WORD  $0x4eadf463 // fmin v3.4s, v3.4s, v13.4s
-	FMOVQ 1168(R0), F11
-	FMOVQ 1168(R0), F7
-	WORD  $0x4e29f573 // fmax v19.4s, v11.4s, v9.4s
-	WORD  $0x4e23f4f2 // fmax v18.4s, v7.4s, v3.4s
+	WORD  $0x4ea8d4ca // fsub v10.4s, v6.4s, v8.4s
+	FMOVQ 1184(R0), F8
+	FMOVQ 1184(R0), F6
+	WORD  $0x4eadf50b // fmin v11.4s, v8.4s, v13.4s
+	WORD  $0x4eaaf4c6 // fmin v6.4s, v6.4s, v10.4s
+	FMOVQ 1168(R0), F12
+	FMOVQ 1168(R0), F8
+	WORD  $0x4e2bf58b // fmax v11.4s, v12.4s, v11.4s
+	WORD  $0x4e26f508 // fmax v8.4s, v8.4s, v6.4s
+	WORD  $0x6eade56c // fcmgt v12.4s, v11.4s, v13.4s
+	WORD  $0x6eaae506 // fcmgt v6.4s, v8.4s, v10.4s
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	WORD  $0x6eafe4ef // fcmgt v15.4s, v7.4s, v15.4s
+	WORD  $0x6eaee48e // fcmgt v14.4s, v4.4s, v14.4s
+	VAND  V15.B16, V12.B16, V12.B16
+	VAND  V14.B16, V6.B16, V6.B16
+	WORD  $0x4eadd56d // fsub v13.4s, v11.4s, v13.4s
+	WORD  $0x4eaad50a // fsub v10.4s, v8.4s, v10.4s
+	VAND  V12.B16, V13.B16, V16.B16
+	VAND  V6.B16, V10.B16, V6.B16
+	FMOVQ 1200(R0), F14
 	FMOVQ 1200(R0), F12
-	FMOVQ 1200(R0), F9
-	FMOVQ 48(R0), F7
-	FMOVQ 48(R0), F3
-	VFMLA V7.S4, V19.S4, V12.S4
-	VFMLA V3.S4, V18.S4, V9.S4
-	FMOVQ 1200(R0), F7
-	FMOVQ 1200(R0), F3
-	WORD  $0x4ea7d594 // fsub v20.4s, v12.4s, v7.4s
-	WORD  $0x4ea3d527 // fsub v7.4s, v9.4s, v3.4s
-	VMOV  V19.B16, V16.B16
-	VMOV  V18.B16, V3.B16
-	FMOVQ 80(R0), F21
-	FMOVQ 80(R0), F11
-	VFMLS V21.S4, V20.S4, V16.S4
-	VFMLS V11.S4, V7.S4, V3.S4
-	FMOVQ 96(R0), F21
-	FMOVQ 96(R0), F11
-	VFMLS V21.S4, V20.S4, V16.S4
-	VFMLS V11.S4, V7.S4, V3.S4
-	WORD  $0x6eb1e66b // fcmgt v11.4s, v19.4s, v17.4s
-	WORD  $0x6eade647 // fcmgt v7.4s, v18.4s, v13.4s
-	WORD  $0x6ea8e5f5 // fcmgt v21.4s, v15.4s, v8.4s
-	WORD  $0x6ea6e5d4 // fcmgt v20.4s, v14.4s, v6.4s
-	VAND  V21.B16, V11.B16, V11.B16
-	VAND  V20.B16, V7.B16, V7.B16
-	WORD  $0x4eb1d671 // fsub v17.4s, v19.4s, v17.4s
-	WORD  $0x4eadd64d // fsub v13.4s, v18.4s, v13.4s
-	VAND  V11.B16, V17.B16, V11.B16
-	VAND  V7.B16, V13.B16, V7.B16
-	FMOVQ 1264(R0), F17
-	FMOVQ 1264(R0), F13
-	FMOVQ 1248(R0), F19
-	FMOVQ 1248(R0), F18
-	VFMLA V19.S4, V16.S4, V17.S4
-	VFMLA V18.S4, V3.S4, V13.S4
-	FMOVQ 1280(R0), F19
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V16.S4, V19.S4
-	VFMLA V13.S4, V3.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	FMOVQ 1296(R0), F13
-	VFMLA V19.S4, V16.S4, V17.S4
-	VFMLA V18.S4, V3.S4, V13.S4
-	FMOVQ 1312(R0), F19
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V16.S4, V19.S4
-	VFMLA V13.S4, V3.S4, V18.S4
-	FMOVQ 224(R0), F17
-	FMOVQ 224(R0), F13
-	VFMLA V19.S4, V16.S4, V17.S4
-	VFMLA V18.S4, V3.S4, V13.S4
-	FMOVQ 224(R0), F20
-	FMOVQ 224(R0), F19
-	VFMLA V17.S4, V16.S4, V20.S4
-	VFMLA V13.S4, V3.S4, V19.S4
-	WORD  $0x4eb4d415 // fsub v21.4s, v0.4s, v20.4s
-	WORD  $0x4eb3d412 // fsub v18.4s, v0.4s, v19.4s
-	VFMLA V17.S4, V16.S4, V21.S4
-	VFMLA V13.S4, V3.S4, V18.S4
-	WORD  $0x6e34fc0d // fdiv v13.4s, v0.4s, v20.4s
+	FMOVQ 48(R0), F13
+	FMOVQ 48(R0), F10
+	VFMLA V13.S4, V11.S4, V14.S4
+	VFMLA V10.S4, V8.S4, V12.S4
+	FMOVQ 1200(R0), F13
+	FMOVQ 1200(R0), F10
+	WORD  $0x4eadd5cd // fsub v13.4s, v14.4s, v13.4s
+	WORD  $0x4eaad58a // fsub v10.4s, v12.4s, v10.4s
+	FMOVQ 1200(R0), F17
+	FMOVQ 1200(R0), F15
+	VSUB  V17.S4, V14.S4, V14.S4
+	VSUB  V15.S4, V12.S4, V12.S4
+	VSUB  V14.S4, V9.S4, V9.S4
+	VSUB  V12.S4, V5.S4, V5.S4
+	FMOVQ 80(R0), F14
+	FMOVQ 80(R0), F12
+	VFMLS V14.S4, V13.S4, V11.S4
+	VFMLS V12.S4, V10.S4, V8.S4
+	FMOVQ 96(R0), F14
+	FMOVQ 96(R0), F12
+	VFMLS V14.S4, V13.S4, V11.S4
+	VFMLS V12.S4, V10.S4, V8.S4
+	FMOVQ 1264(R0), F12
+	FMOVQ 1264(R0), F10
+	FMOVQ 1248(R0), F14
+	FMOVQ 1248(R0), F13
+	VFMLA V14.S4, V11.S4, V12.S4
+	VFMLA V13.S4, V8.S4, V10.S4
+	FMOVQ 1280(R0), F14
+	FMOVQ 1280(R0), F13
+	VFMLA V12.S4, V11.S4, V14.S4
+	VFMLA V10.S4, V8.S4, V13.S4
+	FMOVQ 1296(R0), F12
+	FMOVQ 1296(R0), F10
+	VFMLA V14.S4, V11.S4, V12.S4
+	VFMLA V13.S4, V8.S4, V10.S4
+	FMOVQ 1312(R0), F14
+	FMOVQ 1312(R0), F13
+	VFMLA V12.S4, V11.S4, V14.S4
+	VFMLA V10.S4, V8.S4, V13.S4
+	FMOVQ 224(R0), F12
+	FMOVQ 224(R0), F10
+	VFMLA V14.S4, V11.S4, V12.S4
+	VFMLA V13.S4, V8.S4, V10.S4
+	FMOVQ 224(R0), F18
+	FMOVQ 224(R0), F15
+	VFMLA V12.S4, V11.S4, V18.S4
+	VFMLA V10.S4, V8.S4, V15.S4
+	WORD  $0x4eb2d413 // fsub v19.4s, v0.4s, v18.4s
+	WORD  $0x4eafd40d // fsub v13.4s, v0.4s, v15.4s
+	VFMLA V12.S4, V11.S4, V19.S4
+	VFMLA V10.S4, V8.S4, V13.S4
+	WORD  $0x6e32fc0b // fdiv v11.4s, v0.4s, v18.4s
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e33fc03 // fdiv v3.4s, v0.4s, v19.4s
-	WORD  $0x6e2dddf1 // fmul v17.4s, v15.4s, v13.4s
-	WORD  $0x6e23ddd0 // fmul v16.4s, v14.4s, v3.4s
-	VFMLS V20.S4, V17.S4, V15.S4
-	VFMLS V19.S4, V16.S4, V14.S4
-	WORD  $0x6e35de33 // fmul v19.4s, v17.4s, v21.4s
-	WORD  $0x6e32de12 // fmul v18.4s, v16.4s, v18.4s
-	WORD  $0x4eb3d5ef // fsub v15.4s, v15.4s, v19.4s
-	WORD  $0x4eb2d5ce // fsub v14.4s, v14.4s, v18.4s
-	WORD  $0x6e2ddded // fmul v13.4s, v15.4s, v13.4s
-	WORD  $0x6e23ddc3 // fmul v3.4s, v14.4s, v3.4s
-	FMOVQ 1200(R0), F15
-	FMOVQ 1200(R0), F14
-	VSUB  V15.S4, V12.S4, V12.S4
-	VSUB  V14.S4, V9.S4, V9.S4
-	VSUB  V12.S4, V10.S4, V10.S4
-	VSUB  V9.S4, V2.S4, V2.S4
+	WORD  $0x6e2ffc08 // fdiv v8.4s, v0.4s, v15.4s
+	WORD  $0x6e27dd71 // fmul v17.4s, v11.4s, v7.4s
+	WORD  $0x6e24dd0e // fmul v14.4s, v8.4s, v4.4s
+	VMOV  V7.B16, V12.B16
+	VMOV  V4.B16, V10.B16
+	VFMLS V18.S4, V17.S4, V12.S4
+	VFMLS V15.S4, V14.S4, V10.S4
+	WORD  $0x6e33de2f // fmul v15.4s, v17.4s, v19.4s
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	WORD  $0x4eafd58c // fsub v12.4s, v12.4s, v15.4s
+	WORD  $0x4eadd54a // fsub v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2bdd8b // fmul v11.4s, v12.4s, v11.4s
+	WORD  $0x6e28dd48 // fmul v8.4s, v10.4s, v8.4s
 	VUSHR $23, V17.S4, V12.S4
-	VUSHR $23, V16.S4, V9.S4
+	VUSHR $23, V14.S4, V10.S4
 	FMOVQ 1376(R0), F15
-	FMOVQ 1376(R0), F14
+	FMOVQ 1376(R0), F13
 	VSUB  V15.S4, V12.S4, V12.S4
-	VSUB  V14.S4, V9.S4, V9.S4
-	VADD  V12.S4, V10.S4, V12.S4
-	VADD  V9.S4, V2.S4, V9.S4
-	WORD  $0x4ea8658c // smax v12.4s, v12.4s, v8.4s
-	WORD  $0x4ea66529 // smax v9.4s, v9.4s, v6.4s
-	VSUB  V12.S4, V10.S4, V10.S4
-	VSUB  V9.S4, V2.S4, V2.S4
-	FMOVQ 1392(R0), F15
-	FMOVQ 1392(R0), F14
-	WORD  $0x4eaf654a // smax v10.4s, v10.4s, v15.4s
-	WORD  $0x4eae6442 // smax v2.4s, v2.4s, v14.4s
-	WORD  $0x4f3f0553 // sshr v19.4s, v10.4s, #1
-	WORD  $0x4f3f0452 // sshr v18.4s, v2.4s, #1
-	FMOVQ 848(R0), F15
-	FMOVQ 848(R0), F14
-	VADD  V15.S4, V19.S4, V15.S4
-	VADD  V14.S4, V18.S4, V14.S4
-	VSHL  $23, V15.S4, V15.S4
-	VSHL  $23, V14.S4, V14.S4
-	VSUB  V19.S4, V10.S4, V10.S4
-	VSUB  V18.S4, V2.S4, V2.S4
+	VSUB  V13.S4, V10.S4, V10.S4
+	VADD  V9.S4, V12.S4, V13.S4
+	VADD  V5.S4, V10.S4, V10.S4
+	VMOVI $0, V15.B16
+	VMOVI $0, V12.B16
+	WORD  $0x4eaf65af // smax v15.4s, v13.4s, v15.4s
+	WORD  $0x4eac654a // smax v10.4s, v10.4s, v12.4s
+	VSUB  V15.S4, V9.S4, V9.S4
+	VSUB  V10.S4, V5.S4, V5.S4
+	FMOVQ 1392(R0), F13
+	FMOVQ 1392(R0), F12
+	WORD  $0x4ead6529 // smax v9.4s, v9.4s, v13.4s
+	WORD  $0x4eac64a5 // smax v5.4s, v5.4s, v12.4s
+	WORD  $0x4f3f0533 // sshr v19.4s, v9.4s, #1
+	WORD  $0x4f3f04b2 // sshr v18.4s, v5.4s, #1
+	FMOVQ 848(R0), F13
+	FMOVQ 848(R0), F12
+	VADD  V13.S4, V19.S4, V13.S4
+	VADD  V12.S4, V18.S4, V12.S4
+	VSHL  $23, V13.S4, V13.S4
+	VSHL  $23, V12.S4, V12.S4
+	VSUB  V19.S4, V9.S4, V9.S4
+	VSUB  V18.S4, V5.S4, V5.S4
 	FMOVQ 848(R0), F19
 	FMOVQ 848(R0), F18
-	VADD  V19.S4, V10.S4, V10.S4
-	VADD  V18.S4, V2.S4, V2.S4
-	VSHL  $23, V10.S4, V10.S4
-	VSHL  $23, V2.S4, V2.S4
-	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
-	WORD  $0x6e2ede10 // fmul v16.4s, v16.4s, v14.4s
-	WORD  $0x6e2ade37 // fmul v23.4s, v17.4s, v10.4s
-	WORD  $0x6e22de12 // fmul v18.4s, v16.4s, v2.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	WORD  $0x6e2edc63 // fmul v3.4s, v3.4s, v14.4s
-	WORD  $0x6e2addaf // fmul v15.4s, v13.4s, v10.4s
-	WORD  $0x6e22dc6e // fmul v14.4s, v3.4s, v2.4s
-	WORD  $0x6eb7e410 // fcmgt v16.4s, v0.4s, v23.4s
+	VADD  V19.S4, V9.S4, V9.S4
+	VADD  V18.S4, V5.S4, V5.S4
+	VSHL  $23, V9.S4, V9.S4
+	VSHL  $23, V5.S4, V5.S4
+	WORD  $0x6e2dde31 // fmul v17.4s, v17.4s, v13.4s
+	WORD  $0x6e2cddce // fmul v14.4s, v14.4s, v12.4s
+	WORD  $0x6e29de37 // fmul v23.4s, v17.4s, v9.4s
+	WORD  $0x6e25ddd2 // fmul v18.4s, v14.4s, v5.4s
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	WORD  $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD  $0x6e29dd74 // fmul v20.4s, v11.4s, v9.4s
+	WORD  $0x6e25dd13 // fmul v19.4s, v8.4s, v5.4s
+	WORD  $0x6eb7e40b // fcmgt v11.4s, v0.4s, v23.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb2e403 // fcmgt v3.4s, v0.4s, v18.4s
-	VBSL  V23.B16, V0.B16, V16.B16
-	VBSL  V18.B16, V0.B16, V3.B16
-	WORD  $0x6ea0e6ea // fcmgt v10.4s, v23.4s, v0.4s
-	WORD  $0x6ea0e642 // fcmgt v2.4s, v18.4s, v0.4s
-	VBSL  V23.B16, V0.B16, V10.B16
-	VBSL  V18.B16, V0.B16, V2.B16
-	WORD  $0x4e2ad615 // fadd v21.4s, v16.4s, v10.4s
-	WORD  $0x4e22d46d // fadd v13.4s, v3.4s, v2.4s
-	WORD  $0x4eb0d6b0 // fsub v16.4s, v21.4s, v16.4s
-	WORD  $0x4ea3d5a3 // fsub v3.4s, v13.4s, v3.4s
-	WORD  $0x4eb0d554 // fsub v20.4s, v10.4s, v16.4s
-	WORD  $0x4ea3d453 // fsub v19.4s, v2.4s, v3.4s
-	WORD  $0x6e35fc11 // fdiv v17.4s, v0.4s, v21.4s
-	WORD  $0x6e2dfc10 // fdiv v16.4s, v0.4s, v13.4s
-	WORD  $0x6e31dee3 // fmul v3.4s, v23.4s, v17.4s
-	WORD  $0x6e30de42 // fmul v2.4s, v18.4s, v16.4s
-	VMOV  V23.B16, V22.B16
-	VMOV  V18.B16, V10.B16
-	VFMLS V21.S4, V3.S4, V22.S4
-	VFMLS V13.S4, V2.S4, V10.S4
-	WORD  $0x4e2fd6cd // fadd v13.4s, v22.4s, v15.4s
-	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
-	WORD  $0x4e2ed673 // fadd v19.4s, v19.4s, v14.4s
-	WORD  $0x6e34dc74 // fmul v20.4s, v3.4s, v20.4s
-	WORD  $0x6e33dc53 // fmul v19.4s, v2.4s, v19.4s
-	WORD  $0x4eb4d5ad // fsub v13.4s, v13.4s, v20.4s
-	WORD  $0x4eb3d54a // fsub v10.4s, v10.4s, v19.4s
-	WORD  $0x6e31ddad // fmul v13.4s, v13.4s, v17.4s
-	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
-	WORD  $0x4e2dd463 // fadd v3.4s, v3.4s, v13.4s
-	WORD  $0x4e2ad442 // fadd v2.4s, v2.4s, v10.4s
-	WORD  $0x6ea0e46d // fcmgt v13.4s, v3.4s, v0.4s
-	WORD  $0x6ea0e44a // fcmgt v10.4s, v2.4s, v0.4s
-	VBIT  V13.B16, V0.B16, V3.B16
-	VBIT  V10.B16, V0.B16, V2.B16
+	WORD  $0x6eb2e408 // fcmgt v8.4s, v0.4s, v18.4s
+	VBSL  V23.B16, V0.B16, V11.B16
+	VBSL  V18.B16, V0.B16, V8.B16
+	WORD  $0x6ea0e6e9 // fcmgt v9.4s, v23.4s, v0.4s
+	WORD  $0x6ea0e645 // fcmgt v5.4s, v18.4s, v0.4s
+	VBSL  V23.B16, V0.B16, V9.B16
+	VBSL  V18.B16, V0.B16, V5.B16
+	WORD  $0x4e29d578 // fadd v24.4s, v11.4s, v9.4s
+	WORD  $0x4e25d511 // fadd v17.4s, v8.4s, v5.4s
+	WORD  $0x4eabd70b // fsub v11.4s, v24.4s, v11.4s
+	WORD  $0x4ea8d628 // fsub v8.4s, v17.4s, v8.4s
+	WORD  $0x4eabd536 // fsub v22.4s, v9.4s, v11.4s
+	WORD  $0x4ea8d4b5 // fsub v21.4s, v5.4s, v8.4s
+	WORD  $0x6e38fc0b // fdiv v11.4s, v0.4s, v24.4s
+	WORD  $0x6e31fc09 // fdiv v9.4s, v0.4s, v17.4s
+	WORD  $0x6e2bde8e // fmul v14.4s, v20.4s, v11.4s
+	WORD  $0x6e29de6c // fmul v12.4s, v19.4s, v9.4s
+	WORD  $0x6e2bdee8 // fmul v8.4s, v23.4s, v11.4s
+	WORD  $0x6e29de45 // fmul v5.4s, v18.4s, v9.4s
+	VMOV  V23.B16, V25.B16
+	VMOV  V18.B16, V13.B16
+	VFMLS V24.S4, V8.S4, V25.S4
+	VFMLS V17.S4, V5.S4, V13.S4
+	WORD  $0x4e34d731 // fadd v17.4s, v25.4s, v20.4s
+	WORD  $0x4e33d5ad // fadd v13.4s, v13.4s, v19.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
+	WORD  $0x6e34dd14 // fmul v20.4s, v8.4s, v20.4s
+	WORD  $0x6e33dcb3 // fmul v19.4s, v5.4s, v19.4s
+	WORD  $0x4eb4d631 // fsub v17.4s, v17.4s, v20.4s
+	WORD  $0x4eb3d5ad // fsub v13.4s, v13.4s, v19.4s
+	WORD  $0x6e2bde31 // fmul v17.4s, v17.4s, v11.4s
+	WORD  $0x6e29ddad // fmul v13.4s, v13.4s, v9.4s
+	WORD  $0x4e31d508 // fadd v8.4s, v8.4s, v17.4s
+	WORD  $0x4e2dd4a5 // fadd v5.4s, v5.4s, v13.4s
+	WORD  $0x6ea0e511 // fcmgt v17.4s, v8.4s, v0.4s
+	WORD  $0x6ea0e4ad // fcmgt v13.4s, v5.4s, v0.4s
+	VBIT  V17.B16, V0.B16, V8.B16
+	VBIT  V13.B16, V0.B16, V5.B16
 	WORD  $0x4e20d6f3 // fadd v19.4s, v23.4s, v0.4s
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d64a // fadd v10.4s, v18.4s, v0.4s
+	WORD  $0x4e20d64d // fadd v13.4s, v18.4s, v0.4s
 	FMOVQ 1408(R0), F20
-	FMOVQ 1408(R0), F13
+	FMOVQ 1408(R0), F17
 	VSUB  V20.S4, V19.S4, V19.S4
-	VSUB  V13.S4, V10.S4, V13.S4
+	VSUB  V17.S4, V13.S4, V17.S4
 	FMOVQ 336(R0), F20
-	FMOVQ 336(R0), F10
+	FMOVQ 336(R0), F13
 	VAND  V20.B16, V19.B16, V24.B16
-	VAND  V10.B16, V13.B16, V10.B16
+	VAND  V13.B16, V17.B16, V13.B16
 	VUSHR $21, V19.S4, V21.S4
-	VUSHR $21, V13.S4, V13.S4
+	VUSHR $21, V17.S4, V17.S4
 	VSUB  V24.S4, V0.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V10.S4, V0.S4, V20.S4
-	FMOVQ (R7), F25
-	FMOVQ (R7), F19
+	VSUB  V13.S4, V0.S4, V20.S4
+	FMOVQ (R8), F25
+	FMOVQ (R8), F19
 	VTBL  V25.B16, [V21.B16], V26.B16
-	VTBL  V19.B16, [V13.B16], V21.B16
+	VTBL  V19.B16, [V17.B16], V21.B16
 	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F13
+	FMOVQ 192(R0), F17
 	FMOVQ 208(R0), F27
 	FMOVQ 208(R0), F25
 	VBIT  V27.B16, V26.B16, V19.B16
-	VBIT  V25.B16, V21.B16, V13.B16
-	FMOVQ 64(R7), F25
-	FMOVQ 64(R7), F21
+	VBIT  V25.B16, V21.B16, V17.B16
+	FMOVQ 64(R8), F25
+	FMOVQ 64(R8), F21
 	VTBL  V19.B16, [V25.B16], V25.B16
-	VTBL  V13.B16, [V21.B16], V21.B16
+	VTBL  V17.B16, [V21.B16], V21.B16
 	WORD  $0x6e39ded9 // fmul v25.4s, v22.4s, v25.4s
 	WORD  $0x6e35de96 // fmul v22.4s, v20.4s, v21.4s
 	FMOVQ 432(R0), F21
@@ -21502,19 +22865,19 @@ block:
 	VFMLA V25.S4, V23.S4, V21.S4
 	VFMLA V22.S4, V18.S4, V20.S4
 	WORD  $0x4e21db1a // scvtf v26.4s, v24.4s
-	WORD  $0x4e21d94a // scvtf v10.4s, v10.4s
-	FMOVQ 80(R7), F22
-	FMOVQ 80(R7), F18
+	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
+	FMOVQ 80(R8), F22
+	FMOVQ 80(R8), F18
 	VTBL  V19.B16, [V22.B16], V23.B16
-	VTBL  V13.B16, [V18.B16], V22.B16
-	FMOVQ 96(R7), F24
-	FMOVQ 96(R7), F18
+	VTBL  V17.B16, [V18.B16], V22.B16
+	FMOVQ 96(R8), F24
+	FMOVQ 96(R8), F18
 	VTBL  V19.B16, [V24.B16], V19.B16
-	VTBL  V13.B16, [V18.B16], V18.B16
+	VTBL  V17.B16, [V18.B16], V18.B16
 	WORD  $0x6e35debb // fmul v27.4s, v21.4s, v21.4s
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e34de8d // fmul v13.4s, v20.4s, v20.4s
+	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
 	FMOVQ 1456(R0), F29
 	FMOVQ 1456(R0), F25
 	FMOVQ 1440(R0), F28
@@ -21524,7 +22887,7 @@ block:
 	FMOVQ 1424(R0), F28
 	FMOVQ 1424(R0), F24
 	VFMLA V28.S4, V27.S4, V29.S4
-	VFMLA V24.S4, V13.S4, V25.S4
+	VFMLA V24.S4, V17.S4, V25.S4
 	FMOVQ 1488(R0), F31
 	FMOVQ 1488(R0), F28
 	FMOVQ 1472(R0), F30
@@ -21532,522 +22895,614 @@ block:
 	VFMLA V30.S4, V21.S4, V31.S4
 	VFMLA V24.S4, V20.S4, V28.S4
 	VFMLA V29.S4, V27.S4, V31.S4
-	VFMLA V25.S4, V13.S4, V28.S4
+	VFMLA V25.S4, V17.S4, V28.S4
 	FMOVQ 528(R0), F25
 	FMOVQ 528(R0), F24
 	VFMLA V25.S4, V26.S4, V19.S4
-	VFMLA V24.S4, V10.S4, V18.S4
+	VFMLA V24.S4, V13.S4, V18.S4
 	VFMLA V31.S4, V27.S4, V19.S4
-	VFMLA V28.S4, V13.S4, V18.S4
+	VFMLA V28.S4, V17.S4, V18.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	FMOVQ 544(R0), F24
-	FMOVQ 544(R0), F13
+	FMOVQ 544(R0), F17
 	VFMLA V24.S4, V26.S4, V23.S4
-	VFMLA V13.S4, V10.S4, V22.S4
-	WORD  $0x4e35d6ed // fadd v13.4s, v23.4s, v21.4s
-	WORD  $0x4e34d6ca // fadd v10.4s, v22.4s, v20.4s
-	WORD  $0x4eadd6f7 // fsub v23.4s, v23.4s, v13.4s
-	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VFMLA V17.S4, V13.S4, V22.S4
+	WORD  $0x4e35d6f1 // fadd v17.4s, v23.4s, v21.4s
+	WORD  $0x4e34d6cd // fadd v13.4s, v22.4s, v20.4s
+	WORD  $0x4eb1d6f7 // fsub v23.4s, v23.4s, v17.4s
+	WORD  $0x4eadd6d6 // fsub v22.4s, v22.4s, v13.4s
 	WORD  $0x4e35d6f5 // fadd v21.4s, v23.4s, v21.4s
 	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
 	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
 	WORD  $0x4e34d652 // fadd v18.4s, v18.4s, v20.4s
-	WORD  $0x4e33d5ad // fadd v13.4s, v13.4s, v19.4s
-	WORD  $0x4e32d54a // fadd v10.4s, v10.4s, v18.4s
-	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
-	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
-	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
-	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
-	FMOVQ 80(R0), F15
+	WORD  $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	WORD  $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	WORD  $0x4e2ed632 // fadd v18.4s, v17.4s, v14.4s
+	WORD  $0x4e2cd5ac // fadd v12.4s, v13.4s, v12.4s
+	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
+	WORD  $0x4e21d94d // scvtf v13.4s, v10.4s
+	FMOVQ 80(R0), F19
 	FMOVQ 80(R0), F14
-	VFMLA V15.S4, V12.S4, V13.S4
-	VFMLA V14.S4, V9.S4, V10.S4
-	WORD  $0x4e2bd5a9 // fadd v9.4s, v13.4s, v11.4s
-	WORD  $0x4e27d547 // fadd v7.4s, v10.4s, v7.4s
-	WORD  $0x6e29dcac // fmul v12.4s, v5.4s, v9.4s
-	WORD  $0x6e27dc8b // fmul v11.4s, v4.4s, v7.4s
-	WORD  $0x4e28e4a5 // fcmeq v5.4s, v5.4s, v8.4s
-	WORD  $0x4e26e484 // fcmeq v4.4s, v4.4s, v6.4s
-	WORD  $0x4e29e529 // fcmeq v9.4s, v9.4s, v9.4s
-	WORD  $0x4e27e4e7 // fcmeq v7.4s, v7.4s, v7.4s
-	VAND  V9.B16, V5.B16, V5.B16
-	VAND  V7.B16, V4.B16, V4.B16
-	VBIT  V5.B16, V8.B16, V12.B16
-	VBIT  V4.B16, V6.B16, V11.B16
+	VFMLA V19.S4, V17.S4, V18.S4
+	VFMLA V14.S4, V13.S4, V12.S4
+	WORD  $0x4e30d64d // fadd v13.4s, v18.4s, v16.4s
+	WORD  $0x4e26d58c // fadd v12.4s, v12.4s, v6.4s
+	VMOVI $0, V14.B16
+	VMOVI $0, V6.B16
+	WORD  $0x6e2ddc72 // fmul v18.4s, v3.4s, v13.4s
+	WORD  $0x6e2cdc50 // fmul v16.4s, v2.4s, v12.4s
+	WORD  $0x4e23e5d3 // fcmeq v19.4s, v14.4s, v3.4s
+	WORD  $0x4e22e4d1 // fcmeq v17.4s, v6.4s, v2.4s
+	WORD  $0x4e2de5b5 // fcmeq v21.4s, v13.4s, v13.4s
+	WORD  $0x4e2ce594 // fcmeq v20.4s, v12.4s, v12.4s
+	VAND  V21.B16, V19.B16, V19.B16
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4e731e54 // bic v20.16b, v18.16b, v19.16b
+	WORD  $0x4e711e13 // bic v19.16b, v16.16b, v17.16b
+	VMOVI $0, V17.B16
+
+	// 1 + gamma p_t l / q
+	VMOVI $0, V16.B16
+	WORD  $0x4eb135ef // cmgt v15.4s, v15.4s, v17.4s
+	WORD  $0x4eb0354a // cmgt v10.4s, v10.4s, v16.4s
+	WORD  $0x4e6f1d6b // bic v11.16b, v11.16b, v15.16b
+	WORD  $0x4e6a1d29 // bic v9.16b, v9.16b, v10.16b
+	WORD  $0x4e28e5cf // fcmeq v15.4s, v14.4s, v8.4s
+	WORD  $0x4e25e4ca // fcmeq v10.4s, v6.4s, v5.4s
+	WORD  $0x6e28fdad // fdiv v13.4s, v13.4s, v8.4s
+	WORD  $0x6e25fd8c // fdiv v12.4s, v12.4s, v5.4s
+	VBIT  V15.B16, V0.B16, V13.B16
+	VBIT  V10.B16, V0.B16, V12.B16
+	WORD  $0x4e2ee56a // fcmeq v10.4s, v11.4s, v14.4s
+	WORD  $0x4e26e526 // fcmeq v6.4s, v9.4s, v6.4s
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
+	WORD  $0x4e6a1d6c // bic v12.16b, v11.16b, v10.16b
+	WORD  $0x4e661d2a // bic v10.16b, v9.16b, v6.16b
+	FMOVS 8(R5), F9
+	FMOVS 8(R5), F6
+	VDUP  V9.S[0], V13.S4
+	VDUP  V6.S[0], V11.S4
+	FMOVQ 224(R0), F9
+	FMOVQ 224(R0), F6
+	VFMLA V12.S4, V13.S4, V9.S4
+	VFMLA V10.S4, V11.S4, V6.S4
+	VMOV  V5.B16, V10.B16
+	VMOV  V8.B16, V11.B16
 
 	// q^gamma
 	CMP  $1, R6
-	BGE  focusnot0_671
-	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
-	WORD $0x6e23dc63 // fmul v3.4s, v3.4s, v3.4s
-	JMP  focusdone671
+	BGE  focusnot0_699
+	WORD $0x6e2add4a // fmul v10.4s, v10.4s, v10.4s
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
+	JMP  focusdone699
 
-focusnot0_671:
+focusnot0_699:
 	CMP   $2, R6
-	BGE   focusnot1_671
-	FMOVQ 224(R0), F2
-	FMOVQ 224(R0), F3
-	JMP   focusdone671
+	BGE   focusnot1_699
+	FMOVQ 224(R0), F10
+	FMOVQ 224(R0), F11
+	JMP   focusdone699
 
-focusnot1_671:
+focusnot1_699:
 	CMP $3, R6
-	BGE focusnot2_671
-	JMP focusdone671
+	BGE focusnot2_699
+	JMP focusdone699
 
-focusnot2_671:
+focusnot2_699:
 	CMP  $4, R6
-	BGE  focusnot3_671
-	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
-	WORD $0x6ea1f863 // fsqrt v3.4s, v3.4s
-	JMP  focusdone671
+	BGE  focusnot3_699
+	WORD $0x6ea1f94a // fsqrt v10.4s, v10.4s
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
+	JMP  focusdone699
 
-focusnot3_671:
+focusnot3_699:
 	CMP   $5, R6
-	BGE   focusnot4_671
-	WORD  $0x6ea1f844 // fsqrt v4.4s, v2.4s
-	VMOV  V2.B16, V5.B16
-	VFMLS V4.S4, V4.S4, V5.S4
-	FMOVQ 1088(R0), F6
-	WORD  $0x6e26dc86 // fmul v6.4s, v4.4s, v6.4s
-	WORD  $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	VFMLA V4.S4, V2.S4, V5.S4
-	VMOV  V5.B16, V2.B16
-	WORD  $0x6ea1f864 // fsqrt v4.4s, v3.4s
-	VMOV  V3.B16, V5.B16
-	VFMLS V4.S4, V4.S4, V5.S4
-	FMOVQ 1088(R0), F6
-	WORD  $0x6e26dc86 // fmul v6.4s, v4.4s, v6.4s
-	WORD  $0x6e26dca5 // fmul v5.4s, v5.4s, v6.4s
-	VFMLA V4.S4, V3.S4, V5.S4
-	VMOV  V5.B16, V3.B16
-	JMP   focusdone671
+	BGE   focusnot4_699
+	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
+	VMOV  V10.B16, V13.B16
+	VFMLS V12.S4, V12.S4, V13.S4
+	FMOVQ 1088(R0), F14
+	WORD  $0x6e2edd8e // fmul v14.4s, v12.4s, v14.4s
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	VFMLA V12.S4, V10.S4, V13.S4
+	VMOV  V13.B16, V10.B16
+	WORD  $0x6ea1f96c // fsqrt v12.4s, v11.4s
+	VMOV  V11.B16, V13.B16
+	VFMLS V12.S4, V12.S4, V13.S4
+	FMOVQ 1088(R0), F14
+	WORD  $0x6e2edd8e // fmul v14.4s, v12.4s, v14.4s
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	VFMLA V12.S4, V11.S4, V13.S4
+	VMOV  V13.B16, V11.B16
+	JMP   focusdone699
 
-focusnot4_671:
+focusnot4_699:
 	CMP   $6, R6
-	BGE   focusnot5_671
-	WORD  $0x6ea1f844 // fsqrt v4.4s, v2.4s
-	WORD  $0x6e22dc45 // fmul v5.4s, v2.4s, v2.4s
-	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
-	VFMLA V2.S4, V2.S4, V7.S4
-	VMOV  V2.B16, V6.B16
-	VFMLS V4.S4, V4.S4, V6.S4
-	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
-	FMOVQ 1088(R0), F6
-	VFMLA V6.S4, V2.S4, V7.S4
-	WORD  $0x6e24dce2 // fmul v2.4s, v7.4s, v4.4s
-	VFMLA V4.S4, V5.S4, V2.S4
-	WORD  $0x6ea1f864 // fsqrt v4.4s, v3.4s
-	WORD  $0x6e23dc65 // fmul v5.4s, v3.4s, v3.4s
-	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
-	VFMLA V3.S4, V3.S4, V7.S4
-	VMOV  V3.B16, V6.B16
-	VFMLS V4.S4, V4.S4, V6.S4
-	WORD  $0x6e26dc63 // fmul v3.4s, v3.4s, v6.4s
-	FMOVQ 1088(R0), F6
-	VFMLA V6.S4, V3.S4, V7.S4
-	WORD  $0x6e24dce3 // fmul v3.4s, v7.4s, v4.4s
-	VFMLA V4.S4, V5.S4, V3.S4
-	JMP   focusdone671
+	BGE   focusnot5_699
+	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
+	WORD  $0x6e2add4d // fmul v13.4s, v10.4s, v10.4s
+	WORD  $0x6ea0f9af // fneg v15.4s, v13.4s
+	VFMLA V10.S4, V10.S4, V15.S4
+	VMOV  V10.B16, V14.B16
+	VFMLS V12.S4, V12.S4, V14.S4
+	WORD  $0x6e2edd4a // fmul v10.4s, v10.4s, v14.4s
+	FMOVQ 1088(R0), F14
+	VFMLA V14.S4, V10.S4, V15.S4
+	WORD  $0x6e2cddea // fmul v10.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V13.S4, V10.S4
+	WORD  $0x6ea1f96c // fsqrt v12.4s, v11.4s
+	WORD  $0x6e2bdd6d // fmul v13.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9af // fneg v15.4s, v13.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	VMOV  V11.B16, V14.B16
+	VFMLS V12.S4, V12.S4, V14.S4
+	WORD  $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	FMOVQ 1088(R0), F14
+	VFMLA V14.S4, V11.S4, V15.S4
+	WORD  $0x6e2cddeb // fmul v11.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V13.S4, V11.S4
+	JMP   focusdone699
 
-focusnot5_671:
+focusnot5_699:
 	CMP   $7, R6
-	BGE   focusnot6_671
-	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
-	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
-	VFMLA V2.S4, V2.S4, V5.S4
-	WORD  $0x6e22dca5 // fmul v5.4s, v5.4s, v2.4s
-	VFMLA V2.S4, V4.S4, V5.S4
-	VMOV  V5.B16, V2.B16
-	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
-	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
-	VFMLA V3.S4, V3.S4, V5.S4
-	WORD  $0x6e23dca5 // fmul v5.4s, v5.4s, v3.4s
-	VFMLA V3.S4, V4.S4, V5.S4
-	VMOV  V5.B16, V3.B16
-	JMP   focusdone671
+	BGE   focusnot6_699
+	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
+	VFMLA V10.S4, V10.S4, V13.S4
+	WORD  $0x6e2addad // fmul v13.4s, v13.4s, v10.4s
+	VFMLA V10.S4, V12.S4, V13.S4
+	VMOV  V13.B16, V10.B16
+	WORD  $0x6e2bdd6c // fmul v12.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
+	VFMLA V11.S4, V11.S4, V13.S4
+	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
+	VFMLA V11.S4, V12.S4, V13.S4
+	VMOV  V13.B16, V11.B16
+	JMP   focusdone699
 
-focusnot6_671:
+focusnot6_699:
 	CMP   $8, R6
-	BGE   focusnot7_671
-	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
-	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
-	VFMLA V2.S4, V2.S4, V5.S4
-	WORD  $0x4e24d482 // fadd v2.4s, v4.4s, v4.4s
-	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
-	VFMLA V4.S4, V4.S4, V2.S4
-	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
-	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
-	VFMLA V3.S4, V3.S4, V5.S4
-	WORD  $0x4e24d483 // fadd v3.4s, v4.4s, v4.4s
-	WORD  $0x6e25dc63 // fmul v3.4s, v3.4s, v5.4s
-	VFMLA V4.S4, V4.S4, V3.S4
-	JMP   focusdone671
+	BGE   focusnot7_699
+	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
+	VFMLA V10.S4, V10.S4, V13.S4
+	WORD  $0x4e2cd58a // fadd v10.4s, v12.4s, v12.4s
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	VFMLA V12.S4, V12.S4, V10.S4
+	WORD  $0x6e2bdd6c // fmul v12.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
+	VFMLA V11.S4, V11.S4, V13.S4
+	WORD  $0x4e2cd58b // fadd v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	VFMLA V12.S4, V12.S4, V11.S4
+	JMP   focusdone699
 
-focusnot7_671:
+focusnot7_699:
 	CMP   $9, R6
-	BGE   focusnot8_671
-	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
-	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
-	VFMLA V2.S4, V2.S4, V5.S4
-	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
-	WORD  $0x4e24d487 // fadd v7.4s, v4.4s, v4.4s
-	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
-	VFMLA V4.S4, V4.S4, V8.S4
-	VFMLA V5.S4, V7.S4, V8.S4
-	WORD  $0x6e22dd04 // fmul v4.4s, v8.4s, v2.4s
-	VFMLA V2.S4, V6.S4, V4.S4
-	VMOV  V4.B16, V2.B16
-	WORD  $0x6e23dc64 // fmul v4.4s, v3.4s, v3.4s
-	WORD  $0x6ea0f885 // fneg v5.4s, v4.4s
-	VFMLA V3.S4, V3.S4, V5.S4
-	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
-	WORD  $0x4e24d487 // fadd v7.4s, v4.4s, v4.4s
-	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
-	VFMLA V4.S4, V4.S4, V8.S4
-	VFMLA V5.S4, V7.S4, V8.S4
-	WORD  $0x6e23dd04 // fmul v4.4s, v8.4s, v3.4s
-	VFMLA V3.S4, V6.S4, V4.S4
-	VMOV  V4.B16, V3.B16
-	JMP   focusdone671
+	BGE   focusnot8_699
+	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
+	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
+	VFMLA V10.S4, V10.S4, V13.S4
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x4e2cd58f // fadd v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V16.S4
+	VFMLA V13.S4, V15.S4, V16.S4
+	WORD  $0x6e2ade0c // fmul v12.4s, v16.4s, v10.4s
+	VFMLA V10.S4, V14.S4, V12.S4
+	VMOV  V12.B16, V10.B16
+	WORD  $0x6e2bdd6c // fmul v12.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
+	VFMLA V11.S4, V11.S4, V13.S4
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x4e2cd58f // fadd v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V16.S4
+	VFMLA V13.S4, V15.S4, V16.S4
+	WORD  $0x6e2bde0c // fmul v12.4s, v16.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V12.S4
+	VMOV  V12.B16, V11.B16
+	JMP   focusdone699
 
-focusnot8_671:
-	ADD   $24, R5, R8
-	FMOVS (R8), F4
-	VDUP  V4.S[0], V4.S4
-	FMOVS 4(R8), F5
-	VDUP  V5.S[0], V5.S4
-	FMOVS 8(R8), F6
-	VDUP  V6.S[0], V6.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f847 // fabs v7.4s, v2.4s
-	FMOVQ 640(R0), F8
-	VSUB  V8.S4, V7.S4, V8.S4
-	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
-	FMOVQ 896(R0), F10
-	VSUB  V10.S4, V9.S4, V9.S4
-	FMOVQ 560(R0), F10
-	WORD  $0x4ea7354a // cmgt v10.4s, v10.4s, v7.4s
-	VBIT  V10.B16, V9.B16, V8.B16
-	WORD  $0x4f290509 // sshr v9.4s, v8.4s, #23
-	VUSHR $20, V8.S4, V10.S4
-	FMOVQ 656(R0), F13
-	VAND  V13.B16, V8.B16, V8.B16
-	FMOVQ 672(R0), F13
-	VADD  V13.S4, V8.S4, V8.S4
-	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R7), F13
-	VTBL  V13.B16, [V10.B16], V13.B16
-	FMOVQ 304(R0), F10
-	FMOVQ 320(R0), F14
-	VBIT  V14.B16, V13.B16, V10.B16
-	FLDPQ 112(R7), (F30, F31)
-	VTBL  V10.B16, [V30.B16, V31.B16], V13.B16
-	FMOVQ 432(R0), F14
-	VFMLA V13.S4, V8.S4, V14.S4
-	FMOVQ 688(R0), F8
-	WORD  $0x6e28ddcf // fmul v15.4s, v14.4s, v8.4s
-	VMOV  V14.B16, V8.B16
-	VFMLA V15.S4, V8.S4, V8.S4
-	WORD  $0x4ea8d5cd // fsub v13.4s, v14.4s, v8.4s
-	VFMLA V15.S4, V14.S4, V13.S4
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	FMOVQ 720(R0), F16
-	FMOVQ 704(R0), F17
-	VFMLA V17.S4, V14.S4, V16.S4
-	FMOVQ 736(R0), F17
-	VFMLA V16.S4, V14.S4, V17.S4
-	FMOVQ 752(R0), F16
-	VFMLA V17.S4, V14.S4, V16.S4
-	FMOVQ 768(R0), F17
-	VFMLA V16.S4, V14.S4, V17.S4
-	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
-	VFMLA V17.S4, V14.S4, V13.S4
-	WORD  $0x4e2dd50e // fadd v14.4s, v8.4s, v13.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R7), (F30, F31)
-	VTBL  V10.B16, [V30.B16, V31.B16], V15.B16
-	WORD  $0x4e2fd529 // fadd v9.4s, v9.4s, v15.4s
-	WORD  $0x6e29dc90 // fmul v16.4s, v4.4s, v9.4s
-	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
-	VFMLA V9.S4, V4.S4, V15.S4
-	VMOV  V16.B16, V9.B16
-	VFMLA V14.S4, V5.S4, V9.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R0), F14
-	WORD  $0x4e2ed52e // fadd v14.4s, v9.4s, v14.4s
-	FMOVQ 784(R0), F17
-	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
-	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
-	VFMLA V8.S4, V5.S4, V16.S4
-	FLDPQ 176(R7), (F30, F31)
-	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
-	VFMLA V10.S4, V4.S4, V15.S4
-	VFMLA V8.S4, V6.S4, V15.S4
-	VFMLA V13.S4, V5.S4, V15.S4
-	WORD  $0x4e2fd606 // fadd v6.4s, v16.4s, v15.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F5
-	FMOVQ 800(R0), F8
-	VFMLA V8.S4, V6.S4, V5.S4
-	FMOVQ 832(R0), F8
-	VFMLA V5.S4, V6.S4, V8.S4
-	WORD  $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
-	WORD  $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
-	FMOVQ 80(R0), F8
-	VFMLA V8.S4, V6.S4, V5.S4
-	FMOVQ (R7), F6
-	VTBL  V6.B16, [V14.B16], V8.B16
-	FMOVQ 304(R0), F6
-	FMOVQ 320(R0), F10
-	VBIT  V10.B16, V8.B16, V6.B16
-	FLDPQ 272(R7), (F30, F31)
-	VTBL  V6.B16, [V30.B16, V31.B16], V8.B16
-	FLDPQ 304(R7), (F30, F31)
-	VTBL  V6.B16, [V30.B16, V31.B16], V6.B16
-	VFMLA V5.S4, V8.S4, V6.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R0), F5
-	VSUB  V5.S4, V14.S4, V5.S4
-	WORD  $0x4f3d04a5 // sshr v5.4s, v5.4s, #3
-	WORD  $0x4e26d50a // fadd v10.4s, v8.4s, v6.4s
-	VSHL  $23, V5.S4, V13.S4
-	VADD  V13.S4, V10.S4, V13.S4
-	VUMIN V1.S4, V13.S4, V14.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V13.B16
-	WORD  $0x4ead6ca5 // smin v5.4s, v5.4s, v13.4s
-	FMOVQ 912(R0), F13
-	VSUB  V5.S4, V13.S4, V5.S4
-	VSHL  $23, V5.S4, V5.S4
-	WORD  $0x4e28d4ad // fadd v13.4s, v5.4s, v8.4s
-	WORD  $0x4ea5d5af // fsub v15.4s, v13.4s, v5.4s
-	WORD  $0x4eafd508 // fsub v8.4s, v8.4s, v15.4s
-	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
-	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
-	WORD  $0x6eaae4a8 // fcmgt v8.4s, v5.4s, v10.4s
-	VSUB  V5.S4, V6.S4, V5.S4
-	VBIT  V8.B16, V5.B16, V14.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F5
-	WORD  $0x6ea5e525 // fcmgt v5.4s, v9.4s, v5.4s
-	FMOVQ 384(R0), F6
-	VBIF  V5.B16, V14.B16, V6.B16
-	FMOVQ 944(R0), F5
-	WORD  $0x6ea9e4a5 // fcmgt v5.4s, v5.4s, v9.4s
-	WORD  $0x4e651cc6 // bic v6.16b, v6.16b, v5.16b
-	VMOVI $0, V5.B16
-	VCMEQ V5.S4, V7.S4, V5.S4
-	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
-	VAND  V4.B16, V1.B16, V8.B16
-	VBIT  V5.B16, V8.B16, V6.B16
-	VCMEQ V1.S4, V7.S4, V5.S4
-	WORD  $0x4e641c24 // bic v4.16b, v1.16b, v4.16b
-	VBIT  V5.B16, V4.B16, V6.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F4
-	VDUP  V4.S[0], V4.S4
-	VAND  V4.B16, V2.B16, V4.B16
-	VORR  V4.B16, V6.B16, V4.B16
-	WORD  $0x4ea088e5 // cmgt v5.4s, v7.4s, #0
-	WORD  $0x4ea73426 // cmgt v6.4s, v1.4s, v7.4s
-	VAND  V6.B16, V5.B16, V5.B16
-	FMOVS 16(R8), F6
-	VDUP  V6.S[0], V6.S4
-	VAND  V6.B16, V2.B16, V2.B16
-	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
-	VAND  V2.B16, V5.B16, V2.B16
-	WORD  $0x4ea134e5 // cmgt v5.4s, v7.4s, v1.4s
-	VORR  V5.B16, V2.B16, V5.B16
-	FMOVQ 368(R0), F2
-	VBIF  V5.B16, V4.B16, V2.B16
-	FMOVS (R8), F4
-	VDUP  V4.S[0], V4.S4
-	FMOVS 4(R8), F5
-	VDUP  V5.S[0], V5.S4
-	FMOVS 8(R8), F6
-	VDUP  V6.S[0], V6.S4
+focusnot8_699:
+	ADD   $24, R5, R9
+	FMOVS (R9), F12
+	VDUP  V12.S[0], V12.S4
+	FMOVS 4(R9), F13
+	VDUP  V13.S[0], V13.S4
+	FMOVS 8(R9), F14
+	VDUP  V14.S[0], V14.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f867 // fabs v7.4s, v3.4s
-	FMOVQ 640(R0), F8
-	VSUB  V8.S4, V7.S4, V8.S4
-	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
-	FMOVQ 896(R0), F10
-	VSUB  V10.S4, V9.S4, V9.S4
-	FMOVQ 560(R0), F10
-	WORD  $0x4ea7354a // cmgt v10.4s, v10.4s, v7.4s
-	VBIT  V10.B16, V9.B16, V8.B16
-	WORD  $0x4f290509 // sshr v9.4s, v8.4s, #23
-	VUSHR $20, V8.S4, V10.S4
-	FMOVQ 656(R0), F13
-	VAND  V13.B16, V8.B16, V8.B16
-	FMOVQ 672(R0), F13
-	VADD  V13.S4, V8.S4, V8.S4
-	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD  $0x4ea0f94f // fabs v15.4s, v10.4s
+	FMOVQ 640(R0), F16
+	VSUB  V16.S4, V15.S4, V16.S4
+	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
+	FMOVQ 896(R0), F18
+	VSUB  V18.S4, V17.S4, V17.S4
+	FMOVQ 560(R0), F18
+	WORD  $0x4eaf3652 // cmgt v18.4s, v18.4s, v15.4s
+	VBIT  V18.B16, V17.B16, V16.B16
+	WORD  $0x4f290611 // sshr v17.4s, v16.4s, #23
+	VUSHR $20, V16.S4, V18.S4
+	FMOVQ 656(R0), F21
+	VAND  V21.B16, V16.B16, V16.B16
+	FMOVQ 672(R0), F21
+	VADD  V21.S4, V16.S4, V16.S4
+	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R7), F13
-	VTBL  V13.B16, [V10.B16], V13.B16
-	FMOVQ 304(R0), F10
-	FMOVQ 320(R0), F14
-	VBIT  V14.B16, V13.B16, V10.B16
-	FLDPQ 112(R7), (F30, F31)
-	VTBL  V10.B16, [V30.B16, V31.B16], V13.B16
-	FMOVQ 432(R0), F14
-	VFMLA V13.S4, V8.S4, V14.S4
-	FMOVQ 688(R0), F8
-	WORD  $0x6e28ddcf // fmul v15.4s, v14.4s, v8.4s
-	VMOV  V14.B16, V8.B16
-	VFMLA V15.S4, V8.S4, V8.S4
-	WORD  $0x4ea8d5cd // fsub v13.4s, v14.4s, v8.4s
-	VFMLA V15.S4, V14.S4, V13.S4
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	FMOVQ 720(R0), F16
-	FMOVQ 704(R0), F17
-	VFMLA V17.S4, V14.S4, V16.S4
-	FMOVQ 736(R0), F17
-	VFMLA V16.S4, V14.S4, V17.S4
-	FMOVQ 752(R0), F16
-	VFMLA V17.S4, V14.S4, V16.S4
-	FMOVQ 768(R0), F17
-	VFMLA V16.S4, V14.S4, V17.S4
-	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
-	VFMLA V17.S4, V14.S4, V13.S4
-	WORD  $0x4e2dd50e // fadd v14.4s, v8.4s, v13.4s
+	FMOVQ (R8), F21
+	VTBL  V21.B16, [V18.B16], V21.B16
+	FMOVQ 304(R0), F18
+	FMOVQ 320(R0), F22
+	VBIT  V22.B16, V21.B16, V18.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V16.S4, V22.S4
+	FMOVQ 688(R0), F16
+	WORD  $0x6e30ded7 // fmul v23.4s, v22.4s, v16.4s
+	VMOV  V22.B16, V16.B16
+	VFMLA V23.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d6d5 // fsub v21.4s, v22.4s, v16.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R7), (F30, F31)
-	VTBL  V10.B16, [V30.B16, V31.B16], V15.B16
-	WORD  $0x4e2fd529 // fadd v9.4s, v9.4s, v15.4s
-	WORD  $0x6e29dc90 // fmul v16.4s, v4.4s, v9.4s
-	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
-	VFMLA V9.S4, V4.S4, V15.S4
-	VMOV  V16.B16, V9.B16
-	VFMLA V14.S4, V5.S4, V9.S4
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
+	WORD  $0x6e31dd98 // fmul v24.4s, v12.4s, v17.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V17.S4, V12.S4, V23.S4
+	VMOV  V24.B16, V17.B16
+	VFMLA V22.S4, V13.S4, V17.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R0), F14
-	WORD  $0x4e2ed52e // fadd v14.4s, v9.4s, v14.4s
-	FMOVQ 784(R0), F17
-	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
-	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
-	VFMLA V8.S4, V5.S4, V16.S4
-	FLDPQ 176(R7), (F30, F31)
-	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
-	VFMLA V10.S4, V4.S4, V15.S4
-	VFMLA V8.S4, V6.S4, V15.S4
-	VFMLA V13.S4, V5.S4, V15.S4
-	WORD  $0x4e2fd606 // fadd v6.4s, v16.4s, v15.4s
+	FMOVQ 784(R0), F22
+	WORD  $0x4e36d636 // fadd v22.4s, v17.4s, v22.4s
+	FMOVQ 784(R0), F25
+	WORD  $0x4eb9d6d9 // fsub v25.4s, v22.4s, v25.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V16.S4, V13.S4, V24.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V12.S4, V23.S4
+	VFMLA V16.S4, V14.S4, V23.S4
+	VFMLA V21.S4, V13.S4, V23.S4
+	WORD  $0x4e37d70e // fadd v14.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F5
-	FMOVQ 800(R0), F8
-	VFMLA V8.S4, V6.S4, V5.S4
-	FMOVQ 832(R0), F8
-	VFMLA V5.S4, V6.S4, V8.S4
-	WORD  $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
-	WORD  $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
-	FMOVQ 80(R0), F8
-	VFMLA V8.S4, V6.S4, V5.S4
-	FMOVQ (R7), F6
-	VTBL  V6.B16, [V14.B16], V8.B16
-	FMOVQ 304(R0), F6
-	FMOVQ 320(R0), F10
-	VBIT  V10.B16, V8.B16, V6.B16
-	FLDPQ 272(R7), (F30, F31)
-	VTBL  V6.B16, [V30.B16, V31.B16], V8.B16
-	FLDPQ 304(R7), (F30, F31)
-	VTBL  V6.B16, [V30.B16, V31.B16], V6.B16
-	VFMLA V5.S4, V8.S4, V6.S4
+	FMOVQ 816(R0), F13
+	FMOVQ 800(R0), F16
+	VFMLA V16.S4, V14.S4, V13.S4
+	FMOVQ 832(R0), F16
+	VFMLA V13.S4, V14.S4, V16.S4
+	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	FMOVQ 80(R0), F16
+	VFMLA V16.S4, V14.S4, V13.S4
+	FMOVQ (R8), F14
+	VTBL  V14.B16, [V22.B16], V16.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V16.B16, V14.B16
+	FLDPQ 272(R8), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V16.B16
+	FLDPQ 304(R8), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V13.S4, V16.S4, V14.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R0), F5
-	VSUB  V5.S4, V14.S4, V5.S4
-	WORD  $0x4f3d04a5 // sshr v5.4s, v5.4s, #3
-	WORD  $0x4e26d50a // fadd v10.4s, v8.4s, v6.4s
-	VSHL  $23, V5.S4, V13.S4
-	VADD  V13.S4, V10.S4, V13.S4
-	VUMIN V1.S4, V13.S4, V14.S4
+	FMOVQ 784(R0), F13
+	VSUB  V13.S4, V22.S4, V13.S4
+	WORD  $0x4f3d05ad // sshr v13.4s, v13.4s, #3
+	WORD  $0x4e2ed612 // fadd v18.4s, v16.4s, v14.4s
+	VSHL  $23, V13.S4, V21.S4
+	VADD  V21.S4, V18.S4, V21.S4
+	VUMIN V1.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V13.B16
-	WORD  $0x4ead6ca5 // smin v5.4s, v5.4s, v13.4s
-	FMOVQ 912(R0), F13
-	VSUB  V5.S4, V13.S4, V5.S4
-	VSHL  $23, V5.S4, V5.S4
-	WORD  $0x4e28d4ad // fadd v13.4s, v5.4s, v8.4s
-	WORD  $0x4ea5d5af // fsub v15.4s, v13.4s, v5.4s
-	WORD  $0x4eafd508 // fsub v8.4s, v8.4s, v15.4s
-	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
-	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
-	WORD  $0x6eaae4a8 // fcmgt v8.4s, v5.4s, v10.4s
-	VSUB  V5.S4, V6.S4, V5.S4
-	VBIT  V8.B16, V5.B16, V14.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56dad // smin v13.4s, v13.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V13.S4, V21.S4, V13.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x4e30d5b5 // fadd v21.4s, v13.4s, v16.4s
+	WORD  $0x4eadd6b7 // fsub v23.4s, v21.4s, v13.4s
+	WORD  $0x4eb7d610 // fsub v16.4s, v16.4s, v23.4s
+	WORD  $0x4e2ed60e // fadd v14.4s, v16.4s, v14.4s
+	WORD  $0x4e2ed6ae // fadd v14.4s, v21.4s, v14.4s
+	WORD  $0x6eb2e5b0 // fcmgt v16.4s, v13.4s, v18.4s
+	VSUB  V13.S4, V14.S4, V13.S4
+	VBIT  V16.B16, V13.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F5
-	WORD  $0x6ea5e525 // fcmgt v5.4s, v9.4s, v5.4s
-	FMOVQ 384(R0), F6
-	VBIF  V5.B16, V14.B16, V6.B16
-	FMOVQ 944(R0), F5
-	WORD  $0x6ea9e4a5 // fcmgt v5.4s, v5.4s, v9.4s
-	WORD  $0x4e651cc6 // bic v6.16b, v6.16b, v5.16b
-	VMOVI $0, V5.B16
-	VCMEQ V5.S4, V7.S4, V5.S4
-	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
-	VAND  V4.B16, V1.B16, V8.B16
-	VBIT  V5.B16, V8.B16, V6.B16
-	VCMEQ V1.S4, V7.S4, V5.S4
-	WORD  $0x4e641c24 // bic v4.16b, v1.16b, v4.16b
-	VBIT  V5.B16, V4.B16, V6.B16
+	FMOVQ 928(R0), F13
+	WORD  $0x6eade62d // fcmgt v13.4s, v17.4s, v13.4s
+	FMOVQ 384(R0), F14
+	VBIF  V13.B16, V22.B16, V14.B16
+	FMOVQ 944(R0), F13
+	WORD  $0x6eb1e5ad // fcmgt v13.4s, v13.4s, v17.4s
+	WORD  $0x4e6d1dce // bic v14.16b, v14.16b, v13.16b
+	VMOVI $0, V13.B16
+	VCMEQ V13.S4, V15.S4, V13.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V1.B16, V16.B16
+	VBIT  V13.B16, V16.B16, V14.B16
+	VCMEQ V1.S4, V15.S4, V13.S4
+	WORD  $0x4e6c1c2c // bic v12.16b, v1.16b, v12.16b
+	VBIT  V13.B16, V12.B16, V14.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F4
-	VDUP  V4.S[0], V4.S4
-	VAND  V4.B16, V3.B16, V4.B16
-	VORR  V4.B16, V6.B16, V4.B16
-	WORD  $0x4ea088e5 // cmgt v5.4s, v7.4s, #0
-	WORD  $0x4ea73426 // cmgt v6.4s, v1.4s, v7.4s
-	VAND  V6.B16, V5.B16, V5.B16
-	FMOVS 16(R8), F6
-	VDUP  V6.S[0], V6.S4
-	VAND  V6.B16, V3.B16, V3.B16
-	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
-	VAND  V3.B16, V5.B16, V3.B16
-	WORD  $0x4ea134e5 // cmgt v5.4s, v7.4s, v1.4s
-	VORR  V5.B16, V3.B16, V5.B16
-	FMOVQ 368(R0), F3
-	VBIF  V5.B16, V4.B16, V3.B16
+	FMOVS 12(R9), F12
+	VDUP  V12.S[0], V12.S4
+	VAND  V12.B16, V10.B16, V12.B16
+	VORR  V12.B16, V14.B16, V12.B16
+	WORD  $0x4ea089ed // cmgt v13.4s, v15.4s, #0
+	WORD  $0x4eaf342e // cmgt v14.4s, v1.4s, v15.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 16(R9), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V10.B16, V10.B16
+	WORD  $0x4ea0a94a // cmlt v10.4s, v10.4s, #0
+	VAND  V10.B16, V13.B16, V10.B16
+	WORD  $0x4ea135ed // cmgt v13.4s, v15.4s, v1.4s
+	VORR  V13.B16, V10.B16, V13.B16
+	FMOVQ 368(R0), F10
+	VBIF  V13.B16, V12.B16, V10.B16
+	FMOVS (R9), F12
+	VDUP  V12.S[0], V12.S4
+	FMOVS 4(R9), F13
+	VDUP  V13.S[0], V13.S4
+	FMOVS 8(R9), F14
+	VDUP  V14.S[0], V14.S4
 
-focusdone671:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f96f // fabs v15.4s, v11.4s
+	FMOVQ 640(R0), F16
+	VSUB  V16.S4, V15.S4, V16.S4
+	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
+	FMOVQ 896(R0), F18
+	VSUB  V18.S4, V17.S4, V17.S4
+	FMOVQ 560(R0), F18
+	WORD  $0x4eaf3652 // cmgt v18.4s, v18.4s, v15.4s
+	VBIT  V18.B16, V17.B16, V16.B16
+	WORD  $0x4f290611 // sshr v17.4s, v16.4s, #23
+	VUSHR $20, V16.S4, V18.S4
+	FMOVQ 656(R0), F21
+	VAND  V21.B16, V16.B16, V16.B16
+	FMOVQ 672(R0), F21
+	VADD  V21.S4, V16.S4, V16.S4
+	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R8), F21
+	VTBL  V21.B16, [V18.B16], V21.B16
+	FMOVQ 304(R0), F18
+	FMOVQ 320(R0), F22
+	VBIT  V22.B16, V21.B16, V18.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V16.S4, V22.S4
+	FMOVQ 688(R0), F16
+	WORD  $0x6e30ded7 // fmul v23.4s, v22.4s, v16.4s
+	VMOV  V22.B16, V16.B16
+	VFMLA V23.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d6d5 // fsub v21.4s, v22.4s, v16.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
+	WORD  $0x6e31dd98 // fmul v24.4s, v12.4s, v17.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V17.S4, V12.S4, V23.S4
+	VMOV  V24.B16, V17.B16
+	VFMLA V22.S4, V13.S4, V17.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F22
+	WORD  $0x4e36d636 // fadd v22.4s, v17.4s, v22.4s
+	FMOVQ 784(R0), F25
+	WORD  $0x4eb9d6d9 // fsub v25.4s, v22.4s, v25.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V16.S4, V13.S4, V24.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V12.S4, V23.S4
+	VFMLA V16.S4, V14.S4, V23.S4
+	VFMLA V21.S4, V13.S4, V23.S4
+	WORD  $0x4e37d70e // fadd v14.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F13
+	FMOVQ 800(R0), F16
+	VFMLA V16.S4, V14.S4, V13.S4
+	FMOVQ 832(R0), F16
+	VFMLA V13.S4, V14.S4, V16.S4
+	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	FMOVQ 80(R0), F16
+	VFMLA V16.S4, V14.S4, V13.S4
+	FMOVQ (R8), F14
+	VTBL  V14.B16, [V22.B16], V16.B16
+	FMOVQ 304(R0), F14
+	FMOVQ 320(R0), F18
+	VBIT  V18.B16, V16.B16, V14.B16
+	FLDPQ 272(R8), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V16.B16
+	FLDPQ 304(R8), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V13.S4, V16.S4, V14.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	FMOVQ 784(R0), F13
+	VSUB  V13.S4, V22.S4, V13.S4
+	WORD  $0x4f3d05ad // sshr v13.4s, v13.4s, #3
+	WORD  $0x4e2ed612 // fadd v18.4s, v16.4s, v14.4s
+	VSHL  $23, V13.S4, V21.S4
+	VADD  V21.S4, V18.S4, V21.S4
+	VUMIN V1.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56dad // smin v13.4s, v13.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V13.S4, V21.S4, V13.S4
+	VSHL  $23, V13.S4, V13.S4
+	WORD  $0x4e30d5b5 // fadd v21.4s, v13.4s, v16.4s
+	WORD  $0x4eadd6b7 // fsub v23.4s, v21.4s, v13.4s
+	WORD  $0x4eb7d610 // fsub v16.4s, v16.4s, v23.4s
+	WORD  $0x4e2ed60e // fadd v14.4s, v16.4s, v14.4s
+	WORD  $0x4e2ed6ae // fadd v14.4s, v21.4s, v14.4s
+	WORD  $0x6eb2e5b0 // fcmgt v16.4s, v13.4s, v18.4s
+	VSUB  V13.S4, V14.S4, V13.S4
+	VBIT  V16.B16, V13.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F13
+	WORD  $0x6eade62d // fcmgt v13.4s, v17.4s, v13.4s
+	FMOVQ 384(R0), F14
+	VBIF  V13.B16, V22.B16, V14.B16
+	FMOVQ 944(R0), F13
+	WORD  $0x6eb1e5ad // fcmgt v13.4s, v13.4s, v17.4s
+	WORD  $0x4e6d1dce // bic v14.16b, v14.16b, v13.16b
+	VMOVI $0, V13.B16
+	VCMEQ V13.S4, V15.S4, V13.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V1.B16, V16.B16
+	VBIT  V13.B16, V16.B16, V14.B16
+	VCMEQ V1.S4, V15.S4, V13.S4
+	WORD  $0x4e6c1c2c // bic v12.16b, v1.16b, v12.16b
+	VBIT  V13.B16, V12.B16, V14.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F12
+	VDUP  V12.S[0], V12.S4
+	VAND  V12.B16, V11.B16, V12.B16
+	VORR  V12.B16, V14.B16, V12.B16
+	WORD  $0x4ea089ed // cmgt v13.4s, v15.4s, #0
+	WORD  $0x4eaf342e // cmgt v14.4s, v1.4s, v15.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 16(R9), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4ea135ed // cmgt v13.4s, v15.4s, v1.4s
+	VORR  V13.B16, V11.B16, V13.B16
+	FMOVQ 368(R0), F11
+	VBIF  V13.B16, V12.B16, V11.B16
+
+focusdone699:
 	// loss = (alpha l) q^gamma
-	FMOVQ 1104(R0), F4
-	FMOVQ 1104(R0), F5
-	WORD  $0x6e2be484 // fcmge v4.4s, v4.4s, v11.4s
-	WORD  $0x6e2ce4a5 // fcmge v5.4s, v5.4s, v12.4s
-	WORD  $0x6e22dd62 // fmul v2.4s, v11.4s, v2.4s
-	WORD  $0x6e23dd83 // fmul v3.4s, v12.4s, v3.4s
-	VBIT  V4.B16, V2.B16, V11.B16
-	VBIT  V5.B16, V3.B16, V12.B16
-	FMOVQ 368(R0), F2
-	FMOVQ 368(R0), F3
-	VUMIN V2.S4, V11.S4, V2.S4
-	VUMIN V3.S4, V12.S4, V3.S4
-	FMOVQ F2, (R2)
-	FMOVQ F3, 16(R2)
+	FMOVQ 1104(R0), F12
+	FMOVQ 1104(R0), F13
+	WORD  $0x6e33e58c // fcmge v12.4s, v12.4s, v19.4s
+	WORD  $0x6e34e5ae // fcmge v14.4s, v13.4s, v20.4s
+	WORD  $0x6e2ade6d // fmul v13.4s, v19.4s, v10.4s
+	WORD  $0x6e2bde8f // fmul v15.4s, v20.4s, v11.4s
+	VBIT  V12.B16, V13.B16, V19.B16
+	VBIT  V14.B16, V15.B16, V20.B16
+	FMOVQ 368(R0), F12
+	FMOVQ 368(R0), F13
+	VUMIN V12.S4, V19.S4, V12.S4
+	VUMIN V13.S4, V20.S4, V14.S4
+
+	// s q, pre and f
+	FMOVS (R7), F13
+	FMOVS (R7), F15
+	VDUP  V13.S[0], V13.S4
+	VDUP  V15.S[0], V15.S4
+	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
+	WORD  $0x6e2bdc63 // fmul v3.4s, v3.4s, v11.4s
+	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
+	WORD  $0x6e29dc63 // fmul v3.4s, v3.4s, v9.4s
+	WORD  $0x6e22dda2 // fmul v2.4s, v13.4s, v2.4s
+	WORD  $0x6e23dde3 // fmul v3.4s, v15.4s, v3.4s
+	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	WORD  $0x6e28dc66 // fmul v6.4s, v3.4s, v8.4s
+	FMOVQ 1504(R0), F3
+	FMOVQ 1504(R0), F8
+	WORD  $0x4ea0f845 // fabs v5.4s, v2.4s
+	WORD  $0x4ea0f8c9 // fabs v9.4s, v6.4s
+	WORD  $0x6e23e4a3 // fcmge v3.4s, v5.4s, v3.4s
+	WORD  $0x6e28e529 // fcmge v9.4s, v9.4s, v8.4s
+	WORD  $0x6ea4e405 // fcmgt v5.4s, v0.4s, v4.4s
+	WORD  $0x6ea7e40a // fcmgt v10.4s, v0.4s, v7.4s
+	FMOVQ 1520(R0), F8
+	FMOVQ 1520(R0), F11
+	VBIF  V5.B16, V0.B16, V8.B16
+	VBIF  V10.B16, V0.B16, V11.B16
+	FMOVQ 1536(R0), F5
+	FMOVQ 1536(R0), F10
+	VBIT  V3.B16, V8.B16, V5.B16
+	VBIT  V9.B16, V11.B16, V10.B16
+	WORD  $0x6e25dc83 // fmul v3.4s, v4.4s, v5.4s
+	WORD  $0x6e2adce8 // fmul v8.4s, v7.4s, v10.4s
+	WORD  $0x6e23fc43 // fdiv v3.4s, v2.4s, v3.4s
+	WORD  $0x6e28fcc8 // fdiv v8.4s, v6.4s, v8.4s
+	WORD  $0x4ea0d884 // fcmeq v4.4s, v4.4s, #0.0
+	WORD  $0x4ea0d8e9 // fcmeq v9.4s, v7.4s, #0.0
+	VMOVI $0, V7.B16
+	VMOVI $0, V11.B16
+	VBIT  V4.B16, V7.B16, V3.B16
+	VBIT  V9.B16, V11.B16, V8.B16
+	WORD  $0x4e23e464 // fcmeq v4.4s, v3.4s, v3.4s
+	WORD  $0x4e28e509 // fcmeq v9.4s, v8.4s, v8.4s
+	FMOVQ 368(R0), F7
+	FMOVQ 368(R0), F11
+	VBIT  V4.B16, V3.B16, V7.B16
+	VBIT  V9.B16, V8.B16, V11.B16
+	FMOVQ 608(R0), F3
+	FMOVQ 608(R0), F4
+	VEOR  V3.B16, V2.B16, V2.B16
+	VEOR  V4.B16, V6.B16, V6.B16
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	WORD  $0x4e26e4c8 // fcmeq v8.4s, v6.4s, v6.4s
+	FMOVQ 368(R0), F4
+	FMOVQ 368(R0), F9
+	VBIT  V3.B16, V2.B16, V4.B16
+	VBIT  V8.B16, V6.B16, V9.B16
+	FMOVQ F12, (R2)
+	FMOVQ F4, 384(R3)
+	FMOVQ F5, 512(R3)
+	FMOVQ F7, (R3)
+	FMOVQ F14, 16(R2)
+	FMOVQ F9, 400(R3)
+	FMOVQ F10, 528(R3)
+	FMOVQ F11, 16(R3)
 	ADD   $32, R2, R2
 	ADD   $32, R3, R3
 	SUB   $8, R1, R1
@@ -22059,213 +23514,214 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F8
-	ADD   $0, R3, R8
+	FMOVQ 224(R0), F3
+	ADD   $0, R3, R9
 	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R3), F8
+	FMOVQ (R3), F3
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R1, partone1
-	VLD1.P 8(R8), V8.D[0]
+	VLD1.P 8(R9), V3.D[0]
 	TBZ    $0, R1, partdone1
-	VLD1   (R8), V8.S[2]
+	VLD1   (R9), V3.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R1, partdone1
-	VLD1 (R8), V8.S[0]
+	VLD1 (R9), V3.S[0]
 
 partdone1:
-	VMOVI $0, V6.B16
-	ADD   $128, R3, R8
+	VMOVI $0, V5.B16
+	ADD   $128, R3, R9
 	CMP   $4, R1
 	BLT   partless2
-	FMOVQ 128(R3), F6
+	FMOVQ 128(R3), F5
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R1, partone2
-	VLD1.P 8(R8), V6.D[0]
+	VLD1.P 8(R9), V5.D[0]
 	TBZ    $0, R1, partdone2
-	VLD1   (R8), V6.S[2]
+	VLD1   (R9), V5.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R1, partdone2
-	VLD1 (R8), V6.S[0]
+	VLD1 (R9), V5.S[0]
 
 partdone2:
-	VMOVI $0, V10.B16
-	ADD   $256, R3, R8
+	VMOVI $0, V9.B16
+	ADD   $256, R3, R9
 	CMP   $4, R1
 	BLT   partless3
-	FMOVQ 256(R3), F10
+	FMOVQ 256(R3), F9
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R1, partone3
-	VLD1.P 8(R8), V10.D[0]
+	VLD1.P 8(R9), V9.D[0]
 	TBZ    $0, R1, partdone3
-	VLD1   (R8), V10.S[2]
+	VLD1   (R9), V9.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R1, partdone3
-	VLD1 (R8), V10.S[0]
+	VLD1 (R9), V9.S[0]
 
 partdone3:
-	VMOVI $0, V2.B16
-	ADD   $384, R3, R8
+	VMOVI $0, V4.B16
+	ADD   $384, R3, R9
 	CMP   $4, R1
 	BLT   partless4
-	FMOVQ 384(R3), F2
+	FMOVQ 384(R3), F4
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R1, partone4
-	VLD1.P 8(R8), V2.D[0]
+	VLD1.P 8(R9), V4.D[0]
 	TBZ    $0, R1, partdone4
-	VLD1   (R8), V2.S[2]
+	VLD1   (R9), V4.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R1, partdone4
-	VLD1 (R8), V2.S[0]
+	VLD1 (R9), V4.S[0]
 
 partdone4:
-	FMOVQ 224(R0), F3
-	ADD   $512, R3, R8
+	FMOVQ 224(R0), F2
+	ADD   $512, R3, R9
 	CMP   $4, R1
 	BLT   partless5
-	FMOVQ 512(R3), F3
+	FMOVQ 512(R3), F2
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R1, partone5
-	VLD1.P 8(R8), V3.D[0]
+	VLD1.P 8(R9), V2.D[0]
 	TBZ    $0, R1, partdone5
-	VLD1   (R8), V3.S[2]
+	VLD1   (R9), V2.S[2]
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R1, partdone5
-	VLD1 (R8), V3.S[0]
+	VLD1 (R9), V2.S[0]
 
 partdone5:
-	VMOVI $0, V4.B16
-
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0f945 // fabs v5.4s, v10.4s
+	WORD  $0x4ea0f926 // fabs v6.4s, v9.4s
 	FMOVQ 1152(R0), F7
-	WORD  $0x6ea7e4a7 // fcmgt v7.4s, v5.4s, v7.4s
-	WORD  $0x6ea5e425 // fcmgt v5.4s, v1.4s, v5.4s
-	VAND  V5.B16, V7.B16, V5.B16
-	VAND  V5.B16, V10.B16, V5.B16
+	WORD  $0x6ea7e4c7 // fcmgt v7.4s, v6.4s, v7.4s
+	WORD  $0x6ea6e426 // fcmgt v6.4s, v1.4s, v6.4s
+	VAND  V6.B16, V7.B16, V6.B16
+	VAND  V6.B16, V9.B16, V6.B16
 	FMOVQ 1104(R0), F7
-	WORD  $0x6e22e4e9 // fcmge v9.4s, v7.4s, v2.4s
+	WORD  $0x6e24e4e8 // fcmge v8.4s, v7.4s, v4.4s
 	FMOVQ 368(R0), F7
-	VBIT  V9.B16, V8.B16, V7.B16
-	WORD  $0x6eaae448 // fcmgt v8.4s, v2.4s, v10.4s
-	VBIT  V8.B16, V2.B16, V10.B16
-	FMOVQ 336(R0), F8
-	WORD  $0x4e28e548 // fcmeq v8.4s, v10.4s, v8.4s
-	FMOVQ 368(R0), F11
-	VBIF  V8.B16, V7.B16, V11.B16
+	VBIT  V8.B16, V3.B16, V7.B16
+	WORD  $0x6ea9e483 // fcmgt v3.4s, v4.4s, v9.4s
+	VBIT  V3.B16, V4.B16, V9.B16
+	FMOVQ 336(R0), F3
+	WORD  $0x4e23e528 // fcmeq v8.4s, v9.4s, v3.4s
+	FMOVQ 368(R0), F3
+	VBIF  V8.B16, V7.B16, V3.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4ea5d442 // fsub v2.4s, v2.4s, v5.4s
-	FMOVQ 1184(R0), F5
-	WORD  $0x4ea2f4a5 // fmin v5.4s, v5.4s, v2.4s
+	WORD  $0x4ea6d484 // fsub v4.4s, v4.4s, v6.4s
+	FMOVQ 1184(R0), F6
+	WORD  $0x4ea4f4c6 // fmin v6.4s, v6.4s, v4.4s
 	FMOVQ 1168(R0), F7
-	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
-	FMOVQ 1200(R0), F8
-	FMOVQ 48(R0), F7
-	VFMLA V7.S4, V5.S4, V8.S4
-	FMOVQ 1200(R0), F7
-	WORD  $0x4ea7d509 // fsub v9.4s, v8.4s, v7.4s
-	VMOV  V5.B16, V7.B16
-	FMOVQ 80(R0), F10
-	VFMLS V10.S4, V9.S4, V7.S4
-	FMOVQ 96(R0), F10
-	VFMLS V10.S4, V9.S4, V7.S4
-	WORD  $0x6ea2e4a9 // fcmgt v9.4s, v5.4s, v2.4s
-	WORD  $0x6ea4e56a // fcmgt v10.4s, v11.4s, v4.4s
-	VAND  V10.B16, V9.B16, V9.B16
-	WORD  $0x4ea2d4a2 // fsub v2.4s, v5.4s, v2.4s
-	VAND  V9.B16, V2.B16, V5.B16
-	FMOVQ 1264(R0), F9
-	FMOVQ 1248(R0), F2
-	VFMLA V2.S4, V7.S4, V9.S4
-	FMOVQ 1280(R0), F2
-	VFMLA V9.S4, V7.S4, V2.S4
-	FMOVQ 1296(R0), F9
-	VFMLA V2.S4, V7.S4, V9.S4
-	FMOVQ 1312(R0), F2
-	VFMLA V9.S4, V7.S4, V2.S4
-	FMOVQ 224(R0), F10
-	VFMLA V2.S4, V7.S4, V10.S4
-	FMOVQ 224(R0), F2
-	VFMLA V10.S4, V7.S4, V2.S4
-	WORD  $0x4ea2d409 // fsub v9.4s, v0.4s, v2.4s
-	VFMLA V10.S4, V7.S4, V9.S4
+	WORD  $0x4e26f4e8 // fmax v8.4s, v7.4s, v6.4s
+	WORD  $0x6ea4e506 // fcmgt v6.4s, v8.4s, v4.4s
+	VMOVI $0, V7.B16
+	WORD  $0x6ea7e467 // fcmgt v7.4s, v3.4s, v7.4s
+	VAND  V7.B16, V6.B16, V6.B16
+	WORD  $0x4ea4d504 // fsub v4.4s, v8.4s, v4.4s
+	VAND  V6.B16, V4.B16, V7.B16
+	FMOVQ 1200(R0), F6
+	FMOVQ 48(R0), F4
+	VFMLA V4.S4, V8.S4, V6.S4
+	FMOVQ 1200(R0), F4
+	WORD  $0x4ea4d4c4 // fsub v4.4s, v6.4s, v4.4s
+	FMOVQ 1200(R0), F9
+	VSUB  V9.S4, V6.S4, V6.S4
+	VSUB  V6.S4, V5.S4, V6.S4
+	FMOVQ 80(R0), F5
+	VFMLS V5.S4, V4.S4, V8.S4
+	FMOVQ 96(R0), F5
+	VFMLS V5.S4, V4.S4, V8.S4
+	FMOVQ 1264(R0), F5
+	FMOVQ 1248(R0), F4
+	VFMLA V4.S4, V8.S4, V5.S4
+	FMOVQ 1280(R0), F4
+	VFMLA V5.S4, V8.S4, V4.S4
+	FMOVQ 1296(R0), F5
+	VFMLA V4.S4, V8.S4, V5.S4
+	FMOVQ 1312(R0), F4
+	VFMLA V5.S4, V8.S4, V4.S4
+	FMOVQ 224(R0), F9
+	VFMLA V4.S4, V8.S4, V9.S4
+	FMOVQ 224(R0), F4
+	VFMLA V9.S4, V8.S4, V4.S4
+	WORD  $0x4ea4d405 // fsub v5.4s, v0.4s, v4.4s
+	VFMLA V9.S4, V8.S4, V5.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e22fc0a // fdiv v10.4s, v0.4s, v2.4s
-	WORD  $0x6e2add67 // fmul v7.4s, v11.4s, v10.4s
-	VFMLS V2.S4, V7.S4, V11.S4
-	WORD  $0x6e29dce2 // fmul v2.4s, v7.4s, v9.4s
-	WORD  $0x4ea2d562 // fsub v2.4s, v11.4s, v2.4s
-	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
-	FMOVQ 1200(R0), F9
-	VSUB  V9.S4, V8.S4, V8.S4
-	VSUB  V8.S4, V6.S4, V8.S4
-	VUSHR $23, V7.S4, V6.S4
+	WORD  $0x6e24fc09 // fdiv v9.4s, v0.4s, v4.4s
+	WORD  $0x6e23dd28 // fmul v8.4s, v9.4s, v3.4s
+	VMOV  V3.B16, V10.B16
+	VFMLS V4.S4, V8.S4, V10.S4
+	WORD  $0x6e25dd04 // fmul v4.4s, v8.4s, v5.4s
+	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
+	WORD  $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+	VUSHR $23, V8.S4, V5.S4
 	FMOVQ 1376(R0), F9
-	VSUB  V9.S4, V6.S4, V6.S4
-	VADD  V6.S4, V8.S4, V6.S4
-	WORD  $0x4ea464c6 // smax v6.4s, v6.4s, v4.4s
-	VSUB  V6.S4, V8.S4, V8.S4
+	VSUB  V9.S4, V5.S4, V5.S4
+	VADD  V6.S4, V5.S4, V5.S4
+	VMOVI $0, V9.B16
+	WORD  $0x4ea964a5 // smax v5.4s, v5.4s, v9.4s
+	VSUB  V5.S4, V6.S4, V6.S4
 	FMOVQ 1392(R0), F9
-	WORD  $0x4ea96509 // smax v9.4s, v8.4s, v9.4s
+	WORD  $0x4ea964c9 // smax v9.4s, v6.4s, v9.4s
 	WORD  $0x4f3f052a // sshr v10.4s, v9.4s, #1
-	FMOVQ 848(R0), F8
-	VADD  V8.S4, V10.S4, V8.S4
-	VSHL  $23, V8.S4, V8.S4
+	FMOVQ 848(R0), F6
+	VADD  V6.S4, V10.S4, V6.S4
+	VSHL  $23, V6.S4, V6.S4
 	VSUB  V10.S4, V9.S4, V9.S4
 	FMOVQ 848(R0), F10
 	VADD  V10.S4, V9.S4, V9.S4
 	VSHL  $23, V9.S4, V9.S4
-	WORD  $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
-	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
-	WORD  $0x6e28dc42 // fmul v2.4s, v2.4s, v8.4s
-	WORD  $0x6e29dc48 // fmul v8.4s, v2.4s, v9.4s
+	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD  $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6ea7e409 // fcmgt v9.4s, v0.4s, v7.4s
-	VBSL  V7.B16, V0.B16, V9.B16
-	WORD  $0x6ea0e4ea // fcmgt v10.4s, v7.4s, v0.4s
-	VBSL  V7.B16, V0.B16, V10.B16
-	WORD  $0x4e2ad522 // fadd v2.4s, v9.4s, v10.4s
-	WORD  $0x4ea9d449 // fsub v9.4s, v2.4s, v9.4s
-	WORD  $0x4ea9d54a // fsub v10.4s, v10.4s, v9.4s
-	WORD  $0x6e22fc09 // fdiv v9.4s, v0.4s, v2.4s
-	WORD  $0x6e29dceb // fmul v11.4s, v7.4s, v9.4s
-	VMOV  V7.B16, V12.B16
-	VFMLS V2.S4, V11.S4, V12.S4
-	WORD  $0x4e28d582 // fadd v2.4s, v12.4s, v8.4s
-	WORD  $0x4e28d54a // fadd v10.4s, v10.4s, v8.4s
-	WORD  $0x6e2add6a // fmul v10.4s, v11.4s, v10.4s
-	WORD  $0x4eaad442 // fsub v2.4s, v2.4s, v10.4s
-	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
-	WORD  $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
-	WORD  $0x6ea0e44a // fcmgt v10.4s, v2.4s, v0.4s
-	VBIT  V10.B16, V0.B16, V2.B16
+	WORD  $0x6ea8e406 // fcmgt v6.4s, v0.4s, v8.4s
+	VBSL  V8.B16, V0.B16, V6.B16
+	WORD  $0x6ea0e509 // fcmgt v9.4s, v8.4s, v0.4s
+	VBSL  V8.B16, V0.B16, V9.B16
+	WORD  $0x4e29d4ca // fadd v10.4s, v6.4s, v9.4s
+	WORD  $0x4ea6d546 // fsub v6.4s, v10.4s, v6.4s
+	WORD  $0x4ea6d52b // fsub v11.4s, v9.4s, v6.4s
+	WORD  $0x6e2afc06 // fdiv v6.4s, v0.4s, v10.4s
+	WORD  $0x6e26dc89 // fmul v9.4s, v4.4s, v6.4s
+	WORD  $0x6e26dd0c // fmul v12.4s, v8.4s, v6.4s
+	VMOV  V8.B16, V13.B16
+	VFMLS V10.S4, V12.S4, V13.S4
+	WORD  $0x4e24d5aa // fadd v10.4s, v13.4s, v4.4s
+	WORD  $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	WORD  $0x6e24dd84 // fmul v4.4s, v12.4s, v4.4s
+	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD  $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
+	WORD  $0x6ea0e48a // fcmgt v10.4s, v4.4s, v0.4s
+	VBIT  V10.B16, V0.B16, V4.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d4ea // fadd v10.4s, v7.4s, v0.4s
+	WORD  $0x4e20d50a // fadd v10.4s, v8.4s, v0.4s
 	FMOVQ 1408(R0), F11
 	VSUB  V11.S4, V10.S4, V10.S4
 	FMOVQ 336(R0), F11
@@ -22274,21 +23730,21 @@ partdone5:
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V11.S4, V0.S4, V12.S4
-	FMOVQ (R7), F13
+	FMOVQ (R8), F13
 	VTBL  V13.B16, [V10.B16], V10.B16
 	FMOVQ 192(R0), F13
 	FMOVQ 208(R0), F14
 	VBIT  V14.B16, V10.B16, V13.B16
-	FMOVQ 64(R7), F10
+	FMOVQ 64(R8), F10
 	VTBL  V13.B16, [V10.B16], V10.B16
 	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
 	FMOVQ 432(R0), F12
 	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
-	VFMLA V10.S4, V7.S4, V12.S4
-	WORD  $0x4e21d967 // scvtf v7.4s, v11.4s
-	FMOVQ 80(R7), F10
+	VFMLA V10.S4, V8.S4, V12.S4
+	WORD  $0x4e21d968 // scvtf v8.4s, v11.4s
+	FMOVQ 80(R8), F10
 	VTBL  V13.B16, [V10.B16], V11.B16
-	FMOVQ 96(R7), F10
+	FMOVQ 96(R8), F10
 	VTBL  V13.B16, [V10.B16], V15.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
@@ -22303,1939 +23759,409 @@ partdone5:
 	VFMLA V13.S4, V12.S4, V16.S4
 	VFMLA V14.S4, V10.S4, V16.S4
 	FMOVQ 528(R0), F13
-	VFMLA V13.S4, V7.S4, V15.S4
+	VFMLA V13.S4, V8.S4, V15.S4
 	VFMLA V16.S4, V10.S4, V15.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
 	FMOVQ 544(R0), F10
-	VFMLA V10.S4, V7.S4, V11.S4
-	WORD  $0x4e2cd567 // fadd v7.4s, v11.4s, v12.4s
-	WORD  $0x4ea7d56a // fsub v10.4s, v11.4s, v7.4s
+	VFMLA V10.S4, V8.S4, V11.S4
+	WORD  $0x4e2cd568 // fadd v8.4s, v11.4s, v12.4s
+	WORD  $0x4ea8d56a // fsub v10.4s, v11.4s, v8.4s
 	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
 	WORD  $0x4e2ad5ea // fadd v10.4s, v15.4s, v10.4s
-	WORD  $0x4e2ad4e7 // fadd v7.4s, v7.4s, v10.4s
-	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD  $0x4e28d4e7 // fadd v7.4s, v7.4s, v8.4s
-	WORD  $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	FMOVQ 80(R0), F8
-	VFMLA V8.S4, V6.S4, V7.S4
-	WORD  $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
-	WORD  $0x6e25dc6a // fmul v10.4s, v3.4s, v5.4s
-	WORD  $0x4e24e463 // fcmeq v3.4s, v3.4s, v4.4s
-	WORD  $0x4e25e4a5 // fcmeq v5.4s, v5.4s, v5.4s
-	VAND  V5.B16, V3.B16, V3.B16
-	VBIT  V3.B16, V4.B16, V10.B16
+	WORD  $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	WORD  $0x4e29d509 // fadd v9.4s, v8.4s, v9.4s
+	WORD  $0x4e21d8a8 // scvtf v8.4s, v5.4s
+	FMOVQ 80(R0), F10
+	VFMLA V10.S4, V8.S4, V9.S4
+	WORD  $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	VMOVI $0, V8.B16
+	WORD  $0x6e27dc49 // fmul v9.4s, v2.4s, v7.4s
+	WORD  $0x4e22e50a // fcmeq v10.4s, v8.4s, v2.4s
+	WORD  $0x4e27e4eb // fcmeq v11.4s, v7.4s, v7.4s
+	VAND  V11.B16, V10.B16, V10.B16
+	WORD  $0x4e6a1d2e // bic v14.16b, v9.16b, v10.16b
+
+	// 1 + gamma p_t l / q
+	VMOVI $0, V9.B16
+	WORD  $0x4ea934a5 // cmgt v5.4s, v5.4s, v9.4s
+	WORD  $0x4e651cc5 // bic v5.16b, v6.16b, v5.16b
+	WORD  $0x4e24e506 // fcmeq v6.4s, v8.4s, v4.4s
+	WORD  $0x6e24fce7 // fdiv v7.4s, v7.4s, v4.4s
+	VBIT  V6.B16, V0.B16, V7.B16
+	WORD  $0x4e28e4a6 // fcmeq v6.4s, v5.4s, v8.4s
+	WORD  $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
+	WORD  $0x4e661ca6 // bic v6.16b, v5.16b, v6.16b
+	FMOVS 8(R5), F5
+	VDUP  V5.S[0], V7.S4
+	FMOVQ 224(R0), F5
+	VFMLA V6.S4, V7.S4, V5.S4
+	VMOV  V4.B16, V6.B16
 
 	// q^gamma
 	CMP  $1, R6
-	BGE  focusnot0_672
-	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
-	JMP  focusdone672
-
-focusnot0_672:
-	CMP   $2, R6
-	BGE   focusnot1_672
-	FMOVQ 224(R0), F2
-	JMP   focusdone672
-
-focusnot1_672:
-	CMP $3, R6
-	BGE focusnot2_672
-	JMP focusdone672
-
-focusnot2_672:
-	CMP  $4, R6
-	BGE  focusnot3_672
-	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
-	JMP  focusdone672
-
-focusnot3_672:
-	CMP   $5, R6
-	BGE   focusnot4_672
-	WORD  $0x6ea1f843 // fsqrt v3.4s, v2.4s
-	VMOV  V2.B16, V4.B16
-	VFMLS V3.S4, V3.S4, V4.S4
-	FMOVQ 1088(R0), F5
-	WORD  $0x6e25dc65 // fmul v5.4s, v3.4s, v5.4s
-	WORD  $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
-	VFMLA V3.S4, V2.S4, V4.S4
-	VMOV  V4.B16, V2.B16
-	JMP   focusdone672
-
-focusnot4_672:
-	CMP   $6, R6
-	BGE   focusnot5_672
-	WORD  $0x6ea1f843 // fsqrt v3.4s, v2.4s
-	WORD  $0x6e22dc44 // fmul v4.4s, v2.4s, v2.4s
-	WORD  $0x6ea0f886 // fneg v6.4s, v4.4s
-	VFMLA V2.S4, V2.S4, V6.S4
-	VMOV  V2.B16, V5.B16
-	VFMLS V3.S4, V3.S4, V5.S4
-	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
-	FMOVQ 1088(R0), F5
-	VFMLA V5.S4, V2.S4, V6.S4
-	WORD  $0x6e23dcc2 // fmul v2.4s, v6.4s, v3.4s
-	VFMLA V3.S4, V4.S4, V2.S4
-	JMP   focusdone672
-
-focusnot5_672:
-	CMP   $7, R6
-	BGE   focusnot6_672
-	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
-	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
-	VFMLA V2.S4, V2.S4, V4.S4
-	WORD  $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	VMOV  V4.B16, V2.B16
-	JMP   focusdone672
-
-focusnot6_672:
-	CMP   $8, R6
-	BGE   focusnot7_672
-	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
-	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
-	VFMLA V2.S4, V2.S4, V4.S4
-	WORD  $0x4e23d462 // fadd v2.4s, v3.4s, v3.4s
-	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
-	VFMLA V3.S4, V3.S4, V2.S4
-	JMP   focusdone672
-
-focusnot7_672:
-	CMP   $9, R6
-	BGE   focusnot8_672
-	WORD  $0x6e22dc43 // fmul v3.4s, v2.4s, v2.4s
-	WORD  $0x6ea0f864 // fneg v4.4s, v3.4s
-	VFMLA V2.S4, V2.S4, V4.S4
-	WORD  $0x6e23dc65 // fmul v5.4s, v3.4s, v3.4s
-	WORD  $0x4e23d466 // fadd v6.4s, v3.4s, v3.4s
-	WORD  $0x6ea0f8a7 // fneg v7.4s, v5.4s
-	VFMLA V3.S4, V3.S4, V7.S4
-	VFMLA V4.S4, V6.S4, V7.S4
-	WORD  $0x6e22dce3 // fmul v3.4s, v7.4s, v2.4s
-	VFMLA V2.S4, V5.S4, V3.S4
-	VMOV  V3.B16, V2.B16
-	JMP   focusdone672
-
-focusnot8_672:
-	ADD   $24, R5, R8
-	FMOVS (R8), F3
-	VDUP  V3.S[0], V3.S4
-	FMOVS 4(R8), F4
-	VDUP  V4.S[0], V4.S4
-	FMOVS 8(R8), F5
-	VDUP  V5.S[0], V5.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
-	FMOVQ 640(R0), F7
-	VSUB  V7.S4, V6.S4, V7.S4
-	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
-	FMOVQ 896(R0), F9
-	VSUB  V9.S4, V8.S4, V8.S4
-	FMOVQ 560(R0), F9
-	WORD  $0x4ea63529 // cmgt v9.4s, v9.4s, v6.4s
-	VBIT  V9.B16, V8.B16, V7.B16
-	WORD  $0x4f2904e8 // sshr v8.4s, v7.4s, #23
-	VUSHR $20, V7.S4, V9.S4
-	FMOVQ 656(R0), F11
-	VAND  V11.B16, V7.B16, V7.B16
-	FMOVQ 672(R0), F11
-	VADD  V11.S4, V7.S4, V7.S4
-	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R7), F11
-	VTBL  V11.B16, [V9.B16], V11.B16
-	FMOVQ 304(R0), F9
-	FMOVQ 320(R0), F12
-	VBIT  V12.B16, V11.B16, V9.B16
-	FLDPQ 112(R7), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
-	FMOVQ 432(R0), F12
-	VFMLA V11.S4, V7.S4, V12.S4
-	FMOVQ 688(R0), F7
-	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
-	VMOV  V12.B16, V7.B16
-	VFMLA V13.S4, V7.S4, V7.S4
-	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
-	VFMLA V13.S4, V12.S4, V11.S4
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	FMOVQ 720(R0), F14
-	FMOVQ 704(R0), F15
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 736(R0), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	FMOVQ 752(R0), F14
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 768(R0), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
-	VFMLA V15.S4, V12.S4, V11.S4
-	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R7), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
-	WORD  $0x4e2dd508 // fadd v8.4s, v8.4s, v13.4s
-	WORD  $0x6e28dc6e // fmul v14.4s, v3.4s, v8.4s
-	WORD  $0x6ea0f9cd // fneg v13.4s, v14.4s
-	VFMLA V8.S4, V3.S4, V13.S4
-	VMOV  V14.B16, V8.B16
-	VFMLA V12.S4, V4.S4, V8.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R0), F12
-	WORD  $0x4e2cd50c // fadd v12.4s, v8.4s, v12.4s
-	FMOVQ 784(R0), F15
-	WORD  $0x4eafd58f // fsub v15.4s, v12.4s, v15.4s
-	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
-	VFMLA V7.S4, V4.S4, V14.S4
-	FLDPQ 176(R7), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
-	VFMLA V9.S4, V3.S4, V13.S4
-	VFMLA V7.S4, V5.S4, V13.S4
-	VFMLA V11.S4, V4.S4, V13.S4
-	WORD  $0x4e2dd5c5 // fadd v5.4s, v14.4s, v13.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F4
-	FMOVQ 800(R0), F7
-	VFMLA V7.S4, V5.S4, V4.S4
-	FMOVQ 832(R0), F7
-	VFMLA V4.S4, V5.S4, V7.S4
-	WORD  $0x6e25dca4 // fmul v4.4s, v5.4s, v5.4s
-	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
-	FMOVQ 80(R0), F7
-	VFMLA V7.S4, V5.S4, V4.S4
-	FMOVQ (R7), F5
-	VTBL  V5.B16, [V12.B16], V7.B16
-	FMOVQ 304(R0), F5
-	FMOVQ 320(R0), F9
-	VBIT  V9.B16, V7.B16, V5.B16
-	FLDPQ 272(R7), (F30, F31)
-	VTBL  V5.B16, [V30.B16, V31.B16], V7.B16
-	FLDPQ 304(R7), (F30, F31)
-	VTBL  V5.B16, [V30.B16, V31.B16], V5.B16
-	VFMLA V4.S4, V7.S4, V5.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R0), F4
-	VSUB  V4.S4, V12.S4, V4.S4
-	WORD  $0x4f3d0484 // sshr v4.4s, v4.4s, #3
-	WORD  $0x4e25d4e9 // fadd v9.4s, v7.4s, v5.4s
-	VSHL  $23, V4.S4, V11.S4
-	VADD  V11.S4, V9.S4, V11.S4
-	VUMIN V1.S4, V11.S4, V12.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V11.B16
-	WORD  $0x4eab6c84 // smin v4.4s, v4.4s, v11.4s
-	FMOVQ 912(R0), F11
-	VSUB  V4.S4, V11.S4, V4.S4
-	VSHL  $23, V4.S4, V4.S4
-	WORD  $0x4e27d48b // fadd v11.4s, v4.4s, v7.4s
-	WORD  $0x4ea4d56d // fsub v13.4s, v11.4s, v4.4s
-	WORD  $0x4eadd4e7 // fsub v7.4s, v7.4s, v13.4s
-	WORD  $0x4e25d4e5 // fadd v5.4s, v7.4s, v5.4s
-	WORD  $0x4e25d565 // fadd v5.4s, v11.4s, v5.4s
-	WORD  $0x6ea9e487 // fcmgt v7.4s, v4.4s, v9.4s
-	VSUB  V4.S4, V5.S4, V4.S4
-	VBIT  V7.B16, V4.B16, V12.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F4
-	WORD  $0x6ea4e504 // fcmgt v4.4s, v8.4s, v4.4s
-	FMOVQ 384(R0), F5
-	VBIF  V4.B16, V12.B16, V5.B16
-	FMOVQ 944(R0), F4
-	WORD  $0x6ea8e484 // fcmgt v4.4s, v4.4s, v8.4s
-	WORD  $0x4e641ca5 // bic v5.16b, v5.16b, v4.16b
-	VMOVI $0, V4.B16
-	VCMEQ V4.S4, V6.S4, V4.S4
-	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
-	VAND  V3.B16, V1.B16, V7.B16
-	VBIT  V4.B16, V7.B16, V5.B16
-	VCMEQ V1.S4, V6.S4, V4.S4
-	WORD  $0x4e631c23 // bic v3.16b, v1.16b, v3.16b
-	VBIT  V4.B16, V3.B16, V5.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F3
-	VDUP  V3.S[0], V3.S4
-	VAND  V3.B16, V2.B16, V3.B16
-	VORR  V3.B16, V5.B16, V3.B16
-	WORD  $0x4ea088c4 // cmgt v4.4s, v6.4s, #0
-	WORD  $0x4ea63425 // cmgt v5.4s, v1.4s, v6.4s
-	VAND  V5.B16, V4.B16, V4.B16
-	FMOVS 16(R8), F5
-	VDUP  V5.S[0], V5.S4
-	VAND  V5.B16, V2.B16, V2.B16
-	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
-	VAND  V2.B16, V4.B16, V2.B16
-	WORD  $0x4ea134c4 // cmgt v4.4s, v6.4s, v1.4s
-	VORR  V4.B16, V2.B16, V4.B16
-	FMOVQ 368(R0), F2
-	VBIF  V4.B16, V3.B16, V2.B16
-
-focusdone672:
-	// loss = (alpha l) q^gamma
-	FMOVQ 1104(R0), F3
-	WORD  $0x6e2ae463 // fcmge v3.4s, v3.4s, v10.4s
-	WORD  $0x6e22dd42 // fmul v2.4s, v10.4s, v2.4s
-	VBIT  V3.B16, V2.B16, V10.B16
-	FMOVQ 368(R0), F2
-	VUMIN V2.S4, V10.S4, V2.S4
-	ADD   $0, R2, R8
-	CMP   $4, R1
-	BLT   partless6
-	FMOVQ F2, (R2)
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R1, partone6
-	VST1.P V2.D[0], 8(R8)
-	TBZ    $0, R1, partdone6
-	VST1   V2.S[2], (R8)
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R1, partdone6
-	VST1 V2.S[0], (R8)
-
-partdone6:
-	ADD $16, R2, R2
-	ADD $16, R3, R3
-	SUB $4, R1, R1
-	CMP $1, R1
-	BGE vector
-
-done:
-	RET
-
-// func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
-TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
-	MOVD $tables<>+0(SB), R8
-	MOVD $consts<>+0(SB), R7
-	MOVD n+16(FP), R0
-	MOVD losses+0(FP), R1
-	MOVD sums+8(FP), R2
-	MOVD p+24(FP), R3
-	MOVD (R3), R5
-	MOVD scale+32(FP), R6
-	CMP  $8, R0
-	BLT  rest
-
-block:
-	FMOVQ (R2), F5
-	FMOVQ 128(R2), F3
-	FMOVQ 256(R2), F10
-	FMOVQ 384(R2), F6
-	FMOVQ 512(R2), F0
-	FMOVQ 16(R2), F4
-	FMOVQ 144(R2), F8
-	FMOVQ 272(R2), F16
-	FMOVQ 400(R2), F12
-	VMOVI $0, V11.B16
-	FMOVQ 528(R2), F1
-	WORD  $0x4ea0fa0e // fabs v14.4s, v16.4s
-	VMOVI $0, V7.B16
-	FMOVQ 1152(R7), F2
-
-	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0f949 // fabs v9.4s, v10.4s
-	WORD  $0x6ea2e5cd // fcmgt v13.4s, v14.4s, v2.4s
-	FMOVQ 1152(R7), F2
-	FMOVQ 384(R7), F15
-	WORD  $0x6ea2e522 // fcmgt v2.4s, v9.4s, v2.4s
-	WORD  $0x6eaee5ef // fcmgt v15.4s, v15.4s, v14.4s
-	FMOVQ 384(R7), F14
-	VAND  V15.B16, V13.B16, V13.B16
-	WORD  $0x6ea9e5c9 // fcmgt v9.4s, v14.4s, v9.4s
-	VAND  V13.B16, V16.B16, V13.B16
-	VAND  V9.B16, V2.B16, V9.B16
-	FMOVQ 1104(R7), F2
-	VAND  V9.B16, V10.B16, V9.B16
-	WORD  $0x6e2ce44f // fcmge v15.4s, v2.4s, v12.4s
-	FMOVQ 1104(R7), F14
-	FMOVQ 368(R7), F2
-	WORD  $0x6e26e5ce // fcmge v14.4s, v14.4s, v6.4s
-	VBIT  V15.B16, V4.B16, V2.B16
-	FMOVQ 368(R7), F4
-	WORD  $0x6eb0e58f // fcmgt v15.4s, v12.4s, v16.4s
-	VBIT  V14.B16, V5.B16, V4.B16
-	VBIT  V15.B16, V12.B16, V16.B16
-	WORD  $0x6eaae4c5 // fcmgt v5.4s, v6.4s, v10.4s
-	FMOVQ 336(R7), F14
-	VBIT  V5.B16, V6.B16, V10.B16
-	WORD  $0x4e2ee60e // fcmeq v14.4s, v16.4s, v14.4s
-	FMOVQ 336(R7), F15
-	FMOVQ 368(R7), F5
-	WORD  $0x4e2fe54a // fcmeq v10.4s, v10.4s, v15.4s
-	VBIF  V14.B16, V2.B16, V5.B16
-	FMOVQ 368(R7), F2
-	WORD  $0x4eadd590 // fsub v16.4s, v12.4s, v13.4s
-	VBIF  V10.B16, V4.B16, V2.B16
-	FMOVQ 1184(R7), F4
-
-	// e^(r_t) = p + pLow
-	WORD  $0x4ea9d4cd // fsub v13.4s, v6.4s, v9.4s
-	WORD  $0x4eb0f486 // fmin v6.4s, v4.4s, v16.4s
-	FMOVQ 1184(R7), F4
-	FMOVQ 1168(R7), F9
-	WORD  $0x4eadf484 // fmin v4.4s, v4.4s, v13.4s
-	WORD  $0x4e26f532 // fmax v18.4s, v9.4s, v6.4s
-	FMOVQ 1168(R7), F6
-	FMOVQ 1200(R7), F12
-	WORD  $0x4e24f4cf // fmax v15.4s, v6.4s, v4.4s
-	FMOVQ 48(R7), F6
-	FMOVQ 1200(R7), F4
-	VFMLA V6.S4, V18.S4, V12.S4
-	FMOVQ 48(R7), F6
-	FMOVQ 1200(R7), F9
-	VFMLA V6.S4, V15.S4, V4.S4
-	WORD  $0x4ea9d591 // fsub v17.4s, v12.4s, v9.4s
-	FMOVQ 1200(R7), F6
-	VMOV  V18.B16, V14.B16
-	WORD  $0x4ea6d48a // fsub v10.4s, v4.4s, v6.4s
-	FMOVQ 80(R7), F9
-	VMOV  V15.B16, V6.B16
-	VFMLS V9.S4, V17.S4, V14.S4
-	FMOVQ 80(R7), F9
-	VFMLS V9.S4, V10.S4, V6.S4
-	FMOVQ 96(R7), F9
-	VFMLS V9.S4, V17.S4, V14.S4
-	FMOVQ 96(R7), F17
-	WORD  $0x6eb0e649 // fcmgt v9.4s, v18.4s, v16.4s
-	VFMLS V17.S4, V10.S4, V6.S4
-	WORD  $0x6eabe4b1 // fcmgt v17.4s, v5.4s, v11.4s
-	WORD  $0x6eade5ea // fcmgt v10.4s, v15.4s, v13.4s
-	VAND  V17.B16, V9.B16, V9.B16
-	WORD  $0x6ea7e451 // fcmgt v17.4s, v2.4s, v7.4s
-	WORD  $0x4eb0d650 // fsub v16.4s, v18.4s, v16.4s
-	VAND  V17.B16, V10.B16, V10.B16
-	VAND  V9.B16, V16.B16, V9.B16
-	WORD  $0x4eadd5ed // fsub v13.4s, v15.4s, v13.4s
-	FMOVQ 1264(R7), F17
-	VAND  V10.B16, V13.B16, V10.B16
-	FMOVQ 1248(R7), F15
-	FMOVQ 1264(R7), F13
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 1248(R7), F16
-	FMOVQ 1280(R7), F15
-	VFMLA V16.S4, V6.S4, V13.S4
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 1280(R7), F16
-	FMOVQ 1296(R7), F17
-	VFMLA V13.S4, V6.S4, V16.S4
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 1296(R7), F13
-	FMOVQ 1312(R7), F15
-	VFMLA V16.S4, V6.S4, V13.S4
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 1312(R7), F16
-	FMOVQ 224(R7), F17
-	VFMLA V13.S4, V6.S4, V16.S4
-	VFMLA V15.S4, V14.S4, V17.S4
-	FMOVQ 224(R7), F13
-	FMOVQ 224(R7), F15
-	VFMLA V16.S4, V6.S4, V13.S4
-	VFMLA V17.S4, V14.S4, V15.S4
-	FMOVQ 224(R7), F18
-	FMOVQ 224(R7), F16
-	VFMLA V13.S4, V6.S4, V18.S4
-	WORD  $0x4eafd613 // fsub v19.4s, v16.4s, v15.4s
-	FMOVQ 224(R7), F16
-	WORD  $0x4eb2d610 // fsub v16.4s, v16.4s, v18.4s
-	VFMLA V17.S4, V14.S4, V19.S4
-	FMOVQ 224(R7), F14
-	VFMLA V13.S4, V6.S4, V16.S4
-	WORD  $0x6e2ffdcd // fdiv v13.4s, v14.4s, v15.4s
-
-	// v = R / e^(r_t), u = v 2^(N - n_t)
-	FMOVQ 224(R7), F6
-	WORD  $0x6e2ddcb1 // fmul v17.4s, v5.4s, v13.4s
-	WORD  $0x6e32fcc6 // fdiv v6.4s, v6.4s, v18.4s
-	VMOV  V5.B16, V20.B16
-	WORD  $0x6e26dc4e // fmul v14.4s, v2.4s, v6.4s
-	VFMLS V15.S4, V17.S4, V20.S4
-	VMOV  V2.B16, V15.B16
-	WORD  $0x6e33de33 // fmul v19.4s, v17.4s, v19.4s
-	VFMLS V18.S4, V14.S4, V15.S4
-	WORD  $0x4eb3d692 // fsub v18.4s, v20.4s, v19.4s
-	WORD  $0x6e30ddd0 // fmul v16.4s, v14.4s, v16.4s
-	WORD  $0x6e2dde4d // fmul v13.4s, v18.4s, v13.4s
-	WORD  $0x4eb0d5f0 // fsub v16.4s, v15.4s, v16.4s
-	FMOVQ 1200(R7), F15
-	WORD  $0x6e26de06 // fmul v6.4s, v16.4s, v6.4s
-	VSUB  V15.S4, V12.S4, V15.S4
-	FMOVQ 1200(R7), F12
-	VSUB  V15.S4, V8.S4, V8.S4
-	VSUB  V12.S4, V4.S4, V4.S4
-	VUSHR $23, V17.S4, V12.S4
-	VSUB  V4.S4, V3.S4, V3.S4
-	FMOVQ 1376(R7), F15
-	VUSHR $23, V14.S4, V4.S4
-	VSUB  V15.S4, V12.S4, V12.S4
-	FMOVQ 1376(R7), F15
-	VADD  V12.S4, V8.S4, V12.S4
-	VSUB  V15.S4, V4.S4, V4.S4
-	WORD  $0x4eab658f // smax v15.4s, v12.4s, v11.4s
-	VADD  V4.S4, V3.S4, V4.S4
-	VSUB  V15.S4, V8.S4, V8.S4
-	WORD  $0x4ea76484 // smax v4.4s, v4.4s, v7.4s
-	FMOVQ 1392(R7), F12
-	VSUB  V4.S4, V3.S4, V3.S4
-	WORD  $0x4eac650c // smax v12.4s, v8.4s, v12.4s
-	FMOVQ 1392(R7), F8
-	WORD  $0x4f3f0592 // sshr v18.4s, v12.4s, #1
-	WORD  $0x4ea86463 // smax v3.4s, v3.4s, v8.4s
-	FMOVQ 848(R7), F8
-	WORD  $0x4f3f0473 // sshr v19.4s, v3.4s, #1
-	VADD  V8.S4, V18.S4, V16.S4
-	FMOVQ 848(R7), F8
-	VSHL  $23, V16.S4, V16.S4
-	VADD  V8.S4, V19.S4, V8.S4
-	VSUB  V18.S4, V12.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	FMOVQ 848(R7), F18
-	VSUB  V19.S4, V3.S4, V3.S4
-	VADD  V18.S4, V12.S4, V12.S4
-	FMOVQ 848(R7), F18
-	VSHL  $23, V12.S4, V12.S4
-	VADD  V18.S4, V3.S4, V3.S4
-	WORD  $0x6e30de31 // fmul v17.4s, v17.4s, v16.4s
-	VSHL  $23, V3.S4, V3.S4
-	WORD  $0x6e2cde37 // fmul v23.4s, v17.4s, v12.4s
-	WORD  $0x6e28ddce // fmul v14.4s, v14.4s, v8.4s
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e23ddd4 // fmul v20.4s, v14.4s, v3.4s
-	WORD  $0x6e2cddb1 // fmul v17.4s, v13.4s, v12.4s
-	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	FMOVQ 224(R7), F16
-	WORD  $0x6e23dcce // fmul v14.4s, v6.4s, v3.4s
-	WORD  $0x6eb7e606 // fcmgt v6.4s, v16.4s, v23.4s
-
-	// w + wLow = 1 + u; q = u / w
-	FMOVQ 224(R7), F3
-	VBIF  V6.B16, V23.B16, V16.B16
-	WORD  $0x6eb4e466 // fcmgt v6.4s, v3.4s, v20.4s
-	FMOVQ 224(R7), F8
-	VBIF  V6.B16, V20.B16, V3.B16
-	WORD  $0x6ea8e6ec // fcmgt v12.4s, v23.4s, v8.4s
-	FMOVQ 224(R7), F6
-	VBIF  V12.B16, V23.B16, V8.B16
-	WORD  $0x6ea6e68d // fcmgt v13.4s, v20.4s, v6.4s
-	WORD  $0x4e28d60c // fadd v12.4s, v16.4s, v8.4s
-	VBIF  V13.B16, V20.B16, V6.B16
-	WORD  $0x4eb0d58d // fsub v13.4s, v12.4s, v16.4s
-	WORD  $0x4e26d473 // fadd v19.4s, v3.4s, v6.4s
-	WORD  $0x4eadd515 // fsub v21.4s, v8.4s, v13.4s
-	WORD  $0x4ea3d668 // fsub v8.4s, v19.4s, v3.4s
-	FMOVQ 224(R7), F3
-	WORD  $0x4ea8d4d2 // fsub v18.4s, v6.4s, v8.4s
-	WORD  $0x6e2cfc6d // fdiv v13.4s, v3.4s, v12.4s
-	FMOVQ 224(R7), F3
-	WORD  $0x6e2ddee6 // fmul v6.4s, v23.4s, v13.4s
-	WORD  $0x6e33fc68 // fdiv v8.4s, v3.4s, v19.4s
-	VMOV  V23.B16, V16.B16
-	WORD  $0x6e28de83 // fmul v3.4s, v20.4s, v8.4s
-	VFMLS V12.S4, V6.S4, V16.S4
-	VMOV  V20.B16, V12.B16
-	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
-	VFMLS V19.S4, V3.S4, V12.S4
-	WORD  $0x4e31d6b3 // fadd v19.4s, v21.4s, v17.4s
-	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x6e33dcd3 // fmul v19.4s, v6.4s, v19.4s
-	WORD  $0x4e2ed652 // fadd v18.4s, v18.4s, v14.4s
-	WORD  $0x4eb3d610 // fsub v16.4s, v16.4s, v19.4s
-	WORD  $0x6e32dc72 // fmul v18.4s, v3.4s, v18.4s
-	WORD  $0x6e2dde10 // fmul v16.4s, v16.4s, v13.4s
-	WORD  $0x4eb2d58c // fsub v12.4s, v12.4s, v18.4s
-	WORD  $0x4e30d4c6 // fadd v6.4s, v6.4s, v16.4s
-	WORD  $0x6e28dd8c // fmul v12.4s, v12.4s, v8.4s
-	FMOVQ 224(R7), F16
-	WORD  $0x4e2cd463 // fadd v3.4s, v3.4s, v12.4s
-	WORD  $0x6eb0e4d2 // fcmgt v18.4s, v6.4s, v16.4s
-	FMOVQ 224(R7), F12
-	VBIT  V18.B16, V16.B16, V6.B16
-	WORD  $0x6eace470 // fcmgt v16.4s, v3.4s, v12.4s
-	FMOVQ 224(R7), F18
-	VBIT  V16.B16, V12.B16, V3.B16
-	WORD  $0x4e32d6ec // fadd v12.4s, v23.4s, v18.4s
-
-	// -log p_t = log1p(u) and what the exponent and the clamp left out
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	FMOVQ 224(R7), F16
-	FMOVQ 1408(R7), F18
-	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
-	VSUB  V18.S4, V12.S4, V18.S4
-	FMOVQ 1408(R7), F19
-	FMOVQ 336(R7), F12
-	VSUB  V19.S4, V16.S4, V16.S4
-	VAND  V12.B16, V18.B16, V24.B16
-	FMOVQ 336(R7), F12
-	VUSHR $21, V18.S4, V18.S4
-	VAND  V12.B16, V16.B16, V12.B16
-	FMOVQ 224(R7), F19
-	VUSHR $21, V16.S4, V16.S4
-	VSUB  V24.S4, V19.S4, V22.S4
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	FMOVQ 224(R7), F21
-	FMOVQ (R8), F19
-	VSUB  V12.S4, V21.S4, V21.S4
-	VTBL  V19.B16, [V18.B16], V25.B16
-	FMOVQ (R8), F19
-	FMOVQ 192(R7), F18
-	VTBL  V19.B16, [V16.B16], V19.B16
-	FMOVQ 208(R7), F26
-	FMOVQ 192(R7), F16
-	VBIT  V26.B16, V25.B16, V18.B16
-	FMOVQ 208(R7), F25
-	FMOVQ 64(R8), F26
-	VBIT  V25.B16, V19.B16, V16.B16
-	VTBL  V18.B16, [V26.B16], V25.B16
-	FMOVQ 64(R8), F19
-	WORD  $0x6e39ded9 // fmul v25.4s, v22.4s, v25.4s
-	VTBL  V16.B16, [V19.B16], V22.B16
-	FMOVQ 432(R7), F19
-	WORD  $0x6e36deb5 // fmul v21.4s, v21.4s, v22.4s
-	WORD  $0x4e33d736 // fadd v22.4s, v25.4s, v19.4s
-	FMOVQ 432(R7), F19
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	VFMLA V25.S4, V23.S4, V22.S4
-	WORD  $0x4e21db1a // scvtf v26.4s, v24.4s
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 80(R8), F20
-	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
-	VTBL  V18.B16, [V20.B16], V24.B16
-	FMOVQ 80(R8), F21
-	FMOVQ 96(R8), F20
-	VTBL  V16.B16, [V21.B16], V21.B16
-	VTBL  V18.B16, [V20.B16], V20.B16
-	FMOVQ 96(R8), F18
-	WORD  $0x6e36dedb // fmul v27.4s, v22.4s, v22.4s
-	VTBL  V16.B16, [V18.B16], V18.B16
-	FMOVQ 1456(R7), F28
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e33de70 // fmul v16.4s, v19.4s, v19.4s
-	FMOVQ 1440(R7), F23
-	FMOVQ 1456(R7), F25
-	VFMLA V23.S4, V22.S4, V28.S4
-	FMOVQ 1440(R7), F23
-	VFMLA V23.S4, V19.S4, V25.S4
-	FMOVQ 1424(R7), F23
-	VFMLA V23.S4, V27.S4, V28.S4
-	FMOVQ 1424(R7), F23
-	FMOVQ 1488(R7), F29
-	VFMLA V23.S4, V16.S4, V25.S4
-	FMOVQ 1472(R7), F23
-	FMOVQ 1488(R7), F30
-	VFMLA V23.S4, V22.S4, V29.S4
-	FMOVQ 1472(R7), F23
-	VFMLA V23.S4, V19.S4, V30.S4
-	VFMLA V28.S4, V27.S4, V29.S4
-	VFMLA V25.S4, V16.S4, V30.S4
-	FMOVQ 528(R7), F23
-	VFMLA V23.S4, V26.S4, V20.S4
-	FMOVQ 528(R7), F23
-	VFMLA V23.S4, V12.S4, V18.S4
-	VFMLA V29.S4, V27.S4, V20.S4
-	VFMLA V30.S4, V16.S4, V18.S4
-	FMOVQ 544(R7), F16
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	VFMLA V16.S4, V26.S4, V24.S4
-	FMOVQ 544(R7), F23
-	WORD  $0x4e36d710 // fadd v16.4s, v24.4s, v22.4s
-	VFMLA V23.S4, V12.S4, V21.S4
-	WORD  $0x4eb0d717 // fsub v23.4s, v24.4s, v16.4s
-	WORD  $0x4e33d6ac // fadd v12.4s, v21.4s, v19.4s
-	WORD  $0x4e36d6f6 // fadd v22.4s, v23.4s, v22.4s
-	WORD  $0x4eacd6b5 // fsub v21.4s, v21.4s, v12.4s
-	WORD  $0x4e36d694 // fadd v20.4s, v20.4s, v22.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e34d610 // fadd v16.4s, v16.4s, v20.4s
-	WORD  $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
-	WORD  $0x6e2dde31 // fmul v17.4s, v17.4s, v13.4s
-	WORD  $0x4e32d58c // fadd v12.4s, v12.4s, v18.4s
-	WORD  $0x4e31d611 // fadd v17.4s, v16.4s, v17.4s
-	WORD  $0x6e28ddce // fmul v14.4s, v14.4s, v8.4s
-	WORD  $0x4e21d9f0 // scvtf v16.4s, v15.4s
-	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	WORD  $0x4e21d88e // scvtf v14.4s, v4.4s
-	FMOVQ 80(R7), F18
-	VFMLA V18.S4, V16.S4, V17.S4
-	FMOVQ 80(R7), F16
-	WORD  $0x4e29d629 // fadd v9.4s, v17.4s, v9.4s
-	VFMLA V16.S4, V14.S4, V12.S4
-	WORD  $0x6e29dc32 // fmul v18.4s, v1.4s, v9.4s
-	WORD  $0x4e2ad58a // fadd v10.4s, v12.4s, v10.4s
-	WORD  $0x4e2be42e // fcmeq v14.4s, v1.4s, v11.4s
-	WORD  $0x6e2adc11 // fmul v17.4s, v0.4s, v10.4s
-	WORD  $0x4e29e530 // fcmeq v16.4s, v9.4s, v9.4s
-	WORD  $0x4e27e40c // fcmeq v12.4s, v0.4s, v7.4s
-	VAND  V16.B16, V14.B16, V16.B16
-	WORD  $0x4e2ae54e // fcmeq v14.4s, v10.4s, v10.4s
-	VBIT  V16.B16, V11.B16, V18.B16
-	VAND  V14.B16, V12.B16, V12.B16
-	WORD  $0x4eab35ee // cmgt v14.4s, v15.4s, v11.4s
-	VBIT  V12.B16, V7.B16, V17.B16
-	VBIT  V14.B16, V11.B16, V13.B16
-
-	// 1 + gamma p_t l / q
-	WORD  $0x4ea73484 // cmgt v4.4s, v4.4s, v7.4s
-	WORD  $0x4e2be4cc // fcmeq v12.4s, v6.4s, v11.4s
-	VBIT  V4.B16, V7.B16, V8.B16
-	FMOVQ 224(R7), F15
-	WORD  $0x4e27e464 // fcmeq v4.4s, v3.4s, v7.4s
-	WORD  $0x6e26fd2e // fdiv v14.4s, v9.4s, v6.4s
-	FMOVQ 224(R7), F9
-	VBIT  V12.B16, V15.B16, V14.B16
-	WORD  $0x6e23fd4a // fdiv v10.4s, v10.4s, v3.4s
-	WORD  $0x4e2be5ac // fcmeq v12.4s, v13.4s, v11.4s
-	VBIT  V4.B16, V9.B16, V10.B16
-	WORD  $0x6e2edda4 // fmul v4.4s, v13.4s, v14.4s
-	WORD  $0x4e27e509 // fcmeq v9.4s, v8.4s, v7.4s
-	VBIT  V12.B16, V11.B16, V4.B16
-	WORD  $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
-	FMOVS 8(R3), F10
-	VBIT  V9.B16, V7.B16, V8.B16
-	VDUP  V10.S[0], V10.S4
-	FMOVS 8(R3), F9
-	FMOVQ 224(R7), F7
-	VDUP  V9.S[0], V9.S4
-	VFMLA V4.S4, V10.S4, V7.S4
-	FMOVQ 224(R7), F4
-	VFMLA V8.S4, V9.S4, V4.S4
-	VMOV  V3.B16, V8.B16
-	VMOV  V6.B16, V9.B16
-
-	// q^gamma
-	CMP  $1, R5
-	BGE  focusnot0_699
-	WORD $0x6e28dd08 // fmul v8.4s, v8.4s, v8.4s
-	WORD $0x6e29dd29 // fmul v9.4s, v9.4s, v9.4s
-	JMP  focusdone699
-
-focusnot0_699:
-	CMP   $2, R5
-	BGE   focusnot1_699
-	FMOVQ 224(R7), F8
-	FMOVQ 224(R7), F9
-	JMP   focusdone699
-
-focusnot1_699:
-	CMP $3, R5
-	BGE focusnot2_699
-	JMP focusdone699
-
-focusnot2_699:
-	CMP  $4, R5
-	BGE  focusnot3_699
-	WORD $0x6ea1f908 // fsqrt v8.4s, v8.4s
-	WORD $0x6ea1f929 // fsqrt v9.4s, v9.4s
-	JMP  focusdone699
-
-focusnot3_699:
-	CMP   $5, R5
-	BGE   focusnot4_699
-	WORD  $0x6ea1f90a // fsqrt v10.4s, v8.4s
-	VMOV  V8.B16, V11.B16
-	VFMLS V10.S4, V10.S4, V11.S4
-	FMOVQ 1088(R7), F12
-	WORD  $0x6e2cdd4c // fmul v12.4s, v10.4s, v12.4s
-	WORD  $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
-	VFMLA V10.S4, V8.S4, V11.S4
-	VMOV  V11.B16, V8.B16
-	WORD  $0x6ea1f92a // fsqrt v10.4s, v9.4s
-	VMOV  V9.B16, V11.B16
-	VFMLS V10.S4, V10.S4, V11.S4
-	FMOVQ 1088(R7), F12
-	WORD  $0x6e2cdd4c // fmul v12.4s, v10.4s, v12.4s
-	WORD  $0x6e2cdd6b // fmul v11.4s, v11.4s, v12.4s
-	VFMLA V10.S4, V9.S4, V11.S4
-	VMOV  V11.B16, V9.B16
-	JMP   focusdone699
-
-focusnot4_699:
-	CMP   $6, R5
-	BGE   focusnot5_699
-	WORD  $0x6ea1f90a // fsqrt v10.4s, v8.4s
-	WORD  $0x6e28dd0b // fmul v11.4s, v8.4s, v8.4s
-	WORD  $0x6ea0f96d // fneg v13.4s, v11.4s
-	VFMLA V8.S4, V8.S4, V13.S4
-	VMOV  V8.B16, V12.B16
-	VFMLS V10.S4, V10.S4, V12.S4
-	WORD  $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
-	FMOVQ 1088(R7), F12
-	VFMLA V12.S4, V8.S4, V13.S4
-	WORD  $0x6e2adda8 // fmul v8.4s, v13.4s, v10.4s
-	VFMLA V10.S4, V11.S4, V8.S4
-	WORD  $0x6ea1f92a // fsqrt v10.4s, v9.4s
-	WORD  $0x6e29dd2b // fmul v11.4s, v9.4s, v9.4s
-	WORD  $0x6ea0f96d // fneg v13.4s, v11.4s
-	VFMLA V9.S4, V9.S4, V13.S4
-	VMOV  V9.B16, V12.B16
-	VFMLS V10.S4, V10.S4, V12.S4
-	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
-	FMOVQ 1088(R7), F12
-	VFMLA V12.S4, V9.S4, V13.S4
-	WORD  $0x6e2adda9 // fmul v9.4s, v13.4s, v10.4s
-	VFMLA V10.S4, V11.S4, V9.S4
-	JMP   focusdone699
-
-focusnot5_699:
-	CMP   $7, R5
-	BGE   focusnot6_699
-	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
-	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
-	VFMLA V8.S4, V8.S4, V11.S4
-	WORD  $0x6e28dd6b // fmul v11.4s, v11.4s, v8.4s
-	VFMLA V8.S4, V10.S4, V11.S4
-	VMOV  V11.B16, V8.B16
-	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
-	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
-	VFMLA V9.S4, V9.S4, V11.S4
-	WORD  $0x6e29dd6b // fmul v11.4s, v11.4s, v9.4s
-	VFMLA V9.S4, V10.S4, V11.S4
-	VMOV  V11.B16, V9.B16
-	JMP   focusdone699
-
-focusnot6_699:
-	CMP   $8, R5
-	BGE   focusnot7_699
-	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
-	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
-	VFMLA V8.S4, V8.S4, V11.S4
-	WORD  $0x4e2ad548 // fadd v8.4s, v10.4s, v10.4s
-	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
-	VFMLA V10.S4, V10.S4, V8.S4
-	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
-	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
-	VFMLA V9.S4, V9.S4, V11.S4
-	WORD  $0x4e2ad549 // fadd v9.4s, v10.4s, v10.4s
-	WORD  $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
-	VFMLA V10.S4, V10.S4, V9.S4
-	JMP   focusdone699
-
-focusnot7_699:
-	CMP   $9, R5
-	BGE   focusnot8_699
-	WORD  $0x6e28dd0a // fmul v10.4s, v8.4s, v8.4s
-	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
-	VFMLA V8.S4, V8.S4, V11.S4
-	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD  $0x4e2ad54d // fadd v13.4s, v10.4s, v10.4s
-	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
-	VFMLA V10.S4, V10.S4, V14.S4
-	VFMLA V11.S4, V13.S4, V14.S4
-	WORD  $0x6e28ddca // fmul v10.4s, v14.4s, v8.4s
-	VFMLA V8.S4, V12.S4, V10.S4
-	VMOV  V10.B16, V8.B16
-	WORD  $0x6e29dd2a // fmul v10.4s, v9.4s, v9.4s
-	WORD  $0x6ea0f94b // fneg v11.4s, v10.4s
-	VFMLA V9.S4, V9.S4, V11.S4
-	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
-	WORD  $0x4e2ad54d // fadd v13.4s, v10.4s, v10.4s
-	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
-	VFMLA V10.S4, V10.S4, V14.S4
-	VFMLA V11.S4, V13.S4, V14.S4
-	WORD  $0x6e29ddca // fmul v10.4s, v14.4s, v9.4s
-	VFMLA V9.S4, V12.S4, V10.S4
-	VMOV  V10.B16, V9.B16
-	JMP   focusdone699
-
-focusnot8_699:
-	ADD   $24, R3, R9
-	FMOVS (R9), F10
-	VDUP  V10.S[0], V10.S4
-	FMOVS 4(R9), F11
-	VDUP  V11.S[0], V11.S4
-	FMOVS 8(R9), F12
-	VDUP  V12.S[0], V12.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f90d // fabs v13.4s, v8.4s
-	FMOVQ 640(R7), F14
-	VSUB  V14.S4, V13.S4, V14.S4
-	WORD  $0x4e21d9af // scvtf v15.4s, v13.4s
-	FMOVQ 896(R7), F16
-	VSUB  V16.S4, V15.S4, V15.S4
-	FMOVQ 560(R7), F16
-	WORD  $0x4ead3610 // cmgt v16.4s, v16.4s, v13.4s
-	VBIT  V16.B16, V15.B16, V14.B16
-	WORD  $0x4f2905cf // sshr v15.4s, v14.4s, #23
-	VUSHR $20, V14.S4, V16.S4
-	FMOVQ 656(R7), F19
-	VAND  V19.B16, V14.B16, V14.B16
-	FMOVQ 672(R7), F19
-	VADD  V19.S4, V14.S4, V14.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F19
-	VTBL  V19.B16, [V16.B16], V19.B16
-	FMOVQ 304(R7), F16
-	FMOVQ 320(R7), F20
-	VBIT  V20.B16, V19.B16, V16.B16
-	FLDPQ 112(R8), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
-	FMOVQ 432(R7), F20
-	VFMLA V19.S4, V14.S4, V20.S4
-	FMOVQ 688(R7), F14
-	WORD  $0x6e2ede95 // fmul v21.4s, v20.4s, v14.4s
-	VMOV  V20.B16, V14.B16
-	VFMLA V21.S4, V14.S4, V14.S4
-	WORD  $0x4eaed693 // fsub v19.4s, v20.4s, v14.4s
-	VFMLA V21.S4, V20.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	FMOVQ 720(R7), F22
-	FMOVQ 704(R7), F23
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 736(R7), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 752(R7), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 768(R7), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
-	VFMLA V23.S4, V20.S4, V19.S4
-	WORD  $0x4e33d5d4 // fadd v20.4s, v14.4s, v19.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V21.B16
-	WORD  $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
-	WORD  $0x6e2fdd56 // fmul v22.4s, v10.4s, v15.4s
-	WORD  $0x6ea0fad5 // fneg v21.4s, v22.4s
-	VFMLA V15.S4, V10.S4, V21.S4
-	VMOV  V22.B16, V15.B16
-	VFMLA V20.S4, V11.S4, V15.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R7), F20
-	WORD  $0x4e34d5f4 // fadd v20.4s, v15.4s, v20.4s
-	FMOVQ 784(R7), F23
-	WORD  $0x4eb7d697 // fsub v23.4s, v20.4s, v23.4s
-	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
-	VFMLA V14.S4, V11.S4, V22.S4
-	FLDPQ 176(R8), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V16.S4, V10.S4, V21.S4
-	VFMLA V14.S4, V12.S4, V21.S4
-	VFMLA V19.S4, V11.S4, V21.S4
-	WORD  $0x4e35d6cc // fadd v12.4s, v22.4s, v21.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R7), F11
-	FMOVQ 800(R7), F14
-	VFMLA V14.S4, V12.S4, V11.S4
-	FMOVQ 832(R7), F14
-	VFMLA V11.S4, V12.S4, V14.S4
-	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
-	WORD  $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
-	FMOVQ 80(R7), F14
-	VFMLA V14.S4, V12.S4, V11.S4
-	FMOVQ (R8), F12
-	VTBL  V12.B16, [V20.B16], V14.B16
-	FMOVQ 304(R7), F12
-	FMOVQ 320(R7), F16
-	VBIT  V16.B16, V14.B16, V12.B16
-	FLDPQ 272(R8), (F30, F31)
-	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
-	FLDPQ 304(R8), (F30, F31)
-	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
-	VFMLA V11.S4, V14.S4, V12.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R7), F11
-	VSUB  V11.S4, V20.S4, V11.S4
-	WORD  $0x4f3d056b // sshr v11.4s, v11.4s, #3
-	WORD  $0x4e2cd5d0 // fadd v16.4s, v14.4s, v12.4s
-	VSHL  $23, V11.S4, V19.S4
-	VADD  V19.S4, V16.S4, V19.S4
-	FMOVQ 384(R7), F20
-	VUMIN V20.S4, V19.S4, V20.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V19.B16
-	WORD  $0x4eb36d6b // smin v11.4s, v11.4s, v19.4s
-	FMOVQ 912(R7), F19
-	VSUB  V11.S4, V19.S4, V11.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x4e2ed573 // fadd v19.4s, v11.4s, v14.4s
-	WORD  $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
-	WORD  $0x4eb5d5ce // fsub v14.4s, v14.4s, v21.4s
-	WORD  $0x4e2cd5cc // fadd v12.4s, v14.4s, v12.4s
-	WORD  $0x4e2cd66c // fadd v12.4s, v19.4s, v12.4s
-	WORD  $0x6eb0e56e // fcmgt v14.4s, v11.4s, v16.4s
-	VSUB  V11.S4, V12.S4, V11.S4
-	VBIT  V14.B16, V11.B16, V20.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R7), F11
-	WORD  $0x6eabe5eb // fcmgt v11.4s, v15.4s, v11.4s
-	FMOVQ 384(R7), F12
-	VBIF  V11.B16, V20.B16, V12.B16
-	FMOVQ 944(R7), F11
-	WORD  $0x6eafe56b // fcmgt v11.4s, v11.4s, v15.4s
-	WORD  $0x4e6b1d8c // bic v12.16b, v12.16b, v11.16b
-	VMOVI $0, V11.B16
-	VCMEQ V11.S4, V13.S4, V11.S4
-	WORD  $0x4ea0a94a // cmlt v10.4s, v10.4s, #0
-	FMOVQ 384(R7), F14
-	VAND  V10.B16, V14.B16, V14.B16
-	VBIT  V11.B16, V14.B16, V12.B16
-	FMOVQ 384(R7), F11
-	VCMEQ V11.S4, V13.S4, V11.S4
-	FMOVQ 384(R7), F14
-	WORD  $0x4e6a1dca // bic v10.16b, v14.16b, v10.16b
-	VBIT  V11.B16, V10.B16, V12.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F10
-	VDUP  V10.S[0], V10.S4
-	VAND  V10.B16, V8.B16, V10.B16
-	VORR  V10.B16, V12.B16, V10.B16
-	WORD  $0x4ea089ab // cmgt v11.4s, v13.4s, #0
-	FMOVQ 384(R7), F12
-	WORD  $0x4ead358c // cmgt v12.4s, v12.4s, v13.4s
-	VAND  V12.B16, V11.B16, V11.B16
-	FMOVS 16(R9), F12
-	VDUP  V12.S[0], V12.S4
-	VAND  V12.B16, V8.B16, V8.B16
-	WORD  $0x4ea0a908 // cmlt v8.4s, v8.4s, #0
-	VAND  V8.B16, V11.B16, V8.B16
-	FMOVQ 384(R7), F11
-	WORD  $0x4eab35ab // cmgt v11.4s, v13.4s, v11.4s
-	VORR  V11.B16, V8.B16, V11.B16
-	FMOVQ 368(R7), F8
-	VBIF  V11.B16, V10.B16, V8.B16
-	FMOVS (R9), F10
-	VDUP  V10.S[0], V10.S4
-	FMOVS 4(R9), F11
-	VDUP  V11.S[0], V11.S4
-	FMOVS 8(R9), F12
-	VDUP  V12.S[0], V12.S4
-
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f92d // fabs v13.4s, v9.4s
-	FMOVQ 640(R7), F14
-	VSUB  V14.S4, V13.S4, V14.S4
-	WORD  $0x4e21d9af // scvtf v15.4s, v13.4s
-	FMOVQ 896(R7), F16
-	VSUB  V16.S4, V15.S4, V15.S4
-	FMOVQ 560(R7), F16
-	WORD  $0x4ead3610 // cmgt v16.4s, v16.4s, v13.4s
-	VBIT  V16.B16, V15.B16, V14.B16
-	WORD  $0x4f2905cf // sshr v15.4s, v14.4s, #23
-	VUSHR $20, V14.S4, V16.S4
-	FMOVQ 656(R7), F19
-	VAND  V19.B16, V14.B16, V14.B16
-	FMOVQ 672(R7), F19
-	VADD  V19.S4, V14.S4, V14.S4
-	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F19
-	VTBL  V19.B16, [V16.B16], V19.B16
-	FMOVQ 304(R7), F16
-	FMOVQ 320(R7), F20
-	VBIT  V20.B16, V19.B16, V16.B16
-	FLDPQ 112(R8), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
-	FMOVQ 432(R7), F20
-	VFMLA V19.S4, V14.S4, V20.S4
-	FMOVQ 688(R7), F14
-	WORD  $0x6e2ede95 // fmul v21.4s, v20.4s, v14.4s
-	VMOV  V20.B16, V14.B16
-	VFMLA V21.S4, V14.S4, V14.S4
-	WORD  $0x4eaed693 // fsub v19.4s, v20.4s, v14.4s
-	VFMLA V21.S4, V20.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	FMOVQ 720(R7), F22
-	FMOVQ 704(R7), F23
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 736(R7), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 752(R7), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 768(R7), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
-	VFMLA V23.S4, V20.S4, V19.S4
-	WORD  $0x4e33d5d4 // fadd v20.4s, v14.4s, v19.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V21.B16
-	WORD  $0x4e35d5ef // fadd v15.4s, v15.4s, v21.4s
-	WORD  $0x6e2fdd56 // fmul v22.4s, v10.4s, v15.4s
-	WORD  $0x6ea0fad5 // fneg v21.4s, v22.4s
-	VFMLA V15.S4, V10.S4, V21.S4
-	VMOV  V22.B16, V15.B16
-	VFMLA V20.S4, V11.S4, V15.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R7), F20
-	WORD  $0x4e34d5f4 // fadd v20.4s, v15.4s, v20.4s
-	FMOVQ 784(R7), F23
-	WORD  $0x4eb7d697 // fsub v23.4s, v20.4s, v23.4s
-	WORD  $0x4eb7d6d6 // fsub v22.4s, v22.4s, v23.4s
-	VFMLA V14.S4, V11.S4, V22.S4
-	FLDPQ 176(R8), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V16.S4, V10.S4, V21.S4
-	VFMLA V14.S4, V12.S4, V21.S4
-	VFMLA V19.S4, V11.S4, V21.S4
-	WORD  $0x4e35d6cc // fadd v12.4s, v22.4s, v21.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R7), F11
-	FMOVQ 800(R7), F14
-	VFMLA V14.S4, V12.S4, V11.S4
-	FMOVQ 832(R7), F14
-	VFMLA V11.S4, V12.S4, V14.S4
-	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
-	WORD  $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
-	FMOVQ 80(R7), F14
-	VFMLA V14.S4, V12.S4, V11.S4
-	FMOVQ (R8), F12
-	VTBL  V12.B16, [V20.B16], V14.B16
-	FMOVQ 304(R7), F12
-	FMOVQ 320(R7), F16
-	VBIT  V16.B16, V14.B16, V12.B16
-	FLDPQ 272(R8), (F30, F31)
-	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
-	FLDPQ 304(R8), (F30, F31)
-	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
-	VFMLA V11.S4, V14.S4, V12.S4
-
-	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R7), F11
-	VSUB  V11.S4, V20.S4, V11.S4
-	WORD  $0x4f3d056b // sshr v11.4s, v11.4s, #3
-	WORD  $0x4e2cd5d0 // fadd v16.4s, v14.4s, v12.4s
-	VSHL  $23, V11.S4, V19.S4
-	VADD  V19.S4, V16.S4, V19.S4
-	FMOVQ 384(R7), F20
-	VUMIN V20.S4, V19.S4, V20.S4
-
-	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V19.B16
-	WORD  $0x4eb36d6b // smin v11.4s, v11.4s, v19.4s
-	FMOVQ 912(R7), F19
-	VSUB  V11.S4, V19.S4, V11.S4
-	VSHL  $23, V11.S4, V11.S4
-	WORD  $0x4e2ed573 // fadd v19.4s, v11.4s, v14.4s
-	WORD  $0x4eabd675 // fsub v21.4s, v19.4s, v11.4s
-	WORD  $0x4eb5d5ce // fsub v14.4s, v14.4s, v21.4s
-	WORD  $0x4e2cd5cc // fadd v12.4s, v14.4s, v12.4s
-	WORD  $0x4e2cd66c // fadd v12.4s, v19.4s, v12.4s
-	WORD  $0x6eb0e56e // fcmgt v14.4s, v11.4s, v16.4s
-	VSUB  V11.S4, V12.S4, V11.S4
-	VBIT  V14.B16, V11.B16, V20.B16
-
-	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R7), F11
-	WORD  $0x6eabe5eb // fcmgt v11.4s, v15.4s, v11.4s
-	FMOVQ 384(R7), F12
-	VBIF  V11.B16, V20.B16, V12.B16
-	FMOVQ 944(R7), F11
-	WORD  $0x6eafe56b // fcmgt v11.4s, v11.4s, v15.4s
-	WORD  $0x4e6b1d8c // bic v12.16b, v12.16b, v11.16b
-	VMOVI $0, V11.B16
-	VCMEQ V11.S4, V13.S4, V11.S4
-	WORD  $0x4ea0a94a // cmlt v10.4s, v10.4s, #0
-	FMOVQ 384(R7), F14
-	VAND  V10.B16, V14.B16, V14.B16
-	VBIT  V11.B16, V14.B16, V12.B16
-	FMOVQ 384(R7), F11
-	VCMEQ V11.S4, V13.S4, V11.S4
-	FMOVQ 384(R7), F14
-	WORD  $0x4e6a1dca // bic v10.16b, v14.16b, v10.16b
-	VBIT  V11.B16, V10.B16, V12.B16
-
-	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F10
-	VDUP  V10.S[0], V10.S4
-	VAND  V10.B16, V9.B16, V10.B16
-	VORR  V10.B16, V12.B16, V10.B16
-	WORD  $0x4ea089ab // cmgt v11.4s, v13.4s, #0
-	FMOVQ 384(R7), F12
-	WORD  $0x4ead358c // cmgt v12.4s, v12.4s, v13.4s
-	VAND  V12.B16, V11.B16, V11.B16
-	FMOVS 16(R9), F12
-	VDUP  V12.S[0], V12.S4
-	VAND  V12.B16, V9.B16, V9.B16
-	WORD  $0x4ea0a929 // cmlt v9.4s, v9.4s, #0
-	VAND  V9.B16, V11.B16, V9.B16
-	FMOVQ 384(R7), F11
-	WORD  $0x4eab35ab // cmgt v11.4s, v13.4s, v11.4s
-	VORR  V11.B16, V9.B16, V11.B16
-	FMOVQ 368(R7), F9
-	VBIF  V11.B16, V10.B16, V9.B16
-
-focusdone699:
-	// loss = (alpha l) q^gamma
-	FMOVQ 1104(R7), F10
-	FMOVQ 1104(R7), F11
-	WORD  $0x6e31e54a // fcmge v10.4s, v10.4s, v17.4s
-	WORD  $0x6e32e56c // fcmge v12.4s, v11.4s, v18.4s
-	WORD  $0x6e28de2b // fmul v11.4s, v17.4s, v8.4s
-	WORD  $0x6e29de4d // fmul v13.4s, v18.4s, v9.4s
-	VBIT  V10.B16, V11.B16, V17.B16
-	VBIT  V12.B16, V13.B16, V18.B16
-	FMOVQ 368(R7), F10
-	FMOVQ 368(R7), F11
-	VUMIN V10.S4, V17.S4, V10.S4
-	VUMIN V11.S4, V18.S4, V12.S4
-
-	// s q, pre and f
-	FMOVS (R6), F11
-	FMOVS (R6), F13
-	VDUP  V11.S[0], V11.S4
-	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e28dc00 // fmul v0.4s, v0.4s, v8.4s
-	WORD  $0x6e29dc21 // fmul v1.4s, v1.4s, v9.4s
-	WORD  $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
-	WORD  $0x6e27dc21 // fmul v1.4s, v1.4s, v7.4s
-	WORD  $0x6e20dd60 // fmul v0.4s, v11.4s, v0.4s
-	WORD  $0x6e21dda1 // fmul v1.4s, v13.4s, v1.4s
-	WORD  $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
-	WORD  $0x6e26dc24 // fmul v4.4s, v1.4s, v6.4s
-	FMOVQ 1504(R7), F1
-	FMOVQ 1504(R7), F6
-	WORD  $0x4ea0f803 // fabs v3.4s, v0.4s
-	WORD  $0x4ea0f887 // fabs v7.4s, v4.4s
-	WORD  $0x6e21e461 // fcmge v1.4s, v3.4s, v1.4s
-	WORD  $0x6e26e4e6 // fcmge v6.4s, v7.4s, v6.4s
-	FMOVQ 224(R7), F3
-	FMOVQ 224(R7), F7
-	WORD  $0x6ea2e463 // fcmgt v3.4s, v3.4s, v2.4s
-	WORD  $0x6ea5e4e9 // fcmgt v9.4s, v7.4s, v5.4s
-	FMOVQ 224(R7), F7
-	FMOVQ 224(R7), F11
-	FMOVQ 1520(R7), F8
-	FMOVQ 1520(R7), F13
-	VBIF  V3.B16, V7.B16, V8.B16
-	VBIF  V9.B16, V11.B16, V13.B16
-	FMOVQ 1536(R7), F3
-	FMOVQ 1536(R7), F7
-	VBIT  V1.B16, V8.B16, V3.B16
-	VBIT  V6.B16, V13.B16, V7.B16
-	WORD  $0x6e23dc41 // fmul v1.4s, v2.4s, v3.4s
-	WORD  $0x6e27dca6 // fmul v6.4s, v5.4s, v7.4s
-	WORD  $0x6e21fc01 // fdiv v1.4s, v0.4s, v1.4s
-	WORD  $0x6e26fc86 // fdiv v6.4s, v4.4s, v6.4s
-	WORD  $0x4ea0d842 // fcmeq v2.4s, v2.4s, #0.0
-	WORD  $0x4ea0d8a8 // fcmeq v8.4s, v5.4s, #0.0
-	VMOVI $0, V5.B16
-	VMOVI $0, V9.B16
-	VBIT  V2.B16, V5.B16, V1.B16
-	VBIT  V8.B16, V9.B16, V6.B16
-	WORD  $0x4e21e422 // fcmeq v2.4s, v1.4s, v1.4s
-	WORD  $0x4e26e4c8 // fcmeq v8.4s, v6.4s, v6.4s
-	FMOVQ 368(R7), F5
-	FMOVQ 368(R7), F9
-	VBIT  V2.B16, V1.B16, V5.B16
-	VBIT  V8.B16, V6.B16, V9.B16
-	FMOVQ 608(R7), F1
-	FMOVQ 608(R7), F2
-	VEOR  V1.B16, V0.B16, V0.B16
-	VEOR  V2.B16, V4.B16, V4.B16
-	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	WORD  $0x4e24e486 // fcmeq v6.4s, v4.4s, v4.4s
-	FMOVQ 368(R7), F2
-	FMOVQ 368(R7), F8
-	VBIT  V1.B16, V0.B16, V2.B16
-	VBIT  V6.B16, V4.B16, V8.B16
-	FMOVQ F10, (R1)
-	FMOVQ F2, 384(R2)
-	FMOVQ F3, 512(R2)
-	FMOVQ F5, (R2)
-	FMOVQ F12, 16(R1)
-	FMOVQ F8, 400(R2)
-	FMOVQ F7, 528(R2)
-	FMOVQ F9, 16(R2)
-	ADD   $32, R1, R1
-	ADD   $32, R2, R2
-	SUB   $8, R0, R0
-	CMP   $8, R0
-	BGE   block
-
-rest:
-	CMP $1, R0
-	BLT done
-
-vector:
-	FMOVQ 224(R7), F1
-	ADD   $0, R2, R9
-	CMP   $4, R0
-	BLT   partless1
-	FMOVQ (R2), F1
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R0, partone1
-	VLD1.P 8(R9), V1.D[0]
-	TBZ    $0, R0, partdone1
-	VLD1   (R9), V1.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R0, partdone1
-	VLD1 (R9), V1.S[0]
-
-partdone1:
-	VMOVI $0, V4.B16
-	ADD   $128, R2, R9
-	CMP   $4, R0
-	BLT   partless2
-	FMOVQ 128(R2), F4
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R0, partone2
-	VLD1.P 8(R9), V4.D[0]
-	TBZ    $0, R0, partdone2
-	VLD1   (R9), V4.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R0, partdone2
-	VLD1 (R9), V4.S[0]
-
-partdone2:
-	VMOVI $0, V8.B16
-	ADD   $256, R2, R9
-	CMP   $4, R0
-	BLT   partless3
-	FMOVQ 256(R2), F8
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R0, partone3
-	VLD1.P 8(R9), V8.D[0]
-	TBZ    $0, R0, partdone3
-	VLD1   (R9), V8.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R0, partdone3
-	VLD1 (R9), V8.S[0]
-
-partdone3:
-	VMOVI $0, V2.B16
-	ADD   $384, R2, R9
-	CMP   $4, R0
-	BLT   partless4
-	FMOVQ 384(R2), F2
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R0, partone4
-	VLD1.P 8(R9), V2.D[0]
-	TBZ    $0, R0, partdone4
-	VLD1   (R9), V2.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R0, partdone4
-	VLD1 (R9), V2.S[0]
-
-partdone4:
-	FMOVQ 224(R7), F0
-	ADD   $512, R2, R9
-	CMP   $4, R0
-	BLT   partless5
-	FMOVQ 512(R2), F0
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R0, partone5
-	VLD1.P 8(R9), V0.D[0]
-	TBZ    $0, R0, partdone5
-	VLD1   (R9), V0.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R0, partdone5
-	VLD1 (R9), V0.S[0]
-
-partdone5:
-	VMOVI $0, V3.B16
-
-	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0f905 // fabs v5.4s, v8.4s
-	FMOVQ 1152(R7), F6
-	WORD  $0x6ea6e4a6 // fcmgt v6.4s, v5.4s, v6.4s
-	FMOVQ 384(R7), F7
-	WORD  $0x6ea5e4e5 // fcmgt v5.4s, v7.4s, v5.4s
-	VAND  V5.B16, V6.B16, V5.B16
-	VAND  V5.B16, V8.B16, V5.B16
-	FMOVQ 1104(R7), F6
-	WORD  $0x6e22e4c7 // fcmge v7.4s, v6.4s, v2.4s
-	FMOVQ 368(R7), F6
-	VBIT  V7.B16, V1.B16, V6.B16
-	WORD  $0x6ea8e441 // fcmgt v1.4s, v2.4s, v8.4s
-	VBIT  V1.B16, V2.B16, V8.B16
-	FMOVQ 336(R7), F1
-	WORD  $0x4e21e507 // fcmeq v7.4s, v8.4s, v1.4s
-	FMOVQ 368(R7), F1
-	VBIF  V7.B16, V6.B16, V1.B16
-
-	// e^(r_t) = p + pLow
-	WORD  $0x4ea5d442 // fsub v2.4s, v2.4s, v5.4s
-	FMOVQ 1184(R7), F5
-	WORD  $0x4ea2f4a5 // fmin v5.4s, v5.4s, v2.4s
-	FMOVQ 1168(R7), F6
-	WORD  $0x4e25f4c6 // fmax v6.4s, v6.4s, v5.4s
-	FMOVQ 1200(R7), F5
-	FMOVQ 48(R7), F7
-	VFMLA V7.S4, V6.S4, V5.S4
-	FMOVQ 1200(R7), F7
-	WORD  $0x4ea7d4a8 // fsub v8.4s, v5.4s, v7.4s
-	VMOV  V6.B16, V7.B16
-	FMOVQ 80(R7), F9
-	VFMLS V9.S4, V8.S4, V7.S4
-	FMOVQ 96(R7), F9
-	VFMLS V9.S4, V8.S4, V7.S4
-	WORD  $0x6ea2e4c8 // fcmgt v8.4s, v6.4s, v2.4s
-	WORD  $0x6ea3e429 // fcmgt v9.4s, v1.4s, v3.4s
-	VAND  V9.B16, V8.B16, V8.B16
-	WORD  $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
-	VAND  V8.B16, V2.B16, V6.B16
-	FMOVQ 1264(R7), F8
-	FMOVQ 1248(R7), F2
-	VFMLA V2.S4, V7.S4, V8.S4
-	FMOVQ 1280(R7), F2
-	VFMLA V8.S4, V7.S4, V2.S4
-	FMOVQ 1296(R7), F8
-	VFMLA V2.S4, V7.S4, V8.S4
-	FMOVQ 1312(R7), F2
-	VFMLA V8.S4, V7.S4, V2.S4
-	FMOVQ 224(R7), F9
-	VFMLA V2.S4, V7.S4, V9.S4
-	FMOVQ 224(R7), F2
-	VFMLA V9.S4, V7.S4, V2.S4
-	FMOVQ 224(R7), F8
-	WORD  $0x4ea2d508 // fsub v8.4s, v8.4s, v2.4s
-	VFMLA V9.S4, V7.S4, V8.S4
-
-	// v = R / e^(r_t), u = v 2^(N - n_t)
-	FMOVQ 224(R7), F7
-	WORD  $0x6e22fce9 // fdiv v9.4s, v7.4s, v2.4s
-	WORD  $0x6e29dc27 // fmul v7.4s, v1.4s, v9.4s
-	VMOV  V1.B16, V10.B16
-	VFMLS V2.S4, V7.S4, V10.S4
-	WORD  $0x6e28dce2 // fmul v2.4s, v7.4s, v8.4s
-	WORD  $0x4ea2d542 // fsub v2.4s, v10.4s, v2.4s
-	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
-	FMOVQ 1200(R7), F8
-	VSUB  V8.S4, V5.S4, V5.S4
-	VSUB  V5.S4, V4.S4, V4.S4
-	VUSHR $23, V7.S4, V5.S4
-	FMOVQ 1376(R7), F8
-	VSUB  V8.S4, V5.S4, V5.S4
-	VADD  V5.S4, V4.S4, V5.S4
-	WORD  $0x4ea364a5 // smax v5.4s, v5.4s, v3.4s
-	VSUB  V5.S4, V4.S4, V4.S4
-	FMOVQ 1392(R7), F8
-	WORD  $0x4ea86488 // smax v8.4s, v4.4s, v8.4s
-	WORD  $0x4f3f0509 // sshr v9.4s, v8.4s, #1
-	FMOVQ 848(R7), F4
-	VADD  V4.S4, V9.S4, V4.S4
-	VSHL  $23, V4.S4, V4.S4
-	VSUB  V9.S4, V8.S4, V8.S4
-	FMOVQ 848(R7), F9
-	VADD  V9.S4, V8.S4, V8.S4
-	VSHL  $23, V8.S4, V8.S4
-	WORD  $0x6e24dce7 // fmul v7.4s, v7.4s, v4.4s
-	WORD  $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
-	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
-	WORD  $0x6e28dc48 // fmul v8.4s, v2.4s, v8.4s
-
-	// w + wLow = 1 + u; q = u / w
-	FMOVQ 224(R7), F4
-	WORD  $0x6ea7e482 // fcmgt v2.4s, v4.4s, v7.4s
-	VBIF  V2.B16, V7.B16, V4.B16
-	FMOVQ 224(R7), F9
-	WORD  $0x6ea9e4e2 // fcmgt v2.4s, v7.4s, v9.4s
-	VBIF  V2.B16, V7.B16, V9.B16
-	WORD  $0x4e29d482 // fadd v2.4s, v4.4s, v9.4s
-	WORD  $0x4ea4d444 // fsub v4.4s, v2.4s, v4.4s
-	WORD  $0x4ea4d529 // fsub v9.4s, v9.4s, v4.4s
-	FMOVQ 224(R7), F4
-	WORD  $0x6e22fc84 // fdiv v4.4s, v4.4s, v2.4s
-	WORD  $0x6e24dcea // fmul v10.4s, v7.4s, v4.4s
-	VMOV  V7.B16, V11.B16
-	VFMLS V2.S4, V10.S4, V11.S4
-	WORD  $0x4e28d562 // fadd v2.4s, v11.4s, v8.4s
-	WORD  $0x4e28d529 // fadd v9.4s, v9.4s, v8.4s
-	WORD  $0x6e29dd49 // fmul v9.4s, v10.4s, v9.4s
-	WORD  $0x4ea9d442 // fsub v2.4s, v2.4s, v9.4s
-	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
-	WORD  $0x4e22d542 // fadd v2.4s, v10.4s, v2.4s
-	FMOVQ 224(R7), F9
-	WORD  $0x6ea9e44a // fcmgt v10.4s, v2.4s, v9.4s
-	VBIT  V10.B16, V9.B16, V2.B16
-
-	// -log p_t = log1p(u) and what the exponent and the clamp left out
-	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	FMOVQ 224(R7), F9
-	WORD  $0x4e29d4e9 // fadd v9.4s, v7.4s, v9.4s
-	FMOVQ 1408(R7), F10
-	VSUB  V10.S4, V9.S4, V9.S4
-	FMOVQ 336(R7), F10
-	VAND  V10.B16, V9.B16, V10.B16
-	VUSHR $21, V9.S4, V9.S4
-
-	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	FMOVQ 224(R7), F11
-	VSUB  V10.S4, V11.S4, V11.S4
-	FMOVQ (R8), F12
-	VTBL  V12.B16, [V9.B16], V9.B16
-	FMOVQ 192(R7), F12
-	FMOVQ 208(R7), F13
-	VBIT  V13.B16, V9.B16, V12.B16
-	FMOVQ 64(R8), F9
-	VTBL  V12.B16, [V9.B16], V9.B16
-	WORD  $0x6e29dd69 // fmul v9.4s, v11.4s, v9.4s
-	FMOVQ 432(R7), F11
-	WORD  $0x4e2bd52b // fadd v11.4s, v9.4s, v11.4s
-	VFMLA V9.S4, V7.S4, V11.S4
-	WORD  $0x4e21d947 // scvtf v7.4s, v10.4s
-	FMOVQ 80(R8), F9
-	VTBL  V12.B16, [V9.B16], V10.B16
-	FMOVQ 96(R8), F9
-	VTBL  V12.B16, [V9.B16], V14.B16
-
-	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
-	FMOVQ 1456(R7), F13
-	FMOVQ 1440(R7), F12
-	VFMLA V12.S4, V11.S4, V13.S4
-	FMOVQ 1424(R7), F12
-	VFMLA V12.S4, V9.S4, V13.S4
-	FMOVQ 1488(R7), F15
-	FMOVQ 1472(R7), F12
-	VFMLA V12.S4, V11.S4, V15.S4
-	VFMLA V13.S4, V9.S4, V15.S4
-	FMOVQ 528(R7), F12
-	VFMLA V12.S4, V7.S4, V14.S4
-	VFMLA V15.S4, V9.S4, V14.S4
-
-	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R7), F9
-	VFMLA V9.S4, V7.S4, V10.S4
-	WORD  $0x4e2bd547 // fadd v7.4s, v10.4s, v11.4s
-	WORD  $0x4ea7d549 // fsub v9.4s, v10.4s, v7.4s
-	WORD  $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
-	WORD  $0x4e29d5c9 // fadd v9.4s, v14.4s, v9.4s
-	WORD  $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
-	WORD  $0x6e24dd08 // fmul v8.4s, v8.4s, v4.4s
-	WORD  $0x4e28d4e8 // fadd v8.4s, v7.4s, v8.4s
-	WORD  $0x4e21d8a7 // scvtf v7.4s, v5.4s
-	FMOVQ 80(R7), F9
-	VFMLA V9.S4, V7.S4, V8.S4
-	WORD  $0x4e26d506 // fadd v6.4s, v8.4s, v6.4s
-	WORD  $0x6e26dc0c // fmul v12.4s, v0.4s, v6.4s
-	WORD  $0x4e23e407 // fcmeq v7.4s, v0.4s, v3.4s
-	WORD  $0x4e26e4c8 // fcmeq v8.4s, v6.4s, v6.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VBIT  V7.B16, V3.B16, V12.B16
-
-	// 1 + gamma p_t l / q
-	WORD  $0x4ea334a5 // cmgt v5.4s, v5.4s, v3.4s
-	VBIT  V5.B16, V3.B16, V4.B16
-	WORD  $0x4e23e445 // fcmeq v5.4s, v2.4s, v3.4s
-	FMOVQ 224(R7), F7
-	WORD  $0x6e22fcc6 // fdiv v6.4s, v6.4s, v2.4s
-	VBIT  V5.B16, V7.B16, V6.B16
-	WORD  $0x4e23e485 // fcmeq v5.4s, v4.4s, v3.4s
-	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
-	VBIT  V5.B16, V3.B16, V4.B16
-	FMOVS 8(R3), F3
-	VDUP  V3.S[0], V5.S4
-	FMOVQ 224(R7), F3
-	VFMLA V4.S4, V5.S4, V3.S4
-	VMOV  V2.B16, V4.B16
-
-	// q^gamma
-	CMP  $1, R5
 	BGE  focusnot0_700
-	WORD $0x6e24dc84 // fmul v4.4s, v4.4s, v4.4s
+	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
 	JMP  focusdone700
 
 focusnot0_700:
-	CMP   $2, R5
+	CMP   $2, R6
 	BGE   focusnot1_700
-	FMOVQ 224(R7), F4
+	FMOVQ 224(R0), F6
 	JMP   focusdone700
 
 focusnot1_700:
-	CMP $3, R5
+	CMP $3, R6
 	BGE focusnot2_700
 	JMP focusdone700
 
 focusnot2_700:
-	CMP  $4, R5
+	CMP  $4, R6
 	BGE  focusnot3_700
-	WORD $0x6ea1f884 // fsqrt v4.4s, v4.4s
+	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
 	JMP  focusdone700
 
 focusnot3_700:
-	CMP   $5, R5
+	CMP   $5, R6
 	BGE   focusnot4_700
-	WORD  $0x6ea1f885 // fsqrt v5.4s, v4.4s
-	VMOV  V4.B16, V6.B16
-	VFMLS V5.S4, V5.S4, V6.S4
-	FMOVQ 1088(R7), F7
-	WORD  $0x6e27dca7 // fmul v7.4s, v5.4s, v7.4s
-	WORD  $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
-	VFMLA V5.S4, V4.S4, V6.S4
-	VMOV  V6.B16, V4.B16
+	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
+	VMOV  V6.B16, V8.B16
+	VFMLS V7.S4, V7.S4, V8.S4
+	FMOVQ 1088(R0), F9
+	WORD  $0x6e29dce9 // fmul v9.4s, v7.4s, v9.4s
+	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	VFMLA V7.S4, V6.S4, V8.S4
+	VMOV  V8.B16, V6.B16
 	JMP   focusdone700
 
 focusnot4_700:
-	CMP   $6, R5
+	CMP   $6, R6
 	BGE   focusnot5_700
-	WORD  $0x6ea1f885 // fsqrt v5.4s, v4.4s
-	WORD  $0x6e24dc86 // fmul v6.4s, v4.4s, v4.4s
-	WORD  $0x6ea0f8c8 // fneg v8.4s, v6.4s
-	VFMLA V4.S4, V4.S4, V8.S4
-	VMOV  V4.B16, V7.B16
-	VFMLS V5.S4, V5.S4, V7.S4
-	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
-	FMOVQ 1088(R7), F7
-	VFMLA V7.S4, V4.S4, V8.S4
-	WORD  $0x6e25dd04 // fmul v4.4s, v8.4s, v5.4s
-	VFMLA V5.S4, V6.S4, V4.S4
+	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
+	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
+	VFMLA V6.S4, V6.S4, V10.S4
+	VMOV  V6.B16, V9.B16
+	VFMLS V7.S4, V7.S4, V9.S4
+	WORD  $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	FMOVQ 1088(R0), F9
+	VFMLA V9.S4, V6.S4, V10.S4
+	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
+	VFMLA V7.S4, V8.S4, V6.S4
 	JMP   focusdone700
 
 focusnot5_700:
-	CMP   $7, R5
+	CMP   $7, R6
 	BGE   focusnot6_700
-	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
-	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
-	VFMLA V4.S4, V4.S4, V6.S4
-	WORD  $0x6e24dcc6 // fmul v6.4s, v6.4s, v4.4s
-	VFMLA V4.S4, V5.S4, V6.S4
-	VMOV  V6.B16, V4.B16
+	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
+	VFMLA V6.S4, V6.S4, V8.S4
+	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	VFMLA V6.S4, V7.S4, V8.S4
+	VMOV  V8.B16, V6.B16
 	JMP   focusdone700
 
 focusnot6_700:
-	CMP   $8, R5
+	CMP   $8, R6
 	BGE   focusnot7_700
-	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
-	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
-	VFMLA V4.S4, V4.S4, V6.S4
-	WORD  $0x4e25d4a4 // fadd v4.4s, v5.4s, v5.4s
-	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
-	VFMLA V5.S4, V5.S4, V4.S4
+	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
+	VFMLA V6.S4, V6.S4, V8.S4
+	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
+	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	VFMLA V7.S4, V7.S4, V6.S4
 	JMP   focusdone700
 
 focusnot7_700:
-	CMP   $9, R5
+	CMP   $9, R6
 	BGE   focusnot8_700
-	WORD  $0x6e24dc85 // fmul v5.4s, v4.4s, v4.4s
-	WORD  $0x6ea0f8a6 // fneg v6.4s, v5.4s
-	VFMLA V4.S4, V4.S4, V6.S4
-	WORD  $0x6e25dca7 // fmul v7.4s, v5.4s, v5.4s
-	WORD  $0x4e25d4a8 // fadd v8.4s, v5.4s, v5.4s
-	WORD  $0x6ea0f8e9 // fneg v9.4s, v7.4s
-	VFMLA V5.S4, V5.S4, V9.S4
-	VFMLA V6.S4, V8.S4, V9.S4
-	WORD  $0x6e24dd25 // fmul v5.4s, v9.4s, v4.4s
-	VFMLA V4.S4, V7.S4, V5.S4
-	VMOV  V5.B16, V4.B16
+	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
+	VFMLA V6.S4, V6.S4, V8.S4
+	WORD  $0x6e27dce9 // fmul v9.4s, v7.4s, v7.4s
+	WORD  $0x4e27d4ea // fadd v10.4s, v7.4s, v7.4s
+	WORD  $0x6ea0f92b // fneg v11.4s, v9.4s
+	VFMLA V7.S4, V7.S4, V11.S4
+	VFMLA V8.S4, V10.S4, V11.S4
+	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
+	VFMLA V6.S4, V9.S4, V7.S4
+	VMOV  V7.B16, V6.B16
 	JMP   focusdone700
 
 focusnot8_700:
-	ADD   $24, R3, R9
-	FMOVS (R9), F5
-	VDUP  V5.S[0], V5.S4
-	FMOVS 4(R9), F6
-	VDUP  V6.S[0], V6.S4
-	FMOVS 8(R9), F7
+	ADD   $24, R5, R9
+	FMOVS (R9), F7
 	VDUP  V7.S[0], V7.S4
+	FMOVS 4(R9), F8
+	VDUP  V8.S[0], V8.S4
+	FMOVS 8(R9), F9
+	VDUP  V9.S[0], V9.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f888 // fabs v8.4s, v4.4s
-	FMOVQ 640(R7), F9
-	VSUB  V9.S4, V8.S4, V9.S4
-	WORD  $0x4e21d90a // scvtf v10.4s, v8.4s
-	FMOVQ 896(R7), F11
-	VSUB  V11.S4, V10.S4, V10.S4
-	FMOVQ 560(R7), F11
-	WORD  $0x4ea8356b // cmgt v11.4s, v11.4s, v8.4s
-	VBIT  V11.B16, V10.B16, V9.B16
-	WORD  $0x4f29052a // sshr v10.4s, v9.4s, #23
-	VUSHR $20, V9.S4, V11.S4
-	FMOVQ 656(R7), F13
-	VAND  V13.B16, V9.B16, V9.B16
-	FMOVQ 672(R7), F13
-	VADD  V13.S4, V9.S4, V9.S4
-	WORD  $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
+	FMOVQ 640(R0), F11
+	VSUB  V11.S4, V10.S4, V11.S4
+	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
+	FMOVQ 896(R0), F13
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 560(R0), F13
+	WORD  $0x4eaa35ad // cmgt v13.4s, v13.4s, v10.4s
+	VBIT  V13.B16, V12.B16, V11.B16
+	WORD  $0x4f29056c // sshr v12.4s, v11.4s, #23
+	VUSHR $20, V11.S4, V13.S4
+	FMOVQ 656(R0), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	FMOVQ 672(R0), F15
+	VADD  V15.S4, V11.S4, V11.S4
+	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F13
-	VTBL  V13.B16, [V11.B16], V13.B16
-	FMOVQ 304(R7), F11
-	FMOVQ 320(R7), F14
-	VBIT  V14.B16, V13.B16, V11.B16
+	FMOVQ (R8), F15
+	VTBL  V15.B16, [V13.B16], V15.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F16
+	VBIT  V16.B16, V15.B16, V13.B16
 	FLDPQ 112(R8), (F30, F31)
-	VTBL  V11.B16, [V30.B16, V31.B16], V13.B16
-	FMOVQ 432(R7), F14
-	VFMLA V13.S4, V9.S4, V14.S4
-	FMOVQ 688(R7), F9
-	WORD  $0x6e29ddcf // fmul v15.4s, v14.4s, v9.4s
-	VMOV  V14.B16, V9.B16
-	VFMLA V15.S4, V9.S4, V9.S4
-	WORD  $0x4ea9d5cd // fsub v13.4s, v14.4s, v9.4s
-	VFMLA V15.S4, V14.S4, V13.S4
-	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
-	FMOVQ 720(R7), F16
-	FMOVQ 704(R7), F17
-	VFMLA V17.S4, V14.S4, V16.S4
-	FMOVQ 736(R7), F17
-	VFMLA V16.S4, V14.S4, V17.S4
-	FMOVQ 752(R7), F16
-	VFMLA V17.S4, V14.S4, V16.S4
-	FMOVQ 768(R7), F17
-	VFMLA V16.S4, V14.S4, V17.S4
-	WORD  $0x6e2eddee // fmul v14.4s, v15.4s, v14.4s
-	VFMLA V17.S4, V14.S4, V13.S4
-	WORD  $0x4e2dd52e // fadd v14.4s, v9.4s, v13.4s
+	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
+	FMOVQ 432(R0), F16
+	VFMLA V15.S4, V11.S4, V16.S4
+	FMOVQ 688(R0), F11
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	VMOV  V16.B16, V11.B16
+	VFMLA V17.S4, V11.S4, V11.S4
+	WORD  $0x4eabd60f // fsub v15.4s, v16.4s, v11.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F18
+	FMOVQ 704(R0), F19
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 736(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R0), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R8), (F30, F31)
-	VTBL  V11.B16, [V30.B16, V31.B16], V15.B16
-	WORD  $0x4e2fd54a // fadd v10.4s, v10.4s, v15.4s
-	WORD  $0x6e2adcb0 // fmul v16.4s, v5.4s, v10.4s
-	WORD  $0x6ea0fa0f // fneg v15.4s, v16.4s
-	VFMLA V10.S4, V5.S4, V15.S4
-	VMOV  V16.B16, V10.B16
-	VFMLA V14.S4, V6.S4, V10.S4
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	WORD  $0x6e2cdcf2 // fmul v18.4s, v7.4s, v12.4s
+	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
+	VFMLA V12.S4, V7.S4, V17.S4
+	VMOV  V18.B16, V12.B16
+	VFMLA V16.S4, V8.S4, V12.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R7), F14
-	WORD  $0x4e2ed54e // fadd v14.4s, v10.4s, v14.4s
-	FMOVQ 784(R7), F17
-	WORD  $0x4eb1d5d1 // fsub v17.4s, v14.4s, v17.4s
-	WORD  $0x4eb1d610 // fsub v16.4s, v16.4s, v17.4s
-	VFMLA V9.S4, V6.S4, V16.S4
+	FMOVQ 784(R0), F16
+	WORD  $0x4e30d590 // fadd v16.4s, v12.4s, v16.4s
+	FMOVQ 784(R0), F19
+	WORD  $0x4eb3d613 // fsub v19.4s, v16.4s, v19.4s
+	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
+	VFMLA V11.S4, V8.S4, V18.S4
 	FLDPQ 176(R8), (F30, F31)
-	VTBL  V11.B16, [V30.B16, V31.B16], V11.B16
-	VFMLA V11.S4, V5.S4, V15.S4
-	VFMLA V9.S4, V7.S4, V15.S4
-	VFMLA V13.S4, V6.S4, V15.S4
-	WORD  $0x4e2fd607 // fadd v7.4s, v16.4s, v15.4s
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V7.S4, V17.S4
+	VFMLA V11.S4, V9.S4, V17.S4
+	VFMLA V15.S4, V8.S4, V17.S4
+	WORD  $0x4e31d649 // fadd v9.4s, v18.4s, v17.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R7), F6
-	FMOVQ 800(R7), F9
-	VFMLA V9.S4, V7.S4, V6.S4
-	FMOVQ 832(R7), F9
-	VFMLA V6.S4, V7.S4, V9.S4
-	WORD  $0x6e27dce6 // fmul v6.4s, v7.4s, v7.4s
-	WORD  $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
-	FMOVQ 80(R7), F9
-	VFMLA V9.S4, V7.S4, V6.S4
-	FMOVQ (R8), F7
-	VTBL  V7.B16, [V14.B16], V9.B16
-	FMOVQ 304(R7), F7
-	FMOVQ 320(R7), F11
-	VBIT  V11.B16, V9.B16, V7.B16
+	FMOVQ 816(R0), F8
+	FMOVQ 800(R0), F11
+	VFMLA V11.S4, V9.S4, V8.S4
+	FMOVQ 832(R0), F11
+	VFMLA V8.S4, V9.S4, V11.S4
+	WORD  $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
+	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	FMOVQ 80(R0), F11
+	VFMLA V11.S4, V9.S4, V8.S4
+	FMOVQ (R8), F9
+	VTBL  V9.B16, [V16.B16], V11.B16
+	FMOVQ 304(R0), F9
+	FMOVQ 320(R0), F13
+	VBIT  V13.B16, V11.B16, V9.B16
 	FLDPQ 272(R8), (F30, F31)
-	VTBL  V7.B16, [V30.B16, V31.B16], V9.B16
+	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
 	FLDPQ 304(R8), (F30, F31)
-	VTBL  V7.B16, [V30.B16, V31.B16], V7.B16
-	VFMLA V6.S4, V9.S4, V7.S4
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V8.S4, V11.S4, V9.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R7), F6
-	VSUB  V6.S4, V14.S4, V6.S4
-	WORD  $0x4f3d04c6 // sshr v6.4s, v6.4s, #3
-	WORD  $0x4e27d52b // fadd v11.4s, v9.4s, v7.4s
-	VSHL  $23, V6.S4, V13.S4
-	VADD  V13.S4, V11.S4, V13.S4
-	FMOVQ 384(R7), F14
-	VUMIN V14.S4, V13.S4, V14.S4
+	FMOVQ 784(R0), F8
+	VSUB  V8.S4, V16.S4, V8.S4
+	WORD  $0x4f3d0508 // sshr v8.4s, v8.4s, #3
+	WORD  $0x4e29d56d // fadd v13.4s, v11.4s, v9.4s
+	VSHL  $23, V8.S4, V15.S4
+	VADD  V15.S4, V13.S4, V15.S4
+	VUMIN V1.S4, V15.S4, V16.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V13.B16
-	WORD  $0x4ead6cc6 // smin v6.4s, v6.4s, v13.4s
-	FMOVQ 912(R7), F13
-	VSUB  V6.S4, V13.S4, V6.S4
-	VSHL  $23, V6.S4, V6.S4
-	WORD  $0x4e29d4cd // fadd v13.4s, v6.4s, v9.4s
-	WORD  $0x4ea6d5af // fsub v15.4s, v13.4s, v6.4s
-	WORD  $0x4eafd529 // fsub v9.4s, v9.4s, v15.4s
-	WORD  $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
-	WORD  $0x4e27d5a7 // fadd v7.4s, v13.4s, v7.4s
-	WORD  $0x6eabe4c9 // fcmgt v9.4s, v6.4s, v11.4s
-	VSUB  V6.S4, V7.S4, V6.S4
-	VBIT  V9.B16, V6.B16, V14.B16
+	VMOVI $0, V15.B16
+	WORD  $0x4eaf6d08 // smin v8.4s, v8.4s, v15.4s
+	FMOVQ 912(R0), F15
+	VSUB  V8.S4, V15.S4, V8.S4
+	VSHL  $23, V8.S4, V8.S4
+	WORD  $0x4e2bd50f // fadd v15.4s, v8.4s, v11.4s
+	WORD  $0x4ea8d5f1 // fsub v17.4s, v15.4s, v8.4s
+	WORD  $0x4eb1d56b // fsub v11.4s, v11.4s, v17.4s
+	WORD  $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	WORD  $0x4e29d5e9 // fadd v9.4s, v15.4s, v9.4s
+	WORD  $0x6eade50b // fcmgt v11.4s, v8.4s, v13.4s
+	VSUB  V8.S4, V9.S4, V8.S4
+	VBIT  V11.B16, V8.B16, V16.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R7), F6
-	WORD  $0x6ea6e546 // fcmgt v6.4s, v10.4s, v6.4s
-	FMOVQ 384(R7), F7
-	VBIF  V6.B16, V14.B16, V7.B16
-	FMOVQ 944(R7), F6
-	WORD  $0x6eaae4c6 // fcmgt v6.4s, v6.4s, v10.4s
-	WORD  $0x4e661ce7 // bic v7.16b, v7.16b, v6.16b
-	VMOVI $0, V6.B16
-	VCMEQ V6.S4, V8.S4, V6.S4
-	WORD  $0x4ea0a8a5 // cmlt v5.4s, v5.4s, #0
-	FMOVQ 384(R7), F9
-	VAND  V5.B16, V9.B16, V9.B16
-	VBIT  V6.B16, V9.B16, V7.B16
-	FMOVQ 384(R7), F6
-	VCMEQ V6.S4, V8.S4, V6.S4
-	FMOVQ 384(R7), F9
-	WORD  $0x4e651d25 // bic v5.16b, v9.16b, v5.16b
-	VBIT  V6.B16, V5.B16, V7.B16
+	FMOVQ 928(R0), F8
+	WORD  $0x6ea8e588 // fcmgt v8.4s, v12.4s, v8.4s
+	FMOVQ 384(R0), F9
+	VBIF  V8.B16, V16.B16, V9.B16
+	FMOVQ 944(R0), F8
+	WORD  $0x6eace508 // fcmgt v8.4s, v8.4s, v12.4s
+	WORD  $0x4e681d29 // bic v9.16b, v9.16b, v8.16b
+	VMOVI $0, V8.B16
+	VCMEQ V8.S4, V10.S4, V8.S4
+	WORD  $0x4ea0a8e7 // cmlt v7.4s, v7.4s, #0
+	VAND  V7.B16, V1.B16, V11.B16
+	VBIT  V8.B16, V11.B16, V9.B16
+	VCMEQ V1.S4, V10.S4, V8.S4
+	WORD  $0x4e671c27 // bic v7.16b, v1.16b, v7.16b
+	VBIT  V8.B16, V7.B16, V9.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F5
-	VDUP  V5.S[0], V5.S4
-	VAND  V5.B16, V4.B16, V5.B16
-	VORR  V5.B16, V7.B16, V5.B16
-	WORD  $0x4ea08906 // cmgt v6.4s, v8.4s, #0
-	FMOVQ 384(R7), F7
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	VAND  V7.B16, V6.B16, V6.B16
-	FMOVS 16(R9), F7
+	FMOVS 12(R9), F7
 	VDUP  V7.S[0], V7.S4
-	VAND  V7.B16, V4.B16, V4.B16
-	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
-	VAND  V4.B16, V6.B16, V4.B16
-	FMOVQ 384(R7), F6
-	WORD  $0x4ea63506 // cmgt v6.4s, v8.4s, v6.4s
-	VORR  V6.B16, V4.B16, V6.B16
-	FMOVQ 368(R7), F4
-	VBIF  V6.B16, V5.B16, V4.B16
+	VAND  V7.B16, V6.B16, V7.B16
+	VORR  V7.B16, V9.B16, V7.B16
+	WORD  $0x4ea08948 // cmgt v8.4s, v10.4s, #0
+	WORD  $0x4eaa3429 // cmgt v9.4s, v1.4s, v10.4s
+	VAND  V9.B16, V8.B16, V8.B16
+	FMOVS 16(R9), F9
+	VDUP  V9.S[0], V9.S4
+	VAND  V9.B16, V6.B16, V6.B16
+	WORD  $0x4ea0a8c6 // cmlt v6.4s, v6.4s, #0
+	VAND  V6.B16, V8.B16, V6.B16
+	WORD  $0x4ea13548 // cmgt v8.4s, v10.4s, v1.4s
+	VORR  V8.B16, V6.B16, V8.B16
+	FMOVQ 368(R0), F6
+	VBIF  V8.B16, V7.B16, V6.B16
 
 focusdone700:
 	// loss = (alpha l) q^gamma
-	FMOVQ 1104(R7), F5
-	WORD  $0x6e2ce4a5 // fcmge v5.4s, v5.4s, v12.4s
-	WORD  $0x6e24dd86 // fmul v6.4s, v12.4s, v4.4s
-	VBIT  V5.B16, V6.B16, V12.B16
-	FMOVQ 368(R7), F5
-	VUMIN V5.S4, V12.S4, V5.S4
+	FMOVQ 1104(R0), F7
+	WORD  $0x6e2ee4e7 // fcmge v7.4s, v7.4s, v14.4s
+	WORD  $0x6e26ddc8 // fmul v8.4s, v14.4s, v6.4s
+	VBIT  V7.B16, V8.B16, V14.B16
+	FMOVQ 368(R0), F7
+	VUMIN V7.S4, V14.S4, V7.S4
 
 	// s q, pre and f
-	FMOVS (R6), F6
-	VDUP  V6.S[0], V6.S4
-	WORD  $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
-	WORD  $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
-	WORD  $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
-	WORD  $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
-	FMOVQ 1504(R7), F2
-	WORD  $0x4ea0f803 // fabs v3.4s, v0.4s
-	WORD  $0x6e22e462 // fcmge v2.4s, v3.4s, v2.4s
-	FMOVQ 224(R7), F3
-	WORD  $0x6ea1e463 // fcmgt v3.4s, v3.4s, v1.4s
-	FMOVQ 224(R7), F4
-	FMOVQ 1520(R7), F6
-	VBIF  V3.B16, V4.B16, V6.B16
-	FMOVQ 1536(R7), F3
-	VBIT  V2.B16, V6.B16, V3.B16
-	WORD  $0x6e23dc22 // fmul v2.4s, v1.4s, v3.4s
-	WORD  $0x6e22fc02 // fdiv v2.4s, v0.4s, v2.4s
-	WORD  $0x4ea0d821 // fcmeq v1.4s, v1.4s, #0.0
-	VMOVI $0, V4.B16
-	VBIT  V1.B16, V4.B16, V2.B16
-	WORD  $0x4e22e441 // fcmeq v1.4s, v2.4s, v2.4s
-	FMOVQ 368(R7), F4
-	VBIT  V1.B16, V2.B16, V4.B16
-	FMOVQ 608(R7), F1
-	VEOR  V1.B16, V0.B16, V0.B16
-	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R7), F2
-	VBIT  V1.B16, V0.B16, V2.B16
-	ADD   $0, R1, R9
-	CMP   $4, R0
+	FMOVS (R7), F8
+	VDUP  V8.S[0], V8.S4
+	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
+	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	WORD  $0x6e22dd02 // fmul v2.4s, v8.4s, v2.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	FMOVQ 1504(R0), F4
+	WORD  $0x4ea0f845 // fabs v5.4s, v2.4s
+	WORD  $0x6e24e4a4 // fcmge v4.4s, v5.4s, v4.4s
+	WORD  $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	FMOVQ 1520(R0), F6
+	VBIF  V5.B16, V0.B16, V6.B16
+	FMOVQ 1536(R0), F5
+	VBIT  V4.B16, V6.B16, V5.B16
+	WORD  $0x6e25dc64 // fmul v4.4s, v3.4s, v5.4s
+	WORD  $0x6e24fc44 // fdiv v4.4s, v2.4s, v4.4s
+	WORD  $0x4ea0d863 // fcmeq v3.4s, v3.4s, #0.0
+	VMOVI $0, V6.B16
+	VBIT  V3.B16, V6.B16, V4.B16
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F6
+	VBIT  V3.B16, V4.B16, V6.B16
+	FMOVQ 608(R0), F3
+	VEOR  V3.B16, V2.B16, V2.B16
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	ADD   $0, R2, R9
+	CMP   $4, R1
 	BLT   partless6
-	FMOVQ F5, (R1)
+	FMOVQ F7, (R2)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R0, partone6
-	VST1.P V5.D[0], 8(R9)
-	TBZ    $0, R0, partdone6
-	VST1   V5.S[2], (R9)
+	TBZ    $1, R1, partone6
+	VST1.P V7.D[0], 8(R9)
+	TBZ    $0, R1, partdone6
+	VST1   V7.S[2], (R9)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R0, partdone6
-	VST1 V5.S[0], (R9)
+	TBZ  $0, R1, partdone6
+	VST1 V7.S[0], (R9)
 
 partdone6:
-	ADD   $384, R2, R9
-	CMP   $4, R0
+	ADD   $384, R3, R9
+	CMP   $4, R1
 	BLT   partless7
-	FMOVQ F2, 384(R2)
+	FMOVQ F4, 384(R3)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R0, partone7
-	VST1.P V2.D[0], 8(R9)
-	TBZ    $0, R0, partdone7
-	VST1   V2.S[2], (R9)
+	TBZ    $1, R1, partone7
+	VST1.P V4.D[0], 8(R9)
+	TBZ    $0, R1, partdone7
+	VST1   V4.S[2], (R9)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R0, partdone7
-	VST1 V2.S[0], (R9)
+	TBZ  $0, R1, partdone7
+	VST1 V4.S[0], (R9)
 
 partdone7:
-	ADD   $512, R2, R9
-	CMP   $4, R0
+	ADD   $512, R3, R9
+	CMP   $4, R1
 	BLT   partless8
-	FMOVQ F3, 512(R2)
+	FMOVQ F5, 512(R3)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R0, partone8
-	VST1.P V3.D[0], 8(R9)
-	TBZ    $0, R0, partdone8
-	VST1   V3.S[2], (R9)
+	TBZ    $1, R1, partone8
+	VST1.P V5.D[0], 8(R9)
+	TBZ    $0, R1, partdone8
+	VST1   V5.S[2], (R9)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R0, partdone8
-	VST1 V3.S[0], (R9)
+	TBZ  $0, R1, partdone8
+	VST1 V5.S[0], (R9)
 
 partdone8:
-	ADD   $0, R2, R9
-	CMP   $4, R0
+	ADD   $0, R3, R9
+	CMP   $4, R1
 	BLT   partless9
-	FMOVQ F4, (R2)
+	FMOVQ F6, (R3)
 	JMP   partdone9
 
 partless9:
-	TBZ    $1, R0, partone9
-	VST1.P V4.D[0], 8(R9)
-	TBZ    $0, R0, partdone9
-	VST1   V4.S[2], (R9)
+	TBZ    $1, R1, partone9
+	VST1.P V6.D[0], 8(R9)
+	TBZ    $0, R1, partdone9
+	VST1   V6.S[2], (R9)
 	JMP    partdone9
 
 partone9:
-	TBZ  $0, R0, partdone9
-	VST1 V4.S[0], (R9)
+	TBZ  $0, R1, partdone9
+	VST1 V6.S[0], (R9)
 
 partdone9:
-	ADD $16, R1, R1
 	ADD $16, R2, R2
-	SUB $4, R0, R0
-	CMP $1, R0
+	ADD $16, R3, R3
+	SUB $4, R1, R1
+	CMP $1, R1
 	BGE vector
 
 done:
@@ -27198,170 +27124,171 @@ TEXT ·rowSmoothNEON(SB), NOSPLIT, $0-48
 	BLT   rest
 
 block:
-	FMOVQ (R5), F18
-	FMOVQ 128(R5), F14
-	FMOVQ 256(R5), F20
-	FMOVQ 384(R5), F16
+	FMOVQ (R5), F16
+	FMOVQ 128(R5), F17
+	FMOVQ 256(R5), F18
+	FMOVQ 384(R5), F13
 	FMOVQ 512(R5), F11
 	FMOVQ (R6), F19
 	FMOVQ 128(R6), F15
-	VMOVI $0, V12.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fa8d // fabs v13.4s, v20.4s
-	FMOVQ 1152(R0), F17
-	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
-	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
-	VAND  V13.B16, V17.B16, V13.B16
-	VAND  V13.B16, V20.B16, V17.B16
-	WORD  $0x6e30e4cd // fcmge v13.4s, v6.4s, v16.4s
-	VBIF  V13.B16, V7.B16, V18.B16
-	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
-	VBIT  V13.B16, V16.B16, V20.B16
-	WORD  $0x4e22e694 // fcmeq v20.4s, v20.4s, v2.4s
-	FMOVQ 368(R0), F13
-	VBIF  V20.B16, V18.B16, V13.B16
+	WORD  $0x4ea0fa4c // fabs v12.4s, v18.4s
+	FMOVQ 1152(R0), F14
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	WORD  $0x6eace42c // fcmgt v12.4s, v1.4s, v12.4s
+	VAND  V12.B16, V14.B16, V12.B16
+	VAND  V12.B16, V18.B16, V14.B16
+	WORD  $0x6e2de4cc // fcmge v12.4s, v6.4s, v13.4s
+	VBIF  V12.B16, V7.B16, V16.B16
+	WORD  $0x6eb2e5ac // fcmgt v12.4s, v13.4s, v18.4s
+	VBIT  V12.B16, V13.B16, V18.B16
+	WORD  $0x4e22e652 // fcmeq v18.4s, v18.4s, v2.4s
+	FMOVQ 368(R0), F12
+	VBIF  V18.B16, V16.B16, V12.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
-	FMOVQ 1184(R0), F18
-	WORD  $0x4eb1f652 // fmin v18.4s, v18.4s, v17.4s
-	FMOVQ 1168(R0), F20
-	WORD  $0x4e32f692 // fmax v18.4s, v20.4s, v18.4s
-	FMOVQ 1200(R0), F21
-	FMOVQ 48(R0), F20
-	VFMLA V20.S4, V18.S4, V21.S4
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	VMOV  V18.B16, V20.B16
-	VFMLS V3.S4, V22.S4, V20.S4
-	FMOVQ 96(R0), F23
-	VFMLS V23.S4, V22.S4, V20.S4
-	WORD  $0x6eb1e656 // fcmgt v22.4s, v18.4s, v17.4s
-	WORD  $0x6eace5b7 // fcmgt v23.4s, v13.4s, v12.4s
-	VAND  V23.B16, V22.B16, V22.B16
-	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
-	VAND  V22.B16, V17.B16, V18.B16
-	FMOVQ 1264(R0), F22
-	FMOVQ 1248(R0), F17
-	VFMLA V17.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V22.S4, V20.S4, V17.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V17.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V22.S4, V20.S4, V17.S4
-	FMOVQ 224(R0), F23
-	VFMLA V17.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F17
-	VFMLA V23.S4, V20.S4, V17.S4
-	WORD  $0x4eb1d416 // fsub v22.4s, v0.4s, v17.4s
-	VFMLA V23.S4, V20.S4, V22.S4
+	WORD  $0x4eaed5ae // fsub v14.4s, v13.4s, v14.4s
+	FMOVQ 1184(R0), F16
+	WORD  $0x4eaef610 // fmin v16.4s, v16.4s, v14.4s
+	FMOVQ 1168(R0), F18
+	WORD  $0x4e30f652 // fmax v18.4s, v18.4s, v16.4s
+	WORD  $0x6eaee650 // fcmgt v16.4s, v18.4s, v14.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e594 // fcmgt v20.4s, v12.4s, v20.4s
+	VAND  V20.B16, V16.B16, V16.B16
+	WORD  $0x4eaed64e // fsub v14.4s, v18.4s, v14.4s
+	VAND  V16.B16, V14.B16, V16.B16
+	FMOVQ 1200(R0), F20
+	FMOVQ 48(R0), F14
+	VFMLA V14.S4, V18.S4, V20.S4
+	WORD  $0x4ea8d68e // fsub v14.4s, v20.4s, v8.4s
+	VSUB  V8.S4, V20.S4, V20.S4
+	VSUB  V20.S4, V17.S4, V20.S4
+	VFMLS V3.S4, V14.S4, V18.S4
+	FMOVQ 96(R0), F17
+	VFMLS V17.S4, V14.S4, V18.S4
+	FMOVQ 1264(R0), F17
+	FMOVQ 1248(R0), F14
+	VFMLA V14.S4, V18.S4, V17.S4
+	FMOVQ 1280(R0), F14
+	VFMLA V17.S4, V18.S4, V14.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V14.S4, V18.S4, V17.S4
+	FMOVQ 1312(R0), F14
+	VFMLA V17.S4, V18.S4, V14.S4
+	FMOVQ 224(R0), F21
+	VFMLA V14.S4, V18.S4, V21.S4
+	FMOVQ 224(R0), F14
+	VFMLA V21.S4, V18.S4, V14.S4
+	WORD  $0x4eaed411 // fsub v17.4s, v0.4s, v14.4s
+	VFMLA V21.S4, V18.S4, V17.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e31fc17 // fdiv v23.4s, v0.4s, v17.4s
-	WORD  $0x6e37ddb4 // fmul v20.4s, v13.4s, v23.4s
-	VMOV  V13.B16, V24.B16
-	VFMLS V17.S4, V20.S4, V24.S4
-	WORD  $0x6e36de91 // fmul v17.4s, v20.4s, v22.4s
-	WORD  $0x4eb1d711 // fsub v17.4s, v24.4s, v17.4s
-	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
-	VSUB  V8.S4, V21.S4, V21.S4
-	VSUB  V21.S4, V14.S4, V21.S4
-	VUSHR $23, V20.S4, V14.S4
-	FMOVQ 1376(R0), F22
-	VSUB  V22.S4, V14.S4, V14.S4
-	VADD  V14.S4, V21.S4, V14.S4
-	WORD  $0x4eac65ce // smax v14.4s, v14.4s, v12.4s
-	VSUB  V14.S4, V21.S4, V21.S4
-	FMOVQ 1392(R0), F22
-	WORD  $0x4eb666b6 // smax v22.4s, v21.4s, v22.4s
-	WORD  $0x4f3f06d7 // sshr v23.4s, v22.4s, #1
-	VADD  V9.S4, V23.S4, V21.S4
+	WORD  $0x6e2efc15 // fdiv v21.4s, v0.4s, v14.4s
+	WORD  $0x6e2cdeb2 // fmul v18.4s, v21.4s, v12.4s
+	VMOV  V12.B16, V22.B16
+	VFMLS V14.S4, V18.S4, V22.S4
+	WORD  $0x6e31de4e // fmul v14.4s, v18.4s, v17.4s
+	WORD  $0x4eaed6ce // fsub v14.4s, v22.4s, v14.4s
+	WORD  $0x6e35ddd1 // fmul v17.4s, v14.4s, v21.4s
+	VUSHR $23, V18.S4, V14.S4
+	FMOVQ 1376(R0), F21
+	VSUB  V21.S4, V14.S4, V14.S4
+	VADD  V20.S4, V14.S4, V14.S4
+	VMOVI $0, V21.B16
+	WORD  $0x4eb565ce // smax v14.4s, v14.4s, v21.4s
+	VSUB  V14.S4, V20.S4, V20.S4
+	FMOVQ 1392(R0), F21
+	WORD  $0x4eb56695 // smax v21.4s, v20.4s, v21.4s
+	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
+	VADD  V9.S4, V22.S4, V20.S4
+	VSHL  $23, V20.S4, V20.S4
+	VSUB  V22.S4, V21.S4, V21.S4
+	VADD  V9.S4, V21.S4, V21.S4
 	VSHL  $23, V21.S4, V21.S4
-	VSUB  V23.S4, V22.S4, V22.S4
-	VADD  V9.S4, V22.S4, V22.S4
-	VSHL  $23, V22.S4, V22.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
-	WORD  $0x6e36de36 // fmul v22.4s, v17.4s, v22.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb4e415 // fcmgt v21.4s, v0.4s, v20.4s
-	VBSL  V20.B16, V0.B16, V21.B16
-	WORD  $0x6ea0e697 // fcmgt v23.4s, v20.4s, v0.4s
-	VBSL  V20.B16, V0.B16, V23.B16
-	WORD  $0x4e37d6b1 // fadd v17.4s, v21.4s, v23.4s
-	WORD  $0x4eb5d635 // fsub v21.4s, v17.4s, v21.4s
-	WORD  $0x4eb5d6f7 // fsub v23.4s, v23.4s, v21.4s
-	WORD  $0x6e31fc15 // fdiv v21.4s, v0.4s, v17.4s
-	WORD  $0x6e35de98 // fmul v24.4s, v20.4s, v21.4s
-	VMOV  V20.B16, V25.B16
-	VFMLS V17.S4, V24.S4, V25.S4
-	WORD  $0x4e36d731 // fadd v17.4s, v25.4s, v22.4s
-	WORD  $0x4e36d6f7 // fadd v23.4s, v23.4s, v22.4s
-	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
-	WORD  $0x4eb7d631 // fsub v17.4s, v17.4s, v23.4s
+	WORD  $0x6eb2e414 // fcmgt v20.4s, v0.4s, v18.4s
+	VBSL  V18.B16, V0.B16, V20.B16
+	WORD  $0x6ea0e655 // fcmgt v21.4s, v18.4s, v0.4s
+	VBSL  V18.B16, V0.B16, V21.B16
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
+	WORD  $0x4eb4d6d4 // fsub v20.4s, v22.4s, v20.4s
+	WORD  $0x4eb4d6b7 // fsub v23.4s, v21.4s, v20.4s
+	WORD  $0x6e36fc15 // fdiv v21.4s, v0.4s, v22.4s
+	WORD  $0x6e35de34 // fmul v20.4s, v17.4s, v21.4s
+	WORD  $0x6e35de58 // fmul v24.4s, v18.4s, v21.4s
+	VMOV  V18.B16, V25.B16
+	VFMLS V22.S4, V24.S4, V25.S4
+	WORD  $0x4e31d736 // fadd v22.4s, v25.4s, v17.4s
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
+	WORD  $0x4eb1d6d1 // fsub v17.4s, v22.4s, v17.4s
 	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
 	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
-	WORD  $0x6ea0e637 // fcmgt v23.4s, v17.4s, v0.4s
-	VBIT  V23.B16, V0.B16, V17.B16
+	WORD  $0x6ea0e636 // fcmgt v22.4s, v17.4s, v0.4s
+	VBIT  V22.B16, V0.B16, V17.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
-	FMOVQ 1408(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	VAND  V2.B16, V23.B16, V24.B16
-	VUSHR $21, V23.S4, V23.S4
+	WORD  $0x4e20d656 // fadd v22.4s, v18.4s, v0.4s
+	FMOVQ 1408(R0), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	VAND  V2.B16, V22.B16, V23.B16
+	VUSHR $21, V22.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V24.S4, V0.S4, V25.S4
-	VTBL  V4.B16, [V23.B16], V23.B16
-	FMOVQ 192(R0), F26
-	FMOVQ 208(R0), F27
-	VBIT  V27.B16, V23.B16, V26.B16
-	FMOVQ 64(R1), F23
-	VTBL  V26.B16, [V23.B16], V23.B16
-	WORD  $0x6e37df37 // fmul v23.4s, v25.4s, v23.4s
-	FMOVQ 432(R0), F25
-	WORD  $0x4e39d6f9 // fadd v25.4s, v23.4s, v25.4s
-	VFMLA V23.S4, V20.S4, V25.S4
-	WORD  $0x4e21db14 // scvtf v20.4s, v24.4s
-	FMOVQ 80(R1), F23
-	VTBL  V26.B16, [V23.B16], V24.B16
-	FMOVQ 96(R1), F23
-	VTBL  V26.B16, [V23.B16], V28.B16
+	VSUB  V23.S4, V0.S4, V24.S4
+	VTBL  V4.B16, [V22.B16], V22.B16
+	FMOVQ 192(R0), F25
+	FMOVQ 208(R0), F26
+	VBIT  V26.B16, V22.B16, V25.B16
+	FMOVQ 64(R1), F22
+	VTBL  V25.B16, [V22.B16], V22.B16
+	WORD  $0x6e36df16 // fmul v22.4s, v24.4s, v22.4s
+	FMOVQ 432(R0), F24
+	WORD  $0x4e38d6d8 // fadd v24.4s, v22.4s, v24.4s
+	VFMLA V22.S4, V18.S4, V24.S4
+	WORD  $0x4e21daf2 // scvtf v18.4s, v23.4s
+	FMOVQ 80(R1), F22
+	VTBL  V25.B16, [V22.B16], V23.B16
+	FMOVQ 96(R1), F22
+	VTBL  V25.B16, [V22.B16], V27.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e39df37 // fmul v23.4s, v25.4s, v25.4s
-	FMOVQ 1456(R0), F27
-	FMOVQ 1440(R0), F26
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 1424(R0), F26
-	VFMLA V26.S4, V23.S4, V27.S4
-	FMOVQ 1488(R0), F29
-	FMOVQ 1472(R0), F26
-	VFMLA V26.S4, V25.S4, V29.S4
-	VFMLA V27.S4, V23.S4, V29.S4
-	FMOVQ 528(R0), F26
-	VFMLA V26.S4, V20.S4, V28.S4
-	VFMLA V29.S4, V23.S4, V28.S4
+	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	FMOVQ 1456(R0), F26
+	FMOVQ 1440(R0), F25
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1424(R0), F25
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 1488(R0), F28
+	FMOVQ 1472(R0), F25
+	VFMLA V25.S4, V24.S4, V28.S4
+	VFMLA V26.S4, V22.S4, V28.S4
+	FMOVQ 528(R0), F25
+	VFMLA V25.S4, V18.S4, V27.S4
+	VFMLA V28.S4, V22.S4, V27.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F23
-	VFMLA V23.S4, V20.S4, V24.S4
-	WORD  $0x4e39d714 // fadd v20.4s, v24.4s, v25.4s
-	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
-	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
-	WORD  $0x4e37d797 // fadd v23.4s, v28.4s, v23.4s
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x6e35ded6 // fmul v22.4s, v22.4s, v21.4s
-	WORD  $0x4e36d696 // fadd v22.4s, v20.4s, v22.4s
-	WORD  $0x4e21d9d4 // scvtf v20.4s, v14.4s
-	VFMLA V3.S4, V20.S4, V22.S4
-	WORD  $0x4e32d6d4 // fadd v20.4s, v22.4s, v18.4s
-	WORD  $0x6ea2e610 // fcmgt v16.4s, v16.4s, v2.4s
+	FMOVQ 544(R0), F22
+	VFMLA V22.S4, V18.S4, V23.S4
+	WORD  $0x4e38d6f2 // fadd v18.4s, v23.4s, v24.4s
+	WORD  $0x4eb2d6f6 // fsub v22.4s, v23.4s, v18.4s
+	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	WORD  $0x4e36d776 // fadd v22.4s, v27.4s, v22.4s
+	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD  $0x4e34d654 // fadd v20.4s, v18.4s, v20.4s
+	WORD  $0x4e21d9d2 // scvtf v18.4s, v14.4s
+	VFMLA V3.S4, V18.S4, V20.S4
+	WORD  $0x4e30d694 // fadd v20.4s, v20.4s, v16.4s
+	WORD  $0x6ea2e5b0 // fcmgt v16.4s, v13.4s, v2.4s
+	VMOVI $0, V13.B16
 	FMOVS 48(R7), F18
 	VDUP  V18.S[0], V18.S4
 
@@ -27370,21 +27297,22 @@ block:
 	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
 	VFMLA V19.S4, V18.S4, V20.S4
 	WORD  $0x6e34dd79 // fmul v25.4s, v11.4s, v20.4s
-	WORD  $0x4e2ce573 // fcmeq v19.4s, v11.4s, v12.4s
+	WORD  $0x4e2de573 // fcmeq v19.4s, v11.4s, v13.4s
 	WORD  $0x4e34e696 // fcmeq v22.4s, v20.4s, v20.4s
 	VAND  V22.B16, V19.B16, V19.B16
-	VBIT  V19.B16, V12.B16, V25.B16
+	VBIT  V19.B16, V13.B16, V25.B16
 
 	// q + gamma p_t ce; eps/C and what the target has of eps besides
 	FMOVS 8(R7), F19
 	VDUP  V19.S[0], V19.S4
-	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
-	VBIT  V14.B16, V12.B16, V21.B16
-	WORD  $0x4e2ce6ae // fcmeq v14.4s, v21.4s, v12.4s
-	WORD  $0x4e2ce676 // fcmeq v22.4s, v19.4s, v12.4s
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4e6e1eb5 // bic v21.16b, v21.16b, v14.16b
+	WORD  $0x4e2de6ae // fcmeq v14.4s, v21.4s, v13.4s
+	WORD  $0x4e2de676 // fcmeq v22.4s, v19.4s, v13.4s
 	VORR  V22.B16, V14.B16, V14.B16
 	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
-	VBIT  V14.B16, V12.B16, V20.B16
+	VBIT  V14.B16, V13.B16, V20.B16
 	VMOV  V17.B16, V14.B16
 	VFMLA V20.S4, V19.S4, V14.S4
 	WORD  $0x6e2ffe4f // fdiv v15.4s, v18.4s, v15.4s
@@ -27639,8 +27567,8 @@ focusdone755:
 	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V19.B16, V25.B16
-	WORD  $0x4e2ce632 // fcmeq v18.4s, v17.4s, v12.4s
-	VBIT  V18.B16, V12.B16, V25.B16
+	WORD  $0x4e2de632 // fcmeq v18.4s, v17.4s, v13.4s
+	VBIT  V18.B16, V13.B16, V25.B16
 	VUMIN V7.S4, V25.S4, V18.S4
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
@@ -27648,33 +27576,33 @@ focusdone755:
 	VDUP  V19.S[0], V19.S4
 	WORD  $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
 	WORD  $0x6e2bde6b // fmul v11.4s, v19.4s, v11.4s
-	WORD  $0x4e2ce571 // fcmeq v17.4s, v11.4s, v12.4s
-	WORD  $0x4e2de5b3 // fcmeq v19.4s, v13.4s, v13.4s
+	WORD  $0x4e2de571 // fcmeq v17.4s, v11.4s, v13.4s
+	WORD  $0x4e2ce593 // fcmeq v19.4s, v12.4s, v12.4s
 	VAND  V19.B16, V17.B16, V17.B16
 	WORD  $0x6e2edd6e // fmul v14.4s, v11.4s, v14.4s
-	VBIT  V17.B16, V12.B16, V14.B16
-	WORD  $0x6ea0f9cc // fneg v12.4s, v14.4s
-	VFMLA V16.S4, V11.S4, V12.S4
-	WORD  $0x4e2ce590 // fcmeq v16.4s, v12.4s, v12.4s
+	VBIT  V17.B16, V13.B16, V14.B16
+	WORD  $0x6ea0f9cd // fneg v13.4s, v14.4s
+	VFMLA V16.S4, V11.S4, V13.S4
+	WORD  $0x4e2de5b0 // fcmeq v16.4s, v13.4s, v13.4s
 	FMOVQ 368(R0), F17
-	VBIT  V16.B16, V12.B16, V17.B16
+	VBIT  V16.B16, V13.B16, V17.B16
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
-	FMOVQ 1504(R0), F12
+	FMOVQ 1504(R0), F13
 	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	WORD  $0x6e2ce5ec // fcmge v12.4s, v15.4s, v12.4s
-	WORD  $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	WORD  $0x6e2de5ed // fcmge v13.4s, v15.4s, v13.4s
+	WORD  $0x6eace40f // fcmgt v15.4s, v0.4s, v12.4s
 	FMOVQ 1520(R0), F16
 	VBIF  V15.B16, V0.B16, V16.B16
 	FMOVQ 1536(R0), F15
-	VBIT  V12.B16, V16.B16, V15.B16
-	WORD  $0x6e2fddac // fmul v12.4s, v13.4s, v15.4s
-	WORD  $0x6e2cfdcc // fdiv v12.4s, v14.4s, v12.4s
-	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VBIT  V13.B16, V16.B16, V15.B16
+	WORD  $0x6e2fdd8d // fmul v13.4s, v12.4s, v15.4s
+	WORD  $0x6e2dfdcd // fdiv v13.4s, v14.4s, v13.4s
+	WORD  $0x4ea0d98c // fcmeq v12.4s, v12.4s, #0.0
 	VMOVI $0, V14.B16
-	VBIT  V13.B16, V14.B16, V12.B16
-	WORD  $0x4e2ce58d // fcmeq v13.4s, v12.4s, v12.4s
+	VBIT  V12.B16, V14.B16, V13.B16
+	WORD  $0x4e2de5ac // fcmeq v12.4s, v13.4s, v13.4s
 	FMOVQ 368(R0), F14
-	VBIT  V13.B16, V12.B16, V14.B16
+	VBIT  V12.B16, V13.B16, V14.B16
 	FMOVQ F18, (R3)
 	FMOVQ F17, 384(R5)
 	FMOVQ F15, 512(R5)
@@ -27692,80 +27620,80 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
+	FMOVQ 224(R0), F16
 	ADD   $0, R5, R10
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F18
+	FMOVQ (R5), F16
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R10), V18.D[0]
+	VLD1.P 8(R10), V16.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R10), V18.S[2]
+	VLD1   (R10), V16.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R10), V18.S[0]
+	VLD1 (R10), V16.S[0]
 
 partdone1:
-	VMOVI $0, V14.B16
+	VMOVI $0, V17.B16
 	ADD   $128, R5, R10
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ 128(R5), F14
+	FMOVQ 128(R5), F17
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R10), V14.D[0]
+	VLD1.P 8(R10), V17.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R10), V14.S[2]
+	VLD1   (R10), V17.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R10), V14.S[0]
+	VLD1 (R10), V17.S[0]
 
 partdone2:
-	VMOVI $0, V20.B16
+	VMOVI $0, V18.B16
 	ADD   $256, R5, R10
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ 256(R5), F20
+	FMOVQ 256(R5), F18
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R10), V20.D[0]
+	VLD1.P 8(R10), V18.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R10), V20.S[2]
+	VLD1   (R10), V18.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R10), V20.S[0]
+	VLD1 (R10), V18.S[0]
 
 partdone3:
-	VMOVI $0, V16.B16
+	VMOVI $0, V13.B16
 	ADD   $384, R5, R10
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ 384(R5), F16
+	FMOVQ 384(R5), F13
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VLD1.P 8(R10), V16.D[0]
+	VLD1.P 8(R10), V13.D[0]
 	TBZ    $0, R2, partdone4
-	VLD1   (R10), V16.S[2]
+	VLD1   (R10), V13.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VLD1 (R10), V16.S[0]
+	VLD1 (R10), V13.S[0]
 
 partdone4:
 	FMOVQ 224(R0), F11
@@ -27825,163 +27753,163 @@ partone7:
 	VLD1 (R10), V15.S[0]
 
 partdone7:
-	VMOVI $0, V12.B16
-
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0fa8d // fabs v13.4s, v20.4s
-	FMOVQ 1152(R0), F17
-	WORD  $0x6eb1e5b1 // fcmgt v17.4s, v13.4s, v17.4s
-	WORD  $0x6eade42d // fcmgt v13.4s, v1.4s, v13.4s
-	VAND  V13.B16, V17.B16, V13.B16
-	VAND  V13.B16, V20.B16, V17.B16
-	WORD  $0x6e30e4cd // fcmge v13.4s, v6.4s, v16.4s
-	VBIF  V13.B16, V7.B16, V18.B16
-	WORD  $0x6eb4e60d // fcmgt v13.4s, v16.4s, v20.4s
-	VBIT  V13.B16, V16.B16, V20.B16
-	WORD  $0x4e22e694 // fcmeq v20.4s, v20.4s, v2.4s
-	FMOVQ 368(R0), F13
-	VBIF  V20.B16, V18.B16, V13.B16
+	WORD  $0x4ea0fa4c // fabs v12.4s, v18.4s
+	FMOVQ 1152(R0), F14
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	WORD  $0x6eace42c // fcmgt v12.4s, v1.4s, v12.4s
+	VAND  V12.B16, V14.B16, V12.B16
+	VAND  V12.B16, V18.B16, V14.B16
+	WORD  $0x6e2de4cc // fcmge v12.4s, v6.4s, v13.4s
+	VBIF  V12.B16, V7.B16, V16.B16
+	WORD  $0x6eb2e5ac // fcmgt v12.4s, v13.4s, v18.4s
+	VBIT  V12.B16, V13.B16, V18.B16
+	WORD  $0x4e22e652 // fcmeq v18.4s, v18.4s, v2.4s
+	FMOVQ 368(R0), F12
+	VBIF  V18.B16, V16.B16, V12.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
-	FMOVQ 1184(R0), F18
-	WORD  $0x4eb1f652 // fmin v18.4s, v18.4s, v17.4s
-	FMOVQ 1168(R0), F20
-	WORD  $0x4e32f692 // fmax v18.4s, v20.4s, v18.4s
-	FMOVQ 1200(R0), F21
-	FMOVQ 48(R0), F20
-	VFMLA V20.S4, V18.S4, V21.S4
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	VMOV  V18.B16, V20.B16
-	VFMLS V3.S4, V22.S4, V20.S4
-	FMOVQ 96(R0), F23
-	VFMLS V23.S4, V22.S4, V20.S4
-	WORD  $0x6eb1e656 // fcmgt v22.4s, v18.4s, v17.4s
-	WORD  $0x6eace5b7 // fcmgt v23.4s, v13.4s, v12.4s
-	VAND  V23.B16, V22.B16, V22.B16
-	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
-	VAND  V22.B16, V17.B16, V18.B16
-	FMOVQ 1264(R0), F22
-	FMOVQ 1248(R0), F17
-	VFMLA V17.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V22.S4, V20.S4, V17.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V17.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V22.S4, V20.S4, V17.S4
-	FMOVQ 224(R0), F23
-	VFMLA V17.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F17
-	VFMLA V23.S4, V20.S4, V17.S4
-	WORD  $0x4eb1d416 // fsub v22.4s, v0.4s, v17.4s
-	VFMLA V23.S4, V20.S4, V22.S4
+	WORD  $0x4eaed5ae // fsub v14.4s, v13.4s, v14.4s
+	FMOVQ 1184(R0), F16
+	WORD  $0x4eaef610 // fmin v16.4s, v16.4s, v14.4s
+	FMOVQ 1168(R0), F18
+	WORD  $0x4e30f652 // fmax v18.4s, v18.4s, v16.4s
+	WORD  $0x6eaee650 // fcmgt v16.4s, v18.4s, v14.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e594 // fcmgt v20.4s, v12.4s, v20.4s
+	VAND  V20.B16, V16.B16, V16.B16
+	WORD  $0x4eaed64e // fsub v14.4s, v18.4s, v14.4s
+	VAND  V16.B16, V14.B16, V16.B16
+	FMOVQ 1200(R0), F20
+	FMOVQ 48(R0), F14
+	VFMLA V14.S4, V18.S4, V20.S4
+	WORD  $0x4ea8d68e // fsub v14.4s, v20.4s, v8.4s
+	VSUB  V8.S4, V20.S4, V20.S4
+	VSUB  V20.S4, V17.S4, V20.S4
+	VFMLS V3.S4, V14.S4, V18.S4
+	FMOVQ 96(R0), F17
+	VFMLS V17.S4, V14.S4, V18.S4
+	FMOVQ 1264(R0), F17
+	FMOVQ 1248(R0), F14
+	VFMLA V14.S4, V18.S4, V17.S4
+	FMOVQ 1280(R0), F14
+	VFMLA V17.S4, V18.S4, V14.S4
+	FMOVQ 1296(R0), F17
+	VFMLA V14.S4, V18.S4, V17.S4
+	FMOVQ 1312(R0), F14
+	VFMLA V17.S4, V18.S4, V14.S4
+	FMOVQ 224(R0), F21
+	VFMLA V14.S4, V18.S4, V21.S4
+	FMOVQ 224(R0), F14
+	VFMLA V21.S4, V18.S4, V14.S4
+	WORD  $0x4eaed411 // fsub v17.4s, v0.4s, v14.4s
+	VFMLA V21.S4, V18.S4, V17.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e31fc17 // fdiv v23.4s, v0.4s, v17.4s
-	WORD  $0x6e37ddb4 // fmul v20.4s, v13.4s, v23.4s
-	VMOV  V13.B16, V24.B16
-	VFMLS V17.S4, V20.S4, V24.S4
-	WORD  $0x6e36de91 // fmul v17.4s, v20.4s, v22.4s
-	WORD  $0x4eb1d711 // fsub v17.4s, v24.4s, v17.4s
-	WORD  $0x6e37de31 // fmul v17.4s, v17.4s, v23.4s
-	VSUB  V8.S4, V21.S4, V21.S4
-	VSUB  V21.S4, V14.S4, V21.S4
-	VUSHR $23, V20.S4, V14.S4
-	FMOVQ 1376(R0), F22
-	VSUB  V22.S4, V14.S4, V14.S4
-	VADD  V14.S4, V21.S4, V14.S4
-	WORD  $0x4eac65ce // smax v14.4s, v14.4s, v12.4s
-	VSUB  V14.S4, V21.S4, V21.S4
-	FMOVQ 1392(R0), F22
-	WORD  $0x4eb666b6 // smax v22.4s, v21.4s, v22.4s
-	WORD  $0x4f3f06d7 // sshr v23.4s, v22.4s, #1
-	VADD  V9.S4, V23.S4, V21.S4
+	WORD  $0x6e2efc15 // fdiv v21.4s, v0.4s, v14.4s
+	WORD  $0x6e2cdeb2 // fmul v18.4s, v21.4s, v12.4s
+	VMOV  V12.B16, V22.B16
+	VFMLS V14.S4, V18.S4, V22.S4
+	WORD  $0x6e31de4e // fmul v14.4s, v18.4s, v17.4s
+	WORD  $0x4eaed6ce // fsub v14.4s, v22.4s, v14.4s
+	WORD  $0x6e35ddd1 // fmul v17.4s, v14.4s, v21.4s
+	VUSHR $23, V18.S4, V14.S4
+	FMOVQ 1376(R0), F21
+	VSUB  V21.S4, V14.S4, V14.S4
+	VADD  V20.S4, V14.S4, V14.S4
+	VMOVI $0, V21.B16
+	WORD  $0x4eb565ce // smax v14.4s, v14.4s, v21.4s
+	VSUB  V14.S4, V20.S4, V20.S4
+	FMOVQ 1392(R0), F21
+	WORD  $0x4eb56695 // smax v21.4s, v20.4s, v21.4s
+	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
+	VADD  V9.S4, V22.S4, V20.S4
+	VSHL  $23, V20.S4, V20.S4
+	VSUB  V22.S4, V21.S4, V21.S4
+	VADD  V9.S4, V21.S4, V21.S4
 	VSHL  $23, V21.S4, V21.S4
-	VSUB  V23.S4, V22.S4, V22.S4
-	VADD  V9.S4, V22.S4, V22.S4
-	VSHL  $23, V22.S4, V22.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
-	WORD  $0x6e36de36 // fmul v22.4s, v17.4s, v22.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6eb4e415 // fcmgt v21.4s, v0.4s, v20.4s
-	VBSL  V20.B16, V0.B16, V21.B16
-	WORD  $0x6ea0e697 // fcmgt v23.4s, v20.4s, v0.4s
-	VBSL  V20.B16, V0.B16, V23.B16
-	WORD  $0x4e37d6b1 // fadd v17.4s, v21.4s, v23.4s
-	WORD  $0x4eb5d635 // fsub v21.4s, v17.4s, v21.4s
-	WORD  $0x4eb5d6f7 // fsub v23.4s, v23.4s, v21.4s
-	WORD  $0x6e31fc15 // fdiv v21.4s, v0.4s, v17.4s
-	WORD  $0x6e35de98 // fmul v24.4s, v20.4s, v21.4s
-	VMOV  V20.B16, V25.B16
-	VFMLS V17.S4, V24.S4, V25.S4
-	WORD  $0x4e36d731 // fadd v17.4s, v25.4s, v22.4s
-	WORD  $0x4e36d6f7 // fadd v23.4s, v23.4s, v22.4s
-	WORD  $0x6e37df17 // fmul v23.4s, v24.4s, v23.4s
-	WORD  $0x4eb7d631 // fsub v17.4s, v17.4s, v23.4s
+	WORD  $0x6eb2e414 // fcmgt v20.4s, v0.4s, v18.4s
+	VBSL  V18.B16, V0.B16, V20.B16
+	WORD  $0x6ea0e655 // fcmgt v21.4s, v18.4s, v0.4s
+	VBSL  V18.B16, V0.B16, V21.B16
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
+	WORD  $0x4eb4d6d4 // fsub v20.4s, v22.4s, v20.4s
+	WORD  $0x4eb4d6b7 // fsub v23.4s, v21.4s, v20.4s
+	WORD  $0x6e36fc15 // fdiv v21.4s, v0.4s, v22.4s
+	WORD  $0x6e35de34 // fmul v20.4s, v17.4s, v21.4s
+	WORD  $0x6e35de58 // fmul v24.4s, v18.4s, v21.4s
+	VMOV  V18.B16, V25.B16
+	VFMLS V22.S4, V24.S4, V25.S4
+	WORD  $0x4e31d736 // fadd v22.4s, v25.4s, v17.4s
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
+	WORD  $0x4eb1d6d1 // fsub v17.4s, v22.4s, v17.4s
 	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
 	WORD  $0x4e31d711 // fadd v17.4s, v24.4s, v17.4s
-	WORD  $0x6ea0e637 // fcmgt v23.4s, v17.4s, v0.4s
-	VBIT  V23.B16, V0.B16, V17.B16
+	WORD  $0x6ea0e636 // fcmgt v22.4s, v17.4s, v0.4s
+	VBIT  V22.B16, V0.B16, V17.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e20d697 // fadd v23.4s, v20.4s, v0.4s
-	FMOVQ 1408(R0), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	VAND  V2.B16, V23.B16, V24.B16
-	VUSHR $21, V23.S4, V23.S4
+	WORD  $0x4e20d656 // fadd v22.4s, v18.4s, v0.4s
+	FMOVQ 1408(R0), F23
+	VSUB  V23.S4, V22.S4, V22.S4
+	VAND  V2.B16, V22.B16, V23.B16
+	VUSHR $21, V22.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V24.S4, V0.S4, V25.S4
-	VTBL  V4.B16, [V23.B16], V23.B16
-	FMOVQ 192(R0), F26
-	FMOVQ 208(R0), F27
-	VBIT  V27.B16, V23.B16, V26.B16
-	FMOVQ 64(R1), F23
-	VTBL  V26.B16, [V23.B16], V23.B16
-	WORD  $0x6e37df37 // fmul v23.4s, v25.4s, v23.4s
-	FMOVQ 432(R0), F25
-	WORD  $0x4e39d6f9 // fadd v25.4s, v23.4s, v25.4s
-	VFMLA V23.S4, V20.S4, V25.S4
-	WORD  $0x4e21db14 // scvtf v20.4s, v24.4s
-	FMOVQ 80(R1), F23
-	VTBL  V26.B16, [V23.B16], V24.B16
-	FMOVQ 96(R1), F23
-	VTBL  V26.B16, [V23.B16], V28.B16
+	VSUB  V23.S4, V0.S4, V24.S4
+	VTBL  V4.B16, [V22.B16], V22.B16
+	FMOVQ 192(R0), F25
+	FMOVQ 208(R0), F26
+	VBIT  V26.B16, V22.B16, V25.B16
+	FMOVQ 64(R1), F22
+	VTBL  V25.B16, [V22.B16], V22.B16
+	WORD  $0x6e36df16 // fmul v22.4s, v24.4s, v22.4s
+	FMOVQ 432(R0), F24
+	WORD  $0x4e38d6d8 // fadd v24.4s, v22.4s, v24.4s
+	VFMLA V22.S4, V18.S4, V24.S4
+	WORD  $0x4e21daf2 // scvtf v18.4s, v23.4s
+	FMOVQ 80(R1), F22
+	VTBL  V25.B16, [V22.B16], V23.B16
+	FMOVQ 96(R1), F22
+	VTBL  V25.B16, [V22.B16], V27.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e39df37 // fmul v23.4s, v25.4s, v25.4s
-	FMOVQ 1456(R0), F27
-	FMOVQ 1440(R0), F26
-	VFMLA V26.S4, V25.S4, V27.S4
-	FMOVQ 1424(R0), F26
-	VFMLA V26.S4, V23.S4, V27.S4
-	FMOVQ 1488(R0), F29
-	FMOVQ 1472(R0), F26
-	VFMLA V26.S4, V25.S4, V29.S4
-	VFMLA V27.S4, V23.S4, V29.S4
-	FMOVQ 528(R0), F26
-	VFMLA V26.S4, V20.S4, V28.S4
-	VFMLA V29.S4, V23.S4, V28.S4
+	WORD  $0x6e38df16 // fmul v22.4s, v24.4s, v24.4s
+	FMOVQ 1456(R0), F26
+	FMOVQ 1440(R0), F25
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1424(R0), F25
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 1488(R0), F28
+	FMOVQ 1472(R0), F25
+	VFMLA V25.S4, V24.S4, V28.S4
+	VFMLA V26.S4, V22.S4, V28.S4
+	FMOVQ 528(R0), F25
+	VFMLA V25.S4, V18.S4, V27.S4
+	VFMLA V28.S4, V22.S4, V27.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F23
-	VFMLA V23.S4, V20.S4, V24.S4
-	WORD  $0x4e39d714 // fadd v20.4s, v24.4s, v25.4s
-	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
-	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
-	WORD  $0x4e37d797 // fadd v23.4s, v28.4s, v23.4s
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x6e35ded6 // fmul v22.4s, v22.4s, v21.4s
-	WORD  $0x4e36d696 // fadd v22.4s, v20.4s, v22.4s
-	WORD  $0x4e21d9d4 // scvtf v20.4s, v14.4s
-	VFMLA V3.S4, V20.S4, V22.S4
-	WORD  $0x4e32d6d4 // fadd v20.4s, v22.4s, v18.4s
-	WORD  $0x6ea2e610 // fcmgt v16.4s, v16.4s, v2.4s
+	FMOVQ 544(R0), F22
+	VFMLA V22.S4, V18.S4, V23.S4
+	WORD  $0x4e38d6f2 // fadd v18.4s, v23.4s, v24.4s
+	WORD  $0x4eb2d6f6 // fsub v22.4s, v23.4s, v18.4s
+	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	WORD  $0x4e36d776 // fadd v22.4s, v27.4s, v22.4s
+	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
+	WORD  $0x4e34d654 // fadd v20.4s, v18.4s, v20.4s
+	WORD  $0x4e21d9d2 // scvtf v18.4s, v14.4s
+	VFMLA V3.S4, V18.S4, V20.S4
+	WORD  $0x4e30d694 // fadd v20.4s, v20.4s, v16.4s
+	WORD  $0x6ea2e5b0 // fcmgt v16.4s, v13.4s, v2.4s
+	VMOVI $0, V13.B16
 	FMOVS 48(R7), F18
 	VDUP  V18.S[0], V18.S4
 
@@ -27990,21 +27918,22 @@ partdone7:
 	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
 	VFMLA V19.S4, V18.S4, V20.S4
 	WORD  $0x6e34dd79 // fmul v25.4s, v11.4s, v20.4s
-	WORD  $0x4e2ce573 // fcmeq v19.4s, v11.4s, v12.4s
+	WORD  $0x4e2de573 // fcmeq v19.4s, v11.4s, v13.4s
 	WORD  $0x4e34e696 // fcmeq v22.4s, v20.4s, v20.4s
 	VAND  V22.B16, V19.B16, V19.B16
-	VBIT  V19.B16, V12.B16, V25.B16
+	VBIT  V19.B16, V13.B16, V25.B16
 
 	// q + gamma p_t ce; eps/C and what the target has of eps besides
 	FMOVS 8(R7), F19
 	VDUP  V19.S[0], V19.S4
-	WORD  $0x4eac35ce // cmgt v14.4s, v14.4s, v12.4s
-	VBIT  V14.B16, V12.B16, V21.B16
-	WORD  $0x4e2ce6ae // fcmeq v14.4s, v21.4s, v12.4s
-	WORD  $0x4e2ce676 // fcmeq v22.4s, v19.4s, v12.4s
+	VMOVI $0, V22.B16
+	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
+	WORD  $0x4e6e1eb5 // bic v21.16b, v21.16b, v14.16b
+	WORD  $0x4e2de6ae // fcmeq v14.4s, v21.4s, v13.4s
+	WORD  $0x4e2de676 // fcmeq v22.4s, v19.4s, v13.4s
 	VORR  V22.B16, V14.B16, V14.B16
 	WORD  $0x6e34deb4 // fmul v20.4s, v21.4s, v20.4s
-	VBIT  V14.B16, V12.B16, V20.B16
+	VBIT  V14.B16, V13.B16, V20.B16
 	VMOV  V17.B16, V14.B16
 	VFMLA V20.S4, V19.S4, V14.S4
 	WORD  $0x6e2ffe4f // fdiv v15.4s, v18.4s, v15.4s
@@ -28259,8 +28188,8 @@ focusdone756:
 	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V19.B16, V25.B16
-	WORD  $0x4e2ce632 // fcmeq v18.4s, v17.4s, v12.4s
-	VBIT  V18.B16, V12.B16, V25.B16
+	WORD  $0x4e2de632 // fcmeq v18.4s, v17.4s, v13.4s
+	VBIT  V18.B16, V13.B16, V25.B16
 	VUMIN V7.S4, V25.S4, V18.S4
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
@@ -28268,33 +28197,33 @@ focusdone756:
 	VDUP  V19.S[0], V19.S4
 	WORD  $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
 	WORD  $0x6e2bde6b // fmul v11.4s, v19.4s, v11.4s
-	WORD  $0x4e2ce571 // fcmeq v17.4s, v11.4s, v12.4s
-	WORD  $0x4e2de5b3 // fcmeq v19.4s, v13.4s, v13.4s
+	WORD  $0x4e2de571 // fcmeq v17.4s, v11.4s, v13.4s
+	WORD  $0x4e2ce593 // fcmeq v19.4s, v12.4s, v12.4s
 	VAND  V19.B16, V17.B16, V17.B16
 	WORD  $0x6e2edd6e // fmul v14.4s, v11.4s, v14.4s
-	VBIT  V17.B16, V12.B16, V14.B16
-	WORD  $0x6ea0f9cc // fneg v12.4s, v14.4s
-	VFMLA V16.S4, V11.S4, V12.S4
-	WORD  $0x4e2ce590 // fcmeq v16.4s, v12.4s, v12.4s
+	VBIT  V17.B16, V13.B16, V14.B16
+	WORD  $0x6ea0f9cd // fneg v13.4s, v14.4s
+	VFMLA V16.S4, V11.S4, V13.S4
+	WORD  $0x4e2de5b0 // fcmeq v16.4s, v13.4s, v13.4s
 	FMOVQ 368(R0), F17
-	VBIT  V16.B16, V12.B16, V17.B16
+	VBIT  V16.B16, V13.B16, V17.B16
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
-	FMOVQ 1504(R0), F12
+	FMOVQ 1504(R0), F13
 	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	WORD  $0x6e2ce5ec // fcmge v12.4s, v15.4s, v12.4s
-	WORD  $0x6eade40f // fcmgt v15.4s, v0.4s, v13.4s
+	WORD  $0x6e2de5ed // fcmge v13.4s, v15.4s, v13.4s
+	WORD  $0x6eace40f // fcmgt v15.4s, v0.4s, v12.4s
 	FMOVQ 1520(R0), F16
 	VBIF  V15.B16, V0.B16, V16.B16
 	FMOVQ 1536(R0), F15
-	VBIT  V12.B16, V16.B16, V15.B16
-	WORD  $0x6e2fddac // fmul v12.4s, v13.4s, v15.4s
-	WORD  $0x6e2cfdcc // fdiv v12.4s, v14.4s, v12.4s
-	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VBIT  V13.B16, V16.B16, V15.B16
+	WORD  $0x6e2fdd8d // fmul v13.4s, v12.4s, v15.4s
+	WORD  $0x6e2dfdcd // fdiv v13.4s, v14.4s, v13.4s
+	WORD  $0x4ea0d98c // fcmeq v12.4s, v12.4s, #0.0
 	VMOVI $0, V14.B16
-	VBIT  V13.B16, V14.B16, V12.B16
-	WORD  $0x4e2ce58d // fcmeq v13.4s, v12.4s, v12.4s
+	VBIT  V12.B16, V14.B16, V13.B16
+	WORD  $0x4e2de5ac // fcmeq v12.4s, v13.4s, v13.4s
 	FMOVQ 368(R0), F14
-	VBIT  V13.B16, V12.B16, V14.B16
+	VBIT  V12.B16, V13.B16, V14.B16
 	ADD   $0, R3, R10
 	CMP   $4, R2
 	BLT   partless8

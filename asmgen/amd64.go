@@ -555,6 +555,7 @@ func (m *amd64) aside(values []vec, f func()) {
 		f()
 		return
 	}
+	values = slices.DeleteFunc(slices.Clone(values), func(v vec) bool { return m.inMemory(v) })
 	for i, v := range values {
 		if i == len(m.slots) {
 			m.slots = append(m.slots, m.fn.AllocLocal(int(m.vecSpec.Size())))
@@ -566,6 +567,21 @@ func (m *amd64) aside(values []vec, f func()) {
 		m.emit(x86.VMOVUPS(m.slots[i], v.op))
 	}
 }
+
+func (m *amd64) park(v vec) vec {
+	if m.wide {
+		return v
+	}
+	if m.parked == len(m.parking) {
+		m.parking = append(m.parking, m.fn.AllocLocal(int(m.vecSpec.Size())))
+	}
+	place := m.parking[m.parked]
+	m.parked++
+	m.emit(x86.VMOVUPS(m.inRegister(v), place))
+	return vec{op: place}
+}
+
+func (m *amd64) unpark() { m.parked = 0 }
 
 func (m *amd64) load(p gp, offset int) vec { return vec{op: at(p, offset)} }
 

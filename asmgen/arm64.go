@@ -530,7 +530,10 @@ func (m *arm64) offset(p gp, by int) gp {
 	return d
 }
 
-func (m *arm64) aside(values []vec, f func()) { f() } // 32 registers are enough
+// aside and park: 32 registers are enough.
+func (m *arm64) aside(values []vec, f func()) { f() }
+func (m *arm64) park(v vec) vec               { return v }
+func (m *arm64) unpark()                      {}
 
 func (m *arm64) load(p gp, offset int) vec { return m.result("ldr", at(p, offset)) }
 

@@ -131,7 +131,9 @@ type builder struct {
 	scarce   bool          // registers are few: cold code frees those of constants
 	labels   int           // numbers the labels that operations make
 	slots    []operand.Mem // where values are kept on the stack
-	starting func()        // called where a function begins, if it is not nil
+	parking  []operand.Mem // the same for those that are parked, parked of them now
+	parked   int
+	starting func() // called where a function begins, if it is not nil
 }
 
 // focalTypes has the names of focal's types that signatures of kernels point to.
@@ -153,7 +155,7 @@ func (b *builder) begin(name, signature string, promoted []*constant) {
 	}
 	b.fn.SetSignature(sig)
 	b.fn.Attributes = attr.NOSPLIT
-	b.slots, b.isCold = nil, false
+	b.slots, b.parking, b.parked, b.isCold = nil, nil, 0, false
 	if b.starting != nil {
 		b.starting()
 	}

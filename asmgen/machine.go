@@ -153,6 +153,10 @@ type machine interface {
 	offset(p gp, by int) gp
 	// aside runs f with the registers of the given values free where there are only 16: it keeps them on the stack.
 	aside(values []vec, f func())
+	// park is v on the stack where there are only 16, for a value that is wanted much later; else v. unpark forgets all that
+	// is parked.
+	park(v vec) vec
+	unpark()
 	// load is the vector at p + offset bytes, of any alignment. It is read wherever it is used, so nothing may be
 	// stored there before its last use; hold reads a load (or a constant) once, here. store writes.
 	load(p gp, offset int) vec

@@ -554,10 +554,9 @@ func reciprocals(m machine) {
 type tail struct {
 	sum, nll, q vec
 	inv, over   vec // p_t is inv, 0 where over > 0
-	zero        vec
 }
 
-func (t tail) pt(m machine) vec { return m.pick(m.igt(t.over, t.zero), t.zero, t.inv) }
+func (t tail) pt(m machine) vec { return m.drop(m.igt(t.over, m.hold(m.f32(0))), t.inv) }
 
 // share is tail.share: pre and f.
 func (t tail) share(m machine, x vec) (pre, factor vec) {
@@ -571,20 +570,21 @@ func (t tail) share(m machine, x vec) (pre, factor vec) {
 
 // newTail finishes rows that have been summed.
 func newTail(m machine, sum, n, most, zt vec) tail {
-	sum, most, zt = m.hold(sum), m.hold(most), m.hold(zt)
-	zero, one := m.hold(m.f32(0)), m.f32(1)
+	most, zt = m.hold(most), m.hold(zt)
+	one := m.f32(1)
 	m.comment("the shift; a label on +Inf or NaN, or no class unmasked")
 	shift := rowShift(m, most)
-	sum = m.pick(m.le(zt, m.u32(0x7f7fffff)), sum, m.hold(m.u32(nanBits)))
-	sum = m.pick(m.eq(m.max(zt, most), m.u32(0xff800000)), m.u32(nanBits), sum)
+	sum = m.pick(m.le(zt, m.u32(0x7f7fffff)), m.hold(sum), m.hold(m.u32(nanBits)))
+	sum = m.park(m.pick(m.eq(m.max(zt, most), m.u32(0xff800000)), m.u32(nanBits), sum))
 	m.comment("e^(r_t) = p + pLow")
 	zt = m.sub(zt, shift)
 	x := m.max(m.f32(-clampAt), m.min(m.f32(clampAt), zt))
+	beyond := m.park(m.keep(m.both(m.lt(zt, x), m.lt(m.hold(m.f32(0)), sum)), m.sub(x, zt)))
 	t := m.fma(x, m.f32(coef.Log2E), m.f32(rowMagic))
 	nt := m.sub(t, m.f32(rowMagic))
+	k := m.park(m.isub(m.hold(n), m.isub(t, m.u32(0x4b400000))))
 	r := m.fnma(nt, m.f32(coef.Ln2Hi), x)
 	r = m.fnma(nt, m.f32(coef.Ln2Lo), r)
-	beyond := m.keep(m.both(m.lt(zt, x), m.lt(zero, sum)), m.sub(x, zt))
 	h := m.fma(r, m.f32(coef.RowPoly[6]), m.f32(coef.RowPoly[5]))
 	for i := 4; i >= 1; i-- {
 		h = m.fma(r, h, m.f32(coef.RowPoly[i]))
@@ -593,11 +593,11 @@ func newTail(m machine, sum, n, most, zt vec) tail {
 	pLow := m.fma(r, h, m.sub(m.hold(one), p))
 	m.comment("v = R / e^(r_t), u = v 2^(N - n_t)")
 	inv := m.div(m.hold(one), p)
-	v := m.mul(sum, inv)
+	v := m.mul(inv, sum)
 	vLow := m.mul(m.sub(m.fnma(v, p, sum), m.mul(v, pLow)), inv)
-	k := m.isub(m.hold(n), m.isub(t, m.u32(0x4b400000)))
-	over := m.smax(m.iadd(k, m.isub(m.shr(v, 23), m.u32(127+gapMax))), zero)
-	k = m.smax(m.isub(k, over), m.u32(1<<32-252))
+	over := m.smax(m.iadd(m.isub(m.shr(v, 23), m.u32(127+gapMax)), k), m.hold(m.f32(0)))
+	k = m.smax(m.isub(m.hold(k), over), m.u32(1<<32-252))
+	over = m.park(over)
 	half := m.sar(k, 1)
 	low, high := power2(m, half), power2(m, m.isub(k, half))
 	u, uLow := m.mul(m.mul(v, low), high), m.mul(m.mul(vLow, low), high)
@@ -606,13 +606,15 @@ func newTail(m machine, sum, n, most, zt vec) tail {
 	w := m.add(a, b)
 	wLow := m.sub(b, m.sub(w, a))
 	inv = m.div(m.hold(one), w)
+	rest := m.park(m.mul(uLow, inv))
 	q := m.mul(u, inv)
 	q = m.add(q, m.mul(m.sub(m.add(m.fnma(q, w, u), uLow), m.mul(q, m.add(wLow, uLow))), inv))
-	q = m.min(m.hold(one), q)
+	q = m.park(m.min(m.hold(one), q))
+	inv = m.park(inv)
 	m.comment("-log p_t = log1p(u) and what the exponent and the clamp left out")
-	nll := m.add(log1p(m, u), m.mul(uLow, inv))
+	nll := m.add(log1p(m, u), rest)
 	nll = m.add(m.fma(m.float(over), m.f32(coef.Ln2Hi), nll), beyond)
-	return tail{sum: sum, nll: nll, q: q, inv: inv, over: over, zero: zero}
+	return tail{sum: sum, nll: nll, q: q, inv: inv, over: over}
 }
 
 // rowEnds is newTail for a row in each lane, and what follows: the loss and, with grad, s q, pre and f. What stands before q^gamma
@@ -625,36 +627,38 @@ func rowEnds(m machine, x [][]vec, args lossArgs, grad bool) [][]vec {
 		}
 		m.interleave(fs...)
 	}
+	m.unpark()
 	n := len(x)
-	ends, l, g, q, alpha, out := make([]tail, n), make([]vec, n), make([]vec, n), make([]vec, n), make([]vec, n), make([][]vec, n)
+	ends, l, g, q, out := make([]tail, n), make([]vec, n), make([]vec, n), make([]vec, n), make([][]vec, n)
 	abreast(func(u int) {
 		end := newTail(m, x[u][0], x[u][1], x[u][2], x[u][3])
-		nll, zero := end.nll, end.zero
-		ends[u], q[u], alpha[u] = end, end.q, m.hold(x[u][4])
-		l[u] = m.mul(alpha[u], nll)
-		l[u] = m.pick(m.both(m.eq(alpha[u], zero), m.eq(nll, nll)), zero, l[u])
+		nll, alpha, zero := end.nll, x[u][4], m.hold(m.f32(0))
+		ends[u], q[u] = end, end.q
+		l[u] = m.mul(alpha, nll)
+		l[u] = m.park(m.drop(m.both(m.eq(zero, alpha), m.eq(nll, nll)), l[u]))
 		if grad {
 			m.comment("1 + gamma p_t l / q")
 			pt := end.pt(m)
-			ratio := m.pick(m.eq(q[u], zero), m.hold(m.f32(1)), m.div(nll, q[u]))
-			c := m.pick(m.eq(pt, zero), zero, m.mul(pt, ratio))
-			g[u] = m.fma(m.broadcast(args.params, lossFields.factor), c, m.f32(1))
+			ratio := m.pick(m.eq(zero, q[u]), m.hold(m.f32(1)), m.div(nll, q[u]))
+			c := m.drop(m.eq(pt, zero), m.mul(pt, ratio))
+			g[u] = m.park(m.fma(m.broadcast(args.params, lossFields.factor), c, m.f32(1)))
 		}
 	})
 	live := slices.Clone(l)
 	if grad {
 		for u, end := range ends {
-			live = append(live, g[u], q[u], end.sum, alpha[u])
+			live = append(live, g[u], q[u], end.sum)
 		}
 	}
 	f := focus(m, args, q, "", live...)
 	abreast(func(u int) {
 		m.comment("loss = (alpha l) q^gamma")
-		loss := m.pick(m.le(l[u], m.u32(0x7f7fffff)), m.mul(l[u], f[u]), l[u])
+		loss := m.hold(l[u])
+		loss = m.pick(m.le(loss, m.u32(0x7f7fffff)), m.mul(loss, f[u]), loss)
 		out[u] = []vec{m.umin(loss, m.u32(nanBits))}
 		if grad {
 			m.comment("s q, pre and f")
-			sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(alpha[u], f[u]), g[u])), q[u])
+			sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(x[u][4], f[u]), g[u])), q[u])
 			pre, factor := ends[u].share(m, sq)
 			out[u] = append(out[u], canonical(m, m.xor(sq, m.u32(1<<31))), pre, factor)
 		}
@@ -679,7 +683,7 @@ func rowEndKernel(m machine, grad bool) {
 		outs = append(outs, field(rowTargetField), field(rowWeightField), field(rowSumField))
 	}
 	elementwise{
-		outs: outs, unroll: m.properties().registers / 16, fill: []float32{1, 0, 0, 0, 1},
+		outs: outs, unroll: 2, fill: []float32{1, 0, 0, 0, 1},
 		ins:      []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowTargetField), field(rowWeightField)},
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
 		steps:    func(m machine, x [][]vec, _ string) [][]vec { return rowEnds(m, x, args, grad) },
