@@ -4069,8 +4069,6 @@ block:
 	VPSLLD      $0x02, Z25, Z26
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (DX), Z25
-	VMOVUPS   64(DX), Z25
 	VPANDD    Z3, Z22, Z25
 	VPANDD    Z3, Z26, Z27
 	VPXORD    (DX), Z25, Z25
@@ -6054,8 +6052,6 @@ block:
 	VPSLLD      $0x02, Y13, Y14
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (DX), Y13
-	VMOVUPS   32(DX), Y13
 	VPAND     Y2, Y10, Y13
 	VPAND     Y2, Y14, Y15
 	VPXOR     (DX), Y13, Y13
@@ -8182,8 +8178,6 @@ block:
 	VPSLLD      $0x02, Z19, Z20
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Z19
-	VMOVUPS   64(BX), Z19
 	VPANDD    Z2, Z16, Z19
 	VPANDD    Z2, Z20, Z21
 	VPXORD    (BX), Z19, Z19
@@ -10341,8 +10335,6 @@ block:
 	VMULPS      Y9, Y6, Y10
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VMOVUPS   (BX), Y8
-	VMOVUPS   32(BX), Y8
 	VMOVUPS   (SI), Y8
 	VMOVUPS   32(SI), Y11
 	VPSLLD    $0x02, Y8, Y8
@@ -10721,11 +10713,9 @@ focusnot8_145:
 	VPTEST  Y0, Y0
 	JNE     slowblock
 	VMOVUPS (SP), Y5
-	VMOVUPS 32(SP), Y11
 	VMOVUPS 64(SP), Y6
 	VMOVUPS 96(SP), Y4
 	VMOVUPS 128(SP), Y7
-	VMOVUPS 160(SP), Y13
 	VMOVUPS 192(SP), Y8
 	VMOVUPS 224(SP), Y9
 	VMOVUPS 256(SP), Y10
@@ -10863,18 +10853,17 @@ vector:
 	VBROADCASTSS 12(DI), Y8
 	VBLENDVPS    Y4, Y8, Y7, Y4
 	VMULPS       Y5, Y4, Y5
-	VMOVAPS      Y9, Y7
 
 	// q^gamma
 	CMPQ   R8, $+1
 	JGE    focusnot0_146
-	VMULPS Y7, Y7, Y7
+	VMULPS Y9, Y9, Y9
 	JMP    focusdone146
 
 focusnot0_146:
 	CMPQ    R8, $+2
 	JGE     focusnot1_146
-	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y9
 	JMP     focusdone146
 
 focusnot1_146:
@@ -10885,70 +10874,70 @@ focusnot1_146:
 focusnot2_146:
 	CMPQ    R8, $+4
 	JGE     focusnot3_146
-	VSQRTPS Y7, Y7
+	VSQRTPS Y9, Y9
 	JMP     focusdone146
 
 focusnot3_146:
 	CMPQ         R8, $+5
 	JGE          focusnot4_146
-	VSQRTPS      Y7, Y8
-	VMOVAPS      Y7, Y9
-	VFNMADD231PS Y8, Y8, Y9
-	VMULPS       consts<>+2144(SB), Y8, Y10
-	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y7, Y9
-	VMOVAPS      Y9, Y7
+	VSQRTPS      Y9, Y7
+	VMOVAPS      Y9, Y8
+	VFNMADD231PS Y7, Y7, Y8
+	VMULPS       consts<>+2144(SB), Y7, Y10
+	VMULPS       Y10, Y8, Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VMOVAPS      Y8, Y9
 	JMP          focusdone146
 
 focusnot4_146:
 	CMPQ         R8, $+6
 	JGE          focusnot5_146
-	VSQRTPS      Y7, Y8
-	VMULPS       Y7, Y7, Y9
-	VMOVAPS      Y9, Y10
-	VFMSUB231PS  Y7, Y7, Y10
-	VMOVAPS      Y7, Y11
-	VFNMADD231PS Y8, Y8, Y11
-	VMULPS       Y11, Y7, Y7
-	VFMADD231PS  consts<>+2144(SB), Y7, Y10
-	VMULPS       Y8, Y10, Y7
-	VFMADD231PS  Y8, Y9, Y7
+	VSQRTPS      Y9, Y7
+	VMULPS       Y9, Y9, Y8
+	VMOVAPS      Y8, Y10
+	VFMSUB231PS  Y9, Y9, Y10
+	VMOVAPS      Y9, Y11
+	VFNMADD231PS Y7, Y7, Y11
+	VMULPS       Y11, Y9, Y9
+	VFMADD231PS  consts<>+2144(SB), Y9, Y10
+	VMULPS       Y7, Y10, Y9
+	VFMADD231PS  Y7, Y8, Y9
 	JMP          focusdone146
 
 focusnot5_146:
 	CMPQ        R8, $+7
 	JGE         focusnot6_146
-	VMULPS      Y7, Y7, Y8
+	VMULPS      Y9, Y9, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y9, Y9, Y8
+	VMULPS      Y9, Y8, Y8
+	VFMADD231PS Y9, Y7, Y8
 	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y7, Y7, Y9
-	VMULPS      Y7, Y9, Y9
-	VFMADD231PS Y7, Y8, Y9
-	VMOVAPS     Y9, Y7
 	JMP         focusdone146
 
 focusnot6_146:
 	CMPQ        R8, $+8
 	JGE         focusnot7_146
-	VMULPS      Y7, Y7, Y8
-	VFMSUB213PS Y8, Y7, Y7
-	VADDPS      Y8, Y8, Y9
-	VMULPS      Y7, Y9, Y7
-	VFMADD231PS Y8, Y8, Y7
+	VMULPS      Y9, Y9, Y7
+	VFMSUB213PS Y7, Y9, Y9
+	VADDPS      Y7, Y7, Y8
+	VMULPS      Y9, Y8, Y9
+	VFMADD231PS Y7, Y7, Y9
 	JMP         focusdone146
 
 focusnot7_146:
 	CMPQ        R8, $+9
 	JGE         focusnot8_146
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y7, Y7, Y9
-	VMULPS      Y8, Y8, Y10
-	VADDPS      Y8, Y8, Y11
-	VFMSUB213PS Y10, Y8, Y8
-	VFMADD231PS Y9, Y11, Y8
-	VMULPS      Y7, Y8, Y8
-	VFMADD231PS Y7, Y10, Y8
-	VMOVAPS     Y8, Y7
+	VMULPS      Y9, Y9, Y7
+	VMOVAPS     Y7, Y8
+	VFMSUB231PS Y9, Y9, Y8
+	VMULPS      Y7, Y7, Y10
+	VADDPS      Y7, Y7, Y11
+	VFMSUB213PS Y10, Y7, Y7
+	VFMADD231PS Y8, Y11, Y7
+	VMULPS      Y9, Y7, Y7
+	VFMADD231PS Y9, Y10, Y7
+	VMOVAPS     Y7, Y9
 	JMP         focusdone146
 
 focusnot8_146:
@@ -10962,7 +10951,7 @@ focusnot8_146:
 	VBROADCASTSS 8(R10), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSUBD    consts<>+1248(SB), Y9, Y4
 	VPSRLD    $0x17, Y4, Y3
 	VPSRLD    $0x14, Y4, Y5
 	VPAND     consts<>+1280(SB), Y4, Y4
@@ -11020,7 +11009,7 @@ focusnot8_146:
 	VADDPS Y2, Y0, Y0
 	VPSLLD $0x14, Y4, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y7
+	VPADDD Y1, Y0, Y9
 
 	// x or result out of range?
 	VMOVUPS consts<>+1664(SB), Y0
@@ -11032,7 +11021,6 @@ focusnot8_146:
 	VPTEST  Y0, Y0
 	JNE     slowvector
 	VMOVUPS (SP), Y5
-	VMOVUPS 32(SP), Y9
 	VMOVUPS 64(SP), Y4
 	VMOVUPS 96(SP), Y6
 	VMOVUPS consts<>+384(SB), Y0
@@ -11042,37 +11030,37 @@ focusnot8_146:
 
 focusdone146:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y7, Y5, Y8
+	VMULPS Y9, Y5, Y7
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Y5
-	VMULPS       Y7, Y4, Y4
+	VMULPS       Y9, Y4, Y4
 	VMULPS       Y4, Y5, Y4
 	VMULPS       Y6, Y4, Y4
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y7, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (R10)
+	VMOVUPS      X7, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X8, (R10)
+	VMOVLPS X7, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X7, X7
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (R10)
+	VMOVSS X7, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -11583,11 +11571,9 @@ focusnot8_147:
 	VPTEST  Y0, Y0
 	JNE     slowblock
 	VMOVUPS (SP), Y7
-	VMOVUPS 32(SP), Y6
 	VMOVUPS 64(SP), Y8
 	VMOVUPS 96(SP), Y0
 	VMOVUPS 128(SP), Y11
-	VMOVUPS 160(SP), Y10
 	VMOVUPS 192(SP), Y12
 	VMOVUPS 224(SP), Y1
 	VMOVUPS 256(SP), Y2
@@ -11675,18 +11661,18 @@ othervector:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y4, Y0, Y5
-	VMOVAPS      Y5, Y6
-	VFMADD231PS  Y2, Y3, Y6
-	VBROADCASTSS 12(DI), Y7
-	VBROADCASTSS 16(DI), Y8
-	VMULPS       Y2, Y8, Y8
-	VFMADD231PS  Y4, Y7, Y8
-	VMULPS       Y1, Y8, Y7
+	VMOVAPS      Y5, Y8
+	VFMADD231PS  Y2, Y3, Y8
+	VBROADCASTSS 12(DI), Y6
+	VBROADCASTSS 16(DI), Y7
+	VMULPS       Y2, Y7, Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMULPS       Y1, Y7, Y6
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y4, Y9
 	VBLENDVPS Y9, Y3, Y0, Y10
-	VDIVPS    Y6, Y10, Y10
+	VDIVPS    Y8, Y10, Y10
 	VBLENDVPS Y9, Y0, Y3, Y0
 	VMULPS    Y10, Y0, Y0
 	VMULPS    Y0, Y1, Y0
@@ -11698,18 +11684,17 @@ othervector:
 	VFNMADD213PS consts<>+384(SB), Y2, Y4
 	VMULPS       Y4, Y1, Y1
 	VFMADD231PS  Y0, Y1, Y5
-	VMOVAPS      Y6, Y0
 
 	// q^gamma
 	CMPQ   R8, $+1
 	JGE    focusnot0_148
-	VMULPS Y0, Y0, Y0
+	VMULPS Y8, Y8, Y8
 	JMP    focusdone148
 
 focusnot0_148:
 	CMPQ    R8, $+2
 	JGE     focusnot1_148
-	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+384(SB), Y8
 	JMP     focusdone148
 
 focusnot1_148:
@@ -11720,124 +11705,124 @@ focusnot1_148:
 focusnot2_148:
 	CMPQ    R8, $+4
 	JGE     focusnot3_148
-	VSQRTPS Y0, Y0
+	VSQRTPS Y8, Y8
 	JMP     focusdone148
 
 focusnot3_148:
 	CMPQ         R8, $+5
 	JGE          focusnot4_148
-	VSQRTPS      Y0, Y1
-	VMOVAPS      Y0, Y2
-	VFNMADD231PS Y1, Y1, Y2
-	VMULPS       consts<>+2144(SB), Y1, Y3
-	VMULPS       Y3, Y2, Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVAPS      Y2, Y0
+	VSQRTPS      Y8, Y0
+	VMOVAPS      Y8, Y1
+	VFNMADD231PS Y0, Y0, Y1
+	VMULPS       consts<>+2144(SB), Y0, Y2
+	VMULPS       Y2, Y1, Y1
+	VFMADD231PS  Y0, Y8, Y1
+	VMOVAPS      Y1, Y8
 	JMP          focusdone148
 
 focusnot4_148:
 	CMPQ         R8, $+6
 	JGE          focusnot5_148
-	VSQRTPS      Y0, Y1
-	VMULPS       Y0, Y0, Y2
-	VMOVAPS      Y2, Y3
-	VFMSUB231PS  Y0, Y0, Y3
-	VMOVAPS      Y0, Y4
-	VFNMADD231PS Y1, Y1, Y4
-	VMULPS       Y4, Y0, Y0
-	VFMADD231PS  consts<>+2144(SB), Y0, Y3
-	VMULPS       Y1, Y3, Y0
-	VFMADD231PS  Y1, Y2, Y0
+	VSQRTPS      Y8, Y0
+	VMULPS       Y8, Y8, Y1
+	VMOVAPS      Y1, Y2
+	VFMSUB231PS  Y8, Y8, Y2
+	VMOVAPS      Y8, Y3
+	VFNMADD231PS Y0, Y0, Y3
+	VMULPS       Y3, Y8, Y3
+	VFMADD231PS  consts<>+2144(SB), Y3, Y2
+	VMULPS       Y0, Y2, Y8
+	VFMADD231PS  Y0, Y1, Y8
 	JMP          focusdone148
 
 focusnot5_148:
 	CMPQ        R8, $+7
 	JGE         focusnot6_148
-	VMULPS      Y0, Y0, Y1
-	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y0, Y0, Y2
-	VMULPS      Y0, Y2, Y2
-	VFMADD231PS Y0, Y1, Y2
-	VMOVAPS     Y2, Y0
+	VMULPS      Y8, Y8, Y0
+	VMOVAPS     Y0, Y1
+	VFMSUB231PS Y8, Y8, Y1
+	VMULPS      Y8, Y1, Y1
+	VFMADD231PS Y8, Y0, Y1
+	VMOVAPS     Y1, Y8
 	JMP         focusdone148
 
 focusnot6_148:
 	CMPQ        R8, $+8
 	JGE         focusnot7_148
-	VMULPS      Y0, Y0, Y1
-	VFMSUB213PS Y1, Y0, Y0
-	VADDPS      Y1, Y1, Y2
-	VMULPS      Y0, Y2, Y0
-	VFMADD231PS Y1, Y1, Y0
+	VMULPS      Y8, Y8, Y0
+	VFMSUB213PS Y0, Y8, Y8
+	VADDPS      Y0, Y0, Y1
+	VMULPS      Y8, Y1, Y8
+	VFMADD231PS Y0, Y0, Y8
 	JMP         focusdone148
 
 focusnot7_148:
 	CMPQ        R8, $+9
 	JGE         focusnot8_148
-	VMULPS      Y0, Y0, Y1
-	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y0, Y0, Y2
-	VMULPS      Y1, Y1, Y3
-	VADDPS      Y1, Y1, Y4
-	VFMSUB213PS Y3, Y1, Y1
-	VFMADD231PS Y2, Y4, Y1
-	VMULPS      Y0, Y1, Y1
-	VFMADD231PS Y0, Y3, Y1
-	VMOVAPS     Y1, Y0
+	VMULPS      Y8, Y8, Y0
+	VMOVAPS     Y0, Y1
+	VFMSUB231PS Y8, Y8, Y1
+	VMULPS      Y0, Y0, Y2
+	VADDPS      Y0, Y0, Y3
+	VFMSUB213PS Y2, Y0, Y0
+	VFMADD231PS Y1, Y3, Y0
+	VMULPS      Y8, Y0, Y0
+	VFMADD231PS Y8, Y2, Y0
+	VMOVAPS     Y0, Y8
 	JMP         focusdone148
 
 focusnot8_148:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y7, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y6, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y7, 64(SP)
 	VMOVUPS      Y5, 96(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y0, Y5
-	VPSRLD    $0x17, Y5, Y4
-	VPSRLD    $0x14, Y5, Y0
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y4, Y8
+	VPSUBD    consts<>+1248(SB), Y8, Y4
+	VPSRLD    $0x17, Y4, Y3
+	VPSRLD    $0x14, Y4, Y5
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y3, Y8
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y0, Y6
-	VFMADD213PS consts<>+672(SB), Y6, Y5
-	VMULPS      consts<>+1344(SB), Y5, Y9
-	VMOVAPS     Y5, Y6
-	VFMADD231PS Y9, Y5, Y6
-	VSUBPS      Y6, Y5, Y7
-	VFMADD231PS Y9, Y5, Y7
-	VMULPS      Y5, Y5, Y9
+	VPERMPS     pow_r<>+0(SB), Y5, Y6
+	VFMADD213PS consts<>+672(SB), Y6, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y6
+	VFMADD231PS Y9, Y4, Y6
+	VSUBPS      Y6, Y4, Y7
+	VFMADD231PS Y9, Y4, Y7
+	VMULPS      Y4, Y4, Y9
 	VMOVUPS     consts<>+1376(SB), Y10
-	VFMADD213PS consts<>+1408(SB), Y5, Y10
-	VFMADD213PS consts<>+1440(SB), Y5, Y10
-	VFMADD213PS consts<>+1472(SB), Y5, Y10
-	VFMADD213PS consts<>+1504(SB), Y5, Y10
-	VMULPS      Y5, Y9, Y5
-	VFMADD231PS Y10, Y5, Y7
-	VADDPS      Y7, Y6, Y5
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y10, Y4, Y7
+	VADDPS      Y7, Y6, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y0, Y9
+	VPERMPS     pow_th<>+0(SB), Y5, Y9
 	VADDPS      Y9, Y8, Y8
-	VMULPS      Y8, Y1, Y9
-	VFMSUB213PS Y9, Y1, Y8
-	VFMADD213PS Y9, Y2, Y5
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y5
-	VSUBPS      consts<>+1536(SB), Y5, Y10
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y10
 	VSUBPS      Y10, Y9, Y9
-	VFMADD231PS Y6, Y2, Y9
-	VPERMPS     pow_tl<>+0(SB), Y0, Y0
-	VFMADD231PS Y0, Y1, Y8
-	VFMADD231PS Y6, Y3, Y8
-	VFMADD231PS Y7, Y2, Y8
+	VFMADD231PS Y6, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y5, Y5
+	VFMADD231PS Y5, Y0, Y8
+	VFMADD231PS Y6, Y2, Y8
+	VFMADD231PS Y7, Y1, Y8
 	VADDPS      Y8, Y9, Y0
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
@@ -11847,63 +11832,62 @@ focusnot8_148:
 	VMULPS      Y0, Y0, Y2
 	VMULPS      Y1, Y2, Y1
 	VFMADD231PS consts<>+160(SB), Y0, Y1
-	VPERMPS     pow_exp_hi<>+0(SB), Y5, Y0
-	VPERMPS     pow_exp_lo<>+0(SB), Y5, Y2
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y0
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y2
 	VFMADD231PS Y1, Y0, Y2
 
 	// times 2^k
 	VADDPS Y2, Y0, Y0
-	VPSLLD $0x14, Y5, Y1
+	VPSLLD $0x14, Y4, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y0
+	VPADDD Y1, Y0, Y8
 
 	// x or result out of range?
-	VMOVUPS consts<>+1664(SB), Y1
-	VPANDN  Y4, Y1, Y1
-	VPXOR   consts<>+1728(SB), Y5, Y2
-	VMOVUPS consts<>+1696(SB), Y3
-	VPANDN  Y2, Y3, Y2
-	VPOR    Y2, Y1, Y1
-	VPTEST  Y1, Y1
+	VMOVUPS consts<>+1664(SB), Y0
+	VPANDN  Y3, Y0, Y0
+	VPXOR   consts<>+1728(SB), Y4, Y1
+	VMOVUPS consts<>+1696(SB), Y2
+	VPANDN  Y1, Y2, Y1
+	VPOR    Y1, Y0, Y0
+	VPTEST  Y0, Y0
 	JNE     slowvector
-	VMOVUPS (SP), Y7
-	VMOVUPS 32(SP), Y6
-	VMOVUPS 64(SP), Y8
+	VMOVUPS (SP), Y6
+	VMOVUPS 64(SP), Y7
 	VMOVUPS 96(SP), Y5
 
 focusdone148:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y0, Y7, Y2
+	VMULPS Y8, Y6, Y1
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y1
-	VMULPS       Y0, Y8, Y0
-	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS (R9), Y0
+	VMULPS       Y8, Y7, Y2
+	VMULPS       Y2, Y0, Y0
 	VMULPS       Y5, Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y1, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X2, (R10)
+	VMOVUPS      X1, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X2, (R10)
+	VMOVLPS X1, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X2, X2
+	VPSRLDQ $0x08, X1, X1
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X2, (R10)
+	VMOVSS X1, (R10)
 
 partdone3:
 	CMPQ    AX, $+8
@@ -12024,20 +12008,20 @@ slow:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y4, Y0
-	VMOVAPS      Y0, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VBROADCASTSS 12(DI), Y7
-	VBROADCASTSS 16(DI), Y8
-	VMULPS       Y5, Y8, Y8
-	VFMADD231PS  Y1, Y7, Y8
-	VMULPS       Y2, Y8, Y7
+	VMOVAPS      Y0, Y8
+	VFMADD231PS  Y5, Y3, Y8
+	VBROADCASTSS 12(DI), Y6
+	VBROADCASTSS 16(DI), Y7
+	VMULPS       Y5, Y7, Y7
+	VFMADD231PS  Y1, Y6, Y7
+	VMULPS       Y2, Y7, Y6
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
 	VBLENDVPS Y9, Y3, Y4, Y10
-	VDIVPS    Y6, Y10, Y10
+	VDIVPS    Y8, Y10, Y10
 	VPXOR     Y11, Y11, Y11
-	VCMPPS    $0x00, Y11, Y6, Y11
+	VCMPPS    $0x00, Y11, Y8, Y11
 	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
 	VBLENDVPS Y9, Y4, Y3, Y4
 	VMULPS    Y10, Y4, Y4
@@ -12053,18 +12037,17 @@ slow:
 	VFNMADD213PS consts<>+384(SB), Y4, Y1
 	VMULPS       Y1, Y3, Y1
 	VFMADD231PS  Y2, Y1, Y0
-	VMOVAPS      Y6, Y1
 
 	// q^gamma
 	CMPQ   R8, $+1
 	JGE    focusnot0_149
-	VMULPS Y1, Y1, Y1
+	VMULPS Y8, Y8, Y8
 	JMP    focusdone149
 
 focusnot0_149:
 	CMPQ    R8, $+2
 	JGE     focusnot1_149
-	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+384(SB), Y8
 	JMP     focusdone149
 
 focusnot1_149:
@@ -12075,221 +12058,220 @@ focusnot1_149:
 focusnot2_149:
 	CMPQ    R8, $+4
 	JGE     focusnot3_149
-	VSQRTPS Y1, Y1
+	VSQRTPS Y8, Y8
 	JMP     focusdone149
 
 focusnot3_149:
 	CMPQ         R8, $+5
 	JGE          focusnot4_149
-	VSQRTPS      Y1, Y2
-	VMOVAPS      Y1, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       consts<>+2144(SB), Y2, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y2, Y1, Y3
-	VMOVAPS      Y3, Y1
+	VSQRTPS      Y8, Y1
+	VMOVAPS      Y8, Y2
+	VFNMADD231PS Y1, Y1, Y2
+	VMULPS       consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y8, Y2
+	VMOVAPS      Y2, Y8
 	JMP          focusdone149
 
 focusnot4_149:
 	CMPQ         R8, $+6
 	JGE          focusnot5_149
-	VSQRTPS      Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y1, Y1, Y4
-	VMOVAPS      Y1, Y5
-	VFNMADD231PS Y2, Y2, Y5
-	VMULPS       Y5, Y1, Y1
-	VFMADD231PS  consts<>+2144(SB), Y1, Y4
-	VMULPS       Y2, Y4, Y1
-	VFMADD231PS  Y2, Y3, Y1
+	VSQRTPS      Y8, Y1
+	VMULPS       Y8, Y8, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y8, Y8, Y3
+	VMOVAPS      Y8, Y4
+	VFNMADD231PS Y1, Y1, Y4
+	VMULPS       Y4, Y8, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y3
+	VMULPS       Y1, Y3, Y8
+	VFMADD231PS  Y1, Y2, Y8
 	JMP          focusdone149
 
 focusnot5_149:
 	CMPQ        R8, $+7
 	JGE         focusnot6_149
-	VMULPS      Y1, Y1, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y1, Y1, Y3
-	VMULPS      Y1, Y3, Y3
-	VFMADD231PS Y1, Y2, Y3
-	VMOVAPS     Y3, Y1
+	VMULPS      Y8, Y8, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y8, Y8, Y2
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y8, Y1, Y2
+	VMOVAPS     Y2, Y8
 	JMP         focusdone149
 
 focusnot6_149:
 	CMPQ        R8, $+8
 	JGE         focusnot7_149
-	VMULPS      Y1, Y1, Y2
-	VFMSUB213PS Y2, Y1, Y1
-	VADDPS      Y2, Y2, Y3
-	VMULPS      Y1, Y3, Y1
-	VFMADD231PS Y2, Y2, Y1
+	VMULPS      Y8, Y8, Y1
+	VFMSUB213PS Y1, Y8, Y8
+	VADDPS      Y1, Y1, Y2
+	VMULPS      Y8, Y2, Y8
+	VFMADD231PS Y1, Y1, Y8
 	JMP         focusdone149
 
 focusnot7_149:
 	CMPQ        R8, $+9
 	JGE         focusnot8_149
-	VMULPS      Y1, Y1, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y1, Y1, Y3
-	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y5
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VMULPS      Y1, Y2, Y2
-	VFMADD231PS Y1, Y4, Y2
-	VMOVAPS     Y2, Y1
+	VMULPS      Y8, Y8, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y8, Y8, Y2
+	VMULPS      Y1, Y1, Y3
+	VADDPS      Y1, Y1, Y4
+	VFMSUB213PS Y3, Y1, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VMULPS      Y8, Y1, Y1
+	VFMADD231PS Y8, Y3, Y1
+	VMOVAPS     Y1, Y8
 	JMP         focusdone149
 
 focusnot8_149:
 	LEAQ         24(DI), R11
-	VMOVUPS      Y7, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y6, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y7, 64(SP)
 	VMOVUPS      Y0, 96(SP)
 	VBROADCASTSS (R11), Y0
-	VBROADCASTSS 4(R11), Y2
-	VBROADCASTSS 8(R11), Y3
+	VBROADCASTSS 4(R11), Y1
+	VBROADCASTSS 8(R11), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y1, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
-	VPSUBD    consts<>+1760(SB), Y6, Y6
-	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
-	VBLENDVPS Y7, Y6, Y5, Y5
-	VPSRAD    $0x17, Y5, Y6
-	VPSRLD    $0x14, Y5, Y7
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y6, Y6
+	VPAND     consts<>+32(SB), Y8, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS consts<>+672(SB), Y8, Y5
-	VMULPS      consts<>+1344(SB), Y5, Y8
-	VMOVAPS     Y5, Y9
-	VFMADD231PS Y8, Y5, Y9
-	VSUBPS      Y9, Y5, Y10
-	VFMADD231PS Y8, Y5, Y10
-	VMULPS      Y5, Y5, Y8
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y7, Y4, Y10
+	VMULPS      Y4, Y4, Y7
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y5, Y11
-	VFMADD213PS consts<>+1440(SB), Y5, Y11
-	VFMADD213PS consts<>+1472(SB), Y5, Y11
-	VFMADD213PS consts<>+1504(SB), Y5, Y11
-	VMULPS      Y5, Y8, Y5
-	VFMADD231PS Y11, Y5, Y10
-	VADDPS      Y10, Y9, Y5
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y0, Y8
-	VFMSUB213PS Y8, Y0, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
+	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y0, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y9, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y9, Y2, Y5
+	VFMADD231PS Y10, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y0, Y5, Y6, Y0
-	VBLENDVPS Y3, Y0, Y2, Y0
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R11), Y2
-	VPAND        Y2, Y1, Y2
-	VPOR         Y2, Y0, Y0
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R11), Y3
-	VPAND        Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
+	VBROADCASTSS 12(R11), Y1
+	VPAND        Y1, Y8, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
-	VPAND        Y2, Y1, Y1
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R11), Y2
+	VPAND        Y2, Y8, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
-	VMOVUPS      (SP), Y7
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y8
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y8
+	VMOVUPS      (SP), Y6
+	VMOVUPS      64(SP), Y7
 	VMOVUPS      96(SP), Y0
 
 focusdone149:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y1, Y7, Y2
-	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
-	VBLENDVPS Y3, Y2, Y7, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y2
+	VMULPS    Y8, Y6, Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
+	VBLENDVPS Y2, Y1, Y6, Y1
+	VPMINUD   consts<>+608(SB), Y1, Y1
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y3
-	VMULPS       Y1, Y8, Y1
-	VMULPS       Y1, Y3, Y1
-	VMULPS       Y0, Y1, Y0
-	VCMPPS       $0x03, Y0, Y0, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
-	VMOVUPS      Y2, (CX)
+	VBROADCASTSS (R9), Y2
+	VMULPS       Y8, Y7, Y3
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y0
+	VCMPPS       $0x03, Y0, Y0, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
@@ -12399,20 +12381,20 @@ slowvector:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y0, Y4, Y1
-	VMOVAPS      Y1, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VBROADCASTSS 12(DI), Y7
-	VBROADCASTSS 16(DI), Y8
-	VMULPS       Y5, Y8, Y8
-	VFMADD231PS  Y0, Y7, Y8
-	VMULPS       Y2, Y8, Y7
+	VMOVAPS      Y1, Y8
+	VFMADD231PS  Y5, Y3, Y8
+	VBROADCASTSS 12(DI), Y6
+	VBROADCASTSS 16(DI), Y7
+	VMULPS       Y5, Y7, Y7
+	VFMADD231PS  Y0, Y6, Y7
+	VMULPS       Y2, Y7, Y6
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y0, Y9
 	VBLENDVPS Y9, Y3, Y4, Y10
-	VDIVPS    Y6, Y10, Y10
+	VDIVPS    Y8, Y10, Y10
 	VPXOR     Y11, Y11, Y11
-	VCMPPS    $0x00, Y11, Y6, Y11
+	VCMPPS    $0x00, Y11, Y8, Y11
 	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
 	VBLENDVPS Y9, Y4, Y3, Y4
 	VMULPS    Y10, Y4, Y4
@@ -12428,18 +12410,17 @@ slowvector:
 	VFNMADD213PS consts<>+384(SB), Y4, Y0
 	VMULPS       Y0, Y3, Y0
 	VFMADD231PS  Y2, Y0, Y1
-	VMOVAPS      Y6, Y0
 
 	// q^gamma
 	CMPQ   R8, $+1
 	JGE    focusnot0_150
-	VMULPS Y0, Y0, Y0
+	VMULPS Y8, Y8, Y8
 	JMP    focusdone150
 
 focusnot0_150:
 	CMPQ    R8, $+2
 	JGE     focusnot1_150
-	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+384(SB), Y8
 	JMP     focusdone150
 
 focusnot1_150:
@@ -12450,244 +12431,243 @@ focusnot1_150:
 focusnot2_150:
 	CMPQ    R8, $+4
 	JGE     focusnot3_150
-	VSQRTPS Y0, Y0
+	VSQRTPS Y8, Y8
 	JMP     focusdone150
 
 focusnot3_150:
 	CMPQ         R8, $+5
 	JGE          focusnot4_150
-	VSQRTPS      Y0, Y2
-	VMOVAPS      Y0, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       consts<>+2144(SB), Y2, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y2, Y0, Y3
-	VMOVAPS      Y3, Y0
+	VSQRTPS      Y8, Y0
+	VMOVAPS      Y8, Y2
+	VFNMADD231PS Y0, Y0, Y2
+	VMULPS       consts<>+2144(SB), Y0, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y0, Y8, Y2
+	VMOVAPS      Y2, Y8
 	JMP          focusdone150
 
 focusnot4_150:
 	CMPQ         R8, $+6
 	JGE          focusnot5_150
-	VSQRTPS      Y0, Y2
-	VMULPS       Y0, Y0, Y3
-	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y0, Y0, Y4
-	VMOVAPS      Y0, Y5
-	VFNMADD231PS Y2, Y2, Y5
-	VMULPS       Y5, Y0, Y0
-	VFMADD231PS  consts<>+2144(SB), Y0, Y4
-	VMULPS       Y2, Y4, Y0
-	VFMADD231PS  Y2, Y3, Y0
+	VSQRTPS      Y8, Y0
+	VMULPS       Y8, Y8, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y8, Y8, Y3
+	VMOVAPS      Y8, Y4
+	VFNMADD231PS Y0, Y0, Y4
+	VMULPS       Y4, Y8, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y3
+	VMULPS       Y0, Y3, Y8
+	VFMADD231PS  Y0, Y2, Y8
 	JMP          focusdone150
 
 focusnot5_150:
 	CMPQ        R8, $+7
 	JGE         focusnot6_150
-	VMULPS      Y0, Y0, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y0, Y3, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVAPS     Y3, Y0
+	VMULPS      Y8, Y8, Y0
+	VMOVAPS     Y0, Y2
+	VFMSUB231PS Y8, Y8, Y2
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y8, Y0, Y2
+	VMOVAPS     Y2, Y8
 	JMP         focusdone150
 
 focusnot6_150:
 	CMPQ        R8, $+8
 	JGE         focusnot7_150
-	VMULPS      Y0, Y0, Y2
-	VFMSUB213PS Y2, Y0, Y0
-	VADDPS      Y2, Y2, Y3
-	VMULPS      Y0, Y3, Y0
-	VFMADD231PS Y2, Y2, Y0
+	VMULPS      Y8, Y8, Y0
+	VFMSUB213PS Y0, Y8, Y8
+	VADDPS      Y0, Y0, Y2
+	VMULPS      Y8, Y2, Y8
+	VFMADD231PS Y0, Y0, Y8
 	JMP         focusdone150
 
 focusnot7_150:
 	CMPQ        R8, $+9
 	JGE         focusnot8_150
-	VMULPS      Y0, Y0, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y5
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VMULPS      Y0, Y2, Y2
-	VFMADD231PS Y0, Y4, Y2
-	VMOVAPS     Y2, Y0
+	VMULPS      Y8, Y8, Y0
+	VMOVAPS     Y0, Y2
+	VFMSUB231PS Y8, Y8, Y2
+	VMULPS      Y0, Y0, Y3
+	VADDPS      Y0, Y0, Y4
+	VFMSUB213PS Y3, Y0, Y0
+	VFMADD231PS Y2, Y4, Y0
+	VMULPS      Y8, Y0, Y0
+	VFMADD231PS Y8, Y3, Y0
+	VMOVAPS     Y0, Y8
 	JMP         focusdone150
 
 focusnot8_150:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y7, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y6, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y7, 64(SP)
 	VMOVUPS      Y1, 96(SP)
-	VBROADCASTSS (R10), Y1
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
+	VBROADCASTSS (R10), Y0
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y0, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
-	VPSUBD    consts<>+1760(SB), Y6, Y6
-	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
-	VBLENDVPS Y7, Y6, Y5, Y5
-	VPSRAD    $0x17, Y5, Y6
-	VPSRLD    $0x14, Y5, Y7
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y6, Y6
+	VPAND     consts<>+32(SB), Y8, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS consts<>+672(SB), Y8, Y5
-	VMULPS      consts<>+1344(SB), Y5, Y8
-	VMOVAPS     Y5, Y9
-	VFMADD231PS Y8, Y5, Y9
-	VSUBPS      Y9, Y5, Y10
-	VFMADD231PS Y8, Y5, Y10
-	VMULPS      Y5, Y5, Y8
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y7, Y4, Y10
+	VMULPS      Y4, Y4, Y7
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y5, Y11
-	VFMADD213PS consts<>+1440(SB), Y5, Y11
-	VFMADD213PS consts<>+1472(SB), Y5, Y11
-	VFMADD213PS consts<>+1504(SB), Y5, Y11
-	VMULPS      Y5, Y8, Y5
-	VFMADD231PS Y11, Y5, Y10
-	VADDPS      Y10, Y9, Y5
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
+	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y9, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y9, Y2, Y5
+	VFMADD231PS Y10, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y1, Y5, Y6, Y1
-	VBLENDVPS Y3, Y1, Y2, Y1
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y2
-	VPAND        Y2, Y0, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
+	VBROADCASTSS 12(R10), Y1
+	VPAND        Y1, Y8, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R10), Y2
+	VPAND        Y2, Y8, Y2
+	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R10), Y3
-	VPAND        Y3, Y0, Y0
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VPAND        Y2, Y0, Y0
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
-	VPOR         Y0, Y2, Y0
-	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
-	VMOVUPS      (SP), Y7
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y8
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y8
+	VMOVUPS      (SP), Y6
+	VMOVUPS      64(SP), Y7
 	VMOVUPS      96(SP), Y1
 
 focusdone150:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y0, Y7, Y2
-	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
-	VBLENDVPS Y3, Y2, Y7, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y3
+	VMULPS    Y8, Y6, Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
+	VBLENDVPS Y2, Y0, Y6, Y0
+	VPMINUD   consts<>+608(SB), Y0, Y2
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y2
-	VMULPS       Y0, Y8, Y0
-	VMULPS       Y0, Y2, Y0
+	VBROADCASTSS (R9), Y0
+	VMULPS       Y8, Y7, Y3
+	VMULPS       Y3, Y0, Y0
 	VMULPS       Y1, Y0, Y0
 	VCMPPS       $0x03, Y0, Y0, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless5
-	VMOVUPS      Y3, (CX)
+	VMOVUPS      Y2, (CX)
 	JMP          partdone5
 
 partless5:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour5
-	VMOVUPS      X3, (R10)
+	VMOVUPS      X2, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour5:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo5
-	VMOVLPS X3, (R10)
+	VMOVLPS X2, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X2, X2
 
 parttwo5:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone5
-	VMOVSS X3, (R10)
+	VMOVSS X2, (R10)
 
 partdone5:
 	CMPQ    AX, $+8
@@ -17304,11 +17284,9 @@ focusnot8_247:
 	VPTEST  Y0, Y0
 	JNE     slowblock
 	VMOVUPS (SP), Y5
-	VMOVUPS 32(SP), Y9
 	VMOVUPS 64(SP), Y4
 	VMOVUPS 96(SP), Y6
 	VMOVUPS 128(SP), Y7
-	VMOVUPS 160(SP), Y13
 	VMOVUPS 192(SP), Y10
 	VMOVUPS 224(SP), Y8
 	VMOVUPS 256(SP), Y11
@@ -17425,18 +17403,17 @@ vector:
 	VFMADD213PS  Y8, Y5, Y6
 	VBROADCASTSS 16(SI), Y5
 	VMULPS       Y4, Y5, Y4
-	VMOVAPS      Y8, Y7
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_248
-	VMULPS Y7, Y7, Y7
+	VMULPS Y8, Y8, Y8
 	JMP    focusdone248
 
 focusnot0_248:
 	CMPQ    DI, $+2
 	JGE     focusnot1_248
-	VMOVAPS Y0, Y7
+	VMOVAPS Y0, Y8
 	JMP     focusdone248
 
 focusnot1_248:
@@ -17447,70 +17424,70 @@ focusnot1_248:
 focusnot2_248:
 	CMPQ    DI, $+4
 	JGE     focusnot3_248
-	VSQRTPS Y7, Y7
+	VSQRTPS Y8, Y8
 	JMP     focusdone248
 
 focusnot3_248:
 	CMPQ         DI, $+5
 	JGE          focusnot4_248
-	VSQRTPS      Y7, Y8
-	VMOVAPS      Y7, Y9
-	VFNMADD231PS Y8, Y8, Y9
-	VMULPS       Y3, Y8, Y10
+	VSQRTPS      Y8, Y7
+	VMOVAPS      Y8, Y9
+	VFNMADD231PS Y7, Y7, Y9
+	VMULPS       Y3, Y7, Y10
 	VMULPS       Y10, Y9, Y9
-	VFMADD231PS  Y8, Y7, Y9
-	VMOVAPS      Y9, Y7
+	VFMADD231PS  Y7, Y8, Y9
+	VMOVAPS      Y9, Y8
 	JMP          focusdone248
 
 focusnot4_248:
 	CMPQ         DI, $+6
 	JGE          focusnot5_248
-	VSQRTPS      Y7, Y8
-	VMULPS       Y7, Y7, Y9
+	VSQRTPS      Y8, Y7
+	VMULPS       Y8, Y8, Y9
 	VMOVAPS      Y9, Y10
-	VFMSUB231PS  Y7, Y7, Y10
-	VMOVAPS      Y7, Y11
-	VFNMADD231PS Y8, Y8, Y11
-	VMULPS       Y11, Y7, Y7
-	VFMADD231PS  Y3, Y7, Y10
-	VMULPS       Y8, Y10, Y7
-	VFMADD231PS  Y8, Y9, Y7
+	VFMSUB231PS  Y8, Y8, Y10
+	VMOVAPS      Y8, Y11
+	VFNMADD231PS Y7, Y7, Y11
+	VMULPS       Y11, Y8, Y8
+	VFMADD231PS  Y3, Y8, Y10
+	VMULPS       Y7, Y10, Y8
+	VFMADD231PS  Y7, Y9, Y8
 	JMP          focusdone248
 
 focusnot5_248:
 	CMPQ        DI, $+7
 	JGE         focusnot6_248
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y7, Y7, Y9
-	VMULPS      Y7, Y9, Y9
-	VFMADD231PS Y7, Y8, Y9
-	VMOVAPS     Y9, Y7
+	VMULPS      Y8, Y8, Y7
+	VMOVAPS     Y7, Y9
+	VFMSUB231PS Y8, Y8, Y9
+	VMULPS      Y8, Y9, Y9
+	VFMADD231PS Y8, Y7, Y9
+	VMOVAPS     Y9, Y8
 	JMP         focusdone248
 
 focusnot6_248:
 	CMPQ        DI, $+8
 	JGE         focusnot7_248
-	VMULPS      Y7, Y7, Y8
-	VFMSUB213PS Y8, Y7, Y7
-	VADDPS      Y8, Y8, Y9
-	VMULPS      Y7, Y9, Y7
-	VFMADD231PS Y8, Y8, Y7
+	VMULPS      Y8, Y8, Y7
+	VFMSUB213PS Y7, Y8, Y8
+	VADDPS      Y7, Y7, Y9
+	VMULPS      Y8, Y9, Y8
+	VFMADD231PS Y7, Y7, Y8
 	JMP         focusdone248
 
 focusnot7_248:
 	CMPQ        DI, $+9
 	JGE         focusnot8_248
-	VMULPS      Y7, Y7, Y8
-	VMOVAPS     Y8, Y9
-	VFMSUB231PS Y7, Y7, Y9
-	VMULPS      Y8, Y8, Y10
-	VADDPS      Y8, Y8, Y11
-	VFMSUB213PS Y10, Y8, Y8
-	VFMADD231PS Y9, Y11, Y8
-	VMULPS      Y7, Y8, Y8
-	VFMADD231PS Y7, Y10, Y8
-	VMOVAPS     Y8, Y7
+	VMULPS      Y8, Y8, Y7
+	VMOVAPS     Y7, Y9
+	VFMSUB231PS Y8, Y8, Y9
+	VMULPS      Y7, Y7, Y10
+	VADDPS      Y7, Y7, Y11
+	VFMSUB213PS Y10, Y7, Y7
+	VFMADD231PS Y9, Y11, Y7
+	VMULPS      Y8, Y7, Y7
+	VFMADD231PS Y8, Y10, Y7
+	VMOVAPS     Y7, Y8
 	JMP         focusdone248
 
 focusnot8_248:
@@ -17524,7 +17501,7 @@ focusnot8_248:
 	VBROADCASTSS 8(R9), Y2
 
 	// x = 2^(E-64) z; j is z's table cell
-	VPSUBD    consts<>+1248(SB), Y7, Y4
+	VPSUBD    consts<>+1248(SB), Y8, Y4
 	VPSRLD    $0x17, Y4, Y3
 	VPSRLD    $0x14, Y4, Y5
 	VPAND     consts<>+1280(SB), Y4, Y4
@@ -17582,7 +17559,7 @@ focusnot8_248:
 	VADDPS Y2, Y0, Y0
 	VPSLLD $0x14, Y4, Y1
 	VPAND  consts<>+640(SB), Y1, Y1
-	VPADDD Y1, Y0, Y7
+	VPADDD Y1, Y0, Y8
 
 	// x or result out of range?
 	VMOVUPS consts<>+1664(SB), Y0
@@ -17594,7 +17571,6 @@ focusnot8_248:
 	VPTEST  Y0, Y0
 	JNE     slowvector
 	VMOVUPS (SP), Y4
-	VMOVUPS 32(SP), Y8
 	VMOVUPS 64(SP), Y5
 	VMOVUPS 96(SP), Y6
 	VMOVUPS consts<>+384(SB), Y0
@@ -17604,37 +17580,37 @@ focusnot8_248:
 
 focusdone248:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y7, Y4, Y8
+	VMULPS Y8, Y4, Y7
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R8), Y4
-	VMULPS       Y7, Y5, Y5
+	VMULPS       Y8, Y5, Y5
 	VMULPS       Y5, Y4, Y4
 	VMULPS       Y6, Y4, Y4
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y8, (CX)
+	VMOVUPS      Y7, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (R9)
+	VMOVUPS      X7, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X8, (R9)
+	VMOVLPS X7, (R9)
 	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X8, X8
+	VPSRLDQ $0x08, X7, X7
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (R9)
+	VMOVSS X7, (R9)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -17761,20 +17737,20 @@ slow:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y4, Y0
-	VMOVAPS      Y0, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VBROADCASTSS 12(SI), Y7
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y5, Y8, Y8
-	VFMADD231PS  Y1, Y7, Y8
-	VMULPS       Y2, Y8, Y7
+	VMOVAPS      Y0, Y8
+	VFMADD231PS  Y5, Y3, Y8
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y5, Y7, Y7
+	VFMADD231PS  Y1, Y6, Y7
+	VMULPS       Y2, Y7, Y6
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
 	VBLENDVPS Y9, Y3, Y4, Y10
-	VDIVPS    Y6, Y10, Y10
+	VDIVPS    Y8, Y10, Y10
 	VPXOR     Y11, Y11, Y11
-	VCMPPS    $0x00, Y11, Y6, Y11
+	VCMPPS    $0x00, Y11, Y8, Y11
 	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
 	VBLENDVPS Y9, Y4, Y3, Y4
 	VMULPS    Y10, Y4, Y4
@@ -17790,18 +17766,17 @@ slow:
 	VFNMADD213PS consts<>+384(SB), Y4, Y1
 	VMULPS       Y1, Y3, Y1
 	VFMADD231PS  Y2, Y1, Y0
-	VMOVAPS      Y6, Y1
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_249
-	VMULPS Y1, Y1, Y1
+	VMULPS Y8, Y8, Y8
 	JMP    focusdone249
 
 focusnot0_249:
 	CMPQ    DI, $+2
 	JGE     focusnot1_249
-	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+384(SB), Y8
 	JMP     focusdone249
 
 focusnot1_249:
@@ -17812,221 +17787,220 @@ focusnot1_249:
 focusnot2_249:
 	CMPQ    DI, $+4
 	JGE     focusnot3_249
-	VSQRTPS Y1, Y1
+	VSQRTPS Y8, Y8
 	JMP     focusdone249
 
 focusnot3_249:
 	CMPQ         DI, $+5
 	JGE          focusnot4_249
-	VSQRTPS      Y1, Y2
-	VMOVAPS      Y1, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       consts<>+2144(SB), Y2, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y2, Y1, Y3
-	VMOVAPS      Y3, Y1
+	VSQRTPS      Y8, Y1
+	VMOVAPS      Y8, Y2
+	VFNMADD231PS Y1, Y1, Y2
+	VMULPS       consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y8, Y2
+	VMOVAPS      Y2, Y8
 	JMP          focusdone249
 
 focusnot4_249:
 	CMPQ         DI, $+6
 	JGE          focusnot5_249
-	VSQRTPS      Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y1, Y1, Y4
-	VMOVAPS      Y1, Y5
-	VFNMADD231PS Y2, Y2, Y5
-	VMULPS       Y5, Y1, Y1
-	VFMADD231PS  consts<>+2144(SB), Y1, Y4
-	VMULPS       Y2, Y4, Y1
-	VFMADD231PS  Y2, Y3, Y1
+	VSQRTPS      Y8, Y1
+	VMULPS       Y8, Y8, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y8, Y8, Y3
+	VMOVAPS      Y8, Y4
+	VFNMADD231PS Y1, Y1, Y4
+	VMULPS       Y4, Y8, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y3
+	VMULPS       Y1, Y3, Y8
+	VFMADD231PS  Y1, Y2, Y8
 	JMP          focusdone249
 
 focusnot5_249:
 	CMPQ        DI, $+7
 	JGE         focusnot6_249
-	VMULPS      Y1, Y1, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y1, Y1, Y3
-	VMULPS      Y1, Y3, Y3
-	VFMADD231PS Y1, Y2, Y3
-	VMOVAPS     Y3, Y1
+	VMULPS      Y8, Y8, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y8, Y8, Y2
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y8, Y1, Y2
+	VMOVAPS     Y2, Y8
 	JMP         focusdone249
 
 focusnot6_249:
 	CMPQ        DI, $+8
 	JGE         focusnot7_249
-	VMULPS      Y1, Y1, Y2
-	VFMSUB213PS Y2, Y1, Y1
-	VADDPS      Y2, Y2, Y3
-	VMULPS      Y1, Y3, Y1
-	VFMADD231PS Y2, Y2, Y1
+	VMULPS      Y8, Y8, Y1
+	VFMSUB213PS Y1, Y8, Y8
+	VADDPS      Y1, Y1, Y2
+	VMULPS      Y8, Y2, Y8
+	VFMADD231PS Y1, Y1, Y8
 	JMP         focusdone249
 
 focusnot7_249:
 	CMPQ        DI, $+9
 	JGE         focusnot8_249
-	VMULPS      Y1, Y1, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y1, Y1, Y3
-	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y5
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VMULPS      Y1, Y2, Y2
-	VFMADD231PS Y1, Y4, Y2
-	VMOVAPS     Y2, Y1
+	VMULPS      Y8, Y8, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y8, Y8, Y2
+	VMULPS      Y1, Y1, Y3
+	VADDPS      Y1, Y1, Y4
+	VFMSUB213PS Y3, Y1, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VMULPS      Y8, Y1, Y1
+	VFMADD231PS Y8, Y3, Y1
+	VMOVAPS     Y1, Y8
 	JMP         focusdone249
 
 focusnot8_249:
 	LEAQ         24(SI), R10
-	VMOVUPS      Y7, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y6, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y7, 64(SP)
 	VMOVUPS      Y0, 96(SP)
 	VBROADCASTSS (R10), Y0
-	VBROADCASTSS 4(R10), Y2
-	VBROADCASTSS 8(R10), Y3
+	VBROADCASTSS 4(R10), Y1
+	VBROADCASTSS 8(R10), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y1, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
-	VPSUBD    consts<>+1760(SB), Y6, Y6
-	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
-	VBLENDVPS Y7, Y6, Y5, Y5
-	VPSRAD    $0x17, Y5, Y6
-	VPSRLD    $0x14, Y5, Y7
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y6, Y6
+	VPAND     consts<>+32(SB), Y8, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS consts<>+672(SB), Y8, Y5
-	VMULPS      consts<>+1344(SB), Y5, Y8
-	VMOVAPS     Y5, Y9
-	VFMADD231PS Y8, Y5, Y9
-	VSUBPS      Y9, Y5, Y10
-	VFMADD231PS Y8, Y5, Y10
-	VMULPS      Y5, Y5, Y8
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y7, Y4, Y10
+	VMULPS      Y4, Y4, Y7
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y5, Y11
-	VFMADD213PS consts<>+1440(SB), Y5, Y11
-	VFMADD213PS consts<>+1472(SB), Y5, Y11
-	VFMADD213PS consts<>+1504(SB), Y5, Y11
-	VMULPS      Y5, Y8, Y5
-	VFMADD231PS Y11, Y5, Y10
-	VADDPS      Y10, Y9, Y5
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y0, Y8
-	VFMSUB213PS Y8, Y0, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
+	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y0, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y9, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y9, Y2, Y5
+	VFMADD231PS Y10, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y0, Y5, Y6, Y0
-	VBLENDVPS Y3, Y0, Y2, Y0
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R10), Y2
-	VPAND        Y2, Y1, Y2
-	VPOR         Y2, Y0, Y0
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R10), Y3
-	VPAND        Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
+	VBROADCASTSS 12(R10), Y1
+	VPAND        Y1, Y8, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
-	VPAND        Y2, Y1, Y1
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R10), Y2
+	VPAND        Y2, Y8, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
-	VMOVUPS      (SP), Y7
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y8
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y8
+	VMOVUPS      (SP), Y6
+	VMOVUPS      64(SP), Y7
 	VMOVUPS      96(SP), Y0
 
 focusdone249:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y1, Y7, Y2
-	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
-	VBLENDVPS Y3, Y2, Y7, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y2
+	VMULPS    Y8, Y6, Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
+	VBLENDVPS Y2, Y1, Y6, Y1
+	VPMINUD   consts<>+608(SB), Y1, Y1
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R8), Y3
-	VMULPS       Y1, Y8, Y1
-	VMULPS       Y1, Y3, Y1
-	VMULPS       Y0, Y1, Y0
-	VCMPPS       $0x03, Y0, Y0, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
-	VMOVUPS      Y2, (CX)
+	VBROADCASTSS (R8), Y2
+	VMULPS       Y8, Y7, Y3
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y0
+	VCMPPS       $0x03, Y0, Y0, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y0, Y0
+	VMOVUPS      Y1, (CX)
 	VMOVUPS      Y0, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
@@ -18133,20 +18107,20 @@ slowvector:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y4, Y0
-	VMOVAPS      Y0, Y6
-	VFMADD231PS  Y5, Y3, Y6
-	VBROADCASTSS 12(SI), Y7
-	VBROADCASTSS 16(SI), Y8
-	VMULPS       Y5, Y8, Y8
-	VFMADD231PS  Y1, Y7, Y8
-	VMULPS       Y2, Y8, Y7
+	VMOVAPS      Y0, Y8
+	VFMADD231PS  Y5, Y3, Y8
+	VBROADCASTSS 12(SI), Y6
+	VBROADCASTSS 16(SI), Y7
+	VMULPS       Y5, Y7, Y7
+	VFMADD231PS  Y1, Y6, Y7
+	VMULPS       Y2, Y7, Y6
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
 	VBLENDVPS Y9, Y3, Y4, Y10
-	VDIVPS    Y6, Y10, Y10
+	VDIVPS    Y8, Y10, Y10
 	VPXOR     Y11, Y11, Y11
-	VCMPPS    $0x00, Y11, Y6, Y11
+	VCMPPS    $0x00, Y11, Y8, Y11
 	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
 	VBLENDVPS Y9, Y4, Y3, Y4
 	VMULPS    Y10, Y4, Y4
@@ -18162,18 +18136,17 @@ slowvector:
 	VFNMADD213PS consts<>+384(SB), Y4, Y1
 	VMULPS       Y1, Y3, Y1
 	VFMADD231PS  Y2, Y1, Y0
-	VMOVAPS      Y6, Y1
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_250
-	VMULPS Y1, Y1, Y1
+	VMULPS Y8, Y8, Y8
 	JMP    focusdone250
 
 focusnot0_250:
 	CMPQ    DI, $+2
 	JGE     focusnot1_250
-	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+384(SB), Y8
 	JMP     focusdone250
 
 focusnot1_250:
@@ -18184,244 +18157,243 @@ focusnot1_250:
 focusnot2_250:
 	CMPQ    DI, $+4
 	JGE     focusnot3_250
-	VSQRTPS Y1, Y1
+	VSQRTPS Y8, Y8
 	JMP     focusdone250
 
 focusnot3_250:
 	CMPQ         DI, $+5
 	JGE          focusnot4_250
-	VSQRTPS      Y1, Y2
-	VMOVAPS      Y1, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       consts<>+2144(SB), Y2, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y2, Y1, Y3
-	VMOVAPS      Y3, Y1
+	VSQRTPS      Y8, Y1
+	VMOVAPS      Y8, Y2
+	VFNMADD231PS Y1, Y1, Y2
+	VMULPS       consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y8, Y2
+	VMOVAPS      Y2, Y8
 	JMP          focusdone250
 
 focusnot4_250:
 	CMPQ         DI, $+6
 	JGE          focusnot5_250
-	VSQRTPS      Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y1, Y1, Y4
-	VMOVAPS      Y1, Y5
-	VFNMADD231PS Y2, Y2, Y5
-	VMULPS       Y5, Y1, Y1
-	VFMADD231PS  consts<>+2144(SB), Y1, Y4
-	VMULPS       Y2, Y4, Y1
-	VFMADD231PS  Y2, Y3, Y1
+	VSQRTPS      Y8, Y1
+	VMULPS       Y8, Y8, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y8, Y8, Y3
+	VMOVAPS      Y8, Y4
+	VFNMADD231PS Y1, Y1, Y4
+	VMULPS       Y4, Y8, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y3
+	VMULPS       Y1, Y3, Y8
+	VFMADD231PS  Y1, Y2, Y8
 	JMP          focusdone250
 
 focusnot5_250:
 	CMPQ        DI, $+7
 	JGE         focusnot6_250
-	VMULPS      Y1, Y1, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y1, Y1, Y3
-	VMULPS      Y1, Y3, Y3
-	VFMADD231PS Y1, Y2, Y3
-	VMOVAPS     Y3, Y1
+	VMULPS      Y8, Y8, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y8, Y8, Y2
+	VMULPS      Y8, Y2, Y2
+	VFMADD231PS Y8, Y1, Y2
+	VMOVAPS     Y2, Y8
 	JMP         focusdone250
 
 focusnot6_250:
 	CMPQ        DI, $+8
 	JGE         focusnot7_250
-	VMULPS      Y1, Y1, Y2
-	VFMSUB213PS Y2, Y1, Y1
-	VADDPS      Y2, Y2, Y3
-	VMULPS      Y1, Y3, Y1
-	VFMADD231PS Y2, Y2, Y1
+	VMULPS      Y8, Y8, Y1
+	VFMSUB213PS Y1, Y8, Y8
+	VADDPS      Y1, Y1, Y2
+	VMULPS      Y8, Y2, Y8
+	VFMADD231PS Y1, Y1, Y8
 	JMP         focusdone250
 
 focusnot7_250:
 	CMPQ        DI, $+9
 	JGE         focusnot8_250
-	VMULPS      Y1, Y1, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y1, Y1, Y3
-	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y5
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VMULPS      Y1, Y2, Y2
-	VFMADD231PS Y1, Y4, Y2
-	VMOVAPS     Y2, Y1
+	VMULPS      Y8, Y8, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y8, Y8, Y2
+	VMULPS      Y1, Y1, Y3
+	VADDPS      Y1, Y1, Y4
+	VFMSUB213PS Y3, Y1, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VMULPS      Y8, Y1, Y1
+	VFMADD231PS Y8, Y3, Y1
+	VMOVAPS     Y1, Y8
 	JMP         focusdone250
 
 focusnot8_250:
 	LEAQ         24(SI), R9
-	VMOVUPS      Y7, (SP)
-	VMOVUPS      Y6, 32(SP)
-	VMOVUPS      Y8, 64(SP)
+	VMOVUPS      Y6, (SP)
+	VMOVUPS      Y8, 32(SP)
+	VMOVUPS      Y7, 64(SP)
 	VMOVUPS      Y0, 96(SP)
 	VBROADCASTSS (R9), Y0
-	VBROADCASTSS 4(R9), Y2
-	VBROADCASTSS 8(R9), Y3
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y1, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
-	VPSUBD    consts<>+1760(SB), Y6, Y6
-	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
-	VBLENDVPS Y7, Y6, Y5, Y5
-	VPSRAD    $0x17, Y5, Y6
-	VPSRLD    $0x14, Y5, Y7
-	VPAND     consts<>+1280(SB), Y5, Y5
-	VPADDD    consts<>+1312(SB), Y5, Y5
-	VCVTDQ2PS Y6, Y6
+	VPAND     consts<>+32(SB), Y8, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS consts<>+672(SB), Y8, Y5
-	VMULPS      consts<>+1344(SB), Y5, Y8
-	VMOVAPS     Y5, Y9
-	VFMADD231PS Y8, Y5, Y9
-	VSUBPS      Y9, Y5, Y10
-	VFMADD231PS Y8, Y5, Y10
-	VMULPS      Y5, Y5, Y8
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y7, Y4, Y10
+	VMULPS      Y4, Y4, Y7
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y5, Y11
-	VFMADD213PS consts<>+1440(SB), Y5, Y11
-	VFMADD213PS consts<>+1472(SB), Y5, Y11
-	VFMADD213PS consts<>+1504(SB), Y5, Y11
-	VMULPS      Y5, Y8, Y5
-	VFMADD231PS Y11, Y5, Y10
-	VADDPS      Y10, Y9, Y5
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y0, Y8
-	VFMSUB213PS Y8, Y0, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y5, Y11
+	VADDPS      consts<>+1536(SB), Y4, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y0, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VSUBPS      Y12, Y7, Y7
+	VFMADD231PS Y9, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y9, Y2, Y5
+	VFMADD231PS Y10, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
-	VPXOR     Y5, Y5, Y5
-	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y0, Y5, Y6, Y0
-	VBLENDVPS Y3, Y0, Y2, Y0
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R9), Y2
-	VPAND        Y2, Y1, Y2
-	VPOR         Y2, Y0, Y0
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R9), Y3
-	VPAND        Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
+	VBROADCASTSS 12(R9), Y1
+	VPAND        Y1, Y8, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
-	VPAND        Y2, Y1, Y1
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R9), Y2
+	VPAND        Y2, Y8, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
-	VMOVUPS      (SP), Y7
-	VMOVUPS      32(SP), Y6
-	VMOVUPS      64(SP), Y8
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y8
+	VMOVUPS      (SP), Y6
+	VMOVUPS      64(SP), Y7
 	VMOVUPS      96(SP), Y0
 
 focusdone250:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y1, Y7, Y2
-	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y3
-	VBLENDVPS Y3, Y2, Y7, Y2
-	VPMINUD   consts<>+608(SB), Y2, Y3
+	VMULPS    Y8, Y6, Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
+	VBLENDVPS Y2, Y1, Y6, Y1
+	VPMINUD   consts<>+608(SB), Y1, Y2
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R8), Y2
-	VMULPS       Y1, Y8, Y1
-	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS (R8), Y1
+	VMULPS       Y8, Y7, Y3
+	VMULPS       Y3, Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VCMPPS       $0x03, Y0, Y0, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y3, (CX)
+	VMOVUPS      Y2, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X3, (R9)
+	VMOVUPS      X2, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour3:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo3
-	VMOVLPS X3, (R9)
+	VMOVLPS X2, (R9)
 	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X3, X3
+	VPSRLDQ $0x08, X2, X2
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X3, (R9)
+	VMOVSS X2, (R9)
 
 partdone3:
 	CMPQ    AX, $+8
@@ -20231,7 +20203,6 @@ look_done:
 	ANDQ     $-64, BX
 	VPXORD   Z13, Z13, Z13
 	VPXORD   Z14, Z14, Z14
-	VPXORD   Z16, Z16, Z16
 	CMPQ     AX, $+32
 	JLT      rest
 
@@ -20630,8 +20601,6 @@ look_done:
 	VPXOR     Y5, Y5, Y5
 	VPXOR     Y6, Y6, Y6
 	VPXOR     Y7, Y7, Y7
-	VPXOR     Y10, Y10, Y10
-	VPXOR     Y9, Y9, Y9
 	CMPQ      AX, $+32
 	JLT       rest
 
@@ -21739,11 +21708,8 @@ TEXT ·softmaxPartAVX512(SB), NOSPLIT, $0-40
 	MOVQ         logits+8(FP), CX
 	VPXORD       Z17, Z17, Z17
 	MOVQ         total+0(FP), DX
-	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
 	VMOVUPS      (DX), Z13
 	VMOVUPS      64(DX), Z14
-	VPXORD       Z16, Z16, Z16
 	CMPQ         AX, $+32
 	JLT          rest
 
@@ -22033,16 +21999,10 @@ TEXT ·softmaxPartAVX2(SB), NOSPLIT, $0-40
 	MOVQ    logits+8(FP), CX
 	VPXOR   Y11, Y11, Y11
 	MOVQ    total+0(FP), DX
-	VPXOR   Y4, Y4, Y4
-	VPXOR   Y5, Y5, Y5
-	VPXOR   Y6, Y6, Y6
-	VPXOR   Y7, Y7, Y7
 	VMOVUPS (DX), Y4
 	VMOVUPS 32(DX), Y5
 	VMOVUPS 64(DX), Y6
 	VMOVUPS 96(DX), Y7
-	VPXOR   Y10, Y10, Y10
-	VPXOR   Y9, Y9, Y9
 	CMPQ    AX, $+32
 	JLT     rest
 
@@ -27574,7 +27534,6 @@ sum_columns:
 	VUNPCKLPS    Z23, Z22, Z25
 	VUNPCKHPS    Z21, Z16, Z16
 	VUNPCKHPS    Z23, Z22, Z21
-	VUNPCKLPD    Z25, Z24, Z22
 	VUNPCKHPD    Z25, Z24, Z22
 	VUNPCKLPD    Z21, Z16, Z23
 	VUNPCKHPD    Z21, Z16, Z16
@@ -27693,12 +27652,8 @@ sum_left2:
 	VINSERTF32X4 $0x01, (SI)(DX*1), Z17, Z23
 	VINSERTF32X4 $0x02, (DI)(DX*1), Z23, Z23
 	VINSERTF32X4 $0x03, (R8)(DX*1), Z23, Z23
-	VUNPCKLPS    Z21, Z16, Z24
-	VUNPCKLPS    Z23, Z22, Z25
 	VUNPCKHPS    Z21, Z16, Z16
 	VUNPCKHPS    Z23, Z22, Z21
-	VUNPCKLPD    Z25, Z24, Z22
-	VUNPCKHPD    Z25, Z24, Z22
 	VUNPCKLPD    Z21, Z16, Z22
 	VUNPCKHPD    Z21, Z16, Z16
 	VPCMPD       $0x00, Z1, Z15, K1
@@ -27791,13 +27746,8 @@ sum_left1:
 	VINSERTF32X4 $0x01, (SI)(DX*1), Z17, Z23
 	VINSERTF32X4 $0x02, (DI)(DX*1), Z23, Z23
 	VINSERTF32X4 $0x03, (R8)(DX*1), Z23, Z23
-	VUNPCKLPS    Z21, Z16, Z24
-	VUNPCKLPS    Z23, Z22, Z25
 	VUNPCKHPS    Z21, Z16, Z16
 	VUNPCKHPS    Z23, Z22, Z21
-	VUNPCKLPD    Z25, Z24, Z22
-	VUNPCKHPD    Z25, Z24, Z22
-	VUNPCKLPD    Z21, Z16, Z22
 	VUNPCKHPD    Z21, Z16, Z16
 	VPCMPD       $0x00, Z2, Z15, K1
 	VBLENDMPS    Z16, Z18, K1, Z18
@@ -27894,33 +27844,32 @@ sum_few:
 	VUNPCKHPS    Z23, Z22, Z21
 	VUNPCKLPD    Z25, Z24, Z22
 	VUNPCKHPD    Z25, Z24, Z23
-	VUNPCKLPD    Z21, Z16, Z24
-	VUNPCKHPD    Z21, Z16, Z16
-	VPXORD       Z16, Z16, Z16
-	VPCMPD       $0x00, Z16, Z15, K1
-	VBLENDMPS    Z22, Z18, K1, Z18
-	VPANDD       Z6, Z22, Z16
+	VUNPCKLPD    Z21, Z16, Z16
 	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z21, Z16, K1, Z16
-	VPMAXSD      Z16, Z19, Z19
+	VPCMPD       $0x00, Z21, Z15, K1
+	VBLENDMPS    Z22, Z18, K1, Z18
+	VPANDD       Z6, Z22, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
 	VPCMPD       $0x00, Z0, Z15, K1
 	VBLENDMPS    Z23, Z18, K1, Z18
-	VPANDD       Z6, Z23, Z16
-	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z21, Z16, K1, Z16
-	VPMAXSD      Z16, Z19, Z19
+	VPANDD       Z6, Z23, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
 	VPCMPD       $0x00, Z1, Z15, K1
-	VBLENDMPS    Z24, Z18, K1, Z18
-	VPANDD       Z6, Z24, Z16
+	VBLENDMPS    Z16, Z18, K1, Z18
+	VPANDD       Z6, Z16, Z21
+	VPXORD       Z24, Z24, Z24
+	VBLENDMPS    Z24, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
 	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z21, Z16, K1, Z16
-	VPMAXSD      Z16, Z19, Z19
-	VPXORD       Z16, Z16, Z16
 	VPCMPD       $0x00, Z0, Z15, K2
 	VPCMPD       $0x00, Z1, Z15, K3
-	VPCMPD       $0x00, Z16, Z15, K1
+	VPCMPD       $0x00, Z21, Z15, K1
 	VADDPS       Z7, Z23, Z15
-	VADDPS       Z7, Z24, Z16
+	VADDPS       Z7, Z16, Z16
 	VADDPS       Z7, Z22, Z21
 	VMOVAPS      Z5, Z24
 	VFMADD231PS  Z8, Z15, Z24
@@ -28017,31 +27966,27 @@ sum_two:
 	VINSERTF32X4 $0x02, X17, Z23, Z23
 	VMOVSD       (R8)(BX*1), X17
 	VINSERTF32X4 $0x03, X17, Z23, Z23
-	VUNPCKLPS    Z21, Z16, Z24
-	VUNPCKLPS    Z23, Z22, Z25
-	VUNPCKHPS    Z21, Z16, Z16
-	VUNPCKHPS    Z23, Z22, Z21
-	VUNPCKLPD    Z25, Z24, Z22
-	VUNPCKHPD    Z25, Z24, Z23
-	VUNPCKLPD    Z21, Z16, Z24
+	VUNPCKLPS    Z21, Z16, Z16
+	VUNPCKLPS    Z23, Z22, Z21
+	VUNPCKLPD    Z21, Z16, Z22
 	VUNPCKHPD    Z21, Z16, Z16
-	VPXORD       Z16, Z16, Z16
-	VPCMPD       $0x00, Z16, Z15, K1
+	VPXORD       Z21, Z21, Z21
+	VPCMPD       $0x00, Z21, Z15, K1
 	VBLENDMPS    Z22, Z18, K1, Z18
-	VPANDD       Z6, Z22, Z16
-	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z21, Z16, K1, Z16
-	VPMAXSD      Z16, Z19, Z19
+	VPANDD       Z6, Z22, Z21
+	VPXORD       Z23, Z23, Z23
+	VBLENDMPS    Z23, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
 	VPCMPD       $0x00, Z0, Z15, K1
-	VBLENDMPS    Z23, Z18, K1, Z18
-	VPANDD       Z6, Z23, Z16
+	VBLENDMPS    Z16, Z18, K1, Z18
+	VPANDD       Z6, Z16, Z21
+	VPXORD       Z23, Z23, Z23
+	VBLENDMPS    Z23, Z21, K1, Z21
+	VPMAXSD      Z21, Z19, Z19
 	VPXORD       Z21, Z21, Z21
-	VBLENDMPS    Z21, Z16, K1, Z16
-	VPMAXSD      Z16, Z19, Z19
-	VPXORD       Z16, Z16, Z16
 	VPCMPD       $0x00, Z0, Z15, K2
-	VPCMPD       $0x00, Z16, Z15, K1
-	VADDPS       Z7, Z23, Z15
+	VPCMPD       $0x00, Z21, Z15, K1
+	VADDPS       Z7, Z16, Z15
 	VADDPS       Z7, Z22, Z16
 	VMOVAPS      Z5, Z23
 	VFMADD231PS  Z8, Z15, Z23
@@ -28088,7 +28033,6 @@ sum_two:
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VPXORD       Z15, Z15, Z15
 	MOVQ         classes+32(FP), AX
 	CMPQ         AX, $+5
 	JGE          more1
@@ -28510,7 +28454,6 @@ sum_columns:
 	VUNPCKLPS    Y8, Y7, Y10
 	VUNPCKHPS    Y6, Y2, Y2
 	VUNPCKHPS    Y8, Y7, Y6
-	VUNPCKLPD    Y10, Y9, Y7
 	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y2, Y8
 	VUNPCKHPD    Y6, Y2, Y2
@@ -28628,12 +28571,8 @@ sum_left2:
 	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y7
 	VMOVUPS      (AX)(DX*1), X3
 	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y8
-	VUNPCKLPS    Y6, Y2, Y9
-	VUNPCKLPS    Y8, Y7, Y10
 	VUNPCKHPS    Y6, Y2, Y2
 	VUNPCKHPS    Y8, Y7, Y6
-	VUNPCKLPD    Y10, Y9, Y7
-	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y2, Y7
 	VUNPCKHPD    Y6, Y2, Y2
 	VMOVUPS      consts<>+2624(SB), Y6
@@ -28717,13 +28656,8 @@ sum_left1:
 	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y7
 	VMOVUPS      (AX)(DX*1), X3
 	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y8
-	VUNPCKLPS    Y6, Y2, Y9
-	VUNPCKLPS    Y8, Y7, Y10
 	VUNPCKHPS    Y6, Y2, Y2
 	VUNPCKHPS    Y8, Y7, Y6
-	VUNPCKLPD    Y10, Y9, Y7
-	VUNPCKHPD    Y10, Y9, Y7
-	VUNPCKLPD    Y6, Y2, Y7
 	VUNPCKHPD    Y6, Y2, Y2
 	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y1, Y6
@@ -28794,30 +28728,29 @@ sum_few:
 	VUNPCKHPS   Y8, Y7, Y6
 	VUNPCKLPD   Y10, Y9, Y7
 	VUNPCKHPD   Y10, Y9, Y8
-	VUNPCKLPD   Y6, Y2, Y9
-	VUNPCKHPD   Y6, Y2, Y2
-	VPXOR       Y2, Y2, Y2
-	VPCMPEQD    Y2, Y1, Y2
-	VBLENDVPS   Y2, Y7, Y4, Y4
-	VPAND       consts<>+32(SB), Y7, Y6
-	VPANDN      Y6, Y2, Y2
-	VPMAXSD     Y2, Y5, Y5
-	VMOVUPS     consts<>+1792(SB), Y2
-	VPCMPEQD    Y2, Y1, Y2
-	VBLENDVPS   Y2, Y8, Y4, Y4
-	VPAND       consts<>+32(SB), Y8, Y6
-	VPANDN      Y6, Y2, Y2
-	VPMAXSD     Y2, Y5, Y5
-	VMOVUPS     consts<>+2624(SB), Y2
-	VPCMPEQD    Y2, Y1, Y2
-	VBLENDVPS   Y2, Y9, Y4, Y4
-	VPAND       consts<>+32(SB), Y9, Y6
-	VPANDN      Y6, Y2, Y2
-	VPMAXSD     Y2, Y5, Y5
-	VPXOR       Y2, Y2, Y2
-	VMOVUPS     consts<>+1792(SB), Y6
-	VPCMPEQD    Y2, Y1, Y2
+	VUNPCKLPD   Y6, Y2, Y2
+	VPXOR       Y6, Y6, Y6
 	VPCMPEQD    Y6, Y1, Y6
+	VBLENDVPS   Y6, Y7, Y4, Y4
+	VPAND       consts<>+32(SB), Y7, Y9
+	VPANDN      Y9, Y6, Y6
+	VPMAXSD     Y6, Y5, Y5
+	VMOVUPS     consts<>+1792(SB), Y6
+	VPCMPEQD    Y6, Y1, Y6
+	VBLENDVPS   Y6, Y8, Y4, Y4
+	VPAND       consts<>+32(SB), Y8, Y9
+	VPANDN      Y9, Y6, Y6
+	VPMAXSD     Y6, Y5, Y5
+	VMOVUPS     consts<>+2624(SB), Y6
+	VPCMPEQD    Y6, Y1, Y6
+	VBLENDVPS   Y6, Y2, Y4, Y4
+	VPAND       consts<>+32(SB), Y2, Y9
+	VPANDN      Y9, Y6, Y6
+	VPMAXSD     Y6, Y5, Y5
+	VPXOR       Y6, Y6, Y6
+	VMOVUPS     consts<>+1792(SB), Y9
+	VPCMPEQD    Y6, Y1, Y6
+	VPCMPEQD    Y9, Y1, Y9
 	VADDPS      consts<>+64(SB), Y7, Y7
 	VADDPS      consts<>+64(SB), Y8, Y11
 
@@ -28856,13 +28789,13 @@ sum_few:
 	VPADDD      Y12, Y13, Y10
 	VFMADD231PS Y7, Y8, Y8
 	VFMADD231PS Y11, Y10, Y10
-	VPANDN      Y8, Y2, Y2
-	VPANDN      Y10, Y6, Y6
-	VMOVUPS     Y2, (DX)
-	VMOVUPS     Y6, 32(DX)
-	VMOVUPS     consts<>+2624(SB), Y2
-	VPCMPEQD    Y2, Y1, Y1
-	VADDPS      consts<>+64(SB), Y9, Y2
+	VPANDN      Y8, Y6, Y6
+	VPANDN      Y10, Y9, Y7
+	VMOVUPS     Y6, (DX)
+	VMOVUPS     Y7, 32(DX)
+	VMOVUPS     consts<>+2624(SB), Y6
+	VPCMPEQD    Y6, Y1, Y1
+	VADDPS      consts<>+64(SB), Y2, Y2
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVUPS     consts<>+96(SB), Y6
@@ -28905,76 +28838,71 @@ sum_two:
 	VMOVSD      (AX)(BX*1), X3
 	VMOVSD      (SI)(BX*1), X8
 	VINSERTF128 $0x01, X8, Y3, Y8
-	VUNPCKLPS   Y6, Y2, Y9
-	VUNPCKLPS   Y8, Y7, Y10
-	VUNPCKHPS   Y6, Y2, Y2
-	VUNPCKHPS   Y8, Y7, Y6
-	VUNPCKLPD   Y10, Y9, Y7
-	VUNPCKHPD   Y10, Y9, Y8
-	VUNPCKLPD   Y6, Y2, Y9
+	VUNPCKLPS   Y6, Y2, Y2
+	VUNPCKLPS   Y8, Y7, Y6
+	VUNPCKLPD   Y6, Y2, Y7
 	VUNPCKHPD   Y6, Y2, Y2
-	VPXOR       Y2, Y2, Y2
-	VPCMPEQD    Y2, Y1, Y2
-	VBLENDVPS   Y2, Y7, Y4, Y4
-	VPAND       consts<>+32(SB), Y7, Y6
-	VPANDN      Y6, Y2, Y2
-	VPMAXSD     Y2, Y5, Y5
-	VMOVUPS     consts<>+1792(SB), Y2
-	VPCMPEQD    Y2, Y1, Y2
-	VBLENDVPS   Y2, Y8, Y4, Y4
-	VPAND       consts<>+32(SB), Y8, Y6
-	VPANDN      Y6, Y2, Y2
-	VPMAXSD     Y2, Y5, Y5
-	VPXOR       Y2, Y2, Y2
+	VPXOR       Y6, Y6, Y6
+	VPCMPEQD    Y6, Y1, Y6
+	VBLENDVPS   Y6, Y7, Y4, Y4
+	VPAND       consts<>+32(SB), Y7, Y8
+	VPANDN      Y8, Y6, Y6
+	VPMAXSD     Y6, Y5, Y5
 	VMOVUPS     consts<>+1792(SB), Y6
-	VPCMPEQD    Y2, Y1, Y2
-	VPCMPEQD    Y6, Y1, Y1
-	VADDPS      consts<>+64(SB), Y7, Y6
-	VADDPS      consts<>+64(SB), Y8, Y9
+	VPCMPEQD    Y6, Y1, Y6
+	VBLENDVPS   Y6, Y2, Y4, Y4
+	VPAND       consts<>+32(SB), Y2, Y8
+	VPANDN      Y8, Y6, Y6
+	VPMAXSD     Y6, Y5, Y5
+	VPXOR       Y6, Y6, Y6
+	VMOVUPS     consts<>+1792(SB), Y8
+	VPCMPEQD    Y6, Y1, Y6
+	VPCMPEQD    Y8, Y1, Y1
+	VADDPS      consts<>+64(SB), Y7, Y7
+	VADDPS      consts<>+64(SB), Y2, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVUPS     consts<>+96(SB), Y7
+	VMOVUPS     consts<>+96(SB), Y2
 	VMOVUPS     consts<>+96(SB), Y10
-	VFMADD213PS consts<>+128(SB), Y6, Y7
+	VFMADD213PS consts<>+128(SB), Y7, Y2
 	VFMADD213PS consts<>+128(SB), Y9, Y10
-	VSUBPS      consts<>+128(SB), Y7, Y8
+	VSUBPS      consts<>+128(SB), Y2, Y8
 	VSUBPS      consts<>+128(SB), Y10, Y11
 
 	// r = c - n ln2
-	VFNMADD231PS consts<>+160(SB), Y8, Y6
+	VFNMADD231PS consts<>+160(SB), Y8, Y7
 	VFNMADD231PS consts<>+160(SB), Y11, Y9
-	VFNMADD231PS consts<>+192(SB), Y8, Y6
+	VFNMADD231PS consts<>+192(SB), Y8, Y7
 	VFNMADD231PS consts<>+192(SB), Y11, Y9
 
 	// p = e^r / s - 1, s = T[0]
 	VMOVUPS     consts<>+224(SB), Y8
 	VMOVUPS     consts<>+224(SB), Y11
-	VFMADD213PS consts<>+256(SB), Y6, Y8
+	VFMADD213PS consts<>+256(SB), Y7, Y8
 	VFMADD213PS consts<>+256(SB), Y9, Y11
-	VFMADD213PS consts<>+288(SB), Y6, Y8
+	VFMADD213PS consts<>+288(SB), Y7, Y8
 	VFMADD213PS consts<>+288(SB), Y9, Y11
-	VFMADD213PS consts<>+320(SB), Y6, Y8
+	VFMADD213PS consts<>+320(SB), Y7, Y8
 	VFMADD213PS consts<>+320(SB), Y9, Y11
-	VFMADD213PS consts<>+352(SB), Y8, Y6
+	VFMADD213PS consts<>+352(SB), Y8, Y7
 	VFMADD213PS consts<>+352(SB), Y11, Y9
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y7, Y0, Y8
+	VPERMILPS   Y2, Y0, Y8
 	VPERMILPS   Y10, Y0, Y11
-	VPSLLD      $0x15, Y7, Y7
+	VPSLLD      $0x15, Y2, Y2
 	VPSLLD      $0x15, Y10, Y10
-	VPADDD      Y7, Y8, Y7
+	VPADDD      Y2, Y8, Y2
 	VPADDD      Y10, Y11, Y8
-	VFMADD231PS Y6, Y7, Y7
+	VFMADD231PS Y7, Y2, Y2
 	VFMADD231PS Y9, Y8, Y8
-	VPANDN      Y7, Y2, Y2
+	VPANDN      Y2, Y6, Y2
 	VPANDN      Y8, Y1, Y1
 	VMOVUPS     Y2, (DX)
 	VMOVUPS     Y1, 32(DX)
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VPXOR       Y1, Y1, Y1
 	MOVQ        classes+32(FP), AX
 	CMPQ        AX, $+5
 	JGE         more1
@@ -29328,7 +29256,6 @@ most_columns:
 	VUNPCKLPS    Z23, Z22, Z25
 	VUNPCKHPS    Z21, Z20, Z20
 	VUNPCKHPS    Z23, Z22, Z21
-	VUNPCKLPD    Z25, Z24, Z22
 	VUNPCKHPD    Z25, Z24, Z22
 	VUNPCKLPD    Z21, Z20, Z23
 	VUNPCKHPD    Z21, Z20, Z20
@@ -29376,12 +29303,8 @@ most_left2:
 	VINSERTF32X4 $0x01, (BX)(DX*1), Z17, Z23
 	VINSERTF32X4 $0x02, (SI)(DX*1), Z23, Z23
 	VINSERTF32X4 $0x03, (DI)(DX*1), Z23, Z23
-	VUNPCKLPS    Z21, Z20, Z24
-	VUNPCKLPS    Z23, Z22, Z25
 	VUNPCKHPS    Z21, Z20, Z20
 	VUNPCKHPS    Z23, Z22, Z21
-	VUNPCKLPD    Z25, Z24, Z22
-	VUNPCKHPD    Z25, Z24, Z22
 	VUNPCKLPD    Z21, Z20, Z22
 	VUNPCKHPD    Z21, Z20, Z20
 	VPCMPD       $0x00, Z2, Z16, K1
@@ -29424,13 +29347,8 @@ most_left1:
 	VINSERTF32X4 $0x01, (BX)(DX*1), Z17, Z23
 	VINSERTF32X4 $0x02, (SI)(DX*1), Z23, Z23
 	VINSERTF32X4 $0x03, (DI)(DX*1), Z23, Z23
-	VUNPCKLPS    Z21, Z20, Z24
-	VUNPCKLPS    Z23, Z22, Z25
 	VUNPCKHPS    Z21, Z20, Z20
 	VUNPCKHPS    Z23, Z22, Z21
-	VUNPCKLPD    Z25, Z24, Z22
-	VUNPCKHPD    Z25, Z24, Z22
-	VUNPCKLPD    Z21, Z20, Z22
 	VUNPCKHPD    Z21, Z20, Z20
 	VPCMPD       $0x00, Z3, Z16, K1
 	VMOVAPS.Z    Z0, K1, Z16
@@ -29498,20 +29416,19 @@ most_few:
 	VUNPCKHPS    Z22, Z21, Z20
 	VUNPCKLPD    Z24, Z23, Z21
 	VUNPCKHPD    Z24, Z23, Z22
-	VUNPCKLPD    Z20, Z16, Z23
-	VUNPCKHPD    Z20, Z16, Z16
-	VPXORD       Z16, Z16, Z16
-	VPCMPD       $0x00, Z16, Z15, K1
-	VMOVAPS.Z    Z0, K1, Z16
-	VPORD        Z16, Z21, Z16
-	VMAXPS       Z18, Z16, Z18
+	VUNPCKLPD    Z20, Z16, Z16
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x00, Z20, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z20
+	VPORD        Z20, Z21, Z20
+	VMAXPS       Z18, Z20, Z18
 	VPCMPD       $0x00, Z1, Z15, K1
-	VMOVAPS.Z    Z0, K1, Z16
-	VPORD        Z16, Z22, Z16
-	VMAXPS       Z18, Z16, Z18
+	VMOVAPS.Z    Z0, K1, Z20
+	VPORD        Z20, Z22, Z20
+	VMAXPS       Z18, Z20, Z18
 	VPCMPD       $0x00, Z2, Z15, K1
-	VMOVAPS.Z    Z0, K1, Z16
-	VPORD        Z16, Z23, Z16
+	VMOVAPS.Z    Z0, K1, Z20
+	VPORD        Z20, Z16, Z16
 	VMAXPS       Z18, Z16, Z18
 	JMP          most_done
 
@@ -29549,22 +29466,18 @@ most_two:
 	VINSERTF32X4 $0x02, X17, Z22, Z22
 	VMOVSD       (DI)(DX*1), X17
 	VINSERTF32X4 $0x03, X17, Z22, Z22
-	VUNPCKLPS    Z20, Z16, Z23
-	VUNPCKLPS    Z22, Z21, Z24
-	VUNPCKHPS    Z20, Z16, Z16
-	VUNPCKHPS    Z22, Z21, Z20
-	VUNPCKLPD    Z24, Z23, Z21
-	VUNPCKHPD    Z24, Z23, Z22
-	VUNPCKLPD    Z20, Z16, Z23
+	VUNPCKLPS    Z20, Z16, Z16
+	VUNPCKLPS    Z22, Z21, Z20
+	VUNPCKLPD    Z20, Z16, Z21
 	VUNPCKHPD    Z20, Z16, Z16
-	VPXORD       Z16, Z16, Z16
-	VPCMPD       $0x00, Z16, Z15, K1
-	VMOVAPS.Z    Z0, K1, Z16
-	VPORD        Z16, Z21, Z16
-	VMAXPS       Z18, Z16, Z18
+	VPXORD       Z20, Z20, Z20
+	VPCMPD       $0x00, Z20, Z15, K1
+	VMOVAPS.Z    Z0, K1, Z20
+	VPORD        Z20, Z21, Z20
+	VMAXPS       Z18, Z20, Z18
 	VPCMPD       $0x00, Z1, Z15, K1
-	VMOVAPS.Z    Z0, K1, Z16
-	VPORD        Z16, Z22, Z16
+	VMOVAPS.Z    Z0, K1, Z20
+	VPORD        Z20, Z16, Z16
 	VMAXPS       Z18, Z16, Z18
 
 most_done:
@@ -29781,7 +29694,6 @@ sum_columns:
 	VUNPCKLPS        Z26, Z25, Z28
 	VUNPCKHPS        Z24, Z23, Z23
 	VUNPCKHPS        Z26, Z25, Z24
-	VUNPCKLPD        Z28, Z27, Z25
 	VUNPCKHPD        Z28, Z27, Z25
 	VUNPCKLPD        Z24, Z23, Z26
 	VUNPCKHPD        Z24, Z23, Z23
@@ -29892,12 +29804,8 @@ sum_left2:
 	VINSERTF32X4     $0x01, (SI)(DX*1), Z17, Z26
 	VINSERTF32X4     $0x02, (DI)(DX*1), Z26, Z26
 	VINSERTF32X4     $0x03, (R8)(DX*1), Z26, Z26
-	VUNPCKLPS        Z24, Z23, Z27
-	VUNPCKLPS        Z26, Z25, Z28
 	VUNPCKHPS        Z24, Z23, Z23
 	VUNPCKHPS        Z26, Z25, Z24
-	VUNPCKLPD        Z28, Z27, Z25
-	VUNPCKHPD        Z28, Z27, Z25
 	VUNPCKLPD        Z24, Z23, Z25
 	VUNPCKHPD        Z24, Z23, Z23
 	VPCMPD           $0x00, Z2, Z15, K2
@@ -29982,13 +29890,8 @@ sum_left1:
 	VINSERTF32X4     $0x01, (SI)(DX*1), Z17, Z26
 	VINSERTF32X4     $0x02, (DI)(DX*1), Z26, Z26
 	VINSERTF32X4     $0x03, (R8)(DX*1), Z26, Z26
-	VUNPCKLPS        Z24, Z23, Z27
-	VUNPCKLPS        Z26, Z25, Z28
 	VUNPCKHPS        Z24, Z23, Z23
 	VUNPCKHPS        Z26, Z25, Z24
-	VUNPCKLPD        Z28, Z27, Z25
-	VUNPCKHPD        Z28, Z27, Z25
-	VUNPCKLPD        Z24, Z23, Z25
 	VUNPCKHPD        Z24, Z23, Z23
 	VPCMPD           $0x00, Z3, Z15, K2
 	VSUBPS           Z16, Z23, Z16
@@ -30077,62 +29980,61 @@ sum_few:
 	VUNPCKHPS        Z26, Z25, Z24
 	VUNPCKLPD        Z28, Z27, Z25
 	VUNPCKHPD        Z28, Z27, Z26
-	VUNPCKLPD        Z24, Z23, Z27
-	VUNPCKHPD        Z24, Z23, Z23
-	VPXORD           Z23, Z23, Z23
+	VUNPCKLPD        Z24, Z23, Z23
+	VPXORD           Z24, Z24, Z24
 	VPCMPD           $0x00, Z1, Z15, K3
-	VPCMPD           $0x00, Z23, Z15, K2
-	VSUBPS           Z16, Z26, Z23
-	VSUBPS           Z16, Z25, Z24
+	VPCMPD           $0x00, Z24, Z15, K2
+	VSUBPS           Z16, Z26, Z24
+	VSUBPS           Z16, Z25, Z25
+	VPXORD           Z27, Z27, Z27
 	VPXORD           Z26, Z26, Z26
-	VPXORD           Z25, Z25, Z25
-	VBLENDMPS        Z26, Z23, K3, Z23
-	VBLENDMPS        Z25, Z24, K2, Z24
-	VMAXPS           Z23, Z21, Z23
+	VBLENDMPS        Z27, Z24, K3, Z24
+	VBLENDMPS        Z26, Z25, K2, Z25
 	VMAXPS           Z24, Z21, Z24
+	VMAXPS           Z25, Z21, Z25
 	VMOVAPS          Z22, Z28
-	VFMADD231PS      Z10, Z23, Z28
-	VMOVAPS          Z22, Z25
-	VFMADD231PS      Z10, Z24, Z25
+	VFMADD231PS      Z10, Z24, Z28
+	VMOVAPS          Z22, Z26
+	VFMADD231PS      Z10, Z25, Z26
 	VSUBPS           Z22, Z28, Z29
-	VSUBPS           Z22, Z25, Z26
-	VFNMADD231PS     Z11, Z29, Z23
-	VFNMADD231PS     Z11, Z26, Z24
-	VFNMADD231PS     Z12, Z29, Z23
-	VFNMADD231PS     Z12, Z26, Z24
+	VSUBPS           Z22, Z26, Z27
+	VFNMADD231PS     Z11, Z29, Z24
+	VFNMADD231PS     Z11, Z27, Z25
+	VFNMADD231PS     Z12, Z29, Z24
+	VFNMADD231PS     Z12, Z27, Z25
 	VMOVAPS          Z14, Z29
-	VFMADD231PS      Z13, Z23, Z29
-	VMOVAPS          Z14, Z26
-	VFMADD231PS      Z13, Z24, Z26
-	VFMADD213PS.BCST consts<>+2528(SB), Z23, Z29
-	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z26
-	VFMADD213PS.BCST consts<>+2560(SB), Z23, Z29
-	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z26
-	VFMADD213PS.BCST consts<>+2592(SB), Z23, Z29
-	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z26
-	VFMADD213PS      Z9, Z23, Z29
-	VFMADD213PS      Z9, Z24, Z26
-	VFMADD213PS      Z9, Z29, Z23
-	VFMADD213PS      Z9, Z26, Z24
-	VPSLLD           $0x17, Z28, Z26
-	VPSLLD           $0x17, Z25, Z25
+	VFMADD231PS      Z13, Z24, Z29
+	VMOVAPS          Z14, Z27
+	VFMADD231PS      Z13, Z25, Z27
+	VFMADD213PS.BCST consts<>+2528(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2528(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+2560(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2560(SB), Z25, Z27
+	VFMADD213PS.BCST consts<>+2592(SB), Z24, Z29
+	VFMADD213PS.BCST consts<>+2592(SB), Z25, Z27
+	VFMADD213PS      Z9, Z24, Z29
+	VFMADD213PS      Z9, Z25, Z27
+	VFMADD213PS      Z9, Z29, Z24
+	VFMADD213PS      Z9, Z27, Z25
+	VPSLLD           $0x17, Z28, Z27
+	VPSLLD           $0x17, Z26, Z26
 	VPCMPD           $0x00, Z1, Z15, K3
 	VPXORD           Z28, Z28, Z28
 	VPXORD           Z29, Z29, Z29
 	VPCMPD           $0x00, Z28, Z15, K2
-	VBLENDMPS        Z29, Z26, K3, Z28
-	VPXORD           Z26, Z26, Z26
-	VMULPS           Z28, Z23, Z23
-	VBLENDMPS        Z26, Z25, K2, Z25
-	VMOVUPS          64(DX), Z26
-	VMULPS           Z25, Z24, Z24
-	VBLENDMPS        Z23, Z26, K1, Z25
-	VMOVUPS          (DX), Z23
-	VMOVUPS          Z25, 64(DX)
-	VBLENDMPS        Z24, Z23, K1, Z23
-	VMOVUPS          Z23, (DX)
+	VBLENDMPS        Z29, Z27, K3, Z28
+	VPXORD           Z27, Z27, Z27
+	VMULPS           Z28, Z24, Z24
+	VBLENDMPS        Z27, Z26, K2, Z26
+	VMOVUPS          64(DX), Z27
+	VMULPS           Z26, Z25, Z25
+	VBLENDMPS        Z24, Z27, K1, Z26
+	VMOVUPS          (DX), Z24
+	VMOVUPS          Z26, 64(DX)
+	VBLENDMPS        Z25, Z24, K1, Z24
+	VMOVUPS          Z24, (DX)
 	VPCMPD           $0x00, Z2, Z15, K2
-	VSUBPS           Z16, Z27, Z16
+	VSUBPS           Z16, Z23, Z16
 	VPXORD           Z23, Z23, Z23
 	VBLENDMPS        Z23, Z16, K2, Z16
 	VMAXPS           Z16, Z21, Z16
@@ -30192,18 +30094,14 @@ sum_two:
 	VINSERTF32X4     $0x02, X17, Z26, Z26
 	VMOVSD           (R8)(BX*1), X17
 	VINSERTF32X4     $0x03, X17, Z26, Z26
-	VUNPCKLPS        Z24, Z23, Z27
-	VUNPCKLPS        Z26, Z25, Z28
-	VUNPCKHPS        Z24, Z23, Z23
-	VUNPCKHPS        Z26, Z25, Z24
-	VUNPCKLPD        Z28, Z27, Z25
-	VUNPCKHPD        Z28, Z27, Z26
-	VUNPCKLPD        Z24, Z23, Z27
+	VUNPCKLPS        Z24, Z23, Z23
+	VUNPCKLPS        Z26, Z25, Z24
+	VUNPCKLPD        Z24, Z23, Z25
 	VUNPCKHPD        Z24, Z23, Z23
-	VPXORD           Z23, Z23, Z23
+	VPXORD           Z24, Z24, Z24
 	VPCMPD           $0x00, Z1, Z15, K3
-	VPCMPD           $0x00, Z23, Z15, K2
-	VSUBPS           Z16, Z26, Z23
+	VPCMPD           $0x00, Z24, Z15, K2
+	VSUBPS           Z16, Z23, Z23
 	VSUBPS           Z16, Z25, Z16
 	VPXORD           Z25, Z25, Z25
 	VPXORD           Z24, Z24, Z24
@@ -30254,7 +30152,6 @@ sum_two:
 	VMOVUPS          Z15, (DX)
 
 sum_done:
-	VPXORD       Z15, Z15, Z15
 	MOVQ         classes+32(FP), AX
 	CMPQ         AX, $+5
 	JGE          more1
@@ -30568,7 +30465,6 @@ most_columns:
 	VUNPCKLPS    Y8, Y7, Y10
 	VUNPCKHPS    Y6, Y5, Y5
 	VUNPCKHPS    Y8, Y7, Y6
-	VUNPCKLPD    Y10, Y9, Y7
 	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y5, Y8
 	VUNPCKHPD    Y6, Y5, Y5
@@ -30609,12 +30505,8 @@ most_left2:
 	VINSERTF128  $0x01, (BX)(CX*2), Y3, Y7
 	VMOVUPS      (AX)(DX*1), X3
 	VINSERTF128  $0x01, (BX)(DX*1), Y3, Y8
-	VUNPCKLPS    Y6, Y5, Y9
-	VUNPCKLPS    Y8, Y7, Y10
 	VUNPCKHPS    Y6, Y5, Y5
 	VUNPCKHPS    Y8, Y7, Y6
-	VUNPCKLPD    Y10, Y9, Y7
-	VUNPCKHPD    Y10, Y9, Y7
 	VUNPCKLPD    Y6, Y5, Y7
 	VUNPCKHPD    Y6, Y5, Y5
 	VMOVUPS      consts<>+2624(SB), Y6
@@ -30650,13 +30542,8 @@ most_left1:
 	VINSERTF128  $0x01, (BX)(CX*2), Y3, Y7
 	VMOVUPS      (AX)(DX*1), X3
 	VINSERTF128  $0x01, (BX)(DX*1), Y3, Y8
-	VUNPCKLPS    Y6, Y5, Y9
-	VUNPCKLPS    Y8, Y7, Y10
 	VUNPCKHPS    Y6, Y5, Y5
 	VUNPCKHPS    Y8, Y7, Y6
-	VUNPCKLPD    Y10, Y9, Y7
-	VUNPCKHPD    Y10, Y9, Y7
-	VUNPCKLPD    Y6, Y5, Y7
 	VUNPCKHPD    Y6, Y5, Y5
 	VMOVUPS      consts<>+2656(SB), Y6
 	VPCMPEQD     Y6, Y2, Y2
@@ -30699,21 +30586,20 @@ most_few:
 	VUNPCKHPS   Y7, Y6, Y5
 	VUNPCKLPD   Y9, Y8, Y6
 	VUNPCKHPD   Y9, Y8, Y7
-	VUNPCKLPD   Y5, Y2, Y8
-	VUNPCKHPD   Y5, Y2, Y2
-	VPXOR       Y2, Y2, Y2
-	VPCMPEQD    Y2, Y1, Y2
-	VPAND       consts<>+608(SB), Y2, Y2
-	VPOR        Y2, Y6, Y2
-	VMAXPS      Y4, Y2, Y4
-	VPCMPEQD    Y0, Y1, Y2
-	VPAND       consts<>+608(SB), Y2, Y2
-	VPOR        Y2, Y7, Y2
-	VMAXPS      Y4, Y2, Y4
-	VMOVUPS     consts<>+2624(SB), Y2
-	VPCMPEQD    Y2, Y1, Y2
-	VPAND       consts<>+608(SB), Y2, Y2
-	VPOR        Y2, Y8, Y2
+	VUNPCKLPD   Y5, Y2, Y2
+	VPXOR       Y5, Y5, Y5
+	VPCMPEQD    Y5, Y1, Y5
+	VPAND       consts<>+608(SB), Y5, Y5
+	VPOR        Y5, Y6, Y5
+	VMAXPS      Y4, Y5, Y4
+	VPCMPEQD    Y0, Y1, Y5
+	VPAND       consts<>+608(SB), Y5, Y5
+	VPOR        Y5, Y7, Y5
+	VMAXPS      Y4, Y5, Y4
+	VMOVUPS     consts<>+2624(SB), Y5
+	VPCMPEQD    Y5, Y1, Y5
+	VPAND       consts<>+608(SB), Y5, Y5
+	VPOR        Y5, Y2, Y2
 	VMAXPS      Y4, Y2, Y4
 	JMP         most_done
 
@@ -30733,22 +30619,18 @@ most_two:
 	VMOVSD      (AX)(DX*1), X3
 	VMOVSD      (BX)(DX*1), X7
 	VINSERTF128 $0x01, X7, Y3, Y7
-	VUNPCKLPS   Y5, Y2, Y8
-	VUNPCKLPS   Y7, Y6, Y9
-	VUNPCKHPS   Y5, Y2, Y2
-	VUNPCKHPS   Y7, Y6, Y5
-	VUNPCKLPD   Y9, Y8, Y6
-	VUNPCKHPD   Y9, Y8, Y7
-	VUNPCKLPD   Y5, Y2, Y8
+	VUNPCKLPS   Y5, Y2, Y2
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKLPD   Y5, Y2, Y6
 	VUNPCKHPD   Y5, Y2, Y2
-	VPXOR       Y2, Y2, Y2
-	VPCMPEQD    Y2, Y1, Y2
-	VPAND       consts<>+608(SB), Y2, Y2
-	VPOR        Y2, Y6, Y2
-	VMAXPS      Y4, Y2, Y4
-	VPCMPEQD    Y0, Y1, Y2
-	VPAND       consts<>+608(SB), Y2, Y2
-	VPOR        Y2, Y7, Y2
+	VPXOR       Y5, Y5, Y5
+	VPCMPEQD    Y5, Y1, Y5
+	VPAND       consts<>+608(SB), Y5, Y5
+	VPOR        Y5, Y6, Y5
+	VMAXPS      Y4, Y5, Y4
+	VPCMPEQD    Y0, Y1, Y5
+	VPAND       consts<>+608(SB), Y5, Y5
+	VPOR        Y5, Y2, Y2
 	VMAXPS      Y4, Y2, Y4
 
 most_done:
@@ -30948,7 +30830,6 @@ sum_columns:
 	VUNPCKLPS    Y12, Y11, Y14
 	VUNPCKHPS    Y10, Y9, Y9
 	VUNPCKHPS    Y12, Y11, Y10
-	VUNPCKLPD    Y14, Y13, Y11
 	VUNPCKHPD    Y14, Y13, Y11
 	VUNPCKLPD    Y10, Y9, Y12
 	VUNPCKHPD    Y10, Y9, Y9
@@ -31048,12 +30929,8 @@ sum_left2:
 	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y11
 	VMOVUPS      (AX)(DX*1), X3
 	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y12
-	VUNPCKLPS    Y10, Y9, Y13
-	VUNPCKLPS    Y12, Y11, Y14
 	VUNPCKHPS    Y10, Y9, Y9
 	VUNPCKHPS    Y12, Y11, Y10
-	VUNPCKLPD    Y14, Y13, Y11
-	VUNPCKHPD    Y14, Y13, Y11
 	VUNPCKLPD    Y10, Y9, Y11
 	VUNPCKHPD    Y10, Y9, Y9
 	VMOVUPS      consts<>+2624(SB), Y10
@@ -31129,13 +31006,8 @@ sum_left1:
 	VINSERTF128  $0x01, (SI)(CX*2), Y3, Y11
 	VMOVUPS      (AX)(DX*1), X3
 	VINSERTF128  $0x01, (SI)(DX*1), Y3, Y12
-	VUNPCKLPS    Y10, Y9, Y13
-	VUNPCKLPS    Y12, Y11, Y14
 	VUNPCKHPS    Y10, Y9, Y9
 	VUNPCKHPS    Y12, Y11, Y10
-	VUNPCKLPD    Y14, Y13, Y11
-	VUNPCKHPD    Y14, Y13, Y11
-	VUNPCKLPD    Y10, Y9, Y11
 	VUNPCKHPD    Y10, Y9, Y9
 	VMOVUPS      consts<>+2656(SB), Y10
 	VPCMPEQD     Y10, Y1, Y10
@@ -31198,60 +31070,59 @@ sum_few:
 	VUNPCKHPS    Y12, Y11, Y10
 	VUNPCKLPD    Y14, Y13, Y11
 	VUNPCKHPD    Y14, Y13, Y12
-	VUNPCKLPD    Y10, Y9, Y13
-	VUNPCKHPD    Y10, Y9, Y9
-	VPXOR        Y9, Y9, Y9
-	VPCMPEQD     Y9, Y1, Y9
-	VSUBPS       Y2, Y11, Y10
-	VPANDN       Y10, Y9, Y9
-	VMAXPS       Y9, Y6, Y9
-	VMOVAPS      Y7, Y10
-	VFMADD231PS  consts<>+96(SB), Y9, Y10
-	VSUBPS       Y7, Y10, Y11
-	VFNMADD231PS consts<>+160(SB), Y11, Y9
-	VFNMADD231PS consts<>+192(SB), Y11, Y9
-	VMOVUPS      consts<>+2464(SB), Y11
-	VFMADD213PS  consts<>+2496(SB), Y9, Y11
-	VFMADD213PS  consts<>+2528(SB), Y9, Y11
-	VFMADD213PS  consts<>+2560(SB), Y9, Y11
-	VFMADD213PS  consts<>+2592(SB), Y9, Y11
-	VFMADD213PS  consts<>+384(SB), Y9, Y11
-	VFMADD213PS  consts<>+384(SB), Y11, Y9
-	VPSLLD       $0x17, Y10, Y10
-	VPXOR        Y11, Y11, Y11
-	VPCMPEQD     Y11, Y1, Y11
-	VPANDN       Y10, Y11, Y10
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      (DX), Y10
-	VBLENDVPS    Y8, Y9, Y10, Y9
-	VMOVUPS      Y9, (DX)
-	VPCMPEQD     Y0, Y1, Y9
-	VSUBPS       Y2, Y12, Y10
-	VPANDN       Y10, Y9, Y9
-	VMAXPS       Y9, Y6, Y9
-	VMOVAPS      Y7, Y10
-	VFMADD231PS  consts<>+96(SB), Y9, Y10
-	VSUBPS       Y7, Y10, Y11
-	VFNMADD231PS consts<>+160(SB), Y11, Y9
-	VFNMADD231PS consts<>+192(SB), Y11, Y9
-	VMOVUPS      consts<>+2464(SB), Y11
-	VFMADD213PS  consts<>+2496(SB), Y9, Y11
-	VFMADD213PS  consts<>+2528(SB), Y9, Y11
-	VFMADD213PS  consts<>+2560(SB), Y9, Y11
-	VFMADD213PS  consts<>+2592(SB), Y9, Y11
-	VFMADD213PS  consts<>+384(SB), Y9, Y11
-	VFMADD213PS  consts<>+384(SB), Y11, Y9
-	VPSLLD       $0x17, Y10, Y10
-	VPCMPEQD     Y0, Y1, Y11
-	VPANDN       Y10, Y11, Y10
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      32(DX), Y10
-	VBLENDVPS    Y8, Y9, Y10, Y9
-	VMOVUPS      Y9, 32(DX)
-	VMOVUPS      consts<>+2624(SB), Y9
-	VPCMPEQD     Y9, Y1, Y9
-	VSUBPS       Y2, Y13, Y2
-	VPANDN       Y2, Y9, Y2
+	VUNPCKLPD    Y10, Y9, Y9
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y13
+	VFNMADD231PS consts<>+160(SB), Y13, Y10
+	VFNMADD231PS consts<>+192(SB), Y13, Y10
+	VMOVUPS      consts<>+2464(SB), Y13
+	VFMADD213PS  consts<>+2496(SB), Y10, Y13
+	VFMADD213PS  consts<>+2528(SB), Y10, Y13
+	VFMADD213PS  consts<>+2560(SB), Y10, Y13
+	VFMADD213PS  consts<>+2592(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y10, Y13
+	VFMADD213PS  consts<>+384(SB), Y13, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VPCMPEQD     Y13, Y1, Y13
+	VPANDN       Y11, Y13, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      (DX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, (DX)
+	VPCMPEQD     Y0, Y1, Y10
+	VSUBPS       Y2, Y12, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPCMPEQD     Y0, Y1, Y12
+	VPANDN       Y11, Y12, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      32(DX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, 32(DX)
+	VMOVUPS      consts<>+2624(SB), Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y9, Y2
+	VPANDN       Y2, Y10, Y2
 	VMAXPS       Y2, Y6, Y2
 	VMOVAPS      Y7, Y6
 	VFMADD231PS  consts<>+96(SB), Y2, Y6
@@ -31291,42 +31162,38 @@ sum_two:
 	VMOVSD       (AX)(BX*1), X3
 	VMOVSD       (SI)(BX*1), X12
 	VINSERTF128  $0x01, X12, Y3, Y12
-	VUNPCKLPS    Y10, Y9, Y13
-	VUNPCKLPS    Y12, Y11, Y14
-	VUNPCKHPS    Y10, Y9, Y9
-	VUNPCKHPS    Y12, Y11, Y10
-	VUNPCKLPD    Y14, Y13, Y11
-	VUNPCKHPD    Y14, Y13, Y12
-	VUNPCKLPD    Y10, Y9, Y13
+	VUNPCKLPS    Y10, Y9, Y9
+	VUNPCKLPS    Y12, Y11, Y10
+	VUNPCKLPD    Y10, Y9, Y11
 	VUNPCKHPD    Y10, Y9, Y9
-	VPXOR        Y9, Y9, Y9
-	VPCMPEQD     Y9, Y1, Y9
-	VSUBPS       Y2, Y11, Y10
-	VPANDN       Y10, Y9, Y9
-	VMAXPS       Y9, Y6, Y9
-	VMOVAPS      Y7, Y10
-	VFMADD231PS  consts<>+96(SB), Y9, Y10
-	VSUBPS       Y7, Y10, Y11
-	VFNMADD231PS consts<>+160(SB), Y11, Y9
-	VFNMADD231PS consts<>+192(SB), Y11, Y9
-	VMOVUPS      consts<>+2464(SB), Y11
-	VFMADD213PS  consts<>+2496(SB), Y9, Y11
-	VFMADD213PS  consts<>+2528(SB), Y9, Y11
-	VFMADD213PS  consts<>+2560(SB), Y9, Y11
-	VFMADD213PS  consts<>+2592(SB), Y9, Y11
-	VFMADD213PS  consts<>+384(SB), Y9, Y11
-	VFMADD213PS  consts<>+384(SB), Y11, Y9
-	VPSLLD       $0x17, Y10, Y10
-	VPXOR        Y11, Y11, Y11
-	VPCMPEQD     Y11, Y1, Y11
-	VPANDN       Y10, Y11, Y10
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      (DX), Y10
-	VBLENDVPS    Y8, Y9, Y10, Y9
-	VMOVUPS      Y9, (DX)
-	VPCMPEQD     Y0, Y1, Y9
-	VSUBPS       Y2, Y12, Y2
-	VPANDN       Y2, Y9, Y2
+	VPXOR        Y10, Y10, Y10
+	VPCMPEQD     Y10, Y1, Y10
+	VSUBPS       Y2, Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMAXPS       Y10, Y6, Y10
+	VMOVAPS      Y7, Y11
+	VFMADD231PS  consts<>+96(SB), Y10, Y11
+	VSUBPS       Y7, Y11, Y12
+	VFNMADD231PS consts<>+160(SB), Y12, Y10
+	VFNMADD231PS consts<>+192(SB), Y12, Y10
+	VMOVUPS      consts<>+2464(SB), Y12
+	VFMADD213PS  consts<>+2496(SB), Y10, Y12
+	VFMADD213PS  consts<>+2528(SB), Y10, Y12
+	VFMADD213PS  consts<>+2560(SB), Y10, Y12
+	VFMADD213PS  consts<>+2592(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y10, Y12
+	VFMADD213PS  consts<>+384(SB), Y12, Y10
+	VPSLLD       $0x17, Y11, Y11
+	VPXOR        Y12, Y12, Y12
+	VPCMPEQD     Y12, Y1, Y12
+	VPANDN       Y11, Y12, Y11
+	VMULPS       Y11, Y10, Y10
+	VMOVUPS      (DX), Y11
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	VMOVUPS      Y10, (DX)
+	VPCMPEQD     Y0, Y1, Y10
+	VSUBPS       Y2, Y9, Y2
+	VPANDN       Y2, Y10, Y2
 	VMAXPS       Y2, Y6, Y2
 	VMOVAPS      Y7, Y6
 	VFMADD231PS  consts<>+96(SB), Y2, Y6
@@ -31349,7 +31216,6 @@ sum_two:
 	VMOVUPS      Y1, 32(DX)
 
 sum_done:
-	VPXOR       Y1, Y1, Y1
 	MOVQ        classes+32(FP), AX
 	CMPQ        AX, $+5
 	JGE         more1
@@ -31568,11 +31434,9 @@ TEXT ·narrowSoftmaxAVX512(SB), NOSPLIT, $0-56
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Z1
 	MOVQ    sums+8(FP), AX
-	VMOVUPS 512(AX), Z2
-	VMOVUPS (AX), Z3
-	VMOVUPS 384(AX), Z4
+	VMOVUPS 512(AX), Z1
+	VMOVUPS (AX), Z2
 	MOVQ    dst+0(FP), AX
 	MOVQ    classes+32(FP), CX
 	SHLQ    $0x02, CX
@@ -31590,68 +31454,66 @@ all_columns:
 	SHLQ          $0x02, R8
 	LEAQ          (AX)(R8*1), R8
 	LEAQ          (SI)(DI*1), SI
-	VPBROADCASTD  BX, Z4
-	VPSUBD        Z4, Z1, Z4
-	VMOVUPS       (SI), Z4
-	VMULPS        Z2, Z4, Z5
-	VFMADD231PS   Z3, Z4, Z5
+	VMOVUPS       (SI), Z3
+	VMULPS        Z1, Z3, Z4
+	VFMADD231PS   Z2, Z3, Z4
+	VCMPPS        $0x03, Z4, Z4, K1
+	VBLENDMPS     Z0, Z4, K1, Z3
+	VMOVUPS       64(SI), Z4
+	VMULPS        Z1, Z4, Z5
+	VFMADD231PS   Z2, Z4, Z5
 	VCMPPS        $0x03, Z5, Z5, K1
 	VBLENDMPS     Z0, Z5, K1, Z4
-	VMOVUPS       64(SI), Z5
-	VMULPS        Z2, Z5, Z6
-	VFMADD231PS   Z3, Z5, Z6
+	VMOVUPS       128(SI), Z5
+	VMULPS        Z1, Z5, Z6
+	VFMADD231PS   Z2, Z5, Z6
 	VCMPPS        $0x03, Z6, Z6, K1
 	VBLENDMPS     Z0, Z6, K1, Z5
-	VMOVUPS       128(SI), Z6
-	VMULPS        Z2, Z6, Z7
-	VFMADD231PS   Z3, Z6, Z7
+	VMOVUPS       192(SI), Z6
+	VMULPS        Z1, Z6, Z7
+	VFMADD231PS   Z2, Z6, Z7
 	VCMPPS        $0x03, Z7, Z7, K1
 	VBLENDMPS     Z0, Z7, K1, Z6
-	VMOVUPS       192(SI), Z7
-	VMULPS        Z2, Z7, Z8
-	VFMADD231PS   Z3, Z7, Z8
-	VCMPPS        $0x03, Z8, Z8, K1
-	VBLENDMPS     Z0, Z8, K1, Z7
 	LEAQ          (CX)(CX*2), SI
 	LEAQ          (R8)(CX*4), DI
 	LEAQ          (DI)(CX*4), R9
 	LEAQ          (R9)(CX*4), R10
-	VUNPCKLPS     Z5, Z4, Z8
-	VUNPCKLPS     Z7, Z6, Z9
-	VUNPCKHPS     Z5, Z4, Z4
-	VUNPCKHPS     Z7, Z6, Z5
-	VUNPCKLPD     Z9, Z8, Z6
-	VUNPCKHPD     Z9, Z8, Z7
-	VUNPCKLPD     Z5, Z4, Z8
-	VUNPCKHPD     Z5, Z4, Z4
-	VMOVUPS       X6, (R8)
-	VEXTRACTF32X4 $0x01, Z6, X5
-	VMOVUPS       X5, (DI)
-	VEXTRACTF32X4 $0x02, Z6, X5
-	VMOVUPS       X5, (R9)
-	VEXTRACTF32X4 $0x03, Z6, X5
-	VMOVUPS       X5, (R10)
-	VMOVUPS       X7, (R8)(CX*1)
-	VEXTRACTF32X4 $0x01, Z7, X5
-	VMOVUPS       X5, (DI)(CX*1)
-	VEXTRACTF32X4 $0x02, Z7, X5
-	VMOVUPS       X5, (R9)(CX*1)
-	VEXTRACTF32X4 $0x03, Z7, X5
-	VMOVUPS       X5, (R10)(CX*1)
-	VMOVUPS       X8, (R8)(CX*2)
-	VEXTRACTF32X4 $0x01, Z8, X5
-	VMOVUPS       X5, (DI)(CX*2)
-	VEXTRACTF32X4 $0x02, Z8, X5
-	VMOVUPS       X5, (R9)(CX*2)
-	VEXTRACTF32X4 $0x03, Z8, X5
-	VMOVUPS       X5, (R10)(CX*2)
-	VMOVUPS       X4, (R8)(SI*1)
-	VEXTRACTF32X4 $0x01, Z4, X5
-	VMOVUPS       X5, (DI)(SI*1)
-	VEXTRACTF32X4 $0x02, Z4, X5
-	VMOVUPS       X5, (R9)(SI*1)
-	VEXTRACTF32X4 $0x03, Z4, X4
-	VMOVUPS       X4, (R10)(SI*1)
+	VUNPCKLPS     Z4, Z3, Z7
+	VUNPCKLPS     Z6, Z5, Z8
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKHPS     Z6, Z5, Z4
+	VUNPCKLPD     Z8, Z7, Z5
+	VUNPCKHPD     Z8, Z7, Z6
+	VUNPCKLPD     Z4, Z3, Z7
+	VUNPCKHPD     Z4, Z3, Z3
+	VMOVUPS       X5, (R8)
+	VEXTRACTF32X4 $0x01, Z5, X4
+	VMOVUPS       X4, (DI)
+	VEXTRACTF32X4 $0x02, Z5, X4
+	VMOVUPS       X4, (R9)
+	VEXTRACTF32X4 $0x03, Z5, X4
+	VMOVUPS       X4, (R10)
+	VMOVUPS       X6, (R8)(CX*1)
+	VEXTRACTF32X4 $0x01, Z6, X4
+	VMOVUPS       X4, (DI)(CX*1)
+	VEXTRACTF32X4 $0x02, Z6, X4
+	VMOVUPS       X4, (R9)(CX*1)
+	VEXTRACTF32X4 $0x03, Z6, X4
+	VMOVUPS       X4, (R10)(CX*1)
+	VMOVUPS       X7, (R8)(CX*2)
+	VEXTRACTF32X4 $0x01, Z7, X4
+	VMOVUPS       X4, (DI)(CX*2)
+	VEXTRACTF32X4 $0x02, Z7, X4
+	VMOVUPS       X4, (R9)(CX*2)
+	VEXTRACTF32X4 $0x03, Z7, X4
+	VMOVUPS       X4, (R10)(CX*2)
+	VMOVUPS       X3, (R8)(SI*1)
+	VEXTRACTF32X4 $0x01, Z3, X4
+	VMOVUPS       X4, (DI)(SI*1)
+	VEXTRACTF32X4 $0x02, Z3, X4
+	VMOVUPS       X4, (R9)(SI*1)
+	VEXTRACTF32X4 $0x03, Z3, X3
+	VMOVUPS       X3, (R10)(SI*1)
 	ADDQ          $+4, BX
 	CMPQ          BX, DX
 	JLE           all_columns
@@ -31663,57 +31525,55 @@ all_columns:
 	MOVQ          e+40(FP), BX
 	MOVQ          DX, SI
 	SHLQ          $0x06, SI
-	MOVQ          DX, DI
-	SHLQ          $0x02, DI
-	LEAQ          (AX)(DI*1), AX
-	LEAQ          (BX)(SI*1), BX
-	VPBROADCASTD  DX, Z4
-	VPSUBD        Z4, Z1, Z1
-	VMOVUPS       (BX), Z1
-	VMULPS        Z2, Z1, Z4
-	VFMADD231PS   Z3, Z1, Z4
+	MOVQ          DX, DX
+	SHLQ          $0x02, DX
+	LEAQ          (AX)(DX*1), AX
+	LEAQ          (BX)(SI*1), DX
+	VMOVUPS       (DX), Z3
+	VMULPS        Z1, Z3, Z4
+	VFMADD231PS   Z2, Z3, Z4
 	VCMPPS        $0x03, Z4, Z4, K1
-	VBLENDMPS     Z0, Z4, K1, Z1
-	VMOVUPS       64(BX), Z4
-	VMULPS        Z2, Z4, Z5
-	VFMADD231PS   Z3, Z4, Z5
+	VBLENDMPS     Z0, Z4, K1, Z3
+	VMOVUPS       64(DX), Z4
+	VMULPS        Z1, Z4, Z5
+	VFMADD231PS   Z2, Z4, Z5
 	VCMPPS        $0x03, Z5, Z5, K1
 	VBLENDMPS     Z0, Z5, K1, Z4
-	VMOVUPS       128(BX), Z5
-	VMULPS        Z2, Z5, Z6
-	VFMADD231PS   Z3, Z5, Z6
+	VMOVUPS       128(DX), Z5
+	VMULPS        Z1, Z5, Z6
+	VFMADD231PS   Z2, Z5, Z6
 	VCMPPS        $0x03, Z6, Z6, K1
 	VBLENDMPS     Z0, Z6, K1, Z5
-	VMOVUPS       192(BX), Z6
-	VMULPS        Z2, Z6, Z2
-	VFMADD231PS   Z3, Z6, Z2
-	VCMPPS        $0x03, Z2, Z2, K1
-	VBLENDMPS     Z0, Z2, K1, Z2
+	VMOVUPS       192(DX), Z6
+	VMULPS        Z1, Z6, Z1
+	VFMADD231PS   Z2, Z6, Z1
+	VCMPPS        $0x03, Z1, Z1, K1
+	VBLENDMPS     Z0, Z1, K1, Z1
 	LEAQ          (CX)(CX*2), DX
 	LEAQ          (AX)(CX*4), BX
 	LEAQ          (BX)(CX*4), SI
 	LEAQ          (SI)(CX*4), DI
-	VUNPCKLPS     Z4, Z1, Z3
-	VUNPCKLPS     Z2, Z5, Z6
-	VUNPCKHPS     Z4, Z1, Z1
-	VUNPCKHPS     Z2, Z5, Z2
-	VUNPCKLPD     Z6, Z3, Z4
-	VUNPCKHPD     Z6, Z3, Z3
-	VUNPCKLPD     Z2, Z1, Z5
-	VUNPCKHPD     Z2, Z1, Z1
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKLPS     Z1, Z5, Z6
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKHPS     Z1, Z5, Z1
+	VUNPCKLPD     Z6, Z2, Z4
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPD     Z1, Z3, Z5
+	VUNPCKHPD     Z1, Z3, Z1
 	VMOVUPS       X4, (AX)
-	VEXTRACTF32X4 $0x01, Z4, X2
-	VMOVUPS       X2, (BX)
-	VEXTRACTF32X4 $0x02, Z4, X2
-	VMOVUPS       X2, (SI)
-	VEXTRACTF32X4 $0x03, Z4, X2
-	VMOVUPS       X2, (DI)
-	VMOVUPS       X3, (AX)(CX*1)
-	VEXTRACTF32X4 $0x01, Z3, X2
-	VMOVUPS       X2, (BX)(CX*1)
-	VEXTRACTF32X4 $0x02, Z3, X2
-	VMOVUPS       X2, (SI)(CX*1)
-	VEXTRACTF32X4 $0x03, Z3, X2
+	VEXTRACTF32X4 $0x01, Z4, X3
+	VMOVUPS       X3, (BX)
+	VEXTRACTF32X4 $0x02, Z4, X3
+	VMOVUPS       X3, (SI)
+	VEXTRACTF32X4 $0x03, Z4, X3
+	VMOVUPS       X3, (DI)
+	VMOVUPS       X2, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z2, X3
+	VMOVUPS       X3, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z2, X3
+	VMOVUPS       X3, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z2, X2
 	VMOVUPS       X2, (DI)(CX*1)
 	VMOVUPS       X5, (AX)(CX*2)
 	VEXTRACTF32X4 $0x01, Z5, X2
@@ -31736,53 +31596,53 @@ all_few:
 	CMPQ          DX, $+3
 	JLT           all_two
 	MOVQ          e+40(FP), DX
-	VMOVUPS       (DX), Z1
-	VMULPS        Z2, Z1, Z4
-	VFMADD231PS   Z3, Z1, Z4
+	VMOVUPS       (DX), Z3
+	VMULPS        Z1, Z3, Z4
+	VFMADD231PS   Z2, Z3, Z4
 	VCMPPS        $0x03, Z4, Z4, K1
-	VBLENDMPS     Z0, Z4, K1, Z1
+	VBLENDMPS     Z0, Z4, K1, Z3
 	VMOVUPS       64(DX), Z4
-	VMULPS        Z2, Z4, Z5
-	VFMADD231PS   Z3, Z4, Z5
+	VMULPS        Z1, Z4, Z5
+	VFMADD231PS   Z2, Z4, Z5
 	VCMPPS        $0x03, Z5, Z5, K1
 	VBLENDMPS     Z0, Z5, K1, Z4
 	VMOVUPS       128(DX), Z5
-	VMULPS        Z2, Z5, Z2
-	VFMADD231PS   Z3, Z5, Z2
-	VCMPPS        $0x03, Z2, Z2, K1
-	VBLENDMPS     Z0, Z2, K1, Z2
+	VMULPS        Z1, Z5, Z1
+	VFMADD231PS   Z2, Z5, Z1
+	VCMPPS        $0x03, Z1, Z1, K1
+	VBLENDMPS     Z0, Z1, K1, Z1
 	LEAQ          (CX)(CX*2), DX
 	LEAQ          (AX)(CX*4), BX
 	LEAQ          (BX)(CX*4), SI
 	LEAQ          (SI)(CX*4), DI
-	VUNPCKLPS     Z4, Z1, Z3
-	VUNPCKLPS     Z1, Z2, Z5
-	VUNPCKHPS     Z4, Z1, Z4
-	VUNPCKHPS     Z1, Z2, Z1
-	VUNPCKLPD     Z5, Z3, Z2
-	VUNPCKHPD     Z5, Z3, Z3
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKLPS     Z3, Z1, Z5
+	VUNPCKHPS     Z4, Z3, Z4
+	VUNPCKHPS     Z3, Z1, Z1
+	VUNPCKLPD     Z5, Z2, Z3
+	VUNPCKHPD     Z5, Z2, Z2
 	VUNPCKLPD     Z1, Z4, Z5
 	VUNPCKHPD     Z1, Z4, Z1
-	VMOVLPS       X2, (AX)
-	VEXTRACTPS    $0x02, X2, 8(AX)
-	VEXTRACTF32X4 $0x01, Z2, X4
+	VMOVLPS       X3, (AX)
+	VEXTRACTPS    $0x02, X3, 8(AX)
+	VEXTRACTF32X4 $0x01, Z3, X4
 	VMOVLPS       X4, (BX)
 	VEXTRACTPS    $0x02, X4, 8(BX)
-	VEXTRACTF32X4 $0x02, Z2, X4
+	VEXTRACTF32X4 $0x02, Z3, X4
 	VMOVLPS       X4, (SI)
 	VEXTRACTPS    $0x02, X4, 8(SI)
+	VEXTRACTF32X4 $0x03, Z3, X3
+	VMOVLPS       X3, (DI)
+	VEXTRACTPS    $0x02, X3, 8(DI)
+	VMOVLPS       X2, (AX)(CX*1)
+	VEXTRACTPS    $0x02, X2, 8(AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z2, X3
+	VMOVLPS       X3, (BX)(CX*1)
+	VEXTRACTPS    $0x02, X3, 8(BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z2, X3
+	VMOVLPS       X3, (SI)(CX*1)
+	VEXTRACTPS    $0x02, X3, 8(SI)(CX*1)
 	VEXTRACTF32X4 $0x03, Z2, X2
-	VMOVLPS       X2, (DI)
-	VEXTRACTPS    $0x02, X2, 8(DI)
-	VMOVLPS       X3, (AX)(CX*1)
-	VEXTRACTPS    $0x02, X3, 8(AX)(CX*1)
-	VEXTRACTF32X4 $0x01, Z3, X2
-	VMOVLPS       X2, (BX)(CX*1)
-	VEXTRACTPS    $0x02, X2, 8(BX)(CX*1)
-	VEXTRACTF32X4 $0x02, Z3, X2
-	VMOVLPS       X2, (SI)(CX*1)
-	VEXTRACTPS    $0x02, X2, 8(SI)(CX*1)
-	VEXTRACTF32X4 $0x03, Z3, X2
 	VMOVLPS       X2, (DI)(CX*1)
 	VEXTRACTPS    $0x02, X2, 8(DI)(CX*1)
 	VMOVLPS       X5, (AX)(CX*2)
@@ -31811,41 +31671,41 @@ all_few:
 
 all_two:
 	MOVQ          e+40(FP), DX
-	VMOVUPS       (DX), Z1
-	VMULPS        Z2, Z1, Z4
-	VFMADD231PS   Z3, Z1, Z4
+	VMOVUPS       (DX), Z3
+	VMULPS        Z1, Z3, Z4
+	VFMADD231PS   Z2, Z3, Z4
 	VCMPPS        $0x03, Z4, Z4, K1
-	VBLENDMPS     Z0, Z4, K1, Z1
+	VBLENDMPS     Z0, Z4, K1, Z3
 	VMOVUPS       64(DX), Z4
-	VMULPS        Z2, Z4, Z2
-	VFMADD231PS   Z3, Z4, Z2
-	VCMPPS        $0x03, Z2, Z2, K1
-	VBLENDMPS     Z0, Z2, K1, Z2
+	VMULPS        Z1, Z4, Z1
+	VFMADD231PS   Z2, Z4, Z1
+	VCMPPS        $0x03, Z1, Z1, K1
+	VBLENDMPS     Z0, Z1, K1, Z1
 	LEAQ          (CX)(CX*2), DX
 	LEAQ          (AX)(CX*4), BX
 	LEAQ          (BX)(CX*4), SI
 	LEAQ          (SI)(CX*4), DI
-	VUNPCKLPS     Z2, Z1, Z3
-	VUNPCKLPS     Z1, Z1, Z4
-	VUNPCKHPS     Z2, Z1, Z2
-	VUNPCKHPS     Z1, Z1, Z1
-	VUNPCKLPD     Z4, Z3, Z5
-	VUNPCKHPD     Z4, Z3, Z3
-	VUNPCKLPD     Z1, Z2, Z4
-	VUNPCKHPD     Z1, Z2, Z1
+	VUNPCKLPS     Z1, Z3, Z2
+	VUNPCKLPS     Z3, Z3, Z4
+	VUNPCKHPS     Z1, Z3, Z1
+	VUNPCKHPS     Z3, Z3, Z3
+	VUNPCKLPD     Z4, Z2, Z5
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z3, Z1, Z4
+	VUNPCKHPD     Z3, Z1, Z1
 	VMOVLPS       X5, (AX)
-	VEXTRACTF32X4 $0x01, Z5, X2
-	VMOVLPS       X2, (BX)
-	VEXTRACTF32X4 $0x02, Z5, X2
-	VMOVLPS       X2, (SI)
-	VEXTRACTF32X4 $0x03, Z5, X2
-	VMOVLPS       X2, (DI)
-	VMOVLPS       X3, (AX)(CX*1)
-	VEXTRACTF32X4 $0x01, Z3, X2
-	VMOVLPS       X2, (BX)(CX*1)
-	VEXTRACTF32X4 $0x02, Z3, X2
-	VMOVLPS       X2, (SI)(CX*1)
-	VEXTRACTF32X4 $0x03, Z3, X2
+	VEXTRACTF32X4 $0x01, Z5, X3
+	VMOVLPS       X3, (BX)
+	VEXTRACTF32X4 $0x02, Z5, X3
+	VMOVLPS       X3, (SI)
+	VEXTRACTF32X4 $0x03, Z5, X3
+	VMOVLPS       X3, (DI)
+	VMOVLPS       X2, (AX)(CX*1)
+	VEXTRACTF32X4 $0x01, Z2, X3
+	VMOVLPS       X3, (BX)(CX*1)
+	VEXTRACTF32X4 $0x02, Z2, X3
+	VMOVLPS       X3, (SI)(CX*1)
+	VEXTRACTF32X4 $0x03, Z2, X2
 	VMOVLPS       X2, (DI)(CX*1)
 	VMOVLPS       X4, (AX)(CX*2)
 	VEXTRACTF32X4 $0x01, Z4, X2
@@ -31877,17 +31737,15 @@ all_done:
 	RET
 
 // func narrowSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, e *float32, step int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, FMA3
 TEXT ·narrowSoftmaxAVX2(SB), NOSPLIT, $0-56
 	VMOVUPS consts<>+608(SB), Y0
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Y1
 	MOVQ    sums+8(FP), AX
-	VMOVUPS 512(AX), Y2
-	VMOVUPS (AX), Y3
-	VMOVUPS 384(AX), Y4
+	VMOVUPS 512(AX), Y1
+	VMOVUPS (AX), Y2
 	MOVQ    dst+0(FP), AX
 	MOVQ    classes+32(FP), CX
 	SHLQ    $0x02, CX
@@ -31905,51 +31763,48 @@ all_columns:
 	SHLQ         $0x02, R8
 	LEAQ         (AX)(R8*1), R8
 	LEAQ         (SI)(DI*1), SI
-	VMOVD        BX, X4
-	VPBROADCASTD X4, Y4
-	VPSUBD       Y4, Y1, Y4
-	VMOVUPS      (SI), Y4
-	VMULPS       Y2, Y4, Y5
-	VFMADD231PS  Y3, Y4, Y5
+	VMOVUPS      (SI), Y3
+	VMULPS       Y1, Y3, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VCMPPS       $0x03, Y4, Y4, Y3
+	VBLENDVPS    Y3, Y0, Y4, Y3
+	VMOVUPS      32(SI), Y4
+	VMULPS       Y1, Y4, Y5
+	VFMADD231PS  Y2, Y4, Y5
 	VCMPPS       $0x03, Y5, Y5, Y4
 	VBLENDVPS    Y4, Y0, Y5, Y4
-	VMOVUPS      32(SI), Y5
-	VMULPS       Y2, Y5, Y6
-	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      64(SI), Y5
+	VMULPS       Y1, Y5, Y6
+	VFMADD231PS  Y2, Y5, Y6
 	VCMPPS       $0x03, Y6, Y6, Y5
 	VBLENDVPS    Y5, Y0, Y6, Y5
-	VMOVUPS      64(SI), Y6
-	VMULPS       Y2, Y6, Y7
-	VFMADD231PS  Y3, Y6, Y7
+	VMOVUPS      96(SI), Y6
+	VMULPS       Y1, Y6, Y7
+	VFMADD231PS  Y2, Y6, Y7
 	VCMPPS       $0x03, Y7, Y7, Y6
 	VBLENDVPS    Y6, Y0, Y7, Y6
-	VMOVUPS      96(SI), Y7
-	VMULPS       Y2, Y7, Y8
-	VFMADD231PS  Y3, Y7, Y8
-	VCMPPS       $0x03, Y8, Y8, Y7
-	VBLENDVPS    Y7, Y0, Y8, Y7
 	LEAQ         (CX)(CX*2), SI
 	LEAQ         (R8)(CX*4), DI
-	VUNPCKLPS    Y5, Y4, Y8
-	VUNPCKLPS    Y7, Y6, Y9
-	VUNPCKHPS    Y5, Y4, Y4
-	VUNPCKHPS    Y7, Y6, Y5
-	VUNPCKLPD    Y9, Y8, Y6
-	VUNPCKHPD    Y9, Y8, Y7
-	VUNPCKLPD    Y5, Y4, Y8
-	VUNPCKHPD    Y5, Y4, Y4
-	VMOVUPS      X6, (R8)
-	VEXTRACTF128 $0x01, Y6, X5
-	VMOVUPS      X5, (DI)
-	VMOVUPS      X7, (R8)(CX*1)
-	VEXTRACTF128 $0x01, Y7, X5
-	VMOVUPS      X5, (DI)(CX*1)
-	VMOVUPS      X8, (R8)(CX*2)
-	VEXTRACTF128 $0x01, Y8, X5
-	VMOVUPS      X5, (DI)(CX*2)
-	VMOVUPS      X4, (R8)(SI*1)
-	VEXTRACTF128 $0x01, Y4, X4
-	VMOVUPS      X4, (DI)(SI*1)
+	VUNPCKLPS    Y4, Y3, Y7
+	VUNPCKLPS    Y6, Y5, Y8
+	VUNPCKHPS    Y4, Y3, Y3
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y8, Y7, Y5
+	VUNPCKHPD    Y8, Y7, Y6
+	VUNPCKLPD    Y4, Y3, Y7
+	VUNPCKHPD    Y4, Y3, Y3
+	VMOVUPS      X5, (R8)
+	VEXTRACTF128 $0x01, Y5, X4
+	VMOVUPS      X4, (DI)
+	VMOVUPS      X6, (R8)(CX*1)
+	VEXTRACTF128 $0x01, Y6, X4
+	VMOVUPS      X4, (DI)(CX*1)
+	VMOVUPS      X7, (R8)(CX*2)
+	VEXTRACTF128 $0x01, Y7, X4
+	VMOVUPS      X4, (DI)(CX*2)
+	VMOVUPS      X3, (R8)(SI*1)
+	VEXTRACTF128 $0x01, Y3, X3
+	VMOVUPS      X3, (DI)(SI*1)
 	ADDQ         $+4, BX
 	CMPQ         BX, DX
 	JLE          all_columns
@@ -31961,48 +31816,45 @@ all_columns:
 	MOVQ         e+40(FP), BX
 	MOVQ         DX, SI
 	SHLQ         $0x05, SI
-	MOVQ         DX, DI
-	SHLQ         $0x02, DI
-	LEAQ         (AX)(DI*1), AX
-	LEAQ         (BX)(SI*1), BX
-	VMOVD        DX, X4
-	VPBROADCASTD X4, Y4
-	VPSUBD       Y4, Y1, Y1
-	VMOVUPS      (BX), Y1
-	VMULPS       Y2, Y1, Y4
-	VFMADD231PS  Y3, Y1, Y4
-	VCMPPS       $0x03, Y4, Y4, Y1
-	VBLENDVPS    Y1, Y0, Y4, Y1
-	VMOVUPS      32(BX), Y4
-	VMULPS       Y2, Y4, Y5
-	VFMADD231PS  Y3, Y4, Y5
+	MOVQ         DX, DX
+	SHLQ         $0x02, DX
+	LEAQ         (AX)(DX*1), AX
+	LEAQ         (BX)(SI*1), DX
+	VMOVUPS      (DX), Y3
+	VMULPS       Y1, Y3, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VCMPPS       $0x03, Y4, Y4, Y3
+	VBLENDVPS    Y3, Y0, Y4, Y3
+	VMOVUPS      32(DX), Y4
+	VMULPS       Y1, Y4, Y5
+	VFMADD231PS  Y2, Y4, Y5
 	VCMPPS       $0x03, Y5, Y5, Y4
 	VBLENDVPS    Y4, Y0, Y5, Y4
-	VMOVUPS      64(BX), Y5
-	VMULPS       Y2, Y5, Y6
-	VFMADD231PS  Y3, Y5, Y6
+	VMOVUPS      64(DX), Y5
+	VMULPS       Y1, Y5, Y6
+	VFMADD231PS  Y2, Y5, Y6
 	VCMPPS       $0x03, Y6, Y6, Y5
 	VBLENDVPS    Y5, Y0, Y6, Y5
-	VMOVUPS      96(BX), Y6
-	VMULPS       Y2, Y6, Y2
-	VFMADD231PS  Y3, Y6, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, Y0, Y2, Y2
+	VMOVUPS      96(DX), Y6
+	VMULPS       Y1, Y6, Y1
+	VFMADD231PS  Y2, Y6, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, Y0, Y1, Y1
 	LEAQ         (CX)(CX*2), DX
 	LEAQ         (AX)(CX*4), BX
-	VUNPCKLPS    Y4, Y1, Y3
-	VUNPCKLPS    Y2, Y5, Y6
-	VUNPCKHPS    Y4, Y1, Y1
-	VUNPCKHPS    Y2, Y5, Y2
-	VUNPCKLPD    Y6, Y3, Y4
-	VUNPCKHPD    Y6, Y3, Y3
-	VUNPCKLPD    Y2, Y1, Y5
-	VUNPCKHPD    Y2, Y1, Y1
+	VUNPCKLPS    Y4, Y3, Y2
+	VUNPCKLPS    Y1, Y5, Y6
+	VUNPCKHPS    Y4, Y3, Y3
+	VUNPCKHPS    Y1, Y5, Y1
+	VUNPCKLPD    Y6, Y2, Y4
+	VUNPCKHPD    Y6, Y2, Y2
+	VUNPCKLPD    Y1, Y3, Y5
+	VUNPCKHPD    Y1, Y3, Y1
 	VMOVUPS      X4, (AX)
-	VEXTRACTF128 $0x01, Y4, X2
-	VMOVUPS      X2, (BX)
-	VMOVUPS      X3, (AX)(CX*1)
-	VEXTRACTF128 $0x01, Y3, X2
+	VEXTRACTF128 $0x01, Y4, X3
+	VMOVUPS      X3, (BX)
+	VMOVUPS      X2, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y2, X2
 	VMOVUPS      X2, (BX)(CX*1)
 	VMOVUPS      X5, (AX)(CX*2)
 	VEXTRACTF128 $0x01, Y5, X2
@@ -32017,39 +31869,39 @@ all_few:
 	CMPQ         DX, $+3
 	JLT          all_two
 	MOVQ         e+40(FP), DX
-	VMOVUPS      (DX), Y1
-	VMULPS       Y2, Y1, Y4
-	VFMADD231PS  Y3, Y1, Y4
-	VCMPPS       $0x03, Y4, Y4, Y1
-	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVUPS      (DX), Y3
+	VMULPS       Y1, Y3, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VCMPPS       $0x03, Y4, Y4, Y3
+	VBLENDVPS    Y3, Y0, Y4, Y3
 	VMOVUPS      32(DX), Y4
-	VMULPS       Y2, Y4, Y5
-	VFMADD231PS  Y3, Y4, Y5
+	VMULPS       Y1, Y4, Y5
+	VFMADD231PS  Y2, Y4, Y5
 	VCMPPS       $0x03, Y5, Y5, Y4
 	VBLENDVPS    Y4, Y0, Y5, Y4
 	VMOVUPS      64(DX), Y5
-	VMULPS       Y2, Y5, Y2
-	VFMADD231PS  Y3, Y5, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, Y0, Y2, Y2
+	VMULPS       Y1, Y5, Y1
+	VFMADD231PS  Y2, Y5, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, Y0, Y1, Y1
 	LEAQ         (CX)(CX*2), DX
 	LEAQ         (AX)(CX*4), BX
-	VUNPCKLPS    Y4, Y1, Y3
-	VUNPCKLPS    Y1, Y2, Y5
-	VUNPCKHPS    Y4, Y1, Y4
-	VUNPCKHPS    Y1, Y2, Y1
-	VUNPCKLPD    Y5, Y3, Y2
-	VUNPCKHPD    Y5, Y3, Y3
+	VUNPCKLPS    Y4, Y3, Y2
+	VUNPCKLPS    Y3, Y1, Y5
+	VUNPCKHPS    Y4, Y3, Y4
+	VUNPCKHPS    Y3, Y1, Y1
+	VUNPCKLPD    Y5, Y2, Y3
+	VUNPCKHPD    Y5, Y2, Y2
 	VUNPCKLPD    Y1, Y4, Y5
 	VUNPCKHPD    Y1, Y4, Y1
-	VMOVLPS      X2, (AX)
-	VEXTRACTPS   $0x02, X2, 8(AX)
+	VMOVLPS      X3, (AX)
+	VEXTRACTPS   $0x02, X3, 8(AX)
+	VEXTRACTF128 $0x01, Y3, X3
+	VMOVLPS      X3, (BX)
+	VEXTRACTPS   $0x02, X3, 8(BX)
+	VMOVLPS      X2, (AX)(CX*1)
+	VEXTRACTPS   $0x02, X2, 8(AX)(CX*1)
 	VEXTRACTF128 $0x01, Y2, X2
-	VMOVLPS      X2, (BX)
-	VEXTRACTPS   $0x02, X2, 8(BX)
-	VMOVLPS      X3, (AX)(CX*1)
-	VEXTRACTPS   $0x02, X3, 8(AX)(CX*1)
-	VEXTRACTF128 $0x01, Y3, X2
 	VMOVLPS      X2, (BX)(CX*1)
 	VEXTRACTPS   $0x02, X2, 8(BX)(CX*1)
 	VMOVLPS      X5, (AX)(CX*2)
@@ -32066,31 +31918,31 @@ all_few:
 
 all_two:
 	MOVQ         e+40(FP), DX
-	VMOVUPS      (DX), Y1
-	VMULPS       Y2, Y1, Y4
-	VFMADD231PS  Y3, Y1, Y4
-	VCMPPS       $0x03, Y4, Y4, Y1
-	VBLENDVPS    Y1, Y0, Y4, Y1
+	VMOVUPS      (DX), Y3
+	VMULPS       Y1, Y3, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VCMPPS       $0x03, Y4, Y4, Y3
+	VBLENDVPS    Y3, Y0, Y4, Y3
 	VMOVUPS      32(DX), Y4
-	VMULPS       Y2, Y4, Y2
-	VFMADD231PS  Y3, Y4, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, Y0, Y2, Y2
+	VMULPS       Y1, Y4, Y1
+	VFMADD231PS  Y2, Y4, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, Y0, Y1, Y1
 	LEAQ         (CX)(CX*2), DX
 	LEAQ         (AX)(CX*4), BX
-	VUNPCKLPS    Y2, Y1, Y3
-	VUNPCKLPS    Y1, Y1, Y4
-	VUNPCKHPS    Y2, Y1, Y2
-	VUNPCKHPS    Y1, Y1, Y1
-	VUNPCKLPD    Y4, Y3, Y5
-	VUNPCKHPD    Y4, Y3, Y3
-	VUNPCKLPD    Y1, Y2, Y4
-	VUNPCKHPD    Y1, Y2, Y1
+	VUNPCKLPS    Y1, Y3, Y2
+	VUNPCKLPS    Y3, Y3, Y4
+	VUNPCKHPS    Y1, Y3, Y1
+	VUNPCKHPS    Y3, Y3, Y3
+	VUNPCKLPD    Y4, Y2, Y5
+	VUNPCKHPD    Y4, Y2, Y2
+	VUNPCKLPD    Y3, Y1, Y4
+	VUNPCKHPD    Y3, Y1, Y1
 	VMOVLPS      X5, (AX)
-	VEXTRACTF128 $0x01, Y5, X2
-	VMOVLPS      X2, (BX)
-	VMOVLPS      X3, (AX)(CX*1)
-	VEXTRACTF128 $0x01, Y3, X2
+	VEXTRACTF128 $0x01, Y5, X3
+	VMOVLPS      X3, (BX)
+	VMOVLPS      X2, (AX)(CX*1)
+	VEXTRACTF128 $0x01, Y2, X2
 	VMOVLPS      X2, (BX)(CX*1)
 	VMOVLPS      X4, (AX)(CX*2)
 	VEXTRACTF128 $0x01, Y4, X2
@@ -37577,7 +37429,6 @@ TEXT ·foldRowsAVX512(SB), NOSPLIT, $192-32
 	MOVQ         rows+16(FP), CX
 	LEAQ         63(SP), DX
 	ANDQ         $-64, DX
-	VPXORD       Z3, Z3, Z3
 
 row:
 	MOVQ   classes+24(FP), BX
@@ -37730,8 +37581,6 @@ TEXT ·foldRowsAVX2(SB), NOSPLIT, $192-32
 	MOVQ    rows+16(FP), CX
 	LEAQ    63(SP), DX
 	ANDQ    $-64, DX
-	VPXOR   Y5, Y5, Y5
-	VPXOR   Y6, Y6, Y6
 
 row:
 	MOVQ  classes+24(FP), BX
@@ -38910,9 +38759,9 @@ TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+3072(SB), Z3
 
 row:
-	VMOVAPS Z1, Z6
-	VMOVUPS lane_numbers<>+0(SB), Z7
-	VPXORD  Z5, Z5, Z5
+	VMOVAPS Z1, Z7
+	VMOVUPS lane_numbers<>+0(SB), Z5
+	VPXORD  Z6, Z6, Z6
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+64
@@ -38920,25 +38769,25 @@ row:
 
 all_round:
 	VMOVUPS   (CX), Z4
-	VCMPPS    $0x11, Z4, Z6, K1
-	VBLENDMPS Z7, Z5, K1, Z5
-	VBLENDMPS Z4, Z6, K1, Z6
-	VPADDD    Z3, Z7, Z7
+	VCMPPS    $0x11, Z4, Z7, K1
+	VBLENDMPS Z5, Z6, K1, Z6
+	VBLENDMPS Z4, Z7, K1, Z7
+	VPADDD    Z3, Z5, Z5
 	VMOVUPS   64(CX), Z4
-	VCMPPS    $0x11, Z4, Z6, K1
-	VBLENDMPS Z7, Z5, K1, Z5
-	VBLENDMPS Z4, Z6, K1, Z6
-	VPADDD    Z3, Z7, Z7
+	VCMPPS    $0x11, Z4, Z7, K1
+	VBLENDMPS Z5, Z6, K1, Z6
+	VBLENDMPS Z4, Z7, K1, Z7
+	VPADDD    Z3, Z5, Z5
 	VMOVUPS   128(CX), Z4
-	VCMPPS    $0x11, Z4, Z6, K1
-	VBLENDMPS Z7, Z5, K1, Z5
-	VBLENDMPS Z4, Z6, K1, Z6
-	VPADDD    Z3, Z7, Z7
+	VCMPPS    $0x11, Z4, Z7, K1
+	VBLENDMPS Z5, Z6, K1, Z6
+	VBLENDMPS Z4, Z7, K1, Z7
+	VPADDD    Z3, Z5, Z5
 	VMOVUPS   192(CX), Z4
-	VCMPPS    $0x11, Z4, Z6, K1
-	VBLENDMPS Z7, Z5, K1, Z5
-	VBLENDMPS Z4, Z6, K1, Z6
-	VPADDD    Z3, Z7, Z7
+	VCMPPS    $0x11, Z4, Z7, K1
+	VBLENDMPS Z5, Z6, K1, Z6
+	VBLENDMPS Z4, Z7, K1, Z7
+	VPADDD    Z3, Z5, Z5
 	ADDQ      $+256, CX
 	ADDQ      $-64, AX
 	CMPQ      AX, $+64
@@ -38950,10 +38799,10 @@ all_few:
 
 all_tile:
 	VMOVUPS   (CX), Z4
-	VCMPPS    $0x11, Z4, Z6, K1
-	VBLENDMPS Z7, Z5, K1, Z5
-	VBLENDMPS Z4, Z6, K1, Z6
-	VPADDD    Z3, Z7, Z7
+	VCMPPS    $0x11, Z4, Z7, K1
+	VBLENDMPS Z5, Z6, K1, Z6
+	VBLENDMPS Z4, Z7, K1, Z7
+	VPADDD    Z3, Z5, Z5
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -38967,23 +38816,22 @@ all_part:
 	KMOVW     DX, K1
 	VMOVAPS   Z2, Z4
 	VMOVUPS   (CX), K1, Z4
-	VCMPPS    $0x11, Z4, Z6, K1
-	VBLENDMPS Z7, Z5, K1, Z5
-	VBLENDMPS Z4, Z6, K1, Z6
-	VPADDD    Z3, Z7, Z7
+	VCMPPS    $0x11, Z4, Z7, K1
+	VBLENDMPS Z5, Z6, K1, Z6
+	VBLENDMPS Z4, Z7, K1, Z7
 
 all_done:
 	// the largest of all lanes, the first of its places
-	VSHUFF64X2 $0x4e, Z6, Z6, Z4
-	VMAXPS     Z4, Z6, Z4
-	VSHUFF64X2 $0xb1, Z4, Z4, Z7
-	VMAXPS     Z7, Z4, Z4
-	VPERMILPS  $0x4e, Z4, Z7
-	VMAXPS     Z7, Z4, Z4
-	VPERMILPS  $0xb1, Z4, Z7
-	VMAXPS     Z7, Z4, Z4
-	VCMPPS     $0x00, Z4, Z6, K1
-	VBLENDMPS  Z5, Z0, K1, Z5
+	VSHUFF64X2 $0x4e, Z7, Z7, Z4
+	VMAXPS     Z4, Z7, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z5
+	VMAXPS     Z5, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z5
+	VMAXPS     Z5, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z5
+	VMAXPS     Z5, Z4, Z4
+	VCMPPS     $0x00, Z4, Z7, K1
+	VBLENDMPS  Z6, Z0, K1, Z5
 	VPMINSD    Z0, Z5, Z5
 	MOVQ       sums+0(FP), AX
 	VMOVSS     X4, (AX)
@@ -39017,12 +38865,12 @@ TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS consts<>+3072(SB), Y3
 
 row:
-	VMOVAPS Y1, Y7
-	VMOVUPS lane_numbers<>+0(SB), Y8
-	VPXOR   Y6, Y6, Y6
-	VMOVAPS Y1, Y10
-	VMOVUPS lane_numbers<>+32(SB), Y11
-	VPXOR   Y9, Y9, Y9
+	VMOVAPS Y1, Y9
+	VMOVUPS lane_numbers<>+0(SB), Y6
+	VPXOR   Y8, Y8, Y8
+	VMOVAPS Y1, Y11
+	VMOVUPS lane_numbers<>+32(SB), Y7
+	VPXOR   Y10, Y10, Y10
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+32
@@ -39030,25 +38878,25 @@ row:
 
 all_round:
 	VMOVUPS   (CX), Y4
-	VCMPPS    $0x11, Y4, Y7, Y5
-	VBLENDVPS Y5, Y8, Y6, Y6
-	VBLENDVPS Y5, Y4, Y7, Y7
-	VPADDD    Y3, Y8, Y8
+	VCMPPS    $0x11, Y4, Y9, Y5
+	VBLENDVPS Y5, Y6, Y8, Y8
+	VBLENDVPS Y5, Y4, Y9, Y9
+	VPADDD    Y3, Y6, Y6
 	VMOVUPS   32(CX), Y4
-	VCMPPS    $0x11, Y4, Y10, Y5
-	VBLENDVPS Y5, Y11, Y9, Y9
-	VBLENDVPS Y5, Y4, Y10, Y10
-	VPADDD    Y3, Y11, Y11
+	VCMPPS    $0x11, Y4, Y11, Y5
+	VBLENDVPS Y5, Y7, Y10, Y10
+	VBLENDVPS Y5, Y4, Y11, Y11
+	VPADDD    Y3, Y7, Y7
 	VMOVUPS   64(CX), Y4
-	VCMPPS    $0x11, Y4, Y7, Y5
-	VBLENDVPS Y5, Y8, Y6, Y6
-	VBLENDVPS Y5, Y4, Y7, Y7
-	VPADDD    Y3, Y8, Y8
+	VCMPPS    $0x11, Y4, Y9, Y5
+	VBLENDVPS Y5, Y6, Y8, Y8
+	VBLENDVPS Y5, Y4, Y9, Y9
+	VPADDD    Y3, Y6, Y6
 	VMOVUPS   96(CX), Y4
-	VCMPPS    $0x11, Y4, Y10, Y5
-	VBLENDVPS Y5, Y11, Y9, Y9
-	VBLENDVPS Y5, Y4, Y10, Y10
-	VPADDD    Y3, Y11, Y11
+	VCMPPS    $0x11, Y4, Y11, Y5
+	VBLENDVPS Y5, Y7, Y10, Y10
+	VBLENDVPS Y5, Y4, Y11, Y11
+	VPADDD    Y3, Y7, Y7
 	ADDQ      $+128, CX
 	ADDQ      $-32, AX
 	CMPQ      AX, $+32
@@ -39060,15 +38908,15 @@ all_few:
 
 all_tile:
 	VMOVUPS   (CX), Y4
-	VCMPPS    $0x11, Y4, Y7, Y5
-	VBLENDVPS Y5, Y8, Y6, Y6
-	VBLENDVPS Y5, Y4, Y7, Y7
-	VPADDD    Y3, Y8, Y8
+	VCMPPS    $0x11, Y4, Y9, Y5
+	VBLENDVPS Y5, Y6, Y8, Y8
+	VBLENDVPS Y5, Y4, Y9, Y9
+	VPADDD    Y3, Y6, Y6
 	VMOVUPS   32(CX), Y4
-	VCMPPS    $0x11, Y4, Y10, Y5
-	VBLENDVPS Y5, Y11, Y9, Y9
-	VBLENDVPS Y5, Y4, Y10, Y10
-	VPADDD    Y3, Y11, Y11
+	VCMPPS    $0x11, Y4, Y11, Y5
+	VBLENDVPS Y5, Y7, Y10, Y10
+	VBLENDVPS Y5, Y4, Y11, Y11
+	VPADDD    Y3, Y7, Y7
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -39099,29 +38947,27 @@ all_part:
 	VMOVUPS    (DX)(AX*4), Y5
 	VMASKMOVPS 32(CX), Y5, Y12
 	VBLENDVPS  Y5, Y12, Y2, Y5
-	VCMPPS     $0x11, Y4, Y7, Y12
-	VBLENDVPS  Y12, Y8, Y6, Y6
-	VBLENDVPS  Y12, Y4, Y7, Y7
-	VPADDD     Y3, Y8, Y8
-	VCMPPS     $0x11, Y5, Y10, Y4
-	VBLENDVPS  Y4, Y11, Y9, Y9
-	VBLENDVPS  Y4, Y5, Y10, Y10
-	VPADDD     Y3, Y11, Y11
+	VCMPPS     $0x11, Y4, Y9, Y12
+	VBLENDVPS  Y12, Y6, Y8, Y8
+	VBLENDVPS  Y12, Y4, Y9, Y9
+	VCMPPS     $0x11, Y5, Y11, Y4
+	VBLENDVPS  Y4, Y7, Y10, Y10
+	VBLENDVPS  Y4, Y5, Y11, Y11
 
 all_done:
 	// the largest of all lanes, the first of its places
-	VMAXPS     Y7, Y10, Y4
+	VMAXPS     Y9, Y11, Y4
 	VPERM2F128 $0x01, Y4, Y4, Y5
 	VMAXPS     Y5, Y4, Y4
 	VPERMILPS  $0x4e, Y4, Y5
 	VMAXPS     Y5, Y4, Y4
 	VPERMILPS  $0xb1, Y4, Y5
 	VMAXPS     Y5, Y4, Y4
-	VCMPPS     $0x00, Y4, Y7, Y5
-	VBLENDVPS  Y5, Y6, Y0, Y5
+	VCMPPS     $0x00, Y4, Y9, Y5
+	VBLENDVPS  Y5, Y8, Y0, Y5
 	VPMINSD    Y0, Y5, Y5
-	VCMPPS     $0x00, Y4, Y10, Y6
-	VBLENDVPS  Y6, Y9, Y0, Y6
+	VCMPPS     $0x00, Y4, Y11, Y6
+	VBLENDVPS  Y6, Y10, Y0, Y6
 	VPMINSD    Y5, Y6, Y5
 	MOVQ       sums+0(FP), AX
 	VMOVSS     X4, (AX)
@@ -40289,20 +40135,20 @@ block:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y5, Y8, Y4
-	VMOVAPS      Y4, Y10
-	VFMADD231PS  Y9, Y7, Y10
-	VBROADCASTSS 12(R8), Y11
-	VBROADCASTSS 16(R8), Y12
-	VMULPS       Y9, Y12, Y12
-	VFMADD231PS  Y5, Y11, Y12
-	VMULPS       Y6, Y12, Y11
+	VMOVAPS      Y4, Y12
+	VFMADD231PS  Y9, Y7, Y12
+	VBROADCASTSS 12(R8), Y10
+	VBROADCASTSS 16(R8), Y11
+	VMULPS       Y9, Y11, Y11
+	VFMADD231PS  Y5, Y10, Y11
+	VMULPS       Y6, Y11, Y10
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y5, Y13
 	VBLENDVPS Y13, Y7, Y8, Y14
-	VDIVPS    Y10, Y14, Y14
+	VDIVPS    Y12, Y14, Y14
 	VPXOR     Y15, Y15, Y15
-	VCMPPS    $0x00, Y15, Y10, Y15
+	VCMPPS    $0x00, Y15, Y12, Y15
 	VBLENDVPS Y15, Y0, Y14, Y14
 	VBLENDVPS Y13, Y8, Y7, Y8
 	VMULPS    Y14, Y8, Y8
@@ -40324,18 +40170,17 @@ block:
 	VFNMADD132PS consts<>+2208(SB), Y0, Y5
 	VMULPS       Y5, Y7, Y5
 	VFMADD231PS  Y6, Y5, Y4
-	VMOVAPS      Y10, Y5
 
 	// q^gamma
 	CMPQ   R9, $+1
 	JGE    focusnot0_327
-	VMULPS Y5, Y5, Y5
+	VMULPS Y12, Y12, Y12
 	JMP    focusdone327
 
 focusnot0_327:
 	CMPQ    R9, $+2
 	JGE     focusnot1_327
-	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y12
 	JMP     focusdone327
 
 focusnot1_327:
@@ -40346,77 +40191,77 @@ focusnot1_327:
 focusnot2_327:
 	CMPQ    R9, $+4
 	JGE     focusnot3_327
-	VSQRTPS Y5, Y5
+	VSQRTPS Y12, Y12
 	JMP     focusdone327
 
 focusnot3_327:
 	CMPQ         R9, $+5
 	JGE          focusnot4_327
-	VSQRTPS      Y5, Y6
-	VMOVAPS      Y5, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y6, Y5, Y7
-	VMOVAPS      Y7, Y5
+	VSQRTPS      Y12, Y5
+	VMOVAPS      Y12, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y12, Y6
+	VMOVAPS      Y6, Y12
 	JMP          focusdone327
 
 focusnot4_327:
 	CMPQ         R9, $+6
 	JGE          focusnot5_327
-	VSQRTPS      Y5, Y6
-	VMULPS       Y5, Y5, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y5, Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFNMADD231PS Y6, Y6, Y9
-	VMULPS       Y9, Y5, Y5
-	VFMADD231PS  consts<>+2144(SB), Y5, Y8
-	VMULPS       Y6, Y8, Y5
-	VFMADD231PS  Y6, Y7, Y5
+	VSQRTPS      Y12, Y5
+	VMULPS       Y12, Y12, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y12, Y12, Y7
+	VMOVAPS      Y12, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y12, Y8
+	VFMADD231PS  consts<>+2144(SB), Y8, Y7
+	VMULPS       Y5, Y7, Y12
+	VFMADD231PS  Y5, Y6, Y12
 	JMP          focusdone327
 
 focusnot5_327:
 	CMPQ        R9, $+7
 	JGE         focusnot6_327
-	VMULPS      Y5, Y5, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y5, Y5, Y7
-	VMULPS      Y5, Y7, Y7
-	VFMADD231PS Y5, Y6, Y7
-	VMOVAPS     Y7, Y5
+	VMULPS      Y12, Y12, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y12, Y12, Y6
+	VMULPS      Y12, Y6, Y6
+	VFMADD231PS Y12, Y5, Y6
+	VMOVAPS     Y6, Y12
 	JMP         focusdone327
 
 focusnot6_327:
 	CMPQ        R9, $+8
 	JGE         focusnot7_327
-	VMULPS      Y5, Y5, Y6
-	VFMSUB213PS Y6, Y5, Y5
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y5, Y7, Y5
-	VFMADD231PS Y6, Y6, Y5
+	VMULPS      Y12, Y12, Y5
+	VFMSUB213PS Y5, Y12, Y12
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y12, Y6, Y12
+	VFMADD231PS Y5, Y5, Y12
 	JMP         focusdone327
 
 focusnot7_327:
 	CMPQ        R9, $+9
 	JGE         focusnot8_327
-	VMULPS      Y5, Y5, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y5, Y5, Y7
-	VMULPS      Y6, Y6, Y8
-	VADDPS      Y6, Y6, Y9
-	VFMSUB213PS Y8, Y6, Y6
-	VFMADD231PS Y7, Y9, Y6
-	VMULPS      Y5, Y6, Y6
-	VFMADD231PS Y5, Y8, Y6
-	VMOVAPS     Y6, Y5
+	VMULPS      Y12, Y12, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y12, Y12, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y12, Y5, Y5
+	VFMADD231PS Y12, Y7, Y5
+	VMOVAPS     Y5, Y12
 	JMP         focusdone327
 
 focusnot8_327:
 	LEAQ         24(R8), R10
-	VMOVUPS      Y11, (SP)
-	VMOVUPS      Y10, 32(SP)
-	VMOVUPS      Y12, 64(SP)
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y12, 32(SP)
+	VMOVUPS      Y11, 64(SP)
 	VMOVUPS      Y4, 96(SP)
 	VMOVUPS      Y3, 128(SP)
 	VBROADCASTSS (R10), Y0
@@ -40424,88 +40269,88 @@ focusnot8_327:
 	VBROADCASTSS 8(R10), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y5, Y3
+	VPAND     consts<>+32(SB), Y12, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y6
-	VPSUBD    consts<>+1760(SB), Y6, Y6
-	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y3, Y7, Y7
-	VBLENDVPS Y7, Y6, Y4, Y4
-	VPSRAD    $0x17, Y4, Y6
-	VPSRLD    $0x14, Y4, Y7
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
 	VPAND     consts<>+1280(SB), Y4, Y4
 	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y6, Y6
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS consts<>+672(SB), Y8, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y8
-	VMOVAPS     Y4, Y9
-	VFMADD231PS Y8, Y4, Y9
-	VSUBPS      Y9, Y4, Y10
-	VFMADD231PS Y8, Y4, Y10
-	VMULPS      Y4, Y4, Y8
-	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y4, Y11
-	VFMADD213PS consts<>+1440(SB), Y4, Y11
-	VFMADD213PS consts<>+1472(SB), Y4, Y11
-	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y8, Y4
-	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y9, Y4
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y4, Y8
+	VSUBPS      Y8, Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y10, Y4, Y9
+	VADDPS      Y9, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y0, Y8
-	VFMSUB213PS Y8, Y0, Y6
-	VFMADD213PS Y8, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y11
-	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y1, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y0, Y6
-	VFMADD231PS Y9, Y2, Y6
-	VFMADD231PS Y10, Y1, Y6
-	VADDPS      Y6, Y8, Y1
+	VADDPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      consts<>+1536(SB), Y10, Y11
+	VSUBPS      Y11, Y7, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y2, Y5
+	VFMADD231PS Y9, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
 	VFMADD213PS consts<>+1600(SB), Y1, Y2
 	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y6
-	VMULPS      Y2, Y6, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
 	VFMADD231PS consts<>+160(SB), Y1, Y2
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y2, Y1, Y6
+	VPERMPS     pow_full_hi<>+0(SB), Y10, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y10, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSUBD  consts<>+1536(SB), Y10, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y6, Y1, Y7
-	VPSLLD  $0x17, Y2, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y2, Y2
-	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y2, Y9, Y2
+	VPXOR     Y8, Y8, Y8
+	VPMINSD   Y8, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y8
+	VPSUBD    Y2, Y8, Y2
 	VPSLLD    $0x17, Y2, Y2
-	VADDPS    Y1, Y2, Y9
-	VSUBPS    Y2, Y9, Y10
-	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y6, Y1, Y1
-	VADDPS    Y1, Y9, Y1
-	VCMPPS    $0x11, Y2, Y7, Y6
+	VADDPS    Y1, Y2, Y8
+	VSUBPS    Y2, Y8, Y9
+	VSUBPS    Y9, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y8, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y6, Y1, Y8, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
@@ -40521,13 +40366,13 @@ focusnot8_327:
 	VBLENDVPS Y2, Y4, Y1, Y1
 	VPCMPEQD  consts<>+928(SB), Y3, Y2
 	VPXOR     Y4, Y4, Y4
-	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y0, Y4, Y6, Y0
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
 	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y1
-	VPAND        Y1, Y5, Y1
+	VPAND        Y1, Y12, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -40535,16 +40380,15 @@ focusnot8_327:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R10), Y2
-	VPAND        Y2, Y5, Y2
+	VPAND        Y2, Y12, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
-	VMOVUPS      (SP), Y11
-	VMOVUPS      32(SP), Y10
-	VMOVUPS      64(SP), Y12
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y12
+	VMOVUPS      (SP), Y10
+	VMOVUPS      64(SP), Y11
 	VMOVUPS      96(SP), Y4
 	VMOVUPS      128(SP), Y3
 	VMOVUPS      consts<>+384(SB), Y0
@@ -40553,30 +40397,30 @@ focusnot8_327:
 
 focusdone327:
 	// a smoothed loss is 0 where q^gamma is
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS 48(R8), Y6
+	VCMPPS       $0x11, Y6, Y5, Y5
 	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS 48(R8), Y7
-	VCMPPS       $0x11, Y7, Y6, Y6
+	VCMPPS       $0x00, Y6, Y12, Y6
+	VPAND        Y5, Y6, Y5
+	VCMPPS       $0x12, consts<>+2176(SB), Y10, Y6
+	VMULPS       Y12, Y10, Y7
+	VBLENDVPS    Y6, Y7, Y10, Y6
 	VPXOR        Y7, Y7, Y7
-	VCMPPS       $0x00, Y7, Y5, Y7
-	VPAND        Y6, Y7, Y6
-	VCMPPS       $0x12, consts<>+2176(SB), Y11, Y7
-	VMULPS       Y5, Y11, Y8
-	VBLENDVPS    Y7, Y8, Y11, Y7
+	VBLENDVPS    Y5, Y7, Y6, Y6
+	VPMINUD      consts<>+608(SB), Y6, Y6
+	VMULPS       Y12, Y11, Y7
+	VMULPS       Y7, Y3, Y7
 	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y7, Y7
-	VPMINUD      consts<>+608(SB), Y7, Y7
-	VMULPS       Y5, Y12, Y5
-	VMULPS       Y5, Y3, Y5
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y4, Y4
-	VMULPS       Y4, Y5, Y4
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VMULPS       Y4, Y7, Y4
 	VPXOR        Y5, Y5, Y5
 	VCMPPS       $0x00, Y5, Y3, Y3
 	VPXOR        Y5, Y5, Y5
-	VCMPPS       $0x03, Y4, Y4, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+	VCMPPS       $0x03, Y4, Y4, Y7
+	VBLENDVPS    Y7, consts<>+608(SB), Y4, Y4
 	VBLENDVPS    Y3, Y5, Y4, Y3
-	VMOVUPS      Y7, (CX)
+	VMOVUPS      Y6, (CX)
 	VMOVUPS      Y3, (DX)
 	ADDQ         $+32, CX
 	ADDQ         $+32, DX
@@ -40686,20 +40530,20 @@ vector:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y5, Y8, Y4
-	VMOVAPS      Y4, Y10
-	VFMADD231PS  Y9, Y7, Y10
-	VBROADCASTSS 12(R8), Y11
-	VBROADCASTSS 16(R8), Y12
-	VMULPS       Y9, Y12, Y12
-	VFMADD231PS  Y5, Y11, Y12
-	VMULPS       Y6, Y12, Y11
+	VMOVAPS      Y4, Y12
+	VFMADD231PS  Y9, Y7, Y12
+	VBROADCASTSS 12(R8), Y10
+	VBROADCASTSS 16(R8), Y11
+	VMULPS       Y9, Y11, Y11
+	VFMADD231PS  Y5, Y10, Y11
+	VMULPS       Y6, Y11, Y10
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y5, Y13
 	VBLENDVPS Y13, Y7, Y8, Y14
-	VDIVPS    Y10, Y14, Y14
+	VDIVPS    Y12, Y14, Y14
 	VPXOR     Y15, Y15, Y15
-	VCMPPS    $0x00, Y15, Y10, Y15
+	VCMPPS    $0x00, Y15, Y12, Y15
 	VBLENDVPS Y15, Y0, Y14, Y14
 	VBLENDVPS Y13, Y8, Y7, Y8
 	VMULPS    Y14, Y8, Y8
@@ -40721,18 +40565,17 @@ vector:
 	VFNMADD132PS consts<>+2208(SB), Y0, Y5
 	VMULPS       Y5, Y7, Y5
 	VFMADD231PS  Y6, Y5, Y4
-	VMOVAPS      Y10, Y5
 
 	// q^gamma
 	CMPQ   R9, $+1
 	JGE    focusnot0_328
-	VMULPS Y5, Y5, Y5
+	VMULPS Y12, Y12, Y12
 	JMP    focusdone328
 
 focusnot0_328:
 	CMPQ    R9, $+2
 	JGE     focusnot1_328
-	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y12
 	JMP     focusdone328
 
 focusnot1_328:
@@ -40743,77 +40586,77 @@ focusnot1_328:
 focusnot2_328:
 	CMPQ    R9, $+4
 	JGE     focusnot3_328
-	VSQRTPS Y5, Y5
+	VSQRTPS Y12, Y12
 	JMP     focusdone328
 
 focusnot3_328:
 	CMPQ         R9, $+5
 	JGE          focusnot4_328
-	VSQRTPS      Y5, Y6
-	VMOVAPS      Y5, Y7
-	VFNMADD231PS Y6, Y6, Y7
-	VMULPS       consts<>+2144(SB), Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VFMADD231PS  Y6, Y5, Y7
-	VMOVAPS      Y7, Y5
+	VSQRTPS      Y12, Y5
+	VMOVAPS      Y12, Y6
+	VFNMADD231PS Y5, Y5, Y6
+	VMULPS       consts<>+2144(SB), Y5, Y7
+	VMULPS       Y7, Y6, Y6
+	VFMADD231PS  Y5, Y12, Y6
+	VMOVAPS      Y6, Y12
 	JMP          focusdone328
 
 focusnot4_328:
 	CMPQ         R9, $+6
 	JGE          focusnot5_328
-	VSQRTPS      Y5, Y6
-	VMULPS       Y5, Y5, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y5, Y5, Y8
-	VMOVAPS      Y5, Y9
-	VFNMADD231PS Y6, Y6, Y9
-	VMULPS       Y9, Y5, Y5
-	VFMADD231PS  consts<>+2144(SB), Y5, Y8
-	VMULPS       Y6, Y8, Y5
-	VFMADD231PS  Y6, Y7, Y5
+	VSQRTPS      Y12, Y5
+	VMULPS       Y12, Y12, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y12, Y12, Y7
+	VMOVAPS      Y12, Y8
+	VFNMADD231PS Y5, Y5, Y8
+	VMULPS       Y8, Y12, Y8
+	VFMADD231PS  consts<>+2144(SB), Y8, Y7
+	VMULPS       Y5, Y7, Y12
+	VFMADD231PS  Y5, Y6, Y12
 	JMP          focusdone328
 
 focusnot5_328:
 	CMPQ        R9, $+7
 	JGE         focusnot6_328
-	VMULPS      Y5, Y5, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y5, Y5, Y7
-	VMULPS      Y5, Y7, Y7
-	VFMADD231PS Y5, Y6, Y7
-	VMOVAPS     Y7, Y5
+	VMULPS      Y12, Y12, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y12, Y12, Y6
+	VMULPS      Y12, Y6, Y6
+	VFMADD231PS Y12, Y5, Y6
+	VMOVAPS     Y6, Y12
 	JMP         focusdone328
 
 focusnot6_328:
 	CMPQ        R9, $+8
 	JGE         focusnot7_328
-	VMULPS      Y5, Y5, Y6
-	VFMSUB213PS Y6, Y5, Y5
-	VADDPS      Y6, Y6, Y7
-	VMULPS      Y5, Y7, Y5
-	VFMADD231PS Y6, Y6, Y5
+	VMULPS      Y12, Y12, Y5
+	VFMSUB213PS Y5, Y12, Y12
+	VADDPS      Y5, Y5, Y6
+	VMULPS      Y12, Y6, Y12
+	VFMADD231PS Y5, Y5, Y12
 	JMP         focusdone328
 
 focusnot7_328:
 	CMPQ        R9, $+9
 	JGE         focusnot8_328
-	VMULPS      Y5, Y5, Y6
-	VMOVAPS     Y6, Y7
-	VFMSUB231PS Y5, Y5, Y7
-	VMULPS      Y6, Y6, Y8
-	VADDPS      Y6, Y6, Y9
-	VFMSUB213PS Y8, Y6, Y6
-	VFMADD231PS Y7, Y9, Y6
-	VMULPS      Y5, Y6, Y6
-	VFMADD231PS Y5, Y8, Y6
-	VMOVAPS     Y6, Y5
+	VMULPS      Y12, Y12, Y5
+	VMOVAPS     Y5, Y6
+	VFMSUB231PS Y12, Y12, Y6
+	VMULPS      Y5, Y5, Y7
+	VADDPS      Y5, Y5, Y8
+	VFMSUB213PS Y7, Y5, Y5
+	VFMADD231PS Y6, Y8, Y5
+	VMULPS      Y12, Y5, Y5
+	VFMADD231PS Y12, Y7, Y5
+	VMOVAPS     Y5, Y12
 	JMP         focusdone328
 
 focusnot8_328:
 	LEAQ         24(R8), R10
-	VMOVUPS      Y11, (SP)
-	VMOVUPS      Y10, 32(SP)
-	VMOVUPS      Y12, 64(SP)
+	VMOVUPS      Y10, (SP)
+	VMOVUPS      Y12, 32(SP)
+	VMOVUPS      Y11, 64(SP)
 	VMOVUPS      Y4, 96(SP)
 	VMOVUPS      Y3, 128(SP)
 	VBROADCASTSS (R10), Y0
@@ -40821,88 +40664,88 @@ focusnot8_328:
 	VBROADCASTSS 8(R10), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y5, Y3
+	VPAND     consts<>+32(SB), Y12, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y6
-	VPSUBD    consts<>+1760(SB), Y6, Y6
-	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y3, Y7, Y7
-	VBLENDVPS Y7, Y6, Y4, Y4
-	VPSRAD    $0x17, Y4, Y6
-	VPSRLD    $0x14, Y4, Y7
+	VCVTDQ2PS Y3, Y5
+	VPSUBD    consts<>+1760(SB), Y5, Y5
+	VMOVUPS   consts<>+1120(SB), Y6
+	VPCMPGTD  Y3, Y6, Y6
+	VBLENDVPS Y6, Y5, Y4, Y4
+	VPSRAD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
 	VPAND     consts<>+1280(SB), Y4, Y4
 	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y6, Y6
+	VCVTDQ2PS Y5, Y5
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y7, Y8
-	VFMADD213PS consts<>+672(SB), Y8, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y8
-	VMOVAPS     Y4, Y9
-	VFMADD231PS Y8, Y4, Y9
-	VSUBPS      Y9, Y4, Y10
-	VFMADD231PS Y8, Y4, Y10
-	VMULPS      Y4, Y4, Y8
-	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y4, Y11
-	VFMADD213PS consts<>+1440(SB), Y4, Y11
-	VFMADD213PS consts<>+1472(SB), Y4, Y11
-	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y8, Y4
-	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y9, Y4
+	VPERMPS     pow_r<>+0(SB), Y6, Y7
+	VFMADD213PS consts<>+672(SB), Y7, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y7
+	VMOVAPS     Y4, Y8
+	VFMADD231PS Y7, Y4, Y8
+	VSUBPS      Y8, Y4, Y9
+	VFMADD231PS Y7, Y4, Y9
+	VMULPS      Y4, Y4, Y7
+	VMOVUPS     consts<>+1376(SB), Y10
+	VFMADD213PS consts<>+1408(SB), Y4, Y10
+	VFMADD213PS consts<>+1440(SB), Y4, Y10
+	VFMADD213PS consts<>+1472(SB), Y4, Y10
+	VFMADD213PS consts<>+1504(SB), Y4, Y10
+	VMULPS      Y4, Y7, Y4
+	VFMADD231PS Y10, Y4, Y9
+	VADDPS      Y9, Y8, Y4
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y7, Y8
-	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y0, Y8
-	VFMSUB213PS Y8, Y0, Y6
-	VFMADD213PS Y8, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y6, Y7
+	VADDPS      Y7, Y5, Y5
+	VMULPS      Y5, Y0, Y7
+	VFMSUB213PS Y7, Y0, Y5
+	VFMADD213PS Y7, Y1, Y4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y11
-	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y1, Y8
-	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y0, Y6
-	VFMADD231PS Y9, Y2, Y6
-	VFMADD231PS Y10, Y1, Y6
-	VADDPS      Y6, Y8, Y1
+	VADDPS      consts<>+1536(SB), Y4, Y10
+	VSUBPS      consts<>+1536(SB), Y10, Y11
+	VSUBPS      Y11, Y7, Y7
+	VFMADD231PS Y8, Y1, Y7
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y5
+	VFMADD231PS Y8, Y2, Y5
+	VFMADD231PS Y9, Y1, Y5
+	VADDPS      Y5, Y7, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
 	VFMADD213PS consts<>+1600(SB), Y1, Y2
 	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y6
-	VMULPS      Y2, Y6, Y2
+	VMULPS      Y1, Y1, Y5
+	VMULPS      Y2, Y5, Y2
 	VFMADD231PS consts<>+160(SB), Y1, Y2
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y2, Y1, Y6
+	VPERMPS     pow_full_hi<>+0(SB), Y10, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y10, Y5
+	VFMADD231PS Y2, Y1, Y5
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSUBD  consts<>+1536(SB), Y10, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y6, Y1, Y7
-	VPSLLD  $0x17, Y2, Y8
-	VPADDD  Y8, Y7, Y8
-	VPMINUD consts<>+928(SB), Y8, Y8
+	VADDPS  Y5, Y1, Y6
+	VPSLLD  $0x17, Y2, Y7
+	VPADDD  Y7, Y6, Y7
+	VPMINUD consts<>+928(SB), Y7, Y7
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y2, Y2
-	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y2, Y9, Y2
+	VPXOR     Y8, Y8, Y8
+	VPMINSD   Y8, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y8
+	VPSUBD    Y2, Y8, Y2
 	VPSLLD    $0x17, Y2, Y2
-	VADDPS    Y1, Y2, Y9
-	VSUBPS    Y2, Y9, Y10
-	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y6, Y1, Y1
-	VADDPS    Y1, Y9, Y1
-	VCMPPS    $0x11, Y2, Y7, Y6
+	VADDPS    Y1, Y2, Y8
+	VSUBPS    Y2, Y8, Y9
+	VSUBPS    Y9, Y1, Y1
+	VADDPS    Y5, Y1, Y1
+	VADDPS    Y1, Y8, Y1
+	VCMPPS    $0x11, Y2, Y6, Y5
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y6, Y1, Y8, Y1
+	VBLENDVPS Y5, Y1, Y7, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
@@ -40918,13 +40761,13 @@ focusnot8_328:
 	VBLENDVPS Y2, Y4, Y1, Y1
 	VPCMPEQD  consts<>+928(SB), Y3, Y2
 	VPXOR     Y4, Y4, Y4
-	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y0, Y4, Y6, Y0
+	VMOVUPS   consts<>+928(SB), Y5
+	VBLENDVPS Y0, Y4, Y5, Y0
 	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y1
-	VPAND        Y1, Y5, Y1
+	VPAND        Y1, Y12, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -40932,16 +40775,15 @@ focusnot8_328:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R10), Y2
-	VPAND        Y2, Y5, Y2
+	VPAND        Y2, Y12, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
-	VMOVUPS      (SP), Y11
-	VMOVUPS      32(SP), Y10
-	VMOVUPS      64(SP), Y12
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y12
+	VMOVUPS      (SP), Y10
+	VMOVUPS      64(SP), Y11
 	VMOVUPS      96(SP), Y4
 	VMOVUPS      128(SP), Y3
 	VMOVUPS      consts<>+384(SB), Y0
@@ -40950,53 +40792,53 @@ focusnot8_328:
 
 focusdone328:
 	// a smoothed loss is 0 where q^gamma is
+	VPXOR        Y5, Y5, Y5
+	VBROADCASTSS 48(R8), Y6
+	VCMPPS       $0x11, Y6, Y5, Y5
 	VPXOR        Y6, Y6, Y6
-	VBROADCASTSS 48(R8), Y7
-	VCMPPS       $0x11, Y7, Y6, Y6
+	VCMPPS       $0x00, Y6, Y12, Y6
+	VPAND        Y5, Y6, Y5
+	VCMPPS       $0x12, consts<>+2176(SB), Y10, Y6
+	VMULPS       Y12, Y10, Y7
+	VBLENDVPS    Y6, Y7, Y10, Y6
 	VPXOR        Y7, Y7, Y7
-	VCMPPS       $0x00, Y7, Y5, Y7
-	VPAND        Y6, Y7, Y6
-	VCMPPS       $0x12, consts<>+2176(SB), Y11, Y7
-	VMULPS       Y5, Y11, Y8
-	VBLENDVPS    Y7, Y8, Y11, Y7
+	VBLENDVPS    Y5, Y7, Y6, Y6
+	VPMINUD      consts<>+608(SB), Y6, Y6
+	VMULPS       Y12, Y11, Y7
+	VMULPS       Y7, Y3, Y7
 	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y7, Y7
-	VPMINUD      consts<>+608(SB), Y7, Y7
-	VMULPS       Y5, Y12, Y5
-	VMULPS       Y5, Y3, Y5
-	VPXOR        Y8, Y8, Y8
-	VBLENDVPS    Y6, Y8, Y4, Y4
-	VMULPS       Y4, Y5, Y4
+	VBLENDVPS    Y5, Y8, Y4, Y4
+	VMULPS       Y4, Y7, Y4
 	VPXOR        Y5, Y5, Y5
 	VCMPPS       $0x00, Y5, Y3, Y3
 	VPXOR        Y5, Y5, Y5
-	VCMPPS       $0x03, Y4, Y4, Y6
-	VBLENDVPS    Y6, consts<>+608(SB), Y4, Y4
+	VCMPPS       $0x03, Y4, Y4, Y7
+	VBLENDVPS    Y7, consts<>+608(SB), Y4, Y4
 	VBLENDVPS    Y3, Y5, Y4, Y3
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y7, (CX)
+	VMOVUPS      Y6, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X7, (R10)
+	VMOVUPS      X6, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y7, X7
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
 	TESTQ   $0x00000002, AX
 	JEQ     parttwo1
-	VMOVLPS X7, (R10)
+	VMOVLPS X6, (R10)
 	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X7, X7
+	VPSRLDQ $0x08, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X7, (R10)
+	VMOVSS X6, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -45606,7 +45448,6 @@ sum_columns:
 	LEAQ         (BX)(SI*1), BX
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z16
-	VMOVUPS      (AX), Z17
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
@@ -45713,10 +45554,8 @@ sum_left2:
 	LEAQ         (BX)(SI*1), BX
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z16
-	VMOVUPS      (AX), Z17
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Z17
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
@@ -45795,13 +45634,10 @@ sum_left1:
 	LEAQ         (BX)(SI*1), BX
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z16
-	VMOVUPS      (AX), Z17
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Z17
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Z17
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z17
@@ -46015,10 +45851,9 @@ sum_two:
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VPXORD Z16, Z16, Z16
-	MOVQ   classes+32(FP), AX
-	CMPQ   AX, $+17
-	JLT    few
+	MOVQ classes+32(FP), AX
+	CMPQ AX, $+17
+	JLT  few
 
 	// more than 16 columns: those of a virtual lane are added
 	MOVQ    classes+32(FP), AX
@@ -46744,7 +46579,6 @@ sum_columns:
 	VMOVD        DX, X2
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y1
-	VMOVUPS      (AX), Y2
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
@@ -46860,10 +46694,8 @@ sum_left2:
 	VMOVD        DX, X2
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y1
-	VMOVUPS      (AX), Y2
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y2
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
@@ -46943,13 +46775,10 @@ sum_left1:
 	VMOVD        DX, X2
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y1
-	VMOVUPS      (AX), Y2
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y2
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y2
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y2
@@ -47167,10 +46996,9 @@ sum_two:
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VPXOR Y1, Y1, Y1
-	MOVQ  classes+32(FP), AX
-	CMPQ  AX, $+17
-	JLT   few
+	MOVQ classes+32(FP), AX
+	CMPQ AX, $+17
+	JLT  few
 
 	// more than 16 columns: those of a virtual lane are added
 	MOVQ    classes+32(FP), AX
@@ -47809,7 +47637,6 @@ most_columns:
 	LEAQ         (BX)(SI*1), BX
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z17
-	VMOVUPS      (AX), Z20
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
@@ -47845,10 +47672,8 @@ most_left2:
 	LEAQ         (BX)(SI*1), BX
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z17
-	VMOVUPS      (AX), Z20
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Z20
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
@@ -47877,13 +47702,10 @@ most_left1:
 	LEAQ         (BX)(SI*1), BX
 	VPBROADCASTD DX, Z17
 	VPSUBD       Z17, Z16, Z17
-	VMOVUPS      (AX), Z20
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Z20
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Z20
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Z20
@@ -48116,7 +47938,6 @@ sum_columns:
 	LEAQ             (BX)(SI*1), BX
 	VPBROADCASTD     DX, Z23
 	VPSUBD           Z23, Z16, Z16
-	VMOVUPS          (AX), Z23
 	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
@@ -48215,10 +48036,8 @@ sum_left2:
 	LEAQ             (BX)(SI*1), BX
 	VPBROADCASTD     DX, Z23
 	VPSUBD           Z23, Z16, Z16
-	VMOVUPS          (AX), Z23
 	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
-	VMOVUPS          (AX), Z23
 	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
@@ -48289,13 +48108,10 @@ sum_left1:
 	LEAQ             (BX)(SI*1), BX
 	VPBROADCASTD     DX, Z23
 	VPSUBD           Z23, Z16, Z16
-	VMOVUPS          (AX), Z23
 	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
-	VMOVUPS          (AX), Z23
 	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
-	VMOVUPS          (AX), Z23
 	PREFETCHT0       128(AX)
 	LEAQ             (AX)(CX*1), AX
 	VMOVUPS          (AX), Z23
@@ -48484,10 +48300,9 @@ sum_two:
 	VMOVUPS          Z16, (DX)
 
 sum_done:
-	VPXORD Z16, Z16, Z16
-	MOVQ   classes+32(FP), AX
-	CMPQ   AX, $+17
-	JLT    few
+	MOVQ classes+32(FP), AX
+	CMPQ AX, $+17
+	JLT  few
 
 	// more than 16 columns: those of a virtual lane are added
 	MOVQ    classes+32(FP), AX
@@ -49105,7 +48920,6 @@ most_columns:
 	VMOVD        DX, X2
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y2
-	VMOVUPS      (AX), Y5
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
@@ -49144,10 +48958,8 @@ most_left2:
 	VMOVD        DX, X2
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y2
-	VMOVUPS      (AX), Y5
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y5
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
@@ -49179,13 +48991,10 @@ most_left1:
 	VMOVD        DX, X2
 	VPBROADCASTD X2, Y2
 	VPSUBD       Y2, Y1, Y2
-	VMOVUPS      (AX), Y5
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y5
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y5
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y5
@@ -49423,7 +49232,6 @@ sum_columns:
 	VMOVD        DX, X4
 	VPBROADCASTD X4, Y9
 	VPSUBD       Y9, Y1, Y1
-	VMOVUPS      (AX), Y9
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
@@ -49521,10 +49329,8 @@ sum_left2:
 	VMOVD        DX, X4
 	VPBROADCASTD X4, Y9
 	VPSUBD       Y9, Y1, Y1
-	VMOVUPS      (AX), Y9
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y9
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
@@ -49596,13 +49402,10 @@ sum_left1:
 	VMOVD        DX, X4
 	VPBROADCASTD X4, Y9
 	VPSUBD       Y9, Y1, Y1
-	VMOVUPS      (AX), Y9
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y9
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      (AX), Y9
 	PREFETCHT0   128(AX)
 	LEAQ         (AX)(CX*1), AX
 	VMOVUPS      (AX), Y9
@@ -49783,10 +49586,9 @@ sum_two:
 	VMOVUPS      Y1, 32(DX)
 
 sum_done:
-	VPXOR Y1, Y1, Y1
-	MOVQ  classes+32(FP), AX
-	CMPQ  AX, $+17
-	JLT   few
+	MOVQ classes+32(FP), AX
+	CMPQ AX, $+17
+	JLT  few
 
 	// more than 16 columns: those of a virtual lane are added
 	MOVQ    classes+32(FP), AX
@@ -50330,11 +50132,9 @@ TEXT ·planeSoftmaxAVX512(SB), NOSPLIT, $0-64
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Z1
 	MOVQ    sums+8(FP), AX
-	VMOVUPS 512(AX), Z2
-	VMOVUPS (AX), Z3
-	VMOVUPS 384(AX), Z4
+	VMOVUPS 512(AX), Z1
+	VMOVUPS (AX), Z2
 	MOVQ    dst+0(FP), AX
 	MOVQ    stride+40(FP), CX
 	MOVQ    classes+32(FP), DX
@@ -50344,133 +50144,129 @@ group:
 	MOVQ    $0x00000000, BX
 
 all_columns:
-	MOVQ         e+48(FP), SI
-	MOVQ         BX, DI
-	SHLQ         $0x06, DI
-	MOVQ         BX, R8
-	IMULQ        CX, R8
-	LEAQ         (AX)(R8*1), R8
-	LEAQ         (SI)(DI*1), SI
-	VPBROADCASTD BX, Z4
-	VPSUBD       Z4, Z1, Z4
-	VMOVUPS      (SI), Z4
-	VMULPS       Z2, Z4, Z5
-	VFMADD231PS  Z3, Z4, Z5
-	VCMPPS       $0x03, Z5, Z5, K1
-	VBLENDMPS    Z0, Z5, K1, Z4
-	VMOVUPS      64(SI), Z5
-	VMULPS       Z2, Z5, Z6
-	VFMADD231PS  Z3, Z5, Z6
-	VCMPPS       $0x03, Z6, Z6, K1
-	VBLENDMPS    Z0, Z6, K1, Z5
-	VMOVUPS      128(SI), Z6
-	VMULPS       Z2, Z6, Z7
-	VFMADD231PS  Z3, Z6, Z7
-	VCMPPS       $0x03, Z7, Z7, K1
-	VBLENDMPS    Z0, Z7, K1, Z6
-	VMOVUPS      192(SI), Z7
-	VMULPS       Z2, Z7, Z8
-	VFMADD231PS  Z3, Z7, Z8
-	VCMPPS       $0x03, Z8, Z8, K1
-	VBLENDMPS    Z0, Z8, K1, Z7
-	VMOVUPS      Z4, (R8)
-	LEAQ         (R8)(CX*1), SI
-	VMOVUPS      Z5, (SI)
-	LEAQ         (SI)(CX*1), SI
-	VMOVUPS      Z6, (SI)
-	LEAQ         (SI)(CX*1), SI
-	VMOVUPS      Z7, (SI)
-	LEAQ         (SI)(CX*1), SI
-	ADDQ         $+4, BX
-	CMPQ         BX, DX
-	JLE          all_columns
+	MOVQ        e+48(FP), SI
+	MOVQ        BX, DI
+	SHLQ        $0x06, DI
+	MOVQ        BX, R8
+	IMULQ       CX, R8
+	LEAQ        (AX)(R8*1), R8
+	LEAQ        (SI)(DI*1), SI
+	VMOVUPS     (SI), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     64(SI), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     128(SI), Z5
+	VMULPS      Z1, Z5, Z6
+	VFMADD231PS Z2, Z5, Z6
+	VCMPPS      $0x03, Z6, Z6, K1
+	VBLENDMPS   Z0, Z6, K1, Z5
+	VMOVUPS     192(SI), Z6
+	VMULPS      Z1, Z6, Z7
+	VFMADD231PS Z2, Z6, Z7
+	VCMPPS      $0x03, Z7, Z7, K1
+	VBLENDMPS   Z0, Z7, K1, Z6
+	VMOVUPS     Z3, (R8)
+	LEAQ        (R8)(CX*1), SI
+	VMOVUPS     Z4, (SI)
+	LEAQ        (SI)(CX*1), SI
+	VMOVUPS     Z5, (SI)
+	LEAQ        (SI)(CX*1), SI
+	VMOVUPS     Z6, (SI)
+	LEAQ        (SI)(CX*1), SI
+	ADDQ        $+4, BX
+	CMPQ        BX, DX
+	JLE         all_columns
 
 	// the columns that are left
-	SUBQ         DX, BX
-	CMPQ         BX, $+4
-	JGE          all_done
-	MOVQ         e+48(FP), BX
-	MOVQ         DX, SI
-	SHLQ         $0x06, SI
-	MOVQ         DX, DI
-	IMULQ        CX, DI
-	LEAQ         (AX)(DI*1), AX
-	LEAQ         (BX)(SI*1), BX
-	VPBROADCASTD DX, Z4
-	VPSUBD       Z4, Z1, Z1
-	VMOVUPS      (BX), Z1
-	VMULPS       Z2, Z1, Z4
-	VFMADD231PS  Z3, Z1, Z4
-	VCMPPS       $0x03, Z4, Z4, K1
-	VBLENDMPS    Z0, Z4, K1, Z1
-	VMOVUPS      64(BX), Z4
-	VMULPS       Z2, Z4, Z5
-	VFMADD231PS  Z3, Z4, Z5
-	VCMPPS       $0x03, Z5, Z5, K1
-	VBLENDMPS    Z0, Z5, K1, Z4
-	VMOVUPS      128(BX), Z5
-	VMULPS       Z2, Z5, Z6
-	VFMADD231PS  Z3, Z5, Z6
-	VCMPPS       $0x03, Z6, Z6, K1
-	VBLENDMPS    Z0, Z6, K1, Z5
-	VMOVUPS      192(BX), Z6
-	VMULPS       Z2, Z6, Z2
-	VFMADD231PS  Z3, Z6, Z2
-	VCMPPS       $0x03, Z2, Z2, K1
-	VBLENDMPS    Z0, Z2, K1, Z2
-	VMOVUPS      Z1, (AX)
-	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      Z4, (AX)
-	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      Z5, (AX)
-	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      Z2, (AX)
-	LEAQ         (AX)(CX*1), AX
-	JMP          all_done
+	SUBQ        DX, BX
+	CMPQ        BX, $+4
+	JGE         all_done
+	MOVQ        e+48(FP), BX
+	MOVQ        DX, SI
+	SHLQ        $0x06, SI
+	MOVQ        DX, DX
+	IMULQ       CX, DX
+	LEAQ        (AX)(DX*1), AX
+	LEAQ        (BX)(SI*1), DX
+	VMOVUPS     (DX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
+	VCMPPS      $0x03, Z4, Z4, K1
+	VBLENDMPS   Z0, Z4, K1, Z3
+	VMOVUPS     64(DX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     128(DX), Z5
+	VMULPS      Z1, Z5, Z6
+	VFMADD231PS Z2, Z5, Z6
+	VCMPPS      $0x03, Z6, Z6, K1
+	VBLENDMPS   Z0, Z6, K1, Z5
+	VMOVUPS     192(DX), Z6
+	VMULPS      Z1, Z6, Z1
+	VFMADD231PS Z2, Z6, Z1
+	VCMPPS      $0x03, Z1, Z1, K1
+	VBLENDMPS   Z0, Z1, K1, Z1
+	VMOVUPS     Z3, (AX)
+	LEAQ        (AX)(CX*1), AX
+	VMOVUPS     Z4, (AX)
+	LEAQ        (AX)(CX*1), AX
+	VMOVUPS     Z5, (AX)
+	LEAQ        (AX)(CX*1), AX
+	VMOVUPS     Z1, (AX)
+	LEAQ        (AX)(CX*1), AX
+	JMP         all_done
 
 all_few:
 	MOVQ        classes+32(FP), DX
 	CMPQ        DX, $+3
 	JLT         all_two
 	MOVQ        e+48(FP), DX
-	VMOVUPS     (DX), Z1
-	VMULPS      Z2, Z1, Z4
-	VFMADD231PS Z3, Z1, Z4
+	VMOVUPS     (DX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
 	VCMPPS      $0x03, Z4, Z4, K1
-	VBLENDMPS   Z0, Z4, K1, Z1
+	VBLENDMPS   Z0, Z4, K1, Z3
 	VMOVUPS     64(DX), Z4
-	VMULPS      Z2, Z4, Z5
-	VFMADD231PS Z3, Z4, Z5
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
 	VCMPPS      $0x03, Z5, Z5, K1
 	VBLENDMPS   Z0, Z5, K1, Z4
 	VMOVUPS     128(DX), Z5
-	VMULPS      Z2, Z5, Z2
-	VFMADD231PS Z3, Z5, Z2
-	VCMPPS      $0x03, Z2, Z2, K1
-	VBLENDMPS   Z0, Z2, K1, Z2
-	VMOVUPS     Z1, (AX)
+	VMULPS      Z1, Z5, Z1
+	VFMADD231PS Z2, Z5, Z1
+	VCMPPS      $0x03, Z1, Z1, K1
+	VBLENDMPS   Z0, Z1, K1, Z1
+	VMOVUPS     Z3, (AX)
 	LEAQ        (AX)(CX*1), AX
 	VMOVUPS     Z4, (AX)
 	LEAQ        (AX)(CX*1), AX
-	VMOVUPS     Z2, (AX)
+	VMOVUPS     Z1, (AX)
 	LEAQ        (AX)(CX*1), AX
 	JMP         all_done
 
 all_two:
 	MOVQ        e+48(FP), DX
-	VMOVUPS     (DX), Z1
-	VMULPS      Z2, Z1, Z4
-	VFMADD231PS Z3, Z1, Z4
+	VMOVUPS     (DX), Z3
+	VMULPS      Z1, Z3, Z4
+	VFMADD231PS Z2, Z3, Z4
 	VCMPPS      $0x03, Z4, Z4, K1
-	VBLENDMPS   Z0, Z4, K1, Z1
+	VBLENDMPS   Z0, Z4, K1, Z3
 	VMOVUPS     64(DX), Z4
-	VMULPS      Z2, Z4, Z2
-	VFMADD231PS Z3, Z4, Z2
-	VCMPPS      $0x03, Z2, Z2, K1
-	VBLENDMPS   Z0, Z2, K1, Z2
-	VMOVUPS     Z1, (AX)
+	VMULPS      Z1, Z4, Z1
+	VFMADD231PS Z2, Z4, Z1
+	VCMPPS      $0x03, Z1, Z1, K1
+	VBLENDMPS   Z0, Z1, K1, Z1
+	VMOVUPS     Z3, (AX)
 	LEAQ        (AX)(CX*1), AX
-	VMOVUPS     Z2, (AX)
+	VMOVUPS     Z1, (AX)
 	LEAQ        (AX)(CX*1), AX
 
 all_done:
@@ -50486,17 +50282,15 @@ all_done:
 	RET
 
 // func planeSoftmaxAVX2(dst *float32, sums *float32, labels *int32, rows int, classes int, stride int, e *float32, step int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, FMA3
 TEXT ·planeSoftmaxAVX2(SB), NOSPLIT, $0-64
 	VMOVUPS consts<>+608(SB), Y0
 
 group:
 	MOVQ    labels+16(FP), AX
-	VMOVUPS (AX), Y1
 	MOVQ    sums+8(FP), AX
-	VMOVUPS 512(AX), Y2
-	VMOVUPS (AX), Y3
-	VMOVUPS 384(AX), Y4
+	VMOVUPS 512(AX), Y1
+	VMOVUPS (AX), Y2
 	MOVQ    dst+0(FP), AX
 	MOVQ    stride+40(FP), CX
 	MOVQ    classes+32(FP), DX
@@ -50506,135 +50300,129 @@ group:
 	MOVQ    $0x00000000, BX
 
 all_columns:
-	MOVQ         e+48(FP), SI
-	MOVQ         BX, DI
-	SHLQ         $0x05, DI
-	MOVQ         BX, R8
-	IMULQ        CX, R8
-	LEAQ         (AX)(R8*1), R8
-	LEAQ         (SI)(DI*1), SI
-	VMOVD        BX, X4
-	VPBROADCASTD X4, Y4
-	VPSUBD       Y4, Y1, Y4
-	VMOVUPS      (SI), Y4
-	VMULPS       Y2, Y4, Y5
-	VFMADD231PS  Y3, Y4, Y5
-	VCMPPS       $0x03, Y5, Y5, Y4
-	VBLENDVPS    Y4, Y0, Y5, Y4
-	VMOVUPS      32(SI), Y5
-	VMULPS       Y2, Y5, Y6
-	VFMADD231PS  Y3, Y5, Y6
-	VCMPPS       $0x03, Y6, Y6, Y5
-	VBLENDVPS    Y5, Y0, Y6, Y5
-	VMOVUPS      64(SI), Y6
-	VMULPS       Y2, Y6, Y7
-	VFMADD231PS  Y3, Y6, Y7
-	VCMPPS       $0x03, Y7, Y7, Y6
-	VBLENDVPS    Y6, Y0, Y7, Y6
-	VMOVUPS      96(SI), Y7
-	VMULPS       Y2, Y7, Y8
-	VFMADD231PS  Y3, Y7, Y8
-	VCMPPS       $0x03, Y8, Y8, Y7
-	VBLENDVPS    Y7, Y0, Y8, Y7
-	VMOVUPS      Y4, (R8)
-	LEAQ         (R8)(CX*1), SI
-	VMOVUPS      Y5, (SI)
-	LEAQ         (SI)(CX*1), SI
-	VMOVUPS      Y6, (SI)
-	LEAQ         (SI)(CX*1), SI
-	VMOVUPS      Y7, (SI)
-	LEAQ         (SI)(CX*1), SI
-	ADDQ         $+4, BX
-	CMPQ         BX, DX
-	JLE          all_columns
+	MOVQ        e+48(FP), SI
+	MOVQ        BX, DI
+	SHLQ        $0x05, DI
+	MOVQ        BX, R8
+	IMULQ       CX, R8
+	LEAQ        (AX)(R8*1), R8
+	LEAQ        (SI)(DI*1), SI
+	VMOVUPS     (SI), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     32(SI), Y4
+	VMULPS      Y1, Y4, Y5
+	VFMADD231PS Y2, Y4, Y5
+	VCMPPS      $0x03, Y5, Y5, Y4
+	VBLENDVPS   Y4, Y0, Y5, Y4
+	VMOVUPS     64(SI), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     96(SI), Y6
+	VMULPS      Y1, Y6, Y7
+	VFMADD231PS Y2, Y6, Y7
+	VCMPPS      $0x03, Y7, Y7, Y6
+	VBLENDVPS   Y6, Y0, Y7, Y6
+	VMOVUPS     Y3, (R8)
+	LEAQ        (R8)(CX*1), SI
+	VMOVUPS     Y4, (SI)
+	LEAQ        (SI)(CX*1), SI
+	VMOVUPS     Y5, (SI)
+	LEAQ        (SI)(CX*1), SI
+	VMOVUPS     Y6, (SI)
+	LEAQ        (SI)(CX*1), SI
+	ADDQ        $+4, BX
+	CMPQ        BX, DX
+	JLE         all_columns
 
 	// the columns that are left
-	SUBQ         DX, BX
-	CMPQ         BX, $+4
-	JGE          all_done
-	MOVQ         e+48(FP), BX
-	MOVQ         DX, SI
-	SHLQ         $0x05, SI
-	MOVQ         DX, DI
-	IMULQ        CX, DI
-	LEAQ         (AX)(DI*1), AX
-	LEAQ         (BX)(SI*1), BX
-	VMOVD        DX, X4
-	VPBROADCASTD X4, Y4
-	VPSUBD       Y4, Y1, Y1
-	VMOVUPS      (BX), Y1
-	VMULPS       Y2, Y1, Y4
-	VFMADD231PS  Y3, Y1, Y4
-	VCMPPS       $0x03, Y4, Y4, Y1
-	VBLENDVPS    Y1, Y0, Y4, Y1
-	VMOVUPS      32(BX), Y4
-	VMULPS       Y2, Y4, Y5
-	VFMADD231PS  Y3, Y4, Y5
-	VCMPPS       $0x03, Y5, Y5, Y4
-	VBLENDVPS    Y4, Y0, Y5, Y4
-	VMOVUPS      64(BX), Y5
-	VMULPS       Y2, Y5, Y6
-	VFMADD231PS  Y3, Y5, Y6
-	VCMPPS       $0x03, Y6, Y6, Y5
-	VBLENDVPS    Y5, Y0, Y6, Y5
-	VMOVUPS      96(BX), Y6
-	VMULPS       Y2, Y6, Y2
-	VFMADD231PS  Y3, Y6, Y2
-	VCMPPS       $0x03, Y2, Y2, Y3
-	VBLENDVPS    Y3, Y0, Y2, Y2
-	VMOVUPS      Y1, (AX)
-	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      Y4, (AX)
-	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      Y5, (AX)
-	LEAQ         (AX)(CX*1), AX
-	VMOVUPS      Y2, (AX)
-	LEAQ         (AX)(CX*1), AX
-	JMP          all_done
+	SUBQ        DX, BX
+	CMPQ        BX, $+4
+	JGE         all_done
+	MOVQ        e+48(FP), BX
+	MOVQ        DX, SI
+	SHLQ        $0x05, SI
+	MOVQ        DX, DX
+	IMULQ       CX, DX
+	LEAQ        (AX)(DX*1), AX
+	LEAQ        (BX)(SI*1), DX
+	VMOVUPS     (DX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
+	VMOVUPS     32(DX), Y4
+	VMULPS      Y1, Y4, Y5
+	VFMADD231PS Y2, Y4, Y5
+	VCMPPS      $0x03, Y5, Y5, Y4
+	VBLENDVPS   Y4, Y0, Y5, Y4
+	VMOVUPS     64(DX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     96(DX), Y6
+	VMULPS      Y1, Y6, Y1
+	VFMADD231PS Y2, Y6, Y1
+	VCMPPS      $0x03, Y1, Y1, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y1
+	VMOVUPS     Y3, (AX)
+	LEAQ        (AX)(CX*1), AX
+	VMOVUPS     Y4, (AX)
+	LEAQ        (AX)(CX*1), AX
+	VMOVUPS     Y5, (AX)
+	LEAQ        (AX)(CX*1), AX
+	VMOVUPS     Y1, (AX)
+	LEAQ        (AX)(CX*1), AX
+	JMP         all_done
 
 all_few:
 	MOVQ        classes+32(FP), DX
 	CMPQ        DX, $+3
 	JLT         all_two
 	MOVQ        e+48(FP), DX
-	VMOVUPS     (DX), Y1
-	VMULPS      Y2, Y1, Y4
-	VFMADD231PS Y3, Y1, Y4
-	VCMPPS      $0x03, Y4, Y4, Y1
-	VBLENDVPS   Y1, Y0, Y4, Y1
+	VMOVUPS     (DX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
 	VMOVUPS     32(DX), Y4
-	VMULPS      Y2, Y4, Y5
-	VFMADD231PS Y3, Y4, Y5
+	VMULPS      Y1, Y4, Y5
+	VFMADD231PS Y2, Y4, Y5
 	VCMPPS      $0x03, Y5, Y5, Y4
 	VBLENDVPS   Y4, Y0, Y5, Y4
 	VMOVUPS     64(DX), Y5
-	VMULPS      Y2, Y5, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VCMPPS      $0x03, Y2, Y2, Y3
-	VBLENDVPS   Y3, Y0, Y2, Y2
-	VMOVUPS     Y1, (AX)
+	VMULPS      Y1, Y5, Y1
+	VFMADD231PS Y2, Y5, Y1
+	VCMPPS      $0x03, Y1, Y1, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y1
+	VMOVUPS     Y3, (AX)
 	LEAQ        (AX)(CX*1), AX
 	VMOVUPS     Y4, (AX)
 	LEAQ        (AX)(CX*1), AX
-	VMOVUPS     Y2, (AX)
+	VMOVUPS     Y1, (AX)
 	LEAQ        (AX)(CX*1), AX
 	JMP         all_done
 
 all_two:
 	MOVQ        e+48(FP), DX
-	VMOVUPS     (DX), Y1
-	VMULPS      Y2, Y1, Y4
-	VFMADD231PS Y3, Y1, Y4
-	VCMPPS      $0x03, Y4, Y4, Y1
-	VBLENDVPS   Y1, Y0, Y4, Y1
+	VMOVUPS     (DX), Y3
+	VMULPS      Y1, Y3, Y4
+	VFMADD231PS Y2, Y3, Y4
+	VCMPPS      $0x03, Y4, Y4, Y3
+	VBLENDVPS   Y3, Y0, Y4, Y3
 	VMOVUPS     32(DX), Y4
-	VMULPS      Y2, Y4, Y2
-	VFMADD231PS Y3, Y4, Y2
-	VCMPPS      $0x03, Y2, Y2, Y3
-	VBLENDVPS   Y3, Y0, Y2, Y2
-	VMOVUPS     Y1, (AX)
+	VMULPS      Y1, Y4, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VCMPPS      $0x03, Y1, Y1, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y1
+	VMOVUPS     Y3, (AX)
 	LEAQ        (AX)(CX*1), AX
-	VMOVUPS     Y2, (AX)
+	VMOVUPS     Y1, (AX)
 	LEAQ        (AX)(CX*1), AX
 
 all_done:

@@ -12452,10 +12452,6 @@ look_done:
 	VMOVI $0, V15.B16
 	VMOVI $0, V16.B16
 	VMOVI $0, V17.B16
-	VMOVI $0, V18.B16
-	VMOVI $0, V19.B16
-	VMOVI $0, V20.B16
-	VMOVI $0, V21.B16
 	CMP   $32, R2
 	BLT   rest
 
@@ -13713,14 +13709,6 @@ TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
 	MOVD  logits+8(FP), R3
 	VMOVI $0, V10.B16
 	MOVD  total+0(FP), R5
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	VMOVI $0, V17.B16
-	VMOVI $0, V18.B16
 	FMOVQ (R5), F11
 	FMOVQ 16(R5), F12
 	FMOVQ 32(R5), F13
@@ -13729,10 +13717,6 @@ TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
 	FMOVQ 80(R5), F16
 	FMOVQ 96(R5), F17
 	FMOVQ 112(R5), F18
-	VMOVI $0, V19.B16
-	VMOVI $0, V20.B16
-	VMOVI $0, V21.B16
-	VMOVI $0, V22.B16
 	CMP   $32, R2
 	BLT   rest
 
@@ -18689,7 +18673,6 @@ sum_columns:
 	FMOVQ (R3), F11
 	VZIP1 V9.S4, V7.S4, V12.S4
 	VZIP1 V11.S4, V10.S4, V13.S4
-	VZIP1 V13.D2, V12.D2, V14.D2
 	VZIP2 V13.D2, V12.D2, V12.D2
 	VZIP2 V9.S4, V7.S4, V7.S4
 	VZIP2 V11.S4, V10.S4, V9.S4
@@ -18827,10 +18810,6 @@ sum_left2:
 	FMOVQ (R5), F9
 	FMOVQ (R7), F10
 	FMOVQ (R3), F11
-	VZIP1 V9.S4, V7.S4, V12.S4
-	VZIP1 V11.S4, V10.S4, V13.S4
-	VZIP1 V13.D2, V12.D2, V14.D2
-	VZIP2 V13.D2, V12.D2, V12.D2
 	VZIP2 V9.S4, V7.S4, V7.S4
 	VZIP2 V11.S4, V10.S4, V9.S4
 	VZIP1 V9.D2, V7.D2, V10.D2
@@ -18932,13 +18911,8 @@ sum_left1:
 	FMOVQ (R5), F9
 	FMOVQ (R7), F10
 	FMOVQ (R3), F11
-	VZIP1 V9.S4, V7.S4, V12.S4
-	VZIP1 V11.S4, V10.S4, V13.S4
-	VZIP1 V13.D2, V12.D2, V14.D2
-	VZIP2 V13.D2, V12.D2, V12.D2
 	VZIP2 V9.S4, V7.S4, V7.S4
 	VZIP2 V11.S4, V10.S4, V9.S4
-	VZIP1 V9.D2, V7.D2, V10.D2
 	VZIP2 V9.D2, V7.D2, V7.D2
 	FMOVQ 1344(R0), F9
 	VCMEQ V9.S4, V5.S4, V9.S4
@@ -19012,44 +18986,43 @@ sum_few:
 	VZIP2 V13.D2, V12.D2, V12.D2
 	VZIP2 V9.S4, V7.S4, V7.S4
 	VZIP2 V11.S4, V10.S4, V9.S4
-	VZIP1 V9.D2, V7.D2, V10.D2
-	VZIP2 V9.D2, V7.D2, V7.D2
-	VMOVI $0, V7.B16
-	VCMEQ V7.S4, V5.S4, V7.S4
-	VBIT  V7.B16, V14.B16, V8.B16
-	WORD  $0x4ea0f9c9 // fabs v9.4s, v14.4s
-	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
-	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
-	FMOVQ 912(R0), F7
-	VCMEQ V7.S4, V5.S4, V7.S4
-	VBIT  V7.B16, V12.B16, V8.B16
-	WORD  $0x4ea0f989 // fabs v9.4s, v12.4s
-	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
-	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
-	FMOVQ 1328(R0), F7
-	VCMEQ V7.S4, V5.S4, V7.S4
-	VBIT  V7.B16, V10.B16, V8.B16
-	WORD  $0x4ea0f949 // fabs v9.4s, v10.4s
-	WORD  $0x4e671d27 // bic v7.16b, v9.16b, v7.16b
-	WORD  $0x4ea764c6 // smax v6.4s, v6.4s, v7.4s
-	VMOVI $0, V7.B16
-	FMOVQ 912(R0), F9
-	FMOVQ 1328(R0), F11
-	VCMEQ V7.S4, V5.S4, V7.S4
+	VZIP1 V9.D2, V7.D2, V7.D2
+	VMOVI $0, V9.B16
 	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V14.B16, V8.B16
+	WORD  $0x4ea0f9ca // fabs v10.4s, v14.4s
+	WORD  $0x4e691d49 // bic v9.16b, v10.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 912(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V12.B16, V8.B16
+	WORD  $0x4ea0f98a // fabs v10.4s, v12.4s
+	WORD  $0x4e691d49 // bic v9.16b, v10.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	FMOVQ 1328(R0), F9
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VBIT  V9.B16, V7.B16, V8.B16
+	WORD  $0x4ea0f8ea // fabs v10.4s, v7.4s
+	WORD  $0x4e691d49 // bic v9.16b, v10.16b, v9.16b
+	WORD  $0x4ea964c6 // smax v6.4s, v6.4s, v9.4s
+	VMOVI $0, V9.B16
+	FMOVQ 912(R0), F10
+	FMOVQ 1328(R0), F11
+	VCMEQ V9.S4, V5.S4, V9.S4
+	VCMEQ V10.S4, V5.S4, V10.S4
 	VCMEQ V11.S4, V5.S4, V5.S4
 	WORD  $0x4e20d5cb // fadd v11.4s, v14.4s, v0.4s
 	WORD  $0x4e20d58c // fadd v12.4s, v12.4s, v0.4s
-	WORD  $0x4e20d552 // fadd v18.4s, v10.4s, v0.4s
+	WORD  $0x4e20d4f2 // fadd v18.4s, v7.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F7
 	FMOVQ 64(R0), F14
 	FMOVQ 64(R0), F16
-	VFMLA V1.S4, V11.S4, V10.S4
+	VFMLA V1.S4, V11.S4, V7.S4
 	VFMLA V1.S4, V12.S4, V14.S4
 	VFMLA V1.S4, V18.S4, V16.S4
-	WORD  $0x4ea2d54d // fsub v13.4s, v10.4s, v2.4s
+	WORD  $0x4ea2d4ed // fsub v13.4s, v7.4s, v2.4s
 	WORD  $0x4ea2d5cf // fsub v15.4s, v14.4s, v2.4s
 	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
 
@@ -19094,7 +19067,7 @@ sum_few:
 	FMOVQ (R2), F11
 	FMOVQ (R2), F12
 	FMOVQ (R2), F13
-	VTBL  V11.B16, [V10.B16], V11.B16
+	VTBL  V11.B16, [V7.B16], V11.B16
 	VTBL  V12.B16, [V14.B16], V12.B16
 	VTBL  V13.B16, [V16.B16], V22.B16
 	FMOVQ 192(R0), F13
@@ -19112,17 +19085,17 @@ sum_few:
 	VTBL  V13.B16, [V11.B16], V11.B16
 	VTBL  V18.B16, [V12.B16], V12.B16
 	VTBL  V23.B16, [V17.B16], V13.B16
-	VSHL  $21, V10.S4, V10.S4
+	VSHL  $21, V7.S4, V7.S4
 	VSHL  $21, V14.S4, V14.S4
 	VSHL  $21, V16.S4, V16.S4
-	VADD  V10.S4, V11.S4, V10.S4
+	VADD  V7.S4, V11.S4, V7.S4
 	VADD  V14.S4, V12.S4, V11.S4
 	VADD  V16.S4, V13.S4, V12.S4
-	VFMLA V15.S4, V10.S4, V10.S4
+	VFMLA V15.S4, V7.S4, V7.S4
 	VFMLA V19.S4, V11.S4, V11.S4
 	VFMLA V21.S4, V12.S4, V12.S4
-	WORD  $0x4e671d47 // bic v7.16b, v10.16b, v7.16b
-	WORD  $0x4e691d69 // bic v9.16b, v11.16b, v9.16b
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	WORD  $0x4e6a1d69 // bic v9.16b, v11.16b, v10.16b
 	WORD  $0x4e651d85 // bic v5.16b, v12.16b, v5.16b
 	FMOVQ F7, (R5)
 	FMOVQ F9, 16(R5)
@@ -19223,7 +19196,6 @@ sum_two:
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VMOVI $0, V5.B16
 	MOVD  classes+32(FP), R1
 	CMP   $5, R1
 	BGE   more1
@@ -19640,7 +19612,6 @@ most_columns:
 	FMOVQ (R2), F18
 	VZIP1 V16.S4, V15.S4, V19.S4
 	VZIP1 V18.S4, V17.S4, V20.S4
-	VZIP1 V20.D2, V19.D2, V21.D2
 	VZIP2 V20.D2, V19.D2, V19.D2
 	VZIP2 V16.S4, V15.S4, V15.S4
 	VZIP2 V18.S4, V17.S4, V16.S4
@@ -19680,10 +19651,6 @@ most_left2:
 	FMOVQ (R3), F16
 	FMOVQ (R5), F17
 	FMOVQ (R2), F18
-	VZIP1 V16.S4, V15.S4, V19.S4
-	VZIP1 V18.S4, V17.S4, V20.S4
-	VZIP1 V20.D2, V19.D2, V21.D2
-	VZIP2 V20.D2, V19.D2, V19.D2
 	VZIP2 V16.S4, V15.S4, V15.S4
 	VZIP2 V18.S4, V17.S4, V16.S4
 	VZIP1 V16.D2, V15.D2, V17.D2
@@ -19717,13 +19684,8 @@ most_left1:
 	FMOVQ (R3), F16
 	FMOVQ (R5), F17
 	FMOVQ (R2), F18
-	VZIP1 V16.S4, V15.S4, V19.S4
-	VZIP1 V18.S4, V17.S4, V20.S4
-	VZIP1 V20.D2, V19.D2, V21.D2
-	VZIP2 V20.D2, V19.D2, V19.D2
 	VZIP2 V16.S4, V15.S4, V15.S4
 	VZIP2 V18.S4, V17.S4, V16.S4
-	VZIP1 V16.D2, V15.D2, V17.D2
 	VZIP2 V16.D2, V15.D2, V15.D2
 	VCMEQ V7.S4, V13.S4, V13.S4
 	VAND  V13.B16, V2.B16, V13.B16
@@ -19759,22 +19721,21 @@ most_few:
 	VZIP2 V19.D2, V18.D2, V18.D2
 	VZIP2 V15.S4, V13.S4, V13.S4
 	VZIP2 V17.S4, V16.S4, V15.S4
-	VZIP1 V15.D2, V13.D2, V16.D2
-	VZIP2 V15.D2, V13.D2, V13.D2
-	VMOVI $0, V13.B16
-	VCMEQ V13.S4, V12.S4, V13.S4
-	VAND  V13.B16, V2.B16, V13.B16
-	VORR  V13.B16, V20.B16, V13.B16
-	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
-	VBIT  V15.B16, V13.B16, V14.B16
-	VCMEQ V5.S4, V12.S4, V13.S4
-	VAND  V13.B16, V2.B16, V13.B16
-	VORR  V13.B16, V18.B16, V13.B16
-	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
-	VBIT  V15.B16, V13.B16, V14.B16
-	VCMEQ V6.S4, V12.S4, V13.S4
-	VAND  V13.B16, V2.B16, V13.B16
-	VORR  V13.B16, V16.B16, V13.B16
+	VZIP1 V15.D2, V13.D2, V13.D2
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V12.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V20.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V5.S4, V12.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V18.B16, V15.B16
+	WORD  $0x6eaee5f0 // fcmgt v16.4s, v15.4s, v14.4s
+	VBIT  V16.B16, V15.B16, V14.B16
+	VCMEQ V6.S4, V12.S4, V15.S4
+	VAND  V15.B16, V2.B16, V15.B16
+	VORR  V15.B16, V13.B16, V13.B16
 	WORD  $0x6eaee5af // fcmgt v15.4s, v13.4s, v14.4s
 	VBIT  V15.B16, V13.B16, V14.B16
 	JMP   most_done
@@ -20010,7 +19971,6 @@ sum_columns:
 	FMOVQ (R2), F22
 	VZIP1 V20.S4, V19.S4, V23.S4
 	VZIP1 V22.S4, V21.S4, V24.S4
-	VZIP1 V24.D2, V23.D2, V25.D2
 	VZIP2 V24.D2, V23.D2, V23.D2
 	VZIP2 V20.S4, V19.S4, V19.S4
 	VZIP2 V22.S4, V21.S4, V20.S4
@@ -20122,10 +20082,6 @@ sum_left2:
 	FMOVQ (R3), F20
 	FMOVQ (R6), F21
 	FMOVQ (R2), F22
-	VZIP1 V20.S4, V19.S4, V23.S4
-	VZIP1 V22.S4, V21.S4, V24.S4
-	VZIP1 V24.D2, V23.D2, V25.D2
-	VZIP2 V24.D2, V23.D2, V23.D2
 	VZIP2 V20.S4, V19.S4, V19.S4
 	VZIP2 V22.S4, V21.S4, V20.S4
 	VZIP1 V20.D2, V19.D2, V21.D2
@@ -20207,13 +20163,8 @@ sum_left1:
 	FMOVQ (R3), F20
 	FMOVQ (R6), F21
 	FMOVQ (R2), F22
-	VZIP1 V20.S4, V19.S4, V23.S4
-	VZIP1 V22.S4, V21.S4, V24.S4
-	VZIP1 V24.D2, V23.D2, V25.D2
-	VZIP2 V24.D2, V23.D2, V23.D2
 	VZIP2 V20.S4, V19.S4, V19.S4
 	VZIP2 V22.S4, V21.S4, V20.S4
-	VZIP1 V20.D2, V19.D2, V21.D2
 	VZIP2 V20.D2, V19.D2, V19.D2
 	VCMEQ V7.S4, V12.S4, V20.S4
 	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
@@ -20273,71 +20224,70 @@ sum_few:
 	VZIP2 V24.D2, V23.D2, V23.D2
 	VZIP2 V20.S4, V19.S4, V19.S4
 	VZIP2 V22.S4, V21.S4, V20.S4
-	VZIP1 V20.D2, V19.D2, V21.D2
-	VZIP2 V20.D2, V19.D2, V19.D2
-	VMOVI $0, V19.B16
-	VCMEQ V5.S4, V12.S4, V20.S4
-	VCMEQ V19.S4, V12.S4, V19.S4
+	VZIP1 V20.D2, V19.D2, V19.D2
+	VMOVI $0, V20.B16
+	VCMEQ V5.S4, V12.S4, V21.S4
+	VCMEQ V20.S4, V12.S4, V20.S4
 	WORD  $0x4eadd6f6 // fsub v22.4s, v23.4s, v13.4s
 	WORD  $0x4eadd737 // fsub v23.4s, v25.4s, v13.4s
-	WORD  $0x4e741ed4 // bic v20.16b, v22.16b, v20.16b
-	WORD  $0x4e731ef6 // bic v22.16b, v23.16b, v19.16b
-	WORD  $0x6eb4e617 // fcmgt v23.4s, v16.4s, v20.4s
-	WORD  $0x6eb6e613 // fcmgt v19.4s, v16.4s, v22.4s
-	VBIT  V23.B16, V16.B16, V20.B16
-	VBIT  V19.B16, V16.B16, V22.B16
+	WORD  $0x4e751ed5 // bic v21.16b, v22.16b, v21.16b
+	WORD  $0x4e741ef6 // bic v22.16b, v23.16b, v20.16b
+	WORD  $0x6eb5e617 // fcmgt v23.4s, v16.4s, v21.4s
+	WORD  $0x6eb6e614 // fcmgt v20.4s, v16.4s, v22.4s
+	VBIT  V23.B16, V16.B16, V21.B16
+	VBIT  V20.B16, V16.B16, V22.B16
 	VMOV  V17.B16, V24.B16
-	VMOV  V17.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V24.S4
-	VFMLA V0.S4, V22.S4, V19.S4
+	VMOV  V17.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V24.S4
+	VFMLA V0.S4, V22.S4, V20.S4
 	WORD  $0x4eb1d719 // fsub v25.4s, v24.4s, v17.4s
-	WORD  $0x4eb1d677 // fsub v23.4s, v19.4s, v17.4s
-	VFMLS V1.S4, V25.S4, V20.S4
+	WORD  $0x4eb1d697 // fsub v23.4s, v20.4s, v17.4s
+	VFMLS V1.S4, V25.S4, V21.S4
 	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V3.S4, V25.S4, V20.S4
+	VFMLS V3.S4, V25.S4, V21.S4
 	VFMLS V3.S4, V23.S4, V22.S4
 	FMOVQ 1264(R0), F26
 	FMOVQ 1264(R0), F23
-	VFMLA V4.S4, V20.S4, V26.S4
+	VFMLA V4.S4, V21.S4, V26.S4
 	VFMLA V4.S4, V22.S4, V23.S4
 	FMOVQ 1280(R0), F27
 	FMOVQ 1280(R0), F25
-	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V26.S4, V21.S4, V27.S4
 	VFMLA V23.S4, V22.S4, V25.S4
 	FMOVQ 1296(R0), F26
 	FMOVQ 1296(R0), F23
-	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V27.S4, V21.S4, V26.S4
 	VFMLA V25.S4, V22.S4, V23.S4
 	FMOVQ 1312(R0), F27
 	FMOVQ 1312(R0), F25
-	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V26.S4, V21.S4, V27.S4
 	VFMLA V23.S4, V22.S4, V25.S4
 	FMOVQ 224(R0), F26
 	FMOVQ 224(R0), F23
-	VFMLA V27.S4, V20.S4, V26.S4
+	VFMLA V27.S4, V21.S4, V26.S4
 	VFMLA V25.S4, V22.S4, V23.S4
 	FMOVQ 224(R0), F27
 	FMOVQ 224(R0), F25
-	VFMLA V26.S4, V20.S4, V27.S4
+	VFMLA V26.S4, V21.S4, V27.S4
 	VFMLA V23.S4, V22.S4, V25.S4
-	VSHL  $23, V24.S4, V20.S4
-	VSHL  $23, V19.S4, V19.S4
+	VSHL  $23, V24.S4, V21.S4
+	VSHL  $23, V20.S4, V20.S4
 	VCMEQ V5.S4, V12.S4, V23.S4
 	VMOVI $0, V22.B16
-	WORD  $0x4e771e94 // bic v20.16b, v20.16b, v23.16b
+	WORD  $0x4e771eb5 // bic v21.16b, v21.16b, v23.16b
 	VCMEQ V22.S4, V12.S4, V22.S4
-	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
-	WORD  $0x4e761e73 // bic v19.16b, v19.16b, v22.16b
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	WORD  $0x4e761e94 // bic v20.16b, v20.16b, v22.16b
 	FMOVQ 16(R3), F22
-	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
-	VBIT  V18.B16, V20.B16, V22.B16
-	FMOVQ (R3), F20
+	WORD  $0x6e34df34 // fmul v20.4s, v25.4s, v20.4s
+	VBIT  V18.B16, V21.B16, V22.B16
+	FMOVQ (R3), F21
 	FMOVQ F22, 16(R3)
-	VBIT  V18.B16, V19.B16, V20.B16
-	FMOVQ F20, (R3)
-	VCMEQ V6.S4, V12.S4, V19.S4
-	WORD  $0x4eadd6ad // fsub v13.4s, v21.4s, v13.4s
-	WORD  $0x4e731db3 // bic v19.16b, v13.16b, v19.16b
+	VBIT  V18.B16, V20.B16, V21.B16
+	FMOVQ F21, (R3)
+	VCMEQ V6.S4, V12.S4, V20.S4
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4e741db3 // bic v19.16b, v13.16b, v20.16b
 	WORD  $0x6eb3e60d // fcmgt v13.4s, v16.4s, v19.4s
 	VBIT  V13.B16, V16.B16, V19.B16
 	VMOV  V17.B16, V13.B16
@@ -20441,7 +20391,6 @@ sum_two:
 	FMOVQ F16, (R3)
 
 sum_done:
-	VMOVI $0, V12.B16
 	MOVD  classes+32(FP), R1
 	CMP   $5, R1
 	BGE   more1
@@ -20744,11 +20693,9 @@ TEXT ·narrowSoftmaxNEON(SB), NOSPLIT, $0-56
 
 group:
 	MOVD  labels+16(FP), R0
-	FMOVQ (R0), F0
 	MOVD  sums+8(FP), R0
-	FMOVQ 512(R0), F1
-	FMOVQ (R0), F2
-	FMOVQ 384(R0), F3
+	FMOVQ 512(R0), F0
+	FMOVQ (R0), F1
 	MOVD  dst+0(FP), R0
 	MOVD  classes+32(FP), R2
 	LSL   $2, R2, R2
@@ -20766,47 +20713,45 @@ all_columns:
 	LSL   $2, R8, R8
 	ADD   R8, R0, R8
 	ADD   R7, R6, R6
-	VDUP  R5, V3.S4
-	VSUB  V3.S4, V0.S4, V3.S4
-	FMOVQ (R6), F3
-	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ (R6), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V2.B16, V3.B16, V4.B16
+	FMOVQ 16(R6), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F5
-	VBIT  V3.B16, V4.B16, V5.B16
-	FMOVQ 16(R6), F3
-	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	VBIT  V2.B16, V3.B16, V5.B16
+	FMOVQ 32(R6), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F6
-	VBIT  V3.B16, V4.B16, V6.B16
-	FMOVQ 32(R6), F3
-	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	VBIT  V2.B16, V3.B16, V6.B16
+	FMOVQ 48(R6), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F7
-	VBIT  V3.B16, V4.B16, V7.B16
-	FMOVQ 48(R6), F3
-	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
-	FMOVQ 368(R1), F8
-	VBIT  V3.B16, V4.B16, V8.B16
+	VBIT  V2.B16, V3.B16, V7.B16
 	ADD   R2, R8, R6
 	ADD   R2, R6, R7
 	ADD   R2, R7, R9
-	VZIP1 V6.S4, V5.S4, V3.S4
-	VZIP1 V8.S4, V7.S4, V4.S4
-	VZIP1 V4.D2, V3.D2, V9.D2
+	VZIP1 V5.S4, V4.S4, V2.S4
+	VZIP1 V7.S4, V6.S4, V3.S4
+	VZIP1 V3.D2, V2.D2, V8.D2
+	VZIP2 V3.D2, V2.D2, V2.D2
+	VZIP2 V5.S4, V4.S4, V3.S4
+	VZIP2 V7.S4, V6.S4, V4.S4
+	VZIP1 V4.D2, V3.D2, V5.D2
 	VZIP2 V4.D2, V3.D2, V3.D2
-	VZIP2 V6.S4, V5.S4, V4.S4
-	VZIP2 V8.S4, V7.S4, V5.S4
-	VZIP1 V5.D2, V4.D2, V6.D2
-	VZIP2 V5.D2, V4.D2, V4.D2
-	FMOVQ F9, (R8)
-	FMOVQ F3, (R6)
-	FMOVQ F6, (R7)
-	FMOVQ F4, (R9)
+	FMOVQ F8, (R8)
+	FMOVQ F2, (R6)
+	FMOVQ F5, (R7)
+	FMOVQ F3, (R9)
 	ADD   $4, R5, R5
 	CMP   R3, R5
 	BLE   all_columns
@@ -20818,36 +20763,34 @@ all_columns:
 	MOVD  e+40(FP), R5
 	MOVD  R3, R6
 	LSL   $4, R6, R6
-	MOVD  R3, R7
-	LSL   $2, R7, R7
-	ADD   R7, R0, R0
-	ADD   R6, R5, R5
-	VDUP  R3, V3.S4
-	VSUB  V3.S4, V0.S4, V0.S4
-	FMOVQ (R5), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	MOVD  R3, R3
+	LSL   $2, R3, R3
+	ADD   R3, R0, R0
+	ADD   R6, R5, R3
+	FMOVQ (R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F4
-	VBIT  V0.B16, V3.B16, V4.B16
-	FMOVQ 16(R5), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	VBIT  V2.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F5
-	VBIT  V0.B16, V3.B16, V5.B16
-	FMOVQ 32(R5), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	VBIT  V2.B16, V3.B16, V5.B16
+	FMOVQ 32(R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F6
-	VBIT  V0.B16, V3.B16, V6.B16
-	FMOVQ 48(R5), F0
-	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V1.S4
-	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	VBIT  V2.B16, V3.B16, V6.B16
+	FMOVQ 48(R3), F2
+	WORD  $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V0.S4
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
 	FMOVQ 368(R1), F2
-	VBIT  V0.B16, V1.B16, V2.B16
+	VBIT  V1.B16, V0.B16, V2.B16
 	ADD   R2, R0, R3
 	ADD   R2, R3, R5
 	ADD   R2, R5, R2
@@ -20870,24 +20813,24 @@ all_few:
 	CMP   $3, R3
 	BLT   all_two
 	MOVD  e+40(FP), R3
-	FMOVQ (R3), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ (R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F4
-	VBIT  V0.B16, V3.B16, V4.B16
-	FMOVQ 16(R3), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	VBIT  V2.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F5
-	VBIT  V0.B16, V3.B16, V5.B16
-	FMOVQ 32(R3), F0
-	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V1.S4
-	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	VBIT  V2.B16, V3.B16, V5.B16
+	FMOVQ 32(R3), F2
+	WORD  $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V0.S4
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
 	FMOVQ 368(R1), F2
-	VBIT  V0.B16, V1.B16, V2.B16
+	VBIT  V1.B16, V0.B16, V2.B16
 	ADD   R2, R0, R3
 	ADD   R2, R3, R5
 	ADD   R2, R5, R2
@@ -20915,18 +20858,18 @@ all_few:
 
 all_two:
 	MOVD  e+40(FP), R3
-	FMOVQ (R3), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ (R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F4
-	VBIT  V0.B16, V3.B16, V4.B16
-	FMOVQ 16(R3), F0
-	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V1.S4
-	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	VBIT  V2.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F2
+	WORD  $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V0.S4
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
 	FMOVQ 368(R1), F2
-	VBIT  V0.B16, V1.B16, V2.B16
+	VBIT  V1.B16, V0.B16, V2.B16
 	ADD   R2, R0, R3
 	ADD   R2, R3, R5
 	ADD   R2, R5, R2
@@ -24307,14 +24250,10 @@ words_done:
 
 // func foldRowsNEON(losses *float32, terms *float32, rows int, classes int)
 TEXT ·foldRowsNEON(SB), NOSPLIT, $128-32
-	MOVD  $consts<>+0(SB), R7
-	MOVD  terms+8(FP), R0
-	MOVD  rows+16(FP), R1
-	MOVD  $local-128(SP), R2
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
+	MOVD $consts<>+0(SB), R7
+	MOVD terms+8(FP), R0
+	MOVD rows+16(FP), R1
+	MOVD $local-128(SP), R2
 
 row:
 	MOVD  classes+24(FP), R3
@@ -25690,19 +25629,15 @@ partdone4:
 	WORD $0x6eace4ca // fcmgt v10.4s, v6.4s, v12.4s
 	VBIT V10.B16, V2.B16, V11.B16
 	VBIT V10.B16, V6.B16, V12.B16
-	VADD V0.S4, V2.S4, V2.S4
 	WORD $0x6eaee4e2 // fcmgt v2.4s, v7.4s, v14.4s
 	VBIT V2.B16, V3.B16, V13.B16
 	VBIT V2.B16, V7.B16, V14.B16
-	VADD V0.S4, V3.S4, V3.S4
 	WORD $0x6eb0e502 // fcmgt v2.4s, v8.4s, v16.4s
 	VBIT V2.B16, V4.B16, V15.B16
 	VBIT V2.B16, V8.B16, V16.B16
-	VADD V0.S4, V4.S4, V4.S4
 	WORD $0x6eb2e522 // fcmgt v2.4s, v9.4s, v18.4s
 	VBIT V2.B16, V5.B16, V17.B16
 	VBIT V2.B16, V9.B16, V18.B16
-	VADD V0.S4, V5.S4, V5.S4
 
 all_done:
 	// the largest of all lanes, the first of its places
@@ -30047,7 +29982,6 @@ sum_columns:
 	ADD   R7, R6, R6
 	VDUP  R5, V7.S4
 	VSUB  V7.S4, V5.S4, V5.S4
-	FMOVQ (R1), F7
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R3, R1, R1
 	FMOVQ (R1), F7
@@ -30183,10 +30117,8 @@ sum_left2:
 	ADD   R7, R6, R6
 	VDUP  R5, V7.S4
 	VSUB  V7.S4, V5.S4, V5.S4
-	FMOVQ (R1), F7
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R3, R1, R1
-	FMOVQ (R1), F7
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R3, R1, R1
 	FMOVQ (R1), F7
@@ -30284,13 +30216,10 @@ sum_left1:
 	ADD   R7, R6, R6
 	VDUP  R5, V7.S4
 	VSUB  V7.S4, V5.S4, V5.S4
-	FMOVQ (R1), F7
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R3, R1, R1
-	FMOVQ (R1), F7
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R3, R1, R1
-	FMOVQ (R1), F7
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R3, R1, R1
 	FMOVQ (R1), F7
@@ -30560,10 +30489,9 @@ sum_two:
 
 sum_done:
 	// the sums; |z| > 40 makes a row one that is not plain
-	VMOVI $0, V5.B16
-	MOVD  classes+32(FP), R1
-	CMP   $17, R1
-	BLT   few
+	MOVD classes+32(FP), R1
+	CMP  $17, R1
+	BLT  few
 
 	// more than 16 columns: those of a virtual lane are added
 	MOVD  classes+32(FP), R1
@@ -31337,7 +31265,6 @@ most_columns:
 	ADD   R6, R5, R5
 	VDUP  R3, V13.S4
 	VSUB  V13.S4, V12.S4, V13.S4
-	FMOVQ (R1), F15
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
 	FMOVQ (R1), F15
@@ -31375,10 +31302,8 @@ most_left2:
 	ADD   R6, R5, R5
 	VDUP  R3, V13.S4
 	VSUB  V13.S4, V12.S4, V13.S4
-	FMOVQ (R1), F15
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
-	FMOVQ (R1), F15
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
 	FMOVQ (R1), F15
@@ -31408,13 +31333,10 @@ most_left1:
 	ADD   R6, R5, R5
 	VDUP  R3, V13.S4
 	VSUB  V13.S4, V12.S4, V13.S4
-	FMOVQ (R1), F15
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
-	FMOVQ (R1), F15
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
-	FMOVQ (R1), F15
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
 	FMOVQ (R1), F15
@@ -31671,7 +31593,6 @@ sum_columns:
 	ADD   R6, R5, R5
 	VDUP  R3, V19.S4
 	VSUB  V19.S4, V12.S4, V12.S4
-	FMOVQ (R1), F19
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
 	FMOVQ (R1), F19
@@ -31781,10 +31702,8 @@ sum_left2:
 	ADD   R6, R5, R5
 	VDUP  R3, V19.S4
 	VSUB  V19.S4, V12.S4, V12.S4
-	FMOVQ (R1), F19
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
-	FMOVQ (R1), F19
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
 	FMOVQ (R1), F19
@@ -31862,13 +31781,10 @@ sum_left1:
 	ADD   R6, R5, R5
 	VDUP  R3, V19.S4
 	VSUB  V19.S4, V12.S4, V12.S4
-	FMOVQ (R1), F19
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
-	FMOVQ (R1), F19
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
-	FMOVQ (R1), F19
 	PRFM  128(R1), PLDL1KEEP
 	ADD   R2, R1, R1
 	FMOVQ (R1), F19
@@ -32081,10 +31997,9 @@ sum_two:
 	FMOVQ F16, (R3)
 
 sum_done:
-	VMOVI $0, V12.B16
-	MOVD  classes+32(FP), R1
-	CMP   $17, R1
-	BLT   few
+	MOVD classes+32(FP), R1
+	CMP  $17, R1
+	BLT  few
 
 	// more than 16 columns: those of a virtual lane are added
 	MOVD  classes+32(FP), R1
@@ -32759,11 +32674,9 @@ TEXT ·planeSoftmaxNEON(SB), NOSPLIT, $0-64
 
 group:
 	MOVD  labels+16(FP), R0
-	FMOVQ (R0), F0
 	MOVD  sums+8(FP), R0
-	FMOVQ 512(R0), F1
-	FMOVQ (R0), F2
-	FMOVQ 384(R0), F3
+	FMOVQ 512(R0), F0
+	FMOVQ (R0), F1
 	MOVD  dst+0(FP), R0
 	MOVD  stride+40(FP), R2
 	MOVD  classes+32(FP), R3
@@ -32779,39 +32692,37 @@ all_columns:
 	MUL   R2, R5, R8
 	ADD   R8, R0, R8
 	ADD   R7, R6, R6
-	VDUP  R5, V3.S4
-	VSUB  V3.S4, V0.S4, V3.S4
-	FMOVQ (R6), F3
-	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ (R6), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
+	FMOVQ 368(R1), F4
+	VBIT  V2.B16, V3.B16, V4.B16
+	FMOVQ 16(R6), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F5
-	VBIT  V3.B16, V4.B16, V5.B16
-	FMOVQ 16(R6), F3
-	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	VBIT  V2.B16, V3.B16, V5.B16
+	FMOVQ 32(R6), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F6
-	VBIT  V3.B16, V4.B16, V6.B16
-	FMOVQ 32(R6), F3
-	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	VBIT  V2.B16, V3.B16, V6.B16
+	FMOVQ 48(R6), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F7
-	VBIT  V3.B16, V4.B16, V7.B16
-	FMOVQ 48(R6), F3
-	WORD  $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
-	VFMLA V2.S4, V3.S4, V4.S4
-	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
-	FMOVQ 368(R1), F8
-	VBIT  V3.B16, V4.B16, V8.B16
-	FMOVQ F5, (R8)
+	VBIT  V2.B16, V3.B16, V7.B16
+	FMOVQ F4, (R8)
 	ADD   R2, R8, R6
+	FMOVQ F5, (R6)
+	ADD   R2, R6, R6
 	FMOVQ F6, (R6)
 	ADD   R2, R6, R6
 	FMOVQ F7, (R6)
-	ADD   R2, R6, R6
-	FMOVQ F8, (R6)
 	ADD   R2, R6, R6
 	ADD   $4, R5, R5
 	CMP   R3, R5
@@ -32824,35 +32735,33 @@ all_columns:
 	MOVD  e+48(FP), R5
 	MOVD  R3, R6
 	LSL   $4, R6, R6
-	MUL   R2, R3, R7
-	ADD   R7, R0, R0
-	ADD   R6, R5, R5
-	VDUP  R3, V3.S4
-	VSUB  V3.S4, V0.S4, V0.S4
-	FMOVQ (R5), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	MUL   R2, R3, R3
+	ADD   R3, R0, R0
+	ADD   R6, R5, R3
+	FMOVQ (R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F4
-	VBIT  V0.B16, V3.B16, V4.B16
-	FMOVQ 16(R5), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	VBIT  V2.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F5
-	VBIT  V0.B16, V3.B16, V5.B16
-	FMOVQ 32(R5), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	VBIT  V2.B16, V3.B16, V5.B16
+	FMOVQ 32(R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F6
-	VBIT  V0.B16, V3.B16, V6.B16
-	FMOVQ 48(R5), F0
-	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V1.S4
-	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	VBIT  V2.B16, V3.B16, V6.B16
+	FMOVQ 48(R3), F2
+	WORD  $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V0.S4
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
 	FMOVQ 368(R1), F2
-	VBIT  V0.B16, V1.B16, V2.B16
+	VBIT  V1.B16, V0.B16, V2.B16
 	FMOVQ F4, (R0)
 	ADD   R2, R0, R0
 	FMOVQ F5, (R0)
@@ -32868,24 +32777,24 @@ all_few:
 	CMP   $3, R3
 	BLT   all_two
 	MOVD  e+48(FP), R3
-	FMOVQ (R3), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ (R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F4
-	VBIT  V0.B16, V3.B16, V4.B16
-	FMOVQ 16(R3), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	VBIT  V2.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F5
-	VBIT  V0.B16, V3.B16, V5.B16
-	FMOVQ 32(R3), F0
-	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V1.S4
-	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	VBIT  V2.B16, V3.B16, V5.B16
+	FMOVQ 32(R3), F2
+	WORD  $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V0.S4
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
 	FMOVQ 368(R1), F2
-	VBIT  V0.B16, V1.B16, V2.B16
+	VBIT  V1.B16, V0.B16, V2.B16
 	FMOVQ F4, (R0)
 	ADD   R2, R0, R0
 	FMOVQ F5, (R0)
@@ -32896,18 +32805,18 @@ all_few:
 
 all_two:
 	MOVD  e+48(FP), R3
-	FMOVQ (R3), F0
-	WORD  $0x6e21dc03 // fmul v3.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V3.S4
-	WORD  $0x4e23e460 // fcmeq v0.4s, v3.4s, v3.4s
+	FMOVQ (R3), F2
+	WORD  $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V3.S4
+	WORD  $0x4e23e462 // fcmeq v2.4s, v3.4s, v3.4s
 	FMOVQ 368(R1), F4
-	VBIT  V0.B16, V3.B16, V4.B16
-	FMOVQ 16(R3), F0
-	WORD  $0x6e21dc01 // fmul v1.4s, v0.4s, v1.4s
-	VFMLA V2.S4, V0.S4, V1.S4
-	WORD  $0x4e21e420 // fcmeq v0.4s, v1.4s, v1.4s
+	VBIT  V2.B16, V3.B16, V4.B16
+	FMOVQ 16(R3), F2
+	WORD  $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V0.S4
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
 	FMOVQ 368(R1), F2
-	VBIT  V0.B16, V1.B16, V2.B16
+	VBIT  V1.B16, V0.B16, V2.B16
 	FMOVQ F4, (R0)
 	ADD   R2, R0, R0
 	FMOVQ F2, (R0)

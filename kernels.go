@@ -581,9 +581,13 @@ func logSumExpKernel(dst, logits []float32, classes int) {
 		n := min(rows, len(dst))
 		pass := newPass(n, classes, false, false)
 		pass.sum(&sums, &e, nil, logits[:n*classes], noLabels[:n])
-		for i := range n {
-			r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
-			dst[i] = r.logSum(logits[i*classes:][:classes])
+		if pass.plain {
+			logKernel(dst[:n], sums.sum[:n])
+		} else {
+			for i := range n {
+				r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
+				dst[i] = r.logSum(logits[i*classes:][:classes])
+			}
 		}
 		dst, logits = dst[n:], logits[n*classes:]
 	}

@@ -344,6 +344,11 @@ func (b *builder) finish(lower func(*ir.Function), registers map[reg.Kind][]reg.
 	if err := analyze(fn); err != nil {
 		return err
 	}
+	for removeDead(fn) {
+		if err := analyze(fn); err != nil {
+			return err
+		}
+	}
 	coalesce(fn)
 	if err := analyze(fn); err != nil {
 		return err
@@ -362,6 +367,26 @@ func (b *builder) finish(lower func(*ir.Function), registers map[reg.Kind][]reg.
 	})
 	fn.ISA = nil
 	return pass.RequiredISAExtensions(fn)
+}
+
+// removeDead takes out instructions that only make vectors or masks that nobody reads, such as columns of a transposition. It
+// reports whether there were any.
+func removeDead(fn *ir.Function) bool {
+	before := len(fn.Nodes)
+	fn.Nodes = slices.DeleteFunc(fn.Nodes, func(n ir.Node) bool {
+		i, ok := n.(*ir.Instruction)
+		if !ok || len(i.Outputs) == 0 || i.IsBranch || i.IsTerminal {
+			return false
+		}
+		for _, op := range i.Outputs {
+			r, ok := op.(reg.Virtual)
+			if !ok || r.Kind() == reg.KindGP || i.LiveOut[r.ID()] != 0 {
+				return false
+			}
+		}
+		return true
+	})
+	return len(fn.Nodes) < before
 }
 
 // isMove reports whether i copies one vector register to another, whole.
