@@ -18442,7 +18442,8 @@ TEXT ·rowSumAVX512(SB), NOSPLIT, $192-48
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2240(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
 	MOVQ    classes+32(FP), AX
@@ -18460,18 +18461,22 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VPXORD  Z13, Z13, Z13
 	VPXORD  Z14, Z14, Z14
+	VPXORD  Z15, Z15, Z15
 	LEAQ    63(SP), BX
 	ANDQ    $-64, BX
 	CMPQ    AX, $+129
 	JLT     begin
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS Z12, (BX)
-	VMOVUPS Z12, 64(BX)
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS Z13, (BX)
+	VMOVUPS Z13, 64(BX)
 
 begin:
 sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
 	MOVQ    $0x00000090, DI
 	MOVQ    CX, SI
 	CMPQ    SI, DI
@@ -18488,118 +18493,118 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z12
-	VPANDD  (DI), Z12, Z15
-	VPMAXSD Z15, Z13, Z13
-	VADDPS  Z1, Z12, Z12
+	VMOVUPS (DX), Z13
+	VPANDD  (DI), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z12, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z12, Z15, Z15
-	VPANDD      (DI), Z15, Z12
-	VADDPS      Z12, Z14, Z14
-	VMOVUPS     64(DX), Z12
-	VPANDD      64(DI), Z12, Z15
-	VPMAXSD     Z15, Z13, Z13
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (DI), Z16, Z13
+	VADDPS      Z13, Z15, Z15
+	VMOVUPS     64(DX), Z13
+	VPANDD      64(DI), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z12, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z12, Z15, Z15
-	VPANDD      64(DI), Z15, Z12
-	VADDPS      Z12, Z14, Z14
-	VMOVUPS     128(DX), Z12
-	VPANDD      128(DI), Z12, Z15
-	VPMAXSD     Z15, Z13, Z13
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      64(DI), Z16, Z13
+	VADDPS      Z13, Z15, Z15
+	VMOVUPS     128(DX), Z13
+	VPANDD      128(DI), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z12, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z12, Z15, Z15
-	VPANDD      128(DI), Z15, Z12
-	VADDPS      Z12, Z14, Z14
-	VMOVUPS     192(DX), Z12
-	VPANDD      192(DI), Z12, Z15
-	VPMAXSD     Z15, Z13, Z13
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      128(DI), Z16, Z13
+	VADDPS      Z13, Z15, Z15
+	VMOVUPS     192(DX), Z13
+	VPANDD      192(DI), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z12, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z12, Z15, Z15
-	VPANDD      192(DI), Z15, Z12
-	VADDPS      Z12, Z14, Z14
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      192(DI), Z16, Z13
+	VADDPS      Z13, Z15, Z15
 	ADDQ        $+256, DX
 	ADDQ        $+256, DI
 	ADDQ        $-64, SI
@@ -18611,34 +18616,34 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z12
-	VPANDD  (DI), Z12, Z15
-	VPMAXSD Z15, Z13, Z13
-	VADDPS  Z1, Z12, Z12
+	VMOVUPS (DX), Z13
+	VPANDD  (DI), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z12, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z12, Z15, Z15
-	VPANDD      (DI), Z15, Z12
-	VADDPS      Z12, Z14, Z14
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (DI), Z16, Z13
+	VADDPS      Z13, Z15, Z15
 	ADDQ        $+64, DX
 	ADDQ        $+64, DI
 	ADDQ        $-16, SI
@@ -18651,85 +18656,284 @@ sum_part:
 	MOVL    $0x0000ffff, R8
 	BZHIL   SI, R8, R8
 	KMOVW   R8, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DX), K1, Z12
-	VPANDD  (DI), Z12, Z15
-	VPMAXSD Z15, Z13, Z13
-	VADDPS  Z1, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VPANDD  (DI), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z12, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z12, Z15, Z15
-	VPANDD      (DI), Z15, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VADDPS      Z12, Z14, Z14
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (DI), Z16, Z13
+	VMOVAPS.Z   Z13, K1, Z13
+	VADDPS      Z13, Z15, Z15
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+64
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Z13
+	VPANDD  Z11, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VADDPS      Z16, Z15, Z15
+	VMOVUPS     64(DX), Z13
+	VPANDD      Z11, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VADDPS      Z16, Z15, Z15
+	VMOVUPS     128(DX), Z13
+	VPANDD      Z11, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VADDPS      Z16, Z15, Z15
+	VMOVUPS     192(DX), Z13
+	VPANDD      Z11, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VADDPS      Z16, Z15, Z15
+	ADDQ        $+256, DX
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ SI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Z13
+	VPANDD  Z11, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VADDPS      Z16, Z15, Z15
+	ADDQ        $+64, DX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ    SI, $+1
+	JLT     sum_others_done
+	MOVL    $0x0000ffff, DI
+	BZHIL   SI, DI, DI
+	KMOVW   DI, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VPANDD  Z11, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z2, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVAPS.Z   Z16, K1, Z13
+	VADDPS      Z13, Z15, Z15
+
+sum_others_done:
+sum_end:
 	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z11, Z13, K1
+	VPCMPD        $0x06, Z12, Z14, K1
 	KORTESTW      K1, K1
 	JNE           slow
 	MOVQ          classes+32(FP), SI
 	CMPQ          SI, $+129
 	JLT           only
-	VCVTPS2PD     Y14, Z12
-	VEXTRACTF64X4 $0x01, Z14, Y14
-	VCVTPS2PD     Y14, Z14
-	VADDPD        (BX), Z12, Z12
-	VMOVUPS       Z12, (BX)
-	VADDPD        64(BX), Z14, Z14
-	VMOVUPS       Z14, 64(BX)
-	VPXORD        Z14, Z14, Z14
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        (BX), Z13, Z13
+	VMOVUPS       Z13, (BX)
+	VADDPD        64(BX), Z15, Z15
+	VMOVUPS       Z15, 64(BX)
+	VPXORD        Z15, Z15, Z15
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
 	MOVQ          sums+0(FP), AX
-	VMOVUPS       (BX), Z12
-	VMOVUPS       64(BX), Z13
-	VADDPD        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y13
-	VADDPD        Y13, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X13
-	VADDPD        X13, X12, X12
-	VPERMILPD     $0x01, X12, X13
-	VADDSD        X13, X12, X12
-	VCVTSD2SS     X12, X12, X12
-	VMOVSS        X12, (AX)
+	VMOVUPS       (BX), Z13
+	VMOVUPS       64(BX), Z14
+	VADDPD        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VADDPD        Y14, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X14
+	VADDPD        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDSD        X14, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VMOVSS        X13, (AX)
 	JMP           summed
 
 only:
 	MOVQ          sums+0(FP), AX
-	VCVTPS2PD     Y14, Z12
-	VEXTRACTF64X4 $0x01, Z14, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y13
-	VADDPD        Y13, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X13
-	VADDPD        X13, X12, X12
-	VPERMILPD     $0x01, X12, X13
-	VADDSD        X13, X12, X12
-	VCVTSD2SS     X12, X12, X12
-	VMOVSS        X12, (AX)
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VADDPD        Y14, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X14
+	VADDPD        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDSD        X14, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VMOVSS        X13, (AX)
 
 summed:
 	MOVQ sums+0(FP), AX
@@ -18800,6 +19004,10 @@ row:
 
 begin:
 sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
 	MOVQ    $0x00000090, DI
 	MOVQ    CX, SI
 	CMPQ    SI, DI
@@ -19086,6 +19294,278 @@ sum_part:
 	VADDPS      Y7, Y10, Y10
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+32
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y11
+	VPAND   consts<>+32(SB), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   consts<>+32(SB), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VADDPS      Y2, Y11, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y11
+	VPAND       consts<>+32(SB), Y7, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VPAND       consts<>+32(SB), Y11, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VADDPS      Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VADDPS      Y2, Y11, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	ADDQ        $+128, DX
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ SI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y11
+	VPAND   consts<>+32(SB), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   consts<>+32(SB), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y7, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y7, Y12, Y12
+	VADDPS      Y12, Y9, Y9
+	VADDPS      Y2, Y11, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y7
+	VFNMADD231PS Y5, Y12, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VADDPS      Y11, Y10, Y10
+	ADDQ        $+64, DX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ       SI, $+1
+	JLT        sum_others_done
+	MOVQ       $0x00000008, DI
+	MOVQ       SI, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y7
+	VMASKMOVPS (DX), Y7, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y7, Y11, Y12, Y11
+	MOVQ       $0x00000000, DI
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    DI, SI
+	MOVQ       $0x00000008, DI
+	MOVQ       SI, SI
+	CMPQ       SI, DI
+	CMOVQGT    DI, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(SI*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VPAND      consts<>+32(SB), Y11, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      consts<>+32(SB), Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y2, Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y11, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y11
+	VFNMADD231PS Y5, Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y11, Y15
+	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       Y14, Y7, Y7
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y2, Y13, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y7, Y11
+	VSUBPS      Y1, Y11, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       Y11, Y12, Y7
+	VADDPS      Y7, Y10, Y10
+
+sum_others_done:
+sum_end:
 	// any |z| > 40, but the target's?
 	VPCMPGTD     consts<>+2240(SB), Y8, Y7
 	VMOVMSKPS    Y7, SI
@@ -19187,7 +19667,8 @@ TEXT ·rowExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2240(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
 	MOVQ    classes+40(FP), AX
@@ -19205,12 +19686,16 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VPXORD  Z13, Z13, Z13
+	VPXORD  Z14, Z14, Z14
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
 
 look_block:
+	CMPQ    SI, $+0
+	JLT     look_others
+	CMPQ    SI, $+128
+	JGE     look_others
 	MOVQ    $0x00000090, R9
 	MOVQ    SI, R8
 	CMPQ    R8, R9
@@ -19227,18 +19712,18 @@ look_block:
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 64(DI), Z12
-	VPANDD  64(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 128(DI), Z12
-	VPANDD  128(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 192(DI), Z12
-	VPANDD  192(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
+	VMOVUPS (DI), Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 64(DI), Z13
+	VPANDD  64(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 128(DI), Z13
+	VPANDD  128(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 192(DI), Z13
+	VPANDD  192(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+256, DI
 	ADDQ    $+256, R9
 	ADDQ    $-64, R8
@@ -19250,9 +19735,9 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
+	VMOVUPS (DI), Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -19265,33 +19750,86 @@ look_part:
 	MOVL    $0x0000ffff, R10
 	BZHIL   R8, R10, R10
 	KMOVW   R10, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DI), K1, Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DI), K1, Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
 
 look_done:
+	JMP look_end
+
+look_others:
+	MOVQ    $0x00000080, R9
+	MOVQ    BX, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	CMPQ    R8, $+64
+	JLT     look_others_few
+
+look_others_round:
+	VPANDD  (DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  64(DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  128(DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  192(DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+256, DI
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_others_round
+
+look_others_few:
+	CMPQ R8, $+16
+	JLT  look_others_part
+
+look_others_tile:
+	VPANDD  (DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+64, DI
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_others_tile
+
+look_others_part:
+	CMPQ    R8, $+1
+	JLT     look_others_done
+	MOVL    $0x0000ffff, R9
+	BZHIL   R8, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DI), K1, Z13
+	VPANDD  Z11, Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+
+look_others_done:
+look_end:
 	ADDQ $-128, SI
 	ADDQ $-128, BX
 	CMPQ BX, $+1
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z11, Z13, K1
+	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
 	MOVQ     dst+0(FP), BX
-	VPXORD   Z13, Z13, Z13
+	VPXORD   Z14, Z14, Z14
 	LEAQ     63(SP), SI
 	ANDQ     $-64, SI
 	CMPQ     AX, $+129
 	JLT      begin
-	VPXORD   Z12, Z12, Z12
-	VMOVUPS  Z12, (SI)
-	VMOVUPS  Z12, 64(SI)
+	VPXORD   Z13, Z13, Z13
+	VMOVUPS  Z13, (SI)
+	VMOVUPS  Z13, 64(SI)
 
 begin:
 sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
 	MOVQ    $0x00000090, R8
 	MOVQ    CX, DI
 	CMPQ    DI, R8
@@ -19308,114 +19846,114 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z12
-	VADDPS  Z1, Z12, Z12
+	VMOVUPS (DX), Z13
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVUPS     Z12, (BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     64(DX), Z12
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVUPS     Z13, (BX)
+	VADDPS      Z13, Z14, Z14
+	VMOVUPS     64(DX), Z13
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      64(R8), Z14, Z12
-	VMOVUPS     Z12, 64(BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     128(DX), Z12
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      64(R8), Z15, Z13
+	VMOVUPS     Z13, 64(BX)
+	VADDPS      Z13, Z14, Z14
+	VMOVUPS     128(DX), Z13
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      128(R8), Z14, Z12
-	VMOVUPS     Z12, 128(BX)
-	VADDPS      Z12, Z13, Z13
-	VMOVUPS     192(DX), Z12
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      128(R8), Z15, Z13
+	VMOVUPS     Z13, 128(BX)
+	VADDPS      Z13, Z14, Z14
+	VMOVUPS     192(DX), Z13
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      192(R8), Z14, Z12
-	VMOVUPS     Z12, 192(BX)
-	VADDPS      Z12, Z13, Z13
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      192(R8), Z15, Z13
+	VMOVUPS     Z13, 192(BX)
+	VADDPS      Z13, Z14, Z14
 	ADDQ        $+256, DX
 	ADDQ        $+256, R8
 	ADDQ        $+256, BX
@@ -19428,33 +19966,33 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z12
-	VADDPS  Z1, Z12, Z12
+	VMOVUPS (DX), Z13
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVUPS     Z12, (BX)
-	VADDPS      Z12, Z13, Z13
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVUPS     Z13, (BX)
+	VADDPS      Z13, Z14, Z14
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -19468,80 +20006,275 @@ sum_part:
 	MOVL    $0x0000ffff, R9
 	BZHIL   DI, R9, R9
 	KMOVW   R9, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DX), K1, Z12
-	VADDPS  Z1, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z14
-	VFMADD231PS Z2, Z12, Z14
-	VSUBPS      Z0, Z14, Z15
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z15, Z12
-	VFNMADD231PS Z4, Z15, Z12
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z15
-	VFMADD231PS Z5, Z12, Z15
-	VFMADD213PS Z7, Z12, Z15
-	VFMADD213PS Z8, Z12, Z15
-	VFMADD213PS Z9, Z15, Z12
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z14, Z15
-	VPSLLD      $0x15, Z14, Z14
-	VPADDD      Z14, Z15, Z14
-	VFMADD231PS Z12, Z14, Z14
-	VPANDD      (R8), Z14, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VMOVUPS     Z12, K1, (BX)
-	VADDPS      Z12, Z13, Z13
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVAPS.Z   Z13, K1, Z13
+	VMOVUPS     Z13, K1, (BX)
+	VADDPS      Z13, Z14, Z14
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	CMPQ    DI, $+64
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Z13
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, (BX)
+	VADDPS      Z15, Z14, Z14
+	VMOVUPS     64(DX), Z13
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 64(BX)
+	VADDPS      Z15, Z14, Z14
+	VMOVUPS     128(DX), Z13
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 128(BX)
+	VADDPS      Z15, Z14, Z14
+	VMOVUPS     192(DX), Z13
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 192(BX)
+	VADDPS      Z15, Z14, Z14
+	ADDQ        $+256, DX
+	ADDQ        $+256, BX
+	ADDQ        $-64, DI
+	CMPQ        DI, $+64
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ DI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Z13
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, (BX)
+	VADDPS      Z15, Z14, Z14
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ    DI, $+1
+	JLT     sum_others_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   DI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z2, Z13, Z15
+	VSUBPS      Z0, Z15, Z16
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z16, Z13
+	VFNMADD231PS Z4, Z16, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z16
+	VFMADD231PS Z5, Z13, Z16
+	VFMADD213PS Z7, Z13, Z16
+	VFMADD213PS Z8, Z13, Z16
+	VFMADD213PS Z9, Z16, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z15, Z16
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z16, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVAPS.Z   Z15, K1, Z13
+	VMOVUPS     Z13, K1, (BX)
+	VADDPS      Z13, Z14, Z14
+
+sum_others_done:
+sum_end:
 	MOVQ          classes+40(FP), DI
 	CMPQ          DI, $+129
 	JLT           only
-	VCVTPS2PD     Y13, Z12
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (SI), Z12, Z12
-	VMOVUPS       Z12, (SI)
-	VADDPD        64(SI), Z13, Z13
-	VMOVUPS       Z13, 64(SI)
-	VPXORD        Z13, Z13, Z13
+	VCVTPS2PD     Y14, Z13
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        (SI), Z13, Z13
+	VMOVUPS       Z13, (SI)
+	VADDPD        64(SI), Z14, Z14
+	VMOVUPS       Z14, 64(SI)
+	VPXORD        Z14, Z14, Z14
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
 	MOVQ          sums+8(FP), AX
-	VMOVUPS       (SI), Z12
-	VMOVUPS       64(SI), Z13
-	VADDPD        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y13
-	VADDPD        Y13, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X13
-	VADDPD        X13, X12, X12
-	VPERMILPD     $0x01, X12, X13
-	VADDSD        X13, X12, X12
-	VCVTSD2SS     X12, X12, X12
-	VMOVSS        X12, (AX)
+	VMOVUPS       (SI), Z13
+	VMOVUPS       64(SI), Z14
+	VADDPD        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VADDPD        Y14, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X14
+	VADDPD        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDSD        X14, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VMOVSS        X13, (AX)
 	JMP           summed
 
 only:
 	MOVQ          sums+8(FP), AX
-	VCVTPS2PD     Y13, Z12
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y13
-	VADDPD        Y13, Y12, Y12
-	VEXTRACTF32X4 $0x01, Y12, X13
-	VADDPD        X13, X12, X12
-	VPERMILPD     $0x01, X12, X13
-	VADDSD        X13, X12, X12
-	VCVTSD2SS     X12, X12, X12
-	VMOVSS        X12, (AX)
+	VCVTPS2PD     Y14, Z13
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z14, Z13, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VADDPD        Y14, Y13, Y13
+	VEXTRACTF32X4 $0x01, Y13, X14
+	VADDPD        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDSD        X14, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VMOVSS        X13, (AX)
 
 summed:
 	MOVQ sums+8(FP), AX
@@ -19605,6 +20338,10 @@ row:
 	MOVQ    DX, DI
 
 look_block:
+	CMPQ    SI, $+0
+	JLT     look_others
+	CMPQ    SI, $+128
+	JGE     look_others
 	MOVQ    $0x00000090, R9
 	MOVQ    SI, R8
 	CMPQ    R8, R9
@@ -19689,6 +20426,84 @@ look_part:
 	VPMAXSD    Y8, Y9, Y9
 
 look_done:
+	JMP look_end
+
+look_others:
+	MOVQ    $0x00000080, R9
+	MOVQ    BX, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	CMPQ    R8, $+32
+	JLT     look_others_few
+
+look_others_round:
+	VMOVUPS (DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 64(DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 96(DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	ADDQ    $+128, DI
+	ADDQ    $-32, R8
+	CMPQ    R8, $+32
+	JGE     look_others_round
+
+look_others_few:
+	CMPQ R8, $+16
+	JLT  look_others_part
+
+look_others_tile:
+	VMOVUPS (DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	ADDQ    $+64, DI
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_others_tile
+
+look_others_part:
+	CMPQ       R8, $+1
+	JLT        look_others_done
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y8
+	VMASKMOVPS (DI), Y8, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y10, Y11, Y8
+	MOVQ       $0x00000000, R9
+	MOVQ       R8, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R8
+	CMPQ       R8, R9
+	CMOVQGT    R9, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R8*4), Y10
+	VMASKMOVPS 32(DI), Y10, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y10, Y11, Y12, Y10
+	VPAND      consts<>+32(SB), Y8, Y8
+	VPMAXSD    Y8, Y9, Y9
+	VPAND      consts<>+32(SB), Y10, Y8
+	VPMAXSD    Y8, Y9, Y9
+
+look_others_done:
+look_end:
 	ADDQ $-128, SI
 	ADDQ $-128, BX
 	CMPQ BX, $+1
@@ -19714,6 +20529,10 @@ look_done:
 
 begin:
 sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
 	MOVQ    $0x00000090, R8
 	MOVQ    CX, DI
 	CMPQ    DI, R8
@@ -20046,6 +20865,324 @@ partdone2:
 	VADDPS Y8, Y10, Y10
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	CMPQ    DI, $+32
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, (BX)
+	VADDPS      Y12, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VMOVUPS     Y11, 32(BX)
+	VADDPS      Y11, Y10, Y10
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     96(DX), Y11
+	VADDPS      Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, 64(BX)
+	VADDPS      Y12, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VMOVUPS     Y11, 96(BX)
+	VADDPS      Y11, Y10, Y10
+	ADDQ        $+128, DX
+	ADDQ        $+128, BX
+	ADDQ        $-32, DI
+	CMPQ        DI, $+32
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ DI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y11
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, (BX)
+	VADDPS      Y12, Y9, Y9
+	VADDPS      Y2, Y11, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VMOVUPS     Y11, 32(BX)
+	VADDPS      Y11, Y10, Y10
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ       DI, $+1
+	JLT        sum_others_done
+	MOVQ       $0x00000008, R8
+	MOVQ       DI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y8
+	VMASKMOVPS (DX), Y8, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y11, Y12, Y11
+	MOVQ       $0x00000000, R9
+	MOVQ       DI, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VADDPS     Y2, Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y11, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y11
+	VFNMADD231PS Y5, Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y15
+	VFMADD231PS Y6, Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       Y14, Y8, Y8
+	CMPQ        DI, $+8
+	JLT         partless3
+	VMOVUPS     Y8, (BX)
+	JMP         partdone3
+
+partless3:
+	MOVQ         BX, R9
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, DI
+	JEQ          partfour3
+	VMOVUPS      X11, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X11
+
+partfour3:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo3
+	VMOVLPS X11, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X11, X11
+
+parttwo3:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone3
+	VMOVSS X11, (R9)
+
+partdone3:
+	VADDPS Y8, Y9, Y9
+	VADDPS Y2, Y13, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y3, Y8, Y11
+	VSUBPS      Y1, Y11, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y8, Y11, Y11
+	VPAND       Y11, Y12, Y8
+	CMPQ        R8, $+8
+	JLT         partless4
+	VMOVUPS     Y8, 32(BX)
+	JMP         partdone4
+
+partless4:
+	MOVQ         BX, DI
+	VMOVAPS      X8, X11
+	TESTQ        $0x00000004, R8
+	JEQ          partfour4
+	VMOVUPS      X11, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y8, X11
+
+partfour4:
+	TESTQ   $0x00000002, R8
+	JEQ     parttwo4
+	VMOVLPS X11, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X11, X11
+
+parttwo4:
+	TESTQ  $0x00000001, R8
+	JEQ    partdone4
+	VMOVSS X11, 32(DI)
+
+partdone4:
+	VADDPS Y8, Y10, Y10
+
+sum_others_done:
+sum_end:
 	MOVQ         classes+40(FP), DI
 	CMPQ         DI, $+129
 	JLT          only
@@ -21103,15 +22240,20 @@ TEXT ·partSumAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2240(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
 	MOVQ         n+16(FP), AX
 	MOVQ         label+24(FP), CX
 	MOVQ         logits+8(FP), DX
-	VPXORD       Z14, Z14, Z14
 	VPXORD       Z15, Z15, Z15
+	VPXORD       Z16, Z16, Z16
 	MOVQ         total+0(FP), BX
 
 sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
 	MOVQ    $0x00000090, DI
 	MOVQ    CX, SI
 	CMPQ    SI, DI
@@ -21128,118 +22270,118 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+	VMOVUPS (DX), Z13
+	VPANDD  (DI), Z13, Z14
+	VPMAXSD Z14, Z15, Z15
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     64(DX), Z12
-	VPANDD      64(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VPANDD      (DI), Z14, Z13
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     64(DX), Z13
+	VPANDD      64(DI), Z13, Z14
+	VPMAXSD     Z14, Z15, Z15
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      64(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     128(DX), Z12
-	VPANDD      128(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VPANDD      64(DI), Z14, Z13
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     128(DX), Z13
+	VPANDD      128(DI), Z13, Z14
+	VPMAXSD     Z14, Z15, Z15
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      128(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
-	VMOVUPS     192(DX), Z12
-	VPANDD      192(DI), Z12, Z13
-	VPMAXSD     Z13, Z14, Z14
-	VADDPS      Z1, Z12, Z12
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VPANDD      128(DI), Z14, Z13
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     192(DX), Z13
+	VPANDD      192(DI), Z13, Z14
+	VPMAXSD     Z14, Z15, Z15
+	VADDPS      Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      192(DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VPANDD      192(DI), Z14, Z13
+	VADDPS      Z13, Z16, Z16
 	ADDQ        $+256, DX
 	ADDQ        $+256, DI
 	ADDQ        $-64, SI
@@ -21251,34 +22393,34 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+	VMOVUPS (DX), Z13
+	VPANDD  (DI), Z13, Z14
+	VPMAXSD Z14, Z15, Z15
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VADDPS      Z12, Z15, Z15
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VPANDD      (DI), Z14, Z13
+	VADDPS      Z13, Z16, Z16
 	ADDQ        $+64, DX
 	ADDQ        $+64, DI
 	ADDQ        $-16, SI
@@ -21291,50 +22433,249 @@ sum_part:
 	MOVL    $0x0000ffff, R8
 	BZHIL   SI, R8, R8
 	KMOVW   R8, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DX), K1, Z12
-	VPANDD  (DI), Z12, Z13
-	VPMAXSD Z13, Z14, Z14
-	VADDPS  Z1, Z12, Z12
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VPANDD  (DI), Z13, Z14
+	VPMAXSD Z14, Z15, Z15
+	VADDPS  Z1, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z12, Z13
-	VSUBPS      Z0, Z13, Z16
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z12
-	VFNMADD231PS Z4, Z16, Z12
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z12, Z16
-	VFMADD213PS Z7, Z12, Z16
-	VFMADD213PS Z8, Z12, Z16
-	VFMADD213PS Z9, Z16, Z12
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z16
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z16, Z13
-	VFMADD231PS Z12, Z13, Z13
-	VPANDD      (DI), Z13, Z12
-	VMOVAPS.Z   Z12, K1, Z12
-	VADDPS      Z12, Z15, Z15
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VPANDD      (DI), Z14, Z13
+	VMOVAPS.Z   Z13, K1, Z13
+	VADDPS      Z13, Z16, Z16
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+64
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Z13
+	VPANDD  Z11, Z13, Z14
+	VPMAXSD Z14, Z15, Z15
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VADDPS      Z14, Z16, Z16
+	VMOVUPS     64(DX), Z13
+	VPANDD      Z11, Z13, Z14
+	VPMAXSD     Z14, Z15, Z15
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VADDPS      Z14, Z16, Z16
+	VMOVUPS     128(DX), Z13
+	VPANDD      Z11, Z13, Z14
+	VPMAXSD     Z14, Z15, Z15
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VADDPS      Z14, Z16, Z16
+	VMOVUPS     192(DX), Z13
+	VPANDD      Z11, Z13, Z14
+	VPMAXSD     Z14, Z15, Z15
+	VADDPS      Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VADDPS      Z14, Z16, Z16
+	ADDQ        $+256, DX
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ SI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Z13
+	VPANDD  Z11, Z13, Z14
+	VPMAXSD Z14, Z15, Z15
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VADDPS      Z14, Z16, Z16
+	ADDQ        $+64, DX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ    SI, $+1
+	JLT     sum_others_done
+	MOVL    $0x0000ffff, DI
+	BZHIL   SI, DI, DI
+	KMOVW   DI, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VPANDD  Z11, Z13, Z14
+	VPMAXSD Z14, Z15, Z15
+	VADDPS  Z1, Z13, Z13
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z14
+	VFMADD231PS Z2, Z13, Z14
+	VSUBPS      Z0, Z14, Z17
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z17, Z13
+	VFNMADD231PS Z4, Z17, Z13
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z17
+	VFMADD231PS Z5, Z13, Z17
+	VFMADD213PS Z7, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z17, Z13
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z14, Z17
+	VPSLLD      $0x15, Z14, Z14
+	VPADDD      Z14, Z17, Z14
+	VFMADD231PS Z13, Z14, Z14
+	VMOVAPS.Z   Z14, K1, Z13
+	VADDPS      Z13, Z16, Z16
+
+sum_others_done:
+sum_end:
 	// any |z| > 40, but the target's?
-	VPCMPD        $0x06, Z11, Z14, K1
+	VPCMPD        $0x06, Z12, Z15, K1
 	KORTESTW      K1, K1
 	JNE           slow
-	VCVTPS2PD     Y15, Z12
-	VEXTRACTF64X4 $0x01, Z15, Y13
-	VCVTPS2PD     Y13, Z13
-	VADDPD        (BX), Z12, Z12
-	VMOVUPS       Z12, (BX)
-	VADDPD        64(BX), Z13, Z13
-	VMOVUPS       Z13, 64(BX)
-	VPXORD        Z15, Z15, Z15
+	VCVTPS2PD     Y16, Z13
+	VEXTRACTF64X4 $0x01, Z16, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        (BX), Z13, Z13
+	VMOVUPS       Z13, (BX)
+	VADDPD        64(BX), Z14, Z14
+	VMOVUPS       Z14, 64(BX)
+	VPXORD        Z16, Z16, Z16
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
@@ -21367,6 +22708,10 @@ TEXT ·partSumAVX2(SB), NOSPLIT, $0-40
 	MOVQ    total+0(FP), BX
 
 sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
 	MOVQ    $0x00000090, DI
 	MOVQ    CX, SI
 	CMPQ    SI, DI
@@ -21653,6 +22998,278 @@ sum_part:
 	VADDPS      Y7, Y12, Y12
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+32
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   consts<>+32(SB), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   consts<>+32(SB), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VADDPS      Y9, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VADDPS      Y8, Y12, Y12
+	VMOVUPS     64(DX), Y7
+	VMOVUPS     96(DX), Y8
+	VPAND       consts<>+32(SB), Y7, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VPAND       consts<>+32(SB), Y8, Y9
+	VPMAXSD     Y9, Y10, Y10
+	VADDPS      Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VADDPS      Y9, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VADDPS      Y8, Y12, Y12
+	ADDQ        $+128, DX
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ SI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Y7
+	VMOVUPS 32(DX), Y8
+	VPAND   consts<>+32(SB), Y7, Y9
+	VPMAXSD Y9, Y10, Y10
+	VPAND   consts<>+32(SB), Y8, Y9
+	VPMAXSD Y9, Y10, Y10
+	VADDPS  Y2, Y7, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y7, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VADDPS      Y9, Y11, Y11
+	VADDPS      Y2, Y8, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y9
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y9, Y7
+	VFNMADD231PS Y5, Y9, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y9
+	VFMADD213PS consts<>+256(SB), Y6, Y9
+	VFMADD213PS consts<>+288(SB), Y7, Y9
+	VFMADD213PS consts<>+320(SB), Y7, Y9
+	VFMADD213PS consts<>+352(SB), Y9, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y9
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y9, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VADDPS      Y8, Y12, Y12
+	ADDQ        $+64, DX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ       SI, $+1
+	JLT        sum_others_done
+	MOVQ       $0x00000008, DI
+	MOVQ       SI, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y7
+	VMASKMOVPS (DX), Y7, Y8
+	VPXOR      Y9, Y9, Y9
+	VBLENDVPS  Y7, Y8, Y9, Y8
+	MOVQ       $0x00000000, DI
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    DI, SI
+	MOVQ       $0x00000008, DI
+	MOVQ       SI, SI
+	CMPQ       SI, DI
+	CMOVQGT    DI, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(SI*4), Y9
+	VMASKMOVPS 32(DX), Y9, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y9, Y13, Y14, Y13
+	VPAND      consts<>+32(SB), Y8, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VPAND      consts<>+32(SB), Y13, Y14
+	VPMAXSD    Y14, Y10, Y10
+	VADDPS     Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y8, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y8
+	VFNMADD231PS Y5, Y15, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y8, Y15
+	VFMADD213PS consts<>+256(SB), Y6, Y15
+	VFMADD213PS consts<>+288(SB), Y8, Y15
+	VFMADD213PS consts<>+320(SB), Y8, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y8, Y14, Y14
+	VPAND       Y14, Y7, Y7
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y2, Y13, Y7
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y8
+	VFMADD231PS Y3, Y7, Y8
+	VSUBPS      Y1, Y8, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y7
+	VFNMADD231PS Y5, Y13, Y7
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y8, Y0, Y13
+	VPSLLD      $0x15, Y8, Y8
+	VPADDD      Y8, Y13, Y8
+	VFMADD231PS Y7, Y8, Y8
+	VPAND       Y8, Y9, Y7
+	VADDPS      Y7, Y12, Y12
+
+sum_others_done:
+sum_end:
 	// any |z| > 40, but the target's?
 	VPCMPGTD     consts<>+2240(SB), Y10, Y7
 	VMOVMSKPS    Y7, SI
@@ -22436,16 +24053,21 @@ TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+320(SB), Z8
 	VBROADCASTSS consts<>+352(SB), Z9
 	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+2240(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+2240(SB), Z12
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
-	VPXORD       Z13, Z13, Z13
+	VPXORD       Z14, Z14, Z14
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
 
 look_block:
+	CMPQ    SI, $+0
+	JLT     look_others
+	CMPQ    SI, $+128
+	JGE     look_others
 	MOVQ    $0x00000090, R9
 	MOVQ    SI, R8
 	CMPQ    R8, R9
@@ -22462,18 +24084,18 @@ look_block:
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 64(DI), Z12
-	VPANDD  64(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 128(DI), Z12
-	VPANDD  128(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
-	VMOVUPS 192(DI), Z12
-	VPANDD  192(R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
+	VMOVUPS (DI), Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 64(DI), Z13
+	VPANDD  64(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 128(DI), Z13
+	VPANDD  128(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+	VMOVUPS 192(DI), Z13
+	VPANDD  192(R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+256, DI
 	ADDQ    $+256, R9
 	ADDQ    $-64, R8
@@ -22485,9 +24107,9 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
+	VMOVUPS (DI), Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -22500,19 +24122,68 @@ look_part:
 	MOVL    $0x0000ffff, R10
 	BZHIL   R8, R10, R10
 	KMOVW   R10, K1
-	VPXORD  Z12, Z12, Z12
-	VMOVUPS (DI), K1, Z12
-	VPANDD  (R9), Z12, Z12
-	VPMAXSD Z12, Z13, Z13
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DI), K1, Z13
+	VPANDD  (R9), Z13, Z13
+	VPMAXSD Z13, Z14, Z14
 
 look_done:
+	JMP look_end
+
+look_others:
+	MOVQ    $0x00000080, R9
+	MOVQ    BX, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	CMPQ    R8, $+64
+	JLT     look_others_few
+
+look_others_round:
+	VPANDD  (DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  64(DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  128(DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	VPANDD  192(DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+256, DI
+	ADDQ    $-64, R8
+	CMPQ    R8, $+64
+	JGE     look_others_round
+
+look_others_few:
+	CMPQ R8, $+16
+	JLT  look_others_part
+
+look_others_tile:
+	VPANDD  (DI), Z11, Z13
+	VPMAXSD Z13, Z14, Z14
+	ADDQ    $+64, DI
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_others_tile
+
+look_others_part:
+	CMPQ    R8, $+1
+	JLT     look_others_done
+	MOVL    $0x0000ffff, R9
+	BZHIL   R8, R9, R9
+	KMOVW   R9, K1
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DI), K1, Z13
+	VPANDD  Z11, Z13, Z13
+	VPMAXSD Z13, Z14, Z14
+
+look_others_done:
+look_end:
 	ADDQ $-128, SI
 	ADDQ $-128, BX
 	CMPQ BX, $+1
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPD   $0x06, Z11, Z13, K1
+	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
 	MOVQ     dst+0(FP), BX
@@ -22520,6 +24191,10 @@ look_done:
 	MOVQ     total+8(FP), SI
 
 sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
 	MOVQ    $0x00000090, R8
 	MOVQ    CX, DI
 	CMPQ    DI, R8
@@ -22727,6 +24402,201 @@ sum_part:
 	VADDPS      Z11, Z12, Z12
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	CMPQ    DI, $+64
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VMOVUPS     Z13, (BX)
+	VADDPS      Z13, Z12, Z12
+	VMOVUPS     64(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VMOVUPS     Z13, 64(BX)
+	VADDPS      Z13, Z12, Z12
+	VMOVUPS     128(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VMOVUPS     Z13, 128(BX)
+	VADDPS      Z13, Z12, Z12
+	VMOVUPS     192(DX), Z11
+	VADDPS      Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VMOVUPS     Z13, 192(BX)
+	VADDPS      Z13, Z12, Z12
+	ADDQ        $+256, DX
+	ADDQ        $+256, BX
+	ADDQ        $-64, DI
+	CMPQ        DI, $+64
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ DI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VMOVUPS     Z13, (BX)
+	VADDPS      Z13, Z12, Z12
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ    DI, $+1
+	JLT     sum_others_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   DI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z11, Z11, Z11
+	VMOVUPS (DX), K1, Z11
+	VADDPS  Z1, Z11, Z11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z13
+	VFMADD231PS Z2, Z11, Z13
+	VSUBPS      Z0, Z13, Z14
+
+	// r = c - n ln2
+	VFNMADD231PS Z3, Z14, Z11
+	VFNMADD231PS Z4, Z14, Z11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z6, Z14
+	VFMADD231PS Z5, Z11, Z14
+	VFMADD213PS Z7, Z11, Z14
+	VFMADD213PS Z8, Z11, Z14
+	VFMADD213PS Z9, Z14, Z11
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z10, Z13, Z14
+	VPSLLD      $0x15, Z13, Z13
+	VPADDD      Z13, Z14, Z13
+	VFMADD231PS Z11, Z13, Z13
+	VMOVAPS.Z   Z13, K1, Z11
+	VMOVUPS     Z11, K1, (BX)
+	VADDPS      Z11, Z12, Z12
+
+sum_others_done:
+sum_end:
 	VCVTPS2PD     Y12, Z11
 	VEXTRACTF64X4 $0x01, Z12, Y12
 	VCVTPS2PD     Y12, Z12
@@ -22768,6 +24638,10 @@ TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
 	MOVQ    DX, DI
 
 look_block:
+	CMPQ    SI, $+0
+	JLT     look_others
+	CMPQ    SI, $+128
+	JGE     look_others
 	MOVQ    $0x00000090, R9
 	MOVQ    SI, R8
 	CMPQ    R8, R9
@@ -22852,6 +24726,84 @@ look_part:
 	VPMAXSD    Y8, Y9, Y9
 
 look_done:
+	JMP look_end
+
+look_others:
+	MOVQ    $0x00000080, R9
+	MOVQ    BX, R8
+	CMPQ    R8, R9
+	CMOVQHI R9, R8
+	CMPQ    R8, $+32
+	JLT     look_others_few
+
+look_others_round:
+	VMOVUPS (DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 64(DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 96(DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	ADDQ    $+128, DI
+	ADDQ    $-32, R8
+	CMPQ    R8, $+32
+	JGE     look_others_round
+
+look_others_few:
+	CMPQ R8, $+16
+	JLT  look_others_part
+
+look_others_tile:
+	VMOVUPS (DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	VMOVUPS 32(DI), Y8
+	VPAND   consts<>+32(SB), Y8, Y8
+	VPMAXSD Y8, Y9, Y9
+	ADDQ    $+64, DI
+	ADDQ    $-16, R8
+	CMPQ    R8, $+16
+	JGE     look_others_tile
+
+look_others_part:
+	CMPQ       R8, $+1
+	JLT        look_others_done
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y8
+	VMASKMOVPS (DI), Y8, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y8, Y10, Y11, Y8
+	MOVQ       $0x00000000, R9
+	MOVQ       R8, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R8
+	CMPQ       R8, R9
+	CMOVQGT    R9, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R8*4), Y10
+	VMASKMOVPS 32(DI), Y10, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y10, Y11, Y12, Y10
+	VPAND      consts<>+32(SB), Y8, Y8
+	VPMAXSD    Y8, Y9, Y9
+	VPAND      consts<>+32(SB), Y10, Y8
+	VPMAXSD    Y8, Y9, Y9
+
+look_others_done:
+look_end:
 	ADDQ $-128, SI
 	ADDQ $-128, BX
 	CMPQ BX, $+1
@@ -22868,6 +24820,10 @@ look_done:
 	MOVQ      total+8(FP), SI
 
 sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
 	MOVQ    $0x00000090, R8
 	MOVQ    CX, DI
 	CMPQ    DI, R8
@@ -23200,6 +25156,324 @@ partdone2:
 	VADDPS Y8, Y11, Y11
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, DI
+	CMPQ    DI, R8
+	CMOVQHI R8, DI
+	CMPQ    DI, $+32
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, (BX)
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y2, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     Y9, 32(BX)
+	VADDPS      Y9, Y11, Y11
+	VMOVUPS     64(DX), Y8
+	VMOVUPS     96(DX), Y9
+	VADDPS      Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, 64(BX)
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y2, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     Y9, 96(BX)
+	VADDPS      Y9, Y11, Y11
+	ADDQ        $+128, DX
+	ADDQ        $+128, BX
+	ADDQ        $-32, DI
+	CMPQ        DI, $+32
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ DI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VADDPS  Y2, Y8, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y12
+	VFMADD231PS Y3, Y8, Y12
+	VSUBPS      Y1, Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y8, Y12, Y12
+	VMOVUPS     Y12, (BX)
+	VADDPS      Y12, Y10, Y10
+	VADDPS      Y2, Y9, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y12
+	VFMADD231PS Y6, Y8, Y12
+	VFMADD213PS consts<>+288(SB), Y8, Y12
+	VFMADD213PS consts<>+320(SB), Y8, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y12
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y12, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VMOVUPS     Y9, 32(BX)
+	VADDPS      Y9, Y11, Y11
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $-16, DI
+	CMPQ        DI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ       DI, $+1
+	JLT        sum_others_done
+	MOVQ       $0x00000008, R8
+	MOVQ       DI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y8
+	VMASKMOVPS (DX), Y8, Y9
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y8, Y9, Y12, Y9
+	MOVQ       $0x00000000, R9
+	MOVQ       DI, R8
+	SUBQ       $+8, R8
+	CMOVQLT    R9, R8
+	MOVQ       $0x00000008, R9
+	MOVQ       R8, R10
+	CMPQ       R10, R9
+	CMOVQGT    R9, R10
+	NEGQ       R10
+	LEAQ       lane_mask<>+32(SB), R9
+	VMOVUPS    (R9)(R10*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VADDPS     Y2, Y9, Y9
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y14
+	VFMADD231PS Y3, Y9, Y14
+	VSUBPS      Y1, Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y15, Y9
+	VFNMADD231PS Y5, Y15, Y9
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y15
+	VFMADD231PS Y6, Y9, Y15
+	VFMADD213PS consts<>+288(SB), Y9, Y15
+	VFMADD213PS consts<>+320(SB), Y9, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y9
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y9, Y14, Y14
+	VPAND       Y14, Y8, Y8
+	CMPQ        DI, $+8
+	JLT         partless3
+	VMOVUPS     Y8, (BX)
+	JMP         partdone3
+
+partless3:
+	MOVQ         BX, R9
+	VMOVAPS      X8, X9
+	TESTQ        $0x00000004, DI
+	JEQ          partfour3
+	VMOVUPS      X9, (R9)
+	ADDQ         $+16, R9
+	VEXTRACTF128 $0x01, Y8, X9
+
+partfour3:
+	TESTQ   $0x00000002, DI
+	JEQ     parttwo3
+	VMOVLPS X9, (R9)
+	ADDQ    $+8, R9
+	VPSRLDQ $0x08, X9, X9
+
+parttwo3:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone3
+	VMOVSS X9, (R9)
+
+partdone3:
+	VADDPS Y8, Y10, Y10
+	VADDPS Y2, Y13, Y8
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Y1, Y9
+	VFMADD231PS Y3, Y8, Y9
+	VSUBPS      Y1, Y9, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS Y4, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y8
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Y7, Y13
+	VFMADD231PS Y6, Y8, Y13
+	VFMADD213PS consts<>+288(SB), Y8, Y13
+	VFMADD213PS consts<>+320(SB), Y8, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y8
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y9, Y0, Y13
+	VPSLLD      $0x15, Y9, Y9
+	VPADDD      Y9, Y13, Y9
+	VFMADD231PS Y8, Y9, Y9
+	VPAND       Y9, Y12, Y8
+	CMPQ        R8, $+8
+	JLT         partless4
+	VMOVUPS     Y8, 32(BX)
+	JMP         partdone4
+
+partless4:
+	MOVQ         BX, DI
+	VMOVAPS      X8, X9
+	TESTQ        $0x00000004, R8
+	JEQ          partfour4
+	VMOVUPS      X9, 32(DI)
+	ADDQ         $+16, DI
+	VEXTRACTF128 $0x01, Y8, X9
+
+partfour4:
+	TESTQ   $0x00000002, R8
+	JEQ     parttwo4
+	VMOVLPS X9, 32(DI)
+	ADDQ    $+8, DI
+	VPSRLDQ $0x08, X9, X9
+
+parttwo4:
+	TESTQ  $0x00000001, R8
+	JEQ    partdone4
+	VMOVSS X9, 32(DI)
+
+partdone4:
+	VADDPS Y8, Y11, Y11
+
+sum_others_done:
+sum_end:
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X9
 	VCVTPS2PD    X9, Y9

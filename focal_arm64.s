@@ -11074,6 +11074,10 @@ row:
 
 begin:
 sum_block:
+	CMP  $0, R3
+	BLT  sum_others
+	CMP  $128, R3
+	BGE  sum_others
 	MOVD $144, R7
 	CMP  R7, R3
 	CSEL HI, R7, R3, R7
@@ -11431,6 +11435,337 @@ partdone4:
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	CMP  $16, R7
+	BLT  sum_others_part
+
+sum_others_tile:
+	FMOVQ (R5), F15
+	FMOVQ 16(R5), F16
+	FMOVQ 32(R5), F17
+	FMOVQ 48(R5), F18
+	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
+	FMOVQ 144(R0), F21
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
+	FMOVQ 160(R0), F19
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
+	FMOVQ 176(R0), F21
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
+	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	ADD   $64, R5, R5
+	SUB   $16, R7, R7
+	CMP   $16, R7
+	BGE   sum_others_tile
+
+sum_others_part:
+	CMP   $1, R7
+	BLT   sum_others_done
+	VMOVI $0, V15.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
+	BLT   partless5
+	FMOVQ (R5), F15
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R7, partone5
+	VLD1.P 8(R8), V15.D[0]
+	TBZ    $0, R7, partdone5
+	VLD1   (R8), V15.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R7, partdone5
+	VLD1 (R8), V15.S[0]
+
+partdone5:
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V16.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
+	BLT   partless6
+	FMOVQ 16(R5), F16
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R8, partone6
+	VLD1.P 8(R9), V16.D[0]
+	TBZ    $0, R8, partdone6
+	VLD1   (R9), V16.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R8, partdone6
+	VLD1 (R9), V16.S[0]
+
+partdone6:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V17.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
+	BLT   partless7
+	FMOVQ 32(R5), F17
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R9, partone7
+	VLD1.P 8(R10), V17.D[0]
+	TBZ    $0, R9, partdone7
+	VLD1   (R10), V17.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R9, partdone7
+	VLD1 (R10), V17.S[0]
+
+partdone7:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V18.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
+	BLT   partless8
+	FMOVQ 48(R5), F18
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R10, partone8
+	VLD1.P 8(R11), V18.D[0]
+	TBZ    $0, R10, partdone8
+	VLD1   (R11), V18.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R10, partdone8
+	VLD1 (R11), V18.S[0]
+
+partdone8:
+	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
+	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
+	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
+	FMOVQ 144(R0), F21
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
+	FMOVQ 160(R0), F19
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
+	FMOVQ 176(R0), F21
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
+	VDUP  R7, V19.S4
+	FMOVQ 336(R1), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	VDUP  R8, V15.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
+	VAND  V15.B16, V16.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	VDUP  R9, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V17.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	VDUP  R10, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V18.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+
+sum_others_done:
+sum_end:
 	// any |z| > 40, but the target's?
 	WORD   $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
 	WORD   $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
@@ -11597,6 +11932,10 @@ row:
 	MOVD  R5, R8
 
 look_block:
+	CMP  $0, R7
+	BLT  look_others
+	CMP  $128, R7
+	BGE  look_others
 	MOVD $144, R9
 	CMP  R9, R7
 	CSEL HI, R9, R7, R9
@@ -11730,6 +12069,129 @@ partdone4:
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 
 look_done:
+	JMP look_end
+
+look_others:
+	MOVD $128, R9
+	CMP  R9, R6
+	CSEL HI, R9, R6, R9
+	CMP  $16, R9
+	BLT  look_others_part
+
+look_others_tile:
+	FMOVQ (R8), F11
+	FMOVQ 16(R8), F12
+	FMOVQ 32(R8), F13
+	FMOVQ 48(R8), F14
+	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R8, R8
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   look_others_tile
+
+look_others_part:
+	CMP   $1, R9
+	BLT   look_others_done
+	VMOVI $0, V11.B16
+	ADD   $0, R8, R10
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ (R8), F11
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VLD1.P 8(R10), V11.D[0]
+	TBZ    $0, R9, partdone5
+	VLD1   (R10), V11.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VLD1 (R10), V11.S[0]
+
+partdone5:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V12.B16
+	ADD   $16, R8, R10
+	CMP   $4, R9
+	BLT   partless6
+	FMOVQ 16(R8), F12
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R9, partone6
+	VLD1.P 8(R10), V12.D[0]
+	TBZ    $0, R9, partdone6
+	VLD1   (R10), V12.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R9, partdone6
+	VLD1 (R10), V12.S[0]
+
+partdone6:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V13.B16
+	ADD   $32, R8, R10
+	CMP   $4, R9
+	BLT   partless7
+	FMOVQ 32(R8), F13
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R9, partone7
+	VLD1.P 8(R10), V13.D[0]
+	TBZ    $0, R9, partdone7
+	VLD1   (R10), V13.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R9, partdone7
+	VLD1 (R10), V13.S[0]
+
+partdone7:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V14.B16
+	ADD   $48, R8, R10
+	CMP   $4, R9
+	BLT   partless8
+	FMOVQ 48(R8), F14
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V14.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V14.S[0]
+
+partdone8:
+	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_others_done:
+look_end:
 	SUB $128, R7, R7
 	SUB $128, R6, R6
 	CMP $1, R6
@@ -11760,6 +12222,10 @@ look_done:
 
 begin:
 sum_block:
+	CMP  $0, R3
+	BLT  sum_others
+	CMP  $128, R3
+	BGE  sum_others
 	MOVD $144, R8
 	CMP  R8, R3
 	CSEL HI, R8, R3, R8
@@ -11897,85 +12363,85 @@ sum_part:
 	VMOVI $0, V14.B16
 	ADD   $0, R5, R10
 	CMP   $4, R9
-	BLT   partless5
+	BLT   partless9
 	FMOVQ (R5), F14
-	JMP   partdone5
+	JMP   partdone9
 
-partless5:
-	TBZ    $1, R9, partone5
+partless9:
+	TBZ    $1, R9, partone9
 	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone5
+	TBZ    $0, R9, partdone9
 	VLD1   (R10), V14.S[2]
-	JMP    partdone5
+	JMP    partdone9
 
-partone5:
-	TBZ  $0, R9, partdone5
+partone9:
+	TBZ  $0, R9, partdone9
 	VLD1 (R10), V14.S[0]
 
-partdone5:
+partdone9:
 	SUBS  $4, R9, R10
 	CSEL  LT, ZR, R10, R10
 	VMOVI $0, V15.B16
 	ADD   $16, R5, R11
 	CMP   $4, R10
-	BLT   partless6
+	BLT   partless10
 	FMOVQ 16(R5), F15
-	JMP   partdone6
+	JMP   partdone10
 
-partless6:
-	TBZ    $1, R10, partone6
+partless10:
+	TBZ    $1, R10, partone10
 	VLD1.P 8(R11), V15.D[0]
-	TBZ    $0, R10, partdone6
+	TBZ    $0, R10, partdone10
 	VLD1   (R11), V15.S[2]
-	JMP    partdone6
+	JMP    partdone10
 
-partone6:
-	TBZ  $0, R10, partdone6
+partone10:
+	TBZ  $0, R10, partdone10
 	VLD1 (R11), V15.S[0]
 
-partdone6:
+partdone10:
 	SUBS  $4, R10, R11
 	CSEL  LT, ZR, R11, R11
 	VMOVI $0, V16.B16
 	ADD   $32, R5, R12
 	CMP   $4, R11
-	BLT   partless7
+	BLT   partless11
 	FMOVQ 32(R5), F16
-	JMP   partdone7
+	JMP   partdone11
 
-partless7:
-	TBZ    $1, R11, partone7
+partless11:
+	TBZ    $1, R11, partone11
 	VLD1.P 8(R12), V16.D[0]
-	TBZ    $0, R11, partdone7
+	TBZ    $0, R11, partdone11
 	VLD1   (R12), V16.S[2]
-	JMP    partdone7
+	JMP    partdone11
 
-partone7:
-	TBZ  $0, R11, partdone7
+partone11:
+	TBZ  $0, R11, partdone11
 	VLD1 (R12), V16.S[0]
 
-partdone7:
+partdone11:
 	SUBS  $4, R11, R12
 	CSEL  LT, ZR, R12, R12
 	VMOVI $0, V17.B16
 	ADD   $48, R5, R13
 	CMP   $4, R12
-	BLT   partless8
+	BLT   partless12
 	FMOVQ 48(R5), F17
-	JMP   partdone8
+	JMP   partdone12
 
-partless8:
-	TBZ    $1, R12, partone8
+partless12:
+	TBZ    $1, R12, partone12
 	VLD1.P 8(R13), V17.D[0]
-	TBZ    $0, R12, partdone8
+	TBZ    $0, R12, partdone12
 	VLD1   (R13), V17.S[2]
-	JMP    partdone8
+	JMP    partdone12
 
-partone8:
-	TBZ  $0, R12, partdone8
+partone12:
+	TBZ  $0, R12, partdone12
 	VLD1 (R13), V17.S[0]
 
-partdone8:
+partdone12:
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
@@ -12076,22 +12542,22 @@ partdone8:
 	VAND  V18.B16, V14.B16, V14.B16
 	ADD   $0, R6, R13
 	CMP   $4, R9
-	BLT   partless9
+	BLT   partless13
 	FMOVQ F14, (R6)
-	JMP   partdone9
+	JMP   partdone13
 
-partless9:
-	TBZ    $1, R9, partone9
+partless13:
+	TBZ    $1, R9, partone13
 	VST1.P V14.D[0], 8(R13)
-	TBZ    $0, R9, partdone9
+	TBZ    $0, R9, partdone13
 	VST1   V14.S[2], (R13)
-	JMP    partdone9
+	JMP    partdone13
 
-partone9:
-	TBZ  $0, R9, partdone9
+partone13:
+	TBZ  $0, R9, partdone13
 	VST1 V14.S[0], (R13)
 
-partdone9:
+partdone13:
 	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
 	FMOVQ 16(R8), F14
 	VAND  V14.B16, V15.B16, V14.B16
@@ -12101,22 +12567,22 @@ partdone9:
 	VAND  V15.B16, V14.B16, V14.B16
 	ADD   $16, R6, R9
 	CMP   $4, R10
-	BLT   partless10
+	BLT   partless14
 	FMOVQ F14, 16(R6)
-	JMP   partdone10
+	JMP   partdone14
 
-partless10:
-	TBZ    $1, R10, partone10
+partless14:
+	TBZ    $1, R10, partone14
 	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R10, partdone10
+	TBZ    $0, R10, partdone14
 	VST1   V14.S[2], (R9)
-	JMP    partdone10
+	JMP    partdone14
 
-partone10:
-	TBZ  $0, R10, partdone10
+partone14:
+	TBZ  $0, R10, partdone14
 	VST1 V14.S[0], (R9)
 
-partdone10:
+partdone14:
 	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
 	FMOVQ 32(R8), F14
 	VAND  V14.B16, V16.B16, V14.B16
@@ -12126,22 +12592,22 @@ partdone10:
 	VAND  V15.B16, V14.B16, V14.B16
 	ADD   $32, R6, R9
 	CMP   $4, R11
-	BLT   partless11
+	BLT   partless15
 	FMOVQ F14, 32(R6)
-	JMP   partdone11
+	JMP   partdone15
 
-partless11:
-	TBZ    $1, R11, partone11
+partless15:
+	TBZ    $1, R11, partone15
 	VST1.P V14.D[0], 8(R9)
-	TBZ    $0, R11, partdone11
+	TBZ    $0, R11, partdone15
 	VST1   V14.S[2], (R9)
-	JMP    partdone11
+	JMP    partdone15
 
-partone11:
-	TBZ  $0, R11, partdone11
+partone15:
+	TBZ  $0, R11, partdone15
 	VST1 V14.S[0], (R9)
 
-partdone11:
+partdone15:
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
 	FMOVQ 48(R8), F14
 	VAND  V14.B16, V17.B16, V14.B16
@@ -12151,25 +12617,417 @@ partdone11:
 	VAND  V15.B16, V14.B16, V14.B16
 	ADD   $48, R6, R8
 	CMP   $4, R12
-	BLT   partless12
+	BLT   partless16
 	FMOVQ F14, 48(R6)
-	JMP   partdone12
+	JMP   partdone16
 
-partless12:
-	TBZ    $1, R12, partone12
+partless16:
+	TBZ    $1, R12, partone16
 	VST1.P V14.D[0], 8(R8)
-	TBZ    $0, R12, partdone12
+	TBZ    $0, R12, partdone16
 	VST1   V14.S[2], (R8)
-	JMP    partdone12
+	JMP    partdone16
 
-partone12:
-	TBZ  $0, R12, partdone12
+partone16:
+	TBZ  $0, R12, partdone16
 	VST1 V14.S[0], (R8)
 
-partdone12:
+partdone16:
 	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $16, R8
+	BLT  sum_others_part
+
+sum_others_tile:
+	FMOVQ (R5), F14
+	FMOVQ 16(R5), F15
+	FMOVQ 32(R5), F16
+	FMOVQ 48(R5), F17
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
+	FMOVQ 144(R0), F20
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 160(R0), F18
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 176(R0), F20
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
+	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
+	FMOVQ F14, (R6)
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ F15, 16(R6)
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	FMOVQ F16, 32(R6)
+	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
+	FMOVQ F17, 48(R6)
+	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_others_tile
+
+sum_others_part:
+	CMP   $1, R8
+	BLT   sum_others_done
+	VMOVI $0, V14.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless17
+	FMOVQ (R5), F14
+	JMP   partdone17
+
+partless17:
+	TBZ    $1, R8, partone17
+	VLD1.P 8(R9), V14.D[0]
+	TBZ    $0, R8, partdone17
+	VLD1   (R9), V14.S[2]
+	JMP    partdone17
+
+partone17:
+	TBZ  $0, R8, partdone17
+	VLD1 (R9), V14.S[0]
+
+partdone17:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V15.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless18
+	FMOVQ 16(R5), F15
+	JMP   partdone18
+
+partless18:
+	TBZ    $1, R9, partone18
+	VLD1.P 8(R10), V15.D[0]
+	TBZ    $0, R9, partdone18
+	VLD1   (R10), V15.S[2]
+	JMP    partdone18
+
+partone18:
+	TBZ  $0, R9, partdone18
+	VLD1 (R10), V15.S[0]
+
+partdone18:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V16.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless19
+	FMOVQ 32(R5), F16
+	JMP   partdone19
+
+partless19:
+	TBZ    $1, R10, partone19
+	VLD1.P 8(R11), V16.D[0]
+	TBZ    $0, R10, partdone19
+	VLD1   (R11), V16.S[2]
+	JMP    partdone19
+
+partone19:
+	TBZ  $0, R10, partdone19
+	VLD1 (R11), V16.S[0]
+
+partdone19:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V17.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless20
+	FMOVQ 48(R5), F17
+	JMP   partdone20
+
+partless20:
+	TBZ    $1, R11, partone20
+	VLD1.P 8(R12), V17.D[0]
+	TBZ    $0, R11, partdone20
+	VLD1   (R12), V17.S[2]
+	JMP    partdone20
+
+partone20:
+	TBZ  $0, R11, partdone20
+	VLD1 (R12), V17.S[0]
+
+partdone20:
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d639 // fadd v25.4s, v17.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V14.S4, V17.S4
+	VFMLA V1.S4, V15.S4, V19.S4
+	VFMLA V1.S4, V16.S4, V21.S4
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD  $0x4ea2d674 // fsub v20.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6b6 // fsub v22.4s, v21.4s, v2.4s
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V18.S4, V14.S4
+	VFMLS V3.S4, V20.S4, V15.S4
+	VFMLS V3.S4, V22.S4, V16.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V18.S4, V14.S4
+	VFMLS V4.S4, V20.S4, V15.S4
+	VFMLS V4.S4, V22.S4, V16.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F18
+	FMOVQ 128(R0), F22
+	FMOVQ 128(R0), F26
+	FMOVQ 128(R0), F28
+	VFMLA V5.S4, V14.S4, V18.S4
+	VFMLA V5.S4, V15.S4, V22.S4
+	VFMLA V5.S4, V16.S4, V26.S4
+	VFMLA V5.S4, V25.S4, V28.S4
+	FMOVQ 144(R0), F20
+	FMOVQ 144(R0), F24
+	FMOVQ 144(R0), F27
+	FMOVQ 144(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 160(R0), F18
+	FMOVQ 160(R0), F22
+	FMOVQ 160(R0), F26
+	FMOVQ 160(R0), F28
+	VFMLA V20.S4, V14.S4, V18.S4
+	VFMLA V24.S4, V15.S4, V22.S4
+	VFMLA V27.S4, V16.S4, V26.S4
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 176(R0), F20
+	FMOVQ 176(R0), F24
+	FMOVQ 176(R0), F27
+	FMOVQ 176(R0), F29
+	VFMLA V18.S4, V14.S4, V20.S4
+	VFMLA V22.S4, V15.S4, V24.S4
+	VFMLA V26.S4, V16.S4, V27.S4
+	VFMLA V28.S4, V25.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V17.B16], V14.B16
+	VTBL  V6.B16, [V19.B16], V16.B16
+	VTBL  V6.B16, [V21.B16], V22.B16
+	VTBL  V6.B16, [V23.B16], V26.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F25
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V14.B16, V15.B16
+	VBIT  V7.B16, V16.B16, V18.B16
+	VBIT  V7.B16, V22.B16, V25.B16
+	VBIT  V7.B16, V26.B16, V28.B16
+	VTBL  V15.B16, [V8.B16], V14.B16
+	VTBL  V18.B16, [V8.B16], V15.B16
+	VTBL  V25.B16, [V8.B16], V16.B16
+	VTBL  V28.B16, [V8.B16], V18.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V22.S4
+	VADD  V17.S4, V14.S4, V14.S4
+	VADD  V19.S4, V15.S4, V15.S4
+	VADD  V21.S4, V16.S4, V16.S4
+	VADD  V22.S4, V18.S4, V17.S4
+	VFMLA V20.S4, V14.S4, V14.S4
+	VFMLA V24.S4, V15.S4, V15.S4
+	VFMLA V27.S4, V16.S4, V16.S4
+	VFMLA V29.S4, V17.S4, V17.S4
+	VDUP  R8, V18.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb33652 // cmgt v18.4s, v18.4s, v19.4s
+	VAND  V18.B16, V14.B16, V14.B16
+	ADD   $0, R6, R12
+	CMP   $4, R8
+	BLT   partless21
+	FMOVQ F14, (R6)
+	JMP   partdone21
+
+partless21:
+	TBZ    $1, R8, partone21
+	VST1.P V14.D[0], 8(R12)
+	TBZ    $0, R8, partdone21
+	VST1   V14.S[2], (R12)
+	JMP    partdone21
+
+partone21:
+	TBZ  $0, R8, partdone21
+	VST1 V14.S[0], (R12)
+
+partdone21:
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	VDUP  R9, V14.S4
+	FMOVQ 336(R1), F18
+	WORD  $0x4eb235ce // cmgt v14.4s, v14.4s, v18.4s
+	VAND  V14.B16, V15.B16, V14.B16
+	ADD   $16, R6, R8
+	CMP   $4, R9
+	BLT   partless22
+	FMOVQ F14, 16(R6)
+	JMP   partdone22
+
+partless22:
+	TBZ    $1, R9, partone22
+	VST1.P V14.D[0], 8(R8)
+	TBZ    $0, R9, partdone22
+	VST1   V14.S[2], (R8)
+	JMP    partdone22
+
+partone22:
+	TBZ  $0, R9, partdone22
+	VST1 V14.S[0], (R8)
+
+partdone22:
+	WORD  $0x4e2ed56b // fadd v11.4s, v11.4s, v14.4s
+	VDUP  R10, V14.S4
+	FMOVQ 336(R1), F15
+	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
+	VAND  V14.B16, V16.B16, V14.B16
+	ADD   $32, R6, R8
+	CMP   $4, R10
+	BLT   partless23
+	FMOVQ F14, 32(R6)
+	JMP   partdone23
+
+partless23:
+	TBZ    $1, R10, partone23
+	VST1.P V14.D[0], 8(R8)
+	TBZ    $0, R10, partdone23
+	VST1   V14.S[2], (R8)
+	JMP    partdone23
+
+partone23:
+	TBZ  $0, R10, partdone23
+	VST1 V14.S[0], (R8)
+
+partdone23:
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	VDUP  R11, V14.S4
+	FMOVQ 336(R1), F15
+	WORD  $0x4eaf35ce // cmgt v14.4s, v14.4s, v15.4s
+	VAND  V14.B16, V17.B16, V14.B16
+	ADD   $48, R6, R8
+	CMP   $4, R11
+	BLT   partless24
+	FMOVQ F14, 48(R6)
+	JMP   partdone24
+
+partless24:
+	TBZ    $1, R11, partone24
+	VST1.P V14.D[0], 8(R8)
+	TBZ    $0, R11, partdone24
+	VST1   V14.S[2], (R8)
+	JMP    partdone24
+
+partone24:
+	TBZ  $0, R11, partdone24
+	VST1 V14.S[0], (R8)
+
+partdone24:
+	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+
+sum_others_done:
+sum_end:
 	MOVD   classes+40(FP), R8
 	CMP    $129, R8
 	BLT    only
@@ -13279,6 +14137,10 @@ TEXT ·partSumNEON(SB), NOSPLIT, $0-40
 	MOVD  total+0(FP), R6
 
 sum_block:
+	CMP  $0, R3
+	BLT  sum_others
+	CMP  $128, R3
+	BGE  sum_others
 	MOVD $144, R7
 	CMP  R7, R3
 	CSEL HI, R7, R3, R7
@@ -13636,6 +14498,337 @@ partdone4:
 	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	CMP  $16, R7
+	BLT  sum_others_part
+
+sum_others_tile:
+	FMOVQ (R5), F15
+	FMOVQ 16(R5), F16
+	FMOVQ 32(R5), F17
+	FMOVQ 48(R5), F18
+	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
+	FMOVQ 144(R0), F21
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
+	FMOVQ 160(R0), F19
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
+	FMOVQ 176(R0), F21
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
+	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	ADD   $64, R5, R5
+	SUB   $16, R7, R7
+	CMP   $16, R7
+	BGE   sum_others_tile
+
+sum_others_part:
+	CMP   $1, R7
+	BLT   sum_others_done
+	VMOVI $0, V15.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
+	BLT   partless5
+	FMOVQ (R5), F15
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R7, partone5
+	VLD1.P 8(R8), V15.D[0]
+	TBZ    $0, R7, partdone5
+	VLD1   (R8), V15.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R7, partdone5
+	VLD1 (R8), V15.S[0]
+
+partdone5:
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V16.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
+	BLT   partless6
+	FMOVQ 16(R5), F16
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R8, partone6
+	VLD1.P 8(R9), V16.D[0]
+	TBZ    $0, R8, partdone6
+	VLD1   (R9), V16.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R8, partdone6
+	VLD1 (R9), V16.S[0]
+
+partdone6:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V17.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
+	BLT   partless7
+	FMOVQ 32(R5), F17
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R9, partone7
+	VLD1.P 8(R10), V17.D[0]
+	TBZ    $0, R9, partdone7
+	VLD1   (R10), V17.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R9, partdone7
+	VLD1 (R10), V17.S[0]
+
+partdone7:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V18.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
+	BLT   partless8
+	FMOVQ 48(R5), F18
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R10, partone8
+	VLD1.P 8(R11), V18.D[0]
+	TBZ    $0, R10, partdone8
+	VLD1   (R11), V18.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R10, partdone8
+	VLD1 (R11), V18.S[0]
+
+partdone8:
+	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
+	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
+	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
+	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
+	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
+	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
+	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V15.S4, V18.S4
+	VFMLA V1.S4, V16.S4, V20.S4
+	VFMLA V1.S4, V17.S4, V22.S4
+	VFMLA V1.S4, V26.S4, V24.S4
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V19.S4, V15.S4
+	VFMLS V3.S4, V21.S4, V16.S4
+	VFMLS V3.S4, V23.S4, V17.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+	VFMLS V4.S4, V19.S4, V15.S4
+	VFMLS V4.S4, V21.S4, V16.S4
+	VFMLS V4.S4, V23.S4, V17.S4
+	VFMLS V4.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F19
+	FMOVQ 128(R0), F23
+	FMOVQ 128(R0), F27
+	FMOVQ 128(R0), F29
+	VFMLA V5.S4, V15.S4, V19.S4
+	VFMLA V5.S4, V16.S4, V23.S4
+	VFMLA V5.S4, V17.S4, V27.S4
+	VFMLA V5.S4, V26.S4, V29.S4
+	FMOVQ 144(R0), F21
+	FMOVQ 144(R0), F25
+	FMOVQ 144(R0), F28
+	FMOVQ 144(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
+	FMOVQ 160(R0), F19
+	FMOVQ 160(R0), F23
+	FMOVQ 160(R0), F27
+	FMOVQ 160(R0), F29
+	VFMLA V21.S4, V15.S4, V19.S4
+	VFMLA V25.S4, V16.S4, V23.S4
+	VFMLA V28.S4, V17.S4, V27.S4
+	VFMLA V30.S4, V26.S4, V29.S4
+	FMOVQ 176(R0), F21
+	FMOVQ 176(R0), F25
+	FMOVQ 176(R0), F28
+	FMOVQ 176(R0), F30
+	VFMLA V19.S4, V15.S4, V21.S4
+	VFMLA V23.S4, V16.S4, V25.S4
+	VFMLA V27.S4, V17.S4, V28.S4
+	VFMLA V29.S4, V26.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V17.B16
+	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F19
+	FMOVQ 192(R0), F26
+	FMOVQ 192(R0), F29
+	VBIT  V7.B16, V15.B16, V16.B16
+	VBIT  V7.B16, V17.B16, V19.B16
+	VBIT  V7.B16, V23.B16, V26.B16
+	VBIT  V7.B16, V27.B16, V29.B16
+	VTBL  V16.B16, [V8.B16], V15.B16
+	VTBL  V19.B16, [V8.B16], V16.B16
+	VTBL  V26.B16, [V8.B16], V17.B16
+	VTBL  V29.B16, [V8.B16], V19.B16
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V22.S4
+	VSHL  $21, V24.S4, V23.S4
+	VADD  V18.S4, V15.S4, V15.S4
+	VADD  V20.S4, V16.S4, V16.S4
+	VADD  V22.S4, V17.S4, V17.S4
+	VADD  V23.S4, V19.S4, V18.S4
+	VFMLA V21.S4, V15.S4, V15.S4
+	VFMLA V25.S4, V16.S4, V16.S4
+	VFMLA V28.S4, V17.S4, V17.S4
+	VFMLA V30.S4, V18.S4, V18.S4
+	VDUP  R7, V19.S4
+	FMOVQ 336(R1), F20
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	VDUP  R8, V15.S4
+	FMOVQ 336(R1), F19
+	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
+	VAND  V15.B16, V16.B16, V15.B16
+	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	VDUP  R9, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V17.B16, V15.B16
+	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	VDUP  R10, V15.S4
+	FMOVQ 336(R1), F16
+	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
+	VAND  V15.B16, V18.B16, V15.B16
+	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+
+sum_others_done:
+sum_end:
 	// any |z| > 40, but the target's?
 	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
 	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
@@ -14439,6 +15632,10 @@ TEXT ·partExpNEON(SB), NOSPLIT, $0-48
 	MOVD  R5, R8
 
 look_block:
+	CMP  $0, R7
+	BLT  look_others
+	CMP  $128, R7
+	BGE  look_others
 	MOVD $144, R9
 	CMP  R9, R7
 	CSEL HI, R9, R7, R9
@@ -14572,6 +15769,129 @@ partdone4:
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 
 look_done:
+	JMP look_end
+
+look_others:
+	MOVD $128, R9
+	CMP  R9, R6
+	CSEL HI, R9, R6, R9
+	CMP  $16, R9
+	BLT  look_others_part
+
+look_others_tile:
+	FMOVQ (R8), F11
+	FMOVQ 16(R8), F12
+	FMOVQ 32(R8), F13
+	FMOVQ 48(R8), F14
+	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R8, R8
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   look_others_tile
+
+look_others_part:
+	CMP   $1, R9
+	BLT   look_others_done
+	VMOVI $0, V11.B16
+	ADD   $0, R8, R10
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ (R8), F11
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VLD1.P 8(R10), V11.D[0]
+	TBZ    $0, R9, partdone5
+	VLD1   (R10), V11.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VLD1 (R10), V11.S[0]
+
+partdone5:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V12.B16
+	ADD   $16, R8, R10
+	CMP   $4, R9
+	BLT   partless6
+	FMOVQ 16(R8), F12
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R9, partone6
+	VLD1.P 8(R10), V12.D[0]
+	TBZ    $0, R9, partdone6
+	VLD1   (R10), V12.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R9, partdone6
+	VLD1 (R10), V12.S[0]
+
+partdone6:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V13.B16
+	ADD   $32, R8, R10
+	CMP   $4, R9
+	BLT   partless7
+	FMOVQ 32(R8), F13
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R9, partone7
+	VLD1.P 8(R10), V13.D[0]
+	TBZ    $0, R9, partdone7
+	VLD1   (R10), V13.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R9, partdone7
+	VLD1 (R10), V13.S[0]
+
+partdone7:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V14.B16
+	ADD   $48, R8, R10
+	CMP   $4, R9
+	BLT   partless8
+	FMOVQ 48(R8), F14
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V14.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V14.S[0]
+
+partdone8:
+	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_others_done:
+look_end:
 	SUB $128, R7, R7
 	SUB $128, R6, R6
 	CMP $1, R6
@@ -14590,6 +15910,10 @@ look_done:
 	MOVD  total+8(FP), R7
 
 sum_block:
+	CMP  $0, R3
+	BLT  sum_others
+	CMP  $128, R3
+	BGE  sum_others
 	MOVD $144, R8
 	CMP  R8, R3
 	CSEL HI, R8, R3, R8
@@ -14727,85 +16051,85 @@ sum_part:
 	VMOVI $0, V13.B16
 	ADD   $0, R5, R10
 	CMP   $4, R9
-	BLT   partless5
+	BLT   partless9
 	FMOVQ (R5), F13
-	JMP   partdone5
+	JMP   partdone9
 
-partless5:
-	TBZ    $1, R9, partone5
+partless9:
+	TBZ    $1, R9, partone9
 	VLD1.P 8(R10), V13.D[0]
-	TBZ    $0, R9, partdone5
+	TBZ    $0, R9, partdone9
 	VLD1   (R10), V13.S[2]
-	JMP    partdone5
+	JMP    partdone9
 
-partone5:
-	TBZ  $0, R9, partdone5
+partone9:
+	TBZ  $0, R9, partdone9
 	VLD1 (R10), V13.S[0]
 
-partdone5:
+partdone9:
 	SUBS  $4, R9, R10
 	CSEL  LT, ZR, R10, R10
 	VMOVI $0, V14.B16
 	ADD   $16, R5, R11
 	CMP   $4, R10
-	BLT   partless6
+	BLT   partless10
 	FMOVQ 16(R5), F14
-	JMP   partdone6
+	JMP   partdone10
 
-partless6:
-	TBZ    $1, R10, partone6
+partless10:
+	TBZ    $1, R10, partone10
 	VLD1.P 8(R11), V14.D[0]
-	TBZ    $0, R10, partdone6
+	TBZ    $0, R10, partdone10
 	VLD1   (R11), V14.S[2]
-	JMP    partdone6
+	JMP    partdone10
 
-partone6:
-	TBZ  $0, R10, partdone6
+partone10:
+	TBZ  $0, R10, partdone10
 	VLD1 (R11), V14.S[0]
 
-partdone6:
+partdone10:
 	SUBS  $4, R10, R11
 	CSEL  LT, ZR, R11, R11
 	VMOVI $0, V15.B16
 	ADD   $32, R5, R12
 	CMP   $4, R11
-	BLT   partless7
+	BLT   partless11
 	FMOVQ 32(R5), F15
-	JMP   partdone7
+	JMP   partdone11
 
-partless7:
-	TBZ    $1, R11, partone7
+partless11:
+	TBZ    $1, R11, partone11
 	VLD1.P 8(R12), V15.D[0]
-	TBZ    $0, R11, partdone7
+	TBZ    $0, R11, partdone11
 	VLD1   (R12), V15.S[2]
-	JMP    partdone7
+	JMP    partdone11
 
-partone7:
-	TBZ  $0, R11, partdone7
+partone11:
+	TBZ  $0, R11, partdone11
 	VLD1 (R12), V15.S[0]
 
-partdone7:
+partdone11:
 	SUBS  $4, R11, R12
 	CSEL  LT, ZR, R12, R12
 	VMOVI $0, V16.B16
 	ADD   $48, R5, R13
 	CMP   $4, R12
-	BLT   partless8
+	BLT   partless12
 	FMOVQ 48(R5), F16
-	JMP   partdone8
+	JMP   partdone12
 
-partless8:
-	TBZ    $1, R12, partone8
+partless12:
+	TBZ    $1, R12, partone12
 	VLD1.P 8(R13), V16.D[0]
-	TBZ    $0, R12, partdone8
+	TBZ    $0, R12, partdone12
 	VLD1   (R13), V16.S[2]
-	JMP    partdone8
+	JMP    partdone12
 
-partone8:
-	TBZ  $0, R12, partdone8
+partone12:
+	TBZ  $0, R12, partdone12
 	VLD1 (R13), V16.S[0]
 
-partdone8:
+partdone12:
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -14906,22 +16230,22 @@ partdone8:
 	VAND  V17.B16, V13.B16, V13.B16
 	ADD   $0, R6, R13
 	CMP   $4, R9
-	BLT   partless9
+	BLT   partless13
 	FMOVQ F13, (R6)
-	JMP   partdone9
+	JMP   partdone13
 
-partless9:
-	TBZ    $1, R9, partone9
+partless13:
+	TBZ    $1, R9, partone13
 	VST1.P V13.D[0], 8(R13)
-	TBZ    $0, R9, partdone9
+	TBZ    $0, R9, partdone13
 	VST1   V13.S[2], (R13)
-	JMP    partdone9
+	JMP    partdone13
 
-partone9:
-	TBZ  $0, R9, partdone9
+partone13:
+	TBZ  $0, R9, partdone13
 	VST1 V13.S[0], (R13)
 
-partdone9:
+partdone13:
 	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
 	FMOVQ 16(R8), F13
 	VAND  V13.B16, V14.B16, V13.B16
@@ -14931,22 +16255,22 @@ partdone9:
 	VAND  V14.B16, V13.B16, V13.B16
 	ADD   $16, R6, R9
 	CMP   $4, R10
-	BLT   partless10
+	BLT   partless14
 	FMOVQ F13, 16(R6)
-	JMP   partdone10
+	JMP   partdone14
 
-partless10:
-	TBZ    $1, R10, partone10
+partless14:
+	TBZ    $1, R10, partone14
 	VST1.P V13.D[0], 8(R9)
-	TBZ    $0, R10, partdone10
+	TBZ    $0, R10, partdone14
 	VST1   V13.S[2], (R9)
-	JMP    partdone10
+	JMP    partdone14
 
-partone10:
-	TBZ  $0, R10, partdone10
+partone14:
+	TBZ  $0, R10, partdone14
 	VST1 V13.S[0], (R9)
 
-partdone10:
+partdone14:
 	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
 	FMOVQ 32(R8), F13
 	VAND  V13.B16, V15.B16, V13.B16
@@ -14956,22 +16280,22 @@ partdone10:
 	VAND  V14.B16, V13.B16, V13.B16
 	ADD   $32, R6, R9
 	CMP   $4, R11
-	BLT   partless11
+	BLT   partless15
 	FMOVQ F13, 32(R6)
-	JMP   partdone11
+	JMP   partdone15
 
-partless11:
-	TBZ    $1, R11, partone11
+partless15:
+	TBZ    $1, R11, partone15
 	VST1.P V13.D[0], 8(R9)
-	TBZ    $0, R11, partdone11
+	TBZ    $0, R11, partdone15
 	VST1   V13.S[2], (R9)
-	JMP    partdone11
+	JMP    partdone15
 
-partone11:
-	TBZ  $0, R11, partdone11
+partone15:
+	TBZ  $0, R11, partdone15
 	VST1 V13.S[0], (R9)
 
-partdone11:
+partdone15:
 	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
 	FMOVQ 48(R8), F13
 	VAND  V13.B16, V16.B16, V13.B16
@@ -14981,25 +16305,417 @@ partdone11:
 	VAND  V14.B16, V13.B16, V13.B16
 	ADD   $48, R6, R8
 	CMP   $4, R12
-	BLT   partless12
+	BLT   partless16
 	FMOVQ F13, 48(R6)
-	JMP   partdone12
+	JMP   partdone16
 
-partless12:
-	TBZ    $1, R12, partone12
+partless16:
+	TBZ    $1, R12, partone16
 	VST1.P V13.D[0], 8(R8)
-	TBZ    $0, R12, partdone12
+	TBZ    $0, R12, partdone16
 	VST1   V13.S[2], (R8)
-	JMP    partdone12
+	JMP    partdone16
 
-partone12:
-	TBZ  $0, R12, partdone12
+partone16:
+	TBZ  $0, R12, partdone16
 	VST1 V13.S[0], (R8)
 
-partdone12:
+partdone16:
 	WORD $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
 
 sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $16, R8
+	BLT  sum_others_part
+
+sum_others_tile:
+	FMOVQ (R5), F13
+	FMOVQ 16(R5), F14
+	FMOVQ 32(R5), F15
+	FMOVQ 48(R5), F16
+	WORD  $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD  $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD  $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
+	FMOVQ 144(R0), F19
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
+	FMOVQ 176(R0), F19
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
+	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
+	FMOVQ F13, (R6)
+	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	FMOVQ F14, 16(R6)
+	WORD  $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	FMOVQ F15, 32(R6)
+	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
+	FMOVQ F16, 48(R6)
+	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_others_tile
+
+sum_others_part:
+	CMP   $1, R8
+	BLT   sum_others_done
+	VMOVI $0, V13.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless17
+	FMOVQ (R5), F13
+	JMP   partdone17
+
+partless17:
+	TBZ    $1, R8, partone17
+	VLD1.P 8(R9), V13.D[0]
+	TBZ    $0, R8, partdone17
+	VLD1   (R9), V13.S[2]
+	JMP    partdone17
+
+partone17:
+	TBZ  $0, R8, partdone17
+	VLD1 (R9), V13.S[0]
+
+partdone17:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V14.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless18
+	FMOVQ 16(R5), F14
+	JMP   partdone18
+
+partless18:
+	TBZ    $1, R9, partone18
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone18
+	VLD1   (R10), V14.S[2]
+	JMP    partdone18
+
+partone18:
+	TBZ  $0, R9, partdone18
+	VLD1 (R10), V14.S[0]
+
+partdone18:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V15.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless19
+	FMOVQ 32(R5), F15
+	JMP   partdone19
+
+partless19:
+	TBZ    $1, R10, partone19
+	VLD1.P 8(R11), V15.D[0]
+	TBZ    $0, R10, partdone19
+	VLD1   (R11), V15.S[2]
+	JMP    partdone19
+
+partone19:
+	TBZ  $0, R10, partdone19
+	VLD1 (R11), V15.S[0]
+
+partdone19:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V16.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless20
+	FMOVQ 48(R5), F16
+	JMP   partdone20
+
+partless20:
+	TBZ    $1, R11, partone20
+	VLD1.P 8(R12), V16.D[0]
+	TBZ    $0, R11, partdone20
+	VLD1   (R12), V16.S[2]
+	JMP    partdone20
+
+partone20:
+	TBZ  $0, R11, partdone20
+	VLD1 (R12), V16.S[0]
+
+partdone20:
+	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
+	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
+	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
+	WORD $0x4e20d618 // fadd v24.4s, v16.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F16
+	FMOVQ 64(R0), F18
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V13.S4, V16.S4
+	VFMLA V1.S4, V14.S4, V18.S4
+	VFMLA V1.S4, V15.S4, V20.S4
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d611 // fsub v17.4s, v16.4s, v2.4s
+	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V17.S4, V13.S4
+	VFMLS V3.S4, V19.S4, V14.S4
+	VFMLS V3.S4, V21.S4, V15.S4
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V17.S4, V13.S4
+	VFMLS V4.S4, V19.S4, V14.S4
+	VFMLS V4.S4, V21.S4, V15.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F21
+	FMOVQ 128(R0), F25
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V13.S4, V17.S4
+	VFMLA V5.S4, V14.S4, V21.S4
+	VFMLA V5.S4, V15.S4, V25.S4
+	VFMLA V5.S4, V24.S4, V27.S4
+	FMOVQ 144(R0), F19
+	FMOVQ 144(R0), F23
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F21
+	FMOVQ 160(R0), F25
+	FMOVQ 160(R0), F27
+	VFMLA V19.S4, V13.S4, V17.S4
+	VFMLA V23.S4, V14.S4, V21.S4
+	VFMLA V26.S4, V15.S4, V25.S4
+	VFMLA V28.S4, V24.S4, V27.S4
+	FMOVQ 176(R0), F19
+	FMOVQ 176(R0), F23
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F28
+	VFMLA V17.S4, V13.S4, V19.S4
+	VFMLA V21.S4, V14.S4, V23.S4
+	VFMLA V25.S4, V15.S4, V26.S4
+	VFMLA V27.S4, V24.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V16.B16], V13.B16
+	VTBL  V6.B16, [V18.B16], V15.B16
+	VTBL  V6.B16, [V20.B16], V21.B16
+	VTBL  V6.B16, [V22.B16], V25.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F24
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V13.B16, V14.B16
+	VBIT  V7.B16, V15.B16, V17.B16
+	VBIT  V7.B16, V21.B16, V24.B16
+	VBIT  V7.B16, V25.B16, V27.B16
+	VTBL  V14.B16, [V8.B16], V13.B16
+	VTBL  V17.B16, [V8.B16], V14.B16
+	VTBL  V24.B16, [V8.B16], V15.B16
+	VTBL  V27.B16, [V8.B16], V17.B16
+	VSHL  $21, V16.S4, V16.S4
+	VSHL  $21, V18.S4, V18.S4
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V22.S4, V21.S4
+	VADD  V16.S4, V13.S4, V13.S4
+	VADD  V18.S4, V14.S4, V14.S4
+	VADD  V20.S4, V15.S4, V15.S4
+	VADD  V21.S4, V17.S4, V16.S4
+	VFMLA V19.S4, V13.S4, V13.S4
+	VFMLA V23.S4, V14.S4, V14.S4
+	VFMLA V26.S4, V15.S4, V15.S4
+	VFMLA V28.S4, V16.S4, V16.S4
+	VDUP  R8, V17.S4
+	FMOVQ 336(R1), F18
+	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
+	VAND  V17.B16, V13.B16, V13.B16
+	ADD   $0, R6, R12
+	CMP   $4, R8
+	BLT   partless21
+	FMOVQ F13, (R6)
+	JMP   partdone21
+
+partless21:
+	TBZ    $1, R8, partone21
+	VST1.P V13.D[0], 8(R12)
+	TBZ    $0, R8, partdone21
+	VST1   V13.S[2], (R12)
+	JMP    partdone21
+
+partone21:
+	TBZ  $0, R8, partdone21
+	VST1 V13.S[0], (R12)
+
+partdone21:
+	WORD  $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	VDUP  R9, V13.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb135ad // cmgt v13.4s, v13.4s, v17.4s
+	VAND  V13.B16, V14.B16, V13.B16
+	ADD   $16, R6, R8
+	CMP   $4, R9
+	BLT   partless22
+	FMOVQ F13, 16(R6)
+	JMP   partdone22
+
+partless22:
+	TBZ    $1, R9, partone22
+	VST1.P V13.D[0], 8(R8)
+	TBZ    $0, R9, partdone22
+	VST1   V13.S[2], (R8)
+	JMP    partdone22
+
+partone22:
+	TBZ  $0, R9, partdone22
+	VST1 V13.S[0], (R8)
+
+partdone22:
+	WORD  $0x4e2dd54a // fadd v10.4s, v10.4s, v13.4s
+	VDUP  R10, V13.S4
+	FMOVQ 336(R1), F14
+	WORD  $0x4eae35ad // cmgt v13.4s, v13.4s, v14.4s
+	VAND  V13.B16, V15.B16, V13.B16
+	ADD   $32, R6, R8
+	CMP   $4, R10
+	BLT   partless23
+	FMOVQ F13, 32(R6)
+	JMP   partdone23
+
+partless23:
+	TBZ    $1, R10, partone23
+	VST1.P V13.D[0], 8(R8)
+	TBZ    $0, R10, partdone23
+	VST1   V13.S[2], (R8)
+	JMP    partdone23
+
+partone23:
+	TBZ  $0, R10, partdone23
+	VST1 V13.S[0], (R8)
+
+partdone23:
+	WORD  $0x4e2dd56b // fadd v11.4s, v11.4s, v13.4s
+	VDUP  R11, V13.S4
+	FMOVQ 336(R1), F14
+	WORD  $0x4eae35ad // cmgt v13.4s, v13.4s, v14.4s
+	VAND  V13.B16, V16.B16, V13.B16
+	ADD   $48, R6, R8
+	CMP   $4, R11
+	BLT   partless24
+	FMOVQ F13, 48(R6)
+	JMP   partdone24
+
+partless24:
+	TBZ    $1, R11, partone24
+	VST1.P V13.D[0], 8(R8)
+	TBZ    $0, R11, partdone24
+	VST1   V13.S[2], (R8)
+	JMP    partdone24
+
+partone24:
+	TBZ  $0, R11, partdone24
+	VST1 V13.S[0], (R8)
+
+partdone24:
+	WORD $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
+
+sum_others_done:
+sum_end:
 	WORD  $0x0e61792d // fcvtl v13.2d, v9.2s
 	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
 	FMOVQ (R7), F14

@@ -100,6 +100,14 @@ type tile struct {
 // vector is the vector u of the tile at p.
 func (t tile) vector(m machine, p gp, u int) vec { return m.load(p, t.at+4*u*m.properties().lanes) }
 
+// target is the vector u of the tile's words of targetTable, if it has some.
+func (t tile) target(m machine, words gp, u int) vec {
+	if words == (gp{}) {
+		return m.u32(0x7fffffff)
+	}
+	return t.vector(m, words, u)
+}
+
 // store writes the vector u of the tile at p.
 func (t tile) store(m machine, p gp, u int, v vec) {
 	if offset := t.at + 4*u*m.properties().lanes; t.parts == nil {
@@ -161,11 +169,22 @@ func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(
 }
 
 // blocks runs step for every tile of a row, in blocks of at most targetWords - rowTile elements: words points to the tile's words of targetTable. end follows
-// each block; it may be nil. label and z are used up, others move along with z.
-func blocks(m machine, name string, block int, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
+// each block; it may be nil. label and z are used up, others move along with z. With split, step gets no words in blocks
+// without the target.
+func blocks(m machine, name string, block int, split bool, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
 	m.label(name + "_block")
+	if split {
+		m.jumpIfLess(label, 0, name+"_others")
+		m.jumpIfAtLeast(label, block, name+"_others")
+	}
 	words := m.wordBefore(targetTable, targetWords, m.atMost(label, targetWords))
 	tiles(m, name, m.atMost(left, block), z, append([]gp{words}, others...), fill, func(t tile) { step(t, words) })
+	if split {
+		m.jump(name + "_end")
+		m.label(name + "_others")
+		tiles(m, name+"_others", m.atMost(left, block), z, others, fill, func(t tile) { step(t, gp{}) })
+		m.label(name + "_end")
+	}
 	if end != nil {
 		end()
 	}
@@ -198,7 +217,7 @@ func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 
 // sum is the sum of a row by blocks: step adds a tile to the lanes acc, check follows each block; the sum is kept for
 // field sum, or in the total of a part.
-func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec), check func()) {
+func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec), check func()) {
 	acc := make([]vec, rowTile/m.properties().lanes)
 	for u := range acc {
 		acc[u] = m.variable(m.u32(0))
@@ -212,7 +231,7 @@ func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile
 		m.doublesClear(total)
 		m.label("begin")
 	}
-	blocks(m, "sum", l.block, left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
+	blocks(m, "sum", l.block, split, left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
 		check()
 		if !l.part {
 			m.jumpIfLess(m.param("classes"), l.block+1, "only") // one block is folded as it is
@@ -284,7 +303,7 @@ func rowSum(m machine, l rowLoop) {
 	large := m.variable(m.u32(0))
 	look := func(t tile, words gp) {
 		for u, v := range t.x {
-			m.set(large, m.smax(large, m.and(v, t.vector(m, words, u))))
+			m.set(large, m.smax(large, m.and(v, t.target(m, words, u))))
 		}
 	}
 	judge := func() {
@@ -293,11 +312,11 @@ func rowSum(m machine, l rowLoop) {
 	}
 	var others []gp
 	if l.writes() {
-		blocks(m, "look", rowBlock, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
+		blocks(m, "look", rowBlock, true, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
 		judge()
 		others = []gp{m.param("dst")}
 	}
-	l.sum(m, left, label, z, others, func(t tile, words gp, acc []vec) {
+	l.sum(m, true, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
@@ -306,7 +325,11 @@ func rowSum(m machine, l rowLoop) {
 		}
 		e := make([]vec, len(t.x))
 		together(m, len(e), 1, func(u int) { e[u] = exp(m, t.x[u]) }, func(u int) {
-			e := t.present(m, u, m.and(e[u], t.vector(m, words, u)))
+			e := e[u]
+			if words != (gp{}) {
+				e = m.and(e, t.vector(m, words, u))
+			}
+			e = t.present(m, u, e)
 			if l.writes() {
 				t.store(m, others[0], u, e)
 			}
@@ -413,7 +436,7 @@ func rowMost(m machine) {
 	for u := range most {
 		most[u] = m.variable(m.broadcast(m.param("sums"), rowMostField))
 	}
-	blocks(m, "most", rowBlock, m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
+	blocks(m, "most", rowBlock, false, m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
 		func(t tile, words gp) {
 			for u, v := range t.x {
 				out := m.andnot(t.vector(m, words, u), m.u32(0x7fffffff)) // makes the target a NaN, which max passes over
@@ -442,7 +465,7 @@ func rowShifted(m machine, l rowLoop) {
 	if l.writes() {
 		others = []gp{m.param("dst")}
 	}
-	l.sum(m, left, label, z, others, func(t tile, words gp, acc []vec) {
+	l.sum(m, false, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			counts := m.igt(t.vector(m, words, u), m.hold(m.u32(0)))
 			x := t.present(m, u, m.keep(counts, m.sub(m.hold(v), shift))) // finite where nothing counts
