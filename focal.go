@@ -608,7 +608,13 @@ type gradScale struct {
 // run sums the losses of checked input, each times its scale where rows have scales, and writes the gradients unless grad
 // is nil.
 func (l *rowLoss) run(grad, logits []float32, labels []int32, scale gradScale) float64 {
-	// Go clears the buffer: for a single row a whole block would cost a good part of the call.
+	// A call for a single row takes little more than what it does besides computing.
+	if len(labels) == 1 && l.layout.kind == packed && len(l.ignore) == 0 {
+		var loss [1]float32
+		l.packedBlock(loss[:], grad, logits, labels, scale)
+		return canonicalSum(sumBlock(loss[:]))
+	}
+	// Go clears the buffer.
 	if len(labels) <= smallBlock {
 		var losses [smallBlock]float32
 		return l.runBlocks(losses[:], grad, logits, labels, scale)

@@ -18906,7 +18906,6 @@ sum_end:
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          sums+0(FP), AX
 	VMOVUPS       (BX), Z13
 	VMOVUPS       64(BX), Z14
 	VADDPD        Z14, Z13, Z13
@@ -18917,11 +18916,11 @@ sum_end:
 	VPERMILPD     $0x01, X13, X14
 	VADDSD        X14, X13, X13
 	VCVTSD2SS     X13, X13, X13
+	MOVQ          sums+0(FP), AX
 	VMOVSS        X13, (AX)
 	JMP           summed
 
 only:
-	MOVQ          sums+0(FP), AX
 	VCVTPS2PD     Y15, Z13
 	VEXTRACTF64X4 $0x01, Z15, Y14
 	VCVTPS2PD     Y14, Z14
@@ -18933,6 +18932,7 @@ only:
 	VPERMILPD     $0x01, X13, X14
 	VADDSD        X14, X13, X13
 	VCVTSD2SS     X13, X13, X13
+	MOVQ          sums+0(FP), AX
 	VMOVSS        X13, (AX)
 
 summed:
@@ -19594,7 +19594,6 @@ sum_end:
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         sums+0(FP), AX
 	VMOVUPS      (BX), Y7
 	VADDPD       64(BX), Y7, Y7
 	VMOVUPS      32(BX), Y8
@@ -19605,11 +19604,11 @@ sum_end:
 	VPERMILPD    $0x01, X7, X8
 	VADDSD       X8, X7, X7
 	VCVTSD2SS    X7, X7, X7
+	MOVQ         sums+0(FP), AX
 	VMOVSS       X7, (AX)
 	JMP          summed
 
 only:
-	MOVQ         sums+0(FP), AX
 	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X8
 	VCVTPS2PD    X8, Y8
@@ -19624,6 +19623,7 @@ only:
 	VPERMILPD    $0x01, X7, X8
 	VADDSD       X8, X7, X7
 	VCVTSD2SS    X7, X7, X7
+	MOVQ         sums+0(FP), AX
 	VMOVSS       X7, (AX)
 
 summed:
@@ -20247,7 +20247,6 @@ sum_end:
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          sums+8(FP), AX
 	VMOVUPS       (SI), Z13
 	VMOVUPS       64(SI), Z14
 	VADDPD        Z14, Z13, Z13
@@ -20258,11 +20257,11 @@ sum_end:
 	VPERMILPD     $0x01, X13, X14
 	VADDSD        X14, X13, X13
 	VCVTSD2SS     X13, X13, X13
+	MOVQ          sums+8(FP), AX
 	VMOVSS        X13, (AX)
 	JMP           summed
 
 only:
-	MOVQ          sums+8(FP), AX
 	VCVTPS2PD     Y14, Z13
 	VEXTRACTF64X4 $0x01, Z14, Y14
 	VCVTPS2PD     Y14, Z14
@@ -20274,6 +20273,7 @@ only:
 	VPERMILPD     $0x01, X13, X14
 	VADDSD        X14, X13, X13
 	VCVTSD2SS     X13, X13, X13
+	MOVQ          sums+8(FP), AX
 	VMOVSS        X13, (AX)
 
 summed:
@@ -21206,7 +21206,6 @@ sum_end:
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         sums+8(FP), AX
 	VMOVUPS      (SI), Y8
 	VADDPD       64(SI), Y8, Y8
 	VMOVUPS      32(SI), Y9
@@ -21217,11 +21216,11 @@ sum_end:
 	VPERMILPD    $0x01, X8, X9
 	VADDSD       X9, X8, X8
 	VCVTSD2SS    X8, X8, X8
+	MOVQ         sums+8(FP), AX
 	VMOVSS       X8, (AX)
 	JMP          summed
 
 only:
-	MOVQ         sums+8(FP), AX
 	VCVTPS2PD    X9, Y8
 	VEXTRACTF128 $0x01, Y9, X9
 	VCVTPS2PD    X9, Y9
@@ -21236,6 +21235,7 @@ only:
 	VPERMILPD    $0x01, X8, X9
 	VADDSD       X9, X8, X8
 	VCVTSD2SS    X8, X8, X8
+	MOVQ         sums+8(FP), AX
 	VMOVSS       X8, (AX)
 
 summed:
@@ -26004,7 +26004,6 @@ sum_done:
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          sums+0(FP), AX
 	VMOVUPS       (BX), Z17
 	VMOVUPS       64(BX), Z18
 	VADDPD        Z18, Z17, Z17
@@ -26015,11 +26014,11 @@ sum_done:
 	VPERMILPD     $0x01, X17, X18
 	VADDSD        X18, X17, X17
 	VCVTSD2SS     X17, X17, X17
+	MOVQ          sums+0(FP), AX
 	VMOVSS        X17, (AX)
 	JMP           summed
 
 only:
-	MOVQ          sums+0(FP), AX
 	VCVTPS2PD     Y21, Z17
 	VEXTRACTF64X4 $0x01, Z21, Y18
 	VCVTPS2PD     Y18, Z18
@@ -26031,6 +26030,7 @@ only:
 	VPERMILPD     $0x01, X17, X18
 	VADDSD        X18, X17, X17
 	VCVTSD2SS     X17, X17, X17
+	MOVQ          sums+0(FP), AX
 	VMOVSS        X17, (AX)
 
 summed:
@@ -26359,7 +26359,6 @@ sum_done:
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         sums+0(FP), AX
 	VMOVUPS      (BX), Y4
 	VADDPD       64(BX), Y4, Y4
 	VMOVUPS      32(BX), Y5
@@ -26370,11 +26369,11 @@ sum_done:
 	VPERMILPD    $0x01, X4, X5
 	VADDSD       X5, X4, X4
 	VCVTSD2SS    X4, X4, X4
+	MOVQ         sums+0(FP), AX
 	VMOVSS       X4, (AX)
 	JMP          summed
 
 only:
-	MOVQ         sums+0(FP), AX
 	VCVTPS2PD    X8, Y4
 	VEXTRACTF128 $0x01, Y8, X5
 	VCVTPS2PD    X5, Y5
@@ -26389,6 +26388,7 @@ only:
 	VPERMILPD    $0x01, X4, X5
 	VADDSD       X5, X4, X4
 	VCVTSD2SS    X4, X4, X4
+	MOVQ         sums+0(FP), AX
 	VMOVSS       X4, (AX)
 
 summed:
@@ -26670,7 +26670,6 @@ sum_done:
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          sums+8(FP), AX
 	VMOVUPS       (SI), Z17
 	VMOVUPS       64(SI), Z18
 	VADDPD        Z18, Z17, Z17
@@ -26681,11 +26680,11 @@ sum_done:
 	VPERMILPD     $0x01, X17, X18
 	VADDSD        X18, X17, X17
 	VCVTSD2SS     X17, X17, X17
+	MOVQ          sums+8(FP), AX
 	VMOVSS        X17, (AX)
 	JMP           summed
 
 only:
-	MOVQ          sums+8(FP), AX
 	VCVTPS2PD     Y21, Z17
 	VEXTRACTF64X4 $0x01, Z21, Y18
 	VCVTPS2PD     Y18, Z18
@@ -26697,6 +26696,7 @@ only:
 	VPERMILPD     $0x01, X17, X18
 	VADDSD        X18, X17, X17
 	VCVTSD2SS     X17, X17, X17
+	MOVQ          sums+8(FP), AX
 	VMOVSS        X17, (AX)
 
 summed:
@@ -27095,7 +27095,6 @@ sum_done:
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         sums+8(FP), AX
 	VMOVUPS      (SI), Y4
 	VADDPD       64(SI), Y4, Y4
 	VMOVUPS      32(SI), Y5
@@ -27106,11 +27105,11 @@ sum_done:
 	VPERMILPD    $0x01, X4, X5
 	VADDSD       X5, X4, X4
 	VCVTSD2SS    X4, X4, X4
+	MOVQ         sums+8(FP), AX
 	VMOVSS       X4, (AX)
 	JMP          summed
 
 only:
-	MOVQ         sums+8(FP), AX
 	VCVTPS2PD    X8, Y4
 	VEXTRACTF128 $0x01, Y8, X5
 	VCVTPS2PD    X5, Y5
@@ -27125,6 +27124,7 @@ only:
 	VPERMILPD    $0x01, X4, X5
 	VADDSD       X5, X4, X4
 	VCVTSD2SS    X4, X4, X4
+	MOVQ         sums+8(FP), AX
 	VMOVSS       X4, (AX)
 
 summed:
@@ -27407,7 +27407,6 @@ sum_done:
 	ADDQ          $-32, AX
 	CMPQ          AX, $+1
 	JGE           sum_block
-	MOVQ          sums+8(FP), AX
 	VMOVUPS       (SI), Z17
 	VMOVUPS       64(SI), Z18
 	VADDPD        Z18, Z17, Z17
@@ -27418,11 +27417,11 @@ sum_done:
 	VPERMILPD     $0x01, X17, X18
 	VADDSD        X18, X17, X17
 	VCVTSD2SS     X17, X17, X17
+	MOVQ          sums+8(FP), AX
 	VMOVSS        X17, (AX)
 	JMP           summed
 
 only:
-	MOVQ          sums+8(FP), AX
 	VCVTPS2PD     Y21, Z17
 	VEXTRACTF64X4 $0x01, Z21, Y18
 	VCVTPS2PD     Y18, Z18
@@ -27434,6 +27433,7 @@ only:
 	VPERMILPD     $0x01, X17, X18
 	VADDSD        X18, X17, X17
 	VCVTSD2SS     X17, X17, X17
+	MOVQ          sums+8(FP), AX
 	VMOVSS        X17, (AX)
 
 summed:
@@ -27832,7 +27832,6 @@ sum_done:
 	ADDQ         $-32, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	MOVQ         sums+8(FP), AX
 	VMOVUPS      (SI), Y4
 	VADDPD       64(SI), Y4, Y4
 	VMOVUPS      32(SI), Y5
@@ -27843,11 +27842,11 @@ sum_done:
 	VPERMILPD    $0x01, X4, X5
 	VADDSD       X5, X4, X4
 	VCVTSD2SS    X4, X4, X4
+	MOVQ         sums+8(FP), AX
 	VMOVSS       X4, (AX)
 	JMP          summed
 
 only:
-	MOVQ         sums+8(FP), AX
 	VCVTPS2PD    X8, Y4
 	VEXTRACTF128 $0x01, Y8, X5
 	VCVTPS2PD    X5, Y5
@@ -27862,6 +27861,7 @@ only:
 	VPERMILPD    $0x01, X4, X5
 	VADDSD       X5, X4, X4
 	VCVTSD2SS    X4, X4, X4
+	MOVQ         sums+8(FP), AX
 	VMOVSS       X4, (AX)
 
 summed:
@@ -39548,6 +39548,1903 @@ done:
 	VZEROUPPER
 	RET
 
+// func soleLossAVX512(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·soleLossAVX512(SB), NOSPLIT, $192-56
+	VBROADCASTSS consts<>+384(SB), Z0
+	VBROADCASTSS consts<>+608(SB), Z1
+	VBROADCASTSS consts<>+2272(SB), Z2
+	VBROADCASTSS consts<>+2336(SB), Z3
+	VBROADCASTSS consts<>+2304(SB), Z4
+	VBROADCASTSS consts<>+128(SB), Z5
+	VBROADCASTSS consts<>+160(SB), Z6
+	VBROADCASTSS consts<>+96(SB), Z7
+	VBROADCASTSS consts<>+192(SB), Z8
+	VBROADCASTSS consts<>+64(SB), Z9
+	VBROADCASTSS consts<>+224(SB), Z10
+	VBROADCASTSS consts<>+256(SB), Z11
+	VBROADCASTSS consts<>+288(SB), Z12
+	VBROADCASTSS consts<>+320(SB), Z13
+	VBROADCASTSS consts<>+352(SB), Z14
+	VMOVUPS      exp_one<>+0(SB), Z15
+	VBROADCASTSS consts<>+32(SB), Z16
+	VBROADCASTSS consts<>+2368(SB), Z17
+	VBROADCASTSS consts<>+2176(SB), Z18
+	VBROADCASTSS consts<>+640(SB), Z19
+	VBROADCASTSS consts<>+1664(SB), Z20
+	VBROADCASTSS consts<>+2144(SB), Z21
+	VBROADCASTSS consts<>+2240(SB), Z22
+	VBROADCASTSS consts<>+928(SB), Z23
+	VBROADCASTSS consts<>+2464(SB), Z24
+	MOVQ         classes+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	LEAQ         (DX)(CX*4), BX
+	VBROADCASTSS (BX), Z25
+	VPXORD       Z27, Z27, Z27
+	VPXORD       Z28, Z28, Z28
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXORD       Z26, Z26, Z26
+	VMOVUPS      Z26, (BX)
+	VMOVUPS      Z26, 64(BX)
+
+begin:
+sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+64
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Z26
+	VPANDD  (DI), Z26, Z30
+	VPMAXSD Z30, Z27, Z27
+	VADDPS  Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VPANDD      (DI), Z30, Z26
+	VADDPS      Z26, Z28, Z28
+	VMOVUPS     64(DX), Z26
+	VPANDD      64(DI), Z26, Z30
+	VPMAXSD     Z30, Z27, Z27
+	VADDPS      Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VPANDD      64(DI), Z30, Z26
+	VADDPS      Z26, Z28, Z28
+	VMOVUPS     128(DX), Z26
+	VPANDD      128(DI), Z26, Z30
+	VPMAXSD     Z30, Z27, Z27
+	VADDPS      Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VPANDD      128(DI), Z30, Z26
+	VADDPS      Z26, Z28, Z28
+	VMOVUPS     192(DX), Z26
+	VPANDD      192(DI), Z26, Z30
+	VPMAXSD     Z30, Z27, Z27
+	VADDPS      Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VPANDD      192(DI), Z30, Z26
+	VADDPS      Z26, Z28, Z28
+	ADDQ        $+256, DX
+	ADDQ        $+256, DI
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Z26
+	VPANDD  (DI), Z26, Z30
+	VPMAXSD Z30, Z27, Z27
+	VADDPS  Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VPANDD      (DI), Z30, Z26
+	VADDPS      Z26, Z28, Z28
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ    SI, $+1
+	JLT     sum_done
+	MOVL    $0x0000ffff, R8
+	BZHIL   SI, R8, R8
+	KMOVW   R8, K1
+	VPXORD  Z26, Z26, Z26
+	VMOVUPS (DX), K1, Z26
+	VPANDD  (DI), Z26, Z30
+	VPMAXSD Z30, Z27, Z27
+	VADDPS  Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VPANDD      (DI), Z30, Z26
+	VMOVAPS.Z   Z26, K1, Z26
+	VADDPS      Z26, Z28, Z28
+
+sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+64
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Z26
+	VPANDD  Z16, Z26, Z30
+	VPMAXSD Z30, Z27, Z27
+	VADDPS  Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VADDPS      Z30, Z28, Z28
+	VMOVUPS     64(DX), Z26
+	VPANDD      Z16, Z26, Z30
+	VPMAXSD     Z30, Z27, Z27
+	VADDPS      Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VADDPS      Z30, Z28, Z28
+	VMOVUPS     128(DX), Z26
+	VPANDD      Z16, Z26, Z30
+	VPMAXSD     Z30, Z27, Z27
+	VADDPS      Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VADDPS      Z30, Z28, Z28
+	VMOVUPS     192(DX), Z26
+	VPANDD      Z16, Z26, Z30
+	VPMAXSD     Z30, Z27, Z27
+	VADDPS      Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VADDPS      Z30, Z28, Z28
+	ADDQ        $+256, DX
+	ADDQ        $-64, SI
+	CMPQ        SI, $+64
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ SI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Z26
+	VPANDD  Z16, Z26, Z30
+	VPMAXSD Z30, Z27, Z27
+	VADDPS  Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VADDPS      Z30, Z28, Z28
+	ADDQ        $+64, DX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ    SI, $+1
+	JLT     sum_others_done
+	MOVL    $0x0000ffff, DI
+	BZHIL   SI, DI, DI
+	KMOVW   DI, K1
+	VPXORD  Z26, Z26, Z26
+	VMOVUPS (DX), K1, Z26
+	VPANDD  Z16, Z26, Z30
+	VPMAXSD Z30, Z27, Z27
+	VADDPS  Z9, Z26, Z26
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z5, Z30
+	VFMADD231PS Z7, Z26, Z30
+	VSUBPS      Z5, Z30, Z31
+
+	// r = c - n ln2
+	VFNMADD231PS Z6, Z31, Z26
+	VFNMADD231PS Z8, Z31, Z26
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z11, Z31
+	VFMADD231PS Z10, Z26, Z31
+	VFMADD213PS Z12, Z26, Z31
+	VFMADD213PS Z13, Z26, Z31
+	VFMADD213PS Z14, Z31, Z26
+
+	// 2^n T[j] (1 + p)
+	VPERMPS     Z15, Z30, Z31
+	VPSLLD      $0x15, Z30, Z30
+	VPADDD      Z30, Z31, Z30
+	VFMADD231PS Z26, Z30, Z30
+	VMOVAPS.Z   Z30, K1, Z26
+	VADDPS      Z26, Z28, Z28
+
+sum_others_done:
+sum_end:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z22, Z27, K1
+	KORTESTW      K1, K1
+	JNE           slow
+	MOVQ          classes+16(FP), SI
+	CMPQ          SI, $+129
+	JLT           only
+	VCVTPS2PD     Y28, Z26
+	VEXTRACTF64X4 $0x01, Z28, Y28
+	VCVTPS2PD     Y28, Z28
+	VADDPD        (BX), Z26, Z26
+	VMOVUPS       Z26, (BX)
+	VADDPD        64(BX), Z28, Z28
+	VMOVUPS       Z28, 64(BX)
+	VPXORD        Z28, Z28, Z28
+	ADDQ          $-128, CX
+	ADDQ          $-128, AX
+	CMPQ          AX, $+1
+	JGE           sum_block
+	VMOVUPS       (BX), Z5
+	VMOVUPS       64(BX), Z9
+	VADDPD        Z9, Z5, Z5
+	VEXTRACTF64X4 $0x01, Z5, Y9
+	VADDPD        Y9, Y5, Y5
+	VEXTRACTF32X4 $0x01, Y5, X9
+	VADDPD        X9, X5, X5
+	VPERMILPD     $0x01, X5, X9
+	VADDSD        X9, X5, X5
+	VCVTSD2SS     X5, X5, X29
+	JMP           summed
+
+only:
+	VCVTPS2PD     Y28, Z5
+	VEXTRACTF64X4 $0x01, Z28, Y9
+	VCVTPS2PD     Y9, Z9
+	VADDPD        Z9, Z5, Z5
+	VEXTRACTF64X4 $0x01, Z5, Y9
+	VADDPD        Y9, Y5, Y5
+	VEXTRACTF32X4 $0x01, Y5, X9
+	VADDPD        X9, X5, X5
+	VPERMILPD     $0x01, X5, X9
+	VADDSD        X9, X5, X5
+	VCVTSD2SS     X5, X5, X29
+
+summed:
+	MOVQ         weight+32(FP), AX
+	VBROADCASTSS (AX), Z5
+	MOVQ         losses+0(FP), AX
+	MOVQ         p+40(FP), CX
+	MOVQ         (CX), DX
+	VPXORD       Z9, Z9, Z9
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD    Z16, Z9, Z10
+	VCMPPS    $0x11, Z10, Z2, K1
+	VCMPPS    $0x11, Z23, Z10, K2
+	KANDW     K1, K2, K1
+	VMOVAPS.Z Z9, K1, Z2
+	VCMPPS    $0x12, Z18, Z25, K1
+	VBLENDMPS Z29, Z1, K1, Z10
+	VMAXPS    Z9, Z25, Z9
+	VCMPPS    $0x00, Z19, Z9, K1
+	VBLENDMPS Z1, Z10, K1, Z9
+
+	// e^(r_t) = p + pLow
+	VSUBPS           Z2, Z25, Z2
+	VMINPS           Z2, Z3, Z3
+	VMAXPS           Z3, Z4, Z3
+	VCMPPS           $0x11, Z3, Z2, K1
+	VPXORD           Z4, Z4, Z4
+	VCMPPS           $0x11, Z9, Z4, K2
+	KANDW            K1, K2, K1
+	VSUBPS           Z2, Z3, Z2
+	VMOVAPS.Z        Z2, K1, Z2
+	VFMADD213PS      Z17, Z3, Z7
+	VSUBPS           Z17, Z7, Z4
+	VPXORD           Z10, Z10, Z10
+	VPSUBD           Z17, Z7, Z7
+	VPSUBD           Z7, Z10, Z7
+	VFNMADD231PS     Z6, Z4, Z3
+	VFNMADD231PS     Z8, Z4, Z3
+	VFMADD213PS.BCST consts<>+2496(SB), Z3, Z24
+	VFMADD213PS.BCST consts<>+2528(SB), Z3, Z24
+	VFMADD213PS.BCST consts<>+2560(SB), Z3, Z24
+	VFMADD213PS.BCST consts<>+2592(SB), Z3, Z24
+	VFMADD213PS      Z0, Z3, Z24
+	VMOVAPS          Z0, Z4
+	VFMADD231PS      Z24, Z3, Z4
+	VSUBPS           Z4, Z0, Z8
+	VFMADD231PS      Z24, Z3, Z8
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z4, Z0, Z3
+	VMULPS       Z9, Z3, Z10
+	VFNMADD231PS Z4, Z10, Z9
+	VMULPS       Z8, Z10, Z4
+	VSUBPS       Z4, Z9, Z4
+	VMULPS       Z3, Z4, Z3
+	VPSRLD       $0x17, Z10, Z4
+	VPSUBD.BCST  consts<>+2720(SB), Z4, Z4
+	VPADDD       Z7, Z4, Z4
+	VPXORD       Z8, Z8, Z8
+	VPMAXSD      Z8, Z4, Z4
+	VPSUBD       Z4, Z7, Z7
+	VPMAXSD.BCST consts<>+2752(SB), Z7, Z7
+	VPSRAD       $0x01, Z7, Z8
+	VPADDD       Z20, Z8, Z9
+	VPSLLD       $0x17, Z9, Z9
+	VPSUBD       Z8, Z7, Z7
+	VPADDD       Z20, Z7, Z7
+	VPSLLD       $0x17, Z7, Z7
+	VMULPS       Z9, Z10, Z8
+	VMULPS       Z7, Z8, Z8
+	VMULPS       Z9, Z3, Z3
+	VMULPS       Z7, Z3, Z3
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z8, Z0, Z7
+	VMINPS       Z8, Z0, Z9
+	VADDPS       Z9, Z7, Z10
+	VSUBPS       Z7, Z10, Z7
+	VSUBPS       Z7, Z9, Z7
+	VDIVPS       Z10, Z0, Z9
+	VMULPS       Z9, Z3, Z11
+	VMULPS       Z9, Z8, Z12
+	VFNMADD213PS Z8, Z12, Z10
+	VADDPS       Z3, Z10, Z10
+	VADDPS       Z3, Z7, Z3
+	VMULPS       Z3, Z12, Z3
+	VSUBPS       Z3, Z10, Z3
+	VMULPS       Z9, Z3, Z3
+	VADDPS       Z3, Z12, Z3
+	VMINPS       Z3, Z0, Z7
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z8, Z3
+	VPSUBD.BCST consts<>+2784(SB), Z3, Z3
+	VPANDD      Z19, Z3, Z9
+	VPSRLD      $0x15, Z3, Z3
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z9, Z0, Z10
+	VPERMPS     log_r<>+0(SB), Z3, Z12
+	VMULPS      Z12, Z10, Z10
+	VADDPS.BCST consts<>+672(SB), Z10, Z12
+	VFMADD231PS Z10, Z8, Z12
+	VCVTDQ2PS   Z9, Z8
+	VPERMPS     log_th<>+0(SB), Z3, Z9
+	VPERMPS     log_tl<>+0(SB), Z3, Z3
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z12, Z12, Z10
+	VBROADCASTSS     consts<>+2848(SB), Z13
+	VFMADD213PS.BCST consts<>+2880(SB), Z12, Z13
+	VFMADD231PS.BCST consts<>+2816(SB), Z10, Z13
+	VBROADCASTSS     consts<>+2912(SB), Z14
+	VFMADD213PS.BCST consts<>+2944(SB), Z12, Z14
+	VFMADD231PS      Z13, Z10, Z14
+	VFMADD231PS.BCST consts<>+1056(SB), Z8, Z3
+	VFMADD231PS      Z14, Z10, Z3
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z8, Z9
+	VADDPS           Z12, Z9, Z8
+	VSUBPS           Z8, Z9, Z9
+	VADDPS           Z12, Z9, Z9
+	VADDPS           Z9, Z3, Z3
+	VADDPS           Z3, Z8, Z3
+	VADDPS           Z11, Z3, Z3
+	VCVTDQ2PS        Z4, Z4
+	VFMADD231PS      Z6, Z4, Z3
+	VADDPS           Z2, Z3, Z2
+	VPXORD           Z3, Z3, Z3
+	VMULPS           Z2, Z5, Z4
+	VCMPPS           $0x00, Z5, Z3, K1
+	VCMPPS           $0x00, Z2, Z2, K2
+	KANDW            K1, K2, K1
+	VPXORD           Z2, Z2, Z2
+	VBLENDMPS        Z2, Z4, K1, Z2
+
+	// q^gamma
+	CMPQ   DX, $+1
+	JGE    focusnot0_309
+	VMULPS Z7, Z7, Z7
+	JMP    focusdone309
+
+focusnot0_309:
+	CMPQ    DX, $+2
+	JGE     focusnot1_309
+	VMOVAPS Z0, Z7
+	JMP     focusdone309
+
+focusnot1_309:
+	CMPQ DX, $+3
+	JGE  focusnot2_309
+	JMP  focusdone309
+
+focusnot2_309:
+	CMPQ    DX, $+4
+	JGE     focusnot3_309
+	VSQRTPS Z7, Z7
+	JMP     focusdone309
+
+focusnot3_309:
+	CMPQ         DX, $+5
+	JGE          focusnot4_309
+	VSQRTPS      Z7, Z0
+	VMOVAPS      Z7, Z3
+	VFNMADD231PS Z0, Z0, Z3
+	VMULPS       Z21, Z0, Z4
+	VMULPS       Z4, Z3, Z3
+	VFMADD231PS  Z0, Z7, Z3
+	VMOVAPS      Z3, Z7
+	JMP          focusdone309
+
+focusnot4_309:
+	CMPQ         DX, $+6
+	JGE          focusnot5_309
+	VSQRTPS      Z7, Z0
+	VMULPS       Z7, Z7, Z3
+	VMOVAPS      Z3, Z4
+	VFMSUB231PS  Z7, Z7, Z4
+	VMOVAPS      Z7, Z5
+	VFNMADD231PS Z0, Z0, Z5
+	VMULPS       Z5, Z7, Z5
+	VFMADD231PS  Z21, Z5, Z4
+	VMULPS       Z0, Z4, Z7
+	VFMADD231PS  Z0, Z3, Z7
+	JMP          focusdone309
+
+focusnot5_309:
+	CMPQ        DX, $+7
+	JGE         focusnot6_309
+	VMULPS      Z7, Z7, Z0
+	VMOVAPS     Z0, Z3
+	VFMSUB231PS Z7, Z7, Z3
+	VMULPS      Z7, Z3, Z3
+	VFMADD231PS Z7, Z0, Z3
+	VMOVAPS     Z3, Z7
+	JMP         focusdone309
+
+focusnot6_309:
+	CMPQ        DX, $+8
+	JGE         focusnot7_309
+	VMULPS      Z7, Z7, Z0
+	VFMSUB213PS Z0, Z7, Z7
+	VADDPS      Z0, Z0, Z3
+	VMULPS      Z7, Z3, Z7
+	VFMADD231PS Z0, Z0, Z7
+	JMP         focusdone309
+
+focusnot7_309:
+	CMPQ        DX, $+9
+	JGE         focusnot8_309
+	VMULPS      Z7, Z7, Z0
+	VMOVAPS     Z0, Z3
+	VFMSUB231PS Z7, Z7, Z3
+	VMULPS      Z0, Z0, Z4
+	VADDPS      Z0, Z0, Z5
+	VFMSUB213PS Z4, Z0, Z0
+	VFMADD231PS Z3, Z5, Z0
+	VMULPS      Z7, Z0, Z0
+	VFMADD231PS Z7, Z4, Z0
+	VMOVAPS     Z0, Z7
+	JMP         focusdone309
+
+focusnot8_309:
+	LEAQ         24(CX), CX
+	VBROADCASTSS (CX), Z0
+	VBROADCASTSS 4(CX), Z3
+	VBROADCASTSS 8(CX), Z4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD       Z16, Z7, Z5
+	VPSUBD.BCST  consts<>+1248(SB), Z5, Z8
+	VCVTDQ2PS    Z5, Z9
+	VPSUBD.BCST  consts<>+1760(SB), Z9, Z9
+	VBROADCASTSS consts<>+1120(SB), Z10
+	VPCMPD       $0x06, Z5, Z10, K1
+	VBLENDMPS    Z9, Z8, K1, Z8
+	VPSRAD       $0x17, Z8, Z9
+	VPSRLD       $0x14, Z8, Z10
+	VPANDD.BCST  consts<>+1280(SB), Z8, Z8
+	VPADDD.BCST  consts<>+1312(SB), Z8, Z8
+	VCVTDQ2PS    Z9, Z9
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z10, Z11
+	VFMADD213PS.BCST consts<>+672(SB), Z11, Z8
+	VMULPS.BCST      consts<>+1344(SB), Z8, Z11
+	VMOVAPS          Z8, Z12
+	VFMADD231PS      Z11, Z8, Z12
+	VSUBPS           Z12, Z8, Z13
+	VFMADD231PS      Z11, Z8, Z13
+	VMULPS           Z8, Z8, Z11
+	VBROADCASTSS     consts<>+1376(SB), Z14
+	VFMADD213PS.BCST consts<>+1408(SB), Z8, Z14
+	VFMADD213PS.BCST consts<>+1440(SB), Z8, Z14
+	VFMADD213PS.BCST consts<>+1472(SB), Z8, Z14
+	VFMADD213PS.BCST consts<>+1504(SB), Z8, Z14
+	VMULPS           Z8, Z11, Z8
+	VFMADD231PS      Z14, Z8, Z13
+	VADDPS           Z13, Z12, Z8
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z10, Z11
+	VADDPS      Z11, Z9, Z9
+	VMULPS      Z9, Z0, Z11
+	VFMSUB213PS Z11, Z0, Z9
+	VFMADD213PS Z11, Z3, Z8
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z8, Z14
+	VSUBPS.BCST consts<>+1536(SB), Z14, Z15
+	VSUBPS      Z15, Z11, Z11
+	VFMADD231PS Z12, Z3, Z11
+	VPERMPS     pow_tl<>+0(SB), Z10, Z10
+	VFMADD231PS Z10, Z0, Z9
+	VFMADD231PS Z12, Z4, Z9
+	VFMADD231PS Z13, Z3, Z9
+	VADDPS      Z9, Z11, Z3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z4
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z4
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z4
+	VMULPS           Z3, Z3, Z9
+	VMULPS           Z4, Z9, Z4
+	VFMADD231PS      Z6, Z3, Z4
+	VPERMPS          pow_full_hi<>+0(SB), Z14, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z14, Z6
+	VFMADD231PS      Z4, Z3, Z6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST consts<>+1536(SB), Z14, Z4
+	VPSRAD      $0x03, Z4, Z4
+	VADDPS      Z6, Z3, Z9
+	VPSLLD      $0x17, Z4, Z10
+	VPADDD      Z10, Z9, Z10
+	VPMINUD     Z23, Z10, Z10
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z11, Z11, Z11
+	VPMINSD      Z11, Z4, Z4
+	VBROADCASTSS consts<>+1792(SB), Z11
+	VPSUBD       Z4, Z11, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VADDPS       Z3, Z4, Z11
+	VSUBPS       Z4, Z11, Z12
+	VSUBPS       Z12, Z3, Z3
+	VADDPS       Z6, Z3, Z3
+	VADDPS       Z3, Z11, Z3
+	VCMPPS       $0x11, Z4, Z9, K1
+	VPSUBD       Z4, Z3, Z3
+	VBLENDMPS    Z3, Z10, K1, Z3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS consts<>+1824(SB), Z4
+	VCMPPS       $0x11, Z8, Z4, K1
+	VBLENDMPS    Z23, Z3, K1, Z3
+	VCMPPS.BCST  $0x11, consts<>+1856(SB), Z8, K1
+	VPXORD       Z4, Z4, Z4
+	VBLENDMPS    Z4, Z3, K1, Z3
+	VPXORD       Z4, Z4, Z4
+	VPCMPD       $0x00, Z4, Z5, K1
+	VPMOVD2M     Z0, K2
+	VPXORD       Z4, Z4, Z4
+	VBLENDMPS    Z23, Z4, K2, Z4
+	VBLENDMPS    Z4, Z3, K1, Z3
+	VPCMPD       $0x00, Z23, Z5, K1
+	VPMOVD2M     Z0, K2
+	VPXORD       Z0, Z0, Z0
+	VBLENDMPS    Z0, Z23, K2, Z0
+	VBLENDMPS    Z0, Z3, K1, Z0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(CX), Z3
+	VPANDD       Z3, Z7, Z3
+	VPORD        Z3, Z0, Z0
+	VPXORD       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z5, K1
+	VPCMPD       $0x06, Z5, Z23, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(CX), Z3
+	VPANDD       Z3, Z7, Z3
+	VPXORD       Z4, Z4, Z4
+	VPCMPD       $0x06, Z3, Z4, K2
+	KANDW        K1, K2, K1
+	VPCMPD       $0x06, Z23, Z5, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z0, K1, Z7
+
+focusdone309:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, Z18, Z2, K1
+	VMULPS    Z7, Z2, Z0
+	VBLENDMPS Z0, Z2, K1, Z0
+	VPMINUD   Z1, Z0, Z0
+	VMOVSS    X0, (AX)
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+48(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
+// func soleLossAVX2(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
+// Requires: AVX, AVX2, CMOV, FMA3
+TEXT ·soleLossAVX2(SB), NOSPLIT, $448-56
+	VMOVUPS      exp_one<>+0(SB), Y0
+	VMOVUPS      consts<>+384(SB), Y1
+	VMOVUPS      consts<>+608(SB), Y2
+	VMOVUPS      consts<>+2272(SB), Y3
+	VMOVUPS      consts<>+2336(SB), Y4
+	MOVQ         classes+16(FP), AX
+	MOVQ         label+24(FP), CX
+	MOVQ         logits+8(FP), DX
+	LEAQ         (DX)(CX*4), BX
+	VBROADCASTSS (BX), Y5
+	VPXOR        Y7, Y7, Y7
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	LEAQ         63(SP), BX
+	ANDQ         $-64, BX
+	CMPQ         AX, $+129
+	JLT          begin
+	VPXOR        Y6, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VMOVUPS      Y6, 32(BX)
+	VMOVUPS      Y6, 64(BX)
+	VMOVUPS      Y6, 96(BX)
+
+begin:
+sum_block:
+	CMPQ    CX, $+0
+	JLT     sum_others
+	CMPQ    CX, $+128
+	JGE     sum_others
+	MOVQ    $0x00000090, DI
+	MOVQ    CX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	LEAQ    target<>+576(SB), DI
+	MOVQ    SI, SI
+	NEGQ    SI
+	LEAQ    (DI)(SI*4), DI
+	MOVQ    $0x00000080, R8
+	MOVQ    AX, SI
+	CMPQ    SI, R8
+	CMOVQHI R8, SI
+	CMPQ    SI, $+32
+	JLT     sum_few
+
+sum_round:
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y11
+	VPAND   (DI), Y6, Y12
+	VPMAXSD Y12, Y7, Y7
+	VPAND   32(DI), Y11, Y12
+	VPMAXSD Y12, Y7, Y7
+	VADDPS  consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y6, Y12
+	VSUBPS      consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y6, Y13
+	VFMADD213PS consts<>+320(SB), Y6, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y6, Y12, Y12
+	VPAND       (DI), Y12, Y6
+	VADDPS      Y6, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VSUBPS      consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y6
+	VFNMADD231PS consts<>+192(SB), Y12, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y6, Y12
+	VFMADD213PS consts<>+320(SB), Y6, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y6, Y11, Y11
+	VPAND       32(DI), Y11, Y6
+	VADDPS      Y6, Y9, Y9
+	VMOVUPS     64(DX), Y6
+	VMOVUPS     96(DX), Y11
+	VPAND       64(DI), Y6, Y12
+	VPMAXSD     Y12, Y7, Y7
+	VPAND       96(DI), Y11, Y12
+	VPMAXSD     Y12, Y7, Y7
+	VADDPS      consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y6, Y12
+	VSUBPS      consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y6, Y13
+	VFMADD213PS consts<>+320(SB), Y6, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y6, Y12, Y12
+	VPAND       64(DI), Y12, Y6
+	VADDPS      Y6, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VSUBPS      consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y6
+	VFNMADD231PS consts<>+192(SB), Y12, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y6, Y12
+	VFMADD213PS consts<>+320(SB), Y6, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y6, Y11, Y11
+	VPAND       96(DI), Y11, Y6
+	VADDPS      Y6, Y9, Y9
+	ADDQ        $+128, DX
+	ADDQ        $+128, DI
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_round
+
+sum_few:
+	CMPQ SI, $+16
+	JLT  sum_part
+
+sum_tile:
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y11
+	VPAND   (DI), Y6, Y12
+	VPMAXSD Y12, Y7, Y7
+	VPAND   32(DI), Y11, Y12
+	VPMAXSD Y12, Y7, Y7
+	VADDPS  consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y6, Y12
+	VSUBPS      consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y6, Y13
+	VFMADD213PS consts<>+320(SB), Y6, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y6, Y12, Y12
+	VPAND       (DI), Y12, Y6
+	VADDPS      Y6, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VSUBPS      consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y6
+	VFNMADD231PS consts<>+192(SB), Y12, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y6, Y12
+	VFMADD213PS consts<>+320(SB), Y6, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y6, Y11, Y11
+	VPAND       32(DI), Y11, Y6
+	VADDPS      Y6, Y9, Y9
+	ADDQ        $+64, DX
+	ADDQ        $+64, DI
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_tile
+
+sum_part:
+	CMPQ       SI, $+1
+	JLT        sum_done
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, R9
+	CMPQ       R9, R8
+	CMOVQGT    R8, R9
+	NEGQ       R9
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(R9*4), Y6
+	VMASKMOVPS (DX), Y6, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y6, Y11, Y12, Y11
+	MOVQ       $0x00000000, R8
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    R8, SI
+	MOVQ       $0x00000008, R8
+	MOVQ       SI, SI
+	CMPQ       SI, R8
+	CMOVQGT    R8, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), R8
+	VMOVUPS    (R8)(SI*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VPAND      (DI), Y11, Y14
+	VPMAXSD    Y14, Y7, Y7
+	VPAND      32(DI), Y13, Y14
+	VPMAXSD    Y14, Y7, Y7
+	VADDPS     consts<>+64(SB), Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y14
+	VFMADD213PS consts<>+128(SB), Y11, Y14
+	VSUBPS      consts<>+128(SB), Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       (DI), Y14, Y11
+	VPAND       Y11, Y6, Y6
+	VADDPS      Y6, Y8, Y8
+	VADDPS      consts<>+64(SB), Y13, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VSUBPS      consts<>+128(SB), Y11, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y6, Y13
+	VFMADD213PS consts<>+320(SB), Y6, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y6, Y11, Y11
+	VPAND       32(DI), Y11, Y6
+	VPAND       Y6, Y12, Y6
+	VADDPS      Y6, Y9, Y9
+
+sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVQ    $0x00000080, DI
+	MOVQ    AX, SI
+	CMPQ    SI, DI
+	CMOVQHI DI, SI
+	CMPQ    SI, $+32
+	JLT     sum_others_few
+
+sum_others_round:
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y11
+	VPAND   consts<>+32(SB), Y6, Y12
+	VPMAXSD Y12, Y7, Y7
+	VPAND   consts<>+32(SB), Y11, Y12
+	VPMAXSD Y12, Y7, Y7
+	VADDPS  consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y6, Y12
+	VSUBPS      consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y6, Y13
+	VFMADD213PS consts<>+320(SB), Y6, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y6, Y12, Y12
+	VADDPS      Y12, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VSUBPS      consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y6
+	VFNMADD231PS consts<>+192(SB), Y12, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y6, Y12
+	VFMADD213PS consts<>+320(SB), Y6, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y6, Y11, Y11
+	VADDPS      Y11, Y9, Y9
+	VMOVUPS     64(DX), Y6
+	VMOVUPS     96(DX), Y11
+	VPAND       consts<>+32(SB), Y6, Y12
+	VPMAXSD     Y12, Y7, Y7
+	VPAND       consts<>+32(SB), Y11, Y12
+	VPMAXSD     Y12, Y7, Y7
+	VADDPS      consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y6, Y12
+	VSUBPS      consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y6, Y13
+	VFMADD213PS consts<>+320(SB), Y6, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y6, Y12, Y12
+	VADDPS      Y12, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VSUBPS      consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y6
+	VFNMADD231PS consts<>+192(SB), Y12, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y6, Y12
+	VFMADD213PS consts<>+320(SB), Y6, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y6, Y11, Y11
+	VADDPS      Y11, Y9, Y9
+	ADDQ        $+128, DX
+	ADDQ        $-32, SI
+	CMPQ        SI, $+32
+	JGE         sum_others_round
+
+sum_others_few:
+	CMPQ SI, $+16
+	JLT  sum_others_part
+
+sum_others_tile:
+	VMOVUPS (DX), Y6
+	VMOVUPS 32(DX), Y11
+	VPAND   consts<>+32(SB), Y6, Y12
+	VPMAXSD Y12, Y7, Y7
+	VPAND   consts<>+32(SB), Y11, Y12
+	VPMAXSD Y12, Y7, Y7
+	VADDPS  consts<>+64(SB), Y6, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y12
+	VFMADD213PS consts<>+128(SB), Y6, Y12
+	VSUBPS      consts<>+128(SB), Y12, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y6, Y13
+	VFMADD213PS consts<>+320(SB), Y6, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y12, Y0, Y13
+	VPSLLD      $0x15, Y12, Y12
+	VPADDD      Y12, Y13, Y12
+	VFMADD231PS Y6, Y12, Y12
+	VADDPS      Y12, Y8, Y8
+	VADDPS      consts<>+64(SB), Y11, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VSUBPS      consts<>+128(SB), Y11, Y12
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y12, Y6
+	VFNMADD231PS consts<>+192(SB), Y12, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y6, Y12
+	VFMADD213PS consts<>+288(SB), Y6, Y12
+	VFMADD213PS consts<>+320(SB), Y6, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y12
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y12, Y11
+	VFMADD231PS Y6, Y11, Y11
+	VADDPS      Y11, Y9, Y9
+	ADDQ        $+64, DX
+	ADDQ        $-16, SI
+	CMPQ        SI, $+16
+	JGE         sum_others_tile
+
+sum_others_part:
+	CMPQ       SI, $+1
+	JLT        sum_others_done
+	MOVQ       $0x00000008, DI
+	MOVQ       SI, R8
+	CMPQ       R8, DI
+	CMOVQGT    DI, R8
+	NEGQ       R8
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(R8*4), Y6
+	VMASKMOVPS (DX), Y6, Y11
+	VPXOR      Y12, Y12, Y12
+	VBLENDVPS  Y6, Y11, Y12, Y11
+	MOVQ       $0x00000000, DI
+	MOVQ       SI, SI
+	SUBQ       $+8, SI
+	CMOVQLT    DI, SI
+	MOVQ       $0x00000008, DI
+	MOVQ       SI, SI
+	CMPQ       SI, DI
+	CMOVQGT    DI, SI
+	NEGQ       SI
+	LEAQ       lane_mask<>+32(SB), DI
+	VMOVUPS    (DI)(SI*4), Y12
+	VMASKMOVPS 32(DX), Y12, Y13
+	VPXOR      Y14, Y14, Y14
+	VBLENDVPS  Y12, Y13, Y14, Y13
+	VPAND      consts<>+32(SB), Y11, Y14
+	VPMAXSD    Y14, Y7, Y7
+	VPAND      consts<>+32(SB), Y13, Y14
+	VPMAXSD    Y14, Y7, Y7
+	VADDPS     consts<>+64(SB), Y11, Y11
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y14
+	VFMADD213PS consts<>+128(SB), Y11, Y14
+	VSUBPS      consts<>+128(SB), Y14, Y15
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y15, Y11
+	VFNMADD231PS consts<>+192(SB), Y15, Y11
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
+	VFMADD213PS consts<>+288(SB), Y11, Y15
+	VFMADD213PS consts<>+320(SB), Y11, Y15
+	VFMADD213PS consts<>+352(SB), Y15, Y11
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y14, Y0, Y15
+	VPSLLD      $0x15, Y14, Y14
+	VPADDD      Y14, Y15, Y14
+	VFMADD231PS Y11, Y14, Y14
+	VPAND       Y14, Y6, Y6
+	VADDPS      Y6, Y8, Y8
+	VADDPS      consts<>+64(SB), Y13, Y6
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVUPS     consts<>+96(SB), Y11
+	VFMADD213PS consts<>+128(SB), Y6, Y11
+	VSUBPS      consts<>+128(SB), Y11, Y13
+
+	// r = c - n ln2
+	VFNMADD231PS consts<>+160(SB), Y13, Y6
+	VFNMADD231PS consts<>+192(SB), Y13, Y6
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y6, Y13
+	VFMADD213PS consts<>+288(SB), Y6, Y13
+	VFMADD213PS consts<>+320(SB), Y6, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y6
+
+	// 2^n T[j] (1 + p)
+	VPERMILPS   Y11, Y0, Y13
+	VPSLLD      $0x15, Y11, Y11
+	VPADDD      Y11, Y13, Y11
+	VFMADD231PS Y6, Y11, Y11
+	VPAND       Y11, Y12, Y6
+	VADDPS      Y6, Y9, Y9
+
+sum_others_done:
+sum_end:
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y7, Y6
+	VMOVMSKPS    Y6, SI
+	TESTL        SI, SI
+	JNE          slow
+	MOVQ         classes+16(FP), SI
+	CMPQ         SI, $+129
+	JLT          only
+	VCVTPS2PD    X8, Y6
+	VEXTRACTF128 $0x01, Y8, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       (BX), Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VADDPD       32(BX), Y8, Y8
+	VMOVUPS      Y8, 32(BX)
+	VCVTPS2PD    X9, Y6
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       64(BX), Y6, Y6
+	VMOVUPS      Y6, 64(BX)
+	VADDPD       96(BX), Y8, Y8
+	VMOVUPS      Y8, 96(BX)
+	VPXOR        Y8, Y8, Y8
+	VPXOR        Y9, Y9, Y9
+	ADDQ         $-128, CX
+	ADDQ         $-128, AX
+	CMPQ         AX, $+1
+	JGE          sum_block
+	VMOVUPS      (BX), Y0
+	VADDPD       64(BX), Y0, Y0
+	VMOVUPS      32(BX), Y6
+	VADDPD       96(BX), Y6, Y6
+	VADDPD       Y6, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X6
+	VADDPD       X6, X0, X0
+	VPERMILPD    $0x01, X0, X6
+	VADDSD       X6, X0, X0
+	VCVTSD2SS    X0, X0, X10
+	JMP          summed
+
+only:
+	VCVTPS2PD    X8, Y0
+	VEXTRACTF128 $0x01, Y8, X6
+	VCVTPS2PD    X6, Y6
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VADDPD       Y7, Y0, Y0
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y6, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X6
+	VADDPD       X6, X0, X0
+	VPERMILPD    $0x01, X0, X6
+	VADDSD       X6, X0, X0
+	VCVTSD2SS    X0, X0, X10
+
+summed:
+	MOVQ         weight+32(FP), AX
+	VBROADCASTSS (AX), Y0
+	MOVQ         losses+0(FP), AX
+	MOVQ         p+40(FP), CX
+	MOVQ         (CX), DX
+	VPXOR        Y6, Y6, Y6
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND     consts<>+32(SB), Y6, Y7
+	VCMPPS    $0x11, Y7, Y3, Y3
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y3, Y7, Y3
+	VPAND     Y6, Y3, Y3
+	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y7
+	VBLENDVPS Y7, Y10, Y2, Y7
+	VMAXPS    Y6, Y5, Y6
+	VCMPPS    $0x00, consts<>+640(SB), Y6, Y6
+	VBLENDVPS Y6, Y2, Y7, Y6
+	VMOVUPS   Y6, 192(SP)
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y3, Y5, Y3
+	VMINPS       Y3, Y4, Y4
+	VMOVUPS      consts<>+2304(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x11, Y4, Y3, Y5
+	VPXOR        Y6, Y6, Y6
+	VCMPPS       $0x11, 192(SP), Y6, Y6
+	VPAND        Y5, Y6, Y5
+	VSUBPS       Y3, Y4, Y3
+	VPAND        Y3, Y5, Y3
+	VMOVUPS      Y3, 224(SP)
+	VMOVUPS      consts<>+96(SB), Y3
+	VFMADD213PS  consts<>+2368(SB), Y4, Y3
+	VSUBPS       consts<>+2368(SB), Y3, Y5
+	VPXOR        Y6, Y6, Y6
+	VPSUBD       consts<>+2368(SB), Y3, Y3
+	VPSUBD       Y3, Y6, Y3
+	VMOVUPS      Y3, 256(SP)
+	VFNMADD231PS consts<>+160(SB), Y5, Y4
+	VFNMADD231PS consts<>+192(SB), Y5, Y4
+	VMOVUPS      consts<>+2464(SB), Y3
+	VFMADD213PS  consts<>+2496(SB), Y4, Y3
+	VFMADD213PS  consts<>+2528(SB), Y4, Y3
+	VFMADD213PS  consts<>+2560(SB), Y4, Y3
+	VFMADD213PS  consts<>+2592(SB), Y4, Y3
+	VFMADD213PS  Y1, Y4, Y3
+	VMOVAPS      Y1, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VSUBPS       Y5, Y1, Y6
+	VFMADD231PS  Y3, Y4, Y6
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y5, Y1, Y3
+	VMULPS       192(SP), Y3, Y4
+	VFNMADD213PS 192(SP), Y4, Y5
+	VMULPS       Y6, Y4, Y6
+	VSUBPS       Y6, Y5, Y5
+	VMULPS       Y3, Y5, Y3
+	VPSRLD       $0x17, Y4, Y5
+	VPSUBD       consts<>+2720(SB), Y5, Y5
+	VPADDD       256(SP), Y5, Y5
+	VPXOR        Y6, Y6, Y6
+	VPMAXSD      Y6, Y5, Y5
+	VMOVUPS      256(SP), Y6
+	VPSUBD       Y5, Y6, Y6
+	VPMAXSD      consts<>+2752(SB), Y6, Y6
+	VMOVUPS      Y5, 288(SP)
+	VPSRAD       $0x01, Y6, Y5
+	VPADDD       consts<>+1664(SB), Y5, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSUBD       Y5, Y6, Y5
+	VPADDD       consts<>+1664(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y7, Y3, Y3
+	VMULPS       Y5, Y3, Y3
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y4, Y1, Y5
+	VMINPS       Y4, Y1, Y6
+	VADDPS       Y6, Y5, Y7
+	VSUBPS       Y5, Y7, Y5
+	VSUBPS       Y5, Y6, Y5
+	VDIVPS       Y7, Y1, Y6
+	VMULPS       Y6, Y3, Y8
+	VMOVUPS      Y8, 320(SP)
+	VMULPS       Y6, Y4, Y8
+	VFNMADD213PS Y4, Y8, Y7
+	VADDPS       Y3, Y7, Y7
+	VADDPS       Y3, Y5, Y3
+	VMULPS       Y3, Y8, Y3
+	VSUBPS       Y3, Y7, Y3
+	VMULPS       Y6, Y3, Y3
+	VADDPS       Y3, Y8, Y3
+	VMINPS       Y3, Y1, Y3
+	VMOVUPS      Y3, 352(SP)
+	VMOVUPS      Y6, 384(SP)
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y1, Y4, Y3
+	VPSUBD consts<>+2784(SB), Y3, Y3
+	VPAND  consts<>+640(SB), Y3, Y5
+	VPSRLD $0x15, Y3, Y3
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y5, Y1, Y6
+	VMOVUPS     log_r<>+0(SB), Y7
+	VPERMILPS   Y3, Y7, Y7
+	VMULPS      Y7, Y6, Y6
+	VADDPS      consts<>+672(SB), Y6, Y7
+	VFMADD231PS Y6, Y4, Y7
+	VCVTDQ2PS   Y5, Y4
+	VMOVUPS     log_th<>+0(SB), Y5
+	VPERMILPS   Y3, Y5, Y5
+	VMOVUPS     log_tl<>+0(SB), Y6
+	VPERMILPS   Y3, Y6, Y3
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Y7, Y7, Y6
+	VMOVUPS     consts<>+2848(SB), Y8
+	VFMADD213PS consts<>+2880(SB), Y7, Y8
+	VFMADD231PS consts<>+2816(SB), Y6, Y8
+	VMOVUPS     consts<>+2912(SB), Y9
+	VFMADD213PS consts<>+2944(SB), Y7, Y9
+	VFMADD231PS Y8, Y6, Y9
+	VFMADD231PS consts<>+1056(SB), Y4, Y3
+	VFMADD231PS Y9, Y6, Y3
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y4, Y5
+	VADDPS      Y7, Y5, Y4
+	VSUBPS      Y4, Y5, Y5
+	VADDPS      Y7, Y5, Y5
+	VADDPS      Y5, Y3, Y3
+	VADDPS      Y3, Y4, Y3
+	VADDPS      320(SP), Y3, Y3
+	VMOVUPS     288(SP), Y4
+	VCVTDQ2PS   Y4, Y4
+	VFMADD231PS consts<>+160(SB), Y4, Y3
+	VADDPS      224(SP), Y3, Y3
+	VPXOR       Y4, Y4, Y4
+	VMULPS      Y3, Y0, Y5
+	VCMPPS      $0x00, Y0, Y4, Y0
+	VCMPPS      $0x00, Y3, Y3, Y3
+	VPAND       Y0, Y3, Y0
+	VPANDN      Y5, Y0, Y0
+	VMOVUPS     Y0, 416(SP)
+	VMOVUPS     352(SP), Y0
+
+	// q^gamma
+	CMPQ   DX, $+1
+	JGE    focusnot0_315
+	VMULPS Y0, Y0, Y0
+	JMP    focusdone315
+
+focusnot0_315:
+	CMPQ    DX, $+2
+	JGE     focusnot1_315
+	VMOVAPS Y1, Y0
+	JMP     focusdone315
+
+focusnot1_315:
+	CMPQ DX, $+3
+	JGE  focusnot2_315
+	JMP  focusdone315
+
+focusnot2_315:
+	CMPQ    DX, $+4
+	JGE     focusnot3_315
+	VSQRTPS Y0, Y0
+	JMP     focusdone315
+
+focusnot3_315:
+	CMPQ         DX, $+5
+	JGE          focusnot4_315
+	VSQRTPS      Y0, Y1
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VMULPS       consts<>+2144(SB), Y1, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y1, Y0, Y3
+	VMOVAPS      Y3, Y0
+	JMP          focusdone315
+
+focusnot4_315:
+	CMPQ         DX, $+6
+	JGE          focusnot5_315
+	VSQRTPS      Y0, Y1
+	VMULPS       Y0, Y0, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y0, Y0, Y4
+	VMOVAPS      Y0, Y5
+	VFNMADD231PS Y1, Y1, Y5
+	VMULPS       Y5, Y0, Y0
+	VFMADD231PS  consts<>+2144(SB), Y0, Y4
+	VMULPS       Y1, Y4, Y0
+	VFMADD231PS  Y1, Y3, Y0
+	JMP          focusdone315
+
+focusnot5_315:
+	CMPQ        DX, $+7
+	JGE         focusnot6_315
+	VMULPS      Y0, Y0, Y1
+	VMOVAPS     Y1, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y0, Y3, Y3
+	VFMADD231PS Y0, Y1, Y3
+	VMOVAPS     Y3, Y0
+	JMP         focusdone315
+
+focusnot6_315:
+	CMPQ        DX, $+8
+	JGE         focusnot7_315
+	VMULPS      Y0, Y0, Y1
+	VFMSUB213PS Y1, Y0, Y0
+	VADDPS      Y1, Y1, Y3
+	VMULPS      Y0, Y3, Y0
+	VFMADD231PS Y1, Y1, Y0
+	JMP         focusdone315
+
+focusnot7_315:
+	CMPQ        DX, $+9
+	JGE         focusnot8_315
+	VMULPS      Y0, Y0, Y1
+	VMOVAPS     Y1, Y3
+	VFMSUB231PS Y0, Y0, Y3
+	VMULPS      Y1, Y1, Y4
+	VADDPS      Y1, Y1, Y5
+	VFMSUB213PS Y4, Y1, Y1
+	VFMADD231PS Y3, Y5, Y1
+	VMULPS      Y0, Y1, Y1
+	VFMADD231PS Y0, Y4, Y1
+	VMOVAPS     Y1, Y0
+	JMP         focusdone315
+
+focusnot8_315:
+	LEAQ         24(CX), CX
+	VBROADCASTSS (CX), Y1
+	VBROADCASTSS 4(CX), Y2
+	VBROADCASTSS 8(CX), Y3
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y0, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y1, Y8
+	VFMSUB213PS Y8, Y1, Y6
+	VFMADD213PS Y8, Y2, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y2, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y1, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y2, Y6
+	VADDPS      Y6, Y8, Y2
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y2, Y3
+	VFMADD213PS consts<>+1632(SB), Y2, Y3
+	VMULPS      Y2, Y2, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y2, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y2, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y2, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y2, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y2, Y2
+	VADDPS    Y6, Y2, Y2
+	VADDPS    Y2, Y9, Y2
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y2, Y2
+	VBLENDVPS Y6, Y2, Y8, Y2
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y2, Y2
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y1, Y5, Y6, Y1
+	VBLENDVPS Y3, Y1, Y2, Y1
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(CX), Y2
+	VPAND        Y2, Y0, Y2
+	VPOR         Y2, Y1, Y1
+	VPXOR        Y2, Y2, Y2
+	VPCMPGTD     Y2, Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y2, Y3, Y2
+	VBROADCASTSS 16(CX), Y3
+	VPAND        Y3, Y0, Y0
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VPAND        Y2, Y0, Y0
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y0, Y2, Y0
+	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VMOVUPS      consts<>+608(SB), Y2
+
+focusdone315:
+	// loss = (alpha l) q^gamma
+	VMOVUPS   416(SP), Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y3
+	VMULPS    Y0, Y1, Y0
+	VBLENDVPS Y3, Y0, Y1, Y0
+	VPMINUD   Y2, Y0, Y0
+	VMOVSS    X0, (AX)
+	VZEROUPPER
+	RET
+
+slow:
+	MOVQ slow+48(FP), AX
+	INCQ (AX)
+	VZEROUPPER
+	RET
+
 // func maxWordAVX512(most *uint32, x *uint32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·maxWordAVX512(SB), NOSPLIT, $0-24
@@ -41675,30 +43572,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_315
+	JGE    focusnot0_328
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone315
+	JMP    focusdone328
 
-focusnot0_315:
+focusnot0_328:
 	CMPQ    R9, $+2
-	JGE     focusnot1_315
+	JGE     focusnot1_328
 	VMOVAPS Z0, Z24
-	JMP     focusdone315
+	JMP     focusdone328
 
-focusnot1_315:
+focusnot1_328:
 	CMPQ R9, $+3
-	JGE  focusnot2_315
-	JMP  focusdone315
+	JGE  focusnot2_328
+	JMP  focusdone328
 
-focusnot2_315:
+focusnot2_328:
 	CMPQ    R9, $+4
-	JGE     focusnot3_315
+	JGE     focusnot3_328
 	VSQRTPS Z24, Z24
-	JMP     focusdone315
+	JMP     focusdone328
 
-focusnot3_315:
+focusnot3_328:
 	CMPQ         R9, $+5
-	JGE          focusnot4_315
+	JGE          focusnot4_328
 	VSQRTPS      Z24, Z17
 	VMOVAPS      Z24, Z18
 	VFNMADD231PS Z17, Z17, Z18
@@ -41706,11 +43603,11 @@ focusnot3_315:
 	VMULPS       Z19, Z18, Z18
 	VFMADD231PS  Z17, Z24, Z18
 	VMOVAPS      Z18, Z24
-	JMP          focusdone315
+	JMP          focusdone328
 
-focusnot4_315:
+focusnot4_328:
 	CMPQ         R9, $+6
-	JGE          focusnot5_315
+	JGE          focusnot5_328
 	VSQRTPS      Z24, Z17
 	VMULPS       Z24, Z24, Z18
 	VMOVAPS      Z18, Z19
@@ -41721,32 +43618,32 @@ focusnot4_315:
 	VFMADD231PS  Z7, Z20, Z19
 	VMULPS       Z17, Z19, Z24
 	VFMADD231PS  Z17, Z18, Z24
-	JMP          focusdone315
+	JMP          focusdone328
 
-focusnot5_315:
+focusnot5_328:
 	CMPQ        R9, $+7
-	JGE         focusnot6_315
+	JGE         focusnot6_328
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z18
 	VFMSUB231PS Z24, Z24, Z18
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z17, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone315
+	JMP         focusdone328
 
-focusnot6_315:
+focusnot6_328:
 	CMPQ        R9, $+8
-	JGE         focusnot7_315
+	JGE         focusnot7_328
 	VMULPS      Z24, Z24, Z17
 	VFMSUB213PS Z17, Z24, Z24
 	VADDPS      Z17, Z17, Z18
 	VMULPS      Z24, Z18, Z24
 	VFMADD231PS Z17, Z17, Z24
-	JMP         focusdone315
+	JMP         focusdone328
 
-focusnot7_315:
+focusnot7_328:
 	CMPQ        R9, $+9
-	JGE         focusnot8_315
+	JGE         focusnot8_328
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z18
 	VFMSUB231PS Z24, Z24, Z18
@@ -41757,9 +43654,9 @@ focusnot7_315:
 	VMULPS      Z24, Z17, Z17
 	VFMADD231PS Z24, Z19, Z17
 	VMOVAPS     Z17, Z24
-	JMP         focusdone315
+	JMP         focusdone328
 
-focusnot8_315:
+focusnot8_328:
 	LEAQ         24(R8), R10
 	VBROADCASTSS (R10), Z17
 	VBROADCASTSS 4(R10), Z18
@@ -41887,7 +43784,7 @@ focusnot8_315:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z5, Z17, K1, Z24
 
-focusdone315:
+focusdone328:
 	// a smoothed loss is 0 where q^gamma is
 	VPXORD       Z17, Z17, Z17
 	VBROADCASTSS 48(R8), Z18
@@ -42056,30 +43953,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_316
+	JGE    focusnot0_329
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone316
+	JMP    focusdone329
 
-focusnot0_316:
+focusnot0_329:
 	CMPQ    R9, $+2
-	JGE     focusnot1_316
+	JGE     focusnot1_329
 	VMOVAPS Z0, Z24
-	JMP     focusdone316
+	JMP     focusdone329
 
-focusnot1_316:
+focusnot1_329:
 	CMPQ R9, $+3
-	JGE  focusnot2_316
-	JMP  focusdone316
+	JGE  focusnot2_329
+	JMP  focusdone329
 
-focusnot2_316:
+focusnot2_329:
 	CMPQ    R9, $+4
-	JGE     focusnot3_316
+	JGE     focusnot3_329
 	VSQRTPS Z24, Z24
-	JMP     focusdone316
+	JMP     focusdone329
 
-focusnot3_316:
+focusnot3_329:
 	CMPQ         R9, $+5
-	JGE          focusnot4_316
+	JGE          focusnot4_329
 	VSQRTPS      Z24, Z16
 	VMOVAPS      Z24, Z18
 	VFNMADD231PS Z16, Z16, Z18
@@ -42087,11 +43984,11 @@ focusnot3_316:
 	VMULPS       Z19, Z18, Z18
 	VFMADD231PS  Z16, Z24, Z18
 	VMOVAPS      Z18, Z24
-	JMP          focusdone316
+	JMP          focusdone329
 
-focusnot4_316:
+focusnot4_329:
 	CMPQ         R9, $+6
-	JGE          focusnot5_316
+	JGE          focusnot5_329
 	VSQRTPS      Z24, Z16
 	VMULPS       Z24, Z24, Z18
 	VMOVAPS      Z18, Z19
@@ -42102,32 +43999,32 @@ focusnot4_316:
 	VFMADD231PS  Z7, Z20, Z19
 	VMULPS       Z16, Z19, Z24
 	VFMADD231PS  Z16, Z18, Z24
-	JMP          focusdone316
+	JMP          focusdone329
 
-focusnot5_316:
+focusnot5_329:
 	CMPQ        R9, $+7
-	JGE         focusnot6_316
+	JGE         focusnot6_329
 	VMULPS      Z24, Z24, Z16
 	VMOVAPS     Z16, Z18
 	VFMSUB231PS Z24, Z24, Z18
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z16, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone316
+	JMP         focusdone329
 
-focusnot6_316:
+focusnot6_329:
 	CMPQ        R9, $+8
-	JGE         focusnot7_316
+	JGE         focusnot7_329
 	VMULPS      Z24, Z24, Z16
 	VFMSUB213PS Z16, Z24, Z24
 	VADDPS      Z16, Z16, Z18
 	VMULPS      Z24, Z18, Z24
 	VFMADD231PS Z16, Z16, Z24
-	JMP         focusdone316
+	JMP         focusdone329
 
-focusnot7_316:
+focusnot7_329:
 	CMPQ        R9, $+9
-	JGE         focusnot8_316
+	JGE         focusnot8_329
 	VMULPS      Z24, Z24, Z16
 	VMOVAPS     Z16, Z18
 	VFMSUB231PS Z24, Z24, Z18
@@ -42138,9 +44035,9 @@ focusnot7_316:
 	VMULPS      Z24, Z16, Z16
 	VFMADD231PS Z24, Z19, Z16
 	VMOVAPS     Z16, Z24
-	JMP         focusdone316
+	JMP         focusdone329
 
-focusnot8_316:
+focusnot8_329:
 	LEAQ         24(R8), R10
 	VBROADCASTSS (R10), Z16
 	VBROADCASTSS 4(R10), Z18
@@ -42268,7 +44165,7 @@ focusnot8_316:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z5, Z16, K2, Z24
 
-focusdone316:
+focusdone329:
 	// a smoothed loss is 0 where q^gamma is
 	VPXORD       Z16, Z16, Z16
 	VBROADCASTSS 48(R8), Z18
@@ -42447,30 +44344,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_327
+	JGE    focusnot0_340
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone327
+	JMP    focusdone340
 
-focusnot0_327:
+focusnot0_340:
 	CMPQ    R9, $+2
-	JGE     focusnot1_327
+	JGE     focusnot1_340
 	VMOVAPS Y0, Y12
-	JMP     focusdone327
+	JMP     focusdone340
 
-focusnot1_327:
+focusnot1_340:
 	CMPQ R9, $+3
-	JGE  focusnot2_327
-	JMP  focusdone327
+	JGE  focusnot2_340
+	JMP  focusdone340
 
-focusnot2_327:
+focusnot2_340:
 	CMPQ    R9, $+4
-	JGE     focusnot3_327
+	JGE     focusnot3_340
 	VSQRTPS Y12, Y12
-	JMP     focusdone327
+	JMP     focusdone340
 
-focusnot3_327:
+focusnot3_340:
 	CMPQ         R9, $+5
-	JGE          focusnot4_327
+	JGE          focusnot4_340
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -42478,11 +44375,11 @@ focusnot3_327:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone327
+	JMP          focusdone340
 
-focusnot4_327:
+focusnot4_340:
 	CMPQ         R9, $+6
-	JGE          focusnot5_327
+	JGE          focusnot5_340
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y7
@@ -42493,32 +44390,32 @@ focusnot4_327:
 	VFMADD231PS  consts<>+2144(SB), Y8, Y7
 	VMULPS       Y5, Y7, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone327
+	JMP          focusdone340
 
-focusnot5_327:
+focusnot5_340:
 	CMPQ        R9, $+7
-	JGE         focusnot6_327
+	JGE         focusnot6_340
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone327
+	JMP         focusdone340
 
-focusnot6_327:
+focusnot6_340:
 	CMPQ        R9, $+8
-	JGE         focusnot7_327
+	JGE         focusnot7_340
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone327
+	JMP         focusdone340
 
-focusnot7_327:
+focusnot7_340:
 	CMPQ        R9, $+9
-	JGE         focusnot8_327
+	JGE         focusnot8_340
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -42529,9 +44426,9 @@ focusnot7_327:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y7, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone327
+	JMP         focusdone340
 
-focusnot8_327:
+focusnot8_340:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -42669,7 +44566,7 @@ focusnot8_327:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone327:
+focusdone340:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS 48(R8), Y6
@@ -42842,30 +44739,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_328
+	JGE    focusnot0_341
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone328
+	JMP    focusdone341
 
-focusnot0_328:
+focusnot0_341:
 	CMPQ    R9, $+2
-	JGE     focusnot1_328
+	JGE     focusnot1_341
 	VMOVAPS Y0, Y12
-	JMP     focusdone328
+	JMP     focusdone341
 
-focusnot1_328:
+focusnot1_341:
 	CMPQ R9, $+3
-	JGE  focusnot2_328
-	JMP  focusdone328
+	JGE  focusnot2_341
+	JMP  focusdone341
 
-focusnot2_328:
+focusnot2_341:
 	CMPQ    R9, $+4
-	JGE     focusnot3_328
+	JGE     focusnot3_341
 	VSQRTPS Y12, Y12
-	JMP     focusdone328
+	JMP     focusdone341
 
-focusnot3_328:
+focusnot3_341:
 	CMPQ         R9, $+5
-	JGE          focusnot4_328
+	JGE          focusnot4_341
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -42873,11 +44770,11 @@ focusnot3_328:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone328
+	JMP          focusdone341
 
-focusnot4_328:
+focusnot4_341:
 	CMPQ         R9, $+6
-	JGE          focusnot5_328
+	JGE          focusnot5_341
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y7
@@ -42888,32 +44785,32 @@ focusnot4_328:
 	VFMADD231PS  consts<>+2144(SB), Y8, Y7
 	VMULPS       Y5, Y7, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone328
+	JMP          focusdone341
 
-focusnot5_328:
+focusnot5_341:
 	CMPQ        R9, $+7
-	JGE         focusnot6_328
+	JGE         focusnot6_341
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone328
+	JMP         focusdone341
 
-focusnot6_328:
+focusnot6_341:
 	CMPQ        R9, $+8
-	JGE         focusnot7_328
+	JGE         focusnot7_341
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone328
+	JMP         focusdone341
 
-focusnot7_328:
+focusnot7_341:
 	CMPQ        R9, $+9
-	JGE         focusnot8_328
+	JGE         focusnot8_341
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -42924,9 +44821,9 @@ focusnot7_328:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y7, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone328
+	JMP         focusdone341
 
-focusnot8_328:
+focusnot8_341:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -43064,7 +44961,7 @@ focusnot8_328:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone328:
+focusdone341:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS 48(R8), Y6
@@ -43503,30 +45400,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_341
+	JGE    focusnot0_354
 	VMULPS Z19, Z19, Z19
-	JMP    focusdone341
+	JMP    focusdone354
 
-focusnot0_341:
+focusnot0_354:
 	CMPQ    DI, $+2
-	JGE     focusnot1_341
+	JGE     focusnot1_354
 	VMOVAPS Z0, Z19
-	JMP     focusdone341
+	JMP     focusdone354
 
-focusnot1_341:
+focusnot1_354:
 	CMPQ DI, $+3
-	JGE  focusnot2_341
-	JMP  focusdone341
+	JGE  focusnot2_354
+	JMP  focusdone354
 
-focusnot2_341:
+focusnot2_354:
 	CMPQ    DI, $+4
-	JGE     focusnot3_341
+	JGE     focusnot3_354
 	VSQRTPS Z19, Z19
-	JMP     focusdone341
+	JMP     focusdone354
 
-focusnot3_341:
+focusnot3_354:
 	CMPQ         DI, $+5
-	JGE          focusnot4_341
+	JGE          focusnot4_354
 	VSQRTPS      Z19, Z18
 	VMOVAPS      Z19, Z21
 	VFNMADD231PS Z18, Z18, Z21
@@ -43534,11 +45431,11 @@ focusnot3_341:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z18, Z19, Z21
 	VMOVAPS      Z21, Z19
-	JMP          focusdone341
+	JMP          focusdone354
 
-focusnot4_341:
+focusnot4_354:
 	CMPQ             DI, $+6
-	JGE              focusnot5_341
+	JGE              focusnot5_354
 	VSQRTPS          Z19, Z18
 	VMULPS           Z19, Z19, Z21
 	VMOVAPS          Z21, Z22
@@ -43549,32 +45446,32 @@ focusnot4_341:
 	VFMADD231PS.BCST consts<>+2144(SB), Z19, Z22
 	VMULPS           Z18, Z22, Z19
 	VFMADD231PS      Z18, Z21, Z19
-	JMP              focusdone341
+	JMP              focusdone354
 
-focusnot5_341:
+focusnot5_354:
 	CMPQ        DI, $+7
-	JGE         focusnot6_341
+	JGE         focusnot6_354
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
 	VMULPS      Z19, Z21, Z21
 	VFMADD231PS Z19, Z18, Z21
 	VMOVAPS     Z21, Z19
-	JMP         focusdone341
+	JMP         focusdone354
 
-focusnot6_341:
+focusnot6_354:
 	CMPQ        DI, $+8
-	JGE         focusnot7_341
+	JGE         focusnot7_354
 	VMULPS      Z19, Z19, Z18
 	VFMSUB213PS Z18, Z19, Z19
 	VADDPS      Z18, Z18, Z21
 	VMULPS      Z19, Z21, Z19
 	VFMADD231PS Z18, Z18, Z19
-	JMP         focusdone341
+	JMP         focusdone354
 
-focusnot7_341:
+focusnot7_354:
 	CMPQ        DI, $+9
-	JGE         focusnot8_341
+	JGE         focusnot8_354
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
@@ -43585,9 +45482,9 @@ focusnot7_341:
 	VMULPS      Z19, Z18, Z18
 	VFMADD231PS Z19, Z22, Z18
 	VMOVAPS     Z18, Z19
-	JMP         focusdone341
+	JMP         focusdone354
 
-focusnot8_341:
+focusnot8_354:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
 	VBROADCASTSS 4(R9), Z21
@@ -43715,7 +45612,7 @@ focusnot8_341:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z18, K1, Z19
 
-focusdone341:
+focusdone354:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z14, K1
 	VMULPS    Z19, Z14, Z18
@@ -43939,30 +45836,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_342
+	JGE    focusnot0_355
 	VMULPS Z19, Z19, Z19
-	JMP    focusdone342
+	JMP    focusdone355
 
-focusnot0_342:
+focusnot0_355:
 	CMPQ    DI, $+2
-	JGE     focusnot1_342
+	JGE     focusnot1_355
 	VMOVAPS Z0, Z19
-	JMP     focusdone342
+	JMP     focusdone355
 
-focusnot1_342:
+focusnot1_355:
 	CMPQ DI, $+3
-	JGE  focusnot2_342
-	JMP  focusdone342
+	JGE  focusnot2_355
+	JMP  focusdone355
 
-focusnot2_342:
+focusnot2_355:
 	CMPQ    DI, $+4
-	JGE     focusnot3_342
+	JGE     focusnot3_355
 	VSQRTPS Z19, Z19
-	JMP     focusdone342
+	JMP     focusdone355
 
-focusnot3_342:
+focusnot3_355:
 	CMPQ         DI, $+5
-	JGE          focusnot4_342
+	JGE          focusnot4_355
 	VSQRTPS      Z19, Z18
 	VMOVAPS      Z19, Z21
 	VFNMADD231PS Z18, Z18, Z21
@@ -43970,11 +45867,11 @@ focusnot3_342:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z18, Z19, Z21
 	VMOVAPS      Z21, Z19
-	JMP          focusdone342
+	JMP          focusdone355
 
-focusnot4_342:
+focusnot4_355:
 	CMPQ             DI, $+6
-	JGE              focusnot5_342
+	JGE              focusnot5_355
 	VSQRTPS          Z19, Z18
 	VMULPS           Z19, Z19, Z21
 	VMOVAPS          Z21, Z22
@@ -43985,32 +45882,32 @@ focusnot4_342:
 	VFMADD231PS.BCST consts<>+2144(SB), Z19, Z22
 	VMULPS           Z18, Z22, Z19
 	VFMADD231PS      Z18, Z21, Z19
-	JMP              focusdone342
+	JMP              focusdone355
 
-focusnot5_342:
+focusnot5_355:
 	CMPQ        DI, $+7
-	JGE         focusnot6_342
+	JGE         focusnot6_355
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
 	VMULPS      Z19, Z21, Z21
 	VFMADD231PS Z19, Z18, Z21
 	VMOVAPS     Z21, Z19
-	JMP         focusdone342
+	JMP         focusdone355
 
-focusnot6_342:
+focusnot6_355:
 	CMPQ        DI, $+8
-	JGE         focusnot7_342
+	JGE         focusnot7_355
 	VMULPS      Z19, Z19, Z18
 	VFMSUB213PS Z18, Z19, Z19
 	VADDPS      Z18, Z18, Z21
 	VMULPS      Z19, Z21, Z19
 	VFMADD231PS Z18, Z18, Z19
-	JMP         focusdone342
+	JMP         focusdone355
 
-focusnot7_342:
+focusnot7_355:
 	CMPQ        DI, $+9
-	JGE         focusnot8_342
+	JGE         focusnot8_355
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
@@ -44021,9 +45918,9 @@ focusnot7_342:
 	VMULPS      Z19, Z18, Z18
 	VFMADD231PS Z19, Z22, Z18
 	VMOVAPS     Z18, Z19
-	JMP         focusdone342
+	JMP         focusdone355
 
-focusnot8_342:
+focusnot8_355:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
 	VBROADCASTSS 4(R9), Z21
@@ -44151,7 +46048,7 @@ focusnot8_342:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z18, K2, Z19
 
-focusdone342:
+focusdone355:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z17, K2
 	VMULPS    Z19, Z17, Z18
@@ -44405,30 +46302,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_353
+	JGE    focusnot0_366
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone353
+	JMP    focusdone366
 
-focusnot0_353:
+focusnot0_366:
 	CMPQ    DI, $+2
-	JGE     focusnot1_353
+	JGE     focusnot1_366
 	VMOVAPS Y0, Y14
-	JMP     focusdone353
+	JMP     focusdone366
 
-focusnot1_353:
+focusnot1_366:
 	CMPQ DI, $+3
-	JGE  focusnot2_353
-	JMP  focusdone353
+	JGE  focusnot2_366
+	JMP  focusdone366
 
-focusnot2_353:
+focusnot2_366:
 	CMPQ    DI, $+4
-	JGE     focusnot3_353
+	JGE     focusnot3_366
 	VSQRTPS Y14, Y14
-	JMP     focusdone353
+	JMP     focusdone366
 
-focusnot3_353:
+focusnot3_366:
 	CMPQ         DI, $+5
-	JGE          focusnot4_353
+	JGE          focusnot4_366
 	VSQRTPS      Y14, Y9
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y9, Y9, Y11
@@ -44436,11 +46333,11 @@ focusnot3_353:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y9, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone353
+	JMP          focusdone366
 
-focusnot4_353:
+focusnot4_366:
 	CMPQ         DI, $+6
-	JGE          focusnot5_353
+	JGE          focusnot5_366
 	VSQRTPS      Y14, Y9
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -44451,32 +46348,32 @@ focusnot4_353:
 	VFMADD231PS  consts<>+2144(SB), Y14, Y13
 	VMULPS       Y9, Y13, Y14
 	VFMADD231PS  Y9, Y11, Y14
-	JMP          focusdone353
+	JMP          focusdone366
 
-focusnot5_353:
+focusnot5_366:
 	CMPQ        DI, $+7
-	JGE         focusnot6_353
+	JGE         focusnot6_366
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y9, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone353
+	JMP         focusdone366
 
-focusnot6_353:
+focusnot6_366:
 	CMPQ        DI, $+8
-	JGE         focusnot7_353
+	JGE         focusnot7_366
 	VMULPS      Y14, Y14, Y9
 	VFMSUB213PS Y9, Y14, Y14
 	VADDPS      Y9, Y9, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y9, Y9, Y14
-	JMP         focusdone353
+	JMP         focusdone366
 
-focusnot7_353:
+focusnot7_366:
 	CMPQ        DI, $+9
-	JGE         focusnot8_353
+	JGE         focusnot8_366
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -44487,9 +46384,9 @@ focusnot7_353:
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y13, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone353
+	JMP         focusdone366
 
-focusnot8_353:
+focusnot8_366:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -44632,7 +46529,7 @@ focusnot8_353:
 	VMOVUPS      consts<>+2272(SB), Y3
 	VMOVUPS      consts<>+2336(SB), Y4
 
-focusdone353:
+focusdone366:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
 	VMULPS    Y14, Y7, Y11
@@ -44890,30 +46787,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_354
+	JGE    focusnot0_367
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone354
+	JMP    focusdone367
 
-focusnot0_354:
+focusnot0_367:
 	CMPQ    DI, $+2
-	JGE     focusnot1_354
+	JGE     focusnot1_367
 	VMOVAPS Y0, Y14
-	JMP     focusdone354
+	JMP     focusdone367
 
-focusnot1_354:
+focusnot1_367:
 	CMPQ DI, $+3
-	JGE  focusnot2_354
-	JMP  focusdone354
+	JGE  focusnot2_367
+	JMP  focusdone367
 
-focusnot2_354:
+focusnot2_367:
 	CMPQ    DI, $+4
-	JGE     focusnot3_354
+	JGE     focusnot3_367
 	VSQRTPS Y14, Y14
-	JMP     focusdone354
+	JMP     focusdone367
 
-focusnot3_354:
+focusnot3_367:
 	CMPQ         DI, $+5
-	JGE          focusnot4_354
+	JGE          focusnot4_367
 	VSQRTPS      Y14, Y7
 	VMOVAPS      Y14, Y9
 	VFNMADD231PS Y7, Y7, Y9
@@ -44921,11 +46818,11 @@ focusnot3_354:
 	VMULPS       Y13, Y9, Y9
 	VFMADD231PS  Y7, Y14, Y9
 	VMOVAPS      Y9, Y14
-	JMP          focusdone354
+	JMP          focusdone367
 
-focusnot4_354:
+focusnot4_367:
 	CMPQ         DI, $+6
-	JGE          focusnot5_354
+	JGE          focusnot5_367
 	VSQRTPS      Y14, Y7
 	VMULPS       Y14, Y14, Y9
 	VMOVAPS      Y9, Y13
@@ -44936,32 +46833,32 @@ focusnot4_354:
 	VFMADD231PS  consts<>+2144(SB), Y14, Y13
 	VMULPS       Y7, Y13, Y14
 	VFMADD231PS  Y7, Y9, Y14
-	JMP          focusdone354
+	JMP          focusdone367
 
-focusnot5_354:
+focusnot5_367:
 	CMPQ        DI, $+7
-	JGE         focusnot6_354
+	JGE         focusnot6_367
 	VMULPS      Y14, Y14, Y7
 	VMOVAPS     Y7, Y9
 	VFMSUB231PS Y14, Y14, Y9
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y7, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone354
+	JMP         focusdone367
 
-focusnot6_354:
+focusnot6_367:
 	CMPQ        DI, $+8
-	JGE         focusnot7_354
+	JGE         focusnot7_367
 	VMULPS      Y14, Y14, Y7
 	VFMSUB213PS Y7, Y14, Y14
 	VADDPS      Y7, Y7, Y9
 	VMULPS      Y14, Y9, Y14
 	VFMADD231PS Y7, Y7, Y14
-	JMP         focusdone354
+	JMP         focusdone367
 
-focusnot7_354:
+focusnot7_367:
 	CMPQ        DI, $+9
-	JGE         focusnot8_354
+	JGE         focusnot8_367
 	VMULPS      Y14, Y14, Y7
 	VMOVAPS     Y7, Y9
 	VFMSUB231PS Y14, Y14, Y9
@@ -44972,9 +46869,9 @@ focusnot7_354:
 	VMULPS      Y14, Y7, Y7
 	VFMADD231PS Y14, Y13, Y7
 	VMOVAPS     Y7, Y14
-	JMP         focusdone354
+	JMP         focusdone367
 
-focusnot8_354:
+focusnot8_367:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y11, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -45117,7 +47014,7 @@ focusnot8_354:
 	VMOVUPS      consts<>+2272(SB), Y3
 	VMOVUPS      consts<>+2336(SB), Y4
 
-focusdone354:
+focusdone367:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y11, Y7
 	VMULPS    Y14, Y11, Y9
@@ -45922,30 +47819,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_365
+	JGE    focusnot0_378
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone365
+	JMP    focusdone378
 
-focusnot0_365:
+focusnot0_378:
 	CMPQ    R10, $+2
-	JGE     focusnot1_365
+	JGE     focusnot1_378
 	VMOVAPS Z0, Z17
-	JMP     focusdone365
+	JMP     focusdone378
 
-focusnot1_365:
+focusnot1_378:
 	CMPQ R10, $+3
-	JGE  focusnot2_365
-	JMP  focusdone365
+	JGE  focusnot2_378
+	JMP  focusdone378
 
-focusnot2_365:
+focusnot2_378:
 	CMPQ    R10, $+4
-	JGE     focusnot3_365
+	JGE     focusnot3_378
 	VSQRTPS Z17, Z17
-	JMP     focusdone365
+	JMP     focusdone378
 
-focusnot3_365:
+focusnot3_378:
 	CMPQ         R10, $+5
-	JGE          focusnot4_365
+	JGE          focusnot4_378
 	VSQRTPS      Z17, Z12
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z12, Z12, Z14
@@ -45953,11 +47850,11 @@ focusnot3_365:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z12, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone365
+	JMP          focusdone378
 
-focusnot4_365:
+focusnot4_378:
 	CMPQ         R10, $+6
-	JGE          focusnot5_365
+	JGE          focusnot5_378
 	VSQRTPS      Z17, Z12
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -45968,32 +47865,32 @@ focusnot4_365:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z12, Z16, Z17
 	VFMADD231PS  Z12, Z14, Z17
-	JMP          focusdone365
+	JMP          focusdone378
 
-focusnot5_365:
+focusnot5_378:
 	CMPQ        R10, $+7
-	JGE         focusnot6_365
+	JGE         focusnot6_378
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z12, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone365
+	JMP         focusdone378
 
-focusnot6_365:
+focusnot6_378:
 	CMPQ        R10, $+8
-	JGE         focusnot7_365
+	JGE         focusnot7_378
 	VMULPS      Z17, Z17, Z12
 	VFMSUB213PS Z12, Z17, Z17
 	VADDPS      Z12, Z12, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z12, Z12, Z17
-	JMP         focusdone365
+	JMP         focusdone378
 
-focusnot7_365:
+focusnot7_378:
 	CMPQ        R10, $+9
-	JGE         focusnot8_365
+	JGE         focusnot8_378
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -46004,9 +47901,9 @@ focusnot7_365:
 	VMULPS      Z17, Z12, Z12
 	VFMADD231PS Z17, Z16, Z12
 	VMOVAPS     Z12, Z17
-	JMP         focusdone365
+	JMP         focusdone378
 
-focusnot8_365:
+focusnot8_378:
 	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z14
@@ -46134,7 +48031,7 @@ focusnot8_365:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z9, Z12, K1, Z17
 
-focusdone365:
+focusdone378:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K1
 	VMULPS    Z17, Z10, Z12
@@ -46205,30 +48102,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_366
+	JGE    focusnot0_379
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone366
+	JMP    focusdone379
 
-focusnot0_366:
+focusnot0_379:
 	CMPQ    R10, $+2
-	JGE     focusnot1_366
+	JGE     focusnot1_379
 	VMOVAPS Z0, Z17
-	JMP     focusdone366
+	JMP     focusdone379
 
-focusnot1_366:
+focusnot1_379:
 	CMPQ R10, $+3
-	JGE  focusnot2_366
-	JMP  focusdone366
+	JGE  focusnot2_379
+	JMP  focusdone379
 
-focusnot2_366:
+focusnot2_379:
 	CMPQ    R10, $+4
-	JGE     focusnot3_366
+	JGE     focusnot3_379
 	VSQRTPS Z17, Z17
-	JMP     focusdone366
+	JMP     focusdone379
 
-focusnot3_366:
+focusnot3_379:
 	CMPQ         R10, $+5
-	JGE          focusnot4_366
+	JGE          focusnot4_379
 	VSQRTPS      Z17, Z13
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -46236,11 +48133,11 @@ focusnot3_366:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone366
+	JMP          focusdone379
 
-focusnot4_366:
+focusnot4_379:
 	CMPQ         R10, $+6
-	JGE          focusnot5_366
+	JGE          focusnot5_379
 	VSQRTPS      Z17, Z13
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -46251,32 +48148,32 @@ focusnot4_366:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z17
 	VFMADD231PS  Z13, Z14, Z17
-	JMP          focusdone366
+	JMP          focusdone379
 
-focusnot5_366:
+focusnot5_379:
 	CMPQ        R10, $+7
-	JGE         focusnot6_366
+	JGE         focusnot6_379
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z13, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone366
+	JMP         focusdone379
 
-focusnot6_366:
+focusnot6_379:
 	CMPQ        R10, $+8
-	JGE         focusnot7_366
+	JGE         focusnot7_379
 	VMULPS      Z17, Z17, Z13
 	VFMSUB213PS Z13, Z17, Z17
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z13, Z13, Z17
-	JMP         focusdone366
+	JMP         focusdone379
 
-focusnot7_366:
+focusnot7_379:
 	CMPQ        R10, $+9
-	JGE         focusnot8_366
+	JGE         focusnot8_379
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -46287,9 +48184,9 @@ focusnot7_366:
 	VMULPS      Z17, Z13, Z13
 	VFMADD231PS Z17, Z16, Z13
 	VMOVAPS     Z13, Z17
-	JMP         focusdone366
+	JMP         focusdone379
 
-focusnot8_366:
+focusnot8_379:
 	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -46417,7 +48314,7 @@ focusnot8_366:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z9, Z13, K2, Z17
 
-focusdone366:
+focusdone379:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K2
 	VMULPS    Z17, Z10, Z13
@@ -46502,30 +48399,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_377
+	JGE    focusnot0_390
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone377
+	JMP    focusdone390
 
-focusnot0_377:
+focusnot0_390:
 	CMPQ    R10, $+2
-	JGE     focusnot1_377
+	JGE     focusnot1_390
 	VMOVAPS Y0, Y14
-	JMP     focusdone377
+	JMP     focusdone390
 
-focusnot1_377:
+focusnot1_390:
 	CMPQ R10, $+3
-	JGE  focusnot2_377
-	JMP  focusdone377
+	JGE  focusnot2_390
+	JMP  focusdone390
 
-focusnot2_377:
+focusnot2_390:
 	CMPQ    R10, $+4
-	JGE     focusnot3_377
+	JGE     focusnot3_390
 	VSQRTPS Y14, Y14
-	JMP     focusdone377
+	JMP     focusdone390
 
-focusnot3_377:
+focusnot3_390:
 	CMPQ         R10, $+5
-	JGE          focusnot4_377
+	JGE          focusnot4_390
 	VSQRTPS      Y14, Y9
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y9, Y9, Y11
@@ -46533,11 +48430,11 @@ focusnot3_377:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y9, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone377
+	JMP          focusdone390
 
-focusnot4_377:
+focusnot4_390:
 	CMPQ         R10, $+6
-	JGE          focusnot5_377
+	JGE          focusnot5_390
 	VSQRTPS      Y14, Y9
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -46548,32 +48445,32 @@ focusnot4_377:
 	VFMADD231PS  Y1, Y14, Y13
 	VMULPS       Y9, Y13, Y14
 	VFMADD231PS  Y9, Y11, Y14
-	JMP          focusdone377
+	JMP          focusdone390
 
-focusnot5_377:
+focusnot5_390:
 	CMPQ        R10, $+7
-	JGE         focusnot6_377
+	JGE         focusnot6_390
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y9, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone377
+	JMP         focusdone390
 
-focusnot6_377:
+focusnot6_390:
 	CMPQ        R10, $+8
-	JGE         focusnot7_377
+	JGE         focusnot7_390
 	VMULPS      Y14, Y14, Y9
 	VFMSUB213PS Y9, Y14, Y14
 	VADDPS      Y9, Y9, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y9, Y9, Y14
-	JMP         focusdone377
+	JMP         focusdone390
 
-focusnot7_377:
+focusnot7_390:
 	CMPQ        R10, $+9
-	JGE         focusnot8_377
+	JGE         focusnot8_390
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -46584,9 +48481,9 @@ focusnot7_377:
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y13, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone377
+	JMP         focusdone390
 
-focusnot8_377:
+focusnot8_390:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -46727,7 +48624,7 @@ focusnot8_377:
 	VMOVUPS      consts<>+2560(SB), Y5
 	VMOVUPS      consts<>+2592(SB), Y6
 
-focusdone377:
+focusdone390:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
 	VMULPS    Y14, Y7, Y11
@@ -46805,30 +48702,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_378
+	JGE    focusnot0_391
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone378
+	JMP    focusdone391
 
-focusnot0_378:
+focusnot0_391:
 	CMPQ    R10, $+2
-	JGE     focusnot1_378
+	JGE     focusnot1_391
 	VMOVAPS Y0, Y14
-	JMP     focusdone378
+	JMP     focusdone391
 
-focusnot1_378:
+focusnot1_391:
 	CMPQ R10, $+3
-	JGE  focusnot2_378
-	JMP  focusdone378
+	JGE  focusnot2_391
+	JMP  focusdone391
 
-focusnot2_378:
+focusnot2_391:
 	CMPQ    R10, $+4
-	JGE     focusnot3_378
+	JGE     focusnot3_391
 	VSQRTPS Y14, Y14
-	JMP     focusdone378
+	JMP     focusdone391
 
-focusnot3_378:
+focusnot3_391:
 	CMPQ         R10, $+5
-	JGE          focusnot4_378
+	JGE          focusnot4_391
 	VSQRTPS      Y14, Y10
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y10, Y10, Y11
@@ -46836,11 +48733,11 @@ focusnot3_378:
 	VMULPS       Y12, Y11, Y11
 	VFMADD231PS  Y10, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone378
+	JMP          focusdone391
 
-focusnot4_378:
+focusnot4_391:
 	CMPQ         R10, $+6
-	JGE          focusnot5_378
+	JGE          focusnot5_391
 	VSQRTPS      Y14, Y10
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y12
@@ -46851,32 +48748,32 @@ focusnot4_378:
 	VFMADD231PS  Y1, Y14, Y12
 	VMULPS       Y10, Y12, Y14
 	VFMADD231PS  Y10, Y11, Y14
-	JMP          focusdone378
+	JMP          focusdone391
 
-focusnot5_378:
+focusnot5_391:
 	CMPQ        R10, $+7
-	JGE         focusnot6_378
+	JGE         focusnot6_391
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y10, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone378
+	JMP         focusdone391
 
-focusnot6_378:
+focusnot6_391:
 	CMPQ        R10, $+8
-	JGE         focusnot7_378
+	JGE         focusnot7_391
 	VMULPS      Y14, Y14, Y10
 	VFMSUB213PS Y10, Y14, Y14
 	VADDPS      Y10, Y10, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y10, Y10, Y14
-	JMP         focusdone378
+	JMP         focusdone391
 
-focusnot7_378:
+focusnot7_391:
 	CMPQ        R10, $+9
-	JGE         focusnot8_378
+	JGE         focusnot8_391
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -46887,9 +48784,9 @@ focusnot7_378:
 	VMULPS      Y14, Y10, Y10
 	VFMADD231PS Y14, Y12, Y10
 	VMOVAPS     Y10, Y14
-	JMP         focusdone378
+	JMP         focusdone391
 
-focusnot8_378:
+focusnot8_391:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y13, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -47030,7 +48927,7 @@ focusnot8_378:
 	VMOVUPS      consts<>+2560(SB), Y5
 	VMOVUPS      consts<>+2592(SB), Y6
 
-focusdone378:
+focusdone391:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y10
 	VMULPS    Y14, Y8, Y11

@@ -2585,33 +2585,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_415
+	BGE  focusnot0_428
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone415
+	JMP  focusdone428
 
-focusnot0_415:
+focusnot0_428:
 	CMP   $2, R8
-	BGE   focusnot1_415
+	BGE   focusnot1_428
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone415
+	JMP   focusdone428
 
-focusnot1_415:
+focusnot1_428:
 	CMP $3, R8
-	BGE focusnot2_415
-	JMP focusdone415
+	BGE focusnot2_428
+	JMP focusdone428
 
-focusnot2_415:
+focusnot2_428:
 	CMP  $4, R8
-	BGE  focusnot3_415
+	BGE  focusnot3_428
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone415
+	JMP  focusdone428
 
-focusnot3_415:
+focusnot3_428:
 	CMP   $5, R8
-	BGE   focusnot4_415
+	BGE   focusnot4_428
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -2626,11 +2626,11 @@ focusnot3_415:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone415
+	JMP   focusdone428
 
-focusnot4_415:
+focusnot4_428:
 	CMP   $6, R8
-	BGE   focusnot5_415
+	BGE   focusnot5_428
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -2651,11 +2651,11 @@ focusnot4_415:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone415
+	JMP   focusdone428
 
-focusnot5_415:
+focusnot5_428:
 	CMP   $7, R8
-	BGE   focusnot6_415
+	BGE   focusnot6_428
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2668,11 +2668,11 @@ focusnot5_415:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone415
+	JMP   focusdone428
 
-focusnot6_415:
+focusnot6_428:
 	CMP   $8, R8
-	BGE   focusnot7_415
+	BGE   focusnot7_428
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2685,11 +2685,11 @@ focusnot6_415:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone415
+	JMP   focusdone428
 
-focusnot7_415:
+focusnot7_428:
 	CMP   $9, R8
-	BGE   focusnot8_415
+	BGE   focusnot8_428
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -2712,9 +2712,9 @@ focusnot7_415:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone415
+	JMP   focusdone428
 
-focusnot8_415:
+focusnot8_428:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -2919,7 +2919,7 @@ focusnot8_415:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone415:
+focusdone428:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3072,30 +3072,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_416
+	BGE  focusnot0_429
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone416
+	JMP  focusdone429
 
-focusnot0_416:
+focusnot0_429:
 	CMP   $2, R8
-	BGE   focusnot1_416
+	BGE   focusnot1_429
 	FMOVQ 224(R1), F22
-	JMP   focusdone416
+	JMP   focusdone429
 
-focusnot1_416:
+focusnot1_429:
 	CMP $3, R8
-	BGE focusnot2_416
-	JMP focusdone416
+	BGE focusnot2_429
+	JMP focusdone429
 
-focusnot2_416:
+focusnot2_429:
 	CMP  $4, R8
-	BGE  focusnot3_416
+	BGE  focusnot3_429
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone416
+	JMP  focusdone429
 
-focusnot3_416:
+focusnot3_429:
 	CMP   $5, R8
-	BGE   focusnot4_416
+	BGE   focusnot4_429
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3103,11 +3103,11 @@ focusnot3_416:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone416
+	JMP   focusdone429
 
-focusnot4_416:
+focusnot4_429:
 	CMP   $6, R8
-	BGE   focusnot5_416
+	BGE   focusnot5_429
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3118,33 +3118,33 @@ focusnot4_416:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone416
+	JMP   focusdone429
 
-focusnot5_416:
+focusnot5_429:
 	CMP   $7, R8
-	BGE   focusnot6_416
+	BGE   focusnot6_429
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone416
+	JMP   focusdone429
 
-focusnot6_416:
+focusnot6_429:
 	CMP   $8, R8
-	BGE   focusnot7_416
+	BGE   focusnot7_429
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone416
+	JMP   focusdone429
 
-focusnot7_416:
+focusnot7_429:
 	CMP   $9, R8
-	BGE   focusnot8_416
+	BGE   focusnot8_429
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3156,9 +3156,9 @@ focusnot7_416:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone416
+	JMP   focusdone429
 
-focusnot8_416:
+focusnot8_429:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -3262,7 +3262,7 @@ focusnot8_416:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone416:
+focusdone429:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -3438,33 +3438,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_417
+	BGE  focusnot0_430
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone417
+	JMP  focusdone430
 
-focusnot0_417:
+focusnot0_430:
 	CMP   $2, R8
-	BGE   focusnot1_417
+	BGE   focusnot1_430
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone417
+	JMP   focusdone430
 
-focusnot1_417:
+focusnot1_430:
 	CMP $3, R8
-	BGE focusnot2_417
-	JMP focusdone417
+	BGE focusnot2_430
+	JMP focusdone430
 
-focusnot2_417:
+focusnot2_430:
 	CMP  $4, R8
-	BGE  focusnot3_417
+	BGE  focusnot3_430
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone417
+	JMP  focusdone430
 
-focusnot3_417:
+focusnot3_430:
 	CMP   $5, R8
-	BGE   focusnot4_417
+	BGE   focusnot4_430
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -3479,11 +3479,11 @@ focusnot3_417:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone430
 
-focusnot4_417:
+focusnot4_430:
 	CMP   $6, R8
-	BGE   focusnot5_417
+	BGE   focusnot5_430
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -3504,11 +3504,11 @@ focusnot4_417:
 	VFMLA V5.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone417
+	JMP   focusdone430
 
-focusnot5_417:
+focusnot5_430:
 	CMP   $7, R8
-	BGE   focusnot6_417
+	BGE   focusnot6_430
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3521,11 +3521,11 @@ focusnot5_417:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone430
 
-focusnot6_417:
+focusnot6_430:
 	CMP   $8, R8
-	BGE   focusnot7_417
+	BGE   focusnot7_430
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3538,11 +3538,11 @@ focusnot6_417:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone417
+	JMP   focusdone430
 
-focusnot7_417:
+focusnot7_430:
 	CMP   $9, R8
-	BGE   focusnot8_417
+	BGE   focusnot8_430
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -3565,9 +3565,9 @@ focusnot7_417:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone417
+	JMP   focusdone430
 
-focusnot8_417:
+focusnot8_430:
 	ADD   $24, R7, R9
 	FMOVS (R9), F21
 	VDUP  V21.S[0], V21.S4
@@ -3772,7 +3772,7 @@ focusnot8_417:
 	FMOVD F21, R9
 	CBNZ  R9, slowblock
 
-focusdone417:
+focusdone430:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -3861,30 +3861,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_418
+	BGE  focusnot0_431
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone418
+	JMP  focusdone431
 
-focusnot0_418:
+focusnot0_431:
 	CMP   $2, R8
-	BGE   focusnot1_418
+	BGE   focusnot1_431
 	FMOVQ 224(R1), F22
-	JMP   focusdone418
+	JMP   focusdone431
 
-focusnot1_418:
+focusnot1_431:
 	CMP $3, R8
-	BGE focusnot2_418
-	JMP focusdone418
+	BGE focusnot2_431
+	JMP focusdone431
 
-focusnot2_418:
+focusnot2_431:
 	CMP  $4, R8
-	BGE  focusnot3_418
+	BGE  focusnot3_431
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone418
+	JMP  focusdone431
 
-focusnot3_418:
+focusnot3_431:
 	CMP   $5, R8
-	BGE   focusnot4_418
+	BGE   focusnot4_431
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -3892,11 +3892,11 @@ focusnot3_418:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone431
 
-focusnot4_418:
+focusnot4_431:
 	CMP   $6, R8
-	BGE   focusnot5_418
+	BGE   focusnot5_431
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -3907,33 +3907,33 @@ focusnot4_418:
 	VFMLA V5.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone418
+	JMP   focusdone431
 
-focusnot5_418:
+focusnot5_431:
 	CMP   $7, R8
-	BGE   focusnot6_418
+	BGE   focusnot6_431
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone431
 
-focusnot6_418:
+focusnot6_431:
 	CMP   $8, R8
-	BGE   focusnot7_418
+	BGE   focusnot7_431
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone418
+	JMP   focusdone431
 
-focusnot7_418:
+focusnot7_431:
 	CMP   $9, R8
-	BGE   focusnot8_418
+	BGE   focusnot8_431
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -3945,9 +3945,9 @@ focusnot7_418:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone418
+	JMP   focusdone431
 
-focusnot8_418:
+focusnot8_431:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4051,7 +4051,7 @@ focusnot8_418:
 	FMOVD F18, R9
 	CBNZ  R9, slowvector
 
-focusdone418:
+focusdone431:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R9
@@ -4191,30 +4191,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_419
+	BGE  focusnot0_432
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone419
+	JMP  focusdone432
 
-focusnot0_419:
+focusnot0_432:
 	CMP   $2, R8
-	BGE   focusnot1_419
+	BGE   focusnot1_432
 	FMOVQ 224(R1), F17
-	JMP   focusdone419
+	JMP   focusdone432
 
-focusnot1_419:
+focusnot1_432:
 	CMP $3, R8
-	BGE focusnot2_419
-	JMP focusdone419
+	BGE focusnot2_432
+	JMP focusdone432
 
-focusnot2_419:
+focusnot2_432:
 	CMP  $4, R8
-	BGE  focusnot3_419
+	BGE  focusnot3_432
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone419
+	JMP  focusdone432
 
-focusnot3_419:
+focusnot3_432:
 	CMP   $5, R8
-	BGE   focusnot4_419
+	BGE   focusnot4_432
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4222,11 +4222,11 @@ focusnot3_419:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone432
 
-focusnot4_419:
+focusnot4_432:
 	CMP   $6, R8
-	BGE   focusnot5_419
+	BGE   focusnot5_432
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4237,33 +4237,33 @@ focusnot4_419:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone419
+	JMP   focusdone432
 
-focusnot5_419:
+focusnot5_432:
 	CMP   $7, R8
-	BGE   focusnot6_419
+	BGE   focusnot6_432
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone432
 
-focusnot6_419:
+focusnot6_432:
 	CMP   $8, R8
-	BGE   focusnot7_419
+	BGE   focusnot7_432
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone419
+	JMP   focusdone432
 
-focusnot7_419:
+focusnot7_432:
 	CMP   $9, R8
-	BGE   focusnot8_419
+	BGE   focusnot8_432
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4275,9 +4275,9 @@ focusnot7_419:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone419
+	JMP   focusdone432
 
-focusnot8_419:
+focusnot8_432:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -4427,7 +4427,7 @@ focusnot8_419:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone419:
+focusdone432:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -4594,30 +4594,30 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_420
+	BGE  focusnot0_433
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone420
+	JMP  focusdone433
 
-focusnot0_420:
+focusnot0_433:
 	CMP   $2, R8
-	BGE   focusnot1_420
+	BGE   focusnot1_433
 	FMOVQ 224(R1), F17
-	JMP   focusdone420
+	JMP   focusdone433
 
-focusnot1_420:
+focusnot1_433:
 	CMP $3, R8
-	BGE focusnot2_420
-	JMP focusdone420
+	BGE focusnot2_433
+	JMP focusdone433
 
-focusnot2_420:
+focusnot2_433:
 	CMP  $4, R8
-	BGE  focusnot3_420
+	BGE  focusnot3_433
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone420
+	JMP  focusdone433
 
-focusnot3_420:
+focusnot3_433:
 	CMP   $5, R8
-	BGE   focusnot4_420
+	BGE   focusnot4_433
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -4625,11 +4625,11 @@ focusnot3_420:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone433
 
-focusnot4_420:
+focusnot4_433:
 	CMP   $6, R8
-	BGE   focusnot5_420
+	BGE   focusnot5_433
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -4640,33 +4640,33 @@ focusnot4_420:
 	VFMLA V5.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone420
+	JMP   focusdone433
 
-focusnot5_420:
+focusnot5_433:
 	CMP   $7, R8
-	BGE   focusnot6_420
+	BGE   focusnot6_433
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone433
 
-focusnot6_420:
+focusnot6_433:
 	CMP   $8, R8
-	BGE   focusnot7_420
+	BGE   focusnot7_433
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone420
+	JMP   focusdone433
 
-focusnot7_420:
+focusnot7_433:
 	CMP   $9, R8
-	BGE   focusnot8_420
+	BGE   focusnot8_433
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -4678,9 +4678,9 @@ focusnot7_420:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone420
+	JMP   focusdone433
 
-focusnot8_420:
+focusnot8_433:
 	ADD   $24, R7, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -4830,7 +4830,7 @@ focusnot8_420:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone420:
+focusdone433:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -5074,33 +5074,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_499
+	BGE  focusnot0_512
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone499
+	JMP  focusdone512
 
-focusnot0_499:
+focusnot0_512:
 	CMP   $2, R9
-	BGE   focusnot1_499
+	BGE   focusnot1_512
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone499
+	JMP   focusdone512
 
-focusnot1_499:
+focusnot1_512:
 	CMP $3, R9
-	BGE focusnot2_499
-	JMP focusdone499
+	BGE focusnot2_512
+	JMP focusdone512
 
-focusnot2_499:
+focusnot2_512:
 	CMP  $4, R9
-	BGE  focusnot3_499
+	BGE  focusnot3_512
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone499
+	JMP  focusdone512
 
-focusnot3_499:
+focusnot3_512:
 	CMP   $5, R9
-	BGE   focusnot4_499
+	BGE   focusnot4_512
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -5115,11 +5115,11 @@ focusnot3_499:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone499
+	JMP   focusdone512
 
-focusnot4_499:
+focusnot4_512:
 	CMP   $6, R9
-	BGE   focusnot5_499
+	BGE   focusnot5_512
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5140,11 +5140,11 @@ focusnot4_499:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone499
+	JMP   focusdone512
 
-focusnot5_499:
+focusnot5_512:
 	CMP   $7, R9
-	BGE   focusnot6_499
+	BGE   focusnot6_512
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5157,11 +5157,11 @@ focusnot5_499:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone499
+	JMP   focusdone512
 
-focusnot6_499:
+focusnot6_512:
 	CMP   $8, R9
-	BGE   focusnot7_499
+	BGE   focusnot7_512
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5174,11 +5174,11 @@ focusnot6_499:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone499
+	JMP   focusdone512
 
-focusnot7_499:
+focusnot7_512:
 	CMP   $9, R9
-	BGE   focusnot8_499
+	BGE   focusnot8_512
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5201,9 +5201,9 @@ focusnot7_499:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone499
+	JMP   focusdone512
 
-focusnot8_499:
+focusnot8_512:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5414,7 +5414,7 @@ focusnot8_499:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone499:
+focusdone512:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5597,30 +5597,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_500
+	BGE  focusnot0_513
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone500
+	JMP  focusdone513
 
-focusnot0_500:
+focusnot0_513:
 	CMP   $2, R9
-	BGE   focusnot1_500
+	BGE   focusnot1_513
 	FMOVQ 224(R1), F17
-	JMP   focusdone500
+	JMP   focusdone513
 
-focusnot1_500:
+focusnot1_513:
 	CMP $3, R9
-	BGE focusnot2_500
-	JMP focusdone500
+	BGE focusnot2_513
+	JMP focusdone513
 
-focusnot2_500:
+focusnot2_513:
 	CMP  $4, R9
-	BGE  focusnot3_500
+	BGE  focusnot3_513
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone500
+	JMP  focusdone513
 
-focusnot3_500:
+focusnot3_513:
 	CMP   $5, R9
-	BGE   focusnot4_500
+	BGE   focusnot4_513
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V13.S4, V13.S4, V14.S4
@@ -5628,11 +5628,11 @@ focusnot3_500:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V13.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone500
+	JMP   focusdone513
 
-focusnot4_500:
+focusnot4_513:
 	CMP   $6, R9
-	BGE   focusnot5_500
+	BGE   focusnot5_513
 	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -5643,33 +5643,33 @@ focusnot4_500:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone500
+	JMP   focusdone513
 
-focusnot5_500:
+focusnot5_513:
 	CMP   $7, R9
-	BGE   focusnot6_500
+	BGE   focusnot6_513
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V13.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone500
+	JMP   focusdone513
 
-focusnot6_500:
+focusnot6_513:
 	CMP   $8, R9
-	BGE   focusnot7_500
+	BGE   focusnot7_513
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone500
+	JMP   focusdone513
 
-focusnot7_500:
+focusnot7_513:
 	CMP   $9, R9
-	BGE   focusnot8_500
+	BGE   focusnot8_513
 	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -5681,9 +5681,9 @@ focusnot7_500:
 	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V13.S4
 	VMOV  V13.B16, V17.B16
-	JMP   focusdone500
+	JMP   focusdone513
 
-focusnot8_500:
+focusnot8_513:
 	ADD   $24, R8, R11
 	FMOVS (R11), F13
 	VDUP  V13.S[0], V13.S4
@@ -5790,7 +5790,7 @@ focusnot8_500:
 	FMOVD F13, R11
 	CBNZ  R11, slowvector
 
-focusdone500:
+focusdone513:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
 
@@ -6038,33 +6038,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_501
+	BGE  focusnot0_514
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone501
+	JMP  focusdone514
 
-focusnot0_501:
+focusnot0_514:
 	CMP   $2, R9
-	BGE   focusnot1_501
+	BGE   focusnot1_514
 	FMOVQ 224(R1), F16
 	FMOVQ 224(R1), F17
-	JMP   focusdone501
+	JMP   focusdone514
 
-focusnot1_501:
+focusnot1_514:
 	CMP $3, R9
-	BGE focusnot2_501
-	JMP focusdone501
+	BGE focusnot2_514
+	JMP focusdone514
 
-focusnot2_501:
+focusnot2_514:
 	CMP  $4, R9
-	BGE  focusnot3_501
+	BGE  focusnot3_514
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone501
+	JMP  focusdone514
 
-focusnot3_501:
+focusnot3_514:
 	CMP   $5, R9
-	BGE   focusnot4_501
+	BGE   focusnot4_514
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6079,11 +6079,11 @@ focusnot3_501:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone501
+	JMP   focusdone514
 
-focusnot4_501:
+focusnot4_514:
 	CMP   $6, R9
-	BGE   focusnot5_501
+	BGE   focusnot5_514
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6104,11 +6104,11 @@ focusnot4_501:
 	VFMLA V2.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone501
+	JMP   focusdone514
 
-focusnot5_501:
+focusnot5_514:
 	CMP   $7, R9
-	BGE   focusnot6_501
+	BGE   focusnot6_514
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6121,11 +6121,11 @@ focusnot5_501:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone501
+	JMP   focusdone514
 
-focusnot6_501:
+focusnot6_514:
 	CMP   $8, R9
-	BGE   focusnot7_501
+	BGE   focusnot7_514
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6138,11 +6138,11 @@ focusnot6_501:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone501
+	JMP   focusdone514
 
-focusnot7_501:
+focusnot7_514:
 	CMP   $9, R9
-	BGE   focusnot8_501
+	BGE   focusnot8_514
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6165,9 +6165,9 @@ focusnot7_501:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone501
+	JMP   focusdone514
 
-focusnot8_501:
+focusnot8_514:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6378,7 +6378,7 @@ focusnot8_501:
 	FMOVD F18, R11
 	CBNZ  R11, slowblock
 
-focusdone501:
+focusdone514:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6506,30 +6506,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_502
+	BGE  focusnot0_515
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone502
+	JMP  focusdone515
 
-focusnot0_502:
+focusnot0_515:
 	CMP   $2, R9
-	BGE   focusnot1_502
+	BGE   focusnot1_515
 	FMOVQ 224(R1), F17
-	JMP   focusdone502
+	JMP   focusdone515
 
-focusnot1_502:
+focusnot1_515:
 	CMP $3, R9
-	BGE focusnot2_502
-	JMP focusdone502
+	BGE focusnot2_515
+	JMP focusdone515
 
-focusnot2_502:
+focusnot2_515:
 	CMP  $4, R9
-	BGE  focusnot3_502
+	BGE  focusnot3_515
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone502
+	JMP  focusdone515
 
-focusnot3_502:
+focusnot3_515:
 	CMP   $5, R9
-	BGE   focusnot4_502
+	BGE   focusnot4_515
 	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
 	VMOV  V17.B16, V14.B16
 	VFMLS V12.S4, V12.S4, V14.S4
@@ -6537,11 +6537,11 @@ focusnot3_502:
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V12.S4, V17.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone502
+	JMP   focusdone515
 
-focusnot4_502:
+focusnot4_515:
 	CMP   $6, R9
-	BGE   focusnot5_502
+	BGE   focusnot5_515
 	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
 	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
@@ -6552,33 +6552,33 @@ focusnot4_502:
 	VFMLA V2.S4, V15.S4, V16.S4
 	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V17.S4
-	JMP   focusdone502
+	JMP   focusdone515
 
-focusnot5_502:
+focusnot5_515:
 	CMP   $7, R9
-	BGE   focusnot6_502
+	BGE   focusnot6_515
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
 	VFMLA V17.S4, V12.S4, V14.S4
 	VMOV  V14.B16, V17.B16
-	JMP   focusdone502
+	JMP   focusdone515
 
-focusnot6_502:
+focusnot6_515:
 	CMP   $8, R9
-	BGE   focusnot7_502
+	BGE   focusnot7_515
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
 	WORD  $0x4e2cd58f // fadd v15.4s, v12.4s, v12.4s
 	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V17.S4
-	JMP   focusdone502
+	JMP   focusdone515
 
-focusnot7_502:
+focusnot7_515:
 	CMP   $9, R9
-	BGE   focusnot8_502
+	BGE   focusnot8_515
 	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
 	VFMLA V17.S4, V17.S4, V14.S4
@@ -6590,9 +6590,9 @@ focusnot7_502:
 	WORD  $0x6e31de4c // fmul v12.4s, v18.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V12.S4
 	VMOV  V12.B16, V17.B16
-	JMP   focusdone502
+	JMP   focusdone515
 
-focusnot8_502:
+focusnot8_515:
 	ADD   $24, R8, R11
 	FMOVS (R11), F12
 	VDUP  V12.S[0], V12.S4
@@ -6699,7 +6699,7 @@ focusnot8_502:
 	FMOVD F12, R11
 	CBNZ  R11, slowvector
 
-focusdone502:
+focusdone515:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
 
@@ -6895,30 +6895,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_503
+	BGE  focusnot0_516
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone503
+	JMP  focusdone516
 
-focusnot0_503:
+focusnot0_516:
 	CMP   $2, R9
-	BGE   focusnot1_503
+	BGE   focusnot1_516
 	FMOVQ 224(R1), F13
-	JMP   focusdone503
+	JMP   focusdone516
 
-focusnot1_503:
+focusnot1_516:
 	CMP $3, R9
-	BGE focusnot2_503
-	JMP focusdone503
+	BGE focusnot2_516
+	JMP focusdone516
 
-focusnot2_503:
+focusnot2_516:
 	CMP  $4, R9
-	BGE  focusnot3_503
+	BGE  focusnot3_516
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone503
+	JMP  focusdone516
 
-focusnot3_503:
+focusnot3_516:
 	CMP   $5, R9
-	BGE   focusnot4_503
+	BGE   focusnot4_516
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V11.S4, V11.S4, V15.S4
@@ -6926,11 +6926,11 @@ focusnot3_503:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V11.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone503
+	JMP   focusdone516
 
-focusnot4_503:
+focusnot4_516:
 	CMP   $6, R9
-	BGE   focusnot5_503
+	BGE   focusnot5_516
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -6941,33 +6941,33 @@ focusnot4_503:
 	VFMLA V2.S4, V13.S4, V17.S4
 	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
 	VFMLA V11.S4, V15.S4, V13.S4
-	JMP   focusdone503
+	JMP   focusdone516
 
-focusnot5_503:
+focusnot5_516:
 	CMP   $7, R9
-	BGE   focusnot6_503
+	BGE   focusnot6_516
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone503
+	JMP   focusdone516
 
-focusnot6_503:
+focusnot6_516:
 	CMP   $8, R9
-	BGE   focusnot7_503
+	BGE   focusnot7_516
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V11.S4, V11.S4, V13.S4
-	JMP   focusdone503
+	JMP   focusdone516
 
-focusnot7_503:
+focusnot7_516:
 	CMP   $9, R9
-	BGE   focusnot8_503
+	BGE   focusnot8_516
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -6979,9 +6979,9 @@ focusnot7_503:
 	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V11.S4
 	VMOV  V11.B16, V13.B16
-	JMP   focusdone503
+	JMP   focusdone516
 
-focusnot8_503:
+focusnot8_516:
 	ADD   $24, R8, R12
 	FMOVS (R12), F11
 	VDUP  V11.S[0], V11.S4
@@ -7134,7 +7134,7 @@ focusnot8_503:
 	FMOVQ 368(R1), F13
 	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone503:
+focusdone516:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
@@ -7344,30 +7344,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_504
+	BGE  focusnot0_517
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone504
+	JMP  focusdone517
 
-focusnot0_504:
+focusnot0_517:
 	CMP   $2, R9
-	BGE   focusnot1_504
+	BGE   focusnot1_517
 	FMOVQ 224(R1), F13
-	JMP   focusdone504
+	JMP   focusdone517
 
-focusnot1_504:
+focusnot1_517:
 	CMP $3, R9
-	BGE focusnot2_504
-	JMP focusdone504
+	BGE focusnot2_517
+	JMP focusdone517
 
-focusnot2_504:
+focusnot2_517:
 	CMP  $4, R9
-	BGE  focusnot3_504
+	BGE  focusnot3_517
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone504
+	JMP  focusdone517
 
-focusnot3_504:
+focusnot3_517:
 	CMP   $5, R9
-	BGE   focusnot4_504
+	BGE   focusnot4_517
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V11.S4, V11.S4, V15.S4
@@ -7375,11 +7375,11 @@ focusnot3_504:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V11.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone504
+	JMP   focusdone517
 
-focusnot4_504:
+focusnot4_517:
 	CMP   $6, R9
-	BGE   focusnot5_504
+	BGE   focusnot5_517
 	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -7390,33 +7390,33 @@ focusnot4_504:
 	VFMLA V2.S4, V13.S4, V17.S4
 	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
 	VFMLA V11.S4, V15.S4, V13.S4
-	JMP   focusdone504
+	JMP   focusdone517
 
-focusnot5_504:
+focusnot5_517:
 	CMP   $7, R9
-	BGE   focusnot6_504
+	BGE   focusnot6_517
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone504
+	JMP   focusdone517
 
-focusnot6_504:
+focusnot6_517:
 	CMP   $8, R9
-	BGE   focusnot7_504
+	BGE   focusnot7_517
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V11.S4, V11.S4, V13.S4
-	JMP   focusdone504
+	JMP   focusdone517
 
-focusnot7_504:
+focusnot7_517:
 	CMP   $9, R9
-	BGE   focusnot8_504
+	BGE   focusnot8_517
 	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -7428,9 +7428,9 @@ focusnot7_504:
 	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V11.S4
 	VMOV  V11.B16, V13.B16
-	JMP   focusdone504
+	JMP   focusdone517
 
-focusnot8_504:
+focusnot8_517:
 	ADD   $24, R8, R11
 	FMOVS (R11), F11
 	VDUP  V11.S[0], V11.S4
@@ -7583,7 +7583,7 @@ focusnot8_504:
 	FMOVQ 368(R1), F13
 	VBIF  V15.B16, V11.B16, V13.B16
 
-focusdone504:
+focusdone517:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
 	FMOVQ 1104(R1), F15
@@ -7805,33 +7805,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_571
+	BGE  focusnot0_584
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone571
+	JMP  focusdone584
 
-focusnot0_571:
+focusnot0_584:
 	CMP   $2, R7
-	BGE   focusnot1_571
+	BGE   focusnot1_584
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone571
+	JMP   focusdone584
 
-focusnot1_571:
+focusnot1_584:
 	CMP $3, R7
-	BGE focusnot2_571
-	JMP focusdone571
+	BGE focusnot2_584
+	JMP focusdone584
 
-focusnot2_571:
+focusnot2_584:
 	CMP  $4, R7
-	BGE  focusnot3_571
+	BGE  focusnot3_584
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone571
+	JMP  focusdone584
 
-focusnot3_571:
+focusnot3_584:
 	CMP   $5, R7
-	BGE   focusnot4_571
+	BGE   focusnot4_584
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -7846,11 +7846,11 @@ focusnot3_571:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone571
+	JMP   focusdone584
 
-focusnot4_571:
+focusnot4_584:
 	CMP   $6, R7
-	BGE   focusnot5_571
+	BGE   focusnot5_584
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -7871,11 +7871,11 @@ focusnot4_571:
 	VFMLA V6.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone571
+	JMP   focusdone584
 
-focusnot5_571:
+focusnot5_584:
 	CMP   $7, R7
-	BGE   focusnot6_571
+	BGE   focusnot6_584
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7888,11 +7888,11 @@ focusnot5_571:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone571
+	JMP   focusdone584
 
-focusnot6_571:
+focusnot6_584:
 	CMP   $8, R7
-	BGE   focusnot7_571
+	BGE   focusnot7_584
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7905,11 +7905,11 @@ focusnot6_571:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone571
+	JMP   focusdone584
 
-focusnot7_571:
+focusnot7_584:
 	CMP   $9, R7
-	BGE   focusnot8_571
+	BGE   focusnot8_584
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -7932,9 +7932,9 @@ focusnot7_571:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone571
+	JMP   focusdone584
 
-focusnot8_571:
+focusnot8_584:
 	ADD   $24, R6, R8
 	FMOVS (R8), F21
 	VDUP  V21.S[0], V21.S4
@@ -8139,7 +8139,7 @@ focusnot8_571:
 	FMOVD F21, R8
 	CBNZ  R8, slowblock
 
-focusdone571:
+focusdone584:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 
@@ -8256,30 +8256,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_572
+	BGE  focusnot0_585
 	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone572
+	JMP  focusdone585
 
-focusnot0_572:
+focusnot0_585:
 	CMP   $2, R7
-	BGE   focusnot1_572
+	BGE   focusnot1_585
 	FMOVQ 224(R1), F22
-	JMP   focusdone572
+	JMP   focusdone585
 
-focusnot1_572:
+focusnot1_585:
 	CMP $3, R7
-	BGE focusnot2_572
-	JMP focusdone572
+	BGE focusnot2_585
+	JMP focusdone585
 
-focusnot2_572:
+focusnot2_585:
 	CMP  $4, R7
-	BGE  focusnot3_572
+	BGE  focusnot3_585
 	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone572
+	JMP  focusdone585
 
-focusnot3_572:
+focusnot3_585:
 	CMP   $5, R7
-	BGE   focusnot4_572
+	BGE   focusnot4_585
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	VMOV  V22.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -8287,11 +8287,11 @@ focusnot3_572:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V22.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone572
+	JMP   focusdone585
 
-focusnot4_572:
+focusnot4_585:
 	CMP   $6, R7
-	BGE   focusnot5_572
+	BGE   focusnot5_585
 	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
 	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8302,33 +8302,33 @@ focusnot4_572:
 	VFMLA V6.S4, V20.S4, V21.S4
 	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone572
+	JMP   focusdone585
 
-focusnot5_572:
+focusnot5_585:
 	CMP   $7, R7
-	BGE   focusnot6_572
+	BGE   focusnot6_585
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
 	VFMLA V22.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V22.B16
-	JMP   focusdone572
+	JMP   focusdone585
 
-focusnot6_572:
+focusnot6_585:
 	CMP   $8, R7
-	BGE   focusnot7_572
+	BGE   focusnot7_585
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
 	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
 	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone572
+	JMP   focusdone585
 
-focusnot7_572:
+focusnot7_585:
 	CMP   $9, R7
-	BGE   focusnot8_572
+	BGE   focusnot8_585
 	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V22.S4, V22.S4, V19.S4
@@ -8340,9 +8340,9 @@ focusnot7_572:
 	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
 	VFMLA V22.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V22.B16
-	JMP   focusdone572
+	JMP   focusdone585
 
-focusnot8_572:
+focusnot8_585:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -8446,7 +8446,7 @@ focusnot8_572:
 	FMOVD F18, R8
 	CBNZ  R8, slowvector
 
-focusdone572:
+focusdone585:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
 	ADD   $0, R3, R8
@@ -8594,30 +8594,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_573
+	BGE  focusnot0_586
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone573
+	JMP  focusdone586
 
-focusnot0_573:
+focusnot0_586:
 	CMP   $2, R7
-	BGE   focusnot1_573
+	BGE   focusnot1_586
 	FMOVQ 224(R1), F17
-	JMP   focusdone573
+	JMP   focusdone586
 
-focusnot1_573:
+focusnot1_586:
 	CMP $3, R7
-	BGE focusnot2_573
-	JMP focusdone573
+	BGE focusnot2_586
+	JMP focusdone586
 
-focusnot2_573:
+focusnot2_586:
 	CMP  $4, R7
-	BGE  focusnot3_573
+	BGE  focusnot3_586
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone573
+	JMP  focusdone586
 
-focusnot3_573:
+focusnot3_586:
 	CMP   $5, R7
-	BGE   focusnot4_573
+	BGE   focusnot4_586
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -8625,11 +8625,11 @@ focusnot3_573:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone573
+	JMP   focusdone586
 
-focusnot4_573:
+focusnot4_586:
 	CMP   $6, R7
-	BGE   focusnot5_573
+	BGE   focusnot5_586
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -8640,33 +8640,33 @@ focusnot4_573:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone573
+	JMP   focusdone586
 
-focusnot5_573:
+focusnot5_586:
 	CMP   $7, R7
-	BGE   focusnot6_573
+	BGE   focusnot6_586
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone573
+	JMP   focusdone586
 
-focusnot6_573:
+focusnot6_586:
 	CMP   $8, R7
-	BGE   focusnot7_573
+	BGE   focusnot7_586
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone573
+	JMP   focusdone586
 
-focusnot7_573:
+focusnot7_586:
 	CMP   $9, R7
-	BGE   focusnot8_573
+	BGE   focusnot8_586
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -8678,9 +8678,9 @@ focusnot7_573:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone573
+	JMP   focusdone586
 
-focusnot8_573:
+focusnot8_586:
 	ADD   $24, R6, R9
 	FMOVS (R9), F18
 	VDUP  V18.S[0], V18.S4
@@ -8830,7 +8830,7 @@ focusnot8_573:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone573:
+focusdone586:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -8979,30 +8979,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_574
+	BGE  focusnot0_587
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone574
+	JMP  focusdone587
 
-focusnot0_574:
+focusnot0_587:
 	CMP   $2, R7
-	BGE   focusnot1_574
+	BGE   focusnot1_587
 	FMOVQ 224(R1), F17
-	JMP   focusdone574
+	JMP   focusdone587
 
-focusnot1_574:
+focusnot1_587:
 	CMP $3, R7
-	BGE focusnot2_574
-	JMP focusdone574
+	BGE focusnot2_587
+	JMP focusdone587
 
-focusnot2_574:
+focusnot2_587:
 	CMP  $4, R7
-	BGE  focusnot3_574
+	BGE  focusnot3_587
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone574
+	JMP  focusdone587
 
-focusnot3_574:
+focusnot3_587:
 	CMP   $5, R7
-	BGE   focusnot4_574
+	BGE   focusnot4_587
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -9010,11 +9010,11 @@ focusnot3_574:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone574
+	JMP   focusdone587
 
-focusnot4_574:
+focusnot4_587:
 	CMP   $6, R7
-	BGE   focusnot5_574
+	BGE   focusnot5_587
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -9025,33 +9025,33 @@ focusnot4_574:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone574
+	JMP   focusdone587
 
-focusnot5_574:
+focusnot5_587:
 	CMP   $7, R7
-	BGE   focusnot6_574
+	BGE   focusnot6_587
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone574
+	JMP   focusdone587
 
-focusnot6_574:
+focusnot6_587:
 	CMP   $8, R7
-	BGE   focusnot7_574
+	BGE   focusnot7_587
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone574
+	JMP   focusdone587
 
-focusnot7_574:
+focusnot7_587:
 	CMP   $9, R7
-	BGE   focusnot8_574
+	BGE   focusnot8_587
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -9063,9 +9063,9 @@ focusnot7_574:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone574
+	JMP   focusdone587
 
-focusnot8_574:
+focusnot8_587:
 	ADD   $24, R6, R8
 	FMOVS (R8), F18
 	VDUP  V18.S[0], V18.S4
@@ -9215,7 +9215,7 @@ focusnot8_574:
 	FMOVQ 368(R1), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone574:
+focusdone587:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
 	FMOVQ 1104(R1), F18
@@ -9425,33 +9425,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_627
+	BGE  focusnot0_640
 	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone627
+	JMP  focusdone640
 
-focusnot0_627:
+focusnot0_640:
 	CMP   $2, R8
-	BGE   focusnot1_627
+	BGE   focusnot1_640
 	FMOVQ 224(R1), F19
 	FMOVQ 224(R1), F20
-	JMP   focusdone627
+	JMP   focusdone640
 
-focusnot1_627:
+focusnot1_640:
 	CMP $3, R8
-	BGE focusnot2_627
-	JMP focusdone627
+	BGE focusnot2_640
+	JMP focusdone640
 
-focusnot2_627:
+focusnot2_640:
 	CMP  $4, R8
-	BGE  focusnot3_627
+	BGE  focusnot3_640
 	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone627
+	JMP  focusdone640
 
-focusnot3_627:
+focusnot3_640:
 	CMP   $5, R8
-	BGE   focusnot4_627
+	BGE   focusnot4_640
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	VMOV  V19.B16, V22.B16
 	VFMLS V21.S4, V21.S4, V22.S4
@@ -9466,11 +9466,11 @@ focusnot3_627:
 	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
 	VFMLA V21.S4, V20.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone627
+	JMP   focusdone640
 
-focusnot4_627:
+focusnot4_640:
 	CMP   $6, R8
-	BGE   focusnot5_627
+	BGE   focusnot5_640
 	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
 	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
@@ -9491,11 +9491,11 @@ focusnot4_627:
 	VFMLA V2.S4, V20.S4, V24.S4
 	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
 	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone627
+	JMP   focusdone640
 
-focusnot5_627:
+focusnot5_640:
 	CMP   $7, R8
-	BGE   focusnot6_627
+	BGE   focusnot6_640
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9508,11 +9508,11 @@ focusnot5_627:
 	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
 	VFMLA V20.S4, V21.S4, V22.S4
 	VMOV  V22.B16, V20.B16
-	JMP   focusdone627
+	JMP   focusdone640
 
-focusnot6_627:
+focusnot6_640:
 	CMP   $8, R8
-	BGE   focusnot7_627
+	BGE   focusnot7_640
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9525,11 +9525,11 @@ focusnot6_627:
 	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone627
+	JMP   focusdone640
 
-focusnot7_627:
+focusnot7_640:
 	CMP   $9, R8
-	BGE   focusnot8_627
+	BGE   focusnot8_640
 	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
 	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
 	VFMLA V19.S4, V19.S4, V22.S4
@@ -9552,9 +9552,9 @@ focusnot7_627:
 	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
 	VFMLA V20.S4, V23.S4, V21.S4
 	VMOV  V21.B16, V20.B16
-	JMP   focusdone627
+	JMP   focusdone640
 
-focusnot8_627:
+focusnot8_640:
 	ADD   $24, R7, R10
 	FMOVS (R10), F21
 	VDUP  V21.S[0], V21.S4
@@ -9765,7 +9765,7 @@ focusnot8_627:
 	FMOVD F21, R10
 	CBNZ  R10, slowblock
 
-focusdone627:
+focusdone640:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
 
@@ -9907,30 +9907,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_628
+	BGE  focusnot0_641
 	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone628
+	JMP  focusdone641
 
-focusnot0_628:
+focusnot0_641:
 	CMP   $2, R8
-	BGE   focusnot1_628
+	BGE   focusnot1_641
 	FMOVQ 224(R1), F20
-	JMP   focusdone628
+	JMP   focusdone641
 
-focusnot1_628:
+focusnot1_641:
 	CMP $3, R8
-	BGE focusnot2_628
-	JMP focusdone628
+	BGE focusnot2_641
+	JMP focusdone641
 
-focusnot2_628:
+focusnot2_641:
 	CMP  $4, R8
-	BGE  focusnot3_628
+	BGE  focusnot3_641
 	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone628
+	JMP  focusdone641
 
-focusnot3_628:
+focusnot3_641:
 	CMP   $5, R8
-	BGE   focusnot4_628
+	BGE   focusnot4_641
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	VMOV  V20.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -9938,11 +9938,11 @@ focusnot3_628:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V20.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone628
+	JMP   focusdone641
 
-focusnot4_628:
+focusnot4_641:
 	CMP   $6, R8
-	BGE   focusnot5_628
+	BGE   focusnot5_641
 	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
 	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -9953,33 +9953,33 @@ focusnot4_628:
 	VFMLA V2.S4, V18.S4, V19.S4
 	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V20.S4
-	JMP   focusdone628
+	JMP   focusdone641
 
-focusnot5_628:
+focusnot5_641:
 	CMP   $7, R8
-	BGE   focusnot6_628
+	BGE   focusnot6_641
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V20.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V20.B16
-	JMP   focusdone628
+	JMP   focusdone641
 
-focusnot6_628:
+focusnot6_641:
 	CMP   $8, R8
-	BGE   focusnot7_628
+	BGE   focusnot7_641
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
 	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
 	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V20.S4
-	JMP   focusdone628
+	JMP   focusdone641
 
-focusnot7_628:
+focusnot7_641:
 	CMP   $9, R8
-	BGE   focusnot8_628
+	BGE   focusnot8_641
 	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V20.S4, V20.S4, V17.S4
@@ -9991,9 +9991,9 @@ focusnot7_628:
 	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
 	VFMLA V20.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V20.B16
-	JMP   focusdone628
+	JMP   focusdone641
 
-focusnot8_628:
+focusnot8_641:
 	ADD   $24, R7, R10
 	FMOVS (R10), F16
 	VDUP  V16.S[0], V16.S4
@@ -10100,7 +10100,7 @@ focusnot8_628:
 	FMOVD F16, R10
 	CBNZ  R10, slowvector
 
-focusdone628:
+focusdone641:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
 
@@ -10302,30 +10302,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_629
+	BGE  focusnot0_642
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone629
+	JMP  focusdone642
 
-focusnot0_629:
+focusnot0_642:
 	CMP   $2, R8
-	BGE   focusnot1_629
+	BGE   focusnot1_642
 	FMOVQ 224(R1), F16
-	JMP   focusdone629
+	JMP   focusdone642
 
-focusnot1_629:
+focusnot1_642:
 	CMP $3, R8
-	BGE focusnot2_629
-	JMP focusdone629
+	BGE focusnot2_642
+	JMP focusdone642
 
-focusnot2_629:
+focusnot2_642:
 	CMP  $4, R8
-	BGE  focusnot3_629
+	BGE  focusnot3_642
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone629
+	JMP  focusdone642
 
-focusnot3_629:
+focusnot3_642:
 	CMP   $5, R8
-	BGE   focusnot4_629
+	BGE   focusnot4_642
 	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V14.S4, V14.S4, V18.S4
@@ -10333,11 +10333,11 @@ focusnot3_629:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V14.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone629
+	JMP   focusdone642
 
-focusnot4_629:
+focusnot4_642:
 	CMP   $6, R8
-	BGE   focusnot5_629
+	BGE   focusnot5_642
 	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -10348,33 +10348,33 @@ focusnot4_629:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
 	VFMLA V14.S4, V18.S4, V16.S4
-	JMP   focusdone629
+	JMP   focusdone642
 
-focusnot5_629:
+focusnot5_642:
 	CMP   $7, R8
-	BGE   focusnot6_629
+	BGE   focusnot6_642
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V14.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone629
+	JMP   focusdone642
 
-focusnot6_629:
+focusnot6_642:
 	CMP   $8, R8
-	BGE   focusnot7_629
+	BGE   focusnot7_642
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V14.S4, V14.S4, V16.S4
-	JMP   focusdone629
+	JMP   focusdone642
 
-focusnot7_629:
+focusnot7_642:
 	CMP   $9, R8
-	BGE   focusnot8_629
+	BGE   focusnot8_642
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -10386,9 +10386,9 @@ focusnot7_629:
 	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V14.S4
 	VMOV  V14.B16, V16.B16
-	JMP   focusdone629
+	JMP   focusdone642
 
-focusnot8_629:
+focusnot8_642:
 	ADD   $24, R7, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -10541,7 +10541,7 @@ focusnot8_629:
 	FMOVQ 368(R1), F16
 	VBIF  V18.B16, V14.B16, V16.B16
 
-focusdone629:
+focusdone642:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
 	FMOVQ 1104(R1), F18
@@ -10730,30 +10730,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_630
+	BGE  focusnot0_643
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone630
+	JMP  focusdone643
 
-focusnot0_630:
+focusnot0_643:
 	CMP   $2, R8
-	BGE   focusnot1_630
+	BGE   focusnot1_643
 	FMOVQ 224(R1), F16
-	JMP   focusdone630
+	JMP   focusdone643
 
-focusnot1_630:
+focusnot1_643:
 	CMP $3, R8
-	BGE focusnot2_630
-	JMP focusdone630
+	BGE focusnot2_643
+	JMP focusdone643
 
-focusnot2_630:
+focusnot2_643:
 	CMP  $4, R8
-	BGE  focusnot3_630
+	BGE  focusnot3_643
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone630
+	JMP  focusdone643
 
-focusnot3_630:
+focusnot3_643:
 	CMP   $5, R8
-	BGE   focusnot4_630
+	BGE   focusnot4_643
 	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V14.S4, V14.S4, V18.S4
@@ -10761,11 +10761,11 @@ focusnot3_630:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V14.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone630
+	JMP   focusdone643
 
-focusnot4_630:
+focusnot4_643:
 	CMP   $6, R8
-	BGE   focusnot5_630
+	BGE   focusnot5_643
 	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -10776,33 +10776,33 @@ focusnot4_630:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
 	VFMLA V14.S4, V18.S4, V16.S4
-	JMP   focusdone630
+	JMP   focusdone643
 
-focusnot5_630:
+focusnot5_643:
 	CMP   $7, R8
-	BGE   focusnot6_630
+	BGE   focusnot6_643
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V14.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone630
+	JMP   focusdone643
 
-focusnot6_630:
+focusnot6_643:
 	CMP   $8, R8
-	BGE   focusnot7_630
+	BGE   focusnot7_643
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V14.S4, V14.S4, V16.S4
-	JMP   focusdone630
+	JMP   focusdone643
 
-focusnot7_630:
+focusnot7_643:
 	CMP   $9, R8
-	BGE   focusnot8_630
+	BGE   focusnot8_643
 	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
 	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -10814,9 +10814,9 @@ focusnot7_630:
 	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V14.S4
 	VMOV  V14.B16, V16.B16
-	JMP   focusdone630
+	JMP   focusdone643
 
-focusnot8_630:
+focusnot8_643:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
@@ -10969,7 +10969,7 @@ focusnot8_630:
 	FMOVQ 368(R1), F16
 	VBIF  V18.B16, V14.B16, V16.B16
 
-focusdone630:
+focusdone643:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
 	FMOVQ 1104(R1), F18
@@ -11814,7 +11814,6 @@ sum_end:
 	SUB    $128, R2, R2
 	CMP    $1, R2
 	BGE    sum_block
-	MOVD   sums+0(FP), R2
 	FMOVQ  (R6), F10
 	FMOVQ  16(R6), F11
 	FMOVQ  32(R6), F12
@@ -11832,11 +11831,11 @@ sum_end:
 	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
 	WORD   $0x7e70d94a // faddp d10, v10.2d
 	FCVTDS F10, F10
+	MOVD   sums+0(FP), R2
 	FMOVS  F10, (R2)
 	JMP    summed
 
 only:
-	MOVD   sums+0(FP), R2
 	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
 	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
 	WORD   $0x0e61798f // fcvtl v15.2d, v12.2s
@@ -11854,6 +11853,7 @@ only:
 	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
 	WORD   $0x7e70d94a // faddp d10, v10.2d
 	FCVTDS F10, F10
+	MOVD   sums+0(FP), R2
 	FMOVS  F10, (R2)
 
 summed:
@@ -13071,7 +13071,6 @@ sum_end:
 	SUB    $128, R2, R2
 	CMP    $1, R2
 	BGE    sum_block
-	MOVD   sums+8(FP), R2
 	FMOVQ  (R7), F10
 	FMOVQ  16(R7), F11
 	FMOVQ  32(R7), F12
@@ -13089,11 +13088,11 @@ sum_end:
 	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
 	WORD   $0x7e70d94a // faddp d10, v10.2d
 	FCVTDS F10, F10
+	MOVD   sums+8(FP), R2
 	FMOVS  F10, (R2)
 	JMP    summed
 
 only:
-	MOVD   sums+8(FP), R2
 	WORD   $0x0e61794e // fcvtl v14.2d, v10.2s
 	WORD   $0x4e61794a // fcvtl2 v10.2d, v10.4s
 	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
@@ -13111,6 +13110,7 @@ only:
 	WORD   $0x4e6ad5ce // fadd v14.2d, v14.2d, v10.2d
 	WORD   $0x7e70d9ca // faddp d10, v14.2d
 	FCVTDS F10, F10
+	MOVD   sums+8(FP), R2
 	FMOVS  F10, (R2)
 
 summed:
@@ -17444,7 +17444,6 @@ sum_done:
 	SUB    $128, R1, R1
 	CMP    $1, R1
 	BGE    sum_block
-	MOVD   sums+0(FP), R1
 	FMOVQ  (R6), F11
 	FMOVQ  16(R6), F12
 	FMOVQ  32(R6), F13
@@ -17462,11 +17461,11 @@ sum_done:
 	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
 	WORD   $0x7e70d96b // faddp d11, v11.2d
 	FCVTDS F11, F11
+	MOVD   sums+0(FP), R1
 	FMOVS  F11, (R1)
 	JMP    summed
 
 only:
-	MOVD   sums+0(FP), R1
 	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
 	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
 	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
@@ -17484,6 +17483,7 @@ only:
 	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
 	WORD   $0x7e70d96b // faddp d11, v11.2d
 	FCVTDS F11, F11
+	MOVD   sums+0(FP), R1
 	FMOVS  F11, (R1)
 
 summed:
@@ -18057,7 +18057,6 @@ sum_done:
 	SUB    $128, R1, R1
 	CMP    $1, R1
 	BGE    sum_block
-	MOVD   sums+8(FP), R1
 	FMOVQ  (R7), F11
 	FMOVQ  16(R7), F12
 	FMOVQ  32(R7), F13
@@ -18075,11 +18074,11 @@ sum_done:
 	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
 	WORD   $0x7e70d96b // faddp d11, v11.2d
 	FCVTDS F11, F11
+	MOVD   sums+8(FP), R1
 	FMOVS  F11, (R1)
 	JMP    summed
 
 only:
-	MOVD   sums+8(FP), R1
 	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
 	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
 	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
@@ -18097,6 +18096,7 @@ only:
 	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
 	WORD   $0x7e70d96b // faddp d11, v11.2d
 	FCVTDS F11, F11
+	MOVD   sums+8(FP), R1
 	FMOVS  F11, (R1)
 
 summed:
@@ -18673,7 +18673,6 @@ sum_done:
 	SUB    $32, R1, R1
 	CMP    $1, R1
 	BGE    sum_block
-	MOVD   sums+8(FP), R1
 	FMOVQ  (R7), F11
 	FMOVQ  16(R7), F12
 	FMOVQ  32(R7), F13
@@ -18691,11 +18690,11 @@ sum_done:
 	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
 	WORD   $0x7e70d96b // faddp d11, v11.2d
 	FCVTDS F11, F11
+	MOVD   sums+8(FP), R1
 	FMOVS  F11, (R1)
 	JMP    summed
 
 only:
-	MOVD   sums+8(FP), R1
 	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
 	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
 	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
@@ -18713,6 +18712,7 @@ only:
 	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
 	WORD   $0x7e70d96b // faddp d11, v11.2d
 	FCVTDS F11, F11
+	MOVD   sums+8(FP), R1
 	FMOVS  F11, (R1)
 
 summed:
@@ -23237,33 +23237,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_671
+	BGE  focusnot0_684
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
 	WORD $0x6e27dce7 // fmul v7.4s, v7.4s, v7.4s
-	JMP  focusdone671
+	JMP  focusdone684
 
-focusnot0_671:
+focusnot0_684:
 	CMP   $2, R7
-	BGE   focusnot1_671
+	BGE   focusnot1_684
 	FMOVQ 224(R0), F6
 	FMOVQ 224(R0), F7
-	JMP   focusdone671
+	JMP   focusdone684
 
-focusnot1_671:
+focusnot1_684:
 	CMP $3, R7
-	BGE focusnot2_671
-	JMP focusdone671
+	BGE focusnot2_684
+	JMP focusdone684
 
-focusnot2_671:
+focusnot2_684:
 	CMP  $4, R7
-	BGE  focusnot3_671
+	BGE  focusnot3_684
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
 	WORD $0x6ea1f8e7 // fsqrt v7.4s, v7.4s
-	JMP  focusdone671
+	JMP  focusdone684
 
-focusnot3_671:
+focusnot3_684:
 	CMP   $5, R7
-	BGE   focusnot4_671
+	BGE   focusnot4_684
 	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
 	VMOV  V6.B16, V9.B16
 	VFMLS V8.S4, V8.S4, V9.S4
@@ -23280,11 +23280,11 @@ focusnot3_671:
 	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
 	VFMLA V8.S4, V7.S4, V9.S4
 	VMOV  V9.B16, V7.B16
-	JMP   focusdone671
+	JMP   focusdone684
 
-focusnot4_671:
+focusnot4_684:
 	CMP   $6, R7
-	BGE   focusnot5_671
+	BGE   focusnot5_684
 	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
 	WORD  $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f92b // fneg v11.4s, v9.4s
@@ -23307,11 +23307,11 @@ focusnot4_671:
 	VFMLA V10.S4, V7.S4, V11.S4
 	WORD  $0x6e28dd67 // fmul v7.4s, v11.4s, v8.4s
 	VFMLA V8.S4, V9.S4, V7.S4
-	JMP   focusdone671
+	JMP   focusdone684
 
-focusnot5_671:
+focusnot5_684:
 	CMP   $7, R7
-	BGE   focusnot6_671
+	BGE   focusnot6_684
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -23324,11 +23324,11 @@ focusnot5_671:
 	WORD  $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V9.S4
 	VMOV  V9.B16, V7.B16
-	JMP   focusdone671
+	JMP   focusdone684
 
-focusnot6_671:
+focusnot6_684:
 	CMP   $8, R7
-	BGE   focusnot7_671
+	BGE   focusnot7_684
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -23341,11 +23341,11 @@ focusnot6_671:
 	WORD  $0x4e28d507 // fadd v7.4s, v8.4s, v8.4s
 	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
 	VFMLA V8.S4, V8.S4, V7.S4
-	JMP   focusdone671
+	JMP   focusdone684
 
-focusnot7_671:
+focusnot7_684:
 	CMP   $9, R7
-	BGE   focusnot8_671
+	BGE   focusnot8_684
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -23368,9 +23368,9 @@ focusnot7_671:
 	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
 	VFMLA V7.S4, V10.S4, V8.S4
 	VMOV  V8.B16, V7.B16
-	JMP   focusdone671
+	JMP   focusdone684
 
-focusnot8_671:
+focusnot8_684:
 	ADD   $24, R6, R8
 	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
@@ -23677,7 +23677,7 @@ focusnot8_671:
 	FMOVQ 368(R0), F7
 	VBIF  V9.B16, V8.B16, V7.B16
 
-focusdone671:
+focusdone684:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e2fe4a8 // fcmge v8.4s, v5.4s, v15.4s
 	WORD  $0x6e30e4a9 // fcmge v9.4s, v5.4s, v16.4s
@@ -23967,30 +23967,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_672
+	BGE  focusnot0_685
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
-	JMP  focusdone672
+	JMP  focusdone685
 
-focusnot0_672:
+focusnot0_685:
 	CMP   $2, R7
-	BGE   focusnot1_672
+	BGE   focusnot1_685
 	FMOVQ 224(R0), F6
-	JMP   focusdone672
+	JMP   focusdone685
 
-focusnot1_672:
+focusnot1_685:
 	CMP $3, R7
-	BGE focusnot2_672
-	JMP focusdone672
+	BGE focusnot2_685
+	JMP focusdone685
 
-focusnot2_672:
+focusnot2_685:
 	CMP  $4, R7
-	BGE  focusnot3_672
+	BGE  focusnot3_685
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
-	JMP  focusdone672
+	JMP  focusdone685
 
-focusnot3_672:
+focusnot3_685:
 	CMP   $5, R7
-	BGE   focusnot4_672
+	BGE   focusnot4_685
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	VMOV  V6.B16, V8.B16
 	VFMLS V7.S4, V7.S4, V8.S4
@@ -23999,11 +23999,11 @@ focusnot3_672:
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
 	VFMLA V7.S4, V6.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone672
+	JMP   focusdone685
 
-focusnot4_672:
+focusnot4_685:
 	CMP   $6, R7
-	BGE   focusnot5_672
+	BGE   focusnot5_685
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
@@ -24015,33 +24015,33 @@ focusnot4_672:
 	VFMLA V9.S4, V6.S4, V10.S4
 	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V6.S4
-	JMP   focusdone672
+	JMP   focusdone685
 
-focusnot5_672:
+focusnot5_685:
 	CMP   $7, R7
-	BGE   focusnot6_672
+	BGE   focusnot6_685
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
 	VFMLA V6.S4, V7.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone672
+	JMP   focusdone685
 
-focusnot6_672:
+focusnot6_685:
 	CMP   $8, R7
-	BGE   focusnot7_672
+	BGE   focusnot7_685
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
 	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	VFMLA V7.S4, V7.S4, V6.S4
-	JMP   focusdone672
+	JMP   focusdone685
 
-focusnot7_672:
+focusnot7_685:
 	CMP   $9, R7
-	BGE   focusnot8_672
+	BGE   focusnot8_685
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
@@ -24053,9 +24053,9 @@ focusnot7_672:
 	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
 	VFMLA V6.S4, V9.S4, V7.S4
 	VMOV  V7.B16, V6.B16
-	JMP   focusdone672
+	JMP   focusdone685
 
-focusnot8_672:
+focusnot8_685:
 	ADD   $24, R6, R8
 	FMOVS (R8), F7
 	VDUP  V7.S[0], V7.S4
@@ -24210,7 +24210,7 @@ focusnot8_672:
 	FMOVQ 368(R0), F6
 	VBIF  V8.B16, V7.B16, V6.B16
 
-focusdone672:
+focusdone685:
 	// loss = (alpha l) q^gamma
 	WORD  $0x6e2ee4a7 // fcmge v7.4s, v5.4s, v14.4s
 	WORD  $0x6e26ddc6 // fmul v6.4s, v14.4s, v6.4s
@@ -24632,33 +24632,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R6
-	BGE  focusnot0_699
+	BGE  focusnot0_712
 	WORD $0x6e2add4a // fmul v10.4s, v10.4s, v10.4s
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone699
+	JMP  focusdone712
 
-focusnot0_699:
+focusnot0_712:
 	CMP   $2, R6
-	BGE   focusnot1_699
+	BGE   focusnot1_712
 	FMOVQ 224(R0), F10
 	FMOVQ 224(R0), F11
-	JMP   focusdone699
+	JMP   focusdone712
 
-focusnot1_699:
+focusnot1_712:
 	CMP $3, R6
-	BGE focusnot2_699
-	JMP focusdone699
+	BGE focusnot2_712
+	JMP focusdone712
 
-focusnot2_699:
+focusnot2_712:
 	CMP  $4, R6
-	BGE  focusnot3_699
+	BGE  focusnot3_712
 	WORD $0x6ea1f94a // fsqrt v10.4s, v10.4s
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone699
+	JMP  focusdone712
 
-focusnot3_699:
+focusnot3_712:
 	CMP   $5, R6
-	BGE   focusnot4_699
+	BGE   focusnot4_712
 	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
 	VMOV  V10.B16, V13.B16
 	VFMLS V12.S4, V12.S4, V13.S4
@@ -24675,11 +24675,11 @@ focusnot3_699:
 	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
 	VFMLA V12.S4, V11.S4, V13.S4
 	VMOV  V13.B16, V11.B16
-	JMP   focusdone699
+	JMP   focusdone712
 
-focusnot4_699:
+focusnot4_712:
 	CMP   $6, R6
-	BGE   focusnot5_699
+	BGE   focusnot5_712
 	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
 	WORD  $0x6e2add4d // fmul v13.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f9af // fneg v15.4s, v13.4s
@@ -24702,11 +24702,11 @@ focusnot4_699:
 	VFMLA V14.S4, V11.S4, V15.S4
 	WORD  $0x6e2cddeb // fmul v11.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V13.S4, V11.S4
-	JMP   focusdone699
+	JMP   focusdone712
 
-focusnot5_699:
+focusnot5_712:
 	CMP   $7, R6
-	BGE   focusnot6_699
+	BGE   focusnot6_712
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -24719,11 +24719,11 @@ focusnot5_699:
 	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
 	VFMLA V11.S4, V12.S4, V13.S4
 	VMOV  V13.B16, V11.B16
-	JMP   focusdone699
+	JMP   focusdone712
 
-focusnot6_699:
+focusnot6_712:
 	CMP   $8, R6
-	BGE   focusnot7_699
+	BGE   focusnot7_712
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -24736,11 +24736,11 @@ focusnot6_699:
 	WORD  $0x4e2cd58b // fadd v11.4s, v12.4s, v12.4s
 	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
 	VFMLA V12.S4, V12.S4, V11.S4
-	JMP   focusdone699
+	JMP   focusdone712
 
-focusnot7_699:
+focusnot7_712:
 	CMP   $9, R6
-	BGE   focusnot8_699
+	BGE   focusnot8_712
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -24763,9 +24763,9 @@ focusnot7_699:
 	WORD  $0x6e2bde0c // fmul v12.4s, v16.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V12.S4
 	VMOV  V12.B16, V11.B16
-	JMP   focusdone699
+	JMP   focusdone712
 
-focusnot8_699:
+focusnot8_712:
 	ADD   $24, R5, R9
 	FMOVS (R9), F12
 	VDUP  V12.S[0], V12.S4
@@ -25084,7 +25084,7 @@ focusnot8_699:
 	FMOVQ 368(R0), F11
 	VBIF  V13.B16, V12.B16, V11.B16
 
-focusdone699:
+focusdone712:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F12
 	FMOVQ 1104(R0), F13
@@ -25459,30 +25459,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R6
-	BGE  focusnot0_700
+	BGE  focusnot0_713
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
-	JMP  focusdone700
+	JMP  focusdone713
 
-focusnot0_700:
+focusnot0_713:
 	CMP   $2, R6
-	BGE   focusnot1_700
+	BGE   focusnot1_713
 	FMOVQ 224(R0), F6
-	JMP   focusdone700
+	JMP   focusdone713
 
-focusnot1_700:
+focusnot1_713:
 	CMP $3, R6
-	BGE focusnot2_700
-	JMP focusdone700
+	BGE focusnot2_713
+	JMP focusdone713
 
-focusnot2_700:
+focusnot2_713:
 	CMP  $4, R6
-	BGE  focusnot3_700
+	BGE  focusnot3_713
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
-	JMP  focusdone700
+	JMP  focusdone713
 
-focusnot3_700:
+focusnot3_713:
 	CMP   $5, R6
-	BGE   focusnot4_700
+	BGE   focusnot4_713
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	VMOV  V6.B16, V8.B16
 	VFMLS V7.S4, V7.S4, V8.S4
@@ -25491,11 +25491,11 @@ focusnot3_700:
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
 	VFMLA V7.S4, V6.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone700
+	JMP   focusdone713
 
-focusnot4_700:
+focusnot4_713:
 	CMP   $6, R6
-	BGE   focusnot5_700
+	BGE   focusnot5_713
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
@@ -25507,33 +25507,33 @@ focusnot4_700:
 	VFMLA V9.S4, V6.S4, V10.S4
 	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V6.S4
-	JMP   focusdone700
+	JMP   focusdone713
 
-focusnot5_700:
+focusnot5_713:
 	CMP   $7, R6
-	BGE   focusnot6_700
+	BGE   focusnot6_713
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
 	VFMLA V6.S4, V7.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone700
+	JMP   focusdone713
 
-focusnot6_700:
+focusnot6_713:
 	CMP   $8, R6
-	BGE   focusnot7_700
+	BGE   focusnot7_713
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
 	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	VFMLA V7.S4, V7.S4, V6.S4
-	JMP   focusdone700
+	JMP   focusdone713
 
-focusnot7_700:
+focusnot7_713:
 	CMP   $9, R6
-	BGE   focusnot8_700
+	BGE   focusnot8_713
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
@@ -25545,9 +25545,9 @@ focusnot7_700:
 	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
 	VFMLA V6.S4, V9.S4, V7.S4
 	VMOV  V7.B16, V6.B16
-	JMP   focusdone700
+	JMP   focusdone713
 
-focusnot8_700:
+focusnot8_713:
 	ADD   $24, R5, R9
 	FMOVS (R9), F7
 	VDUP  V7.S[0], V7.S4
@@ -25708,7 +25708,7 @@ focusnot8_700:
 	FMOVQ 368(R0), F6
 	VBIF  V8.B16, V7.B16, V6.B16
 
-focusdone700:
+focusdone713:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F7
 	WORD  $0x6e2ee4e7 // fcmge v7.4s, v7.4s, v14.4s
@@ -25824,6 +25824,1274 @@ partdone9:
 	BGE vector
 
 done:
+	RET
+
+// func soleLossNEON(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
+TEXT ·soleLossNEON(SB), NOSPLIT, $128-56
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 80(R0), F0
+	FMOVQ (R1), F1
+	FMOVQ 48(R0), F7
+	FMOVQ 96(R0), F2
+	FMOVQ 208(R0), F3
+	FMOVQ 32(R0), F5
+	FMOVQ 64(R0), F8
+	FMOVQ 112(R0), F9
+	FMOVQ 16(R1), F10
+	FMOVQ 224(R0), F4
+	MOVD  classes+16(FP), R2
+	MOVD  label+24(FP), R3
+	MOVD  logits+8(FP), R5
+	ADD   R3<<2, R5, R6
+	FMOVS (R6), F6
+	VDUP  V6.S[0], V6.S4
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	MOVD  $local-128(SP), R6
+	CMP   $129, R2
+	BLT   begin
+	VMOVI $0, V16.B16
+	FMOVQ F16, (R6)
+	FMOVQ F16, 16(R6)
+	FMOVQ F16, 32(R6)
+	FMOVQ F16, 48(R6)
+	FMOVQ F16, 64(R6)
+	FMOVQ F16, 80(R6)
+	FMOVQ F16, 96(R6)
+	FMOVQ F16, 112(R6)
+
+begin:
+sum_block:
+	CMP  $0, R3
+	BLT  sum_others
+	CMP  $128, R3
+	BGE  sum_others
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $16, R8
+	BLT  sum_part
+
+sum_tile:
+	FMOVQ (R5), F16
+	FMOVQ 16(R5), F17
+	FMOVQ 32(R5), F18
+	FMOVQ 48(R5), F19
+	FMOVQ (R7), F20
+	VAND  V20.B16, V16.B16, V20.B16
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	FMOVQ 16(R7), F20
+	VAND  V20.B16, V17.B16, V20.B16
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	FMOVQ 32(R7), F20
+	VAND  V20.B16, V18.B16, V20.B16
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	FMOVQ 48(R7), F20
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
+	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
+	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
+	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V7.S4, V16.S4, V19.S4
+	VFMLA V7.S4, V17.S4, V21.S4
+	VFMLA V7.S4, V18.S4, V23.S4
+	VFMLA V7.S4, V27.S4, V25.S4
+	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
+	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
+	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
+	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
+
+	// r = c - n ln2
+	VFMLS V0.S4, V20.S4, V16.S4
+	VFMLS V0.S4, V22.S4, V17.S4
+	VFMLS V0.S4, V24.S4, V18.S4
+	VFMLS V0.S4, V26.S4, V27.S4
+	VFMLS V2.S4, V20.S4, V16.S4
+	VFMLS V2.S4, V22.S4, V17.S4
+	VFMLS V2.S4, V24.S4, V18.S4
+	VFMLS V2.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V9.S4, V16.S4, V20.S4
+	VFMLA V9.S4, V17.S4, V24.S4
+	VFMLA V9.S4, V18.S4, V28.S4
+	VFMLA V9.S4, V27.S4, V30.S4
+	FMOVQ 144(R0), F22
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
+	FMOVQ 176(R0), F22
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V1.B16, [V19.B16], V16.B16
+	VTBL  V1.B16, [V21.B16], V18.B16
+	VTBL  V1.B16, [V23.B16], V24.B16
+	VTBL  V1.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V3.B16, V16.B16, V17.B16
+	VBIT  V3.B16, V18.B16, V20.B16
+	VBIT  V3.B16, V24.B16, V27.B16
+	VBIT  V3.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V10.B16], V16.B16
+	VTBL  V20.B16, [V10.B16], V17.B16
+	VTBL  V27.B16, [V10.B16], V18.B16
+	VTBL  V30.B16, [V10.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	FMOVQ (R7), F20
+	VAND  V20.B16, V16.B16, V16.B16
+	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V17.B16, V16.B16
+	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V19.B16, V16.B16
+	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+	ADD   $64, R5, R5
+	ADD   $64, R7, R7
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   sum_tile
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V16.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless1
+	FMOVQ (R5), F16
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V16.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V16.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V16.S[0]
+
+partdone1:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V17.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless2
+	FMOVQ 16(R5), F17
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V17.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V17.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V17.S[0]
+
+partdone2:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V18.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R5), F18
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V18.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V18.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V18.S[0]
+
+partdone3:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V19.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless4
+	FMOVQ 48(R5), F19
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V19.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V19.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V19.S[0]
+
+partdone4:
+	FMOVQ (R7), F20
+	VAND  V20.B16, V16.B16, V20.B16
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	FMOVQ 16(R7), F20
+	VAND  V20.B16, V17.B16, V20.B16
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	FMOVQ 32(R7), F20
+	VAND  V20.B16, V18.B16, V20.B16
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	FMOVQ 48(R7), F20
+	VAND  V20.B16, V19.B16, V20.B16
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
+	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
+	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
+	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V7.S4, V16.S4, V19.S4
+	VFMLA V7.S4, V17.S4, V21.S4
+	VFMLA V7.S4, V18.S4, V23.S4
+	VFMLA V7.S4, V27.S4, V25.S4
+	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
+	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
+	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
+	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
+
+	// r = c - n ln2
+	VFMLS V0.S4, V20.S4, V16.S4
+	VFMLS V0.S4, V22.S4, V17.S4
+	VFMLS V0.S4, V24.S4, V18.S4
+	VFMLS V0.S4, V26.S4, V27.S4
+	VFMLS V2.S4, V20.S4, V16.S4
+	VFMLS V2.S4, V22.S4, V17.S4
+	VFMLS V2.S4, V24.S4, V18.S4
+	VFMLS V2.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V9.S4, V16.S4, V20.S4
+	VFMLA V9.S4, V17.S4, V24.S4
+	VFMLA V9.S4, V18.S4, V28.S4
+	VFMLA V9.S4, V27.S4, V30.S4
+	FMOVQ 144(R0), F22
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
+	FMOVQ 176(R0), F22
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V1.B16, [V19.B16], V16.B16
+	VTBL  V1.B16, [V21.B16], V18.B16
+	VTBL  V1.B16, [V23.B16], V24.B16
+	VTBL  V1.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V3.B16, V16.B16, V17.B16
+	VBIT  V3.B16, V18.B16, V20.B16
+	VBIT  V3.B16, V24.B16, V27.B16
+	VBIT  V3.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V10.B16], V16.B16
+	VTBL  V20.B16, [V10.B16], V17.B16
+	VTBL  V27.B16, [V10.B16], V18.B16
+	VTBL  V30.B16, [V10.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	FMOVQ (R7), F20
+	VAND  V20.B16, V16.B16, V16.B16
+	VDUP  R8, V20.S4
+	FMOVQ 336(R1), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V16.B16, V16.B16
+	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
+	FMOVQ 16(R7), F16
+	VAND  V16.B16, V17.B16, V16.B16
+	VDUP  R9, V17.S4
+	FMOVQ 336(R1), F20
+	WORD  $0x4eb43631 // cmgt v17.4s, v17.4s, v20.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
+	FMOVQ 32(R7), F16
+	VAND  V16.B16, V18.B16, V16.B16
+	VDUP  R10, V17.S4
+	FMOVQ 336(R1), F18
+	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	FMOVQ 48(R7), F16
+	VAND  V16.B16, V19.B16, V16.B16
+	VDUP  R11, V17.S4
+	FMOVQ 336(R1), F18
+	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
+	VAND  V17.B16, V16.B16, V16.B16
+	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+
+sum_done:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	CMP  $16, R7
+	BLT  sum_others_part
+
+sum_others_tile:
+	FMOVQ (R5), F16
+	FMOVQ 16(R5), F17
+	FMOVQ 32(R5), F18
+	FMOVQ 48(R5), F19
+	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD  $0x4ea0fa54 // fabs v20.4s, v18.4s
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD  $0x4ea0fa74 // fabs v20.4s, v19.4s
+	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
+	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
+	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
+	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V7.S4, V16.S4, V19.S4
+	VFMLA V7.S4, V17.S4, V21.S4
+	VFMLA V7.S4, V18.S4, V23.S4
+	VFMLA V7.S4, V27.S4, V25.S4
+	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
+	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
+	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
+	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
+
+	// r = c - n ln2
+	VFMLS V0.S4, V20.S4, V16.S4
+	VFMLS V0.S4, V22.S4, V17.S4
+	VFMLS V0.S4, V24.S4, V18.S4
+	VFMLS V0.S4, V26.S4, V27.S4
+	VFMLS V2.S4, V20.S4, V16.S4
+	VFMLS V2.S4, V22.S4, V17.S4
+	VFMLS V2.S4, V24.S4, V18.S4
+	VFMLS V2.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V9.S4, V16.S4, V20.S4
+	VFMLA V9.S4, V17.S4, V24.S4
+	VFMLA V9.S4, V18.S4, V28.S4
+	VFMLA V9.S4, V27.S4, V30.S4
+	FMOVQ 144(R0), F22
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
+	FMOVQ 176(R0), F22
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V1.B16, [V19.B16], V16.B16
+	VTBL  V1.B16, [V21.B16], V18.B16
+	VTBL  V1.B16, [V23.B16], V24.B16
+	VTBL  V1.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V3.B16, V16.B16, V17.B16
+	VBIT  V3.B16, V18.B16, V20.B16
+	VBIT  V3.B16, V24.B16, V27.B16
+	VBIT  V3.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V10.B16], V16.B16
+	VTBL  V20.B16, [V10.B16], V17.B16
+	VTBL  V27.B16, [V10.B16], V18.B16
+	VTBL  V30.B16, [V10.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
+	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
+	ADD   $64, R5, R5
+	SUB   $16, R7, R7
+	CMP   $16, R7
+	BGE   sum_others_tile
+
+sum_others_part:
+	CMP   $1, R7
+	BLT   sum_others_done
+	VMOVI $0, V16.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
+	BLT   partless5
+	FMOVQ (R5), F16
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R7, partone5
+	VLD1.P 8(R8), V16.D[0]
+	TBZ    $0, R7, partdone5
+	VLD1   (R8), V16.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R7, partdone5
+	VLD1 (R8), V16.S[0]
+
+partdone5:
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V17.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
+	BLT   partless6
+	FMOVQ 16(R5), F17
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R8, partone6
+	VLD1.P 8(R9), V17.D[0]
+	TBZ    $0, R8, partdone6
+	VLD1   (R9), V17.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R8, partdone6
+	VLD1 (R9), V17.S[0]
+
+partdone6:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V18.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
+	BLT   partless7
+	FMOVQ 32(R5), F18
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R9, partone7
+	VLD1.P 8(R10), V18.D[0]
+	TBZ    $0, R9, partdone7
+	VLD1   (R10), V18.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R9, partdone7
+	VLD1 (R10), V18.S[0]
+
+partdone7:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V19.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
+	BLT   partless8
+	FMOVQ 48(R5), F19
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R10, partone8
+	VLD1.P 8(R11), V19.D[0]
+	TBZ    $0, R10, partdone8
+	VLD1   (R11), V19.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R10, partdone8
+	VLD1 (R11), V19.S[0]
+
+partdone8:
+	WORD $0x4ea0fa14 // fabs v20.4s, v16.4s
+	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD $0x4ea0fa34 // fabs v20.4s, v17.4s
+	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD $0x4ea0fa54 // fabs v20.4s, v18.4s
+	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD $0x4ea0fa74 // fabs v20.4s, v19.4s
+	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
+	WORD $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
+	WORD $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
+	WORD $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
+	WORD $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F23
+	FMOVQ 64(R0), F25
+	VFMLA V7.S4, V16.S4, V19.S4
+	VFMLA V7.S4, V17.S4, V21.S4
+	VFMLA V7.S4, V18.S4, V23.S4
+	VFMLA V7.S4, V27.S4, V25.S4
+	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
+	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
+	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
+	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
+
+	// r = c - n ln2
+	VFMLS V0.S4, V20.S4, V16.S4
+	VFMLS V0.S4, V22.S4, V17.S4
+	VFMLS V0.S4, V24.S4, V18.S4
+	VFMLS V0.S4, V26.S4, V27.S4
+	VFMLS V2.S4, V20.S4, V16.S4
+	VFMLS V2.S4, V22.S4, V17.S4
+	VFMLS V2.S4, V24.S4, V18.S4
+	VFMLS V2.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F20
+	FMOVQ 128(R0), F24
+	FMOVQ 128(R0), F28
+	FMOVQ 128(R0), F30
+	VFMLA V9.S4, V16.S4, V20.S4
+	VFMLA V9.S4, V17.S4, V24.S4
+	VFMLA V9.S4, V18.S4, V28.S4
+	VFMLA V9.S4, V27.S4, V30.S4
+	FMOVQ 144(R0), F22
+	FMOVQ 144(R0), F26
+	FMOVQ 144(R0), F29
+	FMOVQ 144(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+	FMOVQ 160(R0), F20
+	FMOVQ 160(R0), F24
+	FMOVQ 160(R0), F28
+	FMOVQ 160(R0), F30
+	VFMLA V22.S4, V16.S4, V20.S4
+	VFMLA V26.S4, V17.S4, V24.S4
+	VFMLA V29.S4, V18.S4, V28.S4
+	VFMLA V31.S4, V27.S4, V30.S4
+	FMOVQ 176(R0), F22
+	FMOVQ 176(R0), F26
+	FMOVQ 176(R0), F29
+	FMOVQ 176(R0), F31
+	VFMLA V20.S4, V16.S4, V22.S4
+	VFMLA V24.S4, V17.S4, V26.S4
+	VFMLA V28.S4, V18.S4, V29.S4
+	VFMLA V30.S4, V27.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V1.B16, [V19.B16], V16.B16
+	VTBL  V1.B16, [V21.B16], V18.B16
+	VTBL  V1.B16, [V23.B16], V24.B16
+	VTBL  V1.B16, [V25.B16], V28.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F20
+	FMOVQ 192(R0), F27
+	FMOVQ 192(R0), F30
+	VBIT  V3.B16, V16.B16, V17.B16
+	VBIT  V3.B16, V18.B16, V20.B16
+	VBIT  V3.B16, V24.B16, V27.B16
+	VBIT  V3.B16, V28.B16, V30.B16
+	VTBL  V17.B16, [V10.B16], V16.B16
+	VTBL  V20.B16, [V10.B16], V17.B16
+	VTBL  V27.B16, [V10.B16], V18.B16
+	VTBL  V30.B16, [V10.B16], V20.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V23.S4, V23.S4
+	VSHL  $21, V25.S4, V24.S4
+	VADD  V19.S4, V16.S4, V16.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V23.S4, V18.S4, V18.S4
+	VADD  V24.S4, V20.S4, V19.S4
+	VFMLA V22.S4, V16.S4, V16.S4
+	VFMLA V26.S4, V17.S4, V17.S4
+	VFMLA V29.S4, V18.S4, V18.S4
+	VFMLA V31.S4, V19.S4, V19.S4
+	VDUP  R7, V20.S4
+	FMOVQ 336(R1), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V16.B16, V16.B16
+	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
+	VDUP  R8, V16.S4
+	FMOVQ 336(R1), F20
+	WORD  $0x4eb43610 // cmgt v16.4s, v16.4s, v20.4s
+	VAND  V16.B16, V17.B16, V16.B16
+	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
+	VDUP  R9, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V18.B16, V16.B16
+	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	VDUP  R10, V16.S4
+	FMOVQ 336(R1), F17
+	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
+	VAND  V16.B16, V19.B16, V16.B16
+	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+
+sum_others_done:
+sum_end:
+	// any |z| > 40, but the target's?
+	FMOVQ  1136(R0), F16
+	WORD   $0x4eb03570 // cmgt v16.4s, v11.4s, v16.4s
+	WORD   $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
+	FMOVD  F16, R7
+	CBNZ   R7, slow
+	MOVD   classes+16(FP), R7
+	CMP    $129, R7
+	BLT    only
+	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
+	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
+	FMOVQ  (R6), F17
+	WORD   $0x4e71d610 // fadd v16.2d, v16.2d, v17.2d
+	FMOVQ  F16, (R6)
+	FMOVQ  16(R6), F16
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	FMOVQ  F12, 16(R6)
+	WORD   $0x0e6179ac // fcvtl v12.2d, v13.2s
+	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
+	FMOVQ  32(R6), F16
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	FMOVQ  F12, 32(R6)
+	FMOVQ  48(R6), F12
+	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
+	FMOVQ  F13, 48(R6)
+	WORD   $0x0e6179cc // fcvtl v12.2d, v14.2s
+	WORD   $0x4e6179cd // fcvtl2 v13.2d, v14.4s
+	FMOVQ  64(R6), F14
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	FMOVQ  F12, 64(R6)
+	FMOVQ  80(R6), F12
+	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
+	FMOVQ  F13, 80(R6)
+	WORD   $0x0e6179ec // fcvtl v12.2d, v15.2s
+	WORD   $0x4e6179ed // fcvtl2 v13.2d, v15.4s
+	FMOVQ  96(R6), F14
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	FMOVQ  F12, 96(R6)
+	FMOVQ  112(R6), F12
+	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
+	FMOVQ  F13, 112(R6)
+	VMOVI  $0, V12.B16
+	VMOVI  $0, V13.B16
+	VMOVI  $0, V14.B16
+	VMOVI  $0, V15.B16
+	SUB    $128, R3, R3
+	SUB    $128, R2, R2
+	CMP    $1, R2
+	BGE    sum_block
+	FMOVQ  (R6), F5
+	FMOVQ  16(R6), F8
+	FMOVQ  32(R6), F9
+	FMOVQ  48(R6), F10
+	FMOVQ  64(R6), F11
+	FMOVQ  80(R6), F12
+	FMOVQ  96(R6), F13
+	FMOVQ  112(R6), F14
+	WORD   $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD   $0x4e6cd508 // fadd v8.2d, v8.2d, v12.2d
+	WORD   $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD   $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD   $0x4e6ad508 // fadd v8.2d, v8.2d, v10.2d
+	WORD   $0x4e68d4a5 // fadd v5.2d, v5.2d, v8.2d
+	WORD   $0x7e70d8a5 // faddp d5, v5.2d
+	FCVTDS F5, F10
+	JMP    summed
+
+only:
+	WORD   $0x0e617985 // fcvtl v5.2d, v12.2s
+	WORD   $0x4e617988 // fcvtl2 v8.2d, v12.4s
+	WORD   $0x0e6179a9 // fcvtl v9.2d, v13.2s
+	WORD   $0x4e6179aa // fcvtl2 v10.2d, v13.4s
+	WORD   $0x0e6179cb // fcvtl v11.2d, v14.2s
+	WORD   $0x4e6179cc // fcvtl2 v12.2d, v14.4s
+	WORD   $0x0e6179ed // fcvtl v13.2d, v15.2s
+	WORD   $0x4e6179ee // fcvtl2 v14.2d, v15.4s
+	WORD   $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
+	WORD   $0x4e6cd508 // fadd v8.2d, v8.2d, v12.2d
+	WORD   $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
+	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+	WORD   $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD   $0x4e6ad508 // fadd v8.2d, v8.2d, v10.2d
+	WORD   $0x4e68d4a5 // fadd v5.2d, v5.2d, v8.2d
+	WORD   $0x7e70d8a5 // faddp d5, v5.2d
+	FCVTDS F5, F10
+
+summed:
+	MOVD  weight+32(FP), R2
+	FMOVS (R2), F5
+	VDUP  V5.S[0], V5.S4
+	MOVD  losses+0(FP), R2
+	MOVD  p+40(FP), R3
+	MOVD  (R3), R5
+	VMOVI $0, V12.B16
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0f988 // fabs v8.4s, v12.4s
+	FMOVQ 1152(R0), F9
+	WORD  $0x6ea9e509 // fcmgt v9.4s, v8.4s, v9.4s
+	FMOVQ 384(R0), F11
+	WORD  $0x6ea8e568 // fcmgt v8.4s, v11.4s, v8.4s
+	VAND  V8.B16, V9.B16, V8.B16
+	VAND  V8.B16, V12.B16, V8.B16
+	FMOVQ 1104(R0), F9
+	WORD  $0x6e26e52b // fcmge v11.4s, v9.4s, v6.4s
+	FMOVQ 368(R0), F9
+	VBIT  V11.B16, V10.B16, V9.B16
+	WORD  $0x6eace4ca // fcmgt v10.4s, v6.4s, v12.4s
+	VBIT  V10.B16, V6.B16, V12.B16
+	FMOVQ 336(R0), F10
+	WORD  $0x4e2ae58a // fcmeq v10.4s, v12.4s, v10.4s
+	FMOVQ 368(R0), F11
+	VBIF  V10.B16, V9.B16, V11.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
+	FMOVQ 1184(R0), F8
+	WORD  $0x4ea6f508 // fmin v8.4s, v8.4s, v6.4s
+	FMOVQ 1168(R0), F9
+	WORD  $0x4e28f528 // fmax v8.4s, v9.4s, v8.4s
+	WORD  $0x6ea6e509 // fcmgt v9.4s, v8.4s, v6.4s
+	VMOVI $0, V10.B16
+	WORD  $0x6eaae56a // fcmgt v10.4s, v11.4s, v10.4s
+	VAND  V10.B16, V9.B16, V9.B16
+	WORD  $0x4ea6d506 // fsub v6.4s, v8.4s, v6.4s
+	VAND  V9.B16, V6.B16, V6.B16
+	FMOVQ 1200(R0), F9
+	VFMLA V7.S4, V8.S4, V9.S4
+	FMOVQ 1200(R0), F7
+	WORD  $0x4ea7d527 // fsub v7.4s, v9.4s, v7.4s
+	VMOVI $0, V10.B16
+	FMOVQ 1200(R0), F12
+	VSUB  V12.S4, V9.S4, V9.S4
+	VSUB  V9.S4, V10.S4, V9.S4
+	VFMLS V0.S4, V7.S4, V8.S4
+	VFMLS V2.S4, V7.S4, V8.S4
+	FMOVQ 1264(R0), F7
+	FMOVQ 1248(R0), F2
+	VFMLA V2.S4, V8.S4, V7.S4
+	FMOVQ 1280(R0), F2
+	VFMLA V7.S4, V8.S4, V2.S4
+	FMOVQ 1296(R0), F7
+	VFMLA V2.S4, V8.S4, V7.S4
+	FMOVQ 1312(R0), F2
+	VFMLA V7.S4, V8.S4, V2.S4
+	FMOVQ 224(R0), F10
+	VFMLA V2.S4, V8.S4, V10.S4
+	FMOVQ 224(R0), F2
+	VFMLA V10.S4, V8.S4, V2.S4
+	WORD  $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
+	VFMLA V10.S4, V8.S4, V7.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e22fc8a // fdiv v10.4s, v4.4s, v2.4s
+	WORD  $0x6e2bdd48 // fmul v8.4s, v10.4s, v11.4s
+	VFMLS V2.S4, V8.S4, V11.S4
+	WORD  $0x6e27dd02 // fmul v2.4s, v8.4s, v7.4s
+	WORD  $0x4ea2d562 // fsub v2.4s, v11.4s, v2.4s
+	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
+	VUSHR $23, V8.S4, V7.S4
+	FMOVQ 1376(R0), F10
+	VSUB  V10.S4, V7.S4, V7.S4
+	VADD  V9.S4, V7.S4, V7.S4
+	VMOVI $0, V10.B16
+	WORD  $0x4eaa64e7 // smax v7.4s, v7.4s, v10.4s
+	VSUB  V7.S4, V9.S4, V9.S4
+	FMOVQ 1392(R0), F10
+	WORD  $0x4eaa652a // smax v10.4s, v9.4s, v10.4s
+	WORD  $0x4f3f054b // sshr v11.4s, v10.4s, #1
+	FMOVQ 848(R0), F9
+	VADD  V9.S4, V11.S4, V9.S4
+	VSHL  $23, V9.S4, V9.S4
+	VSUB  V11.S4, V10.S4, V10.S4
+	FMOVQ 848(R0), F11
+	VADD  V11.S4, V10.S4, V10.S4
+	VSHL  $23, V10.S4, V10.S4
+	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD  $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
+	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
+	VBSL  V8.B16, V4.B16, V9.B16
+	WORD  $0x6ea4e50b // fcmgt v11.4s, v8.4s, v4.4s
+	VBSL  V8.B16, V4.B16, V11.B16
+	WORD  $0x4e2bd52a // fadd v10.4s, v9.4s, v11.4s
+	WORD  $0x4ea9d549 // fsub v9.4s, v10.4s, v9.4s
+	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
+	WORD  $0x6e2afc8c // fdiv v12.4s, v4.4s, v10.4s
+	WORD  $0x6e2cdc49 // fmul v9.4s, v2.4s, v12.4s
+	WORD  $0x6e2cdd0d // fmul v13.4s, v8.4s, v12.4s
+	VMOV  V8.B16, V14.B16
+	VFMLS V10.S4, V13.S4, V14.S4
+	WORD  $0x4e22d5ca // fadd v10.4s, v14.4s, v2.4s
+	WORD  $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
+	WORD  $0x6e22dda2 // fmul v2.4s, v13.4s, v2.4s
+	WORD  $0x4ea2d542 // fsub v2.4s, v10.4s, v2.4s
+	WORD  $0x6e2cdc42 // fmul v2.4s, v2.4s, v12.4s
+	WORD  $0x4e22d5a2 // fadd v2.4s, v13.4s, v2.4s
+	WORD  $0x6ea4e44a // fcmgt v10.4s, v2.4s, v4.4s
+	VBIT  V10.B16, V4.B16, V2.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e24d50a // fadd v10.4s, v8.4s, v4.4s
+	FMOVQ 1408(R0), F11
+	VSUB  V11.S4, V10.S4, V10.S4
+	FMOVQ 336(R0), F11
+	VAND  V11.B16, V10.B16, V11.B16
+	VUSHR $21, V10.S4, V10.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V11.S4, V4.S4, V4.S4
+	VTBL  V1.B16, [V10.B16], V10.B16
+	FMOVQ 192(R0), F12
+	VBIT  V3.B16, V10.B16, V12.B16
+	FMOVQ 64(R1), F3
+	VTBL  V12.B16, [V3.B16], V3.B16
+	WORD  $0x6e23dc83 // fmul v3.4s, v4.4s, v3.4s
+	FMOVQ 432(R0), F4
+	WORD  $0x4e24d464 // fadd v4.4s, v3.4s, v4.4s
+	VFMLA V3.S4, V8.S4, V4.S4
+	WORD  $0x4e21d963 // scvtf v3.4s, v11.4s
+	FMOVQ 80(R1), F8
+	VTBL  V12.B16, [V8.B16], V10.B16
+	FMOVQ 96(R1), F8
+	VTBL  V12.B16, [V8.B16], V13.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e24dc88 // fmul v8.4s, v4.4s, v4.4s
+	FMOVQ 1456(R0), F12
+	FMOVQ 1440(R0), F11
+	VFMLA V11.S4, V4.S4, V12.S4
+	FMOVQ 1424(R0), F11
+	VFMLA V11.S4, V8.S4, V12.S4
+	FMOVQ 1488(R0), F14
+	FMOVQ 1472(R0), F11
+	VFMLA V11.S4, V4.S4, V14.S4
+	VFMLA V12.S4, V8.S4, V14.S4
+	FMOVQ 528(R0), F11
+	VFMLA V11.S4, V3.S4, V13.S4
+	VFMLA V14.S4, V8.S4, V13.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F8
+	VFMLA V8.S4, V3.S4, V10.S4
+	WORD  $0x4e24d543 // fadd v3.4s, v10.4s, v4.4s
+	WORD  $0x4ea3d548 // fsub v8.4s, v10.4s, v3.4s
+	WORD  $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
+	WORD  $0x4e24d5a4 // fadd v4.4s, v13.4s, v4.4s
+	WORD  $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD  $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
+	WORD  $0x4e21d8e4 // scvtf v4.4s, v7.4s
+	VFMLA V0.S4, V4.S4, V3.S4
+	WORD  $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
+	VMOVI $0, V4.B16
+	WORD  $0x6e23dca6 // fmul v6.4s, v5.4s, v3.4s
+	WORD  $0x4e25e484 // fcmeq v4.4s, v4.4s, v5.4s
+	WORD  $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
+	VAND  V3.B16, V4.B16, V3.B16
+	WORD  $0x4e631cca // bic v10.16b, v6.16b, v3.16b
+
+	// q^gamma
+	CMP  $1, R5
+	BGE  focusnot0_734
+	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
+	JMP  focusdone734
+
+focusnot0_734:
+	CMP   $2, R5
+	BGE   focusnot1_734
+	FMOVQ 224(R0), F2
+	JMP   focusdone734
+
+focusnot1_734:
+	CMP $3, R5
+	BGE focusnot2_734
+	JMP focusdone734
+
+focusnot2_734:
+	CMP  $4, R5
+	BGE  focusnot3_734
+	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
+	JMP  focusdone734
+
+focusnot3_734:
+	CMP   $5, R5
+	BGE   focusnot4_734
+	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
+	VMOV  V2.B16, V1.B16
+	VFMLS V0.S4, V0.S4, V1.S4
+	FMOVQ 1088(R0), F3
+	WORD  $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
+	WORD  $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	VFMLA V0.S4, V2.S4, V1.S4
+	VMOV  V1.B16, V2.B16
+	JMP   focusdone734
+
+focusnot4_734:
+	CMP   $6, R5
+	BGE   focusnot5_734
+	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
+	WORD  $0x6e22dc41 // fmul v1.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f824 // fneg v4.4s, v1.4s
+	VFMLA V2.S4, V2.S4, V4.S4
+	VMOV  V2.B16, V3.B16
+	VFMLS V0.S4, V0.S4, V3.S4
+	WORD  $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	FMOVQ 1088(R0), F3
+	VFMLA V3.S4, V2.S4, V4.S4
+	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
+	VFMLA V0.S4, V1.S4, V2.S4
+	JMP   focusdone734
+
+focusnot5_734:
+	CMP   $7, R5
+	BGE   focusnot6_734
+	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V2.S4, V2.S4, V1.S4
+	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	VFMLA V2.S4, V0.S4, V1.S4
+	VMOV  V1.B16, V2.B16
+	JMP   focusdone734
+
+focusnot6_734:
+	CMP   $8, R5
+	BGE   focusnot7_734
+	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V2.S4, V2.S4, V1.S4
+	WORD  $0x4e20d402 // fadd v2.4s, v0.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V2.S4
+	JMP   focusdone734
+
+focusnot7_734:
+	CMP   $9, R5
+	BGE   focusnot8_734
+	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V2.S4, V2.S4, V1.S4
+	WORD  $0x6e20dc03 // fmul v3.4s, v0.4s, v0.4s
+	WORD  $0x4e20d404 // fadd v4.4s, v0.4s, v0.4s
+	WORD  $0x6ea0f865 // fneg v5.4s, v3.4s
+	VFMLA V0.S4, V0.S4, V5.S4
+	VFMLA V1.S4, V4.S4, V5.S4
+	WORD  $0x6e22dca0 // fmul v0.4s, v5.4s, v2.4s
+	VFMLA V2.S4, V3.S4, V0.S4
+	VMOV  V0.B16, V2.B16
+	JMP   focusdone734
+
+focusnot8_734:
+	ADD   $24, R3, R3
+	FMOVS (R3), F3
+	VDUP  V3.S[0], V3.S4
+	FMOVS 4(R3), F4
+	VDUP  V4.S[0], V4.S4
+	FMOVS 8(R3), F5
+	VDUP  V5.S[0], V5.S4
+
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
+	FMOVQ 640(R0), F7
+	VSUB  V7.S4, V6.S4, V7.S4
+	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
+	FMOVQ 896(R0), F9
+	VSUB  V9.S4, V8.S4, V8.S4
+	FMOVQ 560(R0), F9
+	WORD  $0x4ea63529 // cmgt v9.4s, v9.4s, v6.4s
+	VBIT  V9.B16, V8.B16, V7.B16
+	WORD  $0x4f2904e8 // sshr v8.4s, v7.4s, #23
+	VUSHR $20, V7.S4, V9.S4
+	FMOVQ 656(R0), F11
+	VAND  V11.B16, V7.B16, V7.B16
+	FMOVQ 672(R0), F11
+	VADD  V11.S4, V7.S4, V7.S4
+	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V9.B16], V11.B16
+	FMOVQ 304(R0), F9
+	FMOVQ 320(R0), F12
+	VBIT  V12.B16, V11.B16, V9.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
+	FMOVQ 432(R0), F12
+	VFMLA V11.S4, V7.S4, V12.S4
+	FMOVQ 688(R0), F7
+	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
+	VMOV  V12.B16, V7.B16
+	VFMLA V13.S4, V7.S4, V7.S4
+	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
+	VFMLA V13.S4, V12.S4, V11.S4
+	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	FMOVQ 720(R0), F14
+	FMOVQ 704(R0), F15
+	VFMLA V15.S4, V12.S4, V14.S4
+	FMOVQ 736(R0), F15
+	VFMLA V14.S4, V12.S4, V15.S4
+	FMOVQ 752(R0), F14
+	VFMLA V15.S4, V12.S4, V14.S4
+	FMOVQ 768(R0), F15
+	VFMLA V14.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	VFMLA V15.S4, V12.S4, V11.S4
+	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
+	WORD  $0x4e2dd508 // fadd v8.4s, v8.4s, v13.4s
+	WORD  $0x6e28dc6e // fmul v14.4s, v3.4s, v8.4s
+	WORD  $0x6ea0f9cd // fneg v13.4s, v14.4s
+	VFMLA V8.S4, V3.S4, V13.S4
+	VMOV  V14.B16, V8.B16
+	VFMLA V12.S4, V4.S4, V8.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F12
+	WORD  $0x4e2cd50c // fadd v12.4s, v8.4s, v12.4s
+	FMOVQ 784(R0), F15
+	WORD  $0x4eafd58f // fsub v15.4s, v12.4s, v15.4s
+	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
+	VFMLA V7.S4, V4.S4, V14.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V9.S4, V3.S4, V13.S4
+	VFMLA V7.S4, V5.S4, V13.S4
+	VFMLA V11.S4, V4.S4, V13.S4
+	WORD  $0x4e2dd5c5 // fadd v5.4s, v14.4s, v13.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F4
+	FMOVQ 800(R0), F7
+	VFMLA V7.S4, V5.S4, V4.S4
+	FMOVQ 832(R0), F7
+	VFMLA V4.S4, V5.S4, V7.S4
+	WORD  $0x6e25dca4 // fmul v4.4s, v5.4s, v5.4s
+	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
+	VFMLA V0.S4, V5.S4, V4.S4
+	VTBL  V1.B16, [V12.B16], V1.B16
+	FMOVQ 304(R0), F0
+	FMOVQ 320(R0), F5
+	VBIT  V5.B16, V1.B16, V0.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V0.B16, [V30.B16, V31.B16], V1.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V0.B16, [V30.B16, V31.B16], V0.B16
+	VFMLA V4.S4, V1.S4, V0.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	FMOVQ 784(R0), F4
+	VSUB  V4.S4, V12.S4, V4.S4
+	WORD  $0x4f3d0484 // sshr v4.4s, v4.4s, #3
+	WORD  $0x4e20d425 // fadd v5.4s, v1.4s, v0.4s
+	VSHL  $23, V4.S4, V7.S4
+	VADD  V7.S4, V5.S4, V7.S4
+	FMOVQ 384(R0), F9
+	VUMIN V9.S4, V7.S4, V9.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V7.B16
+	WORD  $0x4ea76c84 // smin v4.4s, v4.4s, v7.4s
+	FMOVQ 912(R0), F7
+	VSUB  V4.S4, V7.S4, V4.S4
+	VSHL  $23, V4.S4, V4.S4
+	WORD  $0x4e21d487 // fadd v7.4s, v4.4s, v1.4s
+	WORD  $0x4ea4d4eb // fsub v11.4s, v7.4s, v4.4s
+	WORD  $0x4eabd421 // fsub v1.4s, v1.4s, v11.4s
+	WORD  $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
+	WORD  $0x4e20d4e0 // fadd v0.4s, v7.4s, v0.4s
+	WORD  $0x6ea5e481 // fcmgt v1.4s, v4.4s, v5.4s
+	VSUB  V4.S4, V0.S4, V0.S4
+	VBIT  V1.B16, V0.B16, V9.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F0
+	WORD  $0x6ea0e500 // fcmgt v0.4s, v8.4s, v0.4s
+	FMOVQ 384(R0), F1
+	VBIF  V0.B16, V9.B16, V1.B16
+	FMOVQ 944(R0), F0
+	WORD  $0x6ea8e400 // fcmgt v0.4s, v0.4s, v8.4s
+	WORD  $0x4e601c21 // bic v1.16b, v1.16b, v0.16b
+	VMOVI $0, V0.B16
+	VCMEQ V0.S4, V6.S4, V0.S4
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
+	FMOVQ 384(R0), F4
+	VAND  V3.B16, V4.B16, V4.B16
+	VBIT  V0.B16, V4.B16, V1.B16
+	FMOVQ 384(R0), F0
+	VCMEQ V0.S4, V6.S4, V0.S4
+	FMOVQ 384(R0), F4
+	WORD  $0x4e631c83 // bic v3.16b, v4.16b, v3.16b
+	VBIT  V0.B16, V3.B16, V1.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R3), F0
+	VDUP  V0.S[0], V0.S4
+	VAND  V0.B16, V2.B16, V0.B16
+	VORR  V0.B16, V1.B16, V0.B16
+	WORD  $0x4ea088c1 // cmgt v1.4s, v6.4s, #0
+	FMOVQ 384(R0), F3
+	WORD  $0x4ea63463 // cmgt v3.4s, v3.4s, v6.4s
+	VAND  V3.B16, V1.B16, V1.B16
+	FMOVS 16(R3), F3
+	VDUP  V3.S[0], V3.S4
+	VAND  V3.B16, V2.B16, V2.B16
+	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
+	VAND  V2.B16, V1.B16, V1.B16
+	FMOVQ 384(R0), F2
+	WORD  $0x4ea234c2 // cmgt v2.4s, v6.4s, v2.4s
+	VORR  V2.B16, V1.B16, V1.B16
+	FMOVQ 368(R0), F2
+	VBIF  V1.B16, V0.B16, V2.B16
+
+focusdone734:
+	// loss = (alpha l) q^gamma
+	FMOVQ 1104(R0), F0
+	WORD  $0x6e2ae400 // fcmge v0.4s, v0.4s, v10.4s
+	WORD  $0x6e22dd41 // fmul v1.4s, v10.4s, v2.4s
+	VBIT  V0.B16, V1.B16, V10.B16
+	FMOVQ 368(R0), F0
+	VUMIN V0.S4, V10.S4, V0.S4
+	FMOVS F0, (R2)
+	RET
+
+slow:
+	MOVD slow+48(FP), R0
+	MOVD (R0), R1
+	ADD  $1, R1, R1
+	MOVD R1, (R0)
 	RET
 
 // func maxWordNEON(most *uint32, x *uint32, n int)
@@ -27839,30 +29107,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_727
+	BGE  focusnot0_754
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone727
+	JMP  focusdone754
 
-focusnot0_727:
+focusnot0_754:
 	CMP   $2, R10
-	BGE   focusnot1_727
+	BGE   focusnot1_754
 	FMOVQ 224(R0), F17
-	JMP   focusdone727
+	JMP   focusdone754
 
-focusnot1_727:
+focusnot1_754:
 	CMP $3, R10
-	BGE focusnot2_727
-	JMP focusdone727
+	BGE focusnot2_754
+	JMP focusdone754
 
-focusnot2_727:
+focusnot2_754:
 	CMP  $4, R10
-	BGE  focusnot3_727
+	BGE  focusnot3_754
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone727
+	JMP  focusdone754
 
-focusnot3_727:
+focusnot3_754:
 	CMP   $5, R10
-	BGE   focusnot4_727
+	BGE   focusnot4_754
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -27870,11 +29138,11 @@ focusnot3_727:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone727
+	JMP   focusdone754
 
-focusnot4_727:
+focusnot4_754:
 	CMP   $6, R10
-	BGE   focusnot5_727
+	BGE   focusnot5_754
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -27885,33 +29153,33 @@ focusnot4_727:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone727
+	JMP   focusdone754
 
-focusnot5_727:
+focusnot5_754:
 	CMP   $7, R10
-	BGE   focusnot6_727
+	BGE   focusnot6_754
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone727
+	JMP   focusdone754
 
-focusnot6_727:
+focusnot6_754:
 	CMP   $8, R10
-	BGE   focusnot7_727
+	BGE   focusnot7_754
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone727
+	JMP   focusdone754
 
-focusnot7_727:
+focusnot7_754:
 	CMP   $9, R10
-	BGE   focusnot8_727
+	BGE   focusnot8_754
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -27923,9 +29191,9 @@ focusnot7_727:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone727
+	JMP   focusdone754
 
-focusnot8_727:
+focusnot8_754:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -28078,7 +29346,7 @@ focusnot8_727:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone727:
+focusdone754:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -28323,30 +29591,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_728
+	BGE  focusnot0_755
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone728
+	JMP  focusdone755
 
-focusnot0_728:
+focusnot0_755:
 	CMP   $2, R10
-	BGE   focusnot1_728
+	BGE   focusnot1_755
 	FMOVQ 224(R0), F17
-	JMP   focusdone728
+	JMP   focusdone755
 
-focusnot1_728:
+focusnot1_755:
 	CMP $3, R10
-	BGE focusnot2_728
-	JMP focusdone728
+	BGE focusnot2_755
+	JMP focusdone755
 
-focusnot2_728:
+focusnot2_755:
 	CMP  $4, R10
-	BGE  focusnot3_728
+	BGE  focusnot3_755
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone728
+	JMP  focusdone755
 
-focusnot3_728:
+focusnot3_755:
 	CMP   $5, R10
-	BGE   focusnot4_728
+	BGE   focusnot4_755
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -28354,11 +29622,11 @@ focusnot3_728:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone728
+	JMP   focusdone755
 
-focusnot4_728:
+focusnot4_755:
 	CMP   $6, R10
-	BGE   focusnot5_728
+	BGE   focusnot5_755
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -28369,33 +29637,33 @@ focusnot4_728:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone728
+	JMP   focusdone755
 
-focusnot5_728:
+focusnot5_755:
 	CMP   $7, R10
-	BGE   focusnot6_728
+	BGE   focusnot6_755
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone728
+	JMP   focusdone755
 
-focusnot6_728:
+focusnot6_755:
 	CMP   $8, R10
-	BGE   focusnot7_728
+	BGE   focusnot7_755
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone728
+	JMP   focusdone755
 
-focusnot7_728:
+focusnot7_755:
 	CMP   $9, R10
-	BGE   focusnot8_728
+	BGE   focusnot8_755
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -28407,9 +29675,9 @@ focusnot7_728:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone728
+	JMP   focusdone755
 
-focusnot8_728:
+focusnot8_755:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -28562,7 +29830,7 @@ focusnot8_728:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone728:
+focusdone755:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -28972,30 +30240,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_755
+	BGE  focusnot0_782
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone755
+	JMP  focusdone782
 
-focusnot0_755:
+focusnot0_782:
 	CMP   $2, R8
-	BGE   focusnot1_755
+	BGE   focusnot1_782
 	FMOVQ 224(R0), F17
-	JMP   focusdone755
+	JMP   focusdone782
 
-focusnot1_755:
+focusnot1_782:
 	CMP $3, R8
-	BGE focusnot2_755
-	JMP focusdone755
+	BGE focusnot2_782
+	JMP focusdone782
 
-focusnot2_755:
+focusnot2_782:
 	CMP  $4, R8
-	BGE  focusnot3_755
+	BGE  focusnot3_782
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone755
+	JMP  focusdone782
 
-focusnot3_755:
+focusnot3_782:
 	CMP   $5, R8
-	BGE   focusnot4_755
+	BGE   focusnot4_782
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -29003,11 +30271,11 @@ focusnot3_755:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone755
+	JMP   focusdone782
 
-focusnot4_755:
+focusnot4_782:
 	CMP   $6, R8
-	BGE   focusnot5_755
+	BGE   focusnot5_782
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -29018,33 +30286,33 @@ focusnot4_755:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone755
+	JMP   focusdone782
 
-focusnot5_755:
+focusnot5_782:
 	CMP   $7, R8
-	BGE   focusnot6_755
+	BGE   focusnot6_782
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone755
+	JMP   focusdone782
 
-focusnot6_755:
+focusnot6_782:
 	CMP   $8, R8
-	BGE   focusnot7_755
+	BGE   focusnot7_782
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone755
+	JMP   focusdone782
 
-focusnot7_755:
+focusnot7_782:
 	CMP   $9, R8
-	BGE   focusnot8_755
+	BGE   focusnot8_782
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -29056,9 +30324,9 @@ focusnot7_755:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone755
+	JMP   focusdone782
 
-focusnot8_755:
+focusnot8_782:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -29213,7 +30481,7 @@ focusnot8_755:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone755:
+focusdone782:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -29593,30 +30861,30 @@ partdone7:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_756
+	BGE  focusnot0_783
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone756
+	JMP  focusdone783
 
-focusnot0_756:
+focusnot0_783:
 	CMP   $2, R8
-	BGE   focusnot1_756
+	BGE   focusnot1_783
 	FMOVQ 224(R0), F17
-	JMP   focusdone756
+	JMP   focusdone783
 
-focusnot1_756:
+focusnot1_783:
 	CMP $3, R8
-	BGE focusnot2_756
-	JMP focusdone756
+	BGE focusnot2_783
+	JMP focusdone783
 
-focusnot2_756:
+focusnot2_783:
 	CMP  $4, R8
-	BGE  focusnot3_756
+	BGE  focusnot3_783
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone756
+	JMP  focusdone783
 
-focusnot3_756:
+focusnot3_783:
 	CMP   $5, R8
-	BGE   focusnot4_756
+	BGE   focusnot4_783
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -29624,11 +30892,11 @@ focusnot3_756:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone756
+	JMP   focusdone783
 
-focusnot4_756:
+focusnot4_783:
 	CMP   $6, R8
-	BGE   focusnot5_756
+	BGE   focusnot5_783
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -29639,33 +30907,33 @@ focusnot4_756:
 	VFMLA V10.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone756
+	JMP   focusdone783
 
-focusnot5_756:
+focusnot5_783:
 	CMP   $7, R8
-	BGE   focusnot6_756
+	BGE   focusnot6_783
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone756
+	JMP   focusdone783
 
-focusnot6_756:
+focusnot6_783:
 	CMP   $8, R8
-	BGE   focusnot7_756
+	BGE   focusnot7_783
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone756
+	JMP   focusdone783
 
-focusnot7_756:
+focusnot7_783:
 	CMP   $9, R8
-	BGE   focusnot8_756
+	BGE   focusnot8_783
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -29677,9 +30945,9 @@ focusnot7_756:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone756
+	JMP   focusdone783
 
-focusnot8_756:
+focusnot8_783:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -29834,7 +31102,7 @@ focusnot8_756:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone756:
+focusdone783:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -30459,30 +31727,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_781
+	BGE  focusnot0_808
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone781
+	JMP  focusdone808
 
-focusnot0_781:
+focusnot0_808:
 	CMP   $2, R11
-	BGE   focusnot1_781
+	BGE   focusnot1_808
 	FMOVQ 224(R0), F16
-	JMP   focusdone781
+	JMP   focusdone808
 
-focusnot1_781:
+focusnot1_808:
 	CMP $3, R11
-	BGE focusnot2_781
-	JMP focusdone781
+	BGE focusnot2_808
+	JMP focusdone808
 
-focusnot2_781:
+focusnot2_808:
 	CMP  $4, R11
-	BGE  focusnot3_781
+	BGE  focusnot3_808
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone781
+	JMP  focusdone808
 
-focusnot3_781:
+focusnot3_808:
 	CMP   $5, R11
-	BGE   focusnot4_781
+	BGE   focusnot4_808
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V17.S4, V17.S4, V18.S4
@@ -30490,11 +31758,11 @@ focusnot3_781:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V17.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone781
+	JMP   focusdone808
 
-focusnot4_781:
+focusnot4_808:
 	CMP   $6, R11
-	BGE   focusnot5_781
+	BGE   focusnot5_808
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -30505,33 +31773,33 @@ focusnot4_781:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone781
+	JMP   focusdone808
 
-focusnot5_781:
+focusnot5_808:
 	CMP   $7, R11
-	BGE   focusnot6_781
+	BGE   focusnot6_808
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone781
+	JMP   focusdone808
 
-focusnot6_781:
+focusnot6_808:
 	CMP   $8, R11
-	BGE   focusnot7_781
+	BGE   focusnot7_808
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone781
+	JMP   focusdone808
 
-focusnot7_781:
+focusnot7_808:
 	CMP   $9, R11
-	BGE   focusnot8_781
+	BGE   focusnot8_808
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -30543,9 +31811,9 @@ focusnot7_781:
 	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V17.S4
 	VMOV  V17.B16, V16.B16
-	JMP   focusdone781
+	JMP   focusdone808
 
-focusnot8_781:
+focusnot8_808:
 	ADD   $24, R10, R12
 	FMOVS (R12), F17
 	VDUP  V17.S[0], V17.S4
@@ -30694,7 +31962,7 @@ focusnot8_781:
 	FMOVQ 368(R0), F16
 	VBIF  V18.B16, V17.B16, V16.B16
 
-focusdone781:
+focusdone808:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F17
 	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
@@ -30838,30 +32106,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_782
+	BGE  focusnot0_809
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone782
+	JMP  focusdone809
 
-focusnot0_782:
+focusnot0_809:
 	CMP   $2, R11
-	BGE   focusnot1_782
+	BGE   focusnot1_809
 	FMOVQ 224(R0), F16
-	JMP   focusdone782
+	JMP   focusdone809
 
-focusnot1_782:
+focusnot1_809:
 	CMP $3, R11
-	BGE focusnot2_782
-	JMP focusdone782
+	BGE focusnot2_809
+	JMP focusdone809
 
-focusnot2_782:
+focusnot2_809:
 	CMP  $4, R11
-	BGE  focusnot3_782
+	BGE  focusnot3_809
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone782
+	JMP  focusdone809
 
-focusnot3_782:
+focusnot3_809:
 	CMP   $5, R11
-	BGE   focusnot4_782
+	BGE   focusnot4_809
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	VMOV  V16.B16, V18.B16
 	VFMLS V17.S4, V17.S4, V18.S4
@@ -30869,11 +32137,11 @@ focusnot3_782:
 	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
 	VFMLA V17.S4, V16.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone782
+	JMP   focusdone809
 
-focusnot4_782:
+focusnot4_809:
 	CMP   $6, R11
-	BGE   focusnot5_782
+	BGE   focusnot5_809
 	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
@@ -30884,33 +32152,33 @@ focusnot4_782:
 	VFMLA V2.S4, V16.S4, V20.S4
 	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone782
+	JMP   focusdone809
 
-focusnot5_782:
+focusnot5_809:
 	CMP   $7, R11
-	BGE   focusnot6_782
+	BGE   focusnot6_809
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V18.S4
 	VMOV  V18.B16, V16.B16
-	JMP   focusdone782
+	JMP   focusdone809
 
-focusnot6_782:
+focusnot6_809:
 	CMP   $8, R11
-	BGE   focusnot7_782
+	BGE   focusnot7_809
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
 	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone782
+	JMP   focusdone809
 
-focusnot7_782:
+focusnot7_809:
 	CMP   $9, R11
-	BGE   focusnot8_782
+	BGE   focusnot8_809
 	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V18.S4
@@ -30922,9 +32190,9 @@ focusnot7_782:
 	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
 	VFMLA V16.S4, V19.S4, V17.S4
 	VMOV  V17.B16, V16.B16
-	JMP   focusdone782
+	JMP   focusdone809
 
-focusnot8_782:
+focusnot8_809:
 	ADD   $24, R10, R12
 	FMOVS (R12), F17
 	VDUP  V17.S[0], V17.S4
@@ -31073,7 +32341,7 @@ focusnot8_782:
 	FMOVQ 368(R0), F16
 	VBIF  V18.B16, V17.B16, V16.B16
 
-focusdone782:
+focusdone809:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F17
 	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s

@@ -21,7 +21,7 @@ func init() {
 		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp",
 		"softmaxExp", "softmaxPart", "softmaxShifted", "softmaxPartShifted",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
-		"rowFirst", "logSoftmaxRows",
+		"rowFirst", "logSoftmaxRows", "soleLoss",
 	} {
 		identity[name] = softmax
 	}
@@ -115,6 +115,10 @@ func testSoftmaxIdentity(t *testing.T) {
 			softmaxLossKernel(got, logits, labels, &p)
 			what := fmt.Sprintf("%s, %d classes, labels %d", kind, classes, labels)
 			sameBits(t, what, want, got, want)
+			for i := range rows {
+				softmaxLossKernel(got[i:i+1], logits[i*classes:][:classes], labels[i:i+1], &p)
+			}
+			sameBits(t, what+", rows alone", want, got, want)
 			gotGrad, wantGrad := make([]float32, len(logits)), make([]float32, len(logits))
 			scale := []float32{1, float32(r.normal()), 1e-30, 1e38, inf32, nan32, 0}[r.below(7)]
 			softmaxGradGeneric(want, wantGrad, logits, labels, &p, scale)

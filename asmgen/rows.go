@@ -194,11 +194,12 @@ func blocks(m machine, name string, block int, split bool, left, label, z gp, ot
 }
 
 // A rowLoop is a kernel over rows: the parameters sums and, with labels, labels move a word from row to row, those named
-// in matrices by a row. A part of a row instead has the parameters logits, n, label and total.
+// in matrices by a row. A part of a row instead has the parameters logits, n, label and total; a sole row has logits,
+// classes and label.
 type rowLoop struct {
-	matrices     []string
-	labels, part bool
-	block        int // of the sum
+	matrices           []string
+	labels, part, sole bool
+	block              int // of the sum
 }
 
 func (l rowLoop) writes() bool { return l.matrices[0] == "dst" }
@@ -208,6 +209,9 @@ func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 	if l.part {
 		return m.param("n"), m.param("label"), m.param("logits")
 	}
+	if l.sole {
+		return m.param("classes"), m.param("label"), m.param("logits")
+	}
 	m.label("row")
 	if shifted {
 		m.jumpUnlessZero(m.param("sums"), rowPlainField, "next")
@@ -215,9 +219,9 @@ func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 	return m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits")
 }
 
-// sum is the sum of a row by blocks: step adds a tile to the lanes acc, check follows each block; the sum is kept for
-// field sum, or in the total of a part.
-func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec), check func()) {
+// sum is the sum of a row by blocks: step adds a tile to the lanes acc, check follows each block; the sum goes to keep, in one of
+// two places, or to the total of a part.
+func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec), check func(), keep func(sum vec)) {
 	acc := make([]vec, rowTile/m.properties().lanes)
 	for u := range acc {
 		acc[u] = m.variable(m.u32(0))
@@ -244,11 +248,16 @@ func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step
 	if l.part {
 		return
 	}
-	m.storeFirst(m.param("sums"), rowSumField, m.doublesFold(total))
+	keep(m.doublesFold(total))
 	m.jump("summed")
 	m.label("only")
-	m.storeFirst(m.param("sums"), rowSumField, m.tileFold(acc))
+	keep(m.tileFold(acc))
 	m.label("summed")
+}
+
+// store is sum's keep for rowSums.
+func (l rowLoop) store(m machine) func(sum vec) {
+	return func(sum vec) { m.storeFirst(m.param("sums"), rowSumField, sum) }
 }
 
 // finish marks a row as plain and goes on; at slow it marks one that is not, and counts it.
@@ -300,6 +309,12 @@ func rowSum(m machine, l rowLoop) {
 		m.comment("the target's logit; any where there is none")
 		m.copyWord(m.offset(m.param("sums"), rowTargetField), m.indexed(z, m.notNegative(label)))
 	}
+	l.plainSum(m, left, label, z, l.store(m))
+	l.finish(m)
+}
+
+// plainSum is the sum of a row, which goes to keep, or a jump to slow if the row is not plain.
+func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 	large := m.variable(m.u32(0))
 	look := func(t tile, words gp) {
 		for u, v := range t.x {
@@ -339,8 +354,24 @@ func rowSum(m machine, l rowLoop) {
 		if !l.writes() {
 			judge()
 		}
-	})
-	l.finish(m)
+	}, keep)
+}
+
+// soleLoss is the loss of a sole row, if it is plain, else it counts slow: rowSum and rowLoss without a way through memory,
+// where short writes that a long read comes upon cost more than the row.
+func soleLoss(m machine) {
+	l := rowLoop{matrices: []string{"logits"}, sole: true, block: rowBlock}
+	left, label, z := l.begin(m, false)
+	target := m.broadcast(m.indexed(z, label), 0)
+	sum := m.variable(m.u32(0))
+	l.plainSum(m, left, label, z, func(v vec) { m.set(sum, v) })
+	zero := m.u32(0)
+	row := []vec{sum, zero, zero, target, m.broadcast(m.param("weight"), 0)}
+	m.storeFirst(m.param("losses"), 0, rowEnds(m, [][]vec{row}, loadLossArgs(m, false), false)[0][0])
+	m.ret()
+	m.label("slow")
+	m.increment(m.param("slow"))
+	m.ret()
 }
 
 // softmaxSum is rowSum for Softmax: no row has a target, and a block of softmaxBlock is two tiles, whose sum goes to float64
@@ -476,7 +507,7 @@ func rowShifted(m machine, l rowLoop) {
 			}
 			m.set(acc[u], m.fma(p, power, acc[u]))
 		}
-	}, func() {})
+	}, func() {}, l.store(m))
 	l.next(m)
 }
 
