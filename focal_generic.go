@@ -414,7 +414,7 @@ const (
 	gradSplit = 0x1p-30
 )
 
-// expReduce gives n = round(z log2 e) and r = z - n ln2 for |z| <= 2^22, NaN in r for a NaN or infinite z. In float64
+// expReduce gives n = round(z log2 e) and r = z - n ln2 for |z| <= clampAt, NaN in r for a NaN or infinite z. In float64
 // the products are exact, so n is rounded once, and so is r: z - n Ln2Hi is a multiple of 2^-25 below 1, like the FMA's.
 func expReduce(z float32) (n, r float32) {
 	const magic = 0x1.8p52
