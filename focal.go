@@ -58,8 +58,9 @@
 // a gradient or the loss of a target that is neither 0 nor 1. They hold for p_t within 1e-30 of 0 and of 1 too, where
 // 1 - p_t is never formed by subtraction. For results below 2^-126 they are in units of 2^-149. A loss is
 // (alpha_t (-log p_t)) (1 - p_t)^gamma and a gradient (scale G) p_j: where a power, a product or a probability in them is
-// itself below 2^-126, add 2^-149 times the factors that remain; where it overflows, the result is infinite. All this is
-// promised for gammas up to 2^24; beyond, losses lie between 0 and alpha_t (-log p_t), and gradients have the right sign.
+// itself below 2^-126, add 2^-149 times the factors that remain; where it overflows, the result is infinite. (Where a
+// large alpha_t times a large scale overflows, a gradient is NaN if its probability is 0.) All this is promised for gammas
+// up to 2^24; beyond, losses lie between 0 and alpha_t (-log p_t), and gradients have the right sign.
 //
 // # Special values
 //

@@ -178,7 +178,7 @@ func log1p1(v float32) float32 {
 }
 
 // log1pUnit is log(1 + v) for v in [0, 1], or NaN: v + v (v P(v)), without the square of v, which could be subnormal: a slow
-// operand.
+// operand. Error: at most 1.52 ULP.
 func log1pUnit(v float32) float32 {
 	return fma32(v, v*horner(v, coef.Log1pUnit[:]), v)
 }
