@@ -19657,17 +19657,17 @@ slow:
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
 TEXT ·rowExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+64(SB), Z1
-	VBROADCASTSS consts<>+96(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+192(SB), Z4
-	VBROADCASTSS consts<>+224(SB), Z5
-	VBROADCASTSS consts<>+256(SB), Z6
-	VBROADCASTSS consts<>+288(SB), Z7
-	VBROADCASTSS consts<>+320(SB), Z8
-	VBROADCASTSS consts<>+352(SB), Z9
-	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
 	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
@@ -19687,6 +19687,12 @@ row:
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
 	VPXORD  Z14, Z14, Z14
+	MOVQ    dst+0(FP), BX
+	SUBQ    DX, BX
+	CMPQ    BX, $+0
+	JLT     apart
+	CMPQ    BX, $+1
+	JGE     apart
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -19767,13 +19773,13 @@ look_others:
 	JLT     look_others_few
 
 look_others_round:
-	VPANDD  (DI), Z11, Z13
+	VPANDD  (DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(DI), Z11, Z13
+	VPANDD  64(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(DI), Z11, Z13
+	VPANDD  128(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(DI), Z11, Z13
+	VPANDD  192(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+256, DI
 	ADDQ    $-64, R8
@@ -19785,7 +19791,7 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VPANDD  (DI), Z11, Z13
+	VPANDD  (DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+64, DI
 	ADDQ    $-16, R8
@@ -19800,7 +19806,7 @@ look_others_part:
 	KMOVW   R9, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (DI), K1, Z13
-	VPANDD  Z11, Z13, Z13
+	VPANDD  Z1, Z13, Z13
 	VPMAXSD Z13, Z14, Z14
 
 look_others_done:
@@ -19814,15 +19820,17 @@ look_end:
 	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
-	MOVQ     dst+0(FP), BX
-	VPXORD   Z14, Z14, Z14
-	LEAQ     63(SP), SI
-	ANDQ     $-64, SI
-	CMPQ     AX, $+129
-	JLT      begin
-	VPXORD   Z13, Z13, Z13
-	VMOVUPS  Z13, (SI)
-	VMOVUPS  Z13, 64(SI)
+
+apart:
+	MOVQ    dst+0(FP), BX
+	VPXORD  Z15, Z15, Z15
+	LEAQ    63(SP), SI
+	ANDQ    $-64, SI
+	CMPQ    AX, $+129
+	JLT     begin
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS Z13, (SI)
+	VMOVUPS Z13, 64(SI)
 
 begin:
 sum_block:
@@ -19847,113 +19855,121 @@ sum_block:
 
 sum_round:
 	VMOVUPS (DX), Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  (R8), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (R8), Z16, Z13
 	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	VMOVUPS     64(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      64(R8), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      64(R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      64(R8), Z16, Z13
 	VMOVUPS     Z13, 64(BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	VMOVUPS     128(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      128(R8), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      128(R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      128(R8), Z16, Z13
 	VMOVUPS     Z13, 128(BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	VMOVUPS     192(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      192(R8), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      192(R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      192(R8), Z16, Z13
 	VMOVUPS     Z13, 192(BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	ADDQ        $+256, DX
 	ADDQ        $+256, R8
 	ADDQ        $+256, BX
@@ -19967,32 +19983,34 @@ sum_few:
 
 sum_tile:
 	VMOVUPS (DX), Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  (R8), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (R8), Z16, Z13
 	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -20008,33 +20026,35 @@ sum_part:
 	KMOVW   R9, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (DX), K1, Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  (R8), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (R8), Z16, Z13
 	VMOVAPS.Z   Z13, K1, Z13
 	VMOVUPS     Z13, K1, (BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 
 sum_done:
 	JMP sum_end
@@ -20049,109 +20069,117 @@ sum_others:
 
 sum_others_round:
 	VMOVUPS (DX), Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  Z1, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, (BX)
+	VADDPS      Z16, Z15, Z15
 	VMOVUPS     64(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      Z1, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 64(BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, 64(BX)
+	VADDPS      Z16, Z15, Z15
 	VMOVUPS     128(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      Z1, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 128(BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, 128(BX)
+	VADDPS      Z16, Z15, Z15
 	VMOVUPS     192(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      Z1, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 192(BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, 192(BX)
+	VADDPS      Z16, Z15, Z15
 	ADDQ        $+256, DX
 	ADDQ        $+256, BX
 	ADDQ        $-64, DI
@@ -20164,31 +20192,33 @@ sum_others_few:
 
 sum_others_tile:
 	VMOVUPS (DX), Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  Z1, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, (BX)
+	VADDPS      Z16, Z15, Z15
 	ADDQ        $+64, DX
 	ADDQ        $+64, BX
 	ADDQ        $-16, DI
@@ -20203,46 +20233,52 @@ sum_others_part:
 	KMOVW   R8, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (DX), K1, Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  Z1, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVAPS.Z   Z15, K1, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVAPS.Z   Z16, K1, Z13
 	VMOVUPS     Z13, K1, (BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 
 sum_others_done:
 sum_end:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z12, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
 	MOVQ          classes+40(FP), DI
 	CMPQ          DI, $+129
 	JLT           only
-	VCVTPS2PD     Y14, Z13
-	VEXTRACTF64X4 $0x01, Z14, Y14
-	VCVTPS2PD     Y14, Z14
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
 	VADDPD        (SI), Z13, Z13
 	VMOVUPS       Z13, (SI)
-	VADDPD        64(SI), Z14, Z14
-	VMOVUPS       Z14, 64(SI)
-	VPXORD        Z14, Z14, Z14
+	VADDPD        64(SI), Z15, Z15
+	VMOVUPS       Z15, 64(SI)
+	VPXORD        Z15, Z15, Z15
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
@@ -20262,8 +20298,8 @@ sum_end:
 	JMP           summed
 
 only:
-	VCVTPS2PD     Y14, Z13
-	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y14
 	VCVTPS2PD     Y14, Z14
 	VADDPD        Z14, Z13, Z13
 	VEXTRACTF64X4 $0x01, Z13, Y14
@@ -20309,12 +20345,11 @@ slow:
 TEXT ·rowExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
-	VMOVUPS consts<>+256(SB), Y7
+	VMOVUPS consts<>+32(SB), Y2
+	VMOVUPS consts<>+64(SB), Y3
+	VMOVUPS consts<>+96(SB), Y4
+	VMOVUPS consts<>+160(SB), Y5
+	VMOVUPS consts<>+192(SB), Y6
 
 row:
 	MOVQ    classes+40(FP), AX
@@ -20332,7 +20367,13 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VPXOR   Y9, Y9, Y9
+	VPXOR   Y8, Y8, Y8
+	MOVQ    dst+0(FP), BX
+	SUBQ    DX, BX
+	CMPQ    BX, $+0
+	JLT     apart
+	CMPQ    BX, $+1
+	JGE     apart
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -20358,18 +20399,18 @@ look_block:
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   64(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VMOVUPS (DI), Y7
+	VPAND   (R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 32(DI), Y7
+	VPAND   32(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 64(DI), Y7
+	VPAND   64(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 96(DI), Y7
+	VPAND   96(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+128, DI
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
@@ -20381,12 +20422,12 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VMOVUPS (DI), Y7
+	VPAND   (R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 32(DI), Y7
+	VPAND   32(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -20402,10 +20443,10 @@ look_part:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
+	VMOVUPS    (R10)(R11*4), Y7
+	VMASKMOVPS (DI), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y7
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -20416,14 +20457,14 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      (R9), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	VMOVUPS    (R10)(R8*4), Y9
+	VMASKMOVPS 32(DI), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y9
+	VPAND      (R9), Y7, Y7
+	VPMAXSD    Y7, Y8, Y8
+	VPAND      32(R9), Y9, Y7
+	VPMAXSD    Y7, Y8, Y8
 
 look_done:
 	JMP look_end
@@ -20437,18 +20478,14 @@ look_others:
 	JLT     look_others_few
 
 look_others_round:
-	VMOVUPS (DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VPAND   (DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   32(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   64(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   96(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+128, DI
 	ADDQ    $-32, R8
 	CMPQ    R8, $+32
@@ -20459,12 +20496,10 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VMOVUPS (DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VPAND   (DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   32(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+64, DI
 	ADDQ    $-16, R8
 	CMPQ    R8, $+16
@@ -20479,10 +20514,10 @@ look_others_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
+	VMOVUPS    (R9)(R10*4), Y7
+	VMASKMOVPS (DI), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y7
 	MOVQ       $0x00000000, R9
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -20493,14 +20528,14 @@ look_others_part:
 	CMOVQGT    R9, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      consts<>+32(SB), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      consts<>+32(SB), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	VMOVUPS    (R9)(R8*4), Y9
+	VMASKMOVPS 32(DI), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y9
+	VPAND      Y2, Y7, Y7
+	VPMAXSD    Y7, Y8, Y8
+	VPAND      Y2, Y9, Y7
+	VPMAXSD    Y7, Y8, Y8
 
 look_others_done:
 look_end:
@@ -20510,22 +20545,24 @@ look_end:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2240(SB), Y9, Y8
-	VMOVMSKPS Y8, BX
+	VPCMPGTD  consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS Y7, BX
 	TESTL     BX, BX
 	JNE       slow
-	MOVQ      dst+0(FP), BX
-	VPXOR     Y9, Y9, Y9
-	VPXOR     Y10, Y10, Y10
-	LEAQ      63(SP), SI
-	ANDQ      $-64, SI
-	CMPQ      AX, $+129
-	JLT       begin
-	VPXOR     Y8, Y8, Y8
-	VMOVUPS   Y8, (SI)
-	VMOVUPS   Y8, 32(SI)
-	VMOVUPS   Y8, 64(SI)
-	VMOVUPS   Y8, 96(SI)
+
+apart:
+	MOVQ    dst+0(FP), BX
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	LEAQ    63(SP), SI
+	ANDQ    $-64, SI
+	CMPQ    AX, $+129
+	JLT     begin
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS Y7, (SI)
+	VMOVUPS Y7, 32(SI)
+	VMOVUPS Y7, 64(SI)
+	VMOVUPS Y7, 96(SI)
 
 begin:
 sum_block:
@@ -20549,114 +20586,122 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   (R8), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   32(R8), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       (R8), Y12, Y7
+	VMOVUPS     Y7, (BX)
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y10, Y10
-	VMOVUPS     64(DX), Y8
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(R8), Y11, Y7
+	VMOVUPS     Y7, 32(BX)
+	VADDPS      Y7, Y10, Y10
+	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y11
-	VADDPS      Y2, Y8, Y8
+	VPAND       64(R8), Y7, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VPAND       96(R8), Y11, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VADDPS      Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(R8), Y12, Y8
-	VMOVUPS     Y8, 64(BX)
-	VADDPS      Y8, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       64(R8), Y12, Y7
+	VMOVUPS     Y7, 64(BX)
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       96(R8), Y11, Y8
-	VMOVUPS     Y8, 96(BX)
-	VADDPS      Y8, Y10, Y10
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       96(R8), Y11, Y7
+	VMOVUPS     Y7, 96(BX)
+	VADDPS      Y7, Y10, Y10
 	ADDQ        $+128, DX
 	ADDQ        $+128, R8
 	ADDQ        $+128, BX
@@ -20669,60 +20714,64 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   (R8), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   32(R8), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       (R8), Y12, Y7
+	VMOVUPS     Y7, (BX)
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y10, Y10
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(R8), Y11, Y7
+	VMOVUPS     Y7, 32(BX)
+	VADDPS      Y7, Y10, Y10
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -20739,10 +20788,10 @@ sum_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DX), Y8, Y11
+	VMOVUPS    (R9)(R10*4), Y7
+	VMASKMOVPS (DX), Y7, Y11
 	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y11, Y12, Y11
+	VBLENDVPS  Y7, Y11, Y12, Y11
 	MOVQ       $0x00000000, R10
 	MOVQ       DI, R9
 	SUBQ       $+8, R9
@@ -20757,20 +20806,24 @@ sum_part:
 	VMASKMOVPS 32(DX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y11, Y11
+	VPAND      (R8), Y11, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      32(R8), Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y3, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y11, Y14
+	VFMADD231PS Y4, Y11, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y11
 	VFNMADD231PS Y5, Y15, Y11
+	VFNMADD231PS Y6, Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y11, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
 	VFMADD213PS consts<>+288(SB), Y11, Y15
 	VFMADD213PS consts<>+320(SB), Y11, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y11
@@ -20781,20 +20834,20 @@ sum_part:
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y11, Y14, Y14
 	VPAND       (R8), Y14, Y11
-	VPAND       Y11, Y8, Y8
+	VPAND       Y11, Y7, Y7
 	CMPQ        DI, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y7, (BX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         BX, R10
-	VMOVAPS      X8, X11
+	VMOVAPS      X7, X11
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X11, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y7, X11
 
 partfour1:
 	TESTQ   $0x00000002, DI
@@ -20809,45 +20862,45 @@ parttwo1:
 	VMOVSS X11, (R10)
 
 partdone1:
-	VADDPS Y8, Y9, Y9
-	VADDPS Y2, Y13, Y8
+	VADDPS Y7, Y9, Y9
+	VADDPS Y3, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y13
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y13, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VPAND       Y8, Y12, Y8
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(R8), Y11, Y7
+	VPAND       Y7, Y12, Y7
 	CMPQ        R9, $+8
 	JLT         partless2
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y7, 32(BX)
 	JMP         partdone2
 
 partless2:
 	MOVQ         BX, DI
-	VMOVAPS      X8, X11
+	VMOVAPS      X7, X11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y7, X11
 
 partfour2:
 	TESTQ   $0x00000002, R9
@@ -20862,7 +20915,7 @@ parttwo2:
 	VMOVSS X11, 32(DI)
 
 partdone2:
-	VADDPS Y8, Y10, Y10
+	VADDPS Y7, Y10, Y10
 
 sum_done:
 	JMP sum_end
@@ -20876,108 +20929,116 @@ sum_others:
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   Y2, Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
+	VFMADD231PS Y7, Y12, Y12
 	VMOVUPS     Y12, (BX)
 	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
+	VFMADD231PS Y7, Y11, Y11
 	VMOVUPS     Y11, 32(BX)
 	VADDPS      Y11, Y10, Y10
-	VMOVUPS     64(DX), Y8
+	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y11
-	VADDPS      Y2, Y8, Y8
+	VPAND       Y2, Y7, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VPAND       Y2, Y11, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VADDPS      Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
+	VFMADD231PS Y7, Y12, Y12
 	VMOVUPS     Y12, 64(BX)
 	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
+	VFMADD231PS Y7, Y11, Y11
 	VMOVUPS     Y11, 96(BX)
 	VADDPS      Y11, Y10, Y10
 	ADDQ        $+128, DX
@@ -20991,56 +21052,60 @@ sum_others_few:
 	JLT  sum_others_part
 
 sum_others_tile:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   Y2, Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
+	VFMADD231PS Y7, Y12, Y12
 	VMOVUPS     Y12, (BX)
 	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
+	VFMADD231PS Y7, Y11, Y11
 	VMOVUPS     Y11, 32(BX)
 	VADDPS      Y11, Y10, Y10
 	ADDQ        $+64, DX
@@ -21058,10 +21123,10 @@ sum_others_part:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y8
-	VMASKMOVPS (DX), Y8, Y11
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y11
 	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y11, Y12, Y11
+	VBLENDVPS  Y7, Y11, Y12, Y11
 	MOVQ       $0x00000000, R9
 	MOVQ       DI, R8
 	SUBQ       $+8, R8
@@ -21076,20 +21141,24 @@ sum_others_part:
 	VMASKMOVPS 32(DX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y11, Y11
+	VPAND      Y2, Y11, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      Y2, Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y3, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y11, Y14
+	VFMADD231PS Y4, Y11, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y11
 	VFNMADD231PS Y5, Y15, Y11
+	VFNMADD231PS Y6, Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y11, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
 	VFMADD213PS consts<>+288(SB), Y11, Y15
 	VFMADD213PS consts<>+320(SB), Y11, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y11
@@ -21099,20 +21168,20 @@ sum_others_part:
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y11, Y14, Y14
-	VPAND       Y14, Y8, Y8
+	VPAND       Y14, Y7, Y7
 	CMPQ        DI, $+8
 	JLT         partless3
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y7, (BX)
 	JMP         partdone3
 
 partless3:
 	MOVQ         BX, R9
-	VMOVAPS      X8, X11
+	VMOVAPS      X7, X11
 	TESTQ        $0x00000004, DI
 	JEQ          partfour3
 	VMOVUPS      X11, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y7, X11
 
 partfour3:
 	TESTQ   $0x00000002, DI
@@ -21127,44 +21196,44 @@ parttwo3:
 	VMOVSS X11, (R9)
 
 partdone3:
-	VADDPS Y8, Y9, Y9
-	VADDPS Y2, Y13, Y8
+	VADDPS Y7, Y9, Y9
+	VADDPS Y3, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y13
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y13, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       Y11, Y12, Y8
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       Y11, Y12, Y7
 	CMPQ        R8, $+8
 	JLT         partless4
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y7, 32(BX)
 	JMP         partdone4
 
 partless4:
 	MOVQ         BX, DI
-	VMOVAPS      X8, X11
+	VMOVAPS      X7, X11
 	TESTQ        $0x00000004, R8
 	JEQ          partfour4
 	VMOVUPS      X11, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y7, X11
 
 partfour4:
 	TESTQ   $0x00000002, R8
@@ -21179,25 +21248,30 @@ parttwo4:
 	VMOVSS X11, 32(DI)
 
 partdone4:
-	VADDPS Y8, Y10, Y10
+	VADDPS Y7, Y10, Y10
 
 sum_others_done:
 sum_end:
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS    Y7, DI
+	TESTL        DI, DI
+	JNE          slow
 	MOVQ         classes+40(FP), DI
 	CMPQ         DI, $+129
 	JLT          only
-	VCVTPS2PD    X9, Y8
+	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       (SI), Y8, Y8
-	VMOVUPS      Y8, (SI)
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
 	VADDPD       32(SI), Y9, Y9
 	VMOVUPS      Y9, 32(SI)
-	VCVTPS2PD    X10, Y8
+	VCVTPS2PD    X10, Y7
 	VEXTRACTF128 $0x01, Y10, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      Y8, 64(SI)
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
 	VADDPD       96(SI), Y9, Y9
 	VMOVUPS      Y9, 96(SI)
 	VPXOR        Y9, Y9, Y9
@@ -21206,37 +21280,37 @@ sum_end:
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	VMOVUPS      (SI), Y8
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      32(SI), Y9
-	VADDPD       96(SI), Y9, Y9
-	VADDPD       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X9
-	VADDPD       X9, X8, X8
-	VPERMILPD    $0x01, X8, X9
-	VADDSD       X9, X8, X8
-	VCVTSD2SS    X8, X8, X8
+	VMOVUPS      (SI), Y7
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      32(SI), Y8
+	VADDPD       96(SI), Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPD       X8, X7, X7
+	VPERMILPD    $0x01, X7, X8
+	VADDSD       X8, X7, X7
+	VCVTSD2SS    X7, X7, X7
 	MOVQ         sums+8(FP), AX
-	VMOVSS       X8, (AX)
+	VMOVSS       X7, (AX)
 	JMP          summed
 
 only:
-	VCVTPS2PD    X9, Y8
-	VEXTRACTF128 $0x01, Y9, X9
-	VCVTPS2PD    X9, Y9
-	VCVTPS2PD    X10, Y11
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    X10, Y9
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VADDPD       Y11, Y8, Y8
-	VADDPD       Y10, Y9, Y9
-	VADDPD       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X9
-	VADDPD       X9, X8, X8
-	VPERMILPD    $0x01, X8, X9
-	VADDSD       X9, X8, X8
-	VCVTSD2SS    X8, X8, X8
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPD       X8, X7, X7
+	VPERMILPD    $0x01, X7, X8
+	VADDSD       X8, X7, X7
+	VCVTSD2SS    X7, X7, X7
 	MOVQ         sums+8(FP), AX
-	VMOVSS       X8, (AX)
+	VMOVSS       X7, (AX)
 
 summed:
 	MOVQ sums+8(FP), AX
@@ -21270,17 +21344,17 @@ slow:
 // Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+64(SB), Z1
-	VBROADCASTSS consts<>+96(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+192(SB), Z4
-	VBROADCASTSS consts<>+224(SB), Z5
-	VBROADCASTSS consts<>+256(SB), Z6
-	VBROADCASTSS consts<>+288(SB), Z7
-	VBROADCASTSS consts<>+320(SB), Z8
-	VBROADCASTSS consts<>+352(SB), Z9
-	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
 	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
@@ -21289,19 +21363,25 @@ row:
 	MOVLQSX (CX), CX
 	MOVQ    logits+16(FP), CX
 	VPXORD  Z14, Z14, Z14
+	MOVQ    dst+0(FP), DX
+	SUBQ    CX, DX
+	CMPQ    DX, $+0
+	JLT     apart
+	CMPQ    DX, $+1
+	JGE     apart
 	MOVQ    AX, DX
 	MOVQ    CX, BX
 	CMPQ    DX, $+64
 	JLT     look_few
 
 look_round:
-	VPANDD  (BX), Z11, Z13
+	VPANDD  (BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(BX), Z11, Z13
+	VPANDD  64(BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(BX), Z11, Z13
+	VPANDD  128(BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(BX), Z11, Z13
+	VPANDD  192(BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+256, BX
 	ADDQ    $-64, DX
@@ -21313,7 +21393,7 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VPANDD  (BX), Z11, Z13
+	VPANDD  (BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+64, BX
 	ADDQ    $-16, DX
@@ -21328,78 +21408,84 @@ look_part:
 	KMOVW   SI, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (BX), K1, Z13
-	VPANDD  Z11, Z13, Z13
+	VPANDD  Z1, Z13, Z13
 	VPMAXSD Z13, Z14, Z14
 
 look_done:
 	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
-	MOVQ     dst+0(FP), DX
-	LEAQ     63(SP), BX
-	ANDQ     $-64, BX
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	CMPQ     AX, $+32
-	JLT      rest
+
+apart:
+	MOVQ   dst+0(FP), DX
+	LEAQ   63(SP), BX
+	ANDQ   $-64, BX
+	VPXORD Z13, Z13, Z13
+	VPXORD Z15, Z15, Z15
+	CMPQ   AX, $+32
+	JLT    rest
 
 pair:
-	VMOVUPS (CX), Z15
-	VADDPS  Z1, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z15, Z16
-	VSUBPS      Z0, Z16, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z15
-	VFNMADD231PS Z4, Z17, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z15, Z17
-	VFMADD213PS Z7, Z15, Z17
-	VFMADD213PS Z8, Z15, Z17
-	VFMADD213PS Z9, Z17, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VMOVUPS     Z16, (DX)
-	VMOVUPS     64(CX), Z15
-	VADDPS      Z1, Z15, Z15
+	VMOVUPS (CX), Z16
+	VPANDD  Z1, Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
+	VFMADD231PS Z3, Z16, Z17
 	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z16
+	VFNMADD231PS Z5, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z16, Z18
+	VFMADD213PS Z10, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS       Z10, Z17, Z18
-	VPSLLD        $0x15, Z17, Z17
-	VPADDD        Z17, Z18, Z17
-	VFMADD231PS   Z15, Z17, Z17
-	VMOVUPS       Z17, 64(DX)
-	VADDPS        Z17, Z16, Z16
-	VCVTPS2PD     Y16, Z15
-	VEXTRACTF64X4 $0x01, Z16, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
+	VPERMPS     Z11, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, (DX)
+	VMOVUPS     64(CX), Z16
+	VPANDD      Z1, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z2, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z11, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VMOVUPS       Z18, 64(DX)
+	VADDPS        Z18, Z17, Z17
+	VCVTPS2PD     Y17, Z16
+	VEXTRACTF64X4 $0x01, Z17, Y17
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z17, Z15, Z15
 	ADDQ          $+128, CX
 	ADDQ          $+128, DX
 	ADDQ          $-32, AX
@@ -21407,115 +21493,123 @@ pair:
 	JGE           pair
 
 rest:
-	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
 	CMPQ   AX, $+64
 	JLT    last_few
 
 last_round:
-	VMOVUPS (CX), Z15
-	VADDPS  Z1, Z15, Z15
+	VMOVUPS (CX), Z16
+	VPANDD  Z1, Z16, Z18
+	VPMAXSD Z18, Z14, Z14
+	VADDPS  Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, (DX)
-	VADDPS      Z17, Z16, Z16
-	VMOVUPS     64(CX), Z15
-	VADDPS      Z1, Z15, Z15
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, (DX)
+	VADDPS      Z18, Z17, Z17
+	VMOVUPS     64(CX), Z16
+	VPANDD      Z1, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, 64(DX)
-	VADDPS      Z17, Z16, Z16
-	VMOVUPS     128(CX), Z15
-	VADDPS      Z1, Z15, Z15
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, 64(DX)
+	VADDPS      Z18, Z17, Z17
+	VMOVUPS     128(CX), Z16
+	VPANDD      Z1, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, 128(DX)
-	VADDPS      Z17, Z16, Z16
-	VMOVUPS     192(CX), Z15
-	VADDPS      Z1, Z15, Z15
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, 128(DX)
+	VADDPS      Z18, Z17, Z17
+	VMOVUPS     192(CX), Z16
+	VPANDD      Z1, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, 192(DX)
-	VADDPS      Z17, Z16, Z16
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, 192(DX)
+	VADDPS      Z18, Z17, Z17
 	ADDQ        $+256, CX
 	ADDQ        $+256, DX
 	ADDQ        $-64, AX
@@ -21527,32 +21621,34 @@ last_few:
 	JLT  last_part
 
 last_tile:
-	VMOVUPS (CX), Z15
-	VADDPS  Z1, Z15, Z15
+	VMOVUPS (CX), Z16
+	VPANDD  Z1, Z16, Z18
+	VPMAXSD Z18, Z14, Z14
+	VADDPS  Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, (DX)
-	VADDPS      Z17, Z16, Z16
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, (DX)
+	VADDPS      Z18, Z17, Z17
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $-16, AX
@@ -21565,43 +21661,48 @@ last_part:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VPXORD  Z15, Z15, Z15
-	VMOVUPS (CX), K1, Z15
-	VADDPS  Z1, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (CX), K1, Z16
+	VPANDD  Z1, Z16, Z18
+	VPMAXSD Z18, Z14, Z14
+	VADDPS  Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVAPS.Z   Z17, K1, Z15
-	VMOVUPS     Z15, K1, (DX)
-	VADDPS      Z15, Z16, Z16
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z16
+	VMOVUPS     Z16, K1, (DX)
+	VADDPS      Z16, Z17, Z17
 
 last_done:
-	VCVTPS2PD     Y16, Z15
-	VEXTRACTF64X4 $0x01, Z16, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
+	VCVTPS2PD     Y17, Z16
+	VEXTRACTF64X4 $0x01, Z17, Y17
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z17, Z15, Z15
+	VPCMPD        $0x06, Z12, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
 	VMOVUPS       Z13, (BX)
-	VMOVUPS       Z14, 64(BX)
+	VMOVUPS       Z15, 64(BX)
 	MOVQ          sums+8(FP), AX
 	VMOVUPS       (BX), Z13
 	VMOVUPS       64(BX), Z14
@@ -21646,33 +21747,34 @@ slow:
 TEXT ·softmaxExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+32(SB), Y2
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+16(FP), CX
-	VPXOR   Y5, Y5, Y5
+	VPXOR   Y4, Y4, Y4
+	MOVQ    dst+0(FP), DX
+	SUBQ    CX, DX
+	CMPQ    DX, $+0
+	JLT     apart
+	CMPQ    DX, $+1
+	JGE     apart
 	MOVQ    AX, DX
 	MOVQ    CX, BX
 	CMPQ    DX, $+32
 	JLT     look_few
 
 look_round:
-	VMOVUPS (BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
-	VMOVUPS 32(BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
-	VMOVUPS 64(BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
-	VMOVUPS 96(BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
+	VPAND   (BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   32(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   64(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   96(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
 	ADDQ    $+128, BX
 	ADDQ    $-32, DX
 	CMPQ    DX, $+32
@@ -21683,12 +21785,10 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
-	VMOVUPS 32(BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
+	VPAND   (BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   32(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
 	ADDQ    $+64, BX
 	ADDQ    $-16, DX
 	CMPQ    DX, $+16
@@ -21703,10 +21803,10 @@ look_part:
 	CMOVQGT    SI, DI
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y4
-	VMASKMOVPS (BX), Y4, Y6
-	VPXOR      Y7, Y7, Y7
-	VBLENDVPS  Y4, Y6, Y7, Y4
+	VMOVUPS    (SI)(DI*4), Y3
+	VMASKMOVPS (BX), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 	MOVQ       $0x00000000, SI
 	MOVQ       DX, DX
 	SUBQ       $+8, DX
@@ -21717,38 +21817,44 @@ look_part:
 	CMOVQGT    SI, DX
 	NEGQ       DX
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DX*4), Y6
-	VMASKMOVPS 32(BX), Y6, Y7
-	VPXOR      Y8, Y8, Y8
-	VBLENDVPS  Y6, Y7, Y8, Y6
-	VPAND      consts<>+32(SB), Y4, Y4
-	VPMAXSD    Y4, Y5, Y5
-	VPAND      consts<>+32(SB), Y6, Y4
-	VPMAXSD    Y4, Y5, Y5
+	VMOVUPS    (SI)(DX*4), Y5
+	VMASKMOVPS 32(BX), Y5, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y5, Y6, Y7, Y5
+	VPAND      Y2, Y3, Y3
+	VPMAXSD    Y3, Y4, Y4
+	VPAND      Y2, Y5, Y3
+	VPMAXSD    Y3, Y4, Y4
 
 look_done:
-	VPCMPGTD  consts<>+2240(SB), Y5, Y4
-	VMOVMSKPS Y4, DX
+	VPCMPGTD  consts<>+2240(SB), Y4, Y3
+	VMOVMSKPS Y3, DX
 	TESTL     DX, DX
 	JNE       slow
-	MOVQ      dst+0(FP), DX
-	LEAQ      63(SP), BX
-	ANDQ      $-64, BX
-	VPXOR     Y4, Y4, Y4
-	VPXOR     Y5, Y5, Y5
-	VPXOR     Y6, Y6, Y6
-	VPXOR     Y7, Y7, Y7
-	CMPQ      AX, $+32
-	JLT       rest
+
+apart:
+	MOVQ  dst+0(FP), DX
+	LEAQ  63(SP), BX
+	ANDQ  $-64, BX
+	VPXOR Y3, Y3, Y3
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	CMPQ  AX, $+32
+	JLT   rest
 
 pair:
 	VMOVUPS (CX), Y8
 	VMOVUPS 32(CX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y10
-	VFMADD231PS Y3, Y8, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
 	VSUBPS      Y1, Y10, Y11
 
 	// r = c - n ln2
@@ -21768,11 +21874,11 @@ pair:
 	VPADDD      Y10, Y11, Y10
 	VFMADD231PS Y8, Y10, Y10
 	VMOVUPS     Y10, (DX)
-	VADDPS      Y2, Y9, Y8
+	VADDPS      consts<>+64(SB), Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
 	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
@@ -21794,11 +21900,15 @@ pair:
 	VMOVUPS     Y9, 32(DX)
 	VMOVUPS     64(CX), Y8
 	VMOVUPS     96(CX), Y11
-	VADDPS      Y2, Y8, Y8
+	VPAND       Y2, Y8, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VPAND       Y2, Y11, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VADDPS      consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
@@ -21819,11 +21929,11 @@ pair:
 	VFMADD231PS Y8, Y12, Y12
 	VMOVUPS     Y12, 64(DX)
 	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y11, Y8
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
@@ -21847,7 +21957,7 @@ pair:
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VADDPD       Y8, Y4, Y4
+	VADDPD       Y8, Y3, Y3
 	VADDPD       Y10, Y5, Y5
 	VCVTPS2PD    X9, Y8
 	VEXTRACTF128 $0x01, Y9, X9
@@ -21869,11 +21979,15 @@ rest:
 last_round:
 	VMOVUPS (CX), Y8
 	VMOVUPS 32(CX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y8, Y12
+	VPMAXSD Y12, Y4, Y4
+	VPAND   Y2, Y11, Y12
+	VPMAXSD Y12, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
@@ -21894,11 +22008,11 @@ last_round:
 	VFMADD231PS Y8, Y12, Y12
 	VMOVUPS     Y12, (DX)
 	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y11, Y8
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
@@ -21921,11 +22035,15 @@ last_round:
 	VADDPS      Y11, Y9, Y9
 	VMOVUPS     64(CX), Y8
 	VMOVUPS     96(CX), Y11
-	VADDPS      Y2, Y8, Y8
+	VPAND       Y2, Y8, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VPAND       Y2, Y11, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VADDPS      consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
@@ -21946,11 +22064,11 @@ last_round:
 	VFMADD231PS Y8, Y12, Y12
 	VMOVUPS     Y12, 64(DX)
 	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y11, Y8
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
@@ -21984,11 +22102,15 @@ last_few:
 last_tile:
 	VMOVUPS (CX), Y8
 	VMOVUPS 32(CX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y8, Y12
+	VPMAXSD Y12, Y4, Y4
+	VPAND   Y2, Y11, Y12
+	VPMAXSD Y12, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
@@ -22009,11 +22131,11 @@ last_tile:
 	VFMADD231PS Y8, Y12, Y12
 	VMOVUPS     Y12, (DX)
 	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y11, Y8
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
@@ -22067,11 +22189,15 @@ last_part:
 	VMASKMOVPS 32(CX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y11, Y11
+	VPAND      Y2, Y11, Y14
+	VPMAXSD    Y14, Y4, Y4
+	VPAND      Y2, Y13, Y14
+	VPMAXSD    Y14, Y4, Y4
+	VADDPS     consts<>+64(SB), Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y11, Y14
+	VFMADD231PS consts<>+96(SB), Y11, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
@@ -22119,11 +22245,11 @@ parttwo1:
 
 partdone1:
 	VADDPS Y8, Y10, Y10
-	VADDPS Y2, Y13, Y8
+	VADDPS consts<>+64(SB), Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
@@ -22176,29 +22302,33 @@ last_done:
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VADDPD       Y8, Y4, Y4
+	VADDPD       Y8, Y3, Y3
 	VADDPD       Y10, Y5, Y5
 	VCVTPS2PD    X9, Y8
 	VEXTRACTF128 $0x01, Y9, X9
 	VCVTPS2PD    X9, Y9
 	VADDPD       Y8, Y6, Y6
 	VADDPD       Y9, Y7, Y7
-	VMOVUPS      Y4, (BX)
+	VPCMPGTD     consts<>+2240(SB), Y4, Y4
+	VMOVMSKPS    Y4, AX
+	TESTL        AX, AX
+	JNE          slow
+	VMOVUPS      Y3, (BX)
 	VMOVUPS      Y5, 32(BX)
 	VMOVUPS      Y6, 64(BX)
 	VMOVUPS      Y7, 96(BX)
 	MOVQ         sums+8(FP), AX
-	VMOVUPS      (BX), Y4
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      32(BX), Y5
-	VADDPD       96(BX), Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	VMOVSS       X4, (AX)
+	VMOVUPS      (BX), Y3
+	VADDPD       64(BX), Y3, Y3
+	VMOVUPS      32(BX), Y4
+	VADDPD       96(BX), Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPD       X4, X3, X3
+	VPERMILPD    $0x01, X3, X4
+	VADDSD       X4, X3, X3
+	VCVTSD2SS    X3, X3, X3
+	VMOVSS       X3, (AX)
 	MOVQ         sums+8(FP), AX
 	MOVL         $0x00000000, 128(AX)
 	MOVL         $0x00000000, 256(AX)
@@ -24043,22 +24173,28 @@ slow:
 // Requires: AVX, AVX512F, BMI2, CMOV
 TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+64(SB), Z1
-	VBROADCASTSS consts<>+96(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+192(SB), Z4
-	VBROADCASTSS consts<>+224(SB), Z5
-	VBROADCASTSS consts<>+256(SB), Z6
-	VBROADCASTSS consts<>+288(SB), Z7
-	VBROADCASTSS consts<>+320(SB), Z8
-	VBROADCASTSS consts<>+352(SB), Z9
-	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
 	VBROADCASTSS consts<>+2240(SB), Z12
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
 	VPXORD       Z14, Z14, Z14
+	MOVQ         dst+0(FP), BX
+	SUBQ         DX, BX
+	CMPQ         BX, $+0
+	JLT          apart
+	CMPQ         BX, $+1
+	JGE          apart
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
@@ -24139,13 +24275,13 @@ look_others:
 	JLT     look_others_few
 
 look_others_round:
-	VPANDD  (DI), Z11, Z13
+	VPANDD  (DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(DI), Z11, Z13
+	VPANDD  64(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(DI), Z11, Z13
+	VPANDD  128(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(DI), Z11, Z13
+	VPANDD  192(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+256, DI
 	ADDQ    $-64, R8
@@ -24157,7 +24293,7 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VPANDD  (DI), Z11, Z13
+	VPANDD  (DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+64, DI
 	ADDQ    $-16, R8
@@ -24172,7 +24308,7 @@ look_others_part:
 	KMOVW   R9, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (DI), K1, Z13
-	VPANDD  Z11, Z13, Z13
+	VPANDD  Z1, Z13, Z13
 	VPMAXSD Z13, Z14, Z14
 
 look_others_done:
@@ -24186,9 +24322,11 @@ look_end:
 	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
-	MOVQ     dst+0(FP), BX
-	VPXORD   Z12, Z12, Z12
-	MOVQ     total+8(FP), SI
+
+apart:
+	MOVQ   dst+0(FP), BX
+	VPXORD Z16, Z16, Z16
+	MOVQ   total+8(FP), SI
 
 sum_block:
 	CMPQ    CX, $+0
@@ -24211,114 +24349,122 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z11
-	VADDPS  Z1, Z11, Z11
+	VMOVUPS (DX), Z13
+	VPANDD  (R8), Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      (R8), Z13, Z11
-	VMOVUPS     Z11, (BX)
-	VADDPS      Z11, Z12, Z12
-	VMOVUPS     64(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVUPS     Z13, (BX)
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     64(DX), Z13
+	VPANDD      64(R8), Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      64(R8), Z13, Z11
-	VMOVUPS     Z11, 64(BX)
-	VADDPS      Z11, Z12, Z12
-	VMOVUPS     128(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      64(R8), Z15, Z13
+	VMOVUPS     Z13, 64(BX)
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     128(DX), Z13
+	VPANDD      128(R8), Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      128(R8), Z13, Z11
-	VMOVUPS     Z11, 128(BX)
-	VADDPS      Z11, Z12, Z12
-	VMOVUPS     192(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      128(R8), Z15, Z13
+	VMOVUPS     Z13, 128(BX)
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     192(DX), Z13
+	VPANDD      192(R8), Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      192(R8), Z13, Z11
-	VMOVUPS     Z11, 192(BX)
-	VADDPS      Z11, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      192(R8), Z15, Z13
+	VMOVUPS     Z13, 192(BX)
+	VADDPS      Z13, Z16, Z16
 	ADDQ        $+256, DX
 	ADDQ        $+256, R8
 	ADDQ        $+256, BX
@@ -24331,33 +24477,35 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z11
-	VADDPS  Z1, Z11, Z11
+	VMOVUPS (DX), Z13
+	VPANDD  (R8), Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      (R8), Z13, Z11
-	VMOVUPS     Z11, (BX)
-	VADDPS      Z11, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVUPS     Z13, (BX)
+	VADDPS      Z13, Z16, Z16
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -24371,35 +24519,37 @@ sum_part:
 	MOVL    $0x0000ffff, R9
 	BZHIL   DI, R9, R9
 	KMOVW   R9, K1
-	VPXORD  Z11, Z11, Z11
-	VMOVUPS (DX), K1, Z11
-	VADDPS  Z1, Z11, Z11
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VPANDD  (R8), Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      (R8), Z13, Z11
-	VMOVAPS.Z   Z11, K1, Z11
-	VMOVUPS     Z11, K1, (BX)
-	VADDPS      Z11, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVAPS.Z   Z13, K1, Z13
+	VMOVUPS     Z13, K1, (BX)
+	VADDPS      Z13, Z16, Z16
 
 sum_done:
 	JMP sum_end
@@ -24413,110 +24563,118 @@ sum_others:
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Z11
-	VADDPS  Z1, Z11, Z11
+	VMOVUPS (DX), Z13
+	VPANDD  Z1, Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z12, Z12
-	VMOVUPS     64(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, (BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     64(DX), Z13
+	VPANDD      Z1, Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, 64(BX)
-	VADDPS      Z13, Z12, Z12
-	VMOVUPS     128(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 64(BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     128(DX), Z13
+	VPANDD      Z1, Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, 128(BX)
-	VADDPS      Z13, Z12, Z12
-	VMOVUPS     192(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 128(BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     192(DX), Z13
+	VPANDD      Z1, Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, 192(BX)
-	VADDPS      Z13, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 192(BX)
+	VADDPS      Z15, Z16, Z16
 	ADDQ        $+256, DX
 	ADDQ        $+256, BX
 	ADDQ        $-64, DI
@@ -24528,32 +24686,34 @@ sum_others_few:
 	JLT  sum_others_part
 
 sum_others_tile:
-	VMOVUPS (DX), Z11
-	VADDPS  Z1, Z11, Z11
+	VMOVUPS (DX), Z13
+	VPANDD  Z1, Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, (BX)
+	VADDPS      Z15, Z16, Z16
 	ADDQ        $+64, DX
 	ADDQ        $+64, BX
 	ADDQ        $-16, DI
@@ -24566,45 +24726,51 @@ sum_others_part:
 	MOVL    $0x0000ffff, R8
 	BZHIL   DI, R8, R8
 	KMOVW   R8, K1
-	VPXORD  Z11, Z11, Z11
-	VMOVUPS (DX), K1, Z11
-	VADDPS  Z1, Z11, Z11
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VPANDD  Z1, Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVAPS.Z   Z13, K1, Z11
-	VMOVUPS     Z11, K1, (BX)
-	VADDPS      Z11, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVAPS.Z   Z15, K1, Z13
+	VMOVUPS     Z13, K1, (BX)
+	VADDPS      Z13, Z16, Z16
 
 sum_others_done:
 sum_end:
-	VCVTPS2PD     Y12, Z11
-	VEXTRACTF64X4 $0x01, Z12, Y12
-	VCVTPS2PD     Y12, Z12
-	VADDPD        (SI), Z11, Z11
-	VMOVUPS       Z11, (SI)
-	VADDPD        64(SI), Z12, Z12
-	VMOVUPS       Z12, 64(SI)
-	VPXORD        Z12, Z12, Z12
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z12, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
+	VCVTPS2PD     Y16, Z13
+	VEXTRACTF64X4 $0x01, Z16, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        (SI), Z13, Z13
+	VMOVUPS       Z13, (SI)
+	VADDPD        64(SI), Z15, Z15
+	VMOVUPS       Z15, 64(SI)
+	VPXORD        Z16, Z16, Z16
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
@@ -24623,16 +24789,21 @@ slow:
 TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
-	VMOVUPS consts<>+256(SB), Y7
+	VMOVUPS consts<>+32(SB), Y2
+	VMOVUPS consts<>+64(SB), Y3
+	VMOVUPS consts<>+96(SB), Y4
+	VMOVUPS consts<>+160(SB), Y5
+	VMOVUPS consts<>+192(SB), Y6
 	MOVQ    n+24(FP), AX
 	MOVQ    label+32(FP), CX
 	MOVQ    logits+16(FP), DX
-	VPXOR   Y9, Y9, Y9
+	VPXOR   Y8, Y8, Y8
+	MOVQ    dst+0(FP), BX
+	SUBQ    DX, BX
+	CMPQ    BX, $+0
+	JLT     apart
+	CMPQ    BX, $+1
+	JGE     apart
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -24658,18 +24829,18 @@ look_block:
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   64(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VMOVUPS (DI), Y7
+	VPAND   (R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 32(DI), Y7
+	VPAND   32(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 64(DI), Y7
+	VPAND   64(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 96(DI), Y7
+	VPAND   96(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+128, DI
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
@@ -24681,12 +24852,12 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VMOVUPS (DI), Y7
+	VPAND   (R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 32(DI), Y7
+	VPAND   32(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -24702,10 +24873,10 @@ look_part:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
+	VMOVUPS    (R10)(R11*4), Y7
+	VMASKMOVPS (DI), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y7
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -24716,14 +24887,14 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      (R9), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	VMOVUPS    (R10)(R8*4), Y9
+	VMASKMOVPS 32(DI), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y9
+	VPAND      (R9), Y7, Y7
+	VPMAXSD    Y7, Y8, Y8
+	VPAND      32(R9), Y9, Y7
+	VPMAXSD    Y7, Y8, Y8
 
 look_done:
 	JMP look_end
@@ -24737,18 +24908,14 @@ look_others:
 	JLT     look_others_few
 
 look_others_round:
-	VMOVUPS (DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VPAND   (DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   32(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   64(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   96(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+128, DI
 	ADDQ    $-32, R8
 	CMPQ    R8, $+32
@@ -24759,12 +24926,10 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VMOVUPS (DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VPAND   (DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   32(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+64, DI
 	ADDQ    $-16, R8
 	CMPQ    R8, $+16
@@ -24779,10 +24944,10 @@ look_others_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
+	VMOVUPS    (R9)(R10*4), Y7
+	VMASKMOVPS (DI), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y7
 	MOVQ       $0x00000000, R9
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -24793,14 +24958,14 @@ look_others_part:
 	CMOVQGT    R9, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      consts<>+32(SB), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      consts<>+32(SB), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	VMOVUPS    (R9)(R8*4), Y9
+	VMASKMOVPS 32(DI), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y9
+	VPAND      Y2, Y7, Y7
+	VPMAXSD    Y7, Y8, Y8
+	VPAND      Y2, Y9, Y7
+	VPMAXSD    Y7, Y8, Y8
 
 look_others_done:
 look_end:
@@ -24810,14 +24975,16 @@ look_end:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2240(SB), Y9, Y8
-	VMOVMSKPS Y8, BX
+	VPCMPGTD  consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS Y7, BX
 	TESTL     BX, BX
 	JNE       slow
-	MOVQ      dst+0(FP), BX
-	VPXOR     Y10, Y10, Y10
-	VPXOR     Y11, Y11, Y11
-	MOVQ      total+8(FP), SI
+
+apart:
+	MOVQ  dst+0(FP), BX
+	VPXOR Y11, Y11, Y11
+	VPXOR Y12, Y12, Y12
+	MOVQ  total+8(FP), SI
 
 sum_block:
 	CMPQ    CX, $+0
@@ -24840,114 +25007,122 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   (R8), Y7, Y10
+	VPMAXSD Y10, Y8, Y8
+	VPAND   32(R8), Y9, Y10
+	VPMAXSD Y10, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VPAND       (R8), Y10, Y7
+	VMOVUPS     Y7, (BX)
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(R8), Y9, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y11, Y11
-	VMOVUPS     64(DX), Y8
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       32(R8), Y9, Y7
+	VMOVUPS     Y7, 32(BX)
+	VADDPS      Y7, Y12, Y12
+	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y9
-	VADDPS      Y2, Y8, Y8
+	VPAND       64(R8), Y7, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VPAND       96(R8), Y9, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VADDPS      Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(R8), Y12, Y8
-	VMOVUPS     Y8, 64(BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VPAND       64(R8), Y10, Y7
+	VMOVUPS     Y7, 64(BX)
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       96(R8), Y9, Y8
-	VMOVUPS     Y8, 96(BX)
-	VADDPS      Y8, Y11, Y11
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       96(R8), Y9, Y7
+	VMOVUPS     Y7, 96(BX)
+	VADDPS      Y7, Y12, Y12
 	ADDQ        $+128, DX
 	ADDQ        $+128, R8
 	ADDQ        $+128, BX
@@ -24960,60 +25135,64 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   (R8), Y7, Y10
+	VPMAXSD Y10, Y8, Y8
+	VPAND   32(R8), Y9, Y10
+	VPMAXSD Y10, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VPAND       (R8), Y10, Y7
+	VMOVUPS     Y7, (BX)
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(R8), Y9, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y11, Y11
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       32(R8), Y9, Y7
+	VMOVUPS     Y7, 32(BX)
+	VADDPS      Y7, Y12, Y12
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -25030,10 +25209,10 @@ sum_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y9, Y12, Y9
+	VMOVUPS    (R9)(R10*4), Y7
+	VMASKMOVPS (DX), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y9
 	MOVQ       $0x00000000, R10
 	MOVQ       DI, R9
 	SUBQ       $+8, R9
@@ -25044,24 +25223,28 @@ sum_part:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
+	VMOVUPS    (R10)(R11*4), Y10
+	VMASKMOVPS 32(DX), Y10, Y13
 	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y9, Y9
+	VBLENDVPS  Y10, Y13, Y14, Y13
+	VPAND      (R8), Y9, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      32(R8), Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y3, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y9, Y14
+	VFMADD231PS Y4, Y9, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y9
 	VFNMADD231PS Y5, Y15, Y9
+	VFNMADD231PS Y6, Y15, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y9, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y15
 	VFMADD213PS consts<>+288(SB), Y9, Y15
 	VFMADD213PS consts<>+320(SB), Y9, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y9
@@ -25072,20 +25255,20 @@ sum_part:
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y9, Y14, Y14
 	VPAND       (R8), Y14, Y9
-	VPAND       Y9, Y8, Y8
+	VPAND       Y9, Y7, Y7
 	CMPQ        DI, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y7, (BX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         BX, R10
-	VMOVAPS      X8, X9
+	VMOVAPS      X7, X9
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X9, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y8, X9
+	VEXTRACTF128 $0x01, Y7, X9
 
 partfour1:
 	TESTQ   $0x00000002, DI
@@ -25100,45 +25283,45 @@ parttwo1:
 	VMOVSS X9, (R10)
 
 partdone1:
-	VADDPS Y8, Y10, Y10
-	VADDPS Y2, Y13, Y8
+	VADDPS Y7, Y11, Y11
+	VADDPS Y3, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
+	VFMADD231PS Y4, Y7, Y9
 	VSUBPS      Y1, Y9, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y9, Y0, Y13
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(R8), Y9, Y8
-	VPAND       Y8, Y12, Y8
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       32(R8), Y9, Y7
+	VPAND       Y7, Y10, Y7
 	CMPQ        R9, $+8
 	JLT         partless2
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y7, 32(BX)
 	JMP         partdone2
 
 partless2:
 	MOVQ         BX, DI
-	VMOVAPS      X8, X9
+	VMOVAPS      X7, X9
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X9, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y8, X9
+	VEXTRACTF128 $0x01, Y7, X9
 
 partfour2:
 	TESTQ   $0x00000002, R9
@@ -25153,7 +25336,7 @@ parttwo2:
 	VMOVSS X9, 32(DI)
 
 partdone2:
-	VADDPS Y8, Y11, Y11
+	VADDPS Y7, Y12, Y12
 
 sum_done:
 	JMP sum_end
@@ -25167,110 +25350,118 @@ sum_others:
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y7, Y10
+	VPMAXSD Y10, Y8, Y8
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, (BX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VMOVUPS     Y10, (BX)
+	VADDPS      Y10, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
 	VMOVUPS     Y9, 32(BX)
-	VADDPS      Y9, Y11, Y11
-	VMOVUPS     64(DX), Y8
+	VADDPS      Y9, Y12, Y12
+	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y9
-	VADDPS      Y2, Y8, Y8
+	VPAND       Y2, Y7, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VPAND       Y2, Y9, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VADDPS      Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, 64(BX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VMOVUPS     Y10, 64(BX)
+	VADDPS      Y10, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
 	VMOVUPS     Y9, 96(BX)
-	VADDPS      Y9, Y11, Y11
+	VADDPS      Y9, Y12, Y12
 	ADDQ        $+128, DX
 	ADDQ        $+128, BX
 	ADDQ        $-32, DI
@@ -25282,58 +25473,62 @@ sum_others_few:
 	JLT  sum_others_part
 
 sum_others_tile:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y7, Y10
+	VPMAXSD Y10, Y8, Y8
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, (BX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VMOVUPS     Y10, (BX)
+	VADDPS      Y10, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
 	VMOVUPS     Y9, 32(BX)
-	VADDPS      Y9, Y11, Y11
+	VADDPS      Y9, Y12, Y12
 	ADDQ        $+64, DX
 	ADDQ        $+64, BX
 	ADDQ        $-16, DI
@@ -25349,10 +25544,10 @@ sum_others_part:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y9, Y12, Y9
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y9
 	MOVQ       $0x00000000, R9
 	MOVQ       DI, R8
 	SUBQ       $+8, R8
@@ -25363,24 +25558,28 @@ sum_others_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
+	VMOVUPS    (R9)(R10*4), Y10
+	VMASKMOVPS 32(DX), Y10, Y13
 	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y9, Y9
+	VBLENDVPS  Y10, Y13, Y14, Y13
+	VPAND      Y2, Y9, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      Y2, Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y3, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y9, Y14
+	VFMADD231PS Y4, Y9, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y9
 	VFNMADD231PS Y5, Y15, Y9
+	VFNMADD231PS Y6, Y15, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y9, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y15
 	VFMADD213PS consts<>+288(SB), Y9, Y15
 	VFMADD213PS consts<>+320(SB), Y9, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y9
@@ -25390,20 +25589,20 @@ sum_others_part:
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y9, Y14, Y14
-	VPAND       Y14, Y8, Y8
+	VPAND       Y14, Y7, Y7
 	CMPQ        DI, $+8
 	JLT         partless3
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y7, (BX)
 	JMP         partdone3
 
 partless3:
 	MOVQ         BX, R9
-	VMOVAPS      X8, X9
+	VMOVAPS      X7, X9
 	TESTQ        $0x00000004, DI
 	JEQ          partfour3
 	VMOVUPS      X9, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y8, X9
+	VEXTRACTF128 $0x01, Y7, X9
 
 partfour3:
 	TESTQ   $0x00000002, DI
@@ -25418,44 +25617,44 @@ parttwo3:
 	VMOVSS X9, (R9)
 
 partdone3:
-	VADDPS Y8, Y10, Y10
-	VADDPS Y2, Y13, Y8
+	VADDPS Y7, Y11, Y11
+	VADDPS Y3, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
+	VFMADD231PS Y4, Y7, Y9
 	VSUBPS      Y1, Y9, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y9, Y0, Y13
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       Y9, Y12, Y8
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       Y9, Y10, Y7
 	CMPQ        R8, $+8
 	JLT         partless4
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y7, 32(BX)
 	JMP         partdone4
 
 partless4:
 	MOVQ         BX, DI
-	VMOVAPS      X8, X9
+	VMOVAPS      X7, X9
 	TESTQ        $0x00000004, R8
 	JEQ          partfour4
 	VMOVUPS      X9, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y8, X9
+	VEXTRACTF128 $0x01, Y7, X9
 
 partfour4:
 	TESTQ   $0x00000002, R8
@@ -25470,26 +25669,31 @@ parttwo4:
 	VMOVSS X9, 32(DI)
 
 partdone4:
-	VADDPS Y8, Y11, Y11
+	VADDPS Y7, Y12, Y12
 
 sum_others_done:
 sum_end:
-	VCVTPS2PD    X10, Y8
-	VEXTRACTF128 $0x01, Y10, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       (SI), Y8, Y8
-	VMOVUPS      Y8, (SI)
-	VADDPD       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(SI)
-	VCVTPS2PD    X11, Y8
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS    Y7, DI
+	TESTL        DI, DI
+	JNE          slow
+	VCVTPS2PD    X11, Y7
 	VEXTRACTF128 $0x01, Y11, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      Y8, 64(SI)
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VADDPD       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(SI)
+	VCVTPS2PD    X12, Y7
+	VEXTRACTF128 $0x01, Y12, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
 	VADDPD       96(SI), Y9, Y9
 	VMOVUPS      Y9, 96(SI)
-	VPXOR        Y10, Y10, Y10
 	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1

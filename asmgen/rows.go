@@ -302,7 +302,7 @@ func (l rowLoop) next(m machine) {
 }
 
 // rowSum sums rows that are plain, as newRow does, and counts the others in slow. With dst it writes the e_j there, 0 for the
-// target: then a row is looked through before anything is written, since dst may be logits.
+// target. In a row that turns out not to be plain they are not to be used.
 func rowSum(m machine, l rowLoop) {
 	left, label, z := l.begin(m, false)
 	if !l.part {
@@ -327,17 +327,17 @@ func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 	}
 	var others []gp
 	if l.writes() {
-		blocks(m, "look", rowBlock, true, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
-		judge()
+		l.inPlace(m, z, func() {
+			blocks(m, "look", rowBlock, true, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
+			judge()
+		})
 		others = []gp{m.param("dst")}
 	}
 	l.sum(m, true, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
-		if !l.writes() {
-			look(t, words)
-		}
+		look(t, words)
 		e := make([]vec, len(t.x))
 		together(m, len(e), 1, func(u int) { e[u] = exp(m, t.x[u]) }, func(u int) {
 			e := e[u]
@@ -350,11 +350,18 @@ func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 			}
 			m.set(acc[u], m.add(acc[u], e))
 		})
-	}, func() {
-		if !l.writes() {
-			judge()
-		}
-	}, keep)
+	}, judge, keep)
+}
+
+// inPlace runs f where dst is logits: then a row is looked through before anything is written, since another kernel reads
+// it again if it is not plain.
+func (l rowLoop) inPlace(m machine, logits gp, f func()) {
+	apart := m.param("dst")
+	m.subtract(apart, logits)
+	m.jumpIfLess(apart, 0, "apart")
+	m.jumpIfAtLeast(apart, 1, "apart")
+	f()
+	m.label("apart")
 }
 
 // soleLoss is the loss of a sole row, if it is plain, else it counts slow: rowSum and rowLoss without a way through memory,
@@ -387,9 +394,12 @@ func softmaxSum(m machine, l rowLoop) {
 		}
 	}
 	var others []gp
+	judge := func() { m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow") }
 	if l.writes() {
-		tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
-		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
+		l.inPlace(m, z, func() {
+			tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
+			judge()
+		})
 		others = []gp{m.param("dst")}
 	}
 	var memory gp
@@ -412,9 +422,7 @@ func softmaxSum(m machine, l rowLoop) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
-		if !l.writes() {
-			look(t)
-		}
+		look(t)
 		for u, v := range t.x { // the sums leave no registers for several side by side
 			e := t.present(m, u, exp(m, v))
 			if l.writes() {
@@ -447,9 +455,7 @@ func softmaxSum(m machine, l rowLoop) {
 	}
 	tiles(m, "last", left, z, others, m.u32(0), func(t tile) { step(t, true) })
 	m.laneSumsAdd(total, acc)
-	if !l.writes() {
-		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
-	}
+	judge()
 	for i, r := range total {
 		m.store(memory, 4*lanes*i, vec{op: r})
 	}
