@@ -42635,13 +42635,77 @@ TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
 row:
 	MOVQ         sums+8(FP), AX
 	MOVQ         dst+0(FP), CX
+	MOVQ         classes+24(FP), DX
 	VBROADCASTSS 512(AX), Z1
 	VBROADCASTSS (AX), Z2
-	MOVQ         classes+24(FP), AX
-	CMPQ         AX, $+64
+	CMPQ         DX, $+16
+	JLT          few
+	LEAQ         (CX)(DX*4), AX
+	ADDQ         $-64, AX
+	VMOVUPS      (AX), Z3
+	ADDQ         $-1, DX
+	CMPQ         DX, $+64
 	JLT          all_few
 
 all_round:
+	VMOVUPS     (CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, (CX)
+	VMOVUPS     64(CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, 64(CX)
+	VMOVUPS     128(CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, 128(CX)
+	VMOVUPS     192(CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, 192(CX)
+	ADDQ        $+256, CX
+	ADDQ        $-64, DX
+	CMPQ        DX, $+64
+	JGE         all_round
+
+all_few:
+	CMPQ DX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS     (CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, DX
+	CMPQ        DX, $+16
+	JGE         all_tile
+
+all_part:
+	VMULPS      Z1, Z3, Z1
+	VFMADD231PS Z2, Z3, Z1
+	VCMPPS      $0x03, Z1, Z1, K1
+	VBLENDMPS   Z0, Z1, K1, Z1
+	VMOVUPS     Z1, (AX)
+	JMP         next
+
+few:
+	CMPQ DX, $+64
+	JLT  few_few
+
+few_round:
 	VMOVUPS     (CX), Z3
 	VMULPS      Z1, Z3, Z4
 	VFMADD231PS Z2, Z3, Z4
@@ -42667,15 +42731,15 @@ all_round:
 	VBLENDMPS   Z0, Z4, K1, Z3
 	VMOVUPS     Z3, 192(CX)
 	ADDQ        $+256, CX
-	ADDQ        $-64, AX
-	CMPQ        AX, $+64
-	JGE         all_round
+	ADDQ        $-64, DX
+	CMPQ        DX, $+64
+	JGE         few_round
 
-all_few:
-	CMPQ AX, $+16
-	JLT  all_part
+few_few:
+	CMPQ DX, $+16
+	JLT  few_part
 
-all_tile:
+few_tile:
 	VMOVUPS     (CX), Z3
 	VMULPS      Z1, Z3, Z4
 	VFMADD231PS Z2, Z3, Z4
@@ -42683,16 +42747,16 @@ all_tile:
 	VBLENDMPS   Z0, Z4, K1, Z3
 	VMOVUPS     Z3, (CX)
 	ADDQ        $+64, CX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         all_tile
+	ADDQ        $-16, DX
+	CMPQ        DX, $+16
+	JGE         few_tile
 
-all_part:
-	CMPQ        AX, $+1
-	JLT         all_done
-	MOVL        $0x0000ffff, DX
-	BZHIL       AX, DX, DX
-	KMOVW       DX, K1
+few_part:
+	CMPQ        DX, $+1
+	JLT         few_done
+	MOVL        $0x0000ffff, AX
+	BZHIL       DX, AX, AX
+	KMOVW       AX, K1
 	VPXORD      Z3, Z3, Z3
 	VMOVUPS     (CX), K1, Z3
 	VMULPS      Z1, Z3, Z1
@@ -42701,7 +42765,8 @@ all_part:
 	VBLENDMPS   Z0, Z1, K2, Z1
 	VMOVUPS     Z1, K1, (CX)
 
-all_done:
+few_done:
+next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -42720,13 +42785,89 @@ TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
 row:
 	MOVQ         sums+8(FP), AX
 	MOVQ         dst+0(FP), CX
+	MOVQ         classes+24(FP), DX
 	VBROADCASTSS 512(AX), Y1
 	VBROADCASTSS (AX), Y2
-	MOVQ         classes+24(FP), AX
-	CMPQ         AX, $+32
+	CMPQ         DX, $+16
+	JLT          few
+	LEAQ         (CX)(DX*4), AX
+	ADDQ         $-64, AX
+	VMOVUPS      (AX), Y3
+	VMOVUPS      32(AX), Y4
+	ADDQ         $-1, DX
+	CMPQ         DX, $+32
 	JLT          all_few
 
 all_round:
+	VMOVUPS     (CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, (CX)
+	VMOVUPS     32(CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, 32(CX)
+	VMOVUPS     64(CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, 64(CX)
+	VMOVUPS     96(CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, 96(CX)
+	ADDQ        $+128, CX
+	ADDQ        $-32, DX
+	CMPQ        DX, $+32
+	JGE         all_round
+
+all_few:
+	CMPQ DX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS     (CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, (CX)
+	VMOVUPS     32(CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, 32(CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, DX
+	CMPQ        DX, $+16
+	JGE         all_tile
+
+all_part:
+	VMULPS      Y1, Y3, Y5
+	VFMADD231PS Y2, Y3, Y5
+	VCMPPS      $0x03, Y5, Y5, Y3
+	VBLENDVPS   Y3, Y0, Y5, Y3
+	VMOVUPS     Y3, (AX)
+	VMULPS      Y1, Y4, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VCMPPS      $0x03, Y1, Y1, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y1
+	VMOVUPS     Y1, 32(AX)
+	JMP         next
+
+few:
+	CMPQ DX, $+32
+	JLT  few_few
+
+few_round:
 	VMOVUPS     (CX), Y3
 	VMULPS      Y1, Y3, Y4
 	VFMADD231PS Y2, Y3, Y4
@@ -42752,15 +42893,15 @@ all_round:
 	VBLENDVPS   Y3, Y0, Y4, Y3
 	VMOVUPS     Y3, 96(CX)
 	ADDQ        $+128, CX
-	ADDQ        $-32, AX
-	CMPQ        AX, $+32
-	JGE         all_round
+	ADDQ        $-32, DX
+	CMPQ        DX, $+32
+	JGE         few_round
 
-all_few:
-	CMPQ AX, $+16
-	JLT  all_part
+few_few:
+	CMPQ DX, $+16
+	JLT  few_part
 
-all_tile:
+few_tile:
 	VMOVUPS     (CX), Y3
 	VMULPS      Y1, Y3, Y4
 	VFMADD231PS Y2, Y3, Y4
@@ -42774,29 +42915,29 @@ all_tile:
 	VBLENDVPS   Y3, Y0, Y4, Y3
 	VMOVUPS     Y3, 32(CX)
 	ADDQ        $+64, CX
-	ADDQ        $-16, AX
-	CMPQ        AX, $+16
-	JGE         all_tile
+	ADDQ        $-16, DX
+	CMPQ        DX, $+16
+	JGE         few_tile
 
-all_part:
-	CMPQ        AX, $+1
-	JLT         all_done
-	MOVQ        $0x00000008, DX
-	MOVQ        AX, BX
-	CMPQ        BX, DX
-	CMOVQGT     DX, BX
+few_part:
+	CMPQ        DX, $+1
+	JLT         few_done
+	MOVQ        $0x00000008, AX
+	MOVQ        DX, BX
+	CMPQ        BX, AX
+	CMOVQGT     AX, BX
 	NEGQ        BX
-	LEAQ        lane_mask<>+32(SB), DX
-	VMOVUPS     (DX)(BX*4), Y3
+	LEAQ        lane_mask<>+32(SB), AX
+	VMOVUPS     (AX)(BX*4), Y3
 	VMASKMOVPS  (CX), Y3, Y4
 	VPXOR       Y5, Y5, Y5
 	VBLENDVPS   Y3, Y4, Y5, Y3
 	MOVQ        $0x00000000, BX
-	MOVQ        AX, DX
-	SUBQ        $+8, DX
-	CMOVQLT     BX, DX
+	MOVQ        DX, AX
+	SUBQ        $+8, AX
+	CMOVQLT     BX, AX
 	MOVQ        $0x00000008, BX
-	MOVQ        DX, SI
+	MOVQ        AX, SI
 	CMPQ        SI, BX
 	CMOVQGT     BX, SI
 	NEGQ        SI
@@ -42809,28 +42950,28 @@ all_part:
 	VFMADD231PS Y2, Y3, Y5
 	VCMPPS      $0x03, Y5, Y5, Y3
 	VBLENDVPS   Y3, Y0, Y5, Y3
-	CMPQ        AX, $+8
+	CMPQ        DX, $+8
 	JLT         partless1
 	VMOVUPS     Y3, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
-	TESTQ        $0x00000004, AX
+	TESTQ        $0x00000004, DX
 	JEQ          partfour1
 	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, DX
 	JEQ     parttwo1
 	VMOVLPS X3, (BX)
 	ADDQ    $+8, BX
 	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, AX
+	TESTQ  $0x00000001, DX
 	JEQ    partdone1
 	VMOVSS X3, (BX)
 
@@ -42839,33 +42980,34 @@ partdone1:
 	VFMADD231PS Y2, Y4, Y1
 	VCMPPS      $0x03, Y1, Y1, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y1
-	CMPQ        DX, $+8
+	CMPQ        AX, $+8
 	JLT         partless2
 	VMOVUPS     Y1, 32(CX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
+	MOVQ         CX, CX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X1, 32(AX)
-	ADDQ         $+16, AX
+	VMOVUPS      X1, 32(CX)
+	ADDQ         $+16, CX
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, DX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X1, 32(AX)
-	ADDQ    $+8, AX
+	VMOVLPS X1, 32(CX)
+	ADDQ    $+8, CX
 	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
-	TESTQ  $0x00000001, DX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X1, 32(AX)
+	VMOVSS X1, 32(CX)
 
 partdone2:
-all_done:
+few_done:
+next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -42884,13 +43026,77 @@ TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
 row:
 	MOVQ         sums+8(FP), AX
 	MOVQ         dst+0(FP), CX
+	MOVQ         classes+24(FP), DX
 	VBROADCASTSS 512(AX), Z1
 	VBROADCASTSS (AX), Z2
-	MOVQ         classes+24(FP), AX
-	CMPQ         AX, $+64
+	CMPQ         DX, $+16
+	JLT          few
+	LEAQ         (CX)(DX*4), AX
+	ADDQ         $-64, AX
+	VMOVUPS      (AX), Z3
+	ADDQ         $-1, DX
+	CMPQ         DX, $+64
 	JLT          all_few
 
 all_round:
+	VMOVUPS   (CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	VMOVUPS   64(CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 64(CX)
+	VMOVUPS   128(CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 128(CX)
+	VMOVUPS   192(CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 192(CX)
+	ADDQ      $+256, CX
+	ADDQ      $-64, DX
+	CMPQ      DX, $+64
+	JGE       all_round
+
+all_few:
+	CMPQ DX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS   (CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       all_tile
+
+all_part:
+	VMULPS    Z1, Z3, Z1
+	VMULPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	VMOVUPS   Z1, (AX)
+	JMP       next
+
+few:
+	CMPQ DX, $+64
+	JLT  few_few
+
+few_round:
 	VMOVUPS   (CX), Z3
 	VMULPS    Z1, Z3, Z3
 	VMULPS    Z2, Z3, Z3
@@ -42916,15 +43122,15 @@ all_round:
 	VBLENDMPS Z0, Z3, K1, Z3
 	VMOVUPS   Z3, 192(CX)
 	ADDQ      $+256, CX
-	ADDQ      $-64, AX
-	CMPQ      AX, $+64
-	JGE       all_round
+	ADDQ      $-64, DX
+	CMPQ      DX, $+64
+	JGE       few_round
 
-all_few:
-	CMPQ AX, $+16
-	JLT  all_part
+few_few:
+	CMPQ DX, $+16
+	JLT  few_part
 
-all_tile:
+few_tile:
 	VMOVUPS   (CX), Z3
 	VMULPS    Z1, Z3, Z3
 	VMULPS    Z2, Z3, Z3
@@ -42932,16 +43138,16 @@ all_tile:
 	VBLENDMPS Z0, Z3, K1, Z3
 	VMOVUPS   Z3, (CX)
 	ADDQ      $+64, CX
-	ADDQ      $-16, AX
-	CMPQ      AX, $+16
-	JGE       all_tile
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       few_tile
 
-all_part:
-	CMPQ      AX, $+1
-	JLT       all_done
-	MOVL      $0x0000ffff, DX
-	BZHIL     AX, DX, DX
-	KMOVW     DX, K1
+few_part:
+	CMPQ      DX, $+1
+	JLT       few_done
+	MOVL      $0x0000ffff, AX
+	BZHIL     DX, AX, AX
+	KMOVW     AX, K1
 	VPXORD    Z3, Z3, Z3
 	VMOVUPS   (CX), K1, Z3
 	VMULPS    Z1, Z3, Z1
@@ -42950,7 +43156,8 @@ all_part:
 	VBLENDMPS Z0, Z1, K2, Z1
 	VMOVUPS   Z1, K1, (CX)
 
-all_done:
+few_done:
+next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -42969,13 +43176,89 @@ TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
 row:
 	MOVQ         sums+8(FP), AX
 	MOVQ         dst+0(FP), CX
+	MOVQ         classes+24(FP), DX
 	VBROADCASTSS 512(AX), Y1
 	VBROADCASTSS (AX), Y2
-	MOVQ         classes+24(FP), AX
-	CMPQ         AX, $+32
+	CMPQ         DX, $+16
+	JLT          few
+	LEAQ         (CX)(DX*4), AX
+	ADDQ         $-64, AX
+	VMOVUPS      (AX), Y3
+	VMOVUPS      32(AX), Y4
+	ADDQ         $-1, DX
+	CMPQ         DX, $+32
 	JLT          all_few
 
 all_round:
+	VMOVUPS   (CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VMOVUPS   32(CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 32(CX)
+	VMOVUPS   64(CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 64(CX)
+	VMOVUPS   96(CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 96(CX)
+	ADDQ      $+128, CX
+	ADDQ      $-32, DX
+	CMPQ      DX, $+32
+	JGE       all_round
+
+all_few:
+	CMPQ DX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS   (CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VMOVUPS   32(CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 32(CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       all_tile
+
+all_part:
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y0, Y3, Y3
+	VMOVUPS   Y3, (AX)
+	VMULPS    Y1, Y4, Y1
+	VMULPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS   Y1, 32(AX)
+	JMP       next
+
+few:
+	CMPQ DX, $+32
+	JLT  few_few
+
+few_round:
 	VMOVUPS   (CX), Y3
 	VMULPS    Y1, Y3, Y3
 	VMULPS    Y2, Y3, Y3
@@ -43001,15 +43284,15 @@ all_round:
 	VBLENDVPS Y4, Y0, Y3, Y3
 	VMOVUPS   Y3, 96(CX)
 	ADDQ      $+128, CX
-	ADDQ      $-32, AX
-	CMPQ      AX, $+32
-	JGE       all_round
+	ADDQ      $-32, DX
+	CMPQ      DX, $+32
+	JGE       few_round
 
-all_few:
-	CMPQ AX, $+16
-	JLT  all_part
+few_few:
+	CMPQ DX, $+16
+	JLT  few_part
 
-all_tile:
+few_tile:
 	VMOVUPS   (CX), Y3
 	VMULPS    Y1, Y3, Y3
 	VMULPS    Y2, Y3, Y3
@@ -43023,29 +43306,29 @@ all_tile:
 	VBLENDVPS Y4, Y0, Y3, Y3
 	VMOVUPS   Y3, 32(CX)
 	ADDQ      $+64, CX
-	ADDQ      $-16, AX
-	CMPQ      AX, $+16
-	JGE       all_tile
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       few_tile
 
-all_part:
-	CMPQ       AX, $+1
-	JLT        all_done
-	MOVQ       $0x00000008, DX
-	MOVQ       AX, BX
-	CMPQ       BX, DX
-	CMOVQGT    DX, BX
+few_part:
+	CMPQ       DX, $+1
+	JLT        few_done
+	MOVQ       $0x00000008, AX
+	MOVQ       DX, BX
+	CMPQ       BX, AX
+	CMOVQGT    AX, BX
 	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y3
+	LEAQ       lane_mask<>+32(SB), AX
+	VMOVUPS    (AX)(BX*4), Y3
 	VMASKMOVPS (CX), Y3, Y4
 	VPXOR      Y5, Y5, Y5
 	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, BX
-	MOVQ       AX, DX
-	SUBQ       $+8, DX
-	CMOVQLT    BX, DX
+	MOVQ       DX, AX
+	SUBQ       $+8, AX
+	CMOVQLT    BX, AX
 	MOVQ       $0x00000008, BX
-	MOVQ       DX, SI
+	MOVQ       AX, SI
 	CMPQ       SI, BX
 	CMOVQGT    BX, SI
 	NEGQ       SI
@@ -43058,28 +43341,28 @@ all_part:
 	VMULPS     Y2, Y3, Y3
 	VCMPPS     $0x03, Y3, Y3, Y5
 	VBLENDVPS  Y5, Y0, Y3, Y3
-	CMPQ       AX, $+8
+	CMPQ       DX, $+8
 	JLT        partless1
 	VMOVUPS    Y3, (CX)
 	JMP        partdone1
 
 partless1:
 	MOVQ         CX, BX
-	TESTQ        $0x00000004, AX
+	TESTQ        $0x00000004, DX
 	JEQ          partfour1
 	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, AX
+	TESTQ   $0x00000002, DX
 	JEQ     parttwo1
 	VMOVLPS X3, (BX)
 	ADDQ    $+8, BX
 	VPSRLDQ $0x08, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, AX
+	TESTQ  $0x00000001, DX
 	JEQ    partdone1
 	VMOVSS X3, (BX)
 
@@ -43088,33 +43371,34 @@ partdone1:
 	VMULPS    Y2, Y1, Y1
 	VCMPPS    $0x03, Y1, Y1, Y2
 	VBLENDVPS Y2, Y0, Y1, Y1
-	CMPQ      DX, $+8
+	CMPQ      AX, $+8
 	JLT       partless2
 	VMOVUPS   Y1, 32(CX)
 	JMP       partdone2
 
 partless2:
-	MOVQ         CX, AX
-	TESTQ        $0x00000004, DX
+	MOVQ         CX, CX
+	TESTQ        $0x00000004, AX
 	JEQ          partfour2
-	VMOVUPS      X1, 32(AX)
-	ADDQ         $+16, AX
+	VMOVUPS      X1, 32(CX)
+	ADDQ         $+16, CX
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, DX
+	TESTQ   $0x00000002, AX
 	JEQ     parttwo2
-	VMOVLPS X1, 32(AX)
-	ADDQ    $+8, AX
+	VMOVLPS X1, 32(CX)
+	ADDQ    $+8, CX
 	VPSRLDQ $0x08, X1, X1
 
 parttwo2:
-	TESTQ  $0x00000001, DX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone2
-	VMOVSS X1, 32(AX)
+	VMOVSS X1, 32(CX)
 
 partdone2:
-all_done:
+few_done:
+next:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX

@@ -28142,20 +28142,94 @@ done:
 
 // func softmaxScaleNEON(dst *float32, sums *float32, rows int, classes int)
 TEXT ·softmaxScaleNEON(SB), NOSPLIT, $0-32
-	MOVD $consts<>+0(SB), R2
+	MOVD $consts<>+0(SB), R3
 
 row:
 	MOVD  sums+8(FP), R0
 	MOVD  dst+0(FP), R1
+	MOVD  classes+24(FP), R2
 	FMOVS 512(R0), F0
 	VDUP  V0.S[0], V0.S4
 	FMOVS (R0), F1
 	VDUP  V1.S[0], V1.S4
-	MOVD  classes+24(FP), R0
-	CMP   $16, R0
+	CMP   $16, R2
+	BLT   few
+	ADD   R2<<2, R1, R0
+	SUB   $64, R0, R0
+	FMOVQ (R0), F2
+	FMOVQ 16(R0), F3
+	FMOVQ 32(R0), F4
+	FMOVQ 48(R0), F5
+	SUB   $1, R2, R2
+	CMP   $16, R2
 	BLT   all_part
 
 all_tile:
+	FMOVQ (R1), F6
+	FMOVQ 16(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	WORD  $0x6e20dcca // fmul v10.4s, v6.4s, v0.4s
+	VFMLA V1.S4, V6.S4, V10.S4
+	WORD  $0x4e2ae546 // fcmeq v6.4s, v10.4s, v10.4s
+	FMOVQ 368(R3), F11
+	VBIT  V6.B16, V10.B16, V11.B16
+	FMOVQ F11, (R1)
+	WORD  $0x6e20dce6 // fmul v6.4s, v7.4s, v0.4s
+	VFMLA V1.S4, V7.S4, V6.S4
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R3), F10
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ F10, 16(R1)
+	WORD  $0x6e20dd06 // fmul v6.4s, v8.4s, v0.4s
+	VFMLA V1.S4, V8.S4, V6.S4
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R3), F8
+	VBIT  V7.B16, V6.B16, V8.B16
+	FMOVQ F8, 32(R1)
+	WORD  $0x6e20dd26 // fmul v6.4s, v9.4s, v0.4s
+	VFMLA V1.S4, V9.S4, V6.S4
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R3), F8
+	VBIT  V7.B16, V6.B16, V8.B16
+	FMOVQ F8, 48(R1)
+	ADD   $64, R1, R1
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   all_tile
+
+all_part:
+	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
+	VFMLA V1.S4, V2.S4, V6.S4
+	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
+	FMOVQ 368(R3), F7
+	VBIT  V2.B16, V6.B16, V7.B16
+	FMOVQ F7, (R0)
+	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
+	VFMLA V1.S4, V3.S4, V2.S4
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R3), F6
+	VBIT  V3.B16, V2.B16, V6.B16
+	FMOVQ F6, 16(R0)
+	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
+	VFMLA V1.S4, V4.S4, V2.S4
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R3), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	FMOVQ F4, 32(R0)
+	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	VFMLA V1.S4, V5.S4, V0.S4
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 48(R0)
+	JMP   next
+
+few:
+	CMP $16, R2
+	BLT few_part
+
+few_tile:
 	FMOVQ (R1), F2
 	FMOVQ 16(R1), F3
 	FMOVQ 32(R1), F4
@@ -28163,76 +28237,76 @@ all_tile:
 	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
 	VFMLA V1.S4, V2.S4, V6.S4
 	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
-	FMOVQ 368(R2), F7
+	FMOVQ 368(R3), F7
 	VBIT  V2.B16, V6.B16, V7.B16
 	FMOVQ F7, (R1)
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	VFMLA V1.S4, V3.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F6
+	FMOVQ 368(R3), F6
 	VBIT  V3.B16, V2.B16, V6.B16
 	FMOVQ F6, 16(R1)
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	VFMLA V1.S4, V4.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
+	FMOVQ 368(R3), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	FMOVQ F4, 32(R1)
 	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
 	VFMLA V1.S4, V5.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
+	FMOVQ 368(R3), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	FMOVQ F4, 48(R1)
 	ADD   $64, R1, R1
-	SUB   $16, R0, R0
-	CMP   $16, R0
-	BGE   all_tile
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   few_tile
 
-all_part:
-	CMP   $1, R0
-	BLT   all_done
+few_part:
+	CMP   $1, R2
+	BLT   few_done
 	VMOVI $0, V2.B16
-	ADD   $0, R1, R3
-	CMP   $4, R0
+	ADD   $0, R1, R0
+	CMP   $4, R2
 	BLT   partless1
 	FMOVQ (R1), F2
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R0, partone1
-	VLD1.P 8(R3), V2.D[0]
-	TBZ    $0, R0, partdone1
-	VLD1   (R3), V2.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R0), V2.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R0), V2.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R0, partdone1
-	VLD1 (R3), V2.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R0), V2.S[0]
 
 partdone1:
-	SUBS  $4, R0, R3
-	CSEL  LT, ZR, R3, R3
+	SUBS  $4, R2, R0
+	CSEL  LT, ZR, R0, R0
 	VMOVI $0, V3.B16
 	ADD   $16, R1, R5
-	CMP   $4, R3
+	CMP   $4, R0
 	BLT   partless2
 	FMOVQ 16(R1), F3
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R3, partone2
+	TBZ    $1, R0, partone2
 	VLD1.P 8(R5), V3.D[0]
-	TBZ    $0, R3, partdone2
+	TBZ    $0, R0, partdone2
 	VLD1   (R5), V3.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R3, partdone2
+	TBZ  $0, R0, partdone2
 	VLD1 (R5), V3.S[0]
 
 partdone2:
-	SUBS  $4, R3, R5
+	SUBS  $4, R0, R5
 	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V4.B16
 	ADD   $32, R1, R6
@@ -28277,53 +28351,53 @@ partdone4:
 	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
 	VFMLA V1.S4, V2.S4, V6.S4
 	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
-	FMOVQ 368(R2), F7
+	FMOVQ 368(R3), F7
 	VBIT  V2.B16, V6.B16, V7.B16
 	ADD   $0, R1, R7
-	CMP   $4, R0
+	CMP   $4, R2
 	BLT   partless5
 	FMOVQ F7, (R1)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R0, partone5
+	TBZ    $1, R2, partone5
 	VST1.P V7.D[0], 8(R7)
-	TBZ    $0, R0, partdone5
+	TBZ    $0, R2, partdone5
 	VST1   V7.S[2], (R7)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R0, partdone5
+	TBZ  $0, R2, partdone5
 	VST1 V7.S[0], (R7)
 
 partdone5:
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	VFMLA V1.S4, V3.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F6
+	FMOVQ 368(R3), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	ADD   $16, R1, R0
-	CMP   $4, R3
+	ADD   $16, R1, R2
+	CMP   $4, R0
 	BLT   partless6
 	FMOVQ F6, 16(R1)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R3, partone6
-	VST1.P V6.D[0], 8(R0)
-	TBZ    $0, R3, partdone6
-	VST1   V6.S[2], (R0)
+	TBZ    $1, R0, partone6
+	VST1.P V6.D[0], 8(R2)
+	TBZ    $0, R0, partdone6
+	VST1   V6.S[2], (R2)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R3, partdone6
-	VST1 V6.S[0], (R0)
+	TBZ  $0, R0, partdone6
+	VST1 V6.S[0], (R2)
 
 partdone6:
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	VFMLA V1.S4, V4.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
+	FMOVQ 368(R3), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	ADD   $32, R1, R0
 	CMP   $4, R5
@@ -28346,7 +28420,7 @@ partdone7:
 	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
 	VFMLA V1.S4, V5.S4, V0.S4
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R2), F2
+	FMOVQ 368(R3), F2
 	VBIT  V1.B16, V0.B16, V2.B16
 	ADD   $48, R1, R0
 	CMP   $4, R6
@@ -28366,7 +28440,8 @@ partone8:
 	VST1 V2.S[0], (R0)
 
 partdone8:
-all_done:
+few_done:
+next:
 	MOVD sums+8(FP), R0
 	ADD  $4, R0, R0
 	MOVD R0, sums+8(FP)
@@ -28384,20 +28459,94 @@ all_done:
 
 // func gradScaleNEON(dst *float32, sums *float32, rows int, classes int)
 TEXT ·gradScaleNEON(SB), NOSPLIT, $0-32
-	MOVD $consts<>+0(SB), R2
+	MOVD $consts<>+0(SB), R3
 
 row:
 	MOVD  sums+8(FP), R0
 	MOVD  dst+0(FP), R1
+	MOVD  classes+24(FP), R2
 	FMOVS 512(R0), F0
 	VDUP  V0.S[0], V0.S4
 	FMOVS (R0), F1
 	VDUP  V1.S[0], V1.S4
-	MOVD  classes+24(FP), R0
-	CMP   $16, R0
+	CMP   $16, R2
+	BLT   few
+	ADD   R2<<2, R1, R0
+	SUB   $64, R0, R0
+	FMOVQ (R0), F2
+	FMOVQ 16(R0), F3
+	FMOVQ 32(R0), F4
+	FMOVQ 48(R0), F5
+	SUB   $1, R2, R2
+	CMP   $16, R2
 	BLT   all_part
 
 all_tile:
+	FMOVQ (R1), F6
+	FMOVQ 16(R1), F7
+	FMOVQ 32(R1), F8
+	FMOVQ 48(R1), F9
+	WORD  $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
+	WORD  $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD  $0x4e26e4ca // fcmeq v10.4s, v6.4s, v6.4s
+	FMOVQ 368(R3), F11
+	VBIT  V10.B16, V6.B16, V11.B16
+	FMOVQ F11, (R1)
+	WORD  $0x6e20dce6 // fmul v6.4s, v7.4s, v0.4s
+	WORD  $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R3), F10
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ F10, 16(R1)
+	WORD  $0x6e20dd06 // fmul v6.4s, v8.4s, v0.4s
+	WORD  $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R3), F8
+	VBIT  V7.B16, V6.B16, V8.B16
+	FMOVQ F8, 32(R1)
+	WORD  $0x6e20dd26 // fmul v6.4s, v9.4s, v0.4s
+	WORD  $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R3), F8
+	VBIT  V7.B16, V6.B16, V8.B16
+	FMOVQ F8, 48(R1)
+	ADD   $64, R1, R1
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   all_tile
+
+all_part:
+	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
+	FMOVQ 368(R3), F7
+	VBIT  V6.B16, V2.B16, V7.B16
+	FMOVQ F7, (R0)
+	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R3), F6
+	VBIT  V3.B16, V2.B16, V6.B16
+	FMOVQ F6, 16(R0)
+	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
+	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R3), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	FMOVQ F4, 32(R0)
+	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
+	WORD  $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R3), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 48(R0)
+	JMP   next
+
+few:
+	CMP $16, R2
+	BLT few_part
+
+few_tile:
 	FMOVQ (R1), F2
 	FMOVQ 16(R1), F3
 	FMOVQ 32(R1), F4
@@ -28405,76 +28554,76 @@ all_tile:
 	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F7
+	FMOVQ 368(R3), F7
 	VBIT  V6.B16, V2.B16, V7.B16
 	FMOVQ F7, (R1)
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F6
+	FMOVQ 368(R3), F6
 	VBIT  V3.B16, V2.B16, V6.B16
 	FMOVQ F6, 16(R1)
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
+	FMOVQ 368(R3), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	FMOVQ F4, 32(R1)
 	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
+	FMOVQ 368(R3), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	FMOVQ F4, 48(R1)
 	ADD   $64, R1, R1
-	SUB   $16, R0, R0
-	CMP   $16, R0
-	BGE   all_tile
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   few_tile
 
-all_part:
-	CMP   $1, R0
-	BLT   all_done
+few_part:
+	CMP   $1, R2
+	BLT   few_done
 	VMOVI $0, V2.B16
-	ADD   $0, R1, R3
-	CMP   $4, R0
+	ADD   $0, R1, R0
+	CMP   $4, R2
 	BLT   partless1
 	FMOVQ (R1), F2
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R0, partone1
-	VLD1.P 8(R3), V2.D[0]
-	TBZ    $0, R0, partdone1
-	VLD1   (R3), V2.S[2]
+	TBZ    $1, R2, partone1
+	VLD1.P 8(R0), V2.D[0]
+	TBZ    $0, R2, partdone1
+	VLD1   (R0), V2.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R0, partdone1
-	VLD1 (R3), V2.S[0]
+	TBZ  $0, R2, partdone1
+	VLD1 (R0), V2.S[0]
 
 partdone1:
-	SUBS  $4, R0, R3
-	CSEL  LT, ZR, R3, R3
+	SUBS  $4, R2, R0
+	CSEL  LT, ZR, R0, R0
 	VMOVI $0, V3.B16
 	ADD   $16, R1, R5
-	CMP   $4, R3
+	CMP   $4, R0
 	BLT   partless2
 	FMOVQ 16(R1), F3
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R3, partone2
+	TBZ    $1, R0, partone2
 	VLD1.P 8(R5), V3.D[0]
-	TBZ    $0, R3, partdone2
+	TBZ    $0, R0, partdone2
 	VLD1   (R5), V3.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R3, partdone2
+	TBZ  $0, R0, partdone2
 	VLD1 (R5), V3.S[0]
 
 partdone2:
-	SUBS  $4, R3, R5
+	SUBS  $4, R0, R5
 	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V4.B16
 	ADD   $32, R1, R6
@@ -28519,53 +28668,53 @@ partdone4:
 	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F7
+	FMOVQ 368(R3), F7
 	VBIT  V6.B16, V2.B16, V7.B16
 	ADD   $0, R1, R7
-	CMP   $4, R0
+	CMP   $4, R2
 	BLT   partless5
 	FMOVQ F7, (R1)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R0, partone5
+	TBZ    $1, R2, partone5
 	VST1.P V7.D[0], 8(R7)
-	TBZ    $0, R0, partdone5
+	TBZ    $0, R2, partdone5
 	VST1   V7.S[2], (R7)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R0, partdone5
+	TBZ  $0, R2, partdone5
 	VST1 V7.S[0], (R7)
 
 partdone5:
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F6
+	FMOVQ 368(R3), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	ADD   $16, R1, R0
-	CMP   $4, R3
+	ADD   $16, R1, R2
+	CMP   $4, R0
 	BLT   partless6
 	FMOVQ F6, 16(R1)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R3, partone6
-	VST1.P V6.D[0], 8(R0)
-	TBZ    $0, R3, partdone6
-	VST1   V6.S[2], (R0)
+	TBZ    $1, R0, partone6
+	VST1.P V6.D[0], 8(R2)
+	TBZ    $0, R0, partdone6
+	VST1   V6.S[2], (R2)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R3, partdone6
-	VST1 V6.S[0], (R0)
+	TBZ  $0, R0, partdone6
+	VST1 V6.S[0], (R2)
 
 partdone6:
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R2), F4
+	FMOVQ 368(R3), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	ADD   $32, R1, R0
 	CMP   $4, R5
@@ -28588,7 +28737,7 @@ partdone7:
 	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
 	WORD  $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R2), F2
+	FMOVQ 368(R3), F2
 	VBIT  V1.B16, V0.B16, V2.B16
 	ADD   $48, R1, R0
 	CMP   $4, R6
@@ -28608,7 +28757,8 @@ partone8:
 	VST1 V2.S[0], (R0)
 
 partdone8:
-all_done:
+few_done:
+next:
 	MOVD sums+8(FP), R0
 	ADD  $4, R0, R0
 	MOVD R0, sums+8(FP)

@@ -126,10 +126,27 @@ func (t tile) present(m machine, u int, v vec) vec {
 }
 
 // tiles runs step for every tile of left elements at z; left is at least 1 and used up. z and others move along, over whole
-// tiles. Four vectors are done in a round: enough to hide the loop, and no row of usual length is all rest.
+// tiles.
 func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(t tile)) {
 	lanes := m.properties().lanes
-	vectors := rowTile / lanes
+	wholeTiles(m, name, left, z, others, step)
+	m.jumpIfLess(left, 1, name+"_done")
+	t := tile{}
+	for u := range rowTile / lanes {
+		if u > 0 {
+			left = m.excess(left, lanes)
+		}
+		t.parts = append(t.parts, m.part(left))
+		t.x = append(t.x, m.loadPart(t.parts[u], z, 4*u*lanes, fill))
+	}
+	step(t)
+	m.label(name + "_done")
+}
+
+// wholeTiles is tiles without the part at the end. Four vectors are done in a round: enough to hide the loop, and no row of usual
+// length is all rest.
+func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t tile)) {
+	vectors := rowTile / m.properties().lanes
 	pointers := append([]gp{z}, others...)
 	whole := func(name string, n int) {
 		m.label(name)
@@ -155,17 +172,6 @@ func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(
 	m.jumpIfLess(left, rowTile, name+"_part")
 	whole(name+"_tile", 1)
 	m.label(name + "_part")
-	m.jumpIfLess(left, 1, name+"_done")
-	t := tile{}
-	for u := range vectors {
-		if u > 0 {
-			left = m.excess(left, lanes)
-		}
-		t.parts = append(t.parts, m.part(left))
-		t.x = append(t.x, m.loadPart(t.parts[u], z, 4*u*lanes, fill))
-	}
-	step(t)
-	m.label(name + "_done")
 }
 
 // blocks runs step for every tile of a row, in blocks of at most targetWords - rowTile elements: words points to the tile's words of targetTable. end follows
@@ -528,16 +534,30 @@ func scaled(m machine, e vec, row []vec, grad bool) vec {
 	return canonical(m, m.fma(e, row[1], m.mul(e, row[0])))
 }
 
-// rowScale finishes rows whose e_j stand in dst.
+// rowScale finishes rows whose e_j stand in dst. A row's last tile begins among those of the tile before, and is read before
+// that is written: a masked store would reach over the beginning of the next row, whose load would wait for it.
 func rowScale(m machine, grad bool) {
 	m.label("row")
-	sums, dst := m.param("sums"), m.param("dst")
+	sums, dst, left := m.param("sums"), m.param("dst"), m.param("classes")
 	row := []vec{m.hold(m.broadcast(sums, rowWeightField)), m.hold(m.broadcast(sums, rowSumField))}
-	tiles(m, "all", m.param("classes"), dst, nil, m.u32(0), func(t tile) {
+	scale := func(t tile, p gp) {
 		for u, v := range t.x {
-			t.store(m, dst, u, scaled(m, m.hold(v), row, grad))
+			t.store(m, p, u, scaled(m, m.hold(v), row, grad))
 		}
-	})
+	}
+	m.jumpIfLess(left, rowTile, "few")
+	end := m.indexed(dst, left)
+	m.advance(end, -4*rowTile)
+	last := tile{}
+	for u := range rowTile / m.properties().lanes {
+		last.x = append(last.x, m.hold(last.vector(m, end, u)))
+	}
+	m.advance(left, -1)
+	wholeTiles(m, "all", left, dst, nil, func(t tile) { scale(t, dst) })
+	scale(last, end)
+	m.jump("next")
+	m.label("few")
+	tiles(m, "few", left, dst, nil, m.u32(0), func(t tile) { scale(t, dst) })
 	rowLoop{matrices: []string{"dst"}}.next(m)
 }
 
