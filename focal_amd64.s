@@ -1182,23 +1182,24 @@ vector:
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y11, Y10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X11, (BX)
+	VMOVUPS      X10, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y11, X11
+	VEXTRACTF128 $0x01, Y10, X10
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X11, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X10, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X10, X10
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X11, (BX)
+	VMOVSS X10, (BX)
 
 partdone1:
 nextvector:
@@ -1339,6 +1340,7 @@ slowvector:
 
 partless2:
 	MOVQ         CX, BX
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (BX)
@@ -1346,11 +1348,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -1890,6 +1892,7 @@ vector:
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y9, Y9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X9, (BX)
@@ -1897,11 +1900,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X9, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X9, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -2073,6 +2076,7 @@ slowvector:
 
 partless2:
 	MOVQ         CX, BX
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (BX)
@@ -2080,11 +2084,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -2635,36 +2639,37 @@ vector:
 	VPSLLD      $0x15, Y10, Y10
 	VPADDD      Y10, Y11, Y10
 	VFMADD231PS Y9, Y10, Y10
-	VBLENDVPS   Y8, Y10, Y0, Y9
+	VBLENDVPS   Y8, Y10, Y0, Y8
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y10, Y8
-	VDIVPS       Y8, Y10, Y8
-	VFNMADD231PS Y8, Y9, Y9
+	VADDPS       Y0, Y10, Y9
+	VDIVPS       Y9, Y10, Y9
+	VFNMADD231PS Y9, Y8, Y8
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y9, (CX)
+	VMOVUPS      Y8, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y8, Y8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X9, (BX)
+	VMOVUPS      X8, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y9, X9
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X9, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X8, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X9, (BX)
+	VMOVSS X8, (BX)
 
 partdone1:
 nextvector:
@@ -2830,6 +2835,7 @@ slowvector:
 
 partless2:
 	MOVQ         CX, BX
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (BX)
@@ -2837,11 +2843,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -3635,23 +3641,24 @@ vector:
 
 partless1:
 	MOVQ         CX, SI
+	VMOVUPS      Y8, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (SI)
+	VMOVUPS      X6, (SI)
 	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X8, (SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X8, X8
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X6, (SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (SI)
+	VMOVSS X6, (SI)
 
 partdone1:
 nextvector:
@@ -3939,6 +3946,7 @@ slowvector:
 
 partless2:
 	MOVQ         CX, SI
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (SI)
@@ -3946,11 +3954,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -6679,6 +6687,7 @@ focusdone74:
 
 partless1:
 	MOVQ         CX, R8
+	VMOVUPS      Y6, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X6, (R8)
@@ -6686,11 +6695,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X6, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X6, X6
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X6, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -7365,6 +7374,7 @@ focusdone76:
 
 partless2:
 	MOVQ         CX, R8
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (R8)
@@ -7372,11 +7382,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -8049,6 +8059,7 @@ focusdone78:
 
 partless3:
 	MOVQ         CX, R8
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
 	VMOVUPS      X0, (R8)
@@ -8056,11 +8067,11 @@ partless3:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X0, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X0, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X0, X0
 
 parttwo3:
 	TESTQ  $0x00000001, AX
@@ -11030,37 +11041,38 @@ focusnot8_146:
 
 focusdone146:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y9, Y5, Y7
+	VMULPS Y9, Y5, Y5
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y5
+	VBROADCASTSS (R9), Y7
 	VMULPS       Y9, Y4, Y4
-	VMULPS       Y4, Y5, Y4
+	VMULPS       Y4, Y7, Y4
 	VMULPS       Y6, Y4, Y4
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y7, (CX)
+	VMOVUPS      Y5, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
+	VMOVUPS      Y5, Y5
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X7, (R10)
+	VMOVUPS      X5, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y7, X7
+	VEXTRACTF128 $0x01, Y5, X5
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X7, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X7, X7
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X5, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X5, X5
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X7, (R10)
+	VMOVSS X5, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -11070,6 +11082,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R10
+	VMOVUPS      Y4, Y4
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X4, (R10)
@@ -11077,11 +11090,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y4, X4
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X4, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X4, X4
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X4, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X4, X4
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -11857,46 +11870,48 @@ focusnot8_148:
 
 focusdone148:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y8, Y6, Y1
+	VMULPS Y8, Y6, Y0
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y0
+	VBROADCASTSS (R9), Y1
 	VMULPS       Y8, Y7, Y2
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y5, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y5, Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y1, (CX)
+	VMOVUPS      Y0, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R10
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X1, (R10)
+	VMOVUPS      X0, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X1, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X0, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X0, X0
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X1, (R10)
+	VMOVSS X0, (R10)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R10
+	VMOVUPS      Y1, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
 	VMOVUPS      X0, (R10)
@@ -11904,11 +11919,11 @@ partless4:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X0, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo4
+	VMOVLPS   X0, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X0, X0
 
 parttwo4:
 	TESTQ  $0x00000001, AX
@@ -12635,48 +12650,50 @@ focusdone150:
 	VMULPS    Y8, Y6, Y0
 	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
 	VBLENDVPS Y2, Y0, Y6, Y0
-	VPMINUD   consts<>+608(SB), Y0, Y2
+	VPMINUD   consts<>+608(SB), Y0, Y0
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y0
+	VBROADCASTSS (R9), Y2
 	VMULPS       Y8, Y7, Y3
-	VMULPS       Y3, Y0, Y0
-	VMULPS       Y1, Y0, Y0
-	VCMPPS       $0x03, Y0, Y0, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless5
-	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y0, (CX)
 	JMP          partdone5
 
 partless5:
 	MOVQ         CX, R10
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour5
-	VMOVUPS      X2, (R10)
+	VMOVUPS      X0, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour5:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo5
-	VMOVLPS X2, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo5
+	VMOVLPS   X0, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X0, X0
 
 parttwo5:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone5
-	VMOVSS X2, (R10)
+	VMOVSS X0, (R10)
 
 partdone5:
 	CMPQ    AX, $+8
 	JLT     partless6
-	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone6
 
 partless6:
 	MOVQ         DX, R10
+	VMOVUPS      Y1, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour6
 	VMOVUPS      X0, (R10)
@@ -12684,11 +12701,11 @@ partless6:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour6:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo6
-	VMOVLPS X0, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo6
+	VMOVLPS   X0, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X0, X0
 
 parttwo6:
 	TESTQ  $0x00000001, AX
@@ -14709,6 +14726,7 @@ focusdone200:
 
 partless1:
 	MOVQ         CX, DI
+	VMOVUPS      Y8, Y8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X8, (DI)
@@ -14716,11 +14734,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X8, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X8, X8
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X8, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -15395,6 +15413,7 @@ focusdone202:
 
 partless2:
 	MOVQ         CX, DI
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (DI)
@@ -15402,11 +15421,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -17580,46 +17599,48 @@ focusnot8_248:
 
 focusdone248:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y8, Y4, Y7
+	VMULPS Y8, Y4, Y4
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R8), Y4
+	VBROADCASTSS (R8), Y7
 	VMULPS       Y8, Y5, Y5
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y6, Y4, Y4
+	VMULPS       Y5, Y7, Y5
+	VMULPS       Y6, Y5, Y5
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y7, (CX)
+	VMOVUPS      Y4, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R9
+	VMOVUPS      Y4, Y4
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X7, (R9)
+	VMOVUPS      X4, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y7, X7
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X7, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X7, X7
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X4, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X4, X4
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X7, (R9)
+	VMOVSS X4, (R9)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, (DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R9
+	VMOVUPS      Y5, Y4
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X4, (R9)
@@ -17627,11 +17648,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y4, X4
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X4, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X4, X4
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X4, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X4, X4
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -18361,39 +18382,40 @@ focusdone250:
 	VMULPS    Y8, Y6, Y1
 	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
 	VBLENDVPS Y2, Y1, Y6, Y1
-	VPMINUD   consts<>+608(SB), Y1, Y2
+	VPMINUD   consts<>+608(SB), Y1, Y1
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R8), Y1
+	VBROADCASTSS (R8), Y2
 	VMULPS       Y8, Y7, Y3
-	VMULPS       Y3, Y1, Y1
-	VMULPS       Y0, Y1, Y0
-	VCMPPS       $0x03, Y0, Y0, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y0
+	VCMPPS       $0x03, Y0, Y0, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y1, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R9
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X2, (R9)
+	VMOVUPS      X1, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X2, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X1, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X1, X1
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X2, (R9)
+	VMOVSS X1, (R9)
 
 partdone3:
 	CMPQ    AX, $+8
@@ -18403,6 +18425,7 @@ partdone3:
 
 partless4:
 	MOVQ         DX, R9
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
 	VMOVUPS      X0, (R9)
@@ -18410,11 +18433,11 @@ partless4:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X0, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo4
+	VMOVLPS   X0, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X0, X0
 
 parttwo4:
 	TESTQ  $0x00000001, AX
@@ -20053,8 +20076,41 @@ sum_part:
 	VFMADD231PS Z13, Z16, Z16
 	VPANDD      (R8), Z16, Z13
 	VMOVAPS.Z   Z13, K1, Z13
-	VMOVUPS     Z13, K1, (BX)
-	VADDPS      Z13, Z15, Z15
+	CMPQ        DI, $+16
+	JLT         partless1
+	VMOVUPS     Z13, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z13, Z16
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y16, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z16, Y16
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X16, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y16, X16
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X16, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X16, X16
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X16, (R8)
+
+partdone1:
+	VADDPS Z13, Z15, Z15
 
 sum_done:
 	JMP sum_end
@@ -20259,8 +20315,41 @@ sum_others_part:
 	VPADDD      Z16, Z17, Z16
 	VFMADD231PS Z13, Z16, Z16
 	VMOVAPS.Z   Z16, K1, Z13
-	VMOVUPS     Z13, K1, (BX)
-	VADDPS      Z13, Z15, Z15
+	CMPQ        DI, $+16
+	JLT         partless2
+	VMOVUPS     Z13, (BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ          BX, R8
+	VMOVUPS       Z13, Z16
+	TESTQ         $0x00000008, DI
+	JEQ           parteight2
+	VMOVUPS       Y16, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z16, Y16
+
+parteight2:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour2
+	VMOVUPS       X16, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y16, X16
+
+partfour2:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo2
+	VMOVLPS   X16, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X16, X16
+
+parttwo2:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone2
+	VMOVSS X16, (R8)
+
+partdone2:
+	VADDPS Z13, Z15, Z15
 
 sum_others_done:
 sum_end:
@@ -20842,19 +20931,19 @@ sum_part:
 
 partless1:
 	MOVQ         BX, R10
-	VMOVAPS      X7, X11
+	VMOVUPS      Y7, Y11
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X11, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y7, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X11, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X11, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X11, X11
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -20895,19 +20984,19 @@ partdone1:
 
 partless2:
 	MOVQ         BX, DI
-	VMOVAPS      X7, X11
+	VMOVUPS      Y7, Y11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y7, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -21176,19 +21265,19 @@ sum_others_part:
 
 partless3:
 	MOVQ         BX, R9
-	VMOVAPS      X7, X11
+	VMOVUPS      Y7, Y11
 	TESTQ        $0x00000004, DI
 	JEQ          partfour3
 	VMOVUPS      X11, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y7, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour3:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo3
-	VMOVLPS X11, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo3
+	VMOVLPS   X11, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X11, X11
 
 parttwo3:
 	TESTQ  $0x00000001, DI
@@ -21228,19 +21317,19 @@ partdone3:
 
 partless4:
 	MOVQ         BX, DI
-	VMOVAPS      X7, X11
+	VMOVUPS      Y7, Y11
 	TESTQ        $0x00000004, R8
 	JEQ          partfour4
 	VMOVUPS      X11, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y7, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour4:
-	TESTQ   $0x00000002, R8
-	JEQ     parttwo4
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R8
+	JEQ       parttwo4
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo4:
 	TESTQ  $0x00000001, R8
@@ -21689,8 +21778,41 @@ last_part:
 	VPADDD      Z18, Z19, Z18
 	VFMADD231PS Z16, Z18, Z18
 	VMOVAPS.Z   Z18, K1, Z16
-	VMOVUPS     Z16, K1, (DX)
-	VADDPS      Z16, Z17, Z17
+	CMPQ        AX, $+16
+	JLT         partless1
+	VMOVUPS     Z16, (DX)
+	JMP         partdone1
+
+partless1:
+	MOVQ          DX, CX
+	VMOVUPS       Z16, Z18
+	TESTQ         $0x00000008, AX
+	JEQ           parteight1
+	VMOVUPS       Y18, (CX)
+	ADDQ          $+32, CX
+	VEXTRACTF64X4 $0x01, Z18, Y18
+
+parteight1:
+	TESTQ         $0x00000004, AX
+	JEQ           partfour1
+	VMOVUPS       X18, (CX)
+	ADDQ          $+16, CX
+	VEXTRACTF32X4 $0x01, Y18, X18
+
+partfour1:
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X18, (CX)
+	ADDQ      $+8, CX
+	VPERMILPD $0x01, X18, X18
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X18, (CX)
+
+partdone1:
+	VADDPS Z16, Z17, Z17
 
 last_done:
 	VCVTPS2PD     Y17, Z16
@@ -22224,19 +22346,19 @@ last_part:
 
 partless1:
 	MOVQ         DX, CX
-	VMOVAPS      X8, X11
+	VMOVUPS      Y8, Y11
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X11, (CX)
 	ADDQ         $+16, CX
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X11, (CX)
-	ADDQ    $+8, CX
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X11, (CX)
+	ADDQ      $+8, CX
+	VPERMILPD $0x01, X11, X11
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -22276,19 +22398,19 @@ partdone1:
 
 partless2:
 	MOVQ         DX, AX
-	VMOVAPS      X8, X11
+	VMOVUPS      Y8, Y11
 	TESTQ        $0x00000004, SI
 	JEQ          partfour2
 	VMOVUPS      X11, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, SI
-	JEQ     parttwo2
-	VMOVLPS X11, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, SI
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, SI
@@ -24170,7 +24292,7 @@ slow:
 	RET
 
 // func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
 TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+128(SB), Z0
 	VBROADCASTSS consts<>+32(SB), Z1
@@ -24548,8 +24670,41 @@ sum_part:
 	VFMADD231PS Z13, Z15, Z15
 	VPANDD      (R8), Z15, Z13
 	VMOVAPS.Z   Z13, K1, Z13
-	VMOVUPS     Z13, K1, (BX)
-	VADDPS      Z13, Z16, Z16
+	CMPQ        DI, $+16
+	JLT         partless1
+	VMOVUPS     Z13, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z13, Z15
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y15, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z15, Y15
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X15, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y15, X15
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X15, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X15, X15
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X15, (R8)
+
+partdone1:
+	VADDPS Z13, Z16, Z16
 
 sum_done:
 	JMP sum_end
@@ -24754,8 +24909,41 @@ sum_others_part:
 	VPADDD      Z15, Z17, Z15
 	VFMADD231PS Z13, Z15, Z15
 	VMOVAPS.Z   Z15, K1, Z13
-	VMOVUPS     Z13, K1, (BX)
-	VADDPS      Z13, Z16, Z16
+	CMPQ        DI, $+16
+	JLT         partless2
+	VMOVUPS     Z13, (BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ          BX, R8
+	VMOVUPS       Z13, Z15
+	TESTQ         $0x00000008, DI
+	JEQ           parteight2
+	VMOVUPS       Y15, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z15, Y15
+
+parteight2:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour2
+	VMOVUPS       X15, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y15, X15
+
+partfour2:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo2
+	VMOVLPS   X15, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X15, X15
+
+parttwo2:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone2
+	VMOVSS X15, (R8)
+
+partdone2:
+	VADDPS Z13, Z16, Z16
 
 sum_others_done:
 sum_end:
@@ -25263,19 +25451,19 @@ sum_part:
 
 partless1:
 	MOVQ         BX, R10
-	VMOVAPS      X7, X9
+	VMOVUPS      Y7, Y9
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X9, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y7, X9
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X9, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X9, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -25316,19 +25504,19 @@ partdone1:
 
 partless2:
 	MOVQ         BX, DI
-	VMOVAPS      X7, X9
+	VMOVUPS      Y7, Y9
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X9, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y7, X9
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X9, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X9, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X9, X9
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -25597,19 +25785,19 @@ sum_others_part:
 
 partless3:
 	MOVQ         BX, R9
-	VMOVAPS      X7, X9
+	VMOVUPS      Y7, Y9
 	TESTQ        $0x00000004, DI
 	JEQ          partfour3
 	VMOVUPS      X9, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y7, X9
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour3:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo3
-	VMOVLPS X9, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo3
+	VMOVLPS   X9, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X9, X9
 
 parttwo3:
 	TESTQ  $0x00000001, DI
@@ -25649,19 +25837,19 @@ partdone3:
 
 partless4:
 	MOVQ         BX, DI
-	VMOVAPS      X7, X9
+	VMOVUPS      Y7, Y9
 	TESTQ        $0x00000004, R8
 	JEQ          partfour4
 	VMOVUPS      X9, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y7, X9
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour4:
-	TESTQ   $0x00000002, R8
-	JEQ     parttwo4
-	VMOVLPS X9, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, R8
+	JEQ       parttwo4
+	VMOVLPS   X9, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X9, X9
 
 parttwo4:
 	TESTQ  $0x00000001, R8
@@ -26855,8 +27043,41 @@ sum_part:
 	VMOVAPS.Z    Z22, K2, Z22
 	VMOVAPS.Z    Z22, K1, Z22
 	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, K1, (BX)
-	VFMADD231PS  Z22, Z20, Z21
+	CMPQ         DI, $+16
+	JLT          partless1
+	VMOVUPS      Z23, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z23, Z23
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y23, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z23, Y23
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X23, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y23, X23
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X23, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X23, X23
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X23, (R8)
+
+partdone1:
+	VFMADD231PS Z22, Z20, Z21
 
 sum_done:
 	MOVQ          classes+40(FP), DI
@@ -27204,6 +27425,7 @@ sum_part:
 
 partless1:
 	MOVQ         BX, R10
+	VMOVUPS      Y13, Y13
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X13, (R10)
@@ -27211,11 +27433,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X13, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X13, X13
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X13, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -27254,6 +27476,7 @@ partdone1:
 
 partless2:
 	MOVQ         BX, DI
+	VMOVUPS      Y11, Y11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
@@ -27261,11 +27484,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -27592,8 +27815,41 @@ sum_part:
 	VMOVAPS.Z    Z22, K2, Z22
 	VMOVAPS.Z    Z22, K1, Z22
 	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, K1, (BX)
-	VFMADD231PS  Z22, Z20, Z21
+	CMPQ         DI, $+16
+	JLT          partless1
+	VMOVUPS      Z23, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z23, Z23
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y23, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z23, Y23
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X23, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y23, X23
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X23, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X23, X23
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X23, (R8)
+
+partdone1:
+	VFMADD231PS Z22, Z20, Z21
 
 sum_done:
 	MOVQ          classes+40(FP), DI
@@ -27941,6 +28197,7 @@ sum_part:
 
 partless1:
 	MOVQ         BX, R10
+	VMOVUPS      Y13, Y13
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X13, (R10)
@@ -27948,11 +28205,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X13, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X13, X13
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X13, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -27991,6 +28248,7 @@ partdone1:
 
 partless2:
 	MOVQ         BX, DI
+	VMOVUPS      Y11, Y11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
@@ -27998,11 +28256,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -29163,7 +29421,7 @@ sum_done:
 	RET
 
 // func partShiftedExpAVX512(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
 TEXT ·partShiftedExpAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+2368(SB), Z0
 	VBROADCASTSS consts<>+2272(SB), Z1
@@ -29396,8 +29654,41 @@ sum_part:
 	VMOVAPS.Z    Z13, K2, Z13
 	VMOVAPS.Z    Z13, K1, Z13
 	VMULPS       Z13, Z3, Z15
-	VMOVUPS      Z15, K1, (BX)
-	VFMADD231PS  Z13, Z3, Z14
+	CMPQ         DI, $+16
+	JLT          partless1
+	VMOVUPS      Z15, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z15, Z15
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y15, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z15, Y15
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X15, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y15, X15
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X15, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X15, X15
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X15, (R8)
+
+partdone1:
+	VFMADD231PS Z13, Z3, Z14
 
 sum_done:
 	VCVTPS2PD     Y14, Z3
@@ -29691,6 +29982,7 @@ sum_part:
 
 partless1:
 	MOVQ         BX, R10
+	VMOVUPS      Y13, Y13
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X13, (R10)
@@ -29698,11 +29990,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X13, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X13, X13
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X13, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -29741,6 +30033,7 @@ partdone1:
 
 partless2:
 	MOVQ         BX, DI
+	VMOVUPS      Y11, Y11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
@@ -29748,11 +30041,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -37213,6 +37506,7 @@ focusdone276:
 
 partless1:
 	MOVQ         CX, DI
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X2, (DI)
@@ -37220,11 +37514,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X2, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X2, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -39610,58 +39904,59 @@ focusdone302:
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
 	VMULPS    Y6, Y3, Y5
 	VBLENDVPS Y4, Y5, Y3, Y3
-	VPMINUD   Y1, Y3, Y4
+	VPMINUD   Y1, Y3, Y3
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Y3
+	VBROADCASTSS (DI), Y4
 	VMULPS       Y6, Y2, Y2
 	VMULPS       256(SP), Y2, Y2
-	VMULPS       Y2, Y3, Y2
+	VMULPS       Y2, Y4, Y2
 	VMULPS       160(SP), Y2, Y2
-	VMOVUPS      consts<>+2976(SB), Y3
+	VMOVUPS      consts<>+2976(SB), Y4
 	VPAND        consts<>+32(SB), Y2, Y5
-	VCMPPS       $0x12, Y5, Y3, Y3
+	VCMPPS       $0x12, Y5, Y4, Y4
 	VMOVUPS      (SP), Y5
 	VCMPPS       $0x11, Y0, Y5, Y5
 	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
 	VMOVUPS      consts<>+3040(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMULPS       (SP), Y5, Y3
-	VDIVPS       Y3, Y2, Y3
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	VMULPS       (SP), Y4, Y5
+	VDIVPS       Y5, Y2, Y5
 	VPXOR        Y6, Y6, Y6
 	VMOVUPS      (SP), Y7
 	VCMPPS       $0x00, Y6, Y7, Y6
 	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y6, Y7, Y3, Y3
-	VCMPPS       $0x03, Y3, Y3, Y6
-	VBLENDVPS    Y6, Y1, Y3, Y3
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
 	VPXOR        consts<>+1184(SB), Y2, Y2
 	VCMPPS       $0x03, Y2, Y2, Y6
 	VBLENDVPS    Y6, Y1, Y2, Y2
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y3, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R8
+	VMOVUPS      Y3, Y3
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X4, (R8)
+	VMOVUPS      X3, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X4, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X4, X4
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X3, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X3, X3
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X4, (R8)
+	VMOVSS X3, (R8)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -39671,6 +39966,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R8
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X2, 384(R8)
@@ -39678,11 +39974,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X2, 384(R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X2, 384(R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X2, X2
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -39692,54 +39988,56 @@ parttwo2:
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y5, 512(DX)
+	VMOVUPS Y4, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R8
+	VMOVUPS      Y4, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X5, 512(R8)
+	VMOVUPS      X2, 512(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X5, 512(R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X5, X5
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X2, 512(R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X2, X2
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X5, 512(R8)
+	VMOVSS X2, 512(R8)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y3, (DX)
+	VMOVUPS Y5, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R8
+	VMOVUPS      Y5, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X3, (R8)
+	VMOVUPS      X2, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X3, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo4
+	VMOVLPS   X2, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X2, X2
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X3, (R8)
+	VMOVSS X2, (R8)
 
 partdone4:
 	ADDQ $+32, CX
@@ -42573,6 +42871,7 @@ vector:
 
 partless1:
 	MOVQ         CX, DX
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X2, (DX)
@@ -42580,11 +42879,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X2, (DX)
-	ADDQ    $+8, DX
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X2, (DX)
+	ADDQ      $+8, DX
+	VPERMILPD $0x01, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -42599,6 +42898,7 @@ partdone1:
 
 partless2:
 	MOVQ         CX, DX
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X1, 512(DX)
@@ -42606,11 +42906,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X1, 512(DX)
-	ADDQ    $+8, DX
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X1, 512(DX)
+	ADDQ      $+8, DX
+	VPERMILPD $0x01, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -42628,23 +42928,25 @@ done:
 	RET
 
 // func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+608(SB), Z0
 
 row:
 	MOVQ         sums+8(FP), AX
 	MOVQ         dst+0(FP), CX
-	MOVQ         classes+24(FP), DX
 	VBROADCASTSS 512(AX), Z1
 	VBROADCASTSS (AX), Z2
-	CMPQ         DX, $+16
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+16
 	JLT          few
-	LEAQ         (CX)(DX*4), AX
-	ADDQ         $-64, AX
-	VMOVUPS      (AX), Z3
-	ADDQ         $-1, DX
-	CMPQ         DX, $+64
+	LEAQ         (CX)(AX*4), DX
+	LEAQ         (CX)(AX*4), BX
+	ADDQ         $-64, DX
+	ADDQ         $-64, BX
+	VMOVUPS      (DX), Z3
+	ADDQ         $-1, AX
+	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
@@ -42673,12 +42975,12 @@ all_round:
 	VBLENDMPS   Z0, Z5, K1, Z4
 	VMOVUPS     Z4, 192(CX)
 	ADDQ        $+256, CX
-	ADDQ        $-64, DX
-	CMPQ        DX, $+64
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
 	JGE         all_round
 
 all_few:
-	CMPQ DX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
@@ -42689,8 +42991,8 @@ all_tile:
 	VBLENDMPS   Z0, Z5, K1, Z4
 	VMOVUPS     Z4, (CX)
 	ADDQ        $+64, CX
-	ADDQ        $-16, DX
-	CMPQ        DX, $+16
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         all_tile
 
 all_part:
@@ -42698,11 +43000,11 @@ all_part:
 	VFMADD231PS Z2, Z3, Z1
 	VCMPPS      $0x03, Z1, Z1, K1
 	VBLENDMPS   Z0, Z1, K1, Z1
-	VMOVUPS     Z1, (AX)
-	JMP         next
+	VMOVUPS     Z1, (BX)
+	JMP         mapped
 
 few:
-	CMPQ DX, $+64
+	CMPQ AX, $+64
 	JLT  few_few
 
 few_round:
@@ -42731,12 +43033,12 @@ few_round:
 	VBLENDMPS   Z0, Z4, K1, Z3
 	VMOVUPS     Z3, 192(CX)
 	ADDQ        $+256, CX
-	ADDQ        $-64, DX
-	CMPQ        DX, $+64
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
 	JGE         few_round
 
 few_few:
-	CMPQ DX, $+16
+	CMPQ AX, $+16
 	JLT  few_part
 
 few_tile:
@@ -42747,26 +43049,58 @@ few_tile:
 	VBLENDMPS   Z0, Z4, K1, Z3
 	VMOVUPS     Z3, (CX)
 	ADDQ        $+64, CX
-	ADDQ        $-16, DX
-	CMPQ        DX, $+16
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         few_tile
 
 few_part:
-	CMPQ        DX, $+1
+	CMPQ        AX, $+1
 	JLT         few_done
-	MOVL        $0x0000ffff, AX
-	BZHIL       DX, AX, AX
-	KMOVW       AX, K1
+	MOVL        $0x0000ffff, DX
+	BZHIL       AX, DX, DX
+	KMOVW       DX, K1
 	VPXORD      Z3, Z3, Z3
 	VMOVUPS     (CX), K1, Z3
 	VMULPS      Z1, Z3, Z1
 	VFMADD231PS Z2, Z3, Z1
-	VCMPPS      $0x03, Z1, Z1, K2
-	VBLENDMPS   Z0, Z1, K2, Z1
-	VMOVUPS     Z1, K1, (CX)
+	VCMPPS      $0x03, Z1, Z1, K1
+	VBLENDMPS   Z0, Z1, K1, Z1
+	CMPQ        AX, $+16
+	JLT         partless1
+	VMOVUPS     Z1, (CX)
+	JMP         partdone1
 
+partless1:
+	MOVQ          CX, CX
+	VMOVUPS       Z1, Z1
+	TESTQ         $0x00000008, AX
+	JEQ           parteight1
+	VMOVUPS       Y1, (CX)
+	ADDQ          $+32, CX
+	VEXTRACTF64X4 $0x01, Z1, Y1
+
+parteight1:
+	TESTQ         $0x00000004, AX
+	JEQ           partfour1
+	VMOVUPS       X1, (CX)
+	ADDQ          $+16, CX
+	VEXTRACTF32X4 $0x01, Y1, X1
+
+partfour1:
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X1, (CX)
+	ADDQ      $+8, CX
+	VPERMILPD $0x01, X1, X1
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X1, (CX)
+
+partdone1:
 few_done:
-next:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -42785,17 +43119,19 @@ TEXT ·softmaxScaleAVX2(SB), NOSPLIT, $0-32
 row:
 	MOVQ         sums+8(FP), AX
 	MOVQ         dst+0(FP), CX
-	MOVQ         classes+24(FP), DX
 	VBROADCASTSS 512(AX), Y1
 	VBROADCASTSS (AX), Y2
-	CMPQ         DX, $+16
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+16
 	JLT          few
-	LEAQ         (CX)(DX*4), AX
-	ADDQ         $-64, AX
-	VMOVUPS      (AX), Y3
-	VMOVUPS      32(AX), Y4
-	ADDQ         $-1, DX
-	CMPQ         DX, $+32
+	LEAQ         (CX)(AX*4), DX
+	LEAQ         (CX)(AX*4), BX
+	ADDQ         $-64, DX
+	ADDQ         $-64, BX
+	VMOVUPS      (DX), Y3
+	VMOVUPS      32(DX), Y4
+	ADDQ         $-1, AX
+	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
@@ -42824,12 +43160,12 @@ all_round:
 	VBLENDVPS   Y5, Y0, Y6, Y5
 	VMOVUPS     Y5, 96(CX)
 	ADDQ        $+128, CX
-	ADDQ        $-32, DX
-	CMPQ        DX, $+32
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
 	JGE         all_round
 
 all_few:
-	CMPQ DX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
@@ -42846,8 +43182,8 @@ all_tile:
 	VBLENDVPS   Y5, Y0, Y6, Y5
 	VMOVUPS     Y5, 32(CX)
 	ADDQ        $+64, CX
-	ADDQ        $-16, DX
-	CMPQ        DX, $+16
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         all_tile
 
 all_part:
@@ -42855,16 +43191,16 @@ all_part:
 	VFMADD231PS Y2, Y3, Y5
 	VCMPPS      $0x03, Y5, Y5, Y3
 	VBLENDVPS   Y3, Y0, Y5, Y3
-	VMOVUPS     Y3, (AX)
+	VMOVUPS     Y3, (BX)
 	VMULPS      Y1, Y4, Y1
 	VFMADD231PS Y2, Y4, Y1
 	VCMPPS      $0x03, Y1, Y1, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y1
-	VMOVUPS     Y1, 32(AX)
-	JMP         next
+	VMOVUPS     Y1, 32(BX)
+	JMP         mapped
 
 few:
-	CMPQ DX, $+32
+	CMPQ AX, $+32
 	JLT  few_few
 
 few_round:
@@ -42893,12 +43229,12 @@ few_round:
 	VBLENDVPS   Y3, Y0, Y4, Y3
 	VMOVUPS     Y3, 96(CX)
 	ADDQ        $+128, CX
-	ADDQ        $-32, DX
-	CMPQ        DX, $+32
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
 	JGE         few_round
 
 few_few:
-	CMPQ DX, $+16
+	CMPQ AX, $+16
 	JLT  few_part
 
 few_tile:
@@ -42915,29 +43251,29 @@ few_tile:
 	VBLENDVPS   Y3, Y0, Y4, Y3
 	VMOVUPS     Y3, 32(CX)
 	ADDQ        $+64, CX
-	ADDQ        $-16, DX
-	CMPQ        DX, $+16
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
 	JGE         few_tile
 
 few_part:
-	CMPQ        DX, $+1
+	CMPQ        AX, $+1
 	JLT         few_done
-	MOVQ        $0x00000008, AX
-	MOVQ        DX, BX
-	CMPQ        BX, AX
-	CMOVQGT     AX, BX
+	MOVQ        $0x00000008, DX
+	MOVQ        AX, BX
+	CMPQ        BX, DX
+	CMOVQGT     DX, BX
 	NEGQ        BX
-	LEAQ        lane_mask<>+32(SB), AX
-	VMOVUPS     (AX)(BX*4), Y3
+	LEAQ        lane_mask<>+32(SB), DX
+	VMOVUPS     (DX)(BX*4), Y3
 	VMASKMOVPS  (CX), Y3, Y4
 	VPXOR       Y5, Y5, Y5
 	VBLENDVPS   Y3, Y4, Y5, Y3
 	MOVQ        $0x00000000, BX
-	MOVQ        DX, AX
-	SUBQ        $+8, AX
-	CMOVQLT     BX, AX
+	MOVQ        AX, DX
+	SUBQ        $+8, DX
+	CMOVQLT     BX, DX
 	MOVQ        $0x00000008, BX
-	MOVQ        AX, SI
+	MOVQ        DX, SI
 	CMPQ        SI, BX
 	CMOVQGT     BX, SI
 	NEGQ        SI
@@ -42950,28 +43286,29 @@ few_part:
 	VFMADD231PS Y2, Y3, Y5
 	VCMPPS      $0x03, Y5, Y5, Y3
 	VBLENDVPS   Y3, Y0, Y5, Y3
-	CMPQ        DX, $+8
+	CMPQ        AX, $+8
 	JLT         partless1
 	VMOVUPS     Y3, (CX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         CX, BX
-	TESTQ        $0x00000004, DX
+	VMOVUPS      Y3, Y3
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo1
-	VMOVLPS X3, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X3, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, DX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
 	VMOVSS X3, (BX)
 
@@ -42980,34 +43317,35 @@ partdone1:
 	VFMADD231PS Y2, Y4, Y1
 	VCMPPS      $0x03, Y1, Y1, Y2
 	VBLENDVPS   Y2, Y0, Y1, Y1
-	CMPQ        AX, $+8
+	CMPQ        DX, $+8
 	JLT         partless2
 	VMOVUPS     Y1, 32(CX)
 	JMP         partdone2
 
 partless2:
-	MOVQ         CX, CX
-	TESTQ        $0x00000004, AX
+	MOVQ         CX, AX
+	VMOVUPS      Y1, Y1
+	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X1, 32(CX)
-	ADDQ         $+16, CX
+	VMOVUPS      X1, 32(AX)
+	ADDQ         $+16, AX
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X1, 32(CX)
-	ADDQ    $+8, CX
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, DX
+	JEQ       parttwo2
+	VMOVLPS   X1, 32(AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X1, X1
 
 parttwo2:
-	TESTQ  $0x00000001, AX
+	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X1, 32(CX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 few_done:
-next:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -43019,23 +43357,25 @@ next:
 	RET
 
 // func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+608(SB), Z0
 
 row:
 	MOVQ         sums+8(FP), AX
 	MOVQ         dst+0(FP), CX
-	MOVQ         classes+24(FP), DX
 	VBROADCASTSS 512(AX), Z1
 	VBROADCASTSS (AX), Z2
-	CMPQ         DX, $+16
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+16
 	JLT          few
-	LEAQ         (CX)(DX*4), AX
-	ADDQ         $-64, AX
-	VMOVUPS      (AX), Z3
-	ADDQ         $-1, DX
-	CMPQ         DX, $+64
+	LEAQ         (CX)(AX*4), DX
+	LEAQ         (CX)(AX*4), BX
+	ADDQ         $-64, DX
+	ADDQ         $-64, BX
+	VMOVUPS      (DX), Z3
+	ADDQ         $-1, AX
+	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
@@ -43064,12 +43404,12 @@ all_round:
 	VBLENDMPS Z0, Z4, K1, Z4
 	VMOVUPS   Z4, 192(CX)
 	ADDQ      $+256, CX
-	ADDQ      $-64, DX
-	CMPQ      DX, $+64
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
 	JGE       all_round
 
 all_few:
-	CMPQ DX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
@@ -43080,8 +43420,8 @@ all_tile:
 	VBLENDMPS Z0, Z4, K1, Z4
 	VMOVUPS   Z4, (CX)
 	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
 	JGE       all_tile
 
 all_part:
@@ -43089,11 +43429,11 @@ all_part:
 	VMULPS    Z2, Z1, Z1
 	VCMPPS    $0x03, Z1, Z1, K1
 	VBLENDMPS Z0, Z1, K1, Z1
-	VMOVUPS   Z1, (AX)
-	JMP       next
+	VMOVUPS   Z1, (BX)
+	JMP       mapped
 
 few:
-	CMPQ DX, $+64
+	CMPQ AX, $+64
 	JLT  few_few
 
 few_round:
@@ -43122,12 +43462,12 @@ few_round:
 	VBLENDMPS Z0, Z3, K1, Z3
 	VMOVUPS   Z3, 192(CX)
 	ADDQ      $+256, CX
-	ADDQ      $-64, DX
-	CMPQ      DX, $+64
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
 	JGE       few_round
 
 few_few:
-	CMPQ DX, $+16
+	CMPQ AX, $+16
 	JLT  few_part
 
 few_tile:
@@ -43138,26 +43478,58 @@ few_tile:
 	VBLENDMPS Z0, Z3, K1, Z3
 	VMOVUPS   Z3, (CX)
 	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
 	JGE       few_tile
 
 few_part:
-	CMPQ      DX, $+1
+	CMPQ      AX, $+1
 	JLT       few_done
-	MOVL      $0x0000ffff, AX
-	BZHIL     DX, AX, AX
-	KMOVW     AX, K1
+	MOVL      $0x0000ffff, DX
+	BZHIL     AX, DX, DX
+	KMOVW     DX, K1
 	VPXORD    Z3, Z3, Z3
 	VMOVUPS   (CX), K1, Z3
 	VMULPS    Z1, Z3, Z1
 	VMULPS    Z2, Z1, Z1
-	VCMPPS    $0x03, Z1, Z1, K2
-	VBLENDMPS Z0, Z1, K2, Z1
-	VMOVUPS   Z1, K1, (CX)
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	CMPQ      AX, $+16
+	JLT       partless1
+	VMOVUPS   Z1, (CX)
+	JMP       partdone1
 
+partless1:
+	MOVQ          CX, CX
+	VMOVUPS       Z1, Z1
+	TESTQ         $0x00000008, AX
+	JEQ           parteight1
+	VMOVUPS       Y1, (CX)
+	ADDQ          $+32, CX
+	VEXTRACTF64X4 $0x01, Z1, Y1
+
+parteight1:
+	TESTQ         $0x00000004, AX
+	JEQ           partfour1
+	VMOVUPS       X1, (CX)
+	ADDQ          $+16, CX
+	VEXTRACTF32X4 $0x01, Y1, X1
+
+partfour1:
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X1, (CX)
+	ADDQ      $+8, CX
+	VPERMILPD $0x01, X1, X1
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X1, (CX)
+
+partdone1:
 few_done:
-next:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -43176,17 +43548,19 @@ TEXT ·gradScaleAVX2(SB), NOSPLIT, $0-32
 row:
 	MOVQ         sums+8(FP), AX
 	MOVQ         dst+0(FP), CX
-	MOVQ         classes+24(FP), DX
 	VBROADCASTSS 512(AX), Y1
 	VBROADCASTSS (AX), Y2
-	CMPQ         DX, $+16
+	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+16
 	JLT          few
-	LEAQ         (CX)(DX*4), AX
-	ADDQ         $-64, AX
-	VMOVUPS      (AX), Y3
-	VMOVUPS      32(AX), Y4
-	ADDQ         $-1, DX
-	CMPQ         DX, $+32
+	LEAQ         (CX)(AX*4), DX
+	LEAQ         (CX)(AX*4), BX
+	ADDQ         $-64, DX
+	ADDQ         $-64, BX
+	VMOVUPS      (DX), Y3
+	VMOVUPS      32(DX), Y4
+	ADDQ         $-1, AX
+	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
@@ -43215,12 +43589,12 @@ all_round:
 	VBLENDVPS Y6, Y0, Y5, Y5
 	VMOVUPS   Y5, 96(CX)
 	ADDQ      $+128, CX
-	ADDQ      $-32, DX
-	CMPQ      DX, $+32
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
 	JGE       all_round
 
 all_few:
-	CMPQ DX, $+16
+	CMPQ AX, $+16
 	JLT  all_part
 
 all_tile:
@@ -43237,8 +43611,8 @@ all_tile:
 	VBLENDVPS Y6, Y0, Y5, Y5
 	VMOVUPS   Y5, 32(CX)
 	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
 	JGE       all_tile
 
 all_part:
@@ -43246,16 +43620,16 @@ all_part:
 	VMULPS    Y2, Y3, Y3
 	VCMPPS    $0x03, Y3, Y3, Y5
 	VBLENDVPS Y5, Y0, Y3, Y3
-	VMOVUPS   Y3, (AX)
+	VMOVUPS   Y3, (BX)
 	VMULPS    Y1, Y4, Y1
 	VMULPS    Y2, Y1, Y1
 	VCMPPS    $0x03, Y1, Y1, Y2
 	VBLENDVPS Y2, Y0, Y1, Y1
-	VMOVUPS   Y1, 32(AX)
-	JMP       next
+	VMOVUPS   Y1, 32(BX)
+	JMP       mapped
 
 few:
-	CMPQ DX, $+32
+	CMPQ AX, $+32
 	JLT  few_few
 
 few_round:
@@ -43284,12 +43658,12 @@ few_round:
 	VBLENDVPS Y4, Y0, Y3, Y3
 	VMOVUPS   Y3, 96(CX)
 	ADDQ      $+128, CX
-	ADDQ      $-32, DX
-	CMPQ      DX, $+32
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
 	JGE       few_round
 
 few_few:
-	CMPQ DX, $+16
+	CMPQ AX, $+16
 	JLT  few_part
 
 few_tile:
@@ -43306,29 +43680,29 @@ few_tile:
 	VBLENDVPS Y4, Y0, Y3, Y3
 	VMOVUPS   Y3, 32(CX)
 	ADDQ      $+64, CX
-	ADDQ      $-16, DX
-	CMPQ      DX, $+16
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
 	JGE       few_tile
 
 few_part:
-	CMPQ       DX, $+1
+	CMPQ       AX, $+1
 	JLT        few_done
-	MOVQ       $0x00000008, AX
-	MOVQ       DX, BX
-	CMPQ       BX, AX
-	CMOVQGT    AX, BX
+	MOVQ       $0x00000008, DX
+	MOVQ       AX, BX
+	CMPQ       BX, DX
+	CMOVQGT    DX, BX
 	NEGQ       BX
-	LEAQ       lane_mask<>+32(SB), AX
-	VMOVUPS    (AX)(BX*4), Y3
+	LEAQ       lane_mask<>+32(SB), DX
+	VMOVUPS    (DX)(BX*4), Y3
 	VMASKMOVPS (CX), Y3, Y4
 	VPXOR      Y5, Y5, Y5
 	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, BX
-	MOVQ       DX, AX
-	SUBQ       $+8, AX
-	CMOVQLT    BX, AX
+	MOVQ       AX, DX
+	SUBQ       $+8, DX
+	CMOVQLT    BX, DX
 	MOVQ       $0x00000008, BX
-	MOVQ       AX, SI
+	MOVQ       DX, SI
 	CMPQ       SI, BX
 	CMOVQGT    BX, SI
 	NEGQ       SI
@@ -43341,28 +43715,29 @@ few_part:
 	VMULPS     Y2, Y3, Y3
 	VCMPPS     $0x03, Y3, Y3, Y5
 	VBLENDVPS  Y5, Y0, Y3, Y3
-	CMPQ       DX, $+8
+	CMPQ       AX, $+8
 	JLT        partless1
 	VMOVUPS    Y3, (CX)
 	JMP        partdone1
 
 partless1:
 	MOVQ         CX, BX
-	TESTQ        $0x00000004, DX
+	VMOVUPS      Y3, Y3
+	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X3, (BX)
 	ADDQ         $+16, BX
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo1
-	VMOVLPS X3, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X3, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, DX
+	TESTQ  $0x00000001, AX
 	JEQ    partdone1
 	VMOVSS X3, (BX)
 
@@ -43371,34 +43746,35 @@ partdone1:
 	VMULPS    Y2, Y1, Y1
 	VCMPPS    $0x03, Y1, Y1, Y2
 	VBLENDVPS Y2, Y0, Y1, Y1
-	CMPQ      AX, $+8
+	CMPQ      DX, $+8
 	JLT       partless2
 	VMOVUPS   Y1, 32(CX)
 	JMP       partdone2
 
 partless2:
-	MOVQ         CX, CX
-	TESTQ        $0x00000004, AX
+	MOVQ         CX, AX
+	VMOVUPS      Y1, Y1
+	TESTQ        $0x00000004, DX
 	JEQ          partfour2
-	VMOVUPS      X1, 32(CX)
-	ADDQ         $+16, CX
+	VMOVUPS      X1, 32(AX)
+	ADDQ         $+16, AX
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X1, 32(CX)
-	ADDQ    $+8, CX
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, DX
+	JEQ       parttwo2
+	VMOVLPS   X1, 32(AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X1, X1
 
 parttwo2:
-	TESTQ  $0x00000001, AX
+	TESTQ  $0x00000001, DX
 	JEQ    partdone2
-	VMOVSS X1, 32(CX)
+	VMOVSS X1, 32(AX)
 
 partdone2:
 few_done:
-next:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -43650,7 +44026,7 @@ all_done:
 	RET
 
 // func logSoftmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·logSoftmaxRowsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+608(SB), Z0
 
@@ -43659,75 +44035,176 @@ row:
 	VBROADCASTSS 256(AX), Z1
 	MOVQ         sums+8(FP), AX
 	VBROADCASTSS (AX), Z2
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	CMPQ         CX, $+64
+	MOVQ         logits+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          few
+	LEAQ         (AX)(DX*4), BX
+	LEAQ         (CX)(DX*4), SI
+	ADDQ         $-64, BX
+	ADDQ         $-64, SI
+	VMOVUPS      (BX), Z3
+	ADDQ         $-1, DX
+	CMPQ         DX, $+64
 	JLT          all_few
 
 all_round:
-	VMOVUPS   (DX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, (AX)
-	VMOVUPS   64(DX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 64(AX)
-	VMOVUPS   128(DX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 128(AX)
-	VMOVUPS   192(DX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 192(AX)
-	ADDQ      $+256, DX
+	VMOVUPS   (AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	VMOVUPS   64(AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 64(CX)
+	VMOVUPS   128(AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 128(CX)
+	VMOVUPS   192(AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 192(CX)
 	ADDQ      $+256, AX
-	ADDQ      $-64, CX
-	CMPQ      CX, $+64
+	ADDQ      $+256, CX
+	ADDQ      $-64, DX
+	CMPQ      DX, $+64
 	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ DX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (DX), Z3
+	VMOVUPS   (AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       all_tile
+
+all_part:
+	VSUBPS    Z1, Z3, Z1
+	VSUBPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	VMOVUPS   Z1, (SI)
+	JMP       mapped
+
+few:
+	CMPQ DX, $+64
+	JLT  few_few
+
+few_round:
+	VMOVUPS   (AX), Z3
 	VSUBPS    Z1, Z3, Z3
 	VSUBPS    Z2, Z3, Z3
 	VCMPPS    $0x03, Z3, Z3, K1
 	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, (AX)
-	ADDQ      $+64, DX
-	ADDQ      $+64, AX
-	ADDQ      $-16, CX
-	CMPQ      CX, $+16
-	JGE       all_tile
+	VMOVUPS   Z3, (CX)
+	VMOVUPS   64(AX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 64(CX)
+	VMOVUPS   128(AX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 128(CX)
+	VMOVUPS   192(AX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 192(CX)
+	ADDQ      $+256, AX
+	ADDQ      $+256, CX
+	ADDQ      $-64, DX
+	CMPQ      DX, $+64
+	JGE       few_round
 
-all_part:
-	CMPQ      CX, $+1
-	JLT       all_done
+few_few:
+	CMPQ DX, $+16
+	JLT  few_part
+
+few_tile:
+	VMOVUPS   (AX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       few_tile
+
+few_part:
+	CMPQ      DX, $+1
+	JLT       few_done
 	MOVL      $0x0000ffff, BX
-	BZHIL     CX, BX, BX
+	BZHIL     DX, BX, BX
 	KMOVW     BX, K1
 	VPXORD    Z3, Z3, Z3
-	VMOVUPS   (DX), K1, Z3
+	VMOVUPS   (AX), K1, Z3
 	VSUBPS    Z1, Z3, Z1
 	VSUBPS    Z2, Z1, Z1
-	VCMPPS    $0x03, Z1, Z1, K2
-	VBLENDMPS Z0, Z1, K2, Z1
-	VMOVUPS   Z1, K1, (AX)
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	CMPQ      DX, $+16
+	JLT       partless1
+	VMOVUPS   Z1, (CX)
+	JMP       partdone1
 
-all_done:
+partless1:
+	MOVQ          CX, AX
+	VMOVUPS       Z1, Z1
+	TESTQ         $0x00000008, DX
+	JEQ           parteight1
+	VMOVUPS       Y1, (AX)
+	ADDQ          $+32, AX
+	VEXTRACTF64X4 $0x01, Z1, Y1
+
+parteight1:
+	TESTQ         $0x00000004, DX
+	JEQ           partfour1
+	VMOVUPS       X1, (AX)
+	ADDQ          $+16, AX
+	VEXTRACTF32X4 $0x01, Y1, X1
+
+partfour1:
+	TESTQ     $0x00000002, DX
+	JEQ       parttwo1
+	VMOVLPS   X1, (AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X1, X1
+
+parttwo1:
+	TESTQ  $0x00000001, DX
+	JEQ    partdone1
+	VMOVSS X1, (AX)
+
+partdone1:
+few_done:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
@@ -43749,81 +44226,161 @@ row:
 	VBROADCASTSS 256(AX), Y1
 	MOVQ         sums+8(FP), AX
 	VBROADCASTSS (AX), Y2
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	CMPQ         CX, $+32
+	MOVQ         logits+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          few
+	LEAQ         (AX)(DX*4), BX
+	LEAQ         (CX)(DX*4), SI
+	ADDQ         $-64, BX
+	ADDQ         $-64, SI
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y4
+	ADDQ         $-1, DX
+	CMPQ         DX, $+32
 	JLT          all_few
 
 all_round:
-	VMOVUPS   (DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, (AX)
-	VMOVUPS   32(DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 32(AX)
-	VMOVUPS   64(DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 64(AX)
-	VMOVUPS   96(DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 96(AX)
-	ADDQ      $+128, DX
+	VMOVUPS   (AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VMOVUPS   32(AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 32(CX)
+	VMOVUPS   64(AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 64(CX)
+	VMOVUPS   96(AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 96(CX)
 	ADDQ      $+128, AX
-	ADDQ      $-32, CX
-	CMPQ      CX, $+32
+	ADDQ      $+128, CX
+	ADDQ      $-32, DX
+	CMPQ      DX, $+32
 	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ DX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, (AX)
-	VMOVUPS   32(DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 32(AX)
-	ADDQ      $+64, DX
+	VMOVUPS   (AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VMOVUPS   32(AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 32(CX)
 	ADDQ      $+64, AX
-	ADDQ      $-16, CX
-	CMPQ      CX, $+16
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
 	JGE       all_tile
 
 all_part:
-	CMPQ       CX, $+1
-	JLT        all_done
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y0, Y3, Y3
+	VMOVUPS   Y3, (SI)
+	VSUBPS    Y1, Y4, Y1
+	VSUBPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS   Y1, 32(SI)
+	JMP       mapped
+
+few:
+	CMPQ DX, $+32
+	JLT  few_few
+
+few_round:
+	VMOVUPS   (AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	VMOVUPS   64(AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 64(CX)
+	VMOVUPS   96(AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 96(CX)
+	ADDQ      $+128, AX
+	ADDQ      $+128, CX
+	ADDQ      $-32, DX
+	CMPQ      DX, $+32
+	JGE       few_round
+
+few_few:
+	CMPQ DX, $+16
+	JLT  few_part
+
+few_tile:
+	VMOVUPS   (AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       few_tile
+
+few_part:
+	CMPQ       DX, $+1
+	JLT        few_done
 	MOVQ       $0x00000008, BX
-	MOVQ       CX, SI
+	MOVQ       DX, SI
 	CMPQ       SI, BX
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
 	VMOVUPS    (BX)(SI*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
+	VMASKMOVPS (AX), Y3, Y4
 	VPXOR      Y5, Y5, Y5
 	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, SI
-	MOVQ       CX, BX
+	MOVQ       DX, BX
 	SUBQ       $+8, BX
 	CMOVQLT    SI, BX
 	MOVQ       $0x00000008, SI
@@ -43833,37 +44390,38 @@ all_part:
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
 	VMOVUPS    (SI)(DI*4), Y4
-	VMASKMOVPS 32(DX), Y4, Y5
+	VMASKMOVPS 32(AX), Y4, Y5
 	VPXOR      Y6, Y6, Y6
 	VBLENDVPS  Y4, Y5, Y6, Y4
 	VSUBPS     Y1, Y3, Y3
 	VSUBPS     Y2, Y3, Y3
 	VCMPPS     $0x03, Y3, Y3, Y5
 	VBLENDVPS  Y5, Y0, Y3, Y3
-	CMPQ       CX, $+8
+	CMPQ       DX, $+8
 	JLT        partless1
-	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y3, (CX)
 	JMP        partdone1
 
 partless1:
-	MOVQ         AX, DX
-	TESTQ        $0x00000004, CX
+	MOVQ         CX, AX
+	VMOVUPS      Y3, Y3
+	TESTQ        $0x00000004, DX
 	JEQ          partfour1
-	VMOVUPS      X3, (DX)
-	ADDQ         $+16, DX
+	VMOVUPS      X3, (AX)
+	ADDQ         $+16, AX
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, CX
-	JEQ     parttwo1
-	VMOVLPS X3, (DX)
-	ADDQ    $+8, DX
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, DX
+	JEQ       parttwo1
+	VMOVLPS   X3, (AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, CX
+	TESTQ  $0x00000001, DX
 	JEQ    partdone1
-	VMOVSS X3, (DX)
+	VMOVSS X3, (AX)
 
 partdone1:
 	VSUBPS    Y1, Y4, Y1
@@ -43872,11 +44430,12 @@ partdone1:
 	VBLENDVPS Y2, Y0, Y1, Y1
 	CMPQ      BX, $+8
 	JLT       partless2
-	VMOVUPS   Y1, 32(AX)
+	VMOVUPS   Y1, 32(CX)
 	JMP       partdone2
 
 partless2:
-	MOVQ         AX, AX
+	MOVQ         CX, AX
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, BX
 	JEQ          partfour2
 	VMOVUPS      X1, 32(AX)
@@ -43884,11 +44443,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, BX
-	JEQ     parttwo2
-	VMOVLPS X1, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, BX
+	JEQ       parttwo2
+	VMOVLPS   X1, 32(AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, BX
@@ -43896,7 +44455,8 @@ parttwo2:
 	VMOVSS X1, 32(AX)
 
 partdone2:
-all_done:
+few_done:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
@@ -45481,23 +46041,24 @@ focusdone341:
 
 partless1:
 	MOVQ         CX, R10
+	VMOVUPS      Y6, Y4
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X6, (R10)
+	VMOVUPS      X4, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X6, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X6, X6
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X4, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X4, X4
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X6, (R10)
+	VMOVSS X4, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -45507,6 +46068,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R10
+	VMOVUPS      Y3, Y3
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X3, (R10)
@@ -45514,11 +46076,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X3, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X3, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X3, X3
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -45671,6 +46233,7 @@ vector:
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X2, (BX)
@@ -45678,11 +46241,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X2, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X2, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -47509,63 +48072,64 @@ focusdone367:
 	VBLENDVPS Y7, Y9, Y11, Y7
 	VCMPPS    $0x00, Y8, Y14, Y9
 	VBLENDVPS Y9, Y8, Y7, Y7
-	VPMINUD   Y1, Y7, Y9
+	VPMINUD   Y1, Y7, Y7
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
-	VBROADCASTSS (R8), Y7
+	VBROADCASTSS (R8), Y9
 	VMULPS       Y14, Y10, Y10
-	VMULPS       Y10, Y7, Y7
-	VCMPPS       $0x00, Y8, Y7, Y10
+	VMULPS       Y10, Y9, Y9
+	VCMPPS       $0x00, Y8, Y9, Y10
 	VMOVUPS      128(SP), Y11
 	VCMPPS       $0x00, 128(SP), Y11, Y11
 	VPAND        Y10, Y11, Y10
-	VMULPS       Y12, Y7, Y11
+	VMULPS       Y12, Y9, Y11
 	VBLENDVPS    Y10, Y8, Y11, Y8
-	VFMSUB213PS  Y8, Y7, Y6
+	VFMSUB213PS  Y8, Y9, Y6
 	VCMPPS       $0x03, Y6, Y6, Y10
 	VBLENDVPS    Y10, Y1, Y6, Y6
-	VMULPS       Y5, Y7, Y10
-	VMOVUPS      consts<>+2976(SB), Y5
-	VPAND        consts<>+32(SB), Y8, Y7
-	VCMPPS       $0x12, Y7, Y5, Y5
-	VMOVUPS      128(SP), Y7
-	VCMPPS       $0x11, Y0, Y7, Y7
-	VBLENDVPS    Y7, consts<>+3008(SB), Y0, Y7
+	VMULPS       Y5, Y9, Y5
+	VMOVUPS      consts<>+2976(SB), Y9
+	VPAND        consts<>+32(SB), Y8, Y10
+	VCMPPS       $0x12, Y10, Y9, Y9
+	VMOVUPS      128(SP), Y10
+	VCMPPS       $0x11, Y0, Y10, Y10
+	VBLENDVPS    Y10, consts<>+3008(SB), Y0, Y10
 	VMOVUPS      consts<>+3040(SB), Y11
-	VBLENDVPS    Y5, Y7, Y11, Y7
-	VMULPS       128(SP), Y7, Y5
-	VDIVPS       Y5, Y8, Y5
-	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y9, Y10, Y11, Y9
+	VMULPS       128(SP), Y9, Y10
+	VDIVPS       Y10, Y8, Y8
+	VPXOR        Y10, Y10, Y10
 	VMOVUPS      128(SP), Y11
-	VCMPPS       $0x00, Y8, Y11, Y8
+	VCMPPS       $0x00, Y10, Y11, Y10
 	VPXOR        Y11, Y11, Y11
-	VBLENDVPS    Y8, Y11, Y5, Y5
-	VCMPPS       $0x03, Y5, Y5, Y8
-	VBLENDVPS    Y8, Y1, Y5, Y5
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y10
+	VBLENDVPS    Y10, Y1, Y8, Y8
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y9, (CX)
+	VMOVUPS      Y7, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R9
+	VMOVUPS      Y7, Y7
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X9, (R9)
+	VMOVUPS      X7, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y9, X9
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X9, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X7, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X7, X7
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X9, (R9)
+	VMOVSS X7, (R9)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -47575,6 +48139,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R9
+	VMOVUPS      Y6, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X6, 384(R9)
@@ -47582,11 +48147,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y6, X6
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X6, 384(R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X6, X6
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X6, 384(R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X6, X6
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -47596,80 +48161,83 @@ parttwo2:
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y7, 512(DX)
+	VMOVUPS Y9, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R9
+	VMOVUPS      Y9, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X7, 512(R9)
+	VMOVUPS      X6, 512(R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y7, X7
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X7, 512(R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X7, X7
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X6, 512(R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X6, X6
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X7, 512(R9)
+	VMOVSS X6, 512(R9)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y5, (DX)
+	VMOVUPS Y8, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R9
+	VMOVUPS      Y8, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X5, (R9)
+	VMOVUPS      X6, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X5, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X5, X5
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo4
+	VMOVLPS   X6, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X6, X6
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X5, (R9)
+	VMOVSS X6, (R9)
 
 partdone4:
 	CMPQ    AX, $+8
 	JLT     partless5
-	VMOVUPS Y10, (BX)
+	VMOVUPS Y5, (BX)
 	JMP     partdone5
 
 partless5:
 	MOVQ         BX, R9
+	VMOVUPS      Y5, Y5
 	TESTQ        $0x00000004, AX
 	JEQ          partfour5
-	VMOVUPS      X10, (R9)
+	VMOVUPS      X5, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y10, X10
+	VEXTRACTF128 $0x01, Y5, X5
 
 partfour5:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo5
-	VMOVLPS X10, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X10, X10
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo5
+	VMOVLPS   X5, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X5, X5
 
 parttwo5:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone5
-	VMOVSS X10, (R9)
+	VMOVSS X5, (R9)
 
 partdone5:
 	ADDQ $+32, CX
@@ -47818,6 +48386,7 @@ vector:
 
 partless1:
 	MOVQ         CX, DI
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X2, (DI)
@@ -47825,11 +48394,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X2, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X2, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -49170,23 +49739,23 @@ vector:
 	VCMPPS      $0x11, consts<>+3104(SB), Y10, Y12
 	VMULPS      Y9, Y10, Y9
 	VSUBPS      Y8, Y0, Y13
-	VBLENDVPS   Y12, Y9, Y13, Y13
+	VBLENDVPS   Y12, Y9, Y13, Y9
 
 	// 1 + gamma p l / q
-	VCMPPS       $0x00, Y11, Y13, Y9
-	VDIVPS       Y13, Y10, Y12
-	VBLENDVPS    Y9, Y0, Y12, Y9
-	VCMPPS       $0x00, Y11, Y8, Y12
-	VMULPS       Y9, Y8, Y8
-	VBLENDVPS    Y12, Y11, Y8, Y8
-	VBROADCASTSS 8(R9), Y9
-	VFMADD213PS  Y0, Y8, Y9
+	VCMPPS       $0x00, Y11, Y9, Y12
+	VDIVPS       Y9, Y10, Y13
+	VBLENDVPS    Y12, Y0, Y13, Y12
+	VCMPPS       $0x00, Y11, Y8, Y13
+	VMULPS       Y12, Y8, Y8
+	VBLENDVPS    Y13, Y11, Y8, Y8
+	VBROADCASTSS 8(R9), Y12
+	VFMADD213PS  Y0, Y8, Y12
 	VMULPS       Y10, Y7, Y8
-	VCMPPS       $0x00, Y11, Y7, Y12
+	VCMPPS       $0x00, Y11, Y7, Y13
 	VCMPPS       $0x00, Y10, Y10, Y10
-	VPAND        Y12, Y10, Y10
+	VPAND        Y13, Y10, Y10
 	VBLENDVPS    Y10, Y11, Y8, Y8
-	VMOVAPS      Y13, Y14
+	VMOVAPS      Y9, Y14
 
 	// q^gamma
 	CMPQ   R10, $+1
@@ -49217,8 +49786,8 @@ focusnot3_391:
 	VSQRTPS      Y14, Y10
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y10, Y10, Y11
-	VMULPS       Y1, Y10, Y12
-	VMULPS       Y12, Y11, Y11
+	VMULPS       Y1, Y10, Y13
+	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y10, Y14, Y11
 	VMOVAPS      Y11, Y14
 	JMP          focusdone391
@@ -49228,13 +49797,13 @@ focusnot4_391:
 	JGE          focusnot5_391
 	VSQRTPS      Y14, Y10
 	VMULPS       Y14, Y14, Y11
-	VMOVAPS      Y11, Y12
-	VFMSUB231PS  Y14, Y14, Y12
+	VMOVAPS      Y11, Y13
+	VFMSUB231PS  Y14, Y14, Y13
 	VMOVAPS      Y14, Y15
 	VFNMADD231PS Y10, Y10, Y15
 	VMULPS       Y15, Y14, Y14
-	VFMADD231PS  Y1, Y14, Y12
-	VMULPS       Y10, Y12, Y14
+	VFMADD231PS  Y1, Y14, Y13
+	VMULPS       Y10, Y13, Y14
 	VFMADD231PS  Y10, Y11, Y14
 	JMP          focusdone391
 
@@ -49265,20 +49834,20 @@ focusnot7_391:
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
-	VMULPS      Y10, Y10, Y12
+	VMULPS      Y10, Y10, Y13
 	VADDPS      Y10, Y10, Y15
-	VFMSUB213PS Y12, Y10, Y10
+	VFMSUB213PS Y13, Y10, Y10
 	VFMADD231PS Y11, Y15, Y10
 	VMULPS      Y14, Y10, Y10
-	VFMADD231PS Y14, Y12, Y10
+	VFMADD231PS Y14, Y13, Y10
 	VMOVAPS     Y10, Y14
 	JMP         focusdone391
 
 focusnot8_391:
 	LEAQ         24(R9), R11
-	VMOVUPS      Y13, (SP)
+	VMOVUPS      Y9, (SP)
 	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
+	VMOVUPS      Y12, 64(SP)
 	VMOVUPS      Y8, 96(SP)
 	VBROADCASTSS (R11), Y0
 	VBROADCASTSS 4(R11), Y1
@@ -49403,9 +49972,9 @@ focusnot8_391:
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
-	VMOVUPS      (SP), Y13
+	VMOVUPS      (SP), Y9
 	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
+	VMOVUPS      64(SP), Y12
 	VMOVUPS      96(SP), Y8
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+2144(SB), Y1
@@ -49422,7 +49991,7 @@ focusdone391:
 	VBLENDVPS Y10, Y11, Y8, Y8
 	VPMINUD   consts<>+608(SB), Y8, Y8
 	VMULPS    Y14, Y7, Y7
-	VMULPS    Y9, Y7, Y7
+	VMULPS    Y12, Y7, Y7
 	CMPQ      AX, $+8
 	JLT       partless1
 	VMOVUPS   Y8, (CX)
@@ -49430,6 +49999,7 @@ focusdone391:
 
 partless1:
 	MOVQ         CX, R11
+	VMOVUPS      Y8, Y8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X8, (R11)
@@ -49437,11 +50007,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X8, (R11)
-	ADDQ    $+8, R11
-	VPSRLDQ $0x08, X8, X8
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X8, (R11)
+	ADDQ      $+8, R11
+	VPERMILPD $0x01, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -49456,6 +50026,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R11
+	VMOVUPS      Y7, Y7
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X7, (R11)
@@ -49463,11 +50034,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y7, X7
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X7, (R11)
-	ADDQ    $+8, R11
-	VPSRLDQ $0x08, X7, X7
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X7, (R11)
+	ADDQ      $+8, R11
+	VPERMILPD $0x01, X7, X7
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -49477,28 +50048,29 @@ parttwo2:
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y13, (BX)
+	VMOVUPS Y9, (BX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         BX, R11
+	VMOVUPS      Y9, Y7
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X13, (R11)
+	VMOVUPS      X7, (R11)
 	ADDQ         $+16, R11
-	VEXTRACTF128 $0x01, Y13, X13
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X13, (R11)
-	ADDQ    $+8, R11
-	VPSRLDQ $0x08, X13, X13
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X7, (R11)
+	ADDQ      $+8, R11
+	VPERMILPD $0x01, X7, X7
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X13, (R11)
+	VMOVSS X7, (R11)
 
 partdone3:
 	ADDQ $+32, CX
@@ -49890,6 +50462,7 @@ vector:
 
 partless1:
 	MOVQ         CX, R8
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X1, (R8)
@@ -49897,11 +50470,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X1, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X1, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X1, X1
 
 parttwo1:
 	TESTQ  $0x00000001, AX

@@ -28142,26 +28142,28 @@ done:
 
 // func softmaxScaleNEON(dst *float32, sums *float32, rows int, classes int)
 TEXT ·softmaxScaleNEON(SB), NOSPLIT, $0-32
-	MOVD $consts<>+0(SB), R3
+	MOVD $consts<>+0(SB), R2
 
 row:
 	MOVD  sums+8(FP), R0
 	MOVD  dst+0(FP), R1
-	MOVD  classes+24(FP), R2
 	FMOVS 512(R0), F0
 	VDUP  V0.S[0], V0.S4
 	FMOVS (R0), F1
 	VDUP  V1.S[0], V1.S4
-	CMP   $16, R2
+	MOVD  classes+24(FP), R0
+	CMP   $16, R0
 	BLT   few
-	ADD   R2<<2, R1, R0
-	SUB   $64, R0, R0
-	FMOVQ (R0), F2
-	FMOVQ 16(R0), F3
-	FMOVQ 32(R0), F4
-	FMOVQ 48(R0), F5
-	SUB   $1, R2, R2
-	CMP   $16, R2
+	ADD   R0<<2, R1, R3
+	ADD   R0<<2, R1, R5
+	SUB   $64, R3, R3
+	SUB   $64, R5, R5
+	FMOVQ (R3), F2
+	FMOVQ 16(R3), F3
+	FMOVQ 32(R3), F4
+	FMOVQ 48(R3), F5
+	SUB   $1, R0, R0
+	CMP   $16, R0
 	BLT   all_part
 
 all_tile:
@@ -28172,61 +28174,61 @@ all_tile:
 	WORD  $0x6e20dcca // fmul v10.4s, v6.4s, v0.4s
 	VFMLA V1.S4, V6.S4, V10.S4
 	WORD  $0x4e2ae546 // fcmeq v6.4s, v10.4s, v10.4s
-	FMOVQ 368(R3), F11
+	FMOVQ 368(R2), F11
 	VBIT  V6.B16, V10.B16, V11.B16
 	FMOVQ F11, (R1)
 	WORD  $0x6e20dce6 // fmul v6.4s, v7.4s, v0.4s
 	VFMLA V1.S4, V7.S4, V6.S4
 	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F10
+	FMOVQ 368(R2), F10
 	VBIT  V7.B16, V6.B16, V10.B16
 	FMOVQ F10, 16(R1)
 	WORD  $0x6e20dd06 // fmul v6.4s, v8.4s, v0.4s
 	VFMLA V1.S4, V8.S4, V6.S4
 	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F8
+	FMOVQ 368(R2), F8
 	VBIT  V7.B16, V6.B16, V8.B16
 	FMOVQ F8, 32(R1)
 	WORD  $0x6e20dd26 // fmul v6.4s, v9.4s, v0.4s
 	VFMLA V1.S4, V9.S4, V6.S4
 	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F8
+	FMOVQ 368(R2), F8
 	VBIT  V7.B16, V6.B16, V8.B16
 	FMOVQ F8, 48(R1)
 	ADD   $64, R1, R1
-	SUB   $16, R2, R2
-	CMP   $16, R2
+	SUB   $16, R0, R0
+	CMP   $16, R0
 	BGE   all_tile
 
 all_part:
 	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
 	VFMLA V1.S4, V2.S4, V6.S4
 	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F7
+	FMOVQ 368(R2), F7
 	VBIT  V2.B16, V6.B16, V7.B16
-	FMOVQ F7, (R0)
+	FMOVQ F7, (R5)
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	VFMLA V1.S4, V3.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F6
+	FMOVQ 368(R2), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	FMOVQ F6, 16(R0)
+	FMOVQ F6, 16(R5)
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	VFMLA V1.S4, V4.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F4
+	FMOVQ 368(R2), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 32(R0)
+	FMOVQ F4, 32(R5)
 	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
 	VFMLA V1.S4, V5.S4, V0.S4
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R3), F2
+	FMOVQ 368(R2), F2
 	VBIT  V1.B16, V0.B16, V2.B16
-	FMOVQ F2, 48(R0)
-	JMP   next
+	FMOVQ F2, 48(R5)
+	JMP   mapped
 
 few:
-	CMP $16, R2
+	CMP $16, R0
 	BLT few_part
 
 few_tile:
@@ -28237,76 +28239,76 @@ few_tile:
 	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
 	VFMLA V1.S4, V2.S4, V6.S4
 	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F7
+	FMOVQ 368(R2), F7
 	VBIT  V2.B16, V6.B16, V7.B16
 	FMOVQ F7, (R1)
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	VFMLA V1.S4, V3.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F6
+	FMOVQ 368(R2), F6
 	VBIT  V3.B16, V2.B16, V6.B16
 	FMOVQ F6, 16(R1)
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	VFMLA V1.S4, V4.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F4
+	FMOVQ 368(R2), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	FMOVQ F4, 32(R1)
 	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
 	VFMLA V1.S4, V5.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F4
+	FMOVQ 368(R2), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	FMOVQ F4, 48(R1)
 	ADD   $64, R1, R1
-	SUB   $16, R2, R2
-	CMP   $16, R2
+	SUB   $16, R0, R0
+	CMP   $16, R0
 	BGE   few_tile
 
 few_part:
-	CMP   $1, R2
+	CMP   $1, R0
 	BLT   few_done
 	VMOVI $0, V2.B16
-	ADD   $0, R1, R0
-	CMP   $4, R2
+	ADD   $0, R1, R3
+	CMP   $4, R0
 	BLT   partless1
 	FMOVQ (R1), F2
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R0), V2.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R0), V2.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R3), V2.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R3), V2.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R0), V2.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R3), V2.S[0]
 
 partdone1:
-	SUBS  $4, R2, R0
-	CSEL  LT, ZR, R0, R0
+	SUBS  $4, R0, R3
+	CSEL  LT, ZR, R3, R3
 	VMOVI $0, V3.B16
 	ADD   $16, R1, R5
-	CMP   $4, R0
+	CMP   $4, R3
 	BLT   partless2
 	FMOVQ 16(R1), F3
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R0, partone2
+	TBZ    $1, R3, partone2
 	VLD1.P 8(R5), V3.D[0]
-	TBZ    $0, R0, partdone2
+	TBZ    $0, R3, partdone2
 	VLD1   (R5), V3.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R0, partdone2
+	TBZ  $0, R3, partdone2
 	VLD1 (R5), V3.S[0]
 
 partdone2:
-	SUBS  $4, R0, R5
+	SUBS  $4, R3, R5
 	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V4.B16
 	ADD   $32, R1, R6
@@ -28351,53 +28353,53 @@ partdone4:
 	WORD  $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
 	VFMLA V1.S4, V2.S4, V6.S4
 	WORD  $0x4e26e4c2 // fcmeq v2.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F7
+	FMOVQ 368(R2), F7
 	VBIT  V2.B16, V6.B16, V7.B16
 	ADD   $0, R1, R7
-	CMP   $4, R2
+	CMP   $4, R0
 	BLT   partless5
 	FMOVQ F7, (R1)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
+	TBZ    $1, R0, partone5
 	VST1.P V7.D[0], 8(R7)
-	TBZ    $0, R2, partdone5
+	TBZ    $0, R0, partdone5
 	VST1   V7.S[2], (R7)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
+	TBZ  $0, R0, partdone5
 	VST1 V7.S[0], (R7)
 
 partdone5:
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	VFMLA V1.S4, V3.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F6
+	FMOVQ 368(R2), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	ADD   $16, R1, R2
-	CMP   $4, R0
+	ADD   $16, R1, R0
+	CMP   $4, R3
 	BLT   partless6
 	FMOVQ F6, 16(R1)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R0, partone6
-	VST1.P V6.D[0], 8(R2)
-	TBZ    $0, R0, partdone6
-	VST1   V6.S[2], (R2)
+	TBZ    $1, R3, partone6
+	VST1.P V6.D[0], 8(R0)
+	TBZ    $0, R3, partdone6
+	VST1   V6.S[2], (R0)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R0, partdone6
-	VST1 V6.S[0], (R2)
+	TBZ  $0, R3, partdone6
+	VST1 V6.S[0], (R0)
 
 partdone6:
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	VFMLA V1.S4, V4.S4, V2.S4
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F4
+	FMOVQ 368(R2), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	ADD   $32, R1, R0
 	CMP   $4, R5
@@ -28420,7 +28422,7 @@ partdone7:
 	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
 	VFMLA V1.S4, V5.S4, V0.S4
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R3), F2
+	FMOVQ 368(R2), F2
 	VBIT  V1.B16, V0.B16, V2.B16
 	ADD   $48, R1, R0
 	CMP   $4, R6
@@ -28441,7 +28443,7 @@ partone8:
 
 partdone8:
 few_done:
-next:
+mapped:
 	MOVD sums+8(FP), R0
 	ADD  $4, R0, R0
 	MOVD R0, sums+8(FP)
@@ -28459,26 +28461,28 @@ next:
 
 // func gradScaleNEON(dst *float32, sums *float32, rows int, classes int)
 TEXT ·gradScaleNEON(SB), NOSPLIT, $0-32
-	MOVD $consts<>+0(SB), R3
+	MOVD $consts<>+0(SB), R2
 
 row:
 	MOVD  sums+8(FP), R0
 	MOVD  dst+0(FP), R1
-	MOVD  classes+24(FP), R2
 	FMOVS 512(R0), F0
 	VDUP  V0.S[0], V0.S4
 	FMOVS (R0), F1
 	VDUP  V1.S[0], V1.S4
-	CMP   $16, R2
+	MOVD  classes+24(FP), R0
+	CMP   $16, R0
 	BLT   few
-	ADD   R2<<2, R1, R0
-	SUB   $64, R0, R0
-	FMOVQ (R0), F2
-	FMOVQ 16(R0), F3
-	FMOVQ 32(R0), F4
-	FMOVQ 48(R0), F5
-	SUB   $1, R2, R2
-	CMP   $16, R2
+	ADD   R0<<2, R1, R3
+	ADD   R0<<2, R1, R5
+	SUB   $64, R3, R3
+	SUB   $64, R5, R5
+	FMOVQ (R3), F2
+	FMOVQ 16(R3), F3
+	FMOVQ 32(R3), F4
+	FMOVQ 48(R3), F5
+	SUB   $1, R0, R0
+	CMP   $16, R0
 	BLT   all_part
 
 all_tile:
@@ -28489,61 +28493,61 @@ all_tile:
 	WORD  $0x6e20dcc6 // fmul v6.4s, v6.4s, v0.4s
 	WORD  $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
 	WORD  $0x4e26e4ca // fcmeq v10.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F11
+	FMOVQ 368(R2), F11
 	VBIT  V10.B16, V6.B16, V11.B16
 	FMOVQ F11, (R1)
 	WORD  $0x6e20dce6 // fmul v6.4s, v7.4s, v0.4s
 	WORD  $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
 	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F10
+	FMOVQ 368(R2), F10
 	VBIT  V7.B16, V6.B16, V10.B16
 	FMOVQ F10, 16(R1)
 	WORD  $0x6e20dd06 // fmul v6.4s, v8.4s, v0.4s
 	WORD  $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
 	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F8
+	FMOVQ 368(R2), F8
 	VBIT  V7.B16, V6.B16, V8.B16
 	FMOVQ F8, 32(R1)
 	WORD  $0x6e20dd26 // fmul v6.4s, v9.4s, v0.4s
 	WORD  $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
 	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
-	FMOVQ 368(R3), F8
+	FMOVQ 368(R2), F8
 	VBIT  V7.B16, V6.B16, V8.B16
 	FMOVQ F8, 48(R1)
 	ADD   $64, R1, R1
-	SUB   $16, R2, R2
-	CMP   $16, R2
+	SUB   $16, R0, R0
+	CMP   $16, R0
 	BGE   all_tile
 
 all_part:
 	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F7
+	FMOVQ 368(R2), F7
 	VBIT  V6.B16, V2.B16, V7.B16
-	FMOVQ F7, (R0)
+	FMOVQ F7, (R5)
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F6
+	FMOVQ 368(R2), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	FMOVQ F6, 16(R0)
+	FMOVQ F6, 16(R5)
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F4
+	FMOVQ 368(R2), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 32(R0)
+	FMOVQ F4, 32(R5)
 	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
 	WORD  $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R3), F2
+	FMOVQ 368(R2), F2
 	VBIT  V1.B16, V0.B16, V2.B16
-	FMOVQ F2, 48(R0)
-	JMP   next
+	FMOVQ F2, 48(R5)
+	JMP   mapped
 
 few:
-	CMP $16, R2
+	CMP $16, R0
 	BLT few_part
 
 few_tile:
@@ -28554,76 +28558,76 @@ few_tile:
 	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F7
+	FMOVQ 368(R2), F7
 	VBIT  V6.B16, V2.B16, V7.B16
 	FMOVQ F7, (R1)
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F6
+	FMOVQ 368(R2), F6
 	VBIT  V3.B16, V2.B16, V6.B16
 	FMOVQ F6, 16(R1)
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F4
+	FMOVQ 368(R2), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	FMOVQ F4, 32(R1)
 	WORD  $0x6e20dca2 // fmul v2.4s, v5.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F4
+	FMOVQ 368(R2), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	FMOVQ F4, 48(R1)
 	ADD   $64, R1, R1
-	SUB   $16, R2, R2
-	CMP   $16, R2
+	SUB   $16, R0, R0
+	CMP   $16, R0
 	BGE   few_tile
 
 few_part:
-	CMP   $1, R2
+	CMP   $1, R0
 	BLT   few_done
 	VMOVI $0, V2.B16
-	ADD   $0, R1, R0
-	CMP   $4, R2
+	ADD   $0, R1, R3
+	CMP   $4, R0
 	BLT   partless1
 	FMOVQ (R1), F2
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R0), V2.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R0), V2.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R3), V2.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R3), V2.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R0), V2.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R3), V2.S[0]
 
 partdone1:
-	SUBS  $4, R2, R0
-	CSEL  LT, ZR, R0, R0
+	SUBS  $4, R0, R3
+	CSEL  LT, ZR, R3, R3
 	VMOVI $0, V3.B16
 	ADD   $16, R1, R5
-	CMP   $4, R0
+	CMP   $4, R3
 	BLT   partless2
 	FMOVQ 16(R1), F3
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R0, partone2
+	TBZ    $1, R3, partone2
 	VLD1.P 8(R5), V3.D[0]
-	TBZ    $0, R0, partdone2
+	TBZ    $0, R3, partdone2
 	VLD1   (R5), V3.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R0, partdone2
+	TBZ  $0, R3, partdone2
 	VLD1 (R5), V3.S[0]
 
 partdone2:
-	SUBS  $4, R0, R5
+	SUBS  $4, R3, R5
 	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V4.B16
 	ADD   $32, R1, R6
@@ -28668,53 +28672,53 @@ partdone4:
 	WORD  $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F7
+	FMOVQ 368(R2), F7
 	VBIT  V6.B16, V2.B16, V7.B16
 	ADD   $0, R1, R7
-	CMP   $4, R2
+	CMP   $4, R0
 	BLT   partless5
 	FMOVQ F7, (R1)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
+	TBZ    $1, R0, partone5
 	VST1.P V7.D[0], 8(R7)
-	TBZ    $0, R2, partdone5
+	TBZ    $0, R0, partdone5
 	VST1   V7.S[2], (R7)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
+	TBZ  $0, R0, partdone5
 	VST1 V7.S[0], (R7)
 
 partdone5:
 	WORD  $0x6e20dc62 // fmul v2.4s, v3.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F6
+	FMOVQ 368(R2), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	ADD   $16, R1, R2
-	CMP   $4, R0
+	ADD   $16, R1, R0
+	CMP   $4, R3
 	BLT   partless6
 	FMOVQ F6, 16(R1)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R0, partone6
-	VST1.P V6.D[0], 8(R2)
-	TBZ    $0, R0, partdone6
-	VST1   V6.S[2], (R2)
+	TBZ    $1, R3, partone6
+	VST1.P V6.D[0], 8(R0)
+	TBZ    $0, R3, partdone6
+	VST1   V6.S[2], (R0)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R0, partdone6
-	VST1 V6.S[0], (R2)
+	TBZ  $0, R3, partdone6
+	VST1 V6.S[0], (R0)
 
 partdone6:
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
-	FMOVQ 368(R3), F4
+	FMOVQ 368(R2), F4
 	VBIT  V3.B16, V2.B16, V4.B16
 	ADD   $32, R1, R0
 	CMP   $4, R5
@@ -28737,7 +28741,7 @@ partdone7:
 	WORD  $0x6e20dca0 // fmul v0.4s, v5.4s, v0.4s
 	WORD  $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ 368(R3), F2
+	FMOVQ 368(R2), F2
 	VBIT  V1.B16, V0.B16, V2.B16
 	ADD   $48, R1, R0
 	CMP   $4, R6
@@ -28758,7 +28762,7 @@ partone8:
 
 partdone8:
 few_done:
-next:
+mapped:
 	MOVD sums+8(FP), R0
 	ADD  $4, R0, R0
 	MOVD R0, sums+8(FP)
@@ -28990,76 +28994,153 @@ row:
 	MOVD  sums+8(FP), R0
 	FMOVS (R0), F1
 	VDUP  V1.S[0], V1.S4
-	MOVD  dst+0(FP), R0
-	MOVD  classes+32(FP), R2
-	MOVD  logits+16(FP), R3
-	CMP   $16, R2
+	MOVD  logits+16(FP), R0
+	MOVD  dst+0(FP), R2
+	MOVD  classes+32(FP), R3
+	CMP   $16, R3
+	BLT   few
+	ADD   R3<<2, R0, R5
+	ADD   R3<<2, R2, R6
+	SUB   $64, R5, R5
+	SUB   $64, R6, R6
+	FMOVQ (R5), F2
+	FMOVQ 16(R5), F3
+	FMOVQ 32(R5), F4
+	FMOVQ 48(R5), F5
+	SUB   $1, R3, R3
+	CMP   $16, R3
 	BLT   all_part
 
 all_tile:
-	FMOVQ (R3), F2
-	FMOVQ 16(R3), F3
-	FMOVQ 32(R3), F4
-	FMOVQ 48(R3), F5
+	FMOVQ (R0), F6
+	FMOVQ 16(R0), F7
+	FMOVQ 32(R0), F8
+	FMOVQ 48(R0), F9
+	WORD  $0x4ea0d4c6 // fsub v6.4s, v6.4s, v0.4s
+	WORD  $0x4ea1d4c6 // fsub v6.4s, v6.4s, v1.4s
+	WORD  $0x4e26e4ca // fcmeq v10.4s, v6.4s, v6.4s
+	FMOVQ 368(R1), F11
+	VBIT  V10.B16, V6.B16, V11.B16
+	FMOVQ F11, (R2)
+	WORD  $0x4ea0d4e6 // fsub v6.4s, v7.4s, v0.4s
+	WORD  $0x4ea1d4c6 // fsub v6.4s, v6.4s, v1.4s
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R1), F10
+	VBIT  V7.B16, V6.B16, V10.B16
+	FMOVQ F10, 16(R2)
+	WORD  $0x4ea0d506 // fsub v6.4s, v8.4s, v0.4s
+	WORD  $0x4ea1d4c6 // fsub v6.4s, v6.4s, v1.4s
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R1), F8
+	VBIT  V7.B16, V6.B16, V8.B16
+	FMOVQ F8, 32(R2)
+	WORD  $0x4ea0d526 // fsub v6.4s, v9.4s, v0.4s
+	WORD  $0x4ea1d4c6 // fsub v6.4s, v6.4s, v1.4s
+	WORD  $0x4e26e4c7 // fcmeq v7.4s, v6.4s, v6.4s
+	FMOVQ 368(R1), F8
+	VBIT  V7.B16, V6.B16, V8.B16
+	FMOVQ F8, 48(R2)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   all_tile
+
+all_part:
 	WORD  $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
 	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F7
 	VBIT  V6.B16, V2.B16, V7.B16
-	FMOVQ F7, (R0)
+	FMOVQ F7, (R6)
 	WORD  $0x4ea0d462 // fsub v2.4s, v3.4s, v0.4s
 	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	FMOVQ F6, 16(R0)
+	FMOVQ F6, 16(R6)
 	WORD  $0x4ea0d482 // fsub v2.4s, v4.4s, v0.4s
 	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 32(R0)
+	FMOVQ F4, 32(R6)
+	WORD  $0x4ea0d4a0 // fsub v0.4s, v5.4s, v0.4s
+	WORD  $0x4ea1d400 // fsub v0.4s, v0.4s, v1.4s
+	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	FMOVQ 368(R1), F2
+	VBIT  V1.B16, V0.B16, V2.B16
+	FMOVQ F2, 48(R6)
+	JMP   mapped
+
+few:
+	CMP $16, R3
+	BLT few_part
+
+few_tile:
+	FMOVQ (R0), F2
+	FMOVQ 16(R0), F3
+	FMOVQ 32(R0), F4
+	FMOVQ 48(R0), F5
+	WORD  $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
+	FMOVQ 368(R1), F7
+	VBIT  V6.B16, V2.B16, V7.B16
+	FMOVQ F7, (R2)
+	WORD  $0x4ea0d462 // fsub v2.4s, v3.4s, v0.4s
+	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R1), F6
+	VBIT  V3.B16, V2.B16, V6.B16
+	FMOVQ F6, 16(R2)
+	WORD  $0x4ea0d482 // fsub v2.4s, v4.4s, v0.4s
+	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R1), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	FMOVQ F4, 32(R2)
 	WORD  $0x4ea0d4a2 // fsub v2.4s, v5.4s, v0.4s
 	WORD  $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	FMOVQ F4, 48(R0)
-	ADD   $64, R3, R3
+	FMOVQ F4, 48(R2)
 	ADD   $64, R0, R0
-	SUB   $16, R2, R2
-	CMP   $16, R2
-	BGE   all_tile
+	ADD   $64, R2, R2
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   few_tile
 
-all_part:
-	CMP   $1, R2
-	BLT   all_done
+few_part:
+	CMP   $1, R3
+	BLT   few_done
 	VMOVI $0, V2.B16
-	ADD   $0, R3, R5
-	CMP   $4, R2
+	ADD   $0, R0, R5
+	CMP   $4, R3
 	BLT   partless1
-	FMOVQ (R3), F2
+	FMOVQ (R0), F2
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R2, partone1
+	TBZ    $1, R3, partone1
 	VLD1.P 8(R5), V2.D[0]
-	TBZ    $0, R2, partdone1
+	TBZ    $0, R3, partdone1
 	VLD1   (R5), V2.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R2, partdone1
+	TBZ  $0, R3, partdone1
 	VLD1 (R5), V2.S[0]
 
 partdone1:
-	SUBS  $4, R2, R5
+	SUBS  $4, R3, R5
 	CSEL  LT, ZR, R5, R5
 	VMOVI $0, V3.B16
-	ADD   $16, R3, R6
+	ADD   $16, R0, R6
 	CMP   $4, R5
 	BLT   partless2
-	FMOVQ 16(R3), F3
+	FMOVQ 16(R0), F3
 	JMP   partdone2
 
 partless2:
@@ -29077,10 +29158,10 @@ partdone2:
 	SUBS  $4, R5, R6
 	CSEL  LT, ZR, R6, R6
 	VMOVI $0, V4.B16
-	ADD   $32, R3, R7
+	ADD   $32, R0, R7
 	CMP   $4, R6
 	BLT   partless3
-	FMOVQ 32(R3), F4
+	FMOVQ 32(R0), F4
 	JMP   partdone3
 
 partless3:
@@ -29098,10 +29179,10 @@ partdone3:
 	SUBS  $4, R6, R7
 	CSEL  LT, ZR, R7, R7
 	VMOVI $0, V5.B16
-	ADD   $48, R3, R8
+	ADD   $48, R0, R8
 	CMP   $4, R7
 	BLT   partless4
-	FMOVQ 48(R3), F5
+	FMOVQ 48(R0), F5
 	JMP   partdone4
 
 partless4:
@@ -29121,22 +29202,22 @@ partdone4:
 	WORD  $0x4e22e446 // fcmeq v6.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F7
 	VBIT  V6.B16, V2.B16, V7.B16
-	ADD   $0, R0, R3
-	CMP   $4, R2
+	ADD   $0, R2, R0
+	CMP   $4, R3
 	BLT   partless5
-	FMOVQ F7, (R0)
+	FMOVQ F7, (R2)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
-	VST1.P V7.D[0], 8(R3)
-	TBZ    $0, R2, partdone5
-	VST1   V7.S[2], (R3)
+	TBZ    $1, R3, partone5
+	VST1.P V7.D[0], 8(R0)
+	TBZ    $0, R3, partdone5
+	VST1   V7.S[2], (R0)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
-	VST1 V7.S[0], (R3)
+	TBZ  $0, R3, partdone5
+	VST1 V7.S[0], (R0)
 
 partdone5:
 	WORD  $0x4ea0d462 // fsub v2.4s, v3.4s, v0.4s
@@ -29144,22 +29225,22 @@ partdone5:
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F6
 	VBIT  V3.B16, V2.B16, V6.B16
-	ADD   $16, R0, R2
+	ADD   $16, R2, R0
 	CMP   $4, R5
 	BLT   partless6
-	FMOVQ F6, 16(R0)
+	FMOVQ F6, 16(R2)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R5, partone6
-	VST1.P V6.D[0], 8(R2)
+	VST1.P V6.D[0], 8(R0)
 	TBZ    $0, R5, partdone6
-	VST1   V6.S[2], (R2)
+	VST1   V6.S[2], (R0)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R5, partdone6
-	VST1 V6.S[0], (R2)
+	VST1 V6.S[0], (R0)
 
 partdone6:
 	WORD  $0x4ea0d482 // fsub v2.4s, v4.4s, v0.4s
@@ -29167,22 +29248,22 @@ partdone6:
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R1), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	ADD   $32, R0, R2
+	ADD   $32, R2, R0
 	CMP   $4, R6
 	BLT   partless7
-	FMOVQ F4, 32(R0)
+	FMOVQ F4, 32(R2)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R6, partone7
-	VST1.P V4.D[0], 8(R2)
+	VST1.P V4.D[0], 8(R0)
 	TBZ    $0, R6, partdone7
-	VST1   V4.S[2], (R2)
+	VST1   V4.S[2], (R0)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R6, partdone7
-	VST1 V4.S[0], (R2)
+	VST1 V4.S[0], (R0)
 
 partdone7:
 	WORD  $0x4ea0d4a0 // fsub v0.4s, v5.4s, v0.4s
@@ -29190,25 +29271,26 @@ partdone7:
 	WORD  $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
 	FMOVQ 368(R1), F2
 	VBIT  V1.B16, V0.B16, V2.B16
-	ADD   $48, R0, R2
+	ADD   $48, R2, R0
 	CMP   $4, R7
 	BLT   partless8
-	FMOVQ F2, 48(R0)
+	FMOVQ F2, 48(R2)
 	JMP   partdone8
 
 partless8:
 	TBZ    $1, R7, partone8
-	VST1.P V2.D[0], 8(R2)
+	VST1.P V2.D[0], 8(R0)
 	TBZ    $0, R7, partdone8
-	VST1   V2.S[2], (R2)
+	VST1   V2.S[2], (R0)
 	JMP    partdone8
 
 partone8:
 	TBZ  $0, R7, partdone8
-	VST1 V2.S[0], (R2)
+	VST1 V2.S[0], (R0)
 
 partdone8:
-all_done:
+few_done:
+mapped:
 	MOVD sums+8(FP), R0
 	ADD  $4, R0, R0
 	MOVD R0, sums+8(FP)

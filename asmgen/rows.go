@@ -113,7 +113,7 @@ func (t tile) store(m machine, p gp, u int, v vec) {
 	if offset := t.at + 4*u*m.properties().lanes; t.parts == nil {
 		m.store(p, offset, v)
 	} else {
-		m.storePart(t.parts[u], p, offset, v)
+		m.storePieces(t.parts[u], p, offset, v)
 	}
 }
 
@@ -534,30 +534,42 @@ func scaled(m machine, e vec, row []vec, grad bool) vec {
 	return canonical(m, m.fma(e, row[1], m.mul(e, row[0])))
 }
 
-// rowScale finishes rows whose e_j stand in dst. A row's last tile begins among those of the tile before, and is read before
-// that is written: a masked store would reach over the beginning of the next row, whose load would wait for it.
-func rowScale(m machine, grad bool) {
-	m.label("row")
-	sums, dst, left := m.param("sums"), m.param("dst"), m.param("classes")
-	row := []vec{m.hold(m.broadcast(sums, rowWeightField)), m.hold(m.broadcast(sums, rowSumField))}
-	scale := func(t tile, p gp) {
+// mapRow sets the row at dst to f of the one at x, which it may be. The last tile begins among those of the tile before, and is read
+// before that is written.
+func mapRow(m machine, x, dst gp, f func(v vec) vec) {
+	left := m.param("classes")
+	step := func(t tile, p gp) {
 		for u, v := range t.x {
-			t.store(m, p, u, scaled(m, m.hold(v), row, grad))
+			t.store(m, p, u, f(m.hold(v)))
 		}
 	}
+	var others []gp
+	if dst != x {
+		others = []gp{dst}
+	}
 	m.jumpIfLess(left, rowTile, "few")
-	end := m.indexed(dst, left)
-	m.advance(end, -4*rowTile)
-	last := tile{}
+	last, lastOut := m.indexed(x, left), m.indexed(dst, left)
+	m.advance(last, -4*rowTile)
+	m.advance(lastOut, -4*rowTile)
+	end := tile{}
 	for u := range rowTile / m.properties().lanes {
-		last.x = append(last.x, m.hold(last.vector(m, end, u)))
+		end.x = append(end.x, m.hold(end.vector(m, last, u)))
 	}
 	m.advance(left, -1)
-	wholeTiles(m, "all", left, dst, nil, func(t tile) { scale(t, dst) })
-	scale(last, end)
-	m.jump("next")
+	wholeTiles(m, "all", left, x, others, func(t tile) { step(t, dst) })
+	step(end, lastOut)
+	m.jump("mapped")
 	m.label("few")
-	tiles(m, "few", left, dst, nil, m.u32(0), func(t tile) { scale(t, dst) })
+	tiles(m, "few", left, x, others, m.u32(0), func(t tile) { step(t, dst) })
+	m.label("mapped")
+}
+
+// rowScale finishes rows whose e_j stand in dst.
+func rowScale(m machine, grad bool) {
+	m.label("row")
+	sums, dst := m.param("sums"), m.param("dst")
+	row := []vec{m.hold(m.broadcast(sums, rowWeightField)), m.hold(m.broadcast(sums, rowSumField))}
+	mapRow(m, dst, dst, func(e vec) vec { return scaled(m, e, row, grad) })
 	rowLoop{matrices: []string{"dst"}}.next(m)
 }
 
@@ -608,12 +620,7 @@ var laneNumbers = func() table {
 func logSoftmaxRows(m machine) {
 	m.label("row")
 	most, nll := m.hold(m.broadcast(m.param("sums"), rowMostField)), m.hold(m.broadcast(m.param("sums"), rowSumField))
-	dst := m.param("dst")
-	tiles(m, "all", m.param("classes"), m.param("logits"), []gp{dst}, m.u32(0), func(t tile) {
-		for u, v := range t.x {
-			t.store(m, dst, u, canonical(m, m.sub(m.sub(m.hold(v), most), nll)))
-		}
-	})
+	mapRow(m, m.param("logits"), m.param("dst"), func(z vec) vec { return canonical(m, m.sub(m.sub(z, most), nll)) })
 	rowLoop{matrices: []string{"dst", "logits"}}.next(m)
 }
 
