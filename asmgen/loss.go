@@ -46,9 +46,9 @@ func loadLossArgs(m machine, grad bool) lossArgs {
 var focusUnique int
 
 // focus is q^gamma for q in [0, 1], as lossParams.focus of focal_generic.go says, for some vectors together: the way is
-// chosen by kind, once more for each block, which a branch predictor makes free. With slow, some powers that need their
-// slow path jump there; without, all are right here. live is what else the caller still needs.
-func focus(m machine, a lossArgs, q []vec, slow string, live ...vec) []vec {
+// chosen by kind, once more for each block, which a branch predictor makes free. With hard, powers take their slow path at
+// once. live is what else the caller still needs.
+func focus(m machine, a lossArgs, q []vec, hard bool, live ...vec) []vec {
 	focusUnique++
 	name := func(s string) string { return "focus" + s + strconv.Itoa(focusUnique) }
 	done := name("done")
@@ -108,14 +108,16 @@ func focus(m machine, a lossArgs, q []vec, slow string, live ...vec) []vec {
 		for i := range p {
 			others := append(slices.Clone(live), slices.Delete(slices.Clone(p), i, i+1)...)
 			m.aside(others, func() {
-				y := loadExponent(m, power)
-				if slow == "" {
-					m.set(p[i], powSlow(m, p[i], y, power))
-					return
+				y, easy := loadExponent(m, power), name("easy"+strconv.Itoa(i)+"_")
+				if !hard {
+					v, bad := pow(m, p[i], y)
+					m.jumpIfBits(bad, name("hard"+strconv.Itoa(i)+"_"))
+					m.set(p[i], v)
+					m.jump(easy)
+					m.label(name("hard" + strconv.Itoa(i) + "_"))
 				}
-				v, bad := pow(m, p[i], y)
-				m.jumpIfBits(bad, slow)
-				m.set(p[i], v)
+				m.set(p[i], powSlow(m, p[i], y, power))
+				m.label(easy)
 			})
 		}
 	})
@@ -248,7 +250,7 @@ func sigmoidLosses(m machine, terms []sigmoidTerm, args lossArgs, grad bool, slo
 		q = append(q, t.q)
 		live = append(live, t.live(grad)...)
 	}
-	for i, f := range focus(m, args, q, slow, live...) {
+	for i, f := range focus(m, args, q, slow == "", live...) {
 		t := terms[i]
 		m.comment("loss = (alpha ce) q^gamma")
 		l := m.mul(t.l, f)
@@ -350,7 +352,7 @@ func sigmoidGradScaled(m machine) {
 			args := args
 			args.scales = &scales
 			t := newSoftTerm(m, x[0], x[1], args, true, true)
-			f := focus(m, args, []vec{t.q}, "", append(t.live(true), scales)...)[0]
+			f := focus(m, args, []vec{t.q}, true, append(t.live(true), scales)...)[0]
 			m.comment("a smoothed loss is 0 where q^gamma is")
 			vanished := m.both(m.lt(m.hold(zero), args.smooth(m)), m.eq(f, zero))
 			l := m.pick(m.le(t.l, m.u32(0x7f7fffff)), m.mul(t.l, f), t.l)
