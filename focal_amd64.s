@@ -6128,6 +6128,18 @@ slow:
 	VPMAXSD      Z19, Z18, Z18
 	VPMINUD.BCST consts<>+608(SB), Z18, Z18
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VPXORD       Z20, Z20, Z20
+	VCMPPS       $0x00, Z20, Z19, K1
+	VPXORD       Z19, Z19, Z19
+	VCMPPS       $0x11, Z18, Z19, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 52(SI), Z19
+	VMAXPS       Z18, Z19, Z19
+	VBLENDMPS    Z19, Z18, K1, Z18
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z18, K1
 	VBROADCASTSS consts<>+1216(SB), Z19
@@ -6172,17 +6184,21 @@ slow:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z17, Z19, Z20
 	VMULPS       Z18, Z20, Z17
+	VBROADCASTSS 52(SI), Z18
+	VCMPPS       $0x12, Z18, Z16, K1
+	VPXORD       Z18, Z18, Z18
+	VBLENDMPS    Z18, Z16, K1, Z20
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_41
-	VMULPS Z16, Z16, Z16
+	VMULPS Z20, Z20, Z20
 	JMP    focusdone41
 
 focusnot0_41:
 	CMPQ    DI, $+2
 	JGE     focusnot1_41
-	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z20
 	JMP     focusdone41
 
 focusnot1_41:
@@ -6193,80 +6209,80 @@ focusnot1_41:
 focusnot2_41:
 	CMPQ    DI, $+4
 	JGE     focusnot3_41
-	VSQRTPS Z16, Z16
+	VSQRTPS Z20, Z20
 	JMP     focusdone41
 
 focusnot3_41:
 	CMPQ         DI, $+5
 	JGE          focusnot4_41
-	VSQRTPS      Z16, Z18
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z2, Z18, Z20
-	VMULPS       Z20, Z19, Z19
-	VFMADD231PS  Z18, Z16, Z19
-	VMOVAPS      Z19, Z16
+	VSQRTPS      Z20, Z16
+	VMOVAPS      Z20, Z18
+	VFNMADD231PS Z16, Z16, Z18
+	VMULPS       Z2, Z16, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z16, Z20, Z18
+	VMOVAPS      Z18, Z20
 	JMP          focusdone41
 
 focusnot4_41:
 	CMPQ         DI, $+6
 	JGE          focusnot5_41
-	VSQRTPS      Z16, Z18
-	VMULPS       Z16, Z16, Z19
-	VMOVAPS      Z19, Z20
-	VFMSUB231PS  Z16, Z16, Z20
-	VMOVAPS      Z16, Z21
-	VFNMADD231PS Z18, Z18, Z21
-	VMULPS       Z21, Z16, Z16
-	VFMADD231PS  Z2, Z16, Z20
-	VMULPS       Z18, Z20, Z16
-	VFMADD231PS  Z18, Z19, Z16
+	VSQRTPS      Z20, Z16
+	VMULPS       Z20, Z20, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z20, Z20, Z19
+	VMOVAPS      Z20, Z21
+	VFNMADD231PS Z16, Z16, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z2, Z20, Z19
+	VMULPS       Z16, Z19, Z20
+	VFMADD231PS  Z16, Z18, Z20
 	JMP          focusdone41
 
 focusnot5_41:
 	CMPQ        DI, $+7
 	JGE         focusnot6_41
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z18, Z19
-	VMOVAPS     Z19, Z16
+	VMULPS      Z20, Z20, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z20, Z20, Z18
+	VMULPS      Z20, Z18, Z18
+	VFMADD231PS Z20, Z16, Z18
+	VMOVAPS     Z18, Z20
 	JMP         focusdone41
 
 focusnot6_41:
 	CMPQ        DI, $+8
 	JGE         focusnot7_41
-	VMULPS      Z16, Z16, Z18
-	VFMSUB213PS Z18, Z16, Z16
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z16, Z19, Z16
-	VFMADD231PS Z18, Z18, Z16
+	VMULPS      Z20, Z20, Z16
+	VFMSUB213PS Z16, Z20, Z20
+	VADDPS      Z16, Z16, Z18
+	VMULPS      Z20, Z18, Z20
+	VFMADD231PS Z16, Z16, Z20
 	JMP         focusdone41
 
 focusnot7_41:
 	CMPQ        DI, $+9
 	JGE         focusnot8_41
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z18, Z18, Z20
-	VADDPS      Z18, Z18, Z21
-	VFMSUB213PS Z20, Z18, Z18
-	VFMADD231PS Z19, Z21, Z18
-	VMULPS      Z16, Z18, Z18
-	VFMADD231PS Z16, Z20, Z18
-	VMOVAPS     Z18, Z16
+	VMULPS      Z20, Z20, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z20, Z20, Z18
+	VMULPS      Z16, Z16, Z19
+	VADDPS      Z16, Z16, Z21
+	VFMSUB213PS Z19, Z16, Z16
+	VFMADD231PS Z18, Z21, Z16
+	VMULPS      Z20, Z16, Z16
+	VFMADD231PS Z20, Z19, Z16
+	VMOVAPS     Z16, Z20
 	JMP         focusdone41
 
 focusnot8_41:
 	LEAQ         24(SI), R9
-	VBROADCASTSS (R9), Z18
-	VBROADCASTSS 4(R9), Z19
-	VBROADCASTSS 8(R9), Z20
+	VBROADCASTSS (R9), Z16
+	VBROADCASTSS 4(R9), Z18
+	VBROADCASTSS 8(R9), Z19
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z4, Z16, Z21
+	VPANDD       Z4, Z20, Z21
 	VPSUBD.BCST  consts<>+1248(SB), Z21, Z22
 	VCVTDQ2PS    Z21, Z23
 	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
@@ -6300,96 +6316,96 @@ focusnot8_41:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z24, Z25
 	VADDPS      Z25, Z23, Z23
-	VMULPS      Z23, Z18, Z25
-	VFMSUB213PS Z25, Z18, Z23
-	VFMADD213PS Z25, Z19, Z22
+	VMULPS      Z23, Z16, Z25
+	VFMSUB213PS Z25, Z16, Z23
+	VFMADD213PS Z25, Z18, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS.BCST consts<>+1536(SB), Z22, Z28
 	VSUBPS.BCST consts<>+1536(SB), Z28, Z29
 	VSUBPS      Z29, Z25, Z25
-	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z26, Z18, Z25
 	VPERMPS     pow_tl<>+0(SB), Z24, Z24
-	VFMADD231PS Z24, Z18, Z23
-	VFMADD231PS Z26, Z20, Z23
-	VFMADD231PS Z27, Z19, Z23
-	VADDPS      Z23, Z25, Z19
+	VFMADD231PS Z24, Z16, Z23
+	VFMADD231PS Z26, Z19, Z23
+	VFMADD231PS Z27, Z18, Z23
+	VADDPS      Z23, Z25, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z20
-	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
-	VMULPS           Z19, Z19, Z23
-	VMULPS           Z20, Z23, Z20
-	VFMADD231PS      Z7, Z19, Z20
-	VPERMPS          pow_full_hi<>+0(SB), Z28, Z19
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z23
+	VMULPS           Z19, Z23, Z19
+	VFMADD231PS      Z7, Z18, Z19
+	VPERMPS          pow_full_hi<>+0(SB), Z28, Z18
 	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
-	VFMADD231PS      Z20, Z19, Z23
+	VFMADD231PS      Z19, Z18, Z23
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z28, Z20
-	VPSRAD       $0x03, Z20, Z20
-	VADDPS       Z23, Z19, Z24
-	VPSLLD       $0x17, Z20, Z25
+	VPSUBD.BCST  consts<>+1536(SB), Z28, Z19
+	VPSRAD       $0x03, Z19, Z19
+	VADDPS       Z23, Z18, Z24
+	VPSLLD       $0x17, Z19, Z25
 	VPADDD       Z25, Z24, Z25
 	VPMINUD.BCST consts<>+928(SB), Z25, Z25
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD       Z26, Z26, Z26
-	VPMINSD      Z26, Z20, Z20
+	VPMINSD      Z26, Z19, Z19
 	VBROADCASTSS consts<>+1792(SB), Z26
-	VPSUBD       Z20, Z26, Z20
-	VPSLLD       $0x17, Z20, Z20
-	VADDPS       Z19, Z20, Z26
-	VSUBPS       Z20, Z26, Z27
-	VSUBPS       Z27, Z19, Z19
-	VADDPS       Z23, Z19, Z19
-	VADDPS       Z19, Z26, Z19
-	VCMPPS       $0x11, Z20, Z24, K1
-	VPSUBD       Z20, Z19, Z19
-	VBLENDMPS    Z19, Z25, K1, Z19
+	VPSUBD       Z19, Z26, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VADDPS       Z18, Z19, Z26
+	VSUBPS       Z19, Z26, Z27
+	VSUBPS       Z27, Z18, Z18
+	VADDPS       Z23, Z18, Z18
+	VADDPS       Z18, Z26, Z18
+	VCMPPS       $0x11, Z19, Z24, K1
+	VPSUBD       Z19, Z18, Z18
+	VBLENDMPS    Z18, Z25, K1, Z18
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z20
-	VCMPPS         $0x11, Z22, Z20, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z19, K1, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z19
+	VCMPPS         $0x11, Z22, Z19, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z18, K1, Z18
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z22, K1
-	VPXORD         Z20, Z20, Z20
-	VBLENDMPS      Z20, Z19, K1, Z19
-	VPXORD         Z20, Z20, Z20
-	VPCMPD         $0x00, Z20, Z21, K1
-	VPMOVD2M       Z18, K2
-	VPXORD         Z20, Z20, Z20
-	VBLENDMPS.BCST consts<>+928(SB), Z20, K2, Z20
-	VBLENDMPS      Z20, Z19, K1, Z19
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z21, K1
+	VPMOVD2M       Z16, K2
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z21, K1
-	VPMOVD2M       Z18, K2
-	VPXORD         Z18, Z18, Z18
-	VBROADCASTSS   consts<>+928(SB), Z20
-	VBLENDMPS      Z18, Z20, K2, Z18
-	VBLENDMPS      Z18, Z19, K1, Z18
+	VPMOVD2M       Z16, K2
+	VPXORD         Z16, Z16, Z16
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VBLENDMPS      Z16, Z19, K2, Z16
+	VBLENDMPS      Z16, Z18, K1, Z16
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R9), Z19
-	VPANDD         Z19, Z16, Z19
-	VPORD          Z19, Z18, Z18
-	VPXORD         Z19, Z19, Z19
-	VPCMPD         $0x06, Z19, Z21, K1
-	VBROADCASTSS   consts<>+928(SB), Z19
-	VPCMPD         $0x06, Z21, Z19, K2
+	VBROADCASTSS   12(R9), Z18
+	VPANDD         Z18, Z20, Z18
+	VPORD          Z18, Z16, Z16
+	VPXORD         Z18, Z18, Z18
+	VPCMPD         $0x06, Z18, Z21, K1
+	VBROADCASTSS   consts<>+928(SB), Z18
+	VPCMPD         $0x06, Z21, Z18, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R9), Z19
-	VPANDD         Z19, Z16, Z16
+	VBROADCASTSS   16(R9), Z18
+	VPANDD         Z18, Z20, Z18
 	VPXORD         Z19, Z19, Z19
-	VPCMPD         $0x06, Z16, Z19, K2
+	VPCMPD         $0x06, Z18, Z19, K2
 	KANDW          K1, K2, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z21, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z18, K1, Z16
+	VBLENDMPS.BCST consts<>+608(SB), Z16, K1, Z20
 
 focusdone41:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z16, Z17, Z16
+	VMULPS       Z20, Z17, Z16
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z17, K1
 	VBLENDMPS    Z16, Z17, K1, Z16
 	VPMINUD.BCST consts<>+608(SB), Z16, Z16
@@ -6454,6 +6470,18 @@ slowvector:
 	VPMAXSD      Z19, Z18, Z18
 	VPMINUD.BCST consts<>+608(SB), Z18, Z18
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VPXORD       Z20, Z20, Z20
+	VCMPPS       $0x00, Z20, Z19, K2
+	VPXORD       Z19, Z19, Z19
+	VCMPPS       $0x11, Z18, Z19, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 52(SI), Z19
+	VMAXPS       Z18, Z19, Z19
+	VBLENDMPS    Z19, Z18, K2, Z18
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z18, K2
 	VBROADCASTSS consts<>+1216(SB), Z19
@@ -6498,17 +6526,21 @@ slowvector:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z17, Z19, Z20
 	VMULPS       Z18, Z20, Z17
+	VBROADCASTSS 52(SI), Z18
+	VCMPPS       $0x12, Z18, Z16, K2
+	VPXORD       Z18, Z18, Z18
+	VBLENDMPS    Z18, Z16, K2, Z20
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_42
-	VMULPS Z16, Z16, Z16
+	VMULPS Z20, Z20, Z20
 	JMP    focusdone42
 
 focusnot0_42:
 	CMPQ    DI, $+2
 	JGE     focusnot1_42
-	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z20
 	JMP     focusdone42
 
 focusnot1_42:
@@ -6519,80 +6551,80 @@ focusnot1_42:
 focusnot2_42:
 	CMPQ    DI, $+4
 	JGE     focusnot3_42
-	VSQRTPS Z16, Z16
+	VSQRTPS Z20, Z20
 	JMP     focusdone42
 
 focusnot3_42:
 	CMPQ         DI, $+5
 	JGE          focusnot4_42
-	VSQRTPS      Z16, Z18
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z2, Z18, Z20
-	VMULPS       Z20, Z19, Z19
-	VFMADD231PS  Z18, Z16, Z19
-	VMOVAPS      Z19, Z16
+	VSQRTPS      Z20, Z16
+	VMOVAPS      Z20, Z18
+	VFNMADD231PS Z16, Z16, Z18
+	VMULPS       Z2, Z16, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z16, Z20, Z18
+	VMOVAPS      Z18, Z20
 	JMP          focusdone42
 
 focusnot4_42:
 	CMPQ         DI, $+6
 	JGE          focusnot5_42
-	VSQRTPS      Z16, Z18
-	VMULPS       Z16, Z16, Z19
-	VMOVAPS      Z19, Z20
-	VFMSUB231PS  Z16, Z16, Z20
-	VMOVAPS      Z16, Z21
-	VFNMADD231PS Z18, Z18, Z21
-	VMULPS       Z21, Z16, Z16
-	VFMADD231PS  Z2, Z16, Z20
-	VMULPS       Z18, Z20, Z16
-	VFMADD231PS  Z18, Z19, Z16
+	VSQRTPS      Z20, Z16
+	VMULPS       Z20, Z20, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z20, Z20, Z19
+	VMOVAPS      Z20, Z21
+	VFNMADD231PS Z16, Z16, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z2, Z20, Z19
+	VMULPS       Z16, Z19, Z20
+	VFMADD231PS  Z16, Z18, Z20
 	JMP          focusdone42
 
 focusnot5_42:
 	CMPQ        DI, $+7
 	JGE         focusnot6_42
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z18, Z19
-	VMOVAPS     Z19, Z16
+	VMULPS      Z20, Z20, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z20, Z20, Z18
+	VMULPS      Z20, Z18, Z18
+	VFMADD231PS Z20, Z16, Z18
+	VMOVAPS     Z18, Z20
 	JMP         focusdone42
 
 focusnot6_42:
 	CMPQ        DI, $+8
 	JGE         focusnot7_42
-	VMULPS      Z16, Z16, Z18
-	VFMSUB213PS Z18, Z16, Z16
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z16, Z19, Z16
-	VFMADD231PS Z18, Z18, Z16
+	VMULPS      Z20, Z20, Z16
+	VFMSUB213PS Z16, Z20, Z20
+	VADDPS      Z16, Z16, Z18
+	VMULPS      Z20, Z18, Z20
+	VFMADD231PS Z16, Z16, Z20
 	JMP         focusdone42
 
 focusnot7_42:
 	CMPQ        DI, $+9
 	JGE         focusnot8_42
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z18, Z18, Z20
-	VADDPS      Z18, Z18, Z21
-	VFMSUB213PS Z20, Z18, Z18
-	VFMADD231PS Z19, Z21, Z18
-	VMULPS      Z16, Z18, Z18
-	VFMADD231PS Z16, Z20, Z18
-	VMOVAPS     Z18, Z16
+	VMULPS      Z20, Z20, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z20, Z20, Z18
+	VMULPS      Z16, Z16, Z19
+	VADDPS      Z16, Z16, Z21
+	VFMSUB213PS Z19, Z16, Z16
+	VFMADD231PS Z18, Z21, Z16
+	VMULPS      Z20, Z16, Z16
+	VFMADD231PS Z20, Z19, Z16
+	VMOVAPS     Z16, Z20
 	JMP         focusdone42
 
 focusnot8_42:
 	LEAQ         24(SI), R8
-	VBROADCASTSS (R8), Z18
-	VBROADCASTSS 4(R8), Z19
-	VBROADCASTSS 8(R8), Z20
+	VBROADCASTSS (R8), Z16
+	VBROADCASTSS 4(R8), Z18
+	VBROADCASTSS 8(R8), Z19
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z4, Z16, Z21
+	VPANDD       Z4, Z20, Z21
 	VPSUBD.BCST  consts<>+1248(SB), Z21, Z22
 	VCVTDQ2PS    Z21, Z23
 	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
@@ -6626,96 +6658,96 @@ focusnot8_42:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z24, Z25
 	VADDPS      Z25, Z23, Z23
-	VMULPS      Z23, Z18, Z25
-	VFMSUB213PS Z25, Z18, Z23
-	VFMADD213PS Z25, Z19, Z22
+	VMULPS      Z23, Z16, Z25
+	VFMSUB213PS Z25, Z16, Z23
+	VFMADD213PS Z25, Z18, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS.BCST consts<>+1536(SB), Z22, Z28
 	VSUBPS.BCST consts<>+1536(SB), Z28, Z29
 	VSUBPS      Z29, Z25, Z25
-	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z26, Z18, Z25
 	VPERMPS     pow_tl<>+0(SB), Z24, Z24
-	VFMADD231PS Z24, Z18, Z23
-	VFMADD231PS Z26, Z20, Z23
-	VFMADD231PS Z27, Z19, Z23
-	VADDPS      Z23, Z25, Z19
+	VFMADD231PS Z24, Z16, Z23
+	VFMADD231PS Z26, Z19, Z23
+	VFMADD231PS Z27, Z18, Z23
+	VADDPS      Z23, Z25, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z20
-	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
-	VMULPS           Z19, Z19, Z23
-	VMULPS           Z20, Z23, Z20
-	VFMADD231PS      Z7, Z19, Z20
-	VPERMPS          pow_full_hi<>+0(SB), Z28, Z19
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z23
+	VMULPS           Z19, Z23, Z19
+	VFMADD231PS      Z7, Z18, Z19
+	VPERMPS          pow_full_hi<>+0(SB), Z28, Z18
 	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
-	VFMADD231PS      Z20, Z19, Z23
+	VFMADD231PS      Z19, Z18, Z23
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z28, Z20
-	VPSRAD       $0x03, Z20, Z20
-	VADDPS       Z23, Z19, Z24
-	VPSLLD       $0x17, Z20, Z25
+	VPSUBD.BCST  consts<>+1536(SB), Z28, Z19
+	VPSRAD       $0x03, Z19, Z19
+	VADDPS       Z23, Z18, Z24
+	VPSLLD       $0x17, Z19, Z25
 	VPADDD       Z25, Z24, Z25
 	VPMINUD.BCST consts<>+928(SB), Z25, Z25
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD       Z26, Z26, Z26
-	VPMINSD      Z26, Z20, Z20
+	VPMINSD      Z26, Z19, Z19
 	VBROADCASTSS consts<>+1792(SB), Z26
-	VPSUBD       Z20, Z26, Z20
-	VPSLLD       $0x17, Z20, Z20
-	VADDPS       Z19, Z20, Z26
-	VSUBPS       Z20, Z26, Z27
-	VSUBPS       Z27, Z19, Z19
-	VADDPS       Z23, Z19, Z19
-	VADDPS       Z19, Z26, Z19
-	VCMPPS       $0x11, Z20, Z24, K2
-	VPSUBD       Z20, Z19, Z19
-	VBLENDMPS    Z19, Z25, K2, Z19
+	VPSUBD       Z19, Z26, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VADDPS       Z18, Z19, Z26
+	VSUBPS       Z19, Z26, Z27
+	VSUBPS       Z27, Z18, Z18
+	VADDPS       Z23, Z18, Z18
+	VADDPS       Z18, Z26, Z18
+	VCMPPS       $0x11, Z19, Z24, K2
+	VPSUBD       Z19, Z18, Z18
+	VBLENDMPS    Z18, Z25, K2, Z18
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z20
-	VCMPPS         $0x11, Z22, Z20, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z19
+	VCMPPS         $0x11, Z22, Z19, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z18, K2, Z18
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z22, K2
-	VPXORD         Z20, Z20, Z20
-	VBLENDMPS      Z20, Z19, K2, Z19
-	VPXORD         Z20, Z20, Z20
-	VPCMPD         $0x00, Z20, Z21, K2
-	VPMOVD2M       Z18, K3
-	VPXORD         Z20, Z20, Z20
-	VBLENDMPS.BCST consts<>+928(SB), Z20, K3, Z20
-	VBLENDMPS      Z20, Z19, K2, Z19
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z21, K2
+	VPMOVD2M       Z16, K3
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K3, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z21, K2
-	VPMOVD2M       Z18, K3
-	VPXORD         Z18, Z18, Z18
-	VBROADCASTSS   consts<>+928(SB), Z20
-	VBLENDMPS      Z18, Z20, K3, Z18
-	VBLENDMPS      Z18, Z19, K2, Z18
+	VPMOVD2M       Z16, K3
+	VPXORD         Z16, Z16, Z16
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VBLENDMPS      Z16, Z19, K3, Z16
+	VBLENDMPS      Z16, Z18, K2, Z16
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z19
-	VPANDD         Z19, Z16, Z19
-	VPORD          Z19, Z18, Z18
-	VPXORD         Z19, Z19, Z19
-	VPCMPD         $0x06, Z19, Z21, K2
-	VBROADCASTSS   consts<>+928(SB), Z19
-	VPCMPD         $0x06, Z21, Z19, K3
+	VBROADCASTSS   12(R8), Z18
+	VPANDD         Z18, Z20, Z18
+	VPORD          Z18, Z16, Z16
+	VPXORD         Z18, Z18, Z18
+	VPCMPD         $0x06, Z18, Z21, K2
+	VBROADCASTSS   consts<>+928(SB), Z18
+	VPCMPD         $0x06, Z21, Z18, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(R8), Z19
-	VPANDD         Z19, Z16, Z16
+	VBROADCASTSS   16(R8), Z18
+	VPANDD         Z18, Z20, Z18
 	VPXORD         Z19, Z19, Z19
-	VPCMPD         $0x06, Z16, Z19, K3
+	VPCMPD         $0x06, Z18, Z19, K3
 	KANDW          K2, K3, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z21, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z18, K2, Z16
+	VBLENDMPS.BCST consts<>+608(SB), Z16, K2, Z20
 
 focusdone42:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z16, Z17, Z16
+	VMULPS       Z20, Z17, Z16
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z17, K2
 	VBLENDMPS    Z16, Z17, K2, Z16
 	VPMINUD.BCST consts<>+608(SB), Z16, Z16
@@ -8957,6 +8989,18 @@ slow:
 	VPMAXSD Y3, Y2, Y2
 	VPMINUD consts<>+608(SB), Y2, Y2
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, Y2, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 52(SI), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
 	VMOVUPS   consts<>+1216(SB), Y4
@@ -9000,17 +9044,20 @@ slow:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y1, Y3, Y4
 	VMULPS       Y2, Y4, Y1
+	VBROADCASTSS 52(SI), Y2
+	VCMPPS       $0x12, Y2, Y0, Y2
+	VPANDN       Y0, Y2, Y4
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_77
-	VMULPS Y0, Y0, Y0
+	VMULPS Y4, Y4, Y4
 	JMP    focusdone77
 
 focusnot0_77:
 	CMPQ    DI, $+2
 	JGE     focusnot1_77
-	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+384(SB), Y4
 	JMP     focusdone77
 
 focusnot1_77:
@@ -9021,86 +9068,86 @@ focusnot1_77:
 focusnot2_77:
 	CMPQ    DI, $+4
 	JGE     focusnot3_77
-	VSQRTPS Y0, Y0
+	VSQRTPS Y4, Y4
 	JMP     focusdone77
 
 focusnot3_77:
 	CMPQ         DI, $+5
 	JGE          focusnot4_77
-	VSQRTPS      Y0, Y2
-	VMOVAPS      Y0, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       consts<>+2144(SB), Y2, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y2, Y0, Y3
-	VMOVAPS      Y3, Y0
+	VSQRTPS      Y4, Y0
+	VMOVAPS      Y4, Y2
+	VFNMADD231PS Y0, Y0, Y2
+	VMULPS       consts<>+2144(SB), Y0, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y0, Y4, Y2
+	VMOVAPS      Y2, Y4
 	JMP          focusdone77
 
 focusnot4_77:
 	CMPQ         DI, $+6
 	JGE          focusnot5_77
-	VSQRTPS      Y0, Y2
-	VMULPS       Y0, Y0, Y3
-	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y0, Y0, Y4
-	VMOVAPS      Y0, Y5
-	VFNMADD231PS Y2, Y2, Y5
-	VMULPS       Y5, Y0, Y0
-	VFMADD231PS  consts<>+2144(SB), Y0, Y4
-	VMULPS       Y2, Y4, Y0
-	VFMADD231PS  Y2, Y3, Y0
+	VSQRTPS      Y4, Y0
+	VMULPS       Y4, Y4, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y4, Y4, Y3
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y0, Y0, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y3
+	VMULPS       Y0, Y3, Y4
+	VFMADD231PS  Y0, Y2, Y4
 	JMP          focusdone77
 
 focusnot5_77:
 	CMPQ        DI, $+7
 	JGE         focusnot6_77
-	VMULPS      Y0, Y0, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y0, Y3, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVAPS     Y3, Y0
+	VMULPS      Y4, Y4, Y0
+	VMOVAPS     Y0, Y2
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y0, Y2
+	VMOVAPS     Y2, Y4
 	JMP         focusdone77
 
 focusnot6_77:
 	CMPQ        DI, $+8
 	JGE         focusnot7_77
-	VMULPS      Y0, Y0, Y2
-	VFMSUB213PS Y2, Y0, Y0
-	VADDPS      Y2, Y2, Y3
-	VMULPS      Y0, Y3, Y0
-	VFMADD231PS Y2, Y2, Y0
+	VMULPS      Y4, Y4, Y0
+	VFMSUB213PS Y0, Y4, Y4
+	VADDPS      Y0, Y0, Y2
+	VMULPS      Y4, Y2, Y4
+	VFMADD231PS Y0, Y0, Y4
 	JMP         focusdone77
 
 focusnot7_77:
 	CMPQ        DI, $+9
 	JGE         focusnot8_77
-	VMULPS      Y0, Y0, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y5
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VMULPS      Y0, Y2, Y2
-	VFMADD231PS Y0, Y4, Y2
-	VMOVAPS     Y2, Y0
+	VMULPS      Y4, Y4, Y0
+	VMOVAPS     Y0, Y2
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y0, Y0, Y3
+	VADDPS      Y0, Y0, Y5
+	VFMSUB213PS Y3, Y0, Y0
+	VFMADD231PS Y2, Y5, Y0
+	VMULPS      Y4, Y0, Y0
+	VFMADD231PS Y4, Y3, Y0
+	VMOVAPS     Y0, Y4
 	JMP         focusdone77
 
 focusnot8_77:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y1, (SP)
-	VBROADCASTSS (R9), Y1
-	VBROADCASTSS 4(R9), Y2
-	VBROADCASTSS 8(R9), Y3
+	VBROADCASTSS (R9), Y0
+	VBROADCASTSS 4(R9), Y1
+	VBROADCASTSS 8(R9), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y0, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
+	VPAND     consts<>+32(SB), Y4, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VCVTDQ2PS Y3, Y6
 	VPSUBD    consts<>+1760(SB), Y6, Y6
 	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
+	VPCMPGTD  Y3, Y7, Y7
 	VBLENDVPS Y7, Y6, Y5, Y5
 	VPSRAD    $0x17, Y5, Y6
 	VPSRLD    $0x14, Y5, Y7
@@ -9129,95 +9176,95 @@ focusnot8_77:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
 	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
 	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
+	VFMADD231PS Y9, Y1, Y8
 	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
 	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
 	VPADDD  Y8, Y7, Y8
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
 	VPXOR     Y5, Y5, Y5
 	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y1, Y5, Y6, Y1
-	VBLENDVPS Y3, Y1, Y2, Y1
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R9), Y2
-	VPAND        Y2, Y0, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
+	VBROADCASTSS 12(R9), Y1
+	VPAND        Y1, Y4, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R9), Y2
+	VPAND        Y2, Y4, Y2
+	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R9), Y3
-	VPAND        Y3, Y0, Y0
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VPAND        Y2, Y0, Y0
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
-	VPOR         Y0, Y2, Y0
-	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y4
 	VMOVUPS      (SP), Y1
 
 focusdone77:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y0, Y1, Y0
+	VMULPS    Y4, Y1, Y0
 	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
 	VBLENDVPS Y2, Y0, Y1, Y0
 	VPMINUD   consts<>+608(SB), Y0, Y0
@@ -9294,6 +9341,18 @@ slowvector:
 	VPMAXSD Y3, Y2, Y2
 	VPMINUD consts<>+608(SB), Y2, Y2
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y0, Y0, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, Y2, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 52(SI), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
 	VMOVUPS   consts<>+1216(SB), Y4
@@ -9337,17 +9396,20 @@ slowvector:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y0, Y3, Y4
 	VMULPS       Y2, Y4, Y0
+	VBROADCASTSS 52(SI), Y2
+	VCMPPS       $0x12, Y2, Y1, Y2
+	VPANDN       Y1, Y2, Y4
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_78
-	VMULPS Y1, Y1, Y1
+	VMULPS Y4, Y4, Y4
 	JMP    focusdone78
 
 focusnot0_78:
 	CMPQ    DI, $+2
 	JGE     focusnot1_78
-	VMOVUPS consts<>+384(SB), Y1
+	VMOVUPS consts<>+384(SB), Y4
 	JMP     focusdone78
 
 focusnot1_78:
@@ -9358,86 +9420,86 @@ focusnot1_78:
 focusnot2_78:
 	CMPQ    DI, $+4
 	JGE     focusnot3_78
-	VSQRTPS Y1, Y1
+	VSQRTPS Y4, Y4
 	JMP     focusdone78
 
 focusnot3_78:
 	CMPQ         DI, $+5
 	JGE          focusnot4_78
-	VSQRTPS      Y1, Y2
-	VMOVAPS      Y1, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       consts<>+2144(SB), Y2, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y2, Y1, Y3
-	VMOVAPS      Y3, Y1
+	VSQRTPS      Y4, Y1
+	VMOVAPS      Y4, Y2
+	VFNMADD231PS Y1, Y1, Y2
+	VMULPS       consts<>+2144(SB), Y1, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y1, Y4, Y2
+	VMOVAPS      Y2, Y4
 	JMP          focusdone78
 
 focusnot4_78:
 	CMPQ         DI, $+6
 	JGE          focusnot5_78
-	VSQRTPS      Y1, Y2
-	VMULPS       Y1, Y1, Y3
-	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y1, Y1, Y4
-	VMOVAPS      Y1, Y5
-	VFNMADD231PS Y2, Y2, Y5
-	VMULPS       Y5, Y1, Y1
-	VFMADD231PS  consts<>+2144(SB), Y1, Y4
-	VMULPS       Y2, Y4, Y1
-	VFMADD231PS  Y2, Y3, Y1
+	VSQRTPS      Y4, Y1
+	VMULPS       Y4, Y4, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y4, Y4, Y3
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y1, Y1, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y3
+	VMULPS       Y1, Y3, Y4
+	VFMADD231PS  Y1, Y2, Y4
 	JMP          focusdone78
 
 focusnot5_78:
 	CMPQ        DI, $+7
 	JGE         focusnot6_78
-	VMULPS      Y1, Y1, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y1, Y1, Y3
-	VMULPS      Y1, Y3, Y3
-	VFMADD231PS Y1, Y2, Y3
-	VMOVAPS     Y3, Y1
+	VMULPS      Y4, Y4, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y1, Y2
+	VMOVAPS     Y2, Y4
 	JMP         focusdone78
 
 focusnot6_78:
 	CMPQ        DI, $+8
 	JGE         focusnot7_78
-	VMULPS      Y1, Y1, Y2
-	VFMSUB213PS Y2, Y1, Y1
-	VADDPS      Y2, Y2, Y3
-	VMULPS      Y1, Y3, Y1
-	VFMADD231PS Y2, Y2, Y1
+	VMULPS      Y4, Y4, Y1
+	VFMSUB213PS Y1, Y4, Y4
+	VADDPS      Y1, Y1, Y2
+	VMULPS      Y4, Y2, Y4
+	VFMADD231PS Y1, Y1, Y4
 	JMP         focusdone78
 
 focusnot7_78:
 	CMPQ        DI, $+9
 	JGE         focusnot8_78
-	VMULPS      Y1, Y1, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y1, Y1, Y3
-	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y5
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VMULPS      Y1, Y2, Y2
-	VFMADD231PS Y1, Y4, Y2
-	VMOVAPS     Y2, Y1
+	VMULPS      Y4, Y4, Y1
+	VMOVAPS     Y1, Y2
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y1, Y1, Y3
+	VADDPS      Y1, Y1, Y5
+	VFMSUB213PS Y3, Y1, Y1
+	VFMADD231PS Y2, Y5, Y1
+	VMULPS      Y4, Y1, Y1
+	VFMADD231PS Y4, Y3, Y1
+	VMOVAPS     Y1, Y4
 	JMP         focusdone78
 
 focusnot8_78:
 	LEAQ         24(SI), R8
 	VMOVUPS      Y0, (SP)
 	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 4(R8), Y2
-	VBROADCASTSS 8(R8), Y3
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y1, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
+	VPAND     consts<>+32(SB), Y4, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VCVTDQ2PS Y3, Y6
 	VPSUBD    consts<>+1760(SB), Y6, Y6
 	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
+	VPCMPGTD  Y3, Y7, Y7
 	VBLENDVPS Y7, Y6, Y5, Y5
 	VPSRAD    $0x17, Y5, Y6
 	VPSRLD    $0x14, Y5, Y7
@@ -9468,93 +9530,93 @@ focusnot8_78:
 	VADDPS      Y8, Y6, Y6
 	VMULPS      Y6, Y0, Y8
 	VFMSUB213PS Y8, Y0, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
 	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
+	VFMADD231PS Y9, Y1, Y8
 	VPERMPS     pow_tl<>+0(SB), Y7, Y7
 	VFMADD231PS Y7, Y0, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
 	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
 	VPADDD  Y8, Y7, Y8
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
 	VPXOR     Y5, Y5, Y5
 	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
 	VPXOR     Y5, Y5, Y5
 	VMOVUPS   consts<>+928(SB), Y6
 	VBLENDVPS Y0, Y5, Y6, Y0
-	VBLENDVPS Y3, Y0, Y2, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y2
-	VPAND        Y2, Y1, Y2
-	VPOR         Y2, Y0, Y0
-	VPXOR        Y2, Y2, Y2
-	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R8), Y3
-	VPAND        Y3, Y1, Y1
-	VPXOR        Y3, Y3, Y3
+	VBROADCASTSS 12(R8), Y1
+	VPAND        Y1, Y4, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
-	VPAND        Y2, Y1, Y1
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R8), Y2
+	VPAND        Y2, Y4, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y4
 	VMOVUPS      (SP), Y0
 
 focusdone78:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y1, Y0, Y1
+	VMULPS    Y4, Y0, Y1
 	VCMPPS    $0x12, consts<>+2176(SB), Y0, Y2
 	VBLENDVPS Y2, Y1, Y0, Y0
 	VPMINUD   consts<>+608(SB), Y0, Y0
@@ -11861,6 +11923,18 @@ slow:
 	VPMAXSD      Z15, Z14, Z14
 	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Z13, Z15
+	VFNMADD231PS Z13, Z13, Z15
+	VPXORD       Z16, Z16, Z16
+	VCMPPS       $0x00, Z16, Z15, K1
+	VPXORD       Z15, Z15, Z15
+	VCMPPS       $0x11, Z14, Z15, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 52(DI), Z15
+	VMAXPS       Z14, Z15, Z15
+	VBLENDMPS    Z15, Z14, K1, Z14
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K1
 	VBROADCASTSS consts<>+1216(SB), Z15
@@ -11899,20 +11973,20 @@ slow:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z13, Z16, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z17, Z15, Z20
-	VBROADCASTSS 12(DI), Z18
-	VBROADCASTSS 16(DI), Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z14, Z19, Z18
+	VMOVAPS      Z12, Z18
+	VFMADD231PS  Z17, Z15, Z18
+	VBROADCASTSS 12(DI), Z19
+	VBROADCASTSS 16(DI), Z20
+	VMULPS       Z17, Z20, Z20
+	VFMADD231PS  Z13, Z19, Z20
+	VMULPS       Z14, Z20, Z19
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, Z1, Z13, K1
 	VBLENDMPS Z15, Z16, K1, Z21
-	VDIVPS    Z20, Z21, Z21
+	VDIVPS    Z18, Z21, Z21
 	VPXORD    Z22, Z22, Z22
-	VCMPPS    $0x00, Z22, Z20, K2
+	VCMPPS    $0x00, Z22, Z18, K2
 	VBLENDMPS Z0, Z21, K2, Z21
 	VBLENDMPS Z16, Z15, K1, Z16
 	VMULPS    Z21, Z16, Z16
@@ -11927,17 +12001,21 @@ slow:
 	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
 	VMULPS            Z13, Z15, Z13
 	VFMADD231PS       Z14, Z13, Z12
+	VBROADCASTSS      52(DI), Z13
+	VCMPPS            $0x12, Z13, Z18, K1
+	VPXORD            Z13, Z13, Z13
+	VBLENDMPS         Z13, Z18, K1, Z16
 
 	// q^gamma
 	CMPQ   R8, $+1
 	JGE    focusnot0_113
-	VMULPS Z20, Z20, Z20
+	VMULPS Z16, Z16, Z16
 	JMP    focusdone113
 
 focusnot0_113:
 	CMPQ    R8, $+2
 	JGE     focusnot1_113
-	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z16
 	JMP     focusdone113
 
 focusnot1_113:
@@ -11948,70 +12026,70 @@ focusnot1_113:
 focusnot2_113:
 	CMPQ    R8, $+4
 	JGE     focusnot3_113
-	VSQRTPS Z20, Z20
+	VSQRTPS Z16, Z16
 	JMP     focusdone113
 
 focusnot3_113:
 	CMPQ         R8, $+5
 	JGE          focusnot4_113
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
+	VSQRTPS      Z16, Z13
+	VMOVAPS      Z16, Z14
 	VFNMADD231PS Z13, Z13, Z14
 	VMULPS       Z1, Z13, Z15
 	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
+	VFMADD231PS  Z13, Z16, Z14
+	VMOVAPS      Z14, Z16
 	JMP          focusdone113
 
 focusnot4_113:
 	CMPQ         R8, $+6
 	JGE          focusnot5_113
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
+	VSQRTPS      Z16, Z13
+	VMULPS       Z16, Z16, Z14
 	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
+	VFMSUB231PS  Z16, Z16, Z15
+	VMOVAPS      Z16, Z17
+	VFNMADD231PS Z13, Z13, Z17
+	VMULPS       Z17, Z16, Z16
 	VFMADD231PS  Z1, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
+	VMULPS       Z13, Z15, Z16
+	VFMADD231PS  Z13, Z14, Z16
 	JMP          focusdone113
 
 focusnot5_113:
 	CMPQ        R8, $+7
 	JGE         focusnot6_113
-	VMULPS      Z20, Z20, Z13
+	VMULPS      Z16, Z16, Z13
 	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
+	VFMSUB231PS Z16, Z16, Z14
+	VMULPS      Z16, Z14, Z14
+	VFMADD231PS Z16, Z13, Z14
+	VMOVAPS     Z14, Z16
 	JMP         focusdone113
 
 focusnot6_113:
 	CMPQ        R8, $+8
 	JGE         focusnot7_113
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
+	VMULPS      Z16, Z16, Z13
+	VFMSUB213PS Z13, Z16, Z16
 	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
+	VMULPS      Z16, Z14, Z16
+	VFMADD231PS Z13, Z13, Z16
 	JMP         focusdone113
 
 focusnot7_113:
 	CMPQ        R8, $+9
 	JGE         focusnot8_113
-	VMULPS      Z20, Z20, Z13
+	VMULPS      Z16, Z16, Z13
 	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
+	VFMSUB231PS Z16, Z16, Z14
 	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
+	VADDPS      Z13, Z13, Z17
 	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
+	VFMADD231PS Z14, Z17, Z13
+	VMULPS      Z16, Z13, Z13
+	VFMADD231PS Z16, Z15, Z13
+	VMOVAPS     Z13, Z16
 	JMP         focusdone113
 
 focusnot8_113:
@@ -12021,46 +12099,46 @@ focusnot8_113:
 	VBROADCASTSS 8(R11), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z4, Z20, Z16
-	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
-	VCVTDQ2PS    Z16, Z21
+	VPANDD       Z4, Z16, Z17
+	VPSUBD.BCST  consts<>+1248(SB), Z17, Z18
+	VCVTDQ2PS    Z17, Z21
 	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
 	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z16, Z22, K1
-	VBLENDMPS    Z21, Z17, K1, Z17
-	VPSRAD       $0x17, Z17, Z21
-	VPSRLD       $0x14, Z17, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VPCMPD       $0x06, Z17, Z22, K1
+	VBLENDMPS    Z21, Z18, K1, Z18
+	VPSRAD       $0x17, Z18, Z21
+	VPSRLD       $0x14, Z18, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST  consts<>+1312(SB), Z18, Z18
 	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
-	VMOVAPS          Z17, Z24
-	VFMADD231PS      Z23, Z17, Z24
-	VSUBPS           Z24, Z17, Z25
-	VFMADD231PS      Z23, Z17, Z25
-	VMULPS           Z17, Z17, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z23
+	VMOVAPS          Z18, Z24
+	VFMADD231PS      Z23, Z18, Z24
+	VSUBPS           Z24, Z18, Z25
+	VFMADD231PS      Z23, Z18, Z25
+	VMULPS           Z18, Z18, Z23
 	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z26, Z17, Z25
-	VADDPS           Z25, Z24, Z17
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z23, Z18
+	VFMADD231PS      Z26, Z18, Z25
+	VADDPS           Z25, Z24, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z22, Z23
 	VADDPS      Z23, Z21, Z21
 	VMULPS      Z21, Z13, Z23
 	VFMSUB213PS Z23, Z13, Z21
-	VFMADD213PS Z23, Z14, Z17
+	VFMADD213PS Z23, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z17, Z26
+	VADDPS.BCST consts<>+1536(SB), Z18, Z26
 	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
 	VSUBPS      Z27, Z23, Z23
 	VFMADD231PS Z24, Z14, Z23
@@ -12106,18 +12184,18 @@ focusnot8_113:
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS   consts<>+1824(SB), Z15
-	VCMPPS         $0x11, Z17, Z15, K1
+	VCMPPS         $0x11, Z18, Z15, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K1
 	VPXORD         Z15, Z15, Z15
 	VBLENDMPS      Z15, Z14, K1, Z14
 	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z16, K1
+	VPCMPD         $0x00, Z15, Z17, K1
 	VPMOVD2M       Z13, K2
 	VPXORD         Z15, Z15, Z15
 	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
 	VBLENDMPS      Z15, Z14, K1, Z14
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z17, K1
 	VPMOVD2M       Z13, K2
 	VPXORD         Z13, Z13, Z13
 	VBROADCASTSS   consts<>+928(SB), Z15
@@ -12126,32 +12204,32 @@ focusnot8_113:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R11), Z14
-	VPANDD         Z14, Z20, Z14
+	VPANDD         Z14, Z16, Z14
 	VPORD          Z14, Z13, Z13
 	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z14, Z16, K1
+	VPCMPD         $0x06, Z14, Z17, K1
 	VBROADCASTSS   consts<>+928(SB), Z14
-	VPCMPD         $0x06, Z16, Z14, K2
+	VPCMPD         $0x06, Z17, Z14, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(R11), Z14
-	VPANDD         Z14, Z20, Z14
+	VPANDD         Z14, Z16, Z14
 	VPXORD         Z15, Z15, Z15
 	VPCMPD         $0x06, Z14, Z15, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z17, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z16
 
 focusdone113:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z20, Z18, Z13
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
-	VBLENDMPS    Z13, Z18, K1, Z13
+	VMULPS       Z16, Z19, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
+	VBLENDMPS    Z13, Z19, K1, Z13
 	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS   (R9), Z14
-	VMULPS         Z20, Z19, Z15
+	VMULPS         Z16, Z20, Z15
 	VMULPS         Z15, Z14, Z14
 	VMULPS         Z12, Z14, Z12
 	VCMPPS         $0x03, Z12, Z12, K1
@@ -12219,6 +12297,18 @@ slowvector:
 	VPMAXSD      Z15, Z14, Z14
 	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Z13, Z15
+	VFNMADD231PS Z13, Z13, Z15
+	VPXORD       Z16, Z16, Z16
+	VCMPPS       $0x00, Z16, Z15, K2
+	VPXORD       Z15, Z15, Z15
+	VCMPPS       $0x11, Z14, Z15, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 52(DI), Z15
+	VMAXPS       Z14, Z15, Z15
+	VBLENDMPS    Z15, Z14, K2, Z14
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K2
 	VBROADCASTSS consts<>+1216(SB), Z15
@@ -12257,20 +12347,20 @@ slowvector:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z13, Z16, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z17, Z15, Z20
-	VBROADCASTSS 12(DI), Z18
-	VBROADCASTSS 16(DI), Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z14, Z19, Z18
+	VMOVAPS      Z12, Z18
+	VFMADD231PS  Z17, Z15, Z18
+	VBROADCASTSS 12(DI), Z19
+	VBROADCASTSS 16(DI), Z20
+	VMULPS       Z17, Z20, Z20
+	VFMADD231PS  Z13, Z19, Z20
+	VMULPS       Z14, Z20, Z19
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, Z1, Z13, K2
 	VBLENDMPS Z15, Z16, K2, Z21
-	VDIVPS    Z20, Z21, Z21
+	VDIVPS    Z18, Z21, Z21
 	VPXORD    Z22, Z22, Z22
-	VCMPPS    $0x00, Z22, Z20, K3
+	VCMPPS    $0x00, Z22, Z18, K3
 	VBLENDMPS Z0, Z21, K3, Z21
 	VBLENDMPS Z16, Z15, K2, Z16
 	VMULPS    Z21, Z16, Z16
@@ -12285,17 +12375,21 @@ slowvector:
 	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
 	VMULPS            Z13, Z15, Z13
 	VFMADD231PS       Z14, Z13, Z12
+	VBROADCASTSS      52(DI), Z13
+	VCMPPS            $0x12, Z13, Z18, K2
+	VPXORD            Z13, Z13, Z13
+	VBLENDMPS         Z13, Z18, K2, Z16
 
 	// q^gamma
 	CMPQ   R8, $+1
 	JGE    focusnot0_114
-	VMULPS Z20, Z20, Z20
+	VMULPS Z16, Z16, Z16
 	JMP    focusdone114
 
 focusnot0_114:
 	CMPQ    R8, $+2
 	JGE     focusnot1_114
-	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z16
 	JMP     focusdone114
 
 focusnot1_114:
@@ -12306,70 +12400,70 @@ focusnot1_114:
 focusnot2_114:
 	CMPQ    R8, $+4
 	JGE     focusnot3_114
-	VSQRTPS Z20, Z20
+	VSQRTPS Z16, Z16
 	JMP     focusdone114
 
 focusnot3_114:
 	CMPQ         R8, $+5
 	JGE          focusnot4_114
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
+	VSQRTPS      Z16, Z13
+	VMOVAPS      Z16, Z14
 	VFNMADD231PS Z13, Z13, Z14
 	VMULPS       Z1, Z13, Z15
 	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
+	VFMADD231PS  Z13, Z16, Z14
+	VMOVAPS      Z14, Z16
 	JMP          focusdone114
 
 focusnot4_114:
 	CMPQ         R8, $+6
 	JGE          focusnot5_114
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
+	VSQRTPS      Z16, Z13
+	VMULPS       Z16, Z16, Z14
 	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
+	VFMSUB231PS  Z16, Z16, Z15
+	VMOVAPS      Z16, Z17
+	VFNMADD231PS Z13, Z13, Z17
+	VMULPS       Z17, Z16, Z16
 	VFMADD231PS  Z1, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
+	VMULPS       Z13, Z15, Z16
+	VFMADD231PS  Z13, Z14, Z16
 	JMP          focusdone114
 
 focusnot5_114:
 	CMPQ        R8, $+7
 	JGE         focusnot6_114
-	VMULPS      Z20, Z20, Z13
+	VMULPS      Z16, Z16, Z13
 	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
+	VFMSUB231PS Z16, Z16, Z14
+	VMULPS      Z16, Z14, Z14
+	VFMADD231PS Z16, Z13, Z14
+	VMOVAPS     Z14, Z16
 	JMP         focusdone114
 
 focusnot6_114:
 	CMPQ        R8, $+8
 	JGE         focusnot7_114
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
+	VMULPS      Z16, Z16, Z13
+	VFMSUB213PS Z13, Z16, Z16
 	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
+	VMULPS      Z16, Z14, Z16
+	VFMADD231PS Z13, Z13, Z16
 	JMP         focusdone114
 
 focusnot7_114:
 	CMPQ        R8, $+9
 	JGE         focusnot8_114
-	VMULPS      Z20, Z20, Z13
+	VMULPS      Z16, Z16, Z13
 	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
+	VFMSUB231PS Z16, Z16, Z14
 	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
+	VADDPS      Z13, Z13, Z17
 	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
+	VFMADD231PS Z14, Z17, Z13
+	VMULPS      Z16, Z13, Z13
+	VFMADD231PS Z16, Z15, Z13
+	VMOVAPS     Z13, Z16
 	JMP         focusdone114
 
 focusnot8_114:
@@ -12379,46 +12473,46 @@ focusnot8_114:
 	VBROADCASTSS 8(R10), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z4, Z20, Z16
-	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
-	VCVTDQ2PS    Z16, Z21
+	VPANDD       Z4, Z16, Z17
+	VPSUBD.BCST  consts<>+1248(SB), Z17, Z18
+	VCVTDQ2PS    Z17, Z21
 	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
 	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z16, Z22, K2
-	VBLENDMPS    Z21, Z17, K2, Z17
-	VPSRAD       $0x17, Z17, Z21
-	VPSRLD       $0x14, Z17, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VPCMPD       $0x06, Z17, Z22, K2
+	VBLENDMPS    Z21, Z18, K2, Z18
+	VPSRAD       $0x17, Z18, Z21
+	VPSRLD       $0x14, Z18, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST  consts<>+1312(SB), Z18, Z18
 	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
-	VMOVAPS          Z17, Z24
-	VFMADD231PS      Z23, Z17, Z24
-	VSUBPS           Z24, Z17, Z25
-	VFMADD231PS      Z23, Z17, Z25
-	VMULPS           Z17, Z17, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z23
+	VMOVAPS          Z18, Z24
+	VFMADD231PS      Z23, Z18, Z24
+	VSUBPS           Z24, Z18, Z25
+	VFMADD231PS      Z23, Z18, Z25
+	VMULPS           Z18, Z18, Z23
 	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z26, Z17, Z25
-	VADDPS           Z25, Z24, Z17
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z23, Z18
+	VFMADD231PS      Z26, Z18, Z25
+	VADDPS           Z25, Z24, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z22, Z23
 	VADDPS      Z23, Z21, Z21
 	VMULPS      Z21, Z13, Z23
 	VFMSUB213PS Z23, Z13, Z21
-	VFMADD213PS Z23, Z14, Z17
+	VFMADD213PS Z23, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z17, Z26
+	VADDPS.BCST consts<>+1536(SB), Z18, Z26
 	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
 	VSUBPS      Z27, Z23, Z23
 	VFMADD231PS Z24, Z14, Z23
@@ -12464,18 +12558,18 @@ focusnot8_114:
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS   consts<>+1824(SB), Z15
-	VCMPPS         $0x11, Z17, Z15, K2
+	VCMPPS         $0x11, Z18, Z15, K2
 	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K2
 	VPXORD         Z15, Z15, Z15
 	VBLENDMPS      Z15, Z14, K2, Z14
 	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z16, K2
+	VPCMPD         $0x00, Z15, Z17, K2
 	VPMOVD2M       Z13, K3
 	VPXORD         Z15, Z15, Z15
 	VBLENDMPS.BCST consts<>+928(SB), Z15, K3, Z15
 	VBLENDMPS      Z15, Z14, K2, Z14
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z17, K2
 	VPMOVD2M       Z13, K3
 	VPXORD         Z13, Z13, Z13
 	VBROADCASTSS   consts<>+928(SB), Z15
@@ -12484,32 +12578,32 @@ focusnot8_114:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R10), Z14
-	VPANDD         Z14, Z20, Z14
+	VPANDD         Z14, Z16, Z14
 	VPORD          Z14, Z13, Z13
 	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z14, Z16, K2
+	VPCMPD         $0x06, Z14, Z17, K2
 	VBROADCASTSS   consts<>+928(SB), Z14
-	VPCMPD         $0x06, Z16, Z14, K3
+	VPCMPD         $0x06, Z17, Z14, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(R10), Z14
-	VPANDD         Z14, Z20, Z14
+	VPANDD         Z14, Z16, Z14
 	VPXORD         Z15, Z15, Z15
 	VPCMPD         $0x06, Z14, Z15, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z17, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z16
 
 focusdone114:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z20, Z18, Z13
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
-	VBLENDMPS    Z13, Z18, K2, Z13
+	VMULPS       Z16, Z19, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
+	VBLENDMPS    Z13, Z19, K2, Z13
 	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS   (R9), Z14
-	VMULPS         Z20, Z19, Z15
+	VMULPS         Z16, Z20, Z15
 	VMULPS         Z15, Z14, Z14
 	VMULPS         Z12, Z14, Z12
 	VCMPPS         $0x03, Z12, Z12, K2
@@ -15000,6 +15094,18 @@ slow:
 	VPMAXSD Y3, Y2, Y2
 	VPMINUD consts<>+608(SB), Y2, Y2
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, Y2, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 52(DI), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
 	VMOVUPS   consts<>+1216(SB), Y4
@@ -15037,20 +15143,20 @@ slow:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y4, Y0
-	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y5, Y3, Y8
-	VBROADCASTSS 12(DI), Y6
-	VBROADCASTSS 16(DI), Y7
-	VMULPS       Y5, Y7, Y7
-	VFMADD231PS  Y1, Y6, Y7
-	VMULPS       Y2, Y7, Y6
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
 	VBLENDVPS Y9, Y3, Y4, Y10
-	VDIVPS    Y8, Y10, Y10
+	VDIVPS    Y6, Y10, Y10
 	VPXOR     Y11, Y11, Y11
-	VCMPPS    $0x00, Y11, Y8, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
 	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
 	VBLENDVPS Y9, Y4, Y3, Y4
 	VMULPS    Y10, Y4, Y4
@@ -15066,17 +15172,20 @@ slow:
 	VFNMADD213PS consts<>+384(SB), Y4, Y1
 	VMULPS       Y1, Y3, Y1
 	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 52(DI), Y1
+	VCMPPS       $0x12, Y1, Y6, Y1
+	VPANDN       Y6, Y1, Y4
 
 	// q^gamma
 	CMPQ   R8, $+1
 	JGE    focusnot0_149
-	VMULPS Y8, Y8, Y8
+	VMULPS Y4, Y4, Y4
 	JMP    focusdone149
 
 focusnot0_149:
 	CMPQ    R8, $+2
 	JGE     focusnot1_149
-	VMOVUPS consts<>+384(SB), Y8
+	VMOVUPS consts<>+384(SB), Y4
 	JMP     focusdone149
 
 focusnot1_149:
@@ -15087,150 +15196,150 @@ focusnot1_149:
 focusnot2_149:
 	CMPQ    R8, $+4
 	JGE     focusnot3_149
-	VSQRTPS Y8, Y8
+	VSQRTPS Y4, Y4
 	JMP     focusdone149
 
 focusnot3_149:
 	CMPQ         R8, $+5
 	JGE          focusnot4_149
-	VSQRTPS      Y8, Y1
-	VMOVAPS      Y8, Y2
+	VSQRTPS      Y4, Y1
+	VMOVAPS      Y4, Y2
 	VFNMADD231PS Y1, Y1, Y2
 	VMULPS       consts<>+2144(SB), Y1, Y3
 	VMULPS       Y3, Y2, Y2
-	VFMADD231PS  Y1, Y8, Y2
-	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y1, Y4, Y2
+	VMOVAPS      Y2, Y4
 	JMP          focusdone149
 
 focusnot4_149:
 	CMPQ         R8, $+6
 	JGE          focusnot5_149
-	VSQRTPS      Y8, Y1
-	VMULPS       Y8, Y8, Y2
+	VSQRTPS      Y4, Y1
+	VMULPS       Y4, Y4, Y2
 	VMOVAPS      Y2, Y3
-	VFMSUB231PS  Y8, Y8, Y3
-	VMOVAPS      Y8, Y4
-	VFNMADD231PS Y1, Y1, Y4
-	VMULPS       Y4, Y8, Y4
+	VFMSUB231PS  Y4, Y4, Y3
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y1, Y1, Y5
+	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  consts<>+2144(SB), Y4, Y3
-	VMULPS       Y1, Y3, Y8
-	VFMADD231PS  Y1, Y2, Y8
+	VMULPS       Y1, Y3, Y4
+	VFMADD231PS  Y1, Y2, Y4
 	JMP          focusdone149
 
 focusnot5_149:
 	CMPQ        R8, $+7
 	JGE         focusnot6_149
-	VMULPS      Y8, Y8, Y1
+	VMULPS      Y4, Y4, Y1
 	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y8, Y8, Y2
-	VMULPS      Y8, Y2, Y2
-	VFMADD231PS Y8, Y1, Y2
-	VMOVAPS     Y2, Y8
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y1, Y2
+	VMOVAPS     Y2, Y4
 	JMP         focusdone149
 
 focusnot6_149:
 	CMPQ        R8, $+8
 	JGE         focusnot7_149
-	VMULPS      Y8, Y8, Y1
-	VFMSUB213PS Y1, Y8, Y8
+	VMULPS      Y4, Y4, Y1
+	VFMSUB213PS Y1, Y4, Y4
 	VADDPS      Y1, Y1, Y2
-	VMULPS      Y8, Y2, Y8
-	VFMADD231PS Y1, Y1, Y8
+	VMULPS      Y4, Y2, Y4
+	VFMADD231PS Y1, Y1, Y4
 	JMP         focusdone149
 
 focusnot7_149:
 	CMPQ        R8, $+9
 	JGE         focusnot8_149
-	VMULPS      Y8, Y8, Y1
+	VMULPS      Y4, Y4, Y1
 	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y8, Y8, Y2
+	VFMSUB231PS Y4, Y4, Y2
 	VMULPS      Y1, Y1, Y3
-	VADDPS      Y1, Y1, Y4
+	VADDPS      Y1, Y1, Y5
 	VFMSUB213PS Y3, Y1, Y1
-	VFMADD231PS Y2, Y4, Y1
-	VMULPS      Y8, Y1, Y1
-	VFMADD231PS Y8, Y3, Y1
-	VMOVAPS     Y1, Y8
+	VFMADD231PS Y2, Y5, Y1
+	VMULPS      Y4, Y1, Y1
+	VFMADD231PS Y4, Y3, Y1
+	VMOVAPS     Y1, Y4
 	JMP         focusdone149
 
 focusnot8_149:
 	LEAQ         24(DI), R11
-	VMOVUPS      Y6, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y7, 64(SP)
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y4, 32(SP)
+	VMOVUPS      Y8, 64(SP)
 	VMOVUPS      Y0, 96(SP)
 	VBROADCASTSS (R11), Y0
 	VBROADCASTSS 4(R11), Y1
 	VBROADCASTSS 8(R11), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y8, Y3
-	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y5
-	VPSUBD    consts<>+1760(SB), Y5, Y5
-	VMOVUPS   consts<>+1120(SB), Y6
-	VPCMPGTD  Y3, Y6, Y6
-	VBLENDVPS Y6, Y5, Y4, Y4
-	VPSRAD    $0x17, Y4, Y5
-	VPSRLD    $0x14, Y4, Y6
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y5, Y5
+	VPAND     consts<>+32(SB), Y4, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VCVTDQ2PS Y3, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS consts<>+672(SB), Y7, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y7
-	VMOVAPS     Y4, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VSUBPS      Y9, Y4, Y10
-	VFMADD231PS Y7, Y4, Y10
-	VMULPS      Y4, Y4, Y7
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y4, Y11
-	VFMADD213PS consts<>+1440(SB), Y4, Y11
-	VFMADD213PS consts<>+1472(SB), Y4, Y11
-	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y7, Y4
-	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y9, Y4
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y7
-	VADDPS      Y7, Y5, Y5
-	VMULPS      Y5, Y0, Y7
-	VFMSUB213PS Y7, Y0, Y5
-	VFMADD213PS Y7, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y11
+	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y7, Y7
-	VFMADD231PS Y9, Y1, Y7
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y0, Y5
-	VFMADD231PS Y9, Y2, Y5
-	VFMADD231PS Y10, Y1, Y5
-	VADDPS      Y5, Y7, Y1
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
 	VFMADD213PS consts<>+1600(SB), Y1, Y2
 	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y5
-	VMULPS      Y2, Y5, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
 	VFMADD231PS consts<>+160(SB), Y1, Y2
 	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
-	VFMADD231PS Y2, Y1, Y5
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y5, Y1, Y6
-	VPSLLD  $0x17, Y2, Y7
-	VPADDD  Y7, Y6, Y7
-	VPMINUD consts<>+928(SB), Y7, Y7
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
@@ -15241,33 +15350,33 @@ focusnot8_149:
 	VADDPS    Y1, Y2, Y9
 	VSUBPS    Y2, Y9, Y10
 	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y5, Y1, Y1
+	VADDPS    Y6, Y1, Y1
 	VADDPS    Y1, Y9, Y1
-	VCMPPS    $0x11, Y2, Y6, Y5
+	VCMPPS    $0x11, Y2, Y7, Y6
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y5, Y1, Y7, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
-	VCMPPS    $0x11, Y4, Y2, Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
 	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
 	VPXOR     Y2, Y2, Y2
 	VPCMPEQD  Y2, Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
 	VPCMPEQD  consts<>+928(SB), Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VMOVUPS   consts<>+928(SB), Y5
-	VBLENDVPS Y0, Y4, Y5, Y0
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
 	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R11), Y1
-	VPAND        Y1, Y8, Y1
+	VPAND        Y1, Y4, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -15275,27 +15384,27 @@ focusnot8_149:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R11), Y2
-	VPAND        Y2, Y8, Y2
+	VPAND        Y2, Y4, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y8
-	VMOVUPS      (SP), Y6
-	VMOVUPS      64(SP), Y7
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y4
+	VMOVUPS      (SP), Y7
+	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
 focusdone149:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y8, Y6, Y1
-	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
-	VBLENDVPS Y2, Y1, Y6, Y1
+	VMULPS    Y4, Y7, Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y2
+	VBLENDVPS Y2, Y1, Y7, Y1
 	VPMINUD   consts<>+608(SB), Y1, Y1
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Y2
-	VMULPS       Y8, Y7, Y3
+	VMULPS       Y4, Y8, Y3
 	VMULPS       Y3, Y2, Y2
 	VMULPS       Y0, Y2, Y0
 	VCMPPS       $0x03, Y0, Y0, Y2
@@ -15373,6 +15482,18 @@ slowvector:
 	VPMAXSD Y3, Y2, Y2
 	VPMINUD consts<>+608(SB), Y2, Y2
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Y0, Y3
+	VFNMADD231PS Y0, Y0, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, Y2, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 52(DI), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
 	VMOVUPS   consts<>+1216(SB), Y4
@@ -15410,20 +15531,20 @@ slowvector:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y0, Y4, Y1
-	VMOVAPS      Y1, Y8
-	VFMADD231PS  Y5, Y3, Y8
-	VBROADCASTSS 12(DI), Y6
-	VBROADCASTSS 16(DI), Y7
-	VMULPS       Y5, Y7, Y7
-	VFMADD231PS  Y0, Y6, Y7
-	VMULPS       Y2, Y7, Y6
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(DI), Y7
+	VBROADCASTSS 16(DI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y0, Y7, Y8
+	VMULPS       Y2, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y0, Y9
 	VBLENDVPS Y9, Y3, Y4, Y10
-	VDIVPS    Y8, Y10, Y10
+	VDIVPS    Y6, Y10, Y10
 	VPXOR     Y11, Y11, Y11
-	VCMPPS    $0x00, Y11, Y8, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
 	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
 	VBLENDVPS Y9, Y4, Y3, Y4
 	VMULPS    Y10, Y4, Y4
@@ -15439,17 +15560,20 @@ slowvector:
 	VFNMADD213PS consts<>+384(SB), Y4, Y0
 	VMULPS       Y0, Y3, Y0
 	VFMADD231PS  Y2, Y0, Y1
+	VBROADCASTSS 52(DI), Y0
+	VCMPPS       $0x12, Y0, Y6, Y0
+	VPANDN       Y6, Y0, Y4
 
 	// q^gamma
 	CMPQ   R8, $+1
 	JGE    focusnot0_150
-	VMULPS Y8, Y8, Y8
+	VMULPS Y4, Y4, Y4
 	JMP    focusdone150
 
 focusnot0_150:
 	CMPQ    R8, $+2
 	JGE     focusnot1_150
-	VMOVUPS consts<>+384(SB), Y8
+	VMOVUPS consts<>+384(SB), Y4
 	JMP     focusdone150
 
 focusnot1_150:
@@ -15460,150 +15584,150 @@ focusnot1_150:
 focusnot2_150:
 	CMPQ    R8, $+4
 	JGE     focusnot3_150
-	VSQRTPS Y8, Y8
+	VSQRTPS Y4, Y4
 	JMP     focusdone150
 
 focusnot3_150:
 	CMPQ         R8, $+5
 	JGE          focusnot4_150
-	VSQRTPS      Y8, Y0
-	VMOVAPS      Y8, Y2
+	VSQRTPS      Y4, Y0
+	VMOVAPS      Y4, Y2
 	VFNMADD231PS Y0, Y0, Y2
 	VMULPS       consts<>+2144(SB), Y0, Y3
 	VMULPS       Y3, Y2, Y2
-	VFMADD231PS  Y0, Y8, Y2
-	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y0, Y4, Y2
+	VMOVAPS      Y2, Y4
 	JMP          focusdone150
 
 focusnot4_150:
 	CMPQ         R8, $+6
 	JGE          focusnot5_150
-	VSQRTPS      Y8, Y0
-	VMULPS       Y8, Y8, Y2
+	VSQRTPS      Y4, Y0
+	VMULPS       Y4, Y4, Y2
 	VMOVAPS      Y2, Y3
-	VFMSUB231PS  Y8, Y8, Y3
-	VMOVAPS      Y8, Y4
-	VFNMADD231PS Y0, Y0, Y4
-	VMULPS       Y4, Y8, Y4
+	VFMSUB231PS  Y4, Y4, Y3
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y0, Y0, Y5
+	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  consts<>+2144(SB), Y4, Y3
-	VMULPS       Y0, Y3, Y8
-	VFMADD231PS  Y0, Y2, Y8
+	VMULPS       Y0, Y3, Y4
+	VFMADD231PS  Y0, Y2, Y4
 	JMP          focusdone150
 
 focusnot5_150:
 	CMPQ        R8, $+7
 	JGE         focusnot6_150
-	VMULPS      Y8, Y8, Y0
+	VMULPS      Y4, Y4, Y0
 	VMOVAPS     Y0, Y2
-	VFMSUB231PS Y8, Y8, Y2
-	VMULPS      Y8, Y2, Y2
-	VFMADD231PS Y8, Y0, Y2
-	VMOVAPS     Y2, Y8
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y0, Y2
+	VMOVAPS     Y2, Y4
 	JMP         focusdone150
 
 focusnot6_150:
 	CMPQ        R8, $+8
 	JGE         focusnot7_150
-	VMULPS      Y8, Y8, Y0
-	VFMSUB213PS Y0, Y8, Y8
+	VMULPS      Y4, Y4, Y0
+	VFMSUB213PS Y0, Y4, Y4
 	VADDPS      Y0, Y0, Y2
-	VMULPS      Y8, Y2, Y8
-	VFMADD231PS Y0, Y0, Y8
+	VMULPS      Y4, Y2, Y4
+	VFMADD231PS Y0, Y0, Y4
 	JMP         focusdone150
 
 focusnot7_150:
 	CMPQ        R8, $+9
 	JGE         focusnot8_150
-	VMULPS      Y8, Y8, Y0
+	VMULPS      Y4, Y4, Y0
 	VMOVAPS     Y0, Y2
-	VFMSUB231PS Y8, Y8, Y2
+	VFMSUB231PS Y4, Y4, Y2
 	VMULPS      Y0, Y0, Y3
-	VADDPS      Y0, Y0, Y4
+	VADDPS      Y0, Y0, Y5
 	VFMSUB213PS Y3, Y0, Y0
-	VFMADD231PS Y2, Y4, Y0
-	VMULPS      Y8, Y0, Y0
-	VFMADD231PS Y8, Y3, Y0
-	VMOVAPS     Y0, Y8
+	VFMADD231PS Y2, Y5, Y0
+	VMULPS      Y4, Y0, Y0
+	VFMADD231PS Y4, Y3, Y0
+	VMOVAPS     Y0, Y4
 	JMP         focusdone150
 
 focusnot8_150:
 	LEAQ         24(DI), R10
-	VMOVUPS      Y6, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y7, 64(SP)
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y4, 32(SP)
+	VMOVUPS      Y8, 64(SP)
 	VMOVUPS      Y1, 96(SP)
 	VBROADCASTSS (R10), Y0
 	VBROADCASTSS 4(R10), Y1
 	VBROADCASTSS 8(R10), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y8, Y3
-	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y5
-	VPSUBD    consts<>+1760(SB), Y5, Y5
-	VMOVUPS   consts<>+1120(SB), Y6
-	VPCMPGTD  Y3, Y6, Y6
-	VBLENDVPS Y6, Y5, Y4, Y4
-	VPSRAD    $0x17, Y4, Y5
-	VPSRLD    $0x14, Y4, Y6
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y5, Y5
+	VPAND     consts<>+32(SB), Y4, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VCVTDQ2PS Y3, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS consts<>+672(SB), Y7, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y7
-	VMOVAPS     Y4, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VSUBPS      Y9, Y4, Y10
-	VFMADD231PS Y7, Y4, Y10
-	VMULPS      Y4, Y4, Y7
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y4, Y11
-	VFMADD213PS consts<>+1440(SB), Y4, Y11
-	VFMADD213PS consts<>+1472(SB), Y4, Y11
-	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y7, Y4
-	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y9, Y4
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y7
-	VADDPS      Y7, Y5, Y5
-	VMULPS      Y5, Y0, Y7
-	VFMSUB213PS Y7, Y0, Y5
-	VFMADD213PS Y7, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y11
+	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y7, Y7
-	VFMADD231PS Y9, Y1, Y7
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y0, Y5
-	VFMADD231PS Y9, Y2, Y5
-	VFMADD231PS Y10, Y1, Y5
-	VADDPS      Y5, Y7, Y1
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
 	VFMADD213PS consts<>+1600(SB), Y1, Y2
 	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y5
-	VMULPS      Y2, Y5, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
 	VFMADD231PS consts<>+160(SB), Y1, Y2
 	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
-	VFMADD231PS Y2, Y1, Y5
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y5, Y1, Y6
-	VPSLLD  $0x17, Y2, Y7
-	VPADDD  Y7, Y6, Y7
-	VPMINUD consts<>+928(SB), Y7, Y7
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
@@ -15614,33 +15738,33 @@ focusnot8_150:
 	VADDPS    Y1, Y2, Y9
 	VSUBPS    Y2, Y9, Y10
 	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y5, Y1, Y1
+	VADDPS    Y6, Y1, Y1
 	VADDPS    Y1, Y9, Y1
-	VCMPPS    $0x11, Y2, Y6, Y5
+	VCMPPS    $0x11, Y2, Y7, Y6
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y5, Y1, Y7, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
-	VCMPPS    $0x11, Y4, Y2, Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
 	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
 	VPXOR     Y2, Y2, Y2
 	VPCMPEQD  Y2, Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
 	VPCMPEQD  consts<>+928(SB), Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VMOVUPS   consts<>+928(SB), Y5
-	VBLENDVPS Y0, Y4, Y5, Y0
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
 	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y1
-	VPAND        Y1, Y8, Y1
+	VPAND        Y1, Y4, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -15648,27 +15772,27 @@ focusnot8_150:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R10), Y2
-	VPAND        Y2, Y8, Y2
+	VPAND        Y2, Y4, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y8
-	VMOVUPS      (SP), Y6
-	VMOVUPS      64(SP), Y7
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y4
+	VMOVUPS      (SP), Y7
+	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y1
 
 focusdone150:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y8, Y6, Y0
-	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
-	VBLENDVPS Y2, Y0, Y6, Y0
+	VMULPS    Y4, Y7, Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y2
+	VBLENDVPS Y2, Y0, Y7, Y0
 	VPMINUD   consts<>+608(SB), Y0, Y0
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R9), Y2
-	VMULPS       Y8, Y7, Y3
+	VMULPS       Y4, Y8, Y3
 	VMULPS       Y3, Y2, Y2
 	VMULPS       Y1, Y2, Y1
 	VCMPPS       $0x03, Y1, Y1, Y2
@@ -16835,6 +16959,18 @@ slow:
 	VPMAXSD      Z19, Z18, Z18
 	VPMINUD.BCST consts<>+608(SB), Z18, Z18
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VPXORD       Z20, Z20, Z20
+	VCMPPS       $0x00, Z20, Z19, K1
+	VPXORD       Z19, Z19, Z19
+	VCMPPS       $0x11, Z18, Z19, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 52(BX), Z19
+	VMAXPS       Z18, Z19, Z19
+	VBLENDMPS    Z19, Z18, K1, Z18
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z18, K1
 	VBROADCASTSS consts<>+1216(SB), Z19
@@ -16879,17 +17015,21 @@ slow:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z17, Z19, Z20
 	VMULPS       Z18, Z20, Z17
+	VBROADCASTSS 52(BX), Z18
+	VCMPPS       $0x12, Z18, Z16, K1
+	VPXORD       Z18, Z18, Z18
+	VBLENDMPS    Z18, Z16, K1, Z20
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_177
-	VMULPS Z16, Z16, Z16
+	VMULPS Z20, Z20, Z20
 	JMP    focusdone177
 
 focusnot0_177:
 	CMPQ    SI, $+2
 	JGE     focusnot1_177
-	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z20
 	JMP     focusdone177
 
 focusnot1_177:
@@ -16900,80 +17040,80 @@ focusnot1_177:
 focusnot2_177:
 	CMPQ    SI, $+4
 	JGE     focusnot3_177
-	VSQRTPS Z16, Z16
+	VSQRTPS Z20, Z20
 	JMP     focusdone177
 
 focusnot3_177:
 	CMPQ         SI, $+5
 	JGE          focusnot4_177
-	VSQRTPS      Z16, Z18
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z2, Z18, Z20
-	VMULPS       Z20, Z19, Z19
-	VFMADD231PS  Z18, Z16, Z19
-	VMOVAPS      Z19, Z16
+	VSQRTPS      Z20, Z16
+	VMOVAPS      Z20, Z18
+	VFNMADD231PS Z16, Z16, Z18
+	VMULPS       Z2, Z16, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z16, Z20, Z18
+	VMOVAPS      Z18, Z20
 	JMP          focusdone177
 
 focusnot4_177:
 	CMPQ         SI, $+6
 	JGE          focusnot5_177
-	VSQRTPS      Z16, Z18
-	VMULPS       Z16, Z16, Z19
-	VMOVAPS      Z19, Z20
-	VFMSUB231PS  Z16, Z16, Z20
-	VMOVAPS      Z16, Z21
-	VFNMADD231PS Z18, Z18, Z21
-	VMULPS       Z21, Z16, Z16
-	VFMADD231PS  Z2, Z16, Z20
-	VMULPS       Z18, Z20, Z16
-	VFMADD231PS  Z18, Z19, Z16
+	VSQRTPS      Z20, Z16
+	VMULPS       Z20, Z20, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z20, Z20, Z19
+	VMOVAPS      Z20, Z21
+	VFNMADD231PS Z16, Z16, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z2, Z20, Z19
+	VMULPS       Z16, Z19, Z20
+	VFMADD231PS  Z16, Z18, Z20
 	JMP          focusdone177
 
 focusnot5_177:
 	CMPQ        SI, $+7
 	JGE         focusnot6_177
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z18, Z19
-	VMOVAPS     Z19, Z16
+	VMULPS      Z20, Z20, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z20, Z20, Z18
+	VMULPS      Z20, Z18, Z18
+	VFMADD231PS Z20, Z16, Z18
+	VMOVAPS     Z18, Z20
 	JMP         focusdone177
 
 focusnot6_177:
 	CMPQ        SI, $+8
 	JGE         focusnot7_177
-	VMULPS      Z16, Z16, Z18
-	VFMSUB213PS Z18, Z16, Z16
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z16, Z19, Z16
-	VFMADD231PS Z18, Z18, Z16
+	VMULPS      Z20, Z20, Z16
+	VFMSUB213PS Z16, Z20, Z20
+	VADDPS      Z16, Z16, Z18
+	VMULPS      Z20, Z18, Z20
+	VFMADD231PS Z16, Z16, Z20
 	JMP         focusdone177
 
 focusnot7_177:
 	CMPQ        SI, $+9
 	JGE         focusnot8_177
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z18, Z18, Z20
-	VADDPS      Z18, Z18, Z21
-	VFMSUB213PS Z20, Z18, Z18
-	VFMADD231PS Z19, Z21, Z18
-	VMULPS      Z16, Z18, Z18
-	VFMADD231PS Z16, Z20, Z18
-	VMOVAPS     Z18, Z16
+	VMULPS      Z20, Z20, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z20, Z20, Z18
+	VMULPS      Z16, Z16, Z19
+	VADDPS      Z16, Z16, Z21
+	VFMSUB213PS Z19, Z16, Z16
+	VFMADD231PS Z18, Z21, Z16
+	VMULPS      Z20, Z16, Z16
+	VFMADD231PS Z20, Z19, Z16
+	VMOVAPS     Z16, Z20
 	JMP         focusdone177
 
 focusnot8_177:
 	LEAQ         24(BX), R8
-	VBROADCASTSS (R8), Z18
-	VBROADCASTSS 4(R8), Z19
-	VBROADCASTSS 8(R8), Z20
+	VBROADCASTSS (R8), Z16
+	VBROADCASTSS 4(R8), Z18
+	VBROADCASTSS 8(R8), Z19
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z3, Z16, Z21
+	VPANDD       Z3, Z20, Z21
 	VPSUBD.BCST  consts<>+1248(SB), Z21, Z22
 	VCVTDQ2PS    Z21, Z23
 	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
@@ -17007,96 +17147,96 @@ focusnot8_177:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z24, Z25
 	VADDPS      Z25, Z23, Z23
-	VMULPS      Z23, Z18, Z25
-	VFMSUB213PS Z25, Z18, Z23
-	VFMADD213PS Z25, Z19, Z22
+	VMULPS      Z23, Z16, Z25
+	VFMSUB213PS Z25, Z16, Z23
+	VFMADD213PS Z25, Z18, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS.BCST consts<>+1536(SB), Z22, Z28
 	VSUBPS.BCST consts<>+1536(SB), Z28, Z29
 	VSUBPS      Z29, Z25, Z25
-	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z26, Z18, Z25
 	VPERMPS     pow_tl<>+0(SB), Z24, Z24
-	VFMADD231PS Z24, Z18, Z23
-	VFMADD231PS Z26, Z20, Z23
-	VFMADD231PS Z27, Z19, Z23
-	VADDPS      Z23, Z25, Z19
+	VFMADD231PS Z24, Z16, Z23
+	VFMADD231PS Z26, Z19, Z23
+	VFMADD231PS Z27, Z18, Z23
+	VADDPS      Z23, Z25, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z20
-	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
-	VMULPS           Z19, Z19, Z23
-	VMULPS           Z20, Z23, Z20
-	VFMADD231PS      Z7, Z19, Z20
-	VPERMPS          pow_full_hi<>+0(SB), Z28, Z19
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z23
+	VMULPS           Z19, Z23, Z19
+	VFMADD231PS      Z7, Z18, Z19
+	VPERMPS          pow_full_hi<>+0(SB), Z28, Z18
 	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
-	VFMADD231PS      Z20, Z19, Z23
+	VFMADD231PS      Z19, Z18, Z23
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z28, Z20
-	VPSRAD       $0x03, Z20, Z20
-	VADDPS       Z23, Z19, Z24
-	VPSLLD       $0x17, Z20, Z25
+	VPSUBD.BCST  consts<>+1536(SB), Z28, Z19
+	VPSRAD       $0x03, Z19, Z19
+	VADDPS       Z23, Z18, Z24
+	VPSLLD       $0x17, Z19, Z25
 	VPADDD       Z25, Z24, Z25
 	VPMINUD.BCST consts<>+928(SB), Z25, Z25
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD       Z26, Z26, Z26
-	VPMINSD      Z26, Z20, Z20
+	VPMINSD      Z26, Z19, Z19
 	VBROADCASTSS consts<>+1792(SB), Z26
-	VPSUBD       Z20, Z26, Z20
-	VPSLLD       $0x17, Z20, Z20
-	VADDPS       Z19, Z20, Z26
-	VSUBPS       Z20, Z26, Z27
-	VSUBPS       Z27, Z19, Z19
-	VADDPS       Z23, Z19, Z19
-	VADDPS       Z19, Z26, Z19
-	VCMPPS       $0x11, Z20, Z24, K1
-	VPSUBD       Z20, Z19, Z19
-	VBLENDMPS    Z19, Z25, K1, Z19
+	VPSUBD       Z19, Z26, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VADDPS       Z18, Z19, Z26
+	VSUBPS       Z19, Z26, Z27
+	VSUBPS       Z27, Z18, Z18
+	VADDPS       Z23, Z18, Z18
+	VADDPS       Z18, Z26, Z18
+	VCMPPS       $0x11, Z19, Z24, K1
+	VPSUBD       Z19, Z18, Z18
+	VBLENDMPS    Z18, Z25, K1, Z18
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z20
-	VCMPPS         $0x11, Z22, Z20, K1
-	VBLENDMPS.BCST consts<>+928(SB), Z19, K1, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z19
+	VCMPPS         $0x11, Z22, Z19, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z18, K1, Z18
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z22, K1
-	VPXORD         Z20, Z20, Z20
-	VBLENDMPS      Z20, Z19, K1, Z19
-	VPXORD         Z20, Z20, Z20
-	VPCMPD         $0x00, Z20, Z21, K1
-	VPMOVD2M       Z18, K2
-	VPXORD         Z20, Z20, Z20
-	VBLENDMPS.BCST consts<>+928(SB), Z20, K2, Z20
-	VBLENDMPS      Z20, Z19, K1, Z19
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z21, K1
+	VPMOVD2M       Z16, K2
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VBLENDMPS      Z19, Z18, K1, Z18
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z21, K1
-	VPMOVD2M       Z18, K2
-	VPXORD         Z18, Z18, Z18
-	VBROADCASTSS   consts<>+928(SB), Z20
-	VBLENDMPS      Z18, Z20, K2, Z18
-	VBLENDMPS      Z18, Z19, K1, Z18
+	VPMOVD2M       Z16, K2
+	VPXORD         Z16, Z16, Z16
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VBLENDMPS      Z16, Z19, K2, Z16
+	VBLENDMPS      Z16, Z18, K1, Z16
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(R8), Z19
-	VPANDD         Z19, Z16, Z19
-	VPORD          Z19, Z18, Z18
-	VPXORD         Z19, Z19, Z19
-	VPCMPD         $0x06, Z19, Z21, K1
-	VBROADCASTSS   consts<>+928(SB), Z19
-	VPCMPD         $0x06, Z21, Z19, K2
+	VBROADCASTSS   12(R8), Z18
+	VPANDD         Z18, Z20, Z18
+	VPORD          Z18, Z16, Z16
+	VPXORD         Z18, Z18, Z18
+	VPCMPD         $0x06, Z18, Z21, K1
+	VBROADCASTSS   consts<>+928(SB), Z18
+	VPCMPD         $0x06, Z21, Z18, K2
 	KANDW          K1, K2, K1
-	VBROADCASTSS   16(R8), Z19
-	VPANDD         Z19, Z16, Z16
+	VBROADCASTSS   16(R8), Z18
+	VPANDD         Z18, Z20, Z18
 	VPXORD         Z19, Z19, Z19
-	VPCMPD         $0x06, Z16, Z19, K2
+	VPCMPD         $0x06, Z18, Z19, K2
 	KANDW          K1, K2, K1
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z21, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z18, K1, Z16
+	VBLENDMPS.BCST consts<>+608(SB), Z16, K1, Z20
 
 focusdone177:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z16, Z17, Z16
+	VMULPS       Z20, Z17, Z16
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z17, K1
 	VBLENDMPS    Z16, Z17, K1, Z16
 	VPMINUD.BCST consts<>+608(SB), Z16, Z16
@@ -17159,6 +17299,18 @@ slowvector:
 	VPMAXSD      Z19, Z18, Z18
 	VPMINUD.BCST consts<>+608(SB), Z18, Z18
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Z17, Z19
+	VFNMADD231PS Z17, Z17, Z19
+	VPXORD       Z20, Z20, Z20
+	VCMPPS       $0x00, Z20, Z19, K2
+	VPXORD       Z19, Z19, Z19
+	VCMPPS       $0x11, Z18, Z19, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 52(BX), Z19
+	VMAXPS       Z18, Z19, Z19
+	VBLENDMPS    Z19, Z18, K2, Z18
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z18, K2
 	VBROADCASTSS consts<>+1216(SB), Z19
@@ -17203,17 +17355,21 @@ slowvector:
 	VMULPS       Z21, Z20, Z20
 	VFMADD231PS  Z17, Z19, Z20
 	VMULPS       Z18, Z20, Z17
+	VBROADCASTSS 52(BX), Z18
+	VCMPPS       $0x12, Z18, Z16, K2
+	VPXORD       Z18, Z18, Z18
+	VBLENDMPS    Z18, Z16, K2, Z20
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_178
-	VMULPS Z16, Z16, Z16
+	VMULPS Z20, Z20, Z20
 	JMP    focusdone178
 
 focusnot0_178:
 	CMPQ    SI, $+2
 	JGE     focusnot1_178
-	VMOVAPS Z0, Z16
+	VMOVAPS Z0, Z20
 	JMP     focusdone178
 
 focusnot1_178:
@@ -17224,80 +17380,80 @@ focusnot1_178:
 focusnot2_178:
 	CMPQ    SI, $+4
 	JGE     focusnot3_178
-	VSQRTPS Z16, Z16
+	VSQRTPS Z20, Z20
 	JMP     focusdone178
 
 focusnot3_178:
 	CMPQ         SI, $+5
 	JGE          focusnot4_178
-	VSQRTPS      Z16, Z18
-	VMOVAPS      Z16, Z19
-	VFNMADD231PS Z18, Z18, Z19
-	VMULPS       Z2, Z18, Z20
-	VMULPS       Z20, Z19, Z19
-	VFMADD231PS  Z18, Z16, Z19
-	VMOVAPS      Z19, Z16
+	VSQRTPS      Z20, Z16
+	VMOVAPS      Z20, Z18
+	VFNMADD231PS Z16, Z16, Z18
+	VMULPS       Z2, Z16, Z19
+	VMULPS       Z19, Z18, Z18
+	VFMADD231PS  Z16, Z20, Z18
+	VMOVAPS      Z18, Z20
 	JMP          focusdone178
 
 focusnot4_178:
 	CMPQ         SI, $+6
 	JGE          focusnot5_178
-	VSQRTPS      Z16, Z18
-	VMULPS       Z16, Z16, Z19
-	VMOVAPS      Z19, Z20
-	VFMSUB231PS  Z16, Z16, Z20
-	VMOVAPS      Z16, Z21
-	VFNMADD231PS Z18, Z18, Z21
-	VMULPS       Z21, Z16, Z16
-	VFMADD231PS  Z2, Z16, Z20
-	VMULPS       Z18, Z20, Z16
-	VFMADD231PS  Z18, Z19, Z16
+	VSQRTPS      Z20, Z16
+	VMULPS       Z20, Z20, Z18
+	VMOVAPS      Z18, Z19
+	VFMSUB231PS  Z20, Z20, Z19
+	VMOVAPS      Z20, Z21
+	VFNMADD231PS Z16, Z16, Z21
+	VMULPS       Z21, Z20, Z20
+	VFMADD231PS  Z2, Z20, Z19
+	VMULPS       Z16, Z19, Z20
+	VFMADD231PS  Z16, Z18, Z20
 	JMP          focusdone178
 
 focusnot5_178:
 	CMPQ        SI, $+7
 	JGE         focusnot6_178
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z16, Z19, Z19
-	VFMADD231PS Z16, Z18, Z19
-	VMOVAPS     Z19, Z16
+	VMULPS      Z20, Z20, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z20, Z20, Z18
+	VMULPS      Z20, Z18, Z18
+	VFMADD231PS Z20, Z16, Z18
+	VMOVAPS     Z18, Z20
 	JMP         focusdone178
 
 focusnot6_178:
 	CMPQ        SI, $+8
 	JGE         focusnot7_178
-	VMULPS      Z16, Z16, Z18
-	VFMSUB213PS Z18, Z16, Z16
-	VADDPS      Z18, Z18, Z19
-	VMULPS      Z16, Z19, Z16
-	VFMADD231PS Z18, Z18, Z16
+	VMULPS      Z20, Z20, Z16
+	VFMSUB213PS Z16, Z20, Z20
+	VADDPS      Z16, Z16, Z18
+	VMULPS      Z20, Z18, Z20
+	VFMADD231PS Z16, Z16, Z20
 	JMP         focusdone178
 
 focusnot7_178:
 	CMPQ        SI, $+9
 	JGE         focusnot8_178
-	VMULPS      Z16, Z16, Z18
-	VMOVAPS     Z18, Z19
-	VFMSUB231PS Z16, Z16, Z19
-	VMULPS      Z18, Z18, Z20
-	VADDPS      Z18, Z18, Z21
-	VFMSUB213PS Z20, Z18, Z18
-	VFMADD231PS Z19, Z21, Z18
-	VMULPS      Z16, Z18, Z18
-	VFMADD231PS Z16, Z20, Z18
-	VMOVAPS     Z18, Z16
+	VMULPS      Z20, Z20, Z16
+	VMOVAPS     Z16, Z18
+	VFMSUB231PS Z20, Z20, Z18
+	VMULPS      Z16, Z16, Z19
+	VADDPS      Z16, Z16, Z21
+	VFMSUB213PS Z19, Z16, Z16
+	VFMADD231PS Z18, Z21, Z16
+	VMULPS      Z20, Z16, Z16
+	VFMADD231PS Z20, Z19, Z16
+	VMOVAPS     Z16, Z20
 	JMP         focusdone178
 
 focusnot8_178:
 	LEAQ         24(BX), DI
-	VBROADCASTSS (DI), Z18
-	VBROADCASTSS 4(DI), Z19
-	VBROADCASTSS 8(DI), Z20
+	VBROADCASTSS (DI), Z16
+	VBROADCASTSS 4(DI), Z18
+	VBROADCASTSS 8(DI), Z19
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z3, Z16, Z21
+	VPANDD       Z3, Z20, Z21
 	VPSUBD.BCST  consts<>+1248(SB), Z21, Z22
 	VCVTDQ2PS    Z21, Z23
 	VPSUBD.BCST  consts<>+1760(SB), Z23, Z23
@@ -17331,96 +17487,96 @@ focusnot8_178:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z24, Z25
 	VADDPS      Z25, Z23, Z23
-	VMULPS      Z23, Z18, Z25
-	VFMSUB213PS Z25, Z18, Z23
-	VFMADD213PS Z25, Z19, Z22
+	VMULPS      Z23, Z16, Z25
+	VFMSUB213PS Z25, Z16, Z23
+	VFMADD213PS Z25, Z18, Z22
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS.BCST consts<>+1536(SB), Z22, Z28
 	VSUBPS.BCST consts<>+1536(SB), Z28, Z29
 	VSUBPS      Z29, Z25, Z25
-	VFMADD231PS Z26, Z19, Z25
+	VFMADD231PS Z26, Z18, Z25
 	VPERMPS     pow_tl<>+0(SB), Z24, Z24
-	VFMADD231PS Z24, Z18, Z23
-	VFMADD231PS Z26, Z20, Z23
-	VFMADD231PS Z27, Z19, Z23
-	VADDPS      Z23, Z25, Z19
+	VFMADD231PS Z24, Z16, Z23
+	VFMADD231PS Z26, Z19, Z23
+	VFMADD231PS Z27, Z18, Z23
+	VADDPS      Z23, Z25, Z18
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VBROADCASTSS     consts<>+1568(SB), Z20
-	VFMADD213PS.BCST consts<>+1600(SB), Z19, Z20
-	VFMADD213PS.BCST consts<>+1632(SB), Z19, Z20
-	VMULPS           Z19, Z19, Z23
-	VMULPS           Z20, Z23, Z20
-	VFMADD231PS      Z7, Z19, Z20
-	VPERMPS          pow_full_hi<>+0(SB), Z28, Z19
+	VBROADCASTSS     consts<>+1568(SB), Z19
+	VFMADD213PS.BCST consts<>+1600(SB), Z18, Z19
+	VFMADD213PS.BCST consts<>+1632(SB), Z18, Z19
+	VMULPS           Z18, Z18, Z23
+	VMULPS           Z19, Z23, Z19
+	VFMADD231PS      Z7, Z18, Z19
+	VPERMPS          pow_full_hi<>+0(SB), Z28, Z18
 	VPERMPS          pow_full_lo<>+0(SB), Z28, Z23
-	VFMADD231PS      Z20, Z19, Z23
+	VFMADD231PS      Z19, Z18, Z23
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD.BCST  consts<>+1536(SB), Z28, Z20
-	VPSRAD       $0x03, Z20, Z20
-	VADDPS       Z23, Z19, Z24
-	VPSLLD       $0x17, Z20, Z25
+	VPSUBD.BCST  consts<>+1536(SB), Z28, Z19
+	VPSRAD       $0x03, Z19, Z19
+	VADDPS       Z23, Z18, Z24
+	VPSLLD       $0x17, Z19, Z25
 	VPADDD       Z25, Z24, Z25
 	VPMINUD.BCST consts<>+928(SB), Z25, Z25
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXORD       Z26, Z26, Z26
-	VPMINSD      Z26, Z20, Z20
+	VPMINSD      Z26, Z19, Z19
 	VBROADCASTSS consts<>+1792(SB), Z26
-	VPSUBD       Z20, Z26, Z20
-	VPSLLD       $0x17, Z20, Z20
-	VADDPS       Z19, Z20, Z26
-	VSUBPS       Z20, Z26, Z27
-	VSUBPS       Z27, Z19, Z19
-	VADDPS       Z23, Z19, Z19
-	VADDPS       Z19, Z26, Z19
-	VCMPPS       $0x11, Z20, Z24, K2
-	VPSUBD       Z20, Z19, Z19
-	VBLENDMPS    Z19, Z25, K2, Z19
+	VPSUBD       Z19, Z26, Z19
+	VPSLLD       $0x17, Z19, Z19
+	VADDPS       Z18, Z19, Z26
+	VSUBPS       Z19, Z26, Z27
+	VSUBPS       Z27, Z18, Z18
+	VADDPS       Z23, Z18, Z18
+	VADDPS       Z18, Z26, Z18
+	VCMPPS       $0x11, Z19, Z24, K2
+	VPSUBD       Z19, Z18, Z18
+	VBLENDMPS    Z18, Z25, K2, Z18
 
 	// overflow, underflow, x = 0 and Inf
-	VBROADCASTSS   consts<>+1824(SB), Z20
-	VCMPPS         $0x11, Z22, Z20, K2
-	VBLENDMPS.BCST consts<>+928(SB), Z19, K2, Z19
+	VBROADCASTSS   consts<>+1824(SB), Z19
+	VCMPPS         $0x11, Z22, Z19, K2
+	VBLENDMPS.BCST consts<>+928(SB), Z18, K2, Z18
 	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z22, K2
-	VPXORD         Z20, Z20, Z20
-	VBLENDMPS      Z20, Z19, K2, Z19
-	VPXORD         Z20, Z20, Z20
-	VPCMPD         $0x00, Z20, Z21, K2
-	VPMOVD2M       Z18, K3
-	VPXORD         Z20, Z20, Z20
-	VBLENDMPS.BCST consts<>+928(SB), Z20, K3, Z20
-	VBLENDMPS      Z20, Z19, K2, Z19
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
+	VPXORD         Z19, Z19, Z19
+	VPCMPD         $0x00, Z19, Z21, K2
+	VPMOVD2M       Z16, K3
+	VPXORD         Z19, Z19, Z19
+	VBLENDMPS.BCST consts<>+928(SB), Z19, K3, Z19
+	VBLENDMPS      Z19, Z18, K2, Z18
 	VPCMPD.BCST    $0x00, consts<>+928(SB), Z21, K2
-	VPMOVD2M       Z18, K3
-	VPXORD         Z18, Z18, Z18
-	VBROADCASTSS   consts<>+928(SB), Z20
-	VBLENDMPS      Z18, Z20, K3, Z18
-	VBLENDMPS      Z18, Z19, K2, Z18
+	VPMOVD2M       Z16, K3
+	VPXORD         Z16, Z16, Z16
+	VBROADCASTSS   consts<>+928(SB), Z19
+	VBLENDMPS      Z16, Z19, K3, Z16
+	VBLENDMPS      Z16, Z18, K2, Z16
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS   12(DI), Z19
-	VPANDD         Z19, Z16, Z19
-	VPORD          Z19, Z18, Z18
-	VPXORD         Z19, Z19, Z19
-	VPCMPD         $0x06, Z19, Z21, K2
-	VBROADCASTSS   consts<>+928(SB), Z19
-	VPCMPD         $0x06, Z21, Z19, K3
+	VBROADCASTSS   12(DI), Z18
+	VPANDD         Z18, Z20, Z18
+	VPORD          Z18, Z16, Z16
+	VPXORD         Z18, Z18, Z18
+	VPCMPD         $0x06, Z18, Z21, K2
+	VBROADCASTSS   consts<>+928(SB), Z18
+	VPCMPD         $0x06, Z21, Z18, K3
 	KANDW          K2, K3, K2
-	VBROADCASTSS   16(DI), Z19
-	VPANDD         Z19, Z16, Z16
+	VBROADCASTSS   16(DI), Z18
+	VPANDD         Z18, Z20, Z18
 	VPXORD         Z19, Z19, Z19
-	VPCMPD         $0x06, Z16, Z19, K3
+	VPCMPD         $0x06, Z18, Z19, K3
 	KANDW          K2, K3, K2
 	VPCMPD.BCST    $0x06, consts<>+928(SB), Z21, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z18, K2, Z16
+	VBLENDMPS.BCST consts<>+608(SB), Z16, K2, Z20
 
 focusdone178:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z16, Z17, Z16
+	VMULPS       Z20, Z17, Z16
 	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z17, K2
 	VBLENDMPS    Z16, Z17, K2, Z16
 	VPMINUD.BCST consts<>+608(SB), Z16, Z16
@@ -18572,6 +18728,18 @@ slow:
 	VPMAXSD Y3, Y2, Y2
 	VPMINUD consts<>+608(SB), Y2, Y2
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, Y2, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 52(BX), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
 	VMOVUPS   consts<>+1216(SB), Y4
@@ -18615,17 +18783,20 @@ slow:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y1, Y3, Y4
 	VMULPS       Y2, Y4, Y1
+	VBROADCASTSS 52(BX), Y2
+	VCMPPS       $0x12, Y2, Y0, Y2
+	VPANDN       Y0, Y2, Y4
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_201
-	VMULPS Y0, Y0, Y0
+	VMULPS Y4, Y4, Y4
 	JMP    focusdone201
 
 focusnot0_201:
 	CMPQ    SI, $+2
 	JGE     focusnot1_201
-	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+384(SB), Y4
 	JMP     focusdone201
 
 focusnot1_201:
@@ -18636,86 +18807,86 @@ focusnot1_201:
 focusnot2_201:
 	CMPQ    SI, $+4
 	JGE     focusnot3_201
-	VSQRTPS Y0, Y0
+	VSQRTPS Y4, Y4
 	JMP     focusdone201
 
 focusnot3_201:
 	CMPQ         SI, $+5
 	JGE          focusnot4_201
-	VSQRTPS      Y0, Y2
-	VMOVAPS      Y0, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       consts<>+2144(SB), Y2, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y2, Y0, Y3
-	VMOVAPS      Y3, Y0
+	VSQRTPS      Y4, Y0
+	VMOVAPS      Y4, Y2
+	VFNMADD231PS Y0, Y0, Y2
+	VMULPS       consts<>+2144(SB), Y0, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y0, Y4, Y2
+	VMOVAPS      Y2, Y4
 	JMP          focusdone201
 
 focusnot4_201:
 	CMPQ         SI, $+6
 	JGE          focusnot5_201
-	VSQRTPS      Y0, Y2
-	VMULPS       Y0, Y0, Y3
-	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y0, Y0, Y4
-	VMOVAPS      Y0, Y5
-	VFNMADD231PS Y2, Y2, Y5
-	VMULPS       Y5, Y0, Y0
-	VFMADD231PS  consts<>+2144(SB), Y0, Y4
-	VMULPS       Y2, Y4, Y0
-	VFMADD231PS  Y2, Y3, Y0
+	VSQRTPS      Y4, Y0
+	VMULPS       Y4, Y4, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y4, Y4, Y3
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y0, Y0, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y3
+	VMULPS       Y0, Y3, Y4
+	VFMADD231PS  Y0, Y2, Y4
 	JMP          focusdone201
 
 focusnot5_201:
 	CMPQ        SI, $+7
 	JGE         focusnot6_201
-	VMULPS      Y0, Y0, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y0, Y3, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVAPS     Y3, Y0
+	VMULPS      Y4, Y4, Y0
+	VMOVAPS     Y0, Y2
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y0, Y2
+	VMOVAPS     Y2, Y4
 	JMP         focusdone201
 
 focusnot6_201:
 	CMPQ        SI, $+8
 	JGE         focusnot7_201
-	VMULPS      Y0, Y0, Y2
-	VFMSUB213PS Y2, Y0, Y0
-	VADDPS      Y2, Y2, Y3
-	VMULPS      Y0, Y3, Y0
-	VFMADD231PS Y2, Y2, Y0
+	VMULPS      Y4, Y4, Y0
+	VFMSUB213PS Y0, Y4, Y4
+	VADDPS      Y0, Y0, Y2
+	VMULPS      Y4, Y2, Y4
+	VFMADD231PS Y0, Y0, Y4
 	JMP         focusdone201
 
 focusnot7_201:
 	CMPQ        SI, $+9
 	JGE         focusnot8_201
-	VMULPS      Y0, Y0, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y5
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VMULPS      Y0, Y2, Y2
-	VFMADD231PS Y0, Y4, Y2
-	VMOVAPS     Y2, Y0
+	VMULPS      Y4, Y4, Y0
+	VMOVAPS     Y0, Y2
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y0, Y0, Y3
+	VADDPS      Y0, Y0, Y5
+	VFMSUB213PS Y3, Y0, Y0
+	VFMADD231PS Y2, Y5, Y0
+	VMULPS      Y4, Y0, Y0
+	VFMADD231PS Y4, Y3, Y0
+	VMOVAPS     Y0, Y4
 	JMP         focusdone201
 
 focusnot8_201:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y1, (SP)
-	VBROADCASTSS (R8), Y1
-	VBROADCASTSS 4(R8), Y2
-	VBROADCASTSS 8(R8), Y3
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y0, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
+	VPAND     consts<>+32(SB), Y4, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VCVTDQ2PS Y3, Y6
 	VPSUBD    consts<>+1760(SB), Y6, Y6
 	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
+	VPCMPGTD  Y3, Y7, Y7
 	VBLENDVPS Y7, Y6, Y5, Y5
 	VPSRAD    $0x17, Y5, Y6
 	VPSRLD    $0x14, Y5, Y7
@@ -18744,95 +18915,95 @@ focusnot8_201:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
 	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
 	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
+	VFMADD231PS Y9, Y1, Y8
 	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
 	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
 	VPADDD  Y8, Y7, Y8
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
 	VPXOR     Y5, Y5, Y5
 	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y1, Y5, Y6, Y1
-	VBLENDVPS Y3, Y1, Y2, Y1
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(R8), Y2
-	VPAND        Y2, Y0, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
+	VBROADCASTSS 12(R8), Y1
+	VPAND        Y1, Y4, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(R8), Y2
+	VPAND        Y2, Y4, Y2
+	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(R8), Y3
-	VPAND        Y3, Y0, Y0
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VPAND        Y2, Y0, Y0
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
-	VPOR         Y0, Y2, Y0
-	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y4
 	VMOVUPS      (SP), Y1
 
 focusdone201:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y0, Y1, Y0
+	VMULPS    Y4, Y1, Y0
 	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
 	VBLENDVPS Y2, Y0, Y1, Y0
 	VPMINUD   consts<>+608(SB), Y0, Y0
@@ -18908,6 +19079,18 @@ slowvector:
 	VPMAXSD Y3, Y2, Y2
 	VPMINUD consts<>+608(SB), Y2, Y2
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, Y2, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 52(BX), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
 	VMOVUPS   consts<>+1216(SB), Y4
@@ -18951,17 +19134,20 @@ slowvector:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y1, Y3, Y4
 	VMULPS       Y2, Y4, Y1
+	VBROADCASTSS 52(BX), Y2
+	VCMPPS       $0x12, Y2, Y0, Y2
+	VPANDN       Y0, Y2, Y4
 
 	// q^gamma
 	CMPQ   SI, $+1
 	JGE    focusnot0_202
-	VMULPS Y0, Y0, Y0
+	VMULPS Y4, Y4, Y4
 	JMP    focusdone202
 
 focusnot0_202:
 	CMPQ    SI, $+2
 	JGE     focusnot1_202
-	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+384(SB), Y4
 	JMP     focusdone202
 
 focusnot1_202:
@@ -18972,86 +19158,86 @@ focusnot1_202:
 focusnot2_202:
 	CMPQ    SI, $+4
 	JGE     focusnot3_202
-	VSQRTPS Y0, Y0
+	VSQRTPS Y4, Y4
 	JMP     focusdone202
 
 focusnot3_202:
 	CMPQ         SI, $+5
 	JGE          focusnot4_202
-	VSQRTPS      Y0, Y2
-	VMOVAPS      Y0, Y3
-	VFNMADD231PS Y2, Y2, Y3
-	VMULPS       consts<>+2144(SB), Y2, Y4
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  Y2, Y0, Y3
-	VMOVAPS      Y3, Y0
+	VSQRTPS      Y4, Y0
+	VMOVAPS      Y4, Y2
+	VFNMADD231PS Y0, Y0, Y2
+	VMULPS       consts<>+2144(SB), Y0, Y3
+	VMULPS       Y3, Y2, Y2
+	VFMADD231PS  Y0, Y4, Y2
+	VMOVAPS      Y2, Y4
 	JMP          focusdone202
 
 focusnot4_202:
 	CMPQ         SI, $+6
 	JGE          focusnot5_202
-	VSQRTPS      Y0, Y2
-	VMULPS       Y0, Y0, Y3
-	VMOVAPS      Y3, Y4
-	VFMSUB231PS  Y0, Y0, Y4
-	VMOVAPS      Y0, Y5
-	VFNMADD231PS Y2, Y2, Y5
-	VMULPS       Y5, Y0, Y0
-	VFMADD231PS  consts<>+2144(SB), Y0, Y4
-	VMULPS       Y2, Y4, Y0
-	VFMADD231PS  Y2, Y3, Y0
+	VSQRTPS      Y4, Y0
+	VMULPS       Y4, Y4, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y4, Y4, Y3
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y0, Y0, Y5
+	VMULPS       Y5, Y4, Y4
+	VFMADD231PS  consts<>+2144(SB), Y4, Y3
+	VMULPS       Y0, Y3, Y4
+	VFMADD231PS  Y0, Y2, Y4
 	JMP          focusdone202
 
 focusnot5_202:
 	CMPQ        SI, $+7
 	JGE         focusnot6_202
-	VMULPS      Y0, Y0, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y0, Y3, Y3
-	VFMADD231PS Y0, Y2, Y3
-	VMOVAPS     Y3, Y0
+	VMULPS      Y4, Y4, Y0
+	VMOVAPS     Y0, Y2
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y0, Y2
+	VMOVAPS     Y2, Y4
 	JMP         focusdone202
 
 focusnot6_202:
 	CMPQ        SI, $+8
 	JGE         focusnot7_202
-	VMULPS      Y0, Y0, Y2
-	VFMSUB213PS Y2, Y0, Y0
-	VADDPS      Y2, Y2, Y3
-	VMULPS      Y0, Y3, Y0
-	VFMADD231PS Y2, Y2, Y0
+	VMULPS      Y4, Y4, Y0
+	VFMSUB213PS Y0, Y4, Y4
+	VADDPS      Y0, Y0, Y2
+	VMULPS      Y4, Y2, Y4
+	VFMADD231PS Y0, Y0, Y4
 	JMP         focusdone202
 
 focusnot7_202:
 	CMPQ        SI, $+9
 	JGE         focusnot8_202
-	VMULPS      Y0, Y0, Y2
-	VMOVAPS     Y2, Y3
-	VFMSUB231PS Y0, Y0, Y3
-	VMULPS      Y2, Y2, Y4
-	VADDPS      Y2, Y2, Y5
-	VFMSUB213PS Y4, Y2, Y2
-	VFMADD231PS Y3, Y5, Y2
-	VMULPS      Y0, Y2, Y2
-	VFMADD231PS Y0, Y4, Y2
-	VMOVAPS     Y2, Y0
+	VMULPS      Y4, Y4, Y0
+	VMOVAPS     Y0, Y2
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y0, Y0, Y3
+	VADDPS      Y0, Y0, Y5
+	VFMSUB213PS Y3, Y0, Y0
+	VFMADD231PS Y2, Y5, Y0
+	VMULPS      Y4, Y0, Y0
+	VFMADD231PS Y4, Y3, Y0
+	VMOVAPS     Y0, Y4
 	JMP         focusdone202
 
 focusnot8_202:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y1, (SP)
-	VBROADCASTSS (DI), Y1
-	VBROADCASTSS 4(DI), Y2
-	VBROADCASTSS 8(DI), Y3
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y0, Y4
-	VPSUBD    consts<>+1248(SB), Y4, Y5
-	VCVTDQ2PS Y4, Y6
+	VPAND     consts<>+32(SB), Y4, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VCVTDQ2PS Y3, Y6
 	VPSUBD    consts<>+1760(SB), Y6, Y6
 	VMOVUPS   consts<>+1120(SB), Y7
-	VPCMPGTD  Y4, Y7, Y7
+	VPCMPGTD  Y3, Y7, Y7
 	VBLENDVPS Y7, Y6, Y5, Y5
 	VPSRAD    $0x17, Y5, Y6
 	VPSRLD    $0x14, Y5, Y7
@@ -19080,95 +19266,95 @@ focusnot8_202:
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Y7, Y8
 	VADDPS      Y8, Y6, Y6
-	VMULPS      Y6, Y1, Y8
-	VFMSUB213PS Y8, Y1, Y6
-	VFMADD213PS Y8, Y2, Y5
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
 	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
 	VSUBPS      Y12, Y8, Y8
-	VFMADD231PS Y9, Y2, Y8
+	VFMADD231PS Y9, Y1, Y8
 	VPERMPS     pow_tl<>+0(SB), Y7, Y7
-	VFMADD231PS Y7, Y1, Y6
-	VFMADD231PS Y9, Y3, Y6
-	VFMADD231PS Y10, Y2, Y6
-	VADDPS      Y6, Y8, Y2
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	VMOVUPS     consts<>+1568(SB), Y3
-	VFMADD213PS consts<>+1600(SB), Y2, Y3
-	VFMADD213PS consts<>+1632(SB), Y2, Y3
-	VMULPS      Y2, Y2, Y6
-	VMULPS      Y3, Y6, Y3
-	VFMADD231PS consts<>+160(SB), Y2, Y3
-	VPERMPS     pow_full_hi<>+0(SB), Y11, Y2
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
 	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
-	VFMADD231PS Y3, Y2, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VPSUBD  consts<>+1536(SB), Y11, Y3
-	VPSRAD  $0x03, Y3, Y3
-	VADDPS  Y6, Y2, Y7
-	VPSLLD  $0x17, Y3, Y8
+	VPSUBD  consts<>+1536(SB), Y11, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
 	VPADDD  Y8, Y7, Y8
 	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
-	VPMINSD   Y9, Y3, Y3
+	VPMINSD   Y9, Y2, Y2
 	VMOVUPS   consts<>+1792(SB), Y9
-	VPSUBD    Y3, Y9, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VADDPS    Y2, Y3, Y9
-	VSUBPS    Y3, Y9, Y10
-	VSUBPS    Y10, Y2, Y2
-	VADDPS    Y6, Y2, Y2
-	VADDPS    Y2, Y9, Y2
-	VCMPPS    $0x11, Y3, Y7, Y6
-	VPSUBD    Y3, Y2, Y2
-	VBLENDVPS Y6, Y2, Y8, Y2
+	VPSUBD    Y2, Y9, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y9
+	VSUBPS    Y2, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y2, Y7, Y6
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
-	VMOVUPS   consts<>+1824(SB), Y3
-	VCMPPS    $0x11, Y5, Y3, Y3
-	VBLENDVPS Y3, consts<>+928(SB), Y2, Y2
-	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPXOR     Y3, Y3, Y3
-	VPCMPEQD  Y3, Y4, Y3
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
 	VPXOR     Y5, Y5, Y5
-	VBLENDVPS Y1, consts<>+928(SB), Y5, Y5
-	VBLENDVPS Y3, Y5, Y2, Y2
-	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
 	VPXOR     Y5, Y5, Y5
 	VMOVUPS   consts<>+928(SB), Y6
-	VBLENDVPS Y1, Y5, Y6, Y1
-	VBLENDVPS Y3, Y1, Y2, Y1
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
-	VBROADCASTSS 12(DI), Y2
-	VPAND        Y2, Y0, Y2
-	VPOR         Y2, Y1, Y1
-	VPXOR        Y2, Y2, Y2
+	VBROADCASTSS 12(DI), Y1
+	VPAND        Y1, Y4, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(DI), Y2
+	VPAND        Y2, Y4, Y2
+	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
-	VMOVUPS      consts<>+928(SB), Y3
-	VPCMPGTD     Y4, Y3, Y3
-	VPAND        Y2, Y3, Y2
-	VBROADCASTSS 16(DI), Y3
-	VPAND        Y3, Y0, Y0
-	VPXOR        Y3, Y3, Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VPAND        Y2, Y0, Y0
-	VPCMPGTD     consts<>+928(SB), Y4, Y2
-	VPOR         Y0, Y2, Y0
-	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y4
 	VMOVUPS      (SP), Y1
 
 focusdone202:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y0, Y1, Y0
+	VMULPS    Y4, Y1, Y0
 	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y2
 	VBLENDVPS Y2, Y0, Y1, Y0
 	VPMINUD   consts<>+608(SB), Y0, Y0
@@ -20351,6 +20537,18 @@ slow:
 	VPMAXSD      Z15, Z14, Z14
 	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Z13, Z15
+	VFNMADD231PS Z13, Z13, Z15
+	VPXORD       Z16, Z16, Z16
+	VCMPPS       $0x00, Z16, Z15, K1
+	VPXORD       Z15, Z15, Z15
+	VCMPPS       $0x11, Z14, Z15, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 52(SI), Z15
+	VMAXPS       Z14, Z15, Z15
+	VBLENDMPS    Z15, Z14, K1, Z14
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K1
 	VBROADCASTSS consts<>+1216(SB), Z15
@@ -20389,20 +20587,20 @@ slow:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z13, Z16, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z17, Z15, Z20
-	VBROADCASTSS 12(SI), Z18
-	VBROADCASTSS 16(SI), Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z14, Z19, Z18
+	VMOVAPS      Z12, Z18
+	VFMADD231PS  Z17, Z15, Z18
+	VBROADCASTSS 12(SI), Z19
+	VBROADCASTSS 16(SI), Z20
+	VMULPS       Z17, Z20, Z20
+	VFMADD231PS  Z13, Z19, Z20
+	VMULPS       Z14, Z20, Z19
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, Z2, Z13, K1
 	VBLENDMPS Z15, Z16, K1, Z21
-	VDIVPS    Z20, Z21, Z21
+	VDIVPS    Z18, Z21, Z21
 	VPXORD    Z22, Z22, Z22
-	VCMPPS    $0x00, Z22, Z20, K2
+	VCMPPS    $0x00, Z22, Z18, K2
 	VBLENDMPS Z0, Z21, K2, Z21
 	VBLENDMPS Z16, Z15, K1, Z16
 	VMULPS    Z21, Z16, Z16
@@ -20417,17 +20615,21 @@ slow:
 	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
 	VMULPS            Z13, Z15, Z13
 	VFMADD231PS       Z14, Z13, Z12
+	VBROADCASTSS      52(SI), Z13
+	VCMPPS            $0x12, Z13, Z18, K1
+	VPXORD            Z13, Z13, Z13
+	VBLENDMPS         Z13, Z18, K1, Z16
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_229
-	VMULPS Z20, Z20, Z20
+	VMULPS Z16, Z16, Z16
 	JMP    focusdone229
 
 focusnot0_229:
 	CMPQ    DI, $+2
 	JGE     focusnot1_229
-	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z16
 	JMP     focusdone229
 
 focusnot1_229:
@@ -20438,70 +20640,70 @@ focusnot1_229:
 focusnot2_229:
 	CMPQ    DI, $+4
 	JGE     focusnot3_229
-	VSQRTPS Z20, Z20
+	VSQRTPS Z16, Z16
 	JMP     focusdone229
 
 focusnot3_229:
 	CMPQ         DI, $+5
 	JGE          focusnot4_229
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
+	VSQRTPS      Z16, Z13
+	VMOVAPS      Z16, Z14
 	VFNMADD231PS Z13, Z13, Z14
 	VMULPS       Z2, Z13, Z15
 	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
+	VFMADD231PS  Z13, Z16, Z14
+	VMOVAPS      Z14, Z16
 	JMP          focusdone229
 
 focusnot4_229:
 	CMPQ         DI, $+6
 	JGE          focusnot5_229
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
+	VSQRTPS      Z16, Z13
+	VMULPS       Z16, Z16, Z14
 	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
+	VFMSUB231PS  Z16, Z16, Z15
+	VMOVAPS      Z16, Z17
+	VFNMADD231PS Z13, Z13, Z17
+	VMULPS       Z17, Z16, Z16
 	VFMADD231PS  Z2, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
+	VMULPS       Z13, Z15, Z16
+	VFMADD231PS  Z13, Z14, Z16
 	JMP          focusdone229
 
 focusnot5_229:
 	CMPQ        DI, $+7
 	JGE         focusnot6_229
-	VMULPS      Z20, Z20, Z13
+	VMULPS      Z16, Z16, Z13
 	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
+	VFMSUB231PS Z16, Z16, Z14
+	VMULPS      Z16, Z14, Z14
+	VFMADD231PS Z16, Z13, Z14
+	VMOVAPS     Z14, Z16
 	JMP         focusdone229
 
 focusnot6_229:
 	CMPQ        DI, $+8
 	JGE         focusnot7_229
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
+	VMULPS      Z16, Z16, Z13
+	VFMSUB213PS Z13, Z16, Z16
 	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
+	VMULPS      Z16, Z14, Z16
+	VFMADD231PS Z13, Z13, Z16
 	JMP         focusdone229
 
 focusnot7_229:
 	CMPQ        DI, $+9
 	JGE         focusnot8_229
-	VMULPS      Z20, Z20, Z13
+	VMULPS      Z16, Z16, Z13
 	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
+	VFMSUB231PS Z16, Z16, Z14
 	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
+	VADDPS      Z13, Z13, Z17
 	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
+	VFMADD231PS Z14, Z17, Z13
+	VMULPS      Z16, Z13, Z13
+	VFMADD231PS Z16, Z15, Z13
+	VMOVAPS     Z13, Z16
 	JMP         focusdone229
 
 focusnot8_229:
@@ -20511,46 +20713,46 @@ focusnot8_229:
 	VBROADCASTSS 8(R10), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z3, Z20, Z16
-	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
-	VCVTDQ2PS    Z16, Z21
+	VPANDD       Z3, Z16, Z17
+	VPSUBD.BCST  consts<>+1248(SB), Z17, Z18
+	VCVTDQ2PS    Z17, Z21
 	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
 	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z16, Z22, K1
-	VBLENDMPS    Z21, Z17, K1, Z17
-	VPSRAD       $0x17, Z17, Z21
-	VPSRLD       $0x14, Z17, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VPCMPD       $0x06, Z17, Z22, K1
+	VBLENDMPS    Z21, Z18, K1, Z18
+	VPSRAD       $0x17, Z18, Z21
+	VPSRLD       $0x14, Z18, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST  consts<>+1312(SB), Z18, Z18
 	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
-	VMOVAPS          Z17, Z24
-	VFMADD231PS      Z23, Z17, Z24
-	VSUBPS           Z24, Z17, Z25
-	VFMADD231PS      Z23, Z17, Z25
-	VMULPS           Z17, Z17, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z23
+	VMOVAPS          Z18, Z24
+	VFMADD231PS      Z23, Z18, Z24
+	VSUBPS           Z24, Z18, Z25
+	VFMADD231PS      Z23, Z18, Z25
+	VMULPS           Z18, Z18, Z23
 	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z26, Z17, Z25
-	VADDPS           Z25, Z24, Z17
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z23, Z18
+	VFMADD231PS      Z26, Z18, Z25
+	VADDPS           Z25, Z24, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z22, Z23
 	VADDPS      Z23, Z21, Z21
 	VMULPS      Z21, Z13, Z23
 	VFMSUB213PS Z23, Z13, Z21
-	VFMADD213PS Z23, Z14, Z17
+	VFMADD213PS Z23, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z17, Z26
+	VADDPS.BCST consts<>+1536(SB), Z18, Z26
 	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
 	VSUBPS      Z27, Z23, Z23
 	VFMADD231PS Z24, Z14, Z23
@@ -20596,18 +20798,18 @@ focusnot8_229:
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS   consts<>+1824(SB), Z15
-	VCMPPS         $0x11, Z17, Z15, K1
+	VCMPPS         $0x11, Z18, Z15, K1
 	VBLENDMPS.BCST consts<>+928(SB), Z14, K1, Z14
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K1
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K1
 	VPXORD         Z15, Z15, Z15
 	VBLENDMPS      Z15, Z14, K1, Z14
 	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z16, K1
+	VPCMPD         $0x00, Z15, Z17, K1
 	VPMOVD2M       Z13, K2
 	VPXORD         Z15, Z15, Z15
 	VBLENDMPS.BCST consts<>+928(SB), Z15, K2, Z15
 	VBLENDMPS      Z15, Z14, K1, Z14
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K1
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z17, K1
 	VPMOVD2M       Z13, K2
 	VPXORD         Z13, Z13, Z13
 	VBROADCASTSS   consts<>+928(SB), Z15
@@ -20616,32 +20818,32 @@ focusnot8_229:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R10), Z14
-	VPANDD         Z14, Z20, Z14
+	VPANDD         Z14, Z16, Z14
 	VPORD          Z14, Z13, Z13
 	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z14, Z16, K1
+	VPCMPD         $0x06, Z14, Z17, K1
 	VBROADCASTSS   consts<>+928(SB), Z14
-	VPCMPD         $0x06, Z16, Z14, K2
+	VPCMPD         $0x06, Z17, Z14, K2
 	KANDW          K1, K2, K1
 	VBROADCASTSS   16(R10), Z14
-	VPANDD         Z14, Z20, Z14
+	VPANDD         Z14, Z16, Z14
 	VPXORD         Z15, Z15, Z15
 	VPCMPD         $0x06, Z14, Z15, K2
 	KANDW          K1, K2, K1
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K2
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z17, K2
 	KORW           K1, K2, K1
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z20
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K1, Z16
 
 focusdone229:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z20, Z18, Z13
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K1
-	VBLENDMPS    Z13, Z18, K1, Z13
+	VMULPS       Z16, Z19, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K1
+	VBLENDMPS    Z13, Z19, K1, Z13
 	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS   (R8), Z14
-	VMULPS         Z20, Z19, Z15
+	VMULPS         Z16, Z20, Z15
 	VMULPS         Z15, Z14, Z14
 	VMULPS         Z12, Z14, Z12
 	VCMPPS         $0x03, Z12, Z12, K1
@@ -20707,6 +20909,18 @@ slowvector:
 	VPMAXSD      Z15, Z14, Z14
 	VPMINUD.BCST consts<>+608(SB), Z14, Z14
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Z13, Z15
+	VFNMADD231PS Z13, Z13, Z15
+	VPXORD       Z16, Z16, Z16
+	VCMPPS       $0x00, Z16, Z15, K2
+	VPXORD       Z15, Z15, Z15
+	VCMPPS       $0x11, Z14, Z15, K3
+	KANDW        K2, K3, K2
+	VBROADCASTSS 52(SI), Z15
+	VMAXPS       Z14, Z15, Z15
+	VBLENDMPS    Z15, Z14, K2, Z14
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS.BCST  $0x11, consts<>+1216(SB), Z14, K2
 	VBROADCASTSS consts<>+1216(SB), Z15
@@ -20745,20 +20959,20 @@ slowvector:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Z13, Z16, Z12
-	VMOVAPS      Z12, Z20
-	VFMADD231PS  Z17, Z15, Z20
-	VBROADCASTSS 12(SI), Z18
-	VBROADCASTSS 16(SI), Z19
-	VMULPS       Z17, Z19, Z19
-	VFMADD231PS  Z13, Z18, Z19
-	VMULPS       Z14, Z19, Z18
+	VMOVAPS      Z12, Z18
+	VFMADD231PS  Z17, Z15, Z18
+	VBROADCASTSS 12(SI), Z19
+	VBROADCASTSS 16(SI), Z20
+	VMULPS       Z17, Z20, Z20
+	VFMADD231PS  Z13, Z19, Z20
+	VMULPS       Z14, Z20, Z19
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, Z2, Z13, K2
 	VBLENDMPS Z15, Z16, K2, Z21
-	VDIVPS    Z20, Z21, Z21
+	VDIVPS    Z18, Z21, Z21
 	VPXORD    Z22, Z22, Z22
-	VCMPPS    $0x00, Z22, Z20, K3
+	VCMPPS    $0x00, Z22, Z18, K3
 	VBLENDMPS Z0, Z21, K3, Z21
 	VBLENDMPS Z16, Z15, K2, Z16
 	VMULPS    Z21, Z16, Z16
@@ -20773,17 +20987,21 @@ slowvector:
 	VFNMADD132PS.BCST consts<>+2208(SB), Z0, Z13
 	VMULPS            Z13, Z15, Z13
 	VFMADD231PS       Z14, Z13, Z12
+	VBROADCASTSS      52(SI), Z13
+	VCMPPS            $0x12, Z13, Z18, K2
+	VPXORD            Z13, Z13, Z13
+	VBLENDMPS         Z13, Z18, K2, Z16
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_230
-	VMULPS Z20, Z20, Z20
+	VMULPS Z16, Z16, Z16
 	JMP    focusdone230
 
 focusnot0_230:
 	CMPQ    DI, $+2
 	JGE     focusnot1_230
-	VMOVAPS Z0, Z20
+	VMOVAPS Z0, Z16
 	JMP     focusdone230
 
 focusnot1_230:
@@ -20794,70 +21012,70 @@ focusnot1_230:
 focusnot2_230:
 	CMPQ    DI, $+4
 	JGE     focusnot3_230
-	VSQRTPS Z20, Z20
+	VSQRTPS Z16, Z16
 	JMP     focusdone230
 
 focusnot3_230:
 	CMPQ         DI, $+5
 	JGE          focusnot4_230
-	VSQRTPS      Z20, Z13
-	VMOVAPS      Z20, Z14
+	VSQRTPS      Z16, Z13
+	VMOVAPS      Z16, Z14
 	VFNMADD231PS Z13, Z13, Z14
 	VMULPS       Z2, Z13, Z15
 	VMULPS       Z15, Z14, Z14
-	VFMADD231PS  Z13, Z20, Z14
-	VMOVAPS      Z14, Z20
+	VFMADD231PS  Z13, Z16, Z14
+	VMOVAPS      Z14, Z16
 	JMP          focusdone230
 
 focusnot4_230:
 	CMPQ         DI, $+6
 	JGE          focusnot5_230
-	VSQRTPS      Z20, Z13
-	VMULPS       Z20, Z20, Z14
+	VSQRTPS      Z16, Z13
+	VMULPS       Z16, Z16, Z14
 	VMOVAPS      Z14, Z15
-	VFMSUB231PS  Z20, Z20, Z15
-	VMOVAPS      Z20, Z16
-	VFNMADD231PS Z13, Z13, Z16
-	VMULPS       Z16, Z20, Z16
+	VFMSUB231PS  Z16, Z16, Z15
+	VMOVAPS      Z16, Z17
+	VFNMADD231PS Z13, Z13, Z17
+	VMULPS       Z17, Z16, Z16
 	VFMADD231PS  Z2, Z16, Z15
-	VMULPS       Z13, Z15, Z20
-	VFMADD231PS  Z13, Z14, Z20
+	VMULPS       Z13, Z15, Z16
+	VFMADD231PS  Z13, Z14, Z16
 	JMP          focusdone230
 
 focusnot5_230:
 	CMPQ        DI, $+7
 	JGE         focusnot6_230
-	VMULPS      Z20, Z20, Z13
+	VMULPS      Z16, Z16, Z13
 	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
-	VMULPS      Z20, Z14, Z14
-	VFMADD231PS Z20, Z13, Z14
-	VMOVAPS     Z14, Z20
+	VFMSUB231PS Z16, Z16, Z14
+	VMULPS      Z16, Z14, Z14
+	VFMADD231PS Z16, Z13, Z14
+	VMOVAPS     Z14, Z16
 	JMP         focusdone230
 
 focusnot6_230:
 	CMPQ        DI, $+8
 	JGE         focusnot7_230
-	VMULPS      Z20, Z20, Z13
-	VFMSUB213PS Z13, Z20, Z20
+	VMULPS      Z16, Z16, Z13
+	VFMSUB213PS Z13, Z16, Z16
 	VADDPS      Z13, Z13, Z14
-	VMULPS      Z20, Z14, Z20
-	VFMADD231PS Z13, Z13, Z20
+	VMULPS      Z16, Z14, Z16
+	VFMADD231PS Z13, Z13, Z16
 	JMP         focusdone230
 
 focusnot7_230:
 	CMPQ        DI, $+9
 	JGE         focusnot8_230
-	VMULPS      Z20, Z20, Z13
+	VMULPS      Z16, Z16, Z13
 	VMOVAPS     Z13, Z14
-	VFMSUB231PS Z20, Z20, Z14
+	VFMSUB231PS Z16, Z16, Z14
 	VMULPS      Z13, Z13, Z15
-	VADDPS      Z13, Z13, Z16
+	VADDPS      Z13, Z13, Z17
 	VFMSUB213PS Z15, Z13, Z13
-	VFMADD231PS Z14, Z16, Z13
-	VMULPS      Z20, Z13, Z13
-	VFMADD231PS Z20, Z15, Z13
-	VMOVAPS     Z13, Z20
+	VFMADD231PS Z14, Z17, Z13
+	VMULPS      Z16, Z13, Z13
+	VFMADD231PS Z16, Z15, Z13
+	VMOVAPS     Z13, Z16
 	JMP         focusdone230
 
 focusnot8_230:
@@ -20867,46 +21085,46 @@ focusnot8_230:
 	VBROADCASTSS 8(R9), Z15
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPANDD       Z3, Z20, Z16
-	VPSUBD.BCST  consts<>+1248(SB), Z16, Z17
-	VCVTDQ2PS    Z16, Z21
+	VPANDD       Z3, Z16, Z17
+	VPSUBD.BCST  consts<>+1248(SB), Z17, Z18
+	VCVTDQ2PS    Z17, Z21
 	VPSUBD.BCST  consts<>+1760(SB), Z21, Z21
 	VBROADCASTSS consts<>+1120(SB), Z22
-	VPCMPD       $0x06, Z16, Z22, K2
-	VBLENDMPS    Z21, Z17, K2, Z17
-	VPSRAD       $0x17, Z17, Z21
-	VPSRLD       $0x14, Z17, Z22
-	VPANDD.BCST  consts<>+1280(SB), Z17, Z17
-	VPADDD.BCST  consts<>+1312(SB), Z17, Z17
+	VPCMPD       $0x06, Z17, Z22, K2
+	VBLENDMPS    Z21, Z18, K2, Z18
+	VPSRAD       $0x17, Z18, Z21
+	VPSRLD       $0x14, Z18, Z22
+	VPANDD.BCST  consts<>+1280(SB), Z18, Z18
+	VPADDD.BCST  consts<>+1312(SB), Z18, Z18
 	VCVTDQ2PS    Z21, Z21
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
 	VPERMPS          pow_r<>+0(SB), Z22, Z23
-	VFMADD213PS.BCST consts<>+672(SB), Z23, Z17
-	VMULPS.BCST      consts<>+1344(SB), Z17, Z23
-	VMOVAPS          Z17, Z24
-	VFMADD231PS      Z23, Z17, Z24
-	VSUBPS           Z24, Z17, Z25
-	VFMADD231PS      Z23, Z17, Z25
-	VMULPS           Z17, Z17, Z23
+	VFMADD213PS.BCST consts<>+672(SB), Z23, Z18
+	VMULPS.BCST      consts<>+1344(SB), Z18, Z23
+	VMOVAPS          Z18, Z24
+	VFMADD231PS      Z23, Z18, Z24
+	VSUBPS           Z24, Z18, Z25
+	VFMADD231PS      Z23, Z18, Z25
+	VMULPS           Z18, Z18, Z23
 	VBROADCASTSS     consts<>+1376(SB), Z26
-	VFMADD213PS.BCST consts<>+1408(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1440(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1472(SB), Z17, Z26
-	VFMADD213PS.BCST consts<>+1504(SB), Z17, Z26
-	VMULPS           Z17, Z23, Z17
-	VFMADD231PS      Z26, Z17, Z25
-	VADDPS           Z25, Z24, Z17
+	VFMADD213PS.BCST consts<>+1408(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1440(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1472(SB), Z18, Z26
+	VFMADD213PS.BCST consts<>+1504(SB), Z18, Z26
+	VMULPS           Z18, Z23, Z18
+	VFMADD231PS      Z26, Z18, Z25
+	VADDPS           Z25, Z24, Z18
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	VPERMPS     pow_th<>+0(SB), Z22, Z23
 	VADDPS      Z23, Z21, Z21
 	VMULPS      Z21, Z13, Z23
 	VFMSUB213PS Z23, Z13, Z21
-	VFMADD213PS Z23, Z14, Z17
+	VFMADD213PS Z23, Z14, Z18
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS.BCST consts<>+1536(SB), Z17, Z26
+	VADDPS.BCST consts<>+1536(SB), Z18, Z26
 	VSUBPS.BCST consts<>+1536(SB), Z26, Z27
 	VSUBPS      Z27, Z23, Z23
 	VFMADD231PS Z24, Z14, Z23
@@ -20952,18 +21170,18 @@ focusnot8_230:
 
 	// overflow, underflow, x = 0 and Inf
 	VBROADCASTSS   consts<>+1824(SB), Z15
-	VCMPPS         $0x11, Z17, Z15, K2
+	VCMPPS         $0x11, Z18, Z15, K2
 	VBLENDMPS.BCST consts<>+928(SB), Z14, K2, Z14
-	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z17, K2
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z18, K2
 	VPXORD         Z15, Z15, Z15
 	VBLENDMPS      Z15, Z14, K2, Z14
 	VPXORD         Z15, Z15, Z15
-	VPCMPD         $0x00, Z15, Z16, K2
+	VPCMPD         $0x00, Z15, Z17, K2
 	VPMOVD2M       Z13, K3
 	VPXORD         Z15, Z15, Z15
 	VBLENDMPS.BCST consts<>+928(SB), Z15, K3, Z15
 	VBLENDMPS      Z15, Z14, K2, Z14
-	VPCMPD.BCST    $0x00, consts<>+928(SB), Z16, K2
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z17, K2
 	VPMOVD2M       Z13, K3
 	VPXORD         Z13, Z13, Z13
 	VBROADCASTSS   consts<>+928(SB), Z15
@@ -20972,32 +21190,32 @@ focusnot8_230:
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS   12(R9), Z14
-	VPANDD         Z14, Z20, Z14
+	VPANDD         Z14, Z16, Z14
 	VPORD          Z14, Z13, Z13
 	VPXORD         Z14, Z14, Z14
-	VPCMPD         $0x06, Z14, Z16, K2
+	VPCMPD         $0x06, Z14, Z17, K2
 	VBROADCASTSS   consts<>+928(SB), Z14
-	VPCMPD         $0x06, Z16, Z14, K3
+	VPCMPD         $0x06, Z17, Z14, K3
 	KANDW          K2, K3, K2
 	VBROADCASTSS   16(R9), Z14
-	VPANDD         Z14, Z20, Z14
+	VPANDD         Z14, Z16, Z14
 	VPXORD         Z15, Z15, Z15
 	VPCMPD         $0x06, Z14, Z15, K3
 	KANDW          K2, K3, K2
-	VPCMPD.BCST    $0x06, consts<>+928(SB), Z16, K3
+	VPCMPD.BCST    $0x06, consts<>+928(SB), Z17, K3
 	KORW           K2, K3, K2
-	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z20
+	VBLENDMPS.BCST consts<>+608(SB), Z13, K2, Z16
 
 focusdone230:
 	// loss = (alpha ce) q^gamma
-	VMULPS       Z20, Z18, Z13
-	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z18, K2
-	VBLENDMPS    Z13, Z18, K2, Z13
+	VMULPS       Z16, Z19, Z13
+	VCMPPS.BCST  $0x12, consts<>+2176(SB), Z19, K2
+	VBLENDMPS    Z13, Z19, K2, Z13
 	VPMINUD.BCST consts<>+608(SB), Z13, Z13
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS   (R8), Z14
-	VMULPS         Z20, Z19, Z15
+	VMULPS         Z16, Z20, Z15
 	VMULPS         Z15, Z14, Z14
 	VMULPS         Z12, Z14, Z12
 	VCMPPS         $0x03, Z12, Z12, K2
@@ -22239,6 +22457,18 @@ slow:
 	VPMAXSD Y3, Y2, Y2
 	VPMINUD consts<>+608(SB), Y2, Y2
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, Y2, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 52(SI), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
 	VMOVUPS   consts<>+1216(SB), Y4
@@ -22276,20 +22506,20 @@ slow:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y4, Y0
-	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y5, Y3, Y8
-	VBROADCASTSS 12(SI), Y6
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y5, Y7, Y7
-	VFMADD231PS  Y1, Y6, Y7
-	VMULPS       Y2, Y7, Y6
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
 	VBLENDVPS Y9, Y3, Y4, Y10
-	VDIVPS    Y8, Y10, Y10
+	VDIVPS    Y6, Y10, Y10
 	VPXOR     Y11, Y11, Y11
-	VCMPPS    $0x00, Y11, Y8, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
 	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
 	VBLENDVPS Y9, Y4, Y3, Y4
 	VMULPS    Y10, Y4, Y4
@@ -22305,17 +22535,20 @@ slow:
 	VFNMADD213PS consts<>+384(SB), Y4, Y1
 	VMULPS       Y1, Y3, Y1
 	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 52(SI), Y1
+	VCMPPS       $0x12, Y1, Y6, Y1
+	VPANDN       Y6, Y1, Y4
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_253
-	VMULPS Y8, Y8, Y8
+	VMULPS Y4, Y4, Y4
 	JMP    focusdone253
 
 focusnot0_253:
 	CMPQ    DI, $+2
 	JGE     focusnot1_253
-	VMOVUPS consts<>+384(SB), Y8
+	VMOVUPS consts<>+384(SB), Y4
 	JMP     focusdone253
 
 focusnot1_253:
@@ -22326,150 +22559,150 @@ focusnot1_253:
 focusnot2_253:
 	CMPQ    DI, $+4
 	JGE     focusnot3_253
-	VSQRTPS Y8, Y8
+	VSQRTPS Y4, Y4
 	JMP     focusdone253
 
 focusnot3_253:
 	CMPQ         DI, $+5
 	JGE          focusnot4_253
-	VSQRTPS      Y8, Y1
-	VMOVAPS      Y8, Y2
+	VSQRTPS      Y4, Y1
+	VMOVAPS      Y4, Y2
 	VFNMADD231PS Y1, Y1, Y2
 	VMULPS       consts<>+2144(SB), Y1, Y3
 	VMULPS       Y3, Y2, Y2
-	VFMADD231PS  Y1, Y8, Y2
-	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y1, Y4, Y2
+	VMOVAPS      Y2, Y4
 	JMP          focusdone253
 
 focusnot4_253:
 	CMPQ         DI, $+6
 	JGE          focusnot5_253
-	VSQRTPS      Y8, Y1
-	VMULPS       Y8, Y8, Y2
+	VSQRTPS      Y4, Y1
+	VMULPS       Y4, Y4, Y2
 	VMOVAPS      Y2, Y3
-	VFMSUB231PS  Y8, Y8, Y3
-	VMOVAPS      Y8, Y4
-	VFNMADD231PS Y1, Y1, Y4
-	VMULPS       Y4, Y8, Y4
+	VFMSUB231PS  Y4, Y4, Y3
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y1, Y1, Y5
+	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  consts<>+2144(SB), Y4, Y3
-	VMULPS       Y1, Y3, Y8
-	VFMADD231PS  Y1, Y2, Y8
+	VMULPS       Y1, Y3, Y4
+	VFMADD231PS  Y1, Y2, Y4
 	JMP          focusdone253
 
 focusnot5_253:
 	CMPQ        DI, $+7
 	JGE         focusnot6_253
-	VMULPS      Y8, Y8, Y1
+	VMULPS      Y4, Y4, Y1
 	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y8, Y8, Y2
-	VMULPS      Y8, Y2, Y2
-	VFMADD231PS Y8, Y1, Y2
-	VMOVAPS     Y2, Y8
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y1, Y2
+	VMOVAPS     Y2, Y4
 	JMP         focusdone253
 
 focusnot6_253:
 	CMPQ        DI, $+8
 	JGE         focusnot7_253
-	VMULPS      Y8, Y8, Y1
-	VFMSUB213PS Y1, Y8, Y8
+	VMULPS      Y4, Y4, Y1
+	VFMSUB213PS Y1, Y4, Y4
 	VADDPS      Y1, Y1, Y2
-	VMULPS      Y8, Y2, Y8
-	VFMADD231PS Y1, Y1, Y8
+	VMULPS      Y4, Y2, Y4
+	VFMADD231PS Y1, Y1, Y4
 	JMP         focusdone253
 
 focusnot7_253:
 	CMPQ        DI, $+9
 	JGE         focusnot8_253
-	VMULPS      Y8, Y8, Y1
+	VMULPS      Y4, Y4, Y1
 	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y8, Y8, Y2
+	VFMSUB231PS Y4, Y4, Y2
 	VMULPS      Y1, Y1, Y3
-	VADDPS      Y1, Y1, Y4
+	VADDPS      Y1, Y1, Y5
 	VFMSUB213PS Y3, Y1, Y1
-	VFMADD231PS Y2, Y4, Y1
-	VMULPS      Y8, Y1, Y1
-	VFMADD231PS Y8, Y3, Y1
-	VMOVAPS     Y1, Y8
+	VFMADD231PS Y2, Y5, Y1
+	VMULPS      Y4, Y1, Y1
+	VFMADD231PS Y4, Y3, Y1
+	VMOVAPS     Y1, Y4
 	JMP         focusdone253
 
 focusnot8_253:
 	LEAQ         24(SI), R10
-	VMOVUPS      Y6, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y7, 64(SP)
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y4, 32(SP)
+	VMOVUPS      Y8, 64(SP)
 	VMOVUPS      Y0, 96(SP)
 	VBROADCASTSS (R10), Y0
 	VBROADCASTSS 4(R10), Y1
 	VBROADCASTSS 8(R10), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y8, Y3
-	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y5
-	VPSUBD    consts<>+1760(SB), Y5, Y5
-	VMOVUPS   consts<>+1120(SB), Y6
-	VPCMPGTD  Y3, Y6, Y6
-	VBLENDVPS Y6, Y5, Y4, Y4
-	VPSRAD    $0x17, Y4, Y5
-	VPSRLD    $0x14, Y4, Y6
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y5, Y5
+	VPAND     consts<>+32(SB), Y4, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VCVTDQ2PS Y3, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS consts<>+672(SB), Y7, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y7
-	VMOVAPS     Y4, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VSUBPS      Y9, Y4, Y10
-	VFMADD231PS Y7, Y4, Y10
-	VMULPS      Y4, Y4, Y7
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y4, Y11
-	VFMADD213PS consts<>+1440(SB), Y4, Y11
-	VFMADD213PS consts<>+1472(SB), Y4, Y11
-	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y7, Y4
-	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y9, Y4
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y7
-	VADDPS      Y7, Y5, Y5
-	VMULPS      Y5, Y0, Y7
-	VFMSUB213PS Y7, Y0, Y5
-	VFMADD213PS Y7, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y11
+	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y7, Y7
-	VFMADD231PS Y9, Y1, Y7
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y0, Y5
-	VFMADD231PS Y9, Y2, Y5
-	VFMADD231PS Y10, Y1, Y5
-	VADDPS      Y5, Y7, Y1
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
 	VFMADD213PS consts<>+1600(SB), Y1, Y2
 	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y5
-	VMULPS      Y2, Y5, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
 	VFMADD231PS consts<>+160(SB), Y1, Y2
 	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
-	VFMADD231PS Y2, Y1, Y5
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y5, Y1, Y6
-	VPSLLD  $0x17, Y2, Y7
-	VPADDD  Y7, Y6, Y7
-	VPMINUD consts<>+928(SB), Y7, Y7
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
@@ -22480,33 +22713,33 @@ focusnot8_253:
 	VADDPS    Y1, Y2, Y9
 	VSUBPS    Y2, Y9, Y10
 	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y5, Y1, Y1
+	VADDPS    Y6, Y1, Y1
 	VADDPS    Y1, Y9, Y1
-	VCMPPS    $0x11, Y2, Y6, Y5
+	VCMPPS    $0x11, Y2, Y7, Y6
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y5, Y1, Y7, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
-	VCMPPS    $0x11, Y4, Y2, Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
 	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
 	VPXOR     Y2, Y2, Y2
 	VPCMPEQD  Y2, Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
 	VPCMPEQD  consts<>+928(SB), Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VMOVUPS   consts<>+928(SB), Y5
-	VBLENDVPS Y0, Y4, Y5, Y0
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
 	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R10), Y1
-	VPAND        Y1, Y8, Y1
+	VPAND        Y1, Y4, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -22514,27 +22747,27 @@ focusnot8_253:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R10), Y2
-	VPAND        Y2, Y8, Y2
+	VPAND        Y2, Y4, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y8
-	VMOVUPS      (SP), Y6
-	VMOVUPS      64(SP), Y7
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y4
+	VMOVUPS      (SP), Y7
+	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
 focusdone253:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y8, Y6, Y1
-	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
-	VBLENDVPS Y2, Y1, Y6, Y1
+	VMULPS    Y4, Y7, Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y2
+	VBLENDVPS Y2, Y1, Y7, Y1
 	VPMINUD   consts<>+608(SB), Y1, Y1
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R8), Y2
-	VMULPS       Y8, Y7, Y3
+	VMULPS       Y4, Y8, Y3
 	VMULPS       Y3, Y2, Y2
 	VMULPS       Y0, Y2, Y0
 	VCMPPS       $0x03, Y0, Y0, Y2
@@ -22609,6 +22842,18 @@ slowvector:
 	VPMAXSD Y3, Y2, Y2
 	VPMINUD consts<>+608(SB), Y2, Y2
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOVAPS      Y1, Y3
+	VFNMADD231PS Y1, Y1, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x00, Y4, Y3, Y3
+	VPXOR        Y4, Y4, Y4
+	VCMPPS       $0x11, Y2, Y4, Y4
+	VPAND        Y3, Y4, Y3
+	VBROADCASTSS 52(SI), Y4
+	VMAXPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y4, Y2, Y2
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	VCMPPS    $0x11, consts<>+1216(SB), Y2, Y3
 	VMOVUPS   consts<>+1216(SB), Y4
@@ -22646,20 +22891,20 @@ slowvector:
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	VMULPS       Y1, Y4, Y0
-	VMOVAPS      Y0, Y8
-	VFMADD231PS  Y5, Y3, Y8
-	VBROADCASTSS 12(SI), Y6
-	VBROADCASTSS 16(SI), Y7
-	VMULPS       Y5, Y7, Y7
-	VFMADD231PS  Y1, Y6, Y7
-	VMULPS       Y2, Y7, Y6
+	VMOVAPS      Y0, Y6
+	VFMADD231PS  Y5, Y3, Y6
+	VBROADCASTSS 12(SI), Y7
+	VBROADCASTSS 16(SI), Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y1, Y7, Y8
+	VMULPS       Y2, Y8, Y7
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
 	VCMPPS    $0x11, consts<>+2144(SB), Y1, Y9
 	VBLENDVPS Y9, Y3, Y4, Y10
-	VDIVPS    Y8, Y10, Y10
+	VDIVPS    Y6, Y10, Y10
 	VPXOR     Y11, Y11, Y11
-	VCMPPS    $0x00, Y11, Y8, Y11
+	VCMPPS    $0x00, Y11, Y6, Y11
 	VBLENDVPS Y11, consts<>+384(SB), Y10, Y10
 	VBLENDVPS Y9, Y4, Y3, Y4
 	VMULPS    Y10, Y4, Y4
@@ -22675,17 +22920,20 @@ slowvector:
 	VFNMADD213PS consts<>+384(SB), Y4, Y1
 	VMULPS       Y1, Y3, Y1
 	VFMADD231PS  Y2, Y1, Y0
+	VBROADCASTSS 52(SI), Y1
+	VCMPPS       $0x12, Y1, Y6, Y1
+	VPANDN       Y6, Y1, Y4
 
 	// q^gamma
 	CMPQ   DI, $+1
 	JGE    focusnot0_254
-	VMULPS Y8, Y8, Y8
+	VMULPS Y4, Y4, Y4
 	JMP    focusdone254
 
 focusnot0_254:
 	CMPQ    DI, $+2
 	JGE     focusnot1_254
-	VMOVUPS consts<>+384(SB), Y8
+	VMOVUPS consts<>+384(SB), Y4
 	JMP     focusdone254
 
 focusnot1_254:
@@ -22696,150 +22944,150 @@ focusnot1_254:
 focusnot2_254:
 	CMPQ    DI, $+4
 	JGE     focusnot3_254
-	VSQRTPS Y8, Y8
+	VSQRTPS Y4, Y4
 	JMP     focusdone254
 
 focusnot3_254:
 	CMPQ         DI, $+5
 	JGE          focusnot4_254
-	VSQRTPS      Y8, Y1
-	VMOVAPS      Y8, Y2
+	VSQRTPS      Y4, Y1
+	VMOVAPS      Y4, Y2
 	VFNMADD231PS Y1, Y1, Y2
 	VMULPS       consts<>+2144(SB), Y1, Y3
 	VMULPS       Y3, Y2, Y2
-	VFMADD231PS  Y1, Y8, Y2
-	VMOVAPS      Y2, Y8
+	VFMADD231PS  Y1, Y4, Y2
+	VMOVAPS      Y2, Y4
 	JMP          focusdone254
 
 focusnot4_254:
 	CMPQ         DI, $+6
 	JGE          focusnot5_254
-	VSQRTPS      Y8, Y1
-	VMULPS       Y8, Y8, Y2
+	VSQRTPS      Y4, Y1
+	VMULPS       Y4, Y4, Y2
 	VMOVAPS      Y2, Y3
-	VFMSUB231PS  Y8, Y8, Y3
-	VMOVAPS      Y8, Y4
-	VFNMADD231PS Y1, Y1, Y4
-	VMULPS       Y4, Y8, Y4
+	VFMSUB231PS  Y4, Y4, Y3
+	VMOVAPS      Y4, Y5
+	VFNMADD231PS Y1, Y1, Y5
+	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  consts<>+2144(SB), Y4, Y3
-	VMULPS       Y1, Y3, Y8
-	VFMADD231PS  Y1, Y2, Y8
+	VMULPS       Y1, Y3, Y4
+	VFMADD231PS  Y1, Y2, Y4
 	JMP          focusdone254
 
 focusnot5_254:
 	CMPQ        DI, $+7
 	JGE         focusnot6_254
-	VMULPS      Y8, Y8, Y1
+	VMULPS      Y4, Y4, Y1
 	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y8, Y8, Y2
-	VMULPS      Y8, Y2, Y2
-	VFMADD231PS Y8, Y1, Y2
-	VMOVAPS     Y2, Y8
+	VFMSUB231PS Y4, Y4, Y2
+	VMULPS      Y4, Y2, Y2
+	VFMADD231PS Y4, Y1, Y2
+	VMOVAPS     Y2, Y4
 	JMP         focusdone254
 
 focusnot6_254:
 	CMPQ        DI, $+8
 	JGE         focusnot7_254
-	VMULPS      Y8, Y8, Y1
-	VFMSUB213PS Y1, Y8, Y8
+	VMULPS      Y4, Y4, Y1
+	VFMSUB213PS Y1, Y4, Y4
 	VADDPS      Y1, Y1, Y2
-	VMULPS      Y8, Y2, Y8
-	VFMADD231PS Y1, Y1, Y8
+	VMULPS      Y4, Y2, Y4
+	VFMADD231PS Y1, Y1, Y4
 	JMP         focusdone254
 
 focusnot7_254:
 	CMPQ        DI, $+9
 	JGE         focusnot8_254
-	VMULPS      Y8, Y8, Y1
+	VMULPS      Y4, Y4, Y1
 	VMOVAPS     Y1, Y2
-	VFMSUB231PS Y8, Y8, Y2
+	VFMSUB231PS Y4, Y4, Y2
 	VMULPS      Y1, Y1, Y3
-	VADDPS      Y1, Y1, Y4
+	VADDPS      Y1, Y1, Y5
 	VFMSUB213PS Y3, Y1, Y1
-	VFMADD231PS Y2, Y4, Y1
-	VMULPS      Y8, Y1, Y1
-	VFMADD231PS Y8, Y3, Y1
-	VMOVAPS     Y1, Y8
+	VFMADD231PS Y2, Y5, Y1
+	VMULPS      Y4, Y1, Y1
+	VFMADD231PS Y4, Y3, Y1
+	VMOVAPS     Y1, Y4
 	JMP         focusdone254
 
 focusnot8_254:
 	LEAQ         24(SI), R9
-	VMOVUPS      Y6, (SP)
-	VMOVUPS      Y8, 32(SP)
-	VMOVUPS      Y7, 64(SP)
+	VMOVUPS      Y7, (SP)
+	VMOVUPS      Y4, 32(SP)
+	VMOVUPS      Y8, 64(SP)
 	VMOVUPS      Y0, 96(SP)
 	VBROADCASTSS (R9), Y0
 	VBROADCASTSS 4(R9), Y1
 	VBROADCASTSS 8(R9), Y2
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	VPAND     consts<>+32(SB), Y8, Y3
-	VPSUBD    consts<>+1248(SB), Y3, Y4
-	VCVTDQ2PS Y3, Y5
-	VPSUBD    consts<>+1760(SB), Y5, Y5
-	VMOVUPS   consts<>+1120(SB), Y6
-	VPCMPGTD  Y3, Y6, Y6
-	VBLENDVPS Y6, Y5, Y4, Y4
-	VPSRAD    $0x17, Y4, Y5
-	VPSRLD    $0x14, Y4, Y6
-	VPAND     consts<>+1280(SB), Y4, Y4
-	VPADDD    consts<>+1312(SB), Y4, Y4
-	VCVTDQ2PS Y5, Y5
+	VPAND     consts<>+32(SB), Y4, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y5
+	VCVTDQ2PS Y3, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y3, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VPERMPS     pow_r<>+0(SB), Y6, Y7
-	VFMADD213PS consts<>+672(SB), Y7, Y4
-	VMULPS      consts<>+1344(SB), Y4, Y7
-	VMOVAPS     Y4, Y9
-	VFMADD231PS Y7, Y4, Y9
-	VSUBPS      Y9, Y4, Y10
-	VFMADD231PS Y7, Y4, Y10
-	VMULPS      Y4, Y4, Y7
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
 	VMOVUPS     consts<>+1376(SB), Y11
-	VFMADD213PS consts<>+1408(SB), Y4, Y11
-	VFMADD213PS consts<>+1440(SB), Y4, Y11
-	VFMADD213PS consts<>+1472(SB), Y4, Y11
-	VFMADD213PS consts<>+1504(SB), Y4, Y11
-	VMULPS      Y4, Y7, Y4
-	VFMADD231PS Y11, Y4, Y10
-	VADDPS      Y10, Y9, Y4
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	VPERMPS     pow_th<>+0(SB), Y6, Y7
-	VADDPS      Y7, Y5, Y5
-	VMULPS      Y5, Y0, Y7
-	VFMSUB213PS Y7, Y0, Y5
-	VFMADD213PS Y7, Y1, Y4
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	VADDPS      consts<>+1536(SB), Y4, Y11
+	VADDPS      consts<>+1536(SB), Y5, Y11
 	VSUBPS      consts<>+1536(SB), Y11, Y12
-	VSUBPS      Y12, Y7, Y7
-	VFMADD231PS Y9, Y1, Y7
-	VPERMPS     pow_tl<>+0(SB), Y6, Y6
-	VFMADD231PS Y6, Y0, Y5
-	VFMADD231PS Y9, Y2, Y5
-	VFMADD231PS Y10, Y1, Y5
-	VADDPS      Y5, Y7, Y1
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y2, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	VMOVUPS     consts<>+1568(SB), Y2
 	VFMADD213PS consts<>+1600(SB), Y1, Y2
 	VFMADD213PS consts<>+1632(SB), Y1, Y2
-	VMULPS      Y1, Y1, Y5
-	VMULPS      Y2, Y5, Y2
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y2, Y6, Y2
 	VFMADD231PS consts<>+160(SB), Y1, Y2
 	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
-	VPERMPS     pow_full_lo<>+0(SB), Y11, Y5
-	VFMADD231PS Y2, Y1, Y5
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y2, Y1, Y6
 
 	// normal results: times 2^k, +Inf from 2^128 on
 	VPSUBD  consts<>+1536(SB), Y11, Y2
 	VPSRAD  $0x03, Y2, Y2
-	VADDPS  Y5, Y1, Y6
-	VPSLLD  $0x17, Y2, Y7
-	VPADDD  Y7, Y6, Y7
-	VPMINUD consts<>+928(SB), Y7, Y7
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y2, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VPXOR     Y9, Y9, Y9
@@ -22850,33 +23098,33 @@ focusnot8_254:
 	VADDPS    Y1, Y2, Y9
 	VSUBPS    Y2, Y9, Y10
 	VSUBPS    Y10, Y1, Y1
-	VADDPS    Y5, Y1, Y1
+	VADDPS    Y6, Y1, Y1
 	VADDPS    Y1, Y9, Y1
-	VCMPPS    $0x11, Y2, Y6, Y5
+	VCMPPS    $0x11, Y2, Y7, Y6
 	VPSUBD    Y2, Y1, Y1
-	VBLENDVPS Y5, Y1, Y7, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
 
 	// overflow, underflow, x = 0 and Inf
 	VMOVUPS   consts<>+1824(SB), Y2
-	VCMPPS    $0x11, Y4, Y2, Y2
+	VCMPPS    $0x11, Y5, Y2, Y2
 	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
-	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y2
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
 	VPXOR     Y2, Y2, Y2
 	VPCMPEQD  Y2, Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
-	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y2, Y5, Y1, Y1
 	VPCMPEQD  consts<>+928(SB), Y3, Y2
-	VPXOR     Y4, Y4, Y4
-	VMOVUPS   consts<>+928(SB), Y5
-	VBLENDVPS Y0, Y4, Y5, Y0
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
 	VBLENDVPS Y2, Y0, Y1, Y0
 
 	// negative x: the sign for odd y, NaN for fractions
 	VBROADCASTSS 12(R9), Y1
-	VPAND        Y1, Y8, Y1
+	VPAND        Y1, Y4, Y1
 	VPOR         Y1, Y0, Y0
 	VPXOR        Y1, Y1, Y1
 	VPCMPGTD     Y1, Y3, Y1
@@ -22884,27 +23132,27 @@ focusnot8_254:
 	VPCMPGTD     Y3, Y2, Y2
 	VPAND        Y1, Y2, Y1
 	VBROADCASTSS 16(R9), Y2
-	VPAND        Y2, Y8, Y2
+	VPAND        Y2, Y4, Y2
 	VPXOR        Y4, Y4, Y4
 	VPCMPGTD     Y2, Y4, Y2
 	VPAND        Y1, Y2, Y1
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y8
-	VMOVUPS      (SP), Y6
-	VMOVUPS      64(SP), Y7
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y4
+	VMOVUPS      (SP), Y7
+	VMOVUPS      64(SP), Y8
 	VMOVUPS      96(SP), Y0
 
 focusdone254:
 	// loss = (alpha ce) q^gamma
-	VMULPS    Y8, Y6, Y1
-	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
-	VBLENDVPS Y2, Y1, Y6, Y1
+	VMULPS    Y4, Y7, Y1
+	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y2
+	VBLENDVPS Y2, Y1, Y7, Y1
 	VPMINUD   consts<>+608(SB), Y1, Y1
 
 	// gradient = scale alpha q^gamma D
 	VBROADCASTSS (R8), Y2
-	VMULPS       Y8, Y7, Y3
+	VMULPS       Y4, Y8, Y3
 	VMULPS       Y3, Y2, Y2
 	VMULPS       Y0, Y2, Y0
 	VCMPPS       $0x03, Y0, Y0, Y2

@@ -5017,61 +5017,76 @@ slow:
 	VSUB  V16.S4, V14.S4, V14.S4
 	WORD  $0x4eae65ee // smax v14.4s, v15.4s, v14.4s
 	FMOVQ 368(R0), F15
-	VUMIN V15.S4, V14.S4, V14.S4
+	VUMIN V15.S4, V14.S4, V15.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V13.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	FMOVS 52(R7), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	VBSL  V15.B16, V16.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R0), F15
-	WORD  $0x6eaee5ef // fcmgt v15.4s, v15.4s, v14.4s
-	FMOVQ 624(R0), F16
-	WORD  $0x4e2ef611 // fmax v17.4s, v16.4s, v14.4s
-	WORD  $0x4e25d630 // fadd v16.4s, v17.4s, v5.4s
-	WORD  $0x6e30fcb0 // fdiv v16.4s, v5.4s, v16.4s
-	WORD  $0x6e30de34 // fmul v20.4s, v17.4s, v16.4s
-	VBIT  V15.B16, V14.B16, V20.B16
+	FMOVQ 624(R0), F14
+	WORD  $0x6eafe5ce // fcmgt v14.4s, v14.4s, v15.4s
+	FMOVQ 624(R0), F17
+	WORD  $0x4e2ff632 // fmax v18.4s, v17.4s, v15.4s
+	WORD  $0x4e25d651 // fadd v17.4s, v18.4s, v5.4s
+	WORD  $0x6e31fcb1 // fdiv v17.4s, v5.4s, v17.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V14.B16, V15.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R0), F18
-	FMOVQ 960(R0), F19
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 992(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1008(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1024(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1040(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1056(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1072(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
-	VFMLA V18.S4, V17.S4, V17.S4
-	VBIT  V15.B16, V14.B16, V17.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 960(R0), F20
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 992(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1008(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1024(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1040(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1056(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1072(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VBIT  V14.B16, V15.B16, V18.B16
 	WORD  $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
-	VMOV  V16.B16, V14.B16
-	VBIT  V15.B16, V20.B16, V14.B16
-	VBIT  V15.B16, V16.B16, V20.B16
+	VMOV  V17.B16, V14.B16
+	VBIT  V15.B16, V21.B16, V14.B16
+	VBIT  V15.B16, V17.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eadd4b0 // fsub v16.4s, v5.4s, v13.4s
-	VBSL  V16.B16, V13.B16, V15.B16
+	WORD  $0x4eadd4b1 // fsub v17.4s, v5.4s, v13.4s
+	VBSL  V17.B16, V13.B16, V15.B16
 	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
-	VMOVI $0, V18.B16
-	WORD  $0x6eb2e5f2 // fcmgt v18.4s, v15.4s, v18.4s
-	VAND  V18.B16, V12.B16, V12.B16
-	VFMLA V12.S4, V15.S4, V17.S4
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VFMLA V12.S4, V15.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2dde8c // fmul v12.4s, v20.4s, v13.4s
-	VFMLA V16.S4, V14.S4, V12.S4
+	WORD  $0x6e2ddeac // fmul v12.4s, v21.4s, v13.4s
+	VFMLA V17.S4, V14.S4, V12.S4
 	FMOVS 12(R7), F14
 	VDUP  V14.S[0], V14.S4
 	FMOVS 16(R7), F15
 	VDUP  V15.S[0], V15.S4
-	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V13.S4, V14.S4, V15.S4
-	WORD  $0x6e31ddf6 // fmul v22.4s, v15.4s, v17.4s
+	WORD  $0x6e32dded // fmul v13.4s, v15.4s, v18.4s
+	WORD  $0x6e2ce60e // fcmge v14.4s, v16.4s, v12.4s
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
 
 	// q^gamma
 	CMP  $1, R8
@@ -5099,223 +5114,223 @@ focusnot2_436:
 focusnot3_436:
 	CMP   $5, R8
 	BGE   focusnot4_436
-	WORD  $0x6ea1f98d // fsqrt v13.4s, v12.4s
-	VMOV  V12.B16, V14.B16
-	VFMLS V13.S4, V13.S4, V14.S4
-	WORD  $0x6e26ddaf // fmul v15.4s, v13.4s, v6.4s
-	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
-	VFMLA V13.S4, V12.S4, V14.S4
-	VMOV  V14.B16, V12.B16
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
 	JMP   focusdone436
 
 focusnot4_436:
 	CMP   $6, R8
 	BGE   focusnot5_436
-	WORD  $0x6ea1f98d // fsqrt v13.4s, v12.4s
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V16.S4
-	VMOV  V12.B16, V15.B16
-	VFMLS V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V6.S4, V12.S4, V16.S4
-	WORD  $0x6e2dde0c // fmul v12.4s, v16.4s, v13.4s
-	VFMLA V13.S4, V14.S4, V12.S4
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V6.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
 	JMP   focusdone436
 
 focusnot5_436:
 	CMP   $7, R8
 	BGE   focusnot6_436
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x6e2cddce // fmul v14.4s, v14.4s, v12.4s
-	VFMLA V12.S4, V13.S4, V14.S4
-	VMOV  V14.B16, V12.B16
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
 	JMP   focusdone436
 
 focusnot6_436:
 	CMP   $8, R8
 	BGE   focusnot7_436
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x4e2dd5ac // fadd v12.4s, v13.4s, v13.4s
-	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
-	VFMLA V13.S4, V13.S4, V12.S4
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
 	JMP   focusdone436
 
 focusnot7_436:
 	CMP   $9, R8
 	BGE   focusnot8_436
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
-	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VFMLA V14.S4, V16.S4, V17.S4
-	WORD  $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
-	VFMLA V12.S4, V15.S4, V13.S4
-	VMOV  V13.B16, V12.B16
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
 	JMP   focusdone436
 
 focusnot8_436:
 	ADD   $24, R7, R10
-	FMOVS (R10), F13
-	VDUP  V13.S[0], V13.S4
-	FMOVS 4(R10), F14
+	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	FMOVS 8(R10), F15
+	FMOVS 4(R10), F15
 	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R10), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
-	VSUB  V7.S4, V16.S4, V19.S4
-	WORD  $0x4e21da11 // scvtf v17.4s, v16.4s
-	FMOVQ 896(R0), F18
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 560(R0), F18
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4f290671 // sshr v17.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V18.S4
-	VAND  V8.B16, V19.B16, V19.B16
-	VADD  V9.S4, V19.S4, V19.S4
-	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V18.B16], V20.B16
-	FMOVQ 304(R0), F18
-	VBIT  V3.B16, V20.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F21
-	VFMLA V20.S4, V19.S4, V21.S4
-	WORD  $0x6e2adeb7 // fmul v23.4s, v21.4s, v10.4s
-	VMOV  V21.B16, V19.B16
-	VFMLA V23.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6b4 // fsub v20.4s, v21.4s, v19.4s
-	VFMLA V23.S4, V21.S4, V20.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
 	FMOVQ 720(R0), F24
-	VFMLA V11.S4, V21.S4, V24.S4
+	VFMLA V11.S4, V22.S4, V24.S4
 	FMOVQ 736(R0), F25
-	VFMLA V24.S4, V21.S4, V25.S4
+	VFMLA V24.S4, V22.S4, V25.S4
 	FMOVQ 752(R0), F24
-	VFMLA V25.S4, V21.S4, V24.S4
+	VFMLA V25.S4, V22.S4, V24.S4
 	FMOVQ 768(R0), F25
-	VFMLA V24.S4, V21.S4, V25.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	VFMLA V25.S4, V21.S4, V20.S4
-	WORD  $0x4e34d675 // fadd v21.4s, v19.4s, v20.4s
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
-	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
-	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V17.S4, V13.S4, V23.S4
-	VMOV  V24.B16, V17.B16
-	VFMLA V21.S4, V14.S4, V17.S4
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d635 // fadd v21.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d6b9 // fsub v25.4s, v21.4s, v2.4s
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
-	VFMLA V19.S4, V14.S4, V24.S4
+	VFMLA V20.S4, V15.S4, V24.S4
 	FLDPQ 176(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V18.S4, V13.S4, V23.S4
-	VFMLA V19.S4, V15.S4, V23.S4
-	VFMLA V20.S4, V14.S4, V23.S4
-	WORD  $0x4e37d70f // fadd v15.4s, v24.4s, v23.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F14
-	FMOVQ 800(R0), F18
-	VFMLA V18.S4, V15.S4, V14.S4
-	FMOVQ 832(R0), F18
-	VFMLA V14.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddee // fmul v14.4s, v15.4s, v15.4s
-	WORD  $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
-	VFMLA V4.S4, V15.S4, V14.S4
-	VTBL  V1.B16, [V21.B16], V18.B16
-	FMOVQ 304(R0), F15
-	VBIT  V3.B16, V18.B16, V15.B16
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
-	VFMLA V14.S4, V18.S4, V15.S4
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V21.S4, V14.S4
-	WORD  $0x4f3d05ce // sshr v14.4s, v14.4s, #3
-	WORD  $0x4e2fd653 // fadd v19.4s, v18.4s, v15.4s
-	VSHL  $23, V14.S4, V20.S4
-	VADD  V20.S4, V19.S4, V20.S4
-	VUMIN V0.S4, V20.S4, V21.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V20.B16
-	WORD  $0x4eb46dce // smin v14.4s, v14.4s, v20.4s
-	FMOVQ 912(R0), F20
-	VSUB  V14.S4, V20.S4, V14.S4
-	VSHL  $23, V14.S4, V14.S4
-	WORD  $0x4e32d5d4 // fadd v20.4s, v14.4s, v18.4s
-	WORD  $0x4eaed697 // fsub v23.4s, v20.4s, v14.4s
-	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
-	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x6eb3e5d2 // fcmgt v18.4s, v14.4s, v19.4s
-	VSUB  V14.S4, V15.S4, V14.S4
-	VBIT  V18.B16, V14.B16, V21.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F14
-	WORD  $0x6eaee62e // fcmgt v14.4s, v17.4s, v14.4s
-	FMOVQ 384(R0), F15
-	VBIF  V14.B16, V21.B16, V15.B16
-	FMOVQ 944(R0), F14
-	WORD  $0x6eb1e5ce // fcmgt v14.4s, v14.4s, v17.4s
-	WORD  $0x4e6e1def // bic v15.16b, v15.16b, v14.16b
-	VMOVI $0, V14.B16
-	VCMEQ V14.S4, V16.S4, V14.S4
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V0.B16, V17.B16
-	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V0.S4, V16.S4, V14.S4
-	WORD  $0x4e6d1c0d // bic v13.16b, v0.16b, v13.16b
-	VBIT  V14.B16, V13.B16, V15.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F13
-	VDUP  V13.S[0], V13.S4
-	VAND  V13.B16, V12.B16, V13.B16
-	VORR  V13.B16, V15.B16, V13.B16
-	WORD  $0x4ea08a0e // cmgt v14.4s, v16.4s, #0
-	WORD  $0x4eb0340f // cmgt v15.4s, v0.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	FMOVS 16(R10), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V12.B16, V12.B16
+	FMOVS 12(R10), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R10), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VAND  V12.B16, V14.B16, V12.B16
-	WORD  $0x4ea0360e // cmgt v14.4s, v16.4s, v0.4s
-	VORR  V14.B16, V12.B16, V14.B16
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V12.B16, V15.B16
 	FMOVQ 368(R0), F12
-	VBIF  V14.B16, V13.B16, V12.B16
+	VBIF  V15.B16, V14.B16, V12.B16
 
 focusdone436:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2cdecc // fmul v12.4s, v22.4s, v12.4s
-	FMOVQ 1104(R0), F13
-	WORD  $0x6e36e5ad // fcmge v13.4s, v13.4s, v22.4s
-	VBIT  V13.B16, V12.B16, V22.B16
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e2de5ce // fcmge v14.4s, v14.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V13.B16
 	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V22.S4, V12.S4
+	VUMIN V12.S4, V13.S4, V12.S4
 	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
@@ -5424,61 +5439,76 @@ partdone6:
 	VSUB  V16.S4, V14.S4, V14.S4
 	WORD  $0x4eae65ee // smax v14.4s, v15.4s, v14.4s
 	FMOVQ 368(R0), F15
-	VUMIN V15.S4, V14.S4, V14.S4
+	VUMIN V15.S4, V14.S4, V15.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V13.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	FMOVS 52(R7), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	VBSL  V15.B16, V16.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R0), F15
-	WORD  $0x6eaee5ef // fcmgt v15.4s, v15.4s, v14.4s
-	FMOVQ 624(R0), F16
-	WORD  $0x4e2ef611 // fmax v17.4s, v16.4s, v14.4s
-	WORD  $0x4e25d630 // fadd v16.4s, v17.4s, v5.4s
-	WORD  $0x6e30fcb0 // fdiv v16.4s, v5.4s, v16.4s
-	WORD  $0x6e30de34 // fmul v20.4s, v17.4s, v16.4s
-	VBIT  V15.B16, V14.B16, V20.B16
+	FMOVQ 624(R0), F14
+	WORD  $0x6eafe5ce // fcmgt v14.4s, v14.4s, v15.4s
+	FMOVQ 624(R0), F17
+	WORD  $0x4e2ff632 // fmax v18.4s, v17.4s, v15.4s
+	WORD  $0x4e25d651 // fadd v17.4s, v18.4s, v5.4s
+	WORD  $0x6e31fcb1 // fdiv v17.4s, v5.4s, v17.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V14.B16, V15.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R0), F18
-	FMOVQ 960(R0), F19
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 992(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1008(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1024(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1040(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1056(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1072(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
-	VFMLA V18.S4, V17.S4, V17.S4
-	VBIT  V15.B16, V14.B16, V17.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 960(R0), F20
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 992(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1008(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1024(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1040(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1056(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1072(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VBIT  V14.B16, V15.B16, V18.B16
 	WORD  $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
-	VMOV  V16.B16, V14.B16
-	VBIT  V15.B16, V20.B16, V14.B16
-	VBIT  V15.B16, V16.B16, V20.B16
+	VMOV  V17.B16, V14.B16
+	VBIT  V15.B16, V21.B16, V14.B16
+	VBIT  V15.B16, V17.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eadd4b0 // fsub v16.4s, v5.4s, v13.4s
-	VBSL  V16.B16, V13.B16, V15.B16
+	WORD  $0x4eadd4b1 // fsub v17.4s, v5.4s, v13.4s
+	VBSL  V17.B16, V13.B16, V15.B16
 	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
-	VMOVI $0, V18.B16
-	WORD  $0x6eb2e5f2 // fcmgt v18.4s, v15.4s, v18.4s
-	VAND  V18.B16, V12.B16, V12.B16
-	VFMLA V12.S4, V15.S4, V17.S4
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VFMLA V12.S4, V15.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2dde8c // fmul v12.4s, v20.4s, v13.4s
-	VFMLA V16.S4, V14.S4, V12.S4
+	WORD  $0x6e2ddeac // fmul v12.4s, v21.4s, v13.4s
+	VFMLA V17.S4, V14.S4, V12.S4
 	FMOVS 12(R7), F14
 	VDUP  V14.S[0], V14.S4
 	FMOVS 16(R7), F15
 	VDUP  V15.S[0], V15.S4
-	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V13.S4, V14.S4, V15.S4
-	WORD  $0x6e31ddf6 // fmul v22.4s, v15.4s, v17.4s
+	WORD  $0x6e32dded // fmul v13.4s, v15.4s, v18.4s
+	WORD  $0x6e2ce60e // fcmge v14.4s, v16.4s, v12.4s
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
 
 	// q^gamma
 	CMP  $1, R8
@@ -5506,223 +5536,223 @@ focusnot2_437:
 focusnot3_437:
 	CMP   $5, R8
 	BGE   focusnot4_437
-	WORD  $0x6ea1f98d // fsqrt v13.4s, v12.4s
-	VMOV  V12.B16, V14.B16
-	VFMLS V13.S4, V13.S4, V14.S4
-	WORD  $0x6e26ddaf // fmul v15.4s, v13.4s, v6.4s
-	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
-	VFMLA V13.S4, V12.S4, V14.S4
-	VMOV  V14.B16, V12.B16
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
 	JMP   focusdone437
 
 focusnot4_437:
 	CMP   $6, R8
 	BGE   focusnot5_437
-	WORD  $0x6ea1f98d // fsqrt v13.4s, v12.4s
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V16.S4
-	VMOV  V12.B16, V15.B16
-	VFMLS V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V6.S4, V12.S4, V16.S4
-	WORD  $0x6e2dde0c // fmul v12.4s, v16.4s, v13.4s
-	VFMLA V13.S4, V14.S4, V12.S4
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V6.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
 	JMP   focusdone437
 
 focusnot5_437:
 	CMP   $7, R8
 	BGE   focusnot6_437
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x6e2cddce // fmul v14.4s, v14.4s, v12.4s
-	VFMLA V12.S4, V13.S4, V14.S4
-	VMOV  V14.B16, V12.B16
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
 	JMP   focusdone437
 
 focusnot6_437:
 	CMP   $8, R8
 	BGE   focusnot7_437
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x4e2dd5ac // fadd v12.4s, v13.4s, v13.4s
-	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
-	VFMLA V13.S4, V13.S4, V12.S4
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
 	JMP   focusdone437
 
 focusnot7_437:
 	CMP   $9, R8
 	BGE   focusnot8_437
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
-	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VFMLA V14.S4, V16.S4, V17.S4
-	WORD  $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
-	VFMLA V12.S4, V15.S4, V13.S4
-	VMOV  V13.B16, V12.B16
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
 	JMP   focusdone437
 
 focusnot8_437:
 	ADD   $24, R7, R9
-	FMOVS (R9), F13
-	VDUP  V13.S[0], V13.S4
-	FMOVS 4(R9), F14
+	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
-	FMOVS 8(R9), F15
+	FMOVS 4(R9), F15
 	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R9), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
-	VSUB  V7.S4, V16.S4, V19.S4
-	WORD  $0x4e21da11 // scvtf v17.4s, v16.4s
-	FMOVQ 896(R0), F18
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 560(R0), F18
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4f290671 // sshr v17.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V18.S4
-	VAND  V8.B16, V19.B16, V19.B16
-	VADD  V9.S4, V19.S4, V19.S4
-	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V18.B16], V20.B16
-	FMOVQ 304(R0), F18
-	VBIT  V3.B16, V20.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F21
-	VFMLA V20.S4, V19.S4, V21.S4
-	WORD  $0x6e2adeb7 // fmul v23.4s, v21.4s, v10.4s
-	VMOV  V21.B16, V19.B16
-	VFMLA V23.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6b4 // fsub v20.4s, v21.4s, v19.4s
-	VFMLA V23.S4, V21.S4, V20.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
 	FMOVQ 720(R0), F24
-	VFMLA V11.S4, V21.S4, V24.S4
+	VFMLA V11.S4, V22.S4, V24.S4
 	FMOVQ 736(R0), F25
-	VFMLA V24.S4, V21.S4, V25.S4
+	VFMLA V24.S4, V22.S4, V25.S4
 	FMOVQ 752(R0), F24
-	VFMLA V25.S4, V21.S4, V24.S4
+	VFMLA V25.S4, V22.S4, V24.S4
 	FMOVQ 768(R0), F25
-	VFMLA V24.S4, V21.S4, V25.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	VFMLA V25.S4, V21.S4, V20.S4
-	WORD  $0x4e34d675 // fadd v21.4s, v19.4s, v20.4s
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
-	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
-	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V17.S4, V13.S4, V23.S4
-	VMOV  V24.B16, V17.B16
-	VFMLA V21.S4, V14.S4, V17.S4
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d635 // fadd v21.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d6b9 // fsub v25.4s, v21.4s, v2.4s
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
-	VFMLA V19.S4, V14.S4, V24.S4
+	VFMLA V20.S4, V15.S4, V24.S4
 	FLDPQ 176(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V18.S4, V13.S4, V23.S4
-	VFMLA V19.S4, V15.S4, V23.S4
-	VFMLA V20.S4, V14.S4, V23.S4
-	WORD  $0x4e37d70f // fadd v15.4s, v24.4s, v23.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F14
-	FMOVQ 800(R0), F18
-	VFMLA V18.S4, V15.S4, V14.S4
-	FMOVQ 832(R0), F18
-	VFMLA V14.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddee // fmul v14.4s, v15.4s, v15.4s
-	WORD  $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
-	VFMLA V4.S4, V15.S4, V14.S4
-	VTBL  V1.B16, [V21.B16], V18.B16
-	FMOVQ 304(R0), F15
-	VBIT  V3.B16, V18.B16, V15.B16
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
-	VFMLA V14.S4, V18.S4, V15.S4
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V21.S4, V14.S4
-	WORD  $0x4f3d05ce // sshr v14.4s, v14.4s, #3
-	WORD  $0x4e2fd653 // fadd v19.4s, v18.4s, v15.4s
-	VSHL  $23, V14.S4, V20.S4
-	VADD  V20.S4, V19.S4, V20.S4
-	VUMIN V0.S4, V20.S4, V21.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V20.B16
-	WORD  $0x4eb46dce // smin v14.4s, v14.4s, v20.4s
-	FMOVQ 912(R0), F20
-	VSUB  V14.S4, V20.S4, V14.S4
-	VSHL  $23, V14.S4, V14.S4
-	WORD  $0x4e32d5d4 // fadd v20.4s, v14.4s, v18.4s
-	WORD  $0x4eaed697 // fsub v23.4s, v20.4s, v14.4s
-	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
-	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x6eb3e5d2 // fcmgt v18.4s, v14.4s, v19.4s
-	VSUB  V14.S4, V15.S4, V14.S4
-	VBIT  V18.B16, V14.B16, V21.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F14
-	WORD  $0x6eaee62e // fcmgt v14.4s, v17.4s, v14.4s
-	FMOVQ 384(R0), F15
-	VBIF  V14.B16, V21.B16, V15.B16
-	FMOVQ 944(R0), F14
-	WORD  $0x6eb1e5ce // fcmgt v14.4s, v14.4s, v17.4s
-	WORD  $0x4e6e1def // bic v15.16b, v15.16b, v14.16b
-	VMOVI $0, V14.B16
-	VCMEQ V14.S4, V16.S4, V14.S4
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V0.B16, V17.B16
-	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V0.S4, V16.S4, V14.S4
-	WORD  $0x4e6d1c0d // bic v13.16b, v0.16b, v13.16b
-	VBIT  V14.B16, V13.B16, V15.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F13
-	VDUP  V13.S[0], V13.S4
-	VAND  V13.B16, V12.B16, V13.B16
-	VORR  V13.B16, V15.B16, V13.B16
-	WORD  $0x4ea08a0e // cmgt v14.4s, v16.4s, #0
-	WORD  $0x4eb0340f // cmgt v15.4s, v0.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	FMOVS 16(R9), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V12.B16, V12.B16
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VAND  V12.B16, V14.B16, V12.B16
-	WORD  $0x4ea0360e // cmgt v14.4s, v16.4s, v0.4s
-	VORR  V14.B16, V12.B16, V14.B16
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V12.B16, V15.B16
 	FMOVQ 368(R0), F12
-	VBIF  V14.B16, V13.B16, V12.B16
+	VBIF  V15.B16, V14.B16, V12.B16
 
 focusdone437:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2cdecc // fmul v12.4s, v22.4s, v12.4s
-	FMOVQ 1104(R0), F13
-	WORD  $0x6e36e5ad // fcmge v13.4s, v13.4s, v22.4s
-	VBIT  V13.B16, V12.B16, V22.B16
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e2de5ce // fcmge v14.4s, v14.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V13.B16
 	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V22.S4, V12.S4
+	VUMIN V12.S4, V13.S4, V12.S4
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless7
@@ -8577,39 +8607,52 @@ slow:
 	FMOVQ 368(R0), F13
 	VUMIN V13.S4, V12.S4, V12.S4
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 52(R8), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	VBSL  V12.B16, V14.B16, V15.B16
+	VBIT  V13.B16, V15.B16, V12.B16
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	FMOVQ 624(R0), F13
-	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
+	WORD  $0x6eace5af // fcmgt v15.4s, v13.4s, v12.4s
 	FMOVQ 624(R0), F13
-	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
-	WORD  $0x4e25d62d // fadd v13.4s, v17.4s, v5.4s
+	WORD  $0x4e2cf5b2 // fmax v18.4s, v13.4s, v12.4s
+	WORD  $0x4e25d64d // fadd v13.4s, v18.4s, v5.4s
 	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
-	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
-	VBIT  V14.B16, V12.B16, V20.B16
+	WORD  $0x6e2dde55 // fmul v21.4s, v18.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R0), F15
-	FMOVQ 960(R0), F16
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 992(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1008(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1024(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1040(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1056(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1072(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V17.S4
-	VBIT  V14.B16, V12.B16, V17.B16
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 992(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1008(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1040(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1072(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V18.S4
+	VBIT  V15.B16, V12.B16, V18.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V15.B16
-	VBIT  V12.B16, V20.B16, V15.B16
-	VBIT  V12.B16, V13.B16, V20.B16
+	VBIT  V12.B16, V21.B16, V15.B16
+	VBIT  V12.B16, V13.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eabd4b0 // fsub v16.4s, v5.4s, v11.4s
@@ -8618,34 +8661,34 @@ slow:
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V17.S4
+	VFMLA V10.S4, V12.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
-	VMOV  V12.B16, V13.B16
-	VFMLA V16.S4, V15.S4, V13.S4
+	WORD  $0x6e2bdeac // fmul v12.4s, v21.4s, v11.4s
+	VMOV  V12.B16, V17.B16
+	VFMLA V16.S4, V15.S4, V17.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V14.S4
+	VDUP  V10.S[0], V13.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
 	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
-	VFMLA V11.S4, V14.S4, V10.S4
-	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e32dd4d // fmul v13.4s, v10.4s, v18.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eabe4d2 // fcmgt v18.4s, v6.4s, v11.4s
-	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V15.B16, V19.B16
-	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
-	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
-	FMOVQ 224(R0), F22
-	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V15.B16, V20.B16
-	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VMOVI $0, V19.B16
-	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x6eabe4d3 // fcmgt v19.4s, v6.4s, v11.4s
+	VMOV  V21.B16, V20.B16
+	VBIT  V19.B16, V15.B16, V20.B16
+	WORD  $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	WORD  $0x4ea0da36 // fcmeq v22.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F23
+	VBIF  V22.B16, V20.B16, V23.B16
+	VBIF  V19.B16, V15.B16, V21.B16
+	WORD  $0x6e37deb3 // fmul v19.4s, v21.4s, v23.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e673 // fcmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
@@ -8653,21 +8696,23 @@ slow:
 	FMOVS 8(R8), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVQ 224(R0), F16
-	FMOVQ 1120(R0), F18
-	VFMLS V18.S4, V11.S4, V16.S4
+	FMOVQ 1120(R0), F19
+	VFMLS V19.S4, V11.S4, V16.S4
 	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
-	VFMLA V17.S4, V11.S4, V12.S4
+	VFMLA V18.S4, V11.S4, V12.S4
+	WORD  $0x6e31e5cb // fcmge v11.4s, v14.4s, v17.4s
+	WORD  $0x4e6b1e2b // bic v11.16b, v17.16b, v11.16b
 
 	// q^gamma
 	CMP  $1, R9
 	BGE  focusnot0_520
-	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
 	JMP  focusdone520
 
 focusnot0_520:
 	CMP   $2, R9
 	BGE   focusnot1_520
-	FMOVQ 224(R0), F13
+	FMOVQ 224(R0), F11
 	JMP   focusdone520
 
 focusnot1_520:
@@ -8678,85 +8723,85 @@ focusnot1_520:
 focusnot2_520:
 	CMP  $4, R9
 	BGE  focusnot3_520
-	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
 	JMP  focusdone520
 
 focusnot3_520:
 	CMP   $5, R9
 	BGE   focusnot4_520
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	VMOV  V13.B16, V15.B16
-	VFMLS V11.S4, V11.S4, V15.S4
-	WORD  $0x6e26dd70 // fmul v16.4s, v11.4s, v6.4s
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	VMOV  V11.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V11.S4, V13.S4, V15.S4
-	VMOV  V15.B16, V13.B16
+	VFMLA V14.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V11.B16
 	JMP   focusdone520
 
 focusnot4_520:
 	CMP   $6, R9
 	BGE   focusnot5_520
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VMOV  V13.B16, V16.B16
-	VFMLS V11.S4, V11.S4, V16.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	VFMLA V6.S4, V13.S4, V17.S4
-	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
-	VFMLA V11.S4, V15.S4, V13.S4
+	VFMLA V11.S4, V11.S4, V17.S4
+	VMOV  V11.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	VFMLA V6.S4, V11.S4, V17.S4
+	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V11.S4
 	JMP   focusdone520
 
 focusnot5_520:
 	CMP   $7, R9
 	BGE   focusnot6_520
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
-	VFMLA V13.S4, V11.S4, V15.S4
-	VMOV  V15.B16, V13.B16
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V11.B16
 	JMP   focusdone520
 
 focusnot6_520:
 	CMP   $8, R9
 	BGE   focusnot7_520
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V11.S4, V11.S4, V13.S4
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V11.S4
 	JMP   focusdone520
 
 focusnot7_520:
 	CMP   $9, R9
 	BGE   focusnot8_520
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
-	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V11.S4, V11.S4, V18.S4
+	VFMLA V14.S4, V14.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
-	VFMLA V13.S4, V16.S4, V11.S4
-	VMOV  V11.B16, V13.B16
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V11.B16
 	JMP   focusdone520
 
 focusnot8_520:
 	ADD   $24, R8, R12
-	FMOVS (R12), F11
-	VDUP  V11.S[0], V11.S4
+	FMOVS (R12), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R12), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R12), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	WORD  $0x4ea0f971 // fabs v17.4s, v11.4s
 	VSUB  V8.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
 	FMOVQ 896(R0), F20
@@ -8803,9 +8848,9 @@ focusnot8_520:
 	FLDPQ 144(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V14.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
@@ -8816,7 +8861,7 @@ focusnot8_520:
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V11.S4, V23.S4
+	VFMLA V20.S4, V14.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
@@ -8872,51 +8917,51 @@ focusnot8_520:
 	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VAND  V11.B16, V0.B16, V18.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
 	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V0.S4, V17.S4, V15.S4
-	WORD  $0x4e6b1c0b // bic v11.16b, v0.16b, v11.16b
-	VBIT  V15.B16, V11.B16, V16.B16
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R12), F11
-	VDUP  V11.S[0], V11.S4
-	VAND  V11.B16, V13.B16, V11.B16
-	VORR  V11.B16, V16.B16, V11.B16
+	FMOVS 12(R12), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V11.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R12), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V15.B16, V13.B16
+	VAND  V16.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V15.B16, V11.B16
 	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
-	VORR  V15.B16, V13.B16, V15.B16
-	FMOVQ 368(R0), F13
-	VBIF  V15.B16, V11.B16, V13.B16
+	VORR  V15.B16, V11.B16, V15.B16
+	FMOVQ 368(R0), F11
+	VBIF  V15.B16, V14.B16, V11.B16
 
 focusdone520:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
+	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
-	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
-	VBIT  V15.B16, V11.B16, V14.B16
-	FMOVQ 368(R0), F11
-	VUMIN V11.S4, V14.S4, V11.S4
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V13.S4, V13.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
 	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V10.B16, V13.B16
-	FMOVQ F11, (R3)
-	FMOVQ F13, (R5)
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R0), F12
+	VBIT  V11.B16, V10.B16, V12.B16
+	FMOVQ F13, (R3)
+	FMOVQ F12, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -9026,39 +9071,52 @@ partdone8:
 	FMOVQ 368(R0), F13
 	VUMIN V13.S4, V12.S4, V12.S4
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 52(R8), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	VBSL  V12.B16, V14.B16, V15.B16
+	VBIT  V13.B16, V15.B16, V12.B16
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	FMOVQ 624(R0), F13
-	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
+	WORD  $0x6eace5af // fcmgt v15.4s, v13.4s, v12.4s
 	FMOVQ 624(R0), F13
-	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
-	WORD  $0x4e25d62d // fadd v13.4s, v17.4s, v5.4s
+	WORD  $0x4e2cf5b2 // fmax v18.4s, v13.4s, v12.4s
+	WORD  $0x4e25d64d // fadd v13.4s, v18.4s, v5.4s
 	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
-	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
-	VBIT  V14.B16, V12.B16, V20.B16
+	WORD  $0x6e2dde55 // fmul v21.4s, v18.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R0), F15
-	FMOVQ 960(R0), F16
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 992(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1008(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1024(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1040(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1056(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1072(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V17.S4
-	VBIT  V14.B16, V12.B16, V17.B16
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 992(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1008(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1040(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1072(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V18.S4
+	VBIT  V15.B16, V12.B16, V18.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V15.B16
-	VBIT  V12.B16, V20.B16, V15.B16
-	VBIT  V12.B16, V13.B16, V20.B16
+	VBIT  V12.B16, V21.B16, V15.B16
+	VBIT  V12.B16, V13.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eabd4b0 // fsub v16.4s, v5.4s, v11.4s
@@ -9067,34 +9125,34 @@ partdone8:
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V17.S4
+	VFMLA V10.S4, V12.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
-	VMOV  V12.B16, V13.B16
-	VFMLA V16.S4, V15.S4, V13.S4
+	WORD  $0x6e2bdeac // fmul v12.4s, v21.4s, v11.4s
+	VMOV  V12.B16, V17.B16
+	VFMLA V16.S4, V15.S4, V17.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V14.S4
+	VDUP  V10.S[0], V13.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
 	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
-	VFMLA V11.S4, V14.S4, V10.S4
-	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e32dd4d // fmul v13.4s, v10.4s, v18.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eabe4d2 // fcmgt v18.4s, v6.4s, v11.4s
-	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V15.B16, V19.B16
-	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
-	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
-	FMOVQ 224(R0), F22
-	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V15.B16, V20.B16
-	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VMOVI $0, V19.B16
-	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x6eabe4d3 // fcmgt v19.4s, v6.4s, v11.4s
+	VMOV  V21.B16, V20.B16
+	VBIT  V19.B16, V15.B16, V20.B16
+	WORD  $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	WORD  $0x4ea0da36 // fcmeq v22.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F23
+	VBIF  V22.B16, V20.B16, V23.B16
+	VBIF  V19.B16, V15.B16, V21.B16
+	WORD  $0x6e37deb3 // fmul v19.4s, v21.4s, v23.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e673 // fcmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
@@ -9102,21 +9160,23 @@ partdone8:
 	FMOVS 8(R8), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVQ 224(R0), F16
-	FMOVQ 1120(R0), F18
-	VFMLS V18.S4, V11.S4, V16.S4
+	FMOVQ 1120(R0), F19
+	VFMLS V19.S4, V11.S4, V16.S4
 	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
-	VFMLA V17.S4, V11.S4, V12.S4
+	VFMLA V18.S4, V11.S4, V12.S4
+	WORD  $0x6e31e5cb // fcmge v11.4s, v14.4s, v17.4s
+	WORD  $0x4e6b1e2b // bic v11.16b, v17.16b, v11.16b
 
 	// q^gamma
 	CMP  $1, R9
 	BGE  focusnot0_521
-	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
 	JMP  focusdone521
 
 focusnot0_521:
 	CMP   $2, R9
 	BGE   focusnot1_521
-	FMOVQ 224(R0), F13
+	FMOVQ 224(R0), F11
 	JMP   focusdone521
 
 focusnot1_521:
@@ -9127,85 +9187,85 @@ focusnot1_521:
 focusnot2_521:
 	CMP  $4, R9
 	BGE  focusnot3_521
-	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
 	JMP  focusdone521
 
 focusnot3_521:
 	CMP   $5, R9
 	BGE   focusnot4_521
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	VMOV  V13.B16, V15.B16
-	VFMLS V11.S4, V11.S4, V15.S4
-	WORD  $0x6e26dd70 // fmul v16.4s, v11.4s, v6.4s
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	VMOV  V11.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V11.S4, V13.S4, V15.S4
-	VMOV  V15.B16, V13.B16
+	VFMLA V14.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V11.B16
 	JMP   focusdone521
 
 focusnot4_521:
 	CMP   $6, R9
 	BGE   focusnot5_521
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VMOV  V13.B16, V16.B16
-	VFMLS V11.S4, V11.S4, V16.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	VFMLA V6.S4, V13.S4, V17.S4
-	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
-	VFMLA V11.S4, V15.S4, V13.S4
+	VFMLA V11.S4, V11.S4, V17.S4
+	VMOV  V11.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	VFMLA V6.S4, V11.S4, V17.S4
+	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V11.S4
 	JMP   focusdone521
 
 focusnot5_521:
 	CMP   $7, R9
 	BGE   focusnot6_521
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
-	VFMLA V13.S4, V11.S4, V15.S4
-	VMOV  V15.B16, V13.B16
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V11.B16
 	JMP   focusdone521
 
 focusnot6_521:
 	CMP   $8, R9
 	BGE   focusnot7_521
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V11.S4, V11.S4, V13.S4
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V11.S4
 	JMP   focusdone521
 
 focusnot7_521:
 	CMP   $9, R9
 	BGE   focusnot8_521
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
-	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V11.S4, V11.S4, V18.S4
+	VFMLA V14.S4, V14.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
-	VFMLA V13.S4, V16.S4, V11.S4
-	VMOV  V11.B16, V13.B16
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V11.B16
 	JMP   focusdone521
 
 focusnot8_521:
 	ADD   $24, R8, R11
-	FMOVS (R11), F11
-	VDUP  V11.S[0], V11.S4
+	FMOVS (R11), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R11), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R11), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	WORD  $0x4ea0f971 // fabs v17.4s, v11.4s
 	VSUB  V8.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
 	FMOVQ 896(R0), F20
@@ -9252,9 +9312,9 @@ focusnot8_521:
 	FLDPQ 144(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V14.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
@@ -9265,7 +9325,7 @@ focusnot8_521:
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V11.S4, V23.S4
+	VFMLA V20.S4, V14.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
@@ -9321,83 +9381,83 @@ focusnot8_521:
 	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VAND  V11.B16, V0.B16, V18.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
 	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V0.S4, V17.S4, V15.S4
-	WORD  $0x4e6b1c0b // bic v11.16b, v0.16b, v11.16b
-	VBIT  V15.B16, V11.B16, V16.B16
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F11
-	VDUP  V11.S[0], V11.S4
-	VAND  V11.B16, V13.B16, V11.B16
-	VORR  V11.B16, V16.B16, V11.B16
+	FMOVS 12(R11), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V11.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R11), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V15.B16, V13.B16
+	VAND  V16.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V15.B16, V11.B16
 	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
-	VORR  V15.B16, V13.B16, V15.B16
-	FMOVQ 368(R0), F13
-	VBIF  V15.B16, V11.B16, V13.B16
+	VORR  V15.B16, V11.B16, V15.B16
+	FMOVQ 368(R0), F11
+	VBIF  V15.B16, V14.B16, V11.B16
 
 focusdone521:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
+	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
-	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
-	VBIT  V15.B16, V11.B16, V14.B16
-	FMOVQ 368(R0), F11
-	VUMIN V11.S4, V14.S4, V11.S4
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V13.S4, V13.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
 	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V10.B16, V13.B16
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R0), F12
+	VBIT  V11.B16, V10.B16, V12.B16
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F11, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone9
 
 partless9:
 	TBZ    $1, R2, partone9
-	VST1.P V11.D[0], 8(R11)
+	VST1.P V13.D[0], 8(R11)
 	TBZ    $0, R2, partdone9
-	VST1   V11.S[2], (R11)
+	VST1   V13.S[2], (R11)
 	JMP    partdone9
 
 partone9:
 	TBZ  $0, R2, partdone9
-	VST1 V11.S[0], (R11)
+	VST1 V13.S[0], (R11)
 
 partdone9:
 	ADD   $0, R5, R11
 	CMP   $4, R2
 	BLT   partless10
-	FMOVQ F13, (R5)
+	FMOVQ F12, (R5)
 	JMP   partdone10
 
 partless10:
 	TBZ    $1, R2, partone10
-	VST1.P V13.D[0], 8(R11)
+	VST1.P V12.D[0], 8(R11)
 	TBZ    $0, R2, partdone10
-	VST1   V13.S[2], (R11)
+	VST1   V12.S[2], (R11)
 	JMP    partdone10
 
 partone10:
 	TBZ  $0, R2, partdone10
-	VST1 V13.S[0], (R11)
+	VST1 V12.S[0], (R11)
 
 partdone10:
 	JMP nextvector
@@ -10741,61 +10801,76 @@ slow:
 	VSUB  V16.S4, V14.S4, V14.S4
 	WORD  $0x4eae65ee // smax v14.4s, v15.4s, v14.4s
 	FMOVQ 368(R0), F15
-	VUMIN V15.S4, V14.S4, V14.S4
+	VUMIN V15.S4, V14.S4, V15.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V13.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	FMOVS 52(R6), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	VBSL  V15.B16, V16.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R0), F15
-	WORD  $0x6eaee5ef // fcmgt v15.4s, v15.4s, v14.4s
-	FMOVQ 624(R0), F16
-	WORD  $0x4e2ef611 // fmax v17.4s, v16.4s, v14.4s
-	WORD  $0x4e25d630 // fadd v16.4s, v17.4s, v5.4s
-	WORD  $0x6e30fcb0 // fdiv v16.4s, v5.4s, v16.4s
-	WORD  $0x6e30de34 // fmul v20.4s, v17.4s, v16.4s
-	VBIT  V15.B16, V14.B16, V20.B16
+	FMOVQ 624(R0), F14
+	WORD  $0x6eafe5ce // fcmgt v14.4s, v14.4s, v15.4s
+	FMOVQ 624(R0), F17
+	WORD  $0x4e2ff632 // fmax v18.4s, v17.4s, v15.4s
+	WORD  $0x4e25d651 // fadd v17.4s, v18.4s, v5.4s
+	WORD  $0x6e31fcb1 // fdiv v17.4s, v5.4s, v17.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V14.B16, V15.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R0), F18
-	FMOVQ 960(R0), F19
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 992(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1008(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1024(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1040(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1056(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1072(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
-	VFMLA V18.S4, V17.S4, V17.S4
-	VBIT  V15.B16, V14.B16, V17.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 960(R0), F20
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 992(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1008(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1024(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1040(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1056(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1072(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VBIT  V14.B16, V15.B16, V18.B16
 	WORD  $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
-	VMOV  V16.B16, V14.B16
-	VBIT  V15.B16, V20.B16, V14.B16
-	VBIT  V15.B16, V16.B16, V20.B16
+	VMOV  V17.B16, V14.B16
+	VBIT  V15.B16, V21.B16, V14.B16
+	VBIT  V15.B16, V17.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eadd4b0 // fsub v16.4s, v5.4s, v13.4s
-	VBSL  V16.B16, V13.B16, V15.B16
+	WORD  $0x4eadd4b1 // fsub v17.4s, v5.4s, v13.4s
+	VBSL  V17.B16, V13.B16, V15.B16
 	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
-	VMOVI $0, V18.B16
-	WORD  $0x6eb2e5f2 // fcmgt v18.4s, v15.4s, v18.4s
-	VAND  V18.B16, V12.B16, V12.B16
-	VFMLA V12.S4, V15.S4, V17.S4
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VFMLA V12.S4, V15.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2dde8c // fmul v12.4s, v20.4s, v13.4s
-	VFMLA V16.S4, V14.S4, V12.S4
+	WORD  $0x6e2ddeac // fmul v12.4s, v21.4s, v13.4s
+	VFMLA V17.S4, V14.S4, V12.S4
 	FMOVS 12(R6), F14
 	VDUP  V14.S[0], V14.S4
 	FMOVS 16(R6), F15
 	VDUP  V15.S[0], V15.S4
-	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V13.S4, V14.S4, V15.S4
-	WORD  $0x6e31ddf6 // fmul v22.4s, v15.4s, v17.4s
+	WORD  $0x6e32dded // fmul v13.4s, v15.4s, v18.4s
+	WORD  $0x6e2ce60e // fcmge v14.4s, v16.4s, v12.4s
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
 
 	// q^gamma
 	CMP  $1, R7
@@ -10823,223 +10898,223 @@ focusnot2_590:
 focusnot3_590:
 	CMP   $5, R7
 	BGE   focusnot4_590
-	WORD  $0x6ea1f98d // fsqrt v13.4s, v12.4s
-	VMOV  V12.B16, V14.B16
-	VFMLS V13.S4, V13.S4, V14.S4
-	WORD  $0x6e26ddaf // fmul v15.4s, v13.4s, v6.4s
-	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
-	VFMLA V13.S4, V12.S4, V14.S4
-	VMOV  V14.B16, V12.B16
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
 	JMP   focusdone590
 
 focusnot4_590:
 	CMP   $6, R7
 	BGE   focusnot5_590
-	WORD  $0x6ea1f98d // fsqrt v13.4s, v12.4s
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V16.S4
-	VMOV  V12.B16, V15.B16
-	VFMLS V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V6.S4, V12.S4, V16.S4
-	WORD  $0x6e2dde0c // fmul v12.4s, v16.4s, v13.4s
-	VFMLA V13.S4, V14.S4, V12.S4
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V6.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
 	JMP   focusdone590
 
 focusnot5_590:
 	CMP   $7, R7
 	BGE   focusnot6_590
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x6e2cddce // fmul v14.4s, v14.4s, v12.4s
-	VFMLA V12.S4, V13.S4, V14.S4
-	VMOV  V14.B16, V12.B16
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
 	JMP   focusdone590
 
 focusnot6_590:
 	CMP   $8, R7
 	BGE   focusnot7_590
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x4e2dd5ac // fadd v12.4s, v13.4s, v13.4s
-	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
-	VFMLA V13.S4, V13.S4, V12.S4
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
 	JMP   focusdone590
 
 focusnot7_590:
 	CMP   $9, R7
 	BGE   focusnot8_590
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
-	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VFMLA V14.S4, V16.S4, V17.S4
-	WORD  $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
-	VFMLA V12.S4, V15.S4, V13.S4
-	VMOV  V13.B16, V12.B16
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
 	JMP   focusdone590
 
 focusnot8_590:
 	ADD   $24, R6, R9
-	FMOVS (R9), F13
-	VDUP  V13.S[0], V13.S4
-	FMOVS 4(R9), F14
+	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
-	FMOVS 8(R9), F15
+	FMOVS 4(R9), F15
 	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R9), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
-	VSUB  V7.S4, V16.S4, V19.S4
-	WORD  $0x4e21da11 // scvtf v17.4s, v16.4s
-	FMOVQ 896(R0), F18
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 560(R0), F18
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4f290671 // sshr v17.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V18.S4
-	VAND  V8.B16, V19.B16, V19.B16
-	VADD  V9.S4, V19.S4, V19.S4
-	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V18.B16], V20.B16
-	FMOVQ 304(R0), F18
-	VBIT  V3.B16, V20.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F21
-	VFMLA V20.S4, V19.S4, V21.S4
-	WORD  $0x6e2adeb7 // fmul v23.4s, v21.4s, v10.4s
-	VMOV  V21.B16, V19.B16
-	VFMLA V23.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6b4 // fsub v20.4s, v21.4s, v19.4s
-	VFMLA V23.S4, V21.S4, V20.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
 	FMOVQ 720(R0), F24
-	VFMLA V11.S4, V21.S4, V24.S4
+	VFMLA V11.S4, V22.S4, V24.S4
 	FMOVQ 736(R0), F25
-	VFMLA V24.S4, V21.S4, V25.S4
+	VFMLA V24.S4, V22.S4, V25.S4
 	FMOVQ 752(R0), F24
-	VFMLA V25.S4, V21.S4, V24.S4
+	VFMLA V25.S4, V22.S4, V24.S4
 	FMOVQ 768(R0), F25
-	VFMLA V24.S4, V21.S4, V25.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	VFMLA V25.S4, V21.S4, V20.S4
-	WORD  $0x4e34d675 // fadd v21.4s, v19.4s, v20.4s
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
-	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
-	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V17.S4, V13.S4, V23.S4
-	VMOV  V24.B16, V17.B16
-	VFMLA V21.S4, V14.S4, V17.S4
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d635 // fadd v21.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d6b9 // fsub v25.4s, v21.4s, v2.4s
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
-	VFMLA V19.S4, V14.S4, V24.S4
+	VFMLA V20.S4, V15.S4, V24.S4
 	FLDPQ 176(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V18.S4, V13.S4, V23.S4
-	VFMLA V19.S4, V15.S4, V23.S4
-	VFMLA V20.S4, V14.S4, V23.S4
-	WORD  $0x4e37d70f // fadd v15.4s, v24.4s, v23.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F14
-	FMOVQ 800(R0), F18
-	VFMLA V18.S4, V15.S4, V14.S4
-	FMOVQ 832(R0), F18
-	VFMLA V14.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddee // fmul v14.4s, v15.4s, v15.4s
-	WORD  $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
-	VFMLA V4.S4, V15.S4, V14.S4
-	VTBL  V1.B16, [V21.B16], V18.B16
-	FMOVQ 304(R0), F15
-	VBIT  V3.B16, V18.B16, V15.B16
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
-	VFMLA V14.S4, V18.S4, V15.S4
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V21.S4, V14.S4
-	WORD  $0x4f3d05ce // sshr v14.4s, v14.4s, #3
-	WORD  $0x4e2fd653 // fadd v19.4s, v18.4s, v15.4s
-	VSHL  $23, V14.S4, V20.S4
-	VADD  V20.S4, V19.S4, V20.S4
-	VUMIN V0.S4, V20.S4, V21.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V20.B16
-	WORD  $0x4eb46dce // smin v14.4s, v14.4s, v20.4s
-	FMOVQ 912(R0), F20
-	VSUB  V14.S4, V20.S4, V14.S4
-	VSHL  $23, V14.S4, V14.S4
-	WORD  $0x4e32d5d4 // fadd v20.4s, v14.4s, v18.4s
-	WORD  $0x4eaed697 // fsub v23.4s, v20.4s, v14.4s
-	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
-	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x6eb3e5d2 // fcmgt v18.4s, v14.4s, v19.4s
-	VSUB  V14.S4, V15.S4, V14.S4
-	VBIT  V18.B16, V14.B16, V21.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F14
-	WORD  $0x6eaee62e // fcmgt v14.4s, v17.4s, v14.4s
-	FMOVQ 384(R0), F15
-	VBIF  V14.B16, V21.B16, V15.B16
-	FMOVQ 944(R0), F14
-	WORD  $0x6eb1e5ce // fcmgt v14.4s, v14.4s, v17.4s
-	WORD  $0x4e6e1def // bic v15.16b, v15.16b, v14.16b
-	VMOVI $0, V14.B16
-	VCMEQ V14.S4, V16.S4, V14.S4
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V0.B16, V17.B16
-	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V0.S4, V16.S4, V14.S4
-	WORD  $0x4e6d1c0d // bic v13.16b, v0.16b, v13.16b
-	VBIT  V14.B16, V13.B16, V15.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F13
-	VDUP  V13.S[0], V13.S4
-	VAND  V13.B16, V12.B16, V13.B16
-	VORR  V13.B16, V15.B16, V13.B16
-	WORD  $0x4ea08a0e // cmgt v14.4s, v16.4s, #0
-	WORD  $0x4eb0340f // cmgt v15.4s, v0.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	FMOVS 16(R9), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V12.B16, V12.B16
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VAND  V12.B16, V14.B16, V12.B16
-	WORD  $0x4ea0360e // cmgt v14.4s, v16.4s, v0.4s
-	VORR  V14.B16, V12.B16, V14.B16
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V12.B16, V15.B16
 	FMOVQ 368(R0), F12
-	VBIF  V14.B16, V13.B16, V12.B16
+	VBIF  V15.B16, V14.B16, V12.B16
 
 focusdone590:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2cdecc // fmul v12.4s, v22.4s, v12.4s
-	FMOVQ 1104(R0), F13
-	WORD  $0x6e36e5ad // fcmge v13.4s, v13.4s, v22.4s
-	VBIT  V13.B16, V12.B16, V22.B16
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e2de5ce // fcmge v14.4s, v14.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V13.B16
 	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V22.S4, V12.S4
+	VUMIN V12.S4, V13.S4, V12.S4
 	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
@@ -11130,61 +11205,76 @@ partdone3:
 	VSUB  V16.S4, V14.S4, V14.S4
 	WORD  $0x4eae65ee // smax v14.4s, v15.4s, v14.4s
 	FMOVQ 368(R0), F15
-	VUMIN V15.S4, V14.S4, V14.S4
+	VUMIN V15.S4, V14.S4, V15.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V13.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	FMOVS 52(R6), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	VBSL  V15.B16, V16.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R0), F15
-	WORD  $0x6eaee5ef // fcmgt v15.4s, v15.4s, v14.4s
-	FMOVQ 624(R0), F16
-	WORD  $0x4e2ef611 // fmax v17.4s, v16.4s, v14.4s
-	WORD  $0x4e25d630 // fadd v16.4s, v17.4s, v5.4s
-	WORD  $0x6e30fcb0 // fdiv v16.4s, v5.4s, v16.4s
-	WORD  $0x6e30de34 // fmul v20.4s, v17.4s, v16.4s
-	VBIT  V15.B16, V14.B16, V20.B16
+	FMOVQ 624(R0), F14
+	WORD  $0x6eafe5ce // fcmgt v14.4s, v14.4s, v15.4s
+	FMOVQ 624(R0), F17
+	WORD  $0x4e2ff632 // fmax v18.4s, v17.4s, v15.4s
+	WORD  $0x4e25d651 // fadd v17.4s, v18.4s, v5.4s
+	WORD  $0x6e31fcb1 // fdiv v17.4s, v5.4s, v17.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V14.B16, V15.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R0), F18
-	FMOVQ 960(R0), F19
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 992(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1008(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1024(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1040(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	FMOVQ 1056(R0), F19
-	VFMLA V18.S4, V17.S4, V19.S4
-	FMOVQ 1072(R0), F18
-	VFMLA V19.S4, V17.S4, V18.S4
-	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
-	VFMLA V18.S4, V17.S4, V17.S4
-	VBIT  V15.B16, V14.B16, V17.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 960(R0), F20
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 992(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1008(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1024(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1040(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1056(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1072(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VBIT  V14.B16, V15.B16, V18.B16
 	WORD  $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
-	VMOV  V16.B16, V14.B16
-	VBIT  V15.B16, V20.B16, V14.B16
-	VBIT  V15.B16, V16.B16, V20.B16
+	VMOV  V17.B16, V14.B16
+	VBIT  V15.B16, V21.B16, V14.B16
+	VBIT  V15.B16, V17.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eadd4b0 // fsub v16.4s, v5.4s, v13.4s
-	VBSL  V16.B16, V13.B16, V15.B16
+	WORD  $0x4eadd4b1 // fsub v17.4s, v5.4s, v13.4s
+	VBSL  V17.B16, V13.B16, V15.B16
 	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
-	VMOVI $0, V18.B16
-	WORD  $0x6eb2e5f2 // fcmgt v18.4s, v15.4s, v18.4s
-	VAND  V18.B16, V12.B16, V12.B16
-	VFMLA V12.S4, V15.S4, V17.S4
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VFMLA V12.S4, V15.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2dde8c // fmul v12.4s, v20.4s, v13.4s
-	VFMLA V16.S4, V14.S4, V12.S4
+	WORD  $0x6e2ddeac // fmul v12.4s, v21.4s, v13.4s
+	VFMLA V17.S4, V14.S4, V12.S4
 	FMOVS 12(R6), F14
 	VDUP  V14.S[0], V14.S4
 	FMOVS 16(R6), F15
 	VDUP  V15.S[0], V15.S4
-	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V13.S4, V14.S4, V15.S4
-	WORD  $0x6e31ddf6 // fmul v22.4s, v15.4s, v17.4s
+	WORD  $0x6e32dded // fmul v13.4s, v15.4s, v18.4s
+	WORD  $0x6e2ce60e // fcmge v14.4s, v16.4s, v12.4s
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
 
 	// q^gamma
 	CMP  $1, R7
@@ -11212,223 +11302,223 @@ focusnot2_591:
 focusnot3_591:
 	CMP   $5, R7
 	BGE   focusnot4_591
-	WORD  $0x6ea1f98d // fsqrt v13.4s, v12.4s
-	VMOV  V12.B16, V14.B16
-	VFMLS V13.S4, V13.S4, V14.S4
-	WORD  $0x6e26ddaf // fmul v15.4s, v13.4s, v6.4s
-	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
-	VFMLA V13.S4, V12.S4, V14.S4
-	VMOV  V14.B16, V12.B16
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
 	JMP   focusdone591
 
 focusnot4_591:
 	CMP   $6, R7
 	BGE   focusnot5_591
-	WORD  $0x6ea1f98d // fsqrt v13.4s, v12.4s
-	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V16.S4
-	VMOV  V12.B16, V15.B16
-	VFMLS V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V6.S4, V12.S4, V16.S4
-	WORD  $0x6e2dde0c // fmul v12.4s, v16.4s, v13.4s
-	VFMLA V13.S4, V14.S4, V12.S4
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V6.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
 	JMP   focusdone591
 
 focusnot5_591:
 	CMP   $7, R7
 	BGE   focusnot6_591
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x6e2cddce // fmul v14.4s, v14.4s, v12.4s
-	VFMLA V12.S4, V13.S4, V14.S4
-	VMOV  V14.B16, V12.B16
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
 	JMP   focusdone591
 
 focusnot6_591:
 	CMP   $8, R7
 	BGE   focusnot7_591
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x4e2dd5ac // fadd v12.4s, v13.4s, v13.4s
-	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
-	VFMLA V13.S4, V13.S4, V12.S4
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
 	JMP   focusdone591
 
 focusnot7_591:
 	CMP   $9, R7
 	BGE   focusnot8_591
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V12.S4, V12.S4, V14.S4
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
-	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VFMLA V14.S4, V16.S4, V17.S4
-	WORD  $0x6e2cde2d // fmul v13.4s, v17.4s, v12.4s
-	VFMLA V12.S4, V15.S4, V13.S4
-	VMOV  V13.B16, V12.B16
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
 	JMP   focusdone591
 
 focusnot8_591:
 	ADD   $24, R6, R8
-	FMOVS (R8), F13
-	VDUP  V13.S[0], V13.S4
-	FMOVS 4(R8), F14
+	FMOVS (R8), F14
 	VDUP  V14.S[0], V14.S4
-	FMOVS 8(R8), F15
+	FMOVS 4(R8), F15
 	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R8), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f990 // fabs v16.4s, v12.4s
-	VSUB  V7.S4, V16.S4, V19.S4
-	WORD  $0x4e21da11 // scvtf v17.4s, v16.4s
-	FMOVQ 896(R0), F18
-	VSUB  V18.S4, V17.S4, V17.S4
-	FMOVQ 560(R0), F18
-	WORD  $0x4eb03652 // cmgt v18.4s, v18.4s, v16.4s
-	VBIT  V18.B16, V17.B16, V19.B16
-	WORD  $0x4f290671 // sshr v17.4s, v19.4s, #23
-	VUSHR $20, V19.S4, V18.S4
-	VAND  V8.B16, V19.B16, V19.B16
-	VADD  V9.S4, V19.S4, V19.S4
-	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V18.B16], V20.B16
-	FMOVQ 304(R0), F18
-	VBIT  V3.B16, V20.B16, V18.B16
-	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
-	FMOVQ 432(R0), F21
-	VFMLA V20.S4, V19.S4, V21.S4
-	WORD  $0x6e2adeb7 // fmul v23.4s, v21.4s, v10.4s
-	VMOV  V21.B16, V19.B16
-	VFMLA V23.S4, V19.S4, V19.S4
-	WORD  $0x4eb3d6b4 // fsub v20.4s, v21.4s, v19.4s
-	VFMLA V23.S4, V21.S4, V20.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
 	FMOVQ 720(R0), F24
-	VFMLA V11.S4, V21.S4, V24.S4
+	VFMLA V11.S4, V22.S4, V24.S4
 	FMOVQ 736(R0), F25
-	VFMLA V24.S4, V21.S4, V25.S4
+	VFMLA V24.S4, V22.S4, V25.S4
 	FMOVQ 752(R0), F24
-	VFMLA V25.S4, V21.S4, V24.S4
+	VFMLA V25.S4, V22.S4, V24.S4
 	FMOVQ 768(R0), F25
-	VFMLA V24.S4, V21.S4, V25.S4
-	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
-	VFMLA V25.S4, V21.S4, V20.S4
-	WORD  $0x4e34d675 // fadd v21.4s, v19.4s, v20.4s
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
-	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
-	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V17.S4, V13.S4, V23.S4
-	VMOV  V24.B16, V17.B16
-	VFMLA V21.S4, V14.S4, V17.S4
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e22d635 // fadd v21.4s, v17.4s, v2.4s
-	WORD  $0x4ea2d6b9 // fsub v25.4s, v21.4s, v2.4s
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
-	VFMLA V19.S4, V14.S4, V24.S4
+	VFMLA V20.S4, V15.S4, V24.S4
 	FLDPQ 176(R1), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V18.S4, V13.S4, V23.S4
-	VFMLA V19.S4, V15.S4, V23.S4
-	VFMLA V20.S4, V14.S4, V23.S4
-	WORD  $0x4e37d70f // fadd v15.4s, v24.4s, v23.4s
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F14
-	FMOVQ 800(R0), F18
-	VFMLA V18.S4, V15.S4, V14.S4
-	FMOVQ 832(R0), F18
-	VFMLA V14.S4, V15.S4, V18.S4
-	WORD  $0x6e2fddee // fmul v14.4s, v15.4s, v15.4s
-	WORD  $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
-	VFMLA V4.S4, V15.S4, V14.S4
-	VTBL  V1.B16, [V21.B16], V18.B16
-	FMOVQ 304(R0), F15
-	VBIT  V3.B16, V18.B16, V15.B16
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
 	FLDPQ 272(R1), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V18.B16
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
 	FLDPQ 304(R1), (F30, F31)
-	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
-	VFMLA V14.S4, V18.S4, V15.S4
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V2.S4, V21.S4, V14.S4
-	WORD  $0x4f3d05ce // sshr v14.4s, v14.4s, #3
-	WORD  $0x4e2fd653 // fadd v19.4s, v18.4s, v15.4s
-	VSHL  $23, V14.S4, V20.S4
-	VADD  V20.S4, V19.S4, V20.S4
-	VUMIN V0.S4, V20.S4, V21.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V20.B16
-	WORD  $0x4eb46dce // smin v14.4s, v14.4s, v20.4s
-	FMOVQ 912(R0), F20
-	VSUB  V14.S4, V20.S4, V14.S4
-	VSHL  $23, V14.S4, V14.S4
-	WORD  $0x4e32d5d4 // fadd v20.4s, v14.4s, v18.4s
-	WORD  $0x4eaed697 // fsub v23.4s, v20.4s, v14.4s
-	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
-	WORD  $0x4e2fd64f // fadd v15.4s, v18.4s, v15.4s
-	WORD  $0x4e2fd68f // fadd v15.4s, v20.4s, v15.4s
-	WORD  $0x6eb3e5d2 // fcmgt v18.4s, v14.4s, v19.4s
-	VSUB  V14.S4, V15.S4, V14.S4
-	VBIT  V18.B16, V14.B16, V21.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F14
-	WORD  $0x6eaee62e // fcmgt v14.4s, v17.4s, v14.4s
-	FMOVQ 384(R0), F15
-	VBIF  V14.B16, V21.B16, V15.B16
-	FMOVQ 944(R0), F14
-	WORD  $0x6eb1e5ce // fcmgt v14.4s, v14.4s, v17.4s
-	WORD  $0x4e6e1def // bic v15.16b, v15.16b, v14.16b
-	VMOVI $0, V14.B16
-	VCMEQ V14.S4, V16.S4, V14.S4
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V0.B16, V17.B16
-	VBIT  V14.B16, V17.B16, V15.B16
-	VCMEQ V0.S4, V16.S4, V14.S4
-	WORD  $0x4e6d1c0d // bic v13.16b, v0.16b, v13.16b
-	VBIT  V14.B16, V13.B16, V15.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F13
-	VDUP  V13.S[0], V13.S4
-	VAND  V13.B16, V12.B16, V13.B16
-	VORR  V13.B16, V15.B16, V13.B16
-	WORD  $0x4ea08a0e // cmgt v14.4s, v16.4s, #0
-	WORD  $0x4eb0340f // cmgt v15.4s, v0.4s, v16.4s
-	VAND  V15.B16, V14.B16, V14.B16
-	FMOVS 16(R8), F15
-	VDUP  V15.S[0], V15.S4
-	VAND  V15.B16, V12.B16, V12.B16
+	FMOVS 12(R8), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R8), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VAND  V12.B16, V14.B16, V12.B16
-	WORD  $0x4ea0360e // cmgt v14.4s, v16.4s, v0.4s
-	VORR  V14.B16, V12.B16, V14.B16
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V12.B16, V15.B16
 	FMOVQ 368(R0), F12
-	VBIF  V14.B16, V13.B16, V12.B16
+	VBIF  V15.B16, V14.B16, V12.B16
 
 focusdone591:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2cdecc // fmul v12.4s, v22.4s, v12.4s
-	FMOVQ 1104(R0), F13
-	WORD  $0x6e36e5ad // fcmge v13.4s, v13.4s, v22.4s
-	VBIT  V13.B16, V12.B16, V22.B16
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e2de5ce // fcmge v14.4s, v14.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V13.B16
 	FMOVQ 368(R0), F12
-	VUMIN V12.S4, V22.S4, V12.S4
+	VUMIN V12.S4, V13.S4, V12.S4
 	ADD   $0, R3, R8
 	CMP   $4, R2
 	BLT   partless4
@@ -12873,39 +12963,52 @@ slow:
 	FMOVQ 368(R0), F13
 	VUMIN V13.S4, V12.S4, V12.S4
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 52(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	VBSL  V12.B16, V14.B16, V15.B16
+	VBIT  V13.B16, V15.B16, V12.B16
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	FMOVQ 624(R0), F13
-	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
+	WORD  $0x6eace5af // fcmgt v15.4s, v13.4s, v12.4s
 	FMOVQ 624(R0), F13
-	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
-	WORD  $0x4e25d62d // fadd v13.4s, v17.4s, v5.4s
+	WORD  $0x4e2cf5b2 // fmax v18.4s, v13.4s, v12.4s
+	WORD  $0x4e25d64d // fadd v13.4s, v18.4s, v5.4s
 	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
-	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
-	VBIT  V14.B16, V12.B16, V20.B16
+	WORD  $0x6e2dde55 // fmul v21.4s, v18.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R0), F15
-	FMOVQ 960(R0), F16
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 992(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1008(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1024(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1040(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1056(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1072(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V17.S4
-	VBIT  V14.B16, V12.B16, V17.B16
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 992(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1008(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1040(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1072(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V18.S4
+	VBIT  V15.B16, V12.B16, V18.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V15.B16
-	VBIT  V12.B16, V20.B16, V15.B16
-	VBIT  V12.B16, V13.B16, V20.B16
+	VBIT  V12.B16, V21.B16, V15.B16
+	VBIT  V12.B16, V13.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eabd4b0 // fsub v16.4s, v5.4s, v11.4s
@@ -12914,34 +13017,34 @@ slow:
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V17.S4
+	VFMLA V10.S4, V12.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
-	VMOV  V12.B16, V13.B16
-	VFMLA V16.S4, V15.S4, V13.S4
+	WORD  $0x6e2bdeac // fmul v12.4s, v21.4s, v11.4s
+	VMOV  V12.B16, V17.B16
+	VFMLA V16.S4, V15.S4, V17.S4
 	FMOVS 12(R7), F10
-	VDUP  V10.S[0], V14.S4
+	VDUP  V10.S[0], V13.S4
 	FMOVS 16(R7), F10
 	VDUP  V10.S[0], V10.S4
 	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
-	VFMLA V11.S4, V14.S4, V10.S4
-	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e32dd4d // fmul v13.4s, v10.4s, v18.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eabe4d2 // fcmgt v18.4s, v6.4s, v11.4s
-	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V15.B16, V19.B16
-	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
-	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
-	FMOVQ 224(R0), F22
-	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V15.B16, V20.B16
-	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VMOVI $0, V19.B16
-	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x6eabe4d3 // fcmgt v19.4s, v6.4s, v11.4s
+	VMOV  V21.B16, V20.B16
+	VBIT  V19.B16, V15.B16, V20.B16
+	WORD  $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	WORD  $0x4ea0da36 // fcmeq v22.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F23
+	VBIF  V22.B16, V20.B16, V23.B16
+	VBIF  V19.B16, V15.B16, V21.B16
+	WORD  $0x6e37deb3 // fmul v19.4s, v21.4s, v23.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e673 // fcmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
@@ -12949,21 +13052,23 @@ slow:
 	FMOVS 8(R7), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVQ 224(R0), F16
-	FMOVQ 1120(R0), F18
-	VFMLS V18.S4, V11.S4, V16.S4
+	FMOVQ 1120(R0), F19
+	VFMLS V19.S4, V11.S4, V16.S4
 	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
-	VFMLA V17.S4, V11.S4, V12.S4
+	VFMLA V18.S4, V11.S4, V12.S4
+	WORD  $0x6e31e5cb // fcmge v11.4s, v14.4s, v17.4s
+	WORD  $0x4e6b1e2b // bic v11.16b, v17.16b, v11.16b
 
 	// q^gamma
 	CMP  $1, R8
 	BGE  focusnot0_646
-	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
 	JMP  focusdone646
 
 focusnot0_646:
 	CMP   $2, R8
 	BGE   focusnot1_646
-	FMOVQ 224(R0), F13
+	FMOVQ 224(R0), F11
 	JMP   focusdone646
 
 focusnot1_646:
@@ -12974,85 +13079,85 @@ focusnot1_646:
 focusnot2_646:
 	CMP  $4, R8
 	BGE  focusnot3_646
-	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
 	JMP  focusdone646
 
 focusnot3_646:
 	CMP   $5, R8
 	BGE   focusnot4_646
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	VMOV  V13.B16, V15.B16
-	VFMLS V11.S4, V11.S4, V15.S4
-	WORD  $0x6e26dd70 // fmul v16.4s, v11.4s, v6.4s
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	VMOV  V11.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V11.S4, V13.S4, V15.S4
-	VMOV  V15.B16, V13.B16
+	VFMLA V14.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V11.B16
 	JMP   focusdone646
 
 focusnot4_646:
 	CMP   $6, R8
 	BGE   focusnot5_646
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VMOV  V13.B16, V16.B16
-	VFMLS V11.S4, V11.S4, V16.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	VFMLA V6.S4, V13.S4, V17.S4
-	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
-	VFMLA V11.S4, V15.S4, V13.S4
+	VFMLA V11.S4, V11.S4, V17.S4
+	VMOV  V11.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	VFMLA V6.S4, V11.S4, V17.S4
+	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V11.S4
 	JMP   focusdone646
 
 focusnot5_646:
 	CMP   $7, R8
 	BGE   focusnot6_646
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
-	VFMLA V13.S4, V11.S4, V15.S4
-	VMOV  V15.B16, V13.B16
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V11.B16
 	JMP   focusdone646
 
 focusnot6_646:
 	CMP   $8, R8
 	BGE   focusnot7_646
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V11.S4, V11.S4, V13.S4
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V11.S4
 	JMP   focusdone646
 
 focusnot7_646:
 	CMP   $9, R8
 	BGE   focusnot8_646
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
-	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V11.S4, V11.S4, V18.S4
+	VFMLA V14.S4, V14.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
-	VFMLA V13.S4, V16.S4, V11.S4
-	VMOV  V11.B16, V13.B16
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V11.B16
 	JMP   focusdone646
 
 focusnot8_646:
 	ADD   $24, R7, R11
-	FMOVS (R11), F11
-	VDUP  V11.S[0], V11.S4
+	FMOVS (R11), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R11), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R11), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	WORD  $0x4ea0f971 // fabs v17.4s, v11.4s
 	VSUB  V7.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
 	FMOVQ 896(R0), F20
@@ -13098,9 +13203,9 @@ focusnot8_646:
 	FLDPQ 144(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V14.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
@@ -13111,7 +13216,7 @@ focusnot8_646:
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V11.S4, V23.S4
+	VFMLA V20.S4, V14.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
@@ -13167,51 +13272,51 @@ focusnot8_646:
 	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VAND  V11.B16, V0.B16, V18.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
 	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V0.S4, V17.S4, V15.S4
-	WORD  $0x4e6b1c0b // bic v11.16b, v0.16b, v11.16b
-	VBIT  V15.B16, V11.B16, V16.B16
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F11
-	VDUP  V11.S[0], V11.S4
-	VAND  V11.B16, V13.B16, V11.B16
-	VORR  V11.B16, V16.B16, V11.B16
+	FMOVS 12(R11), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V11.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R11), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V15.B16, V13.B16
+	VAND  V16.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V15.B16, V11.B16
 	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
-	VORR  V15.B16, V13.B16, V15.B16
-	FMOVQ 368(R0), F13
-	VBIF  V15.B16, V11.B16, V13.B16
+	VORR  V15.B16, V11.B16, V15.B16
+	FMOVQ 368(R0), F11
+	VBIF  V15.B16, V14.B16, V11.B16
 
 focusdone646:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
+	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
-	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
-	VBIT  V15.B16, V11.B16, V14.B16
-	FMOVQ 368(R0), F11
-	VUMIN V11.S4, V14.S4, V11.S4
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V13.S4, V13.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
 	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V10.B16, V13.B16
-	FMOVQ F11, (R3)
-	FMOVQ F13, (R5)
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R0), F12
+	VBIT  V11.B16, V10.B16, V12.B16
+	FMOVQ F13, (R3)
+	FMOVQ F12, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -13304,39 +13409,52 @@ partdone4:
 	FMOVQ 368(R0), F13
 	VUMIN V13.S4, V12.S4, V12.S4
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 52(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	VBSL  V12.B16, V14.B16, V15.B16
+	VBIT  V13.B16, V15.B16, V12.B16
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
 	FMOVQ 624(R0), F13
-	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
+	WORD  $0x6eace5af // fcmgt v15.4s, v13.4s, v12.4s
 	FMOVQ 624(R0), F13
-	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
-	WORD  $0x4e25d62d // fadd v13.4s, v17.4s, v5.4s
+	WORD  $0x4e2cf5b2 // fmax v18.4s, v13.4s, v12.4s
+	WORD  $0x4e25d64d // fadd v13.4s, v18.4s, v5.4s
 	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
-	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
-	VBIT  V14.B16, V12.B16, V20.B16
+	WORD  $0x6e2dde55 // fmul v21.4s, v18.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R0), F15
-	FMOVQ 960(R0), F16
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 992(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1008(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1024(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1040(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1056(R0), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1072(R0), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V17.S4
-	VBIT  V14.B16, V12.B16, V17.B16
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 992(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1008(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1040(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1072(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V18.S4
+	VBIT  V15.B16, V12.B16, V18.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V15.B16
-	VBIT  V12.B16, V20.B16, V15.B16
-	VBIT  V12.B16, V13.B16, V20.B16
+	VBIT  V12.B16, V21.B16, V15.B16
+	VBIT  V12.B16, V13.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
 	WORD  $0x4eabd4b0 // fsub v16.4s, v5.4s, v11.4s
@@ -13345,34 +13463,34 @@ partdone4:
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V17.S4
+	VFMLA V10.S4, V12.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
-	VMOV  V12.B16, V13.B16
-	VFMLA V16.S4, V15.S4, V13.S4
+	WORD  $0x6e2bdeac // fmul v12.4s, v21.4s, v11.4s
+	VMOV  V12.B16, V17.B16
+	VFMLA V16.S4, V15.S4, V17.S4
 	FMOVS 12(R7), F10
-	VDUP  V10.S[0], V14.S4
+	VDUP  V10.S[0], V13.S4
 	FMOVS 16(R7), F10
 	VDUP  V10.S[0], V10.S4
 	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
-	VFMLA V11.S4, V14.S4, V10.S4
-	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e32dd4d // fmul v13.4s, v10.4s, v18.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eabe4d2 // fcmgt v18.4s, v6.4s, v11.4s
-	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V15.B16, V19.B16
-	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
-	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
-	FMOVQ 224(R0), F22
-	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V15.B16, V20.B16
-	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VMOVI $0, V19.B16
-	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x6eabe4d3 // fcmgt v19.4s, v6.4s, v11.4s
+	VMOV  V21.B16, V20.B16
+	VBIT  V19.B16, V15.B16, V20.B16
+	WORD  $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	WORD  $0x4ea0da36 // fcmeq v22.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F23
+	VBIF  V22.B16, V20.B16, V23.B16
+	VBIF  V19.B16, V15.B16, V21.B16
+	WORD  $0x6e37deb3 // fmul v19.4s, v21.4s, v23.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e673 // fcmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
@@ -13380,21 +13498,23 @@ partdone4:
 	FMOVS 8(R7), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVQ 224(R0), F16
-	FMOVQ 1120(R0), F18
-	VFMLS V18.S4, V11.S4, V16.S4
+	FMOVQ 1120(R0), F19
+	VFMLS V19.S4, V11.S4, V16.S4
 	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
-	VFMLA V17.S4, V11.S4, V12.S4
+	VFMLA V18.S4, V11.S4, V12.S4
+	WORD  $0x6e31e5cb // fcmge v11.4s, v14.4s, v17.4s
+	WORD  $0x4e6b1e2b // bic v11.16b, v17.16b, v11.16b
 
 	// q^gamma
 	CMP  $1, R8
 	BGE  focusnot0_647
-	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
 	JMP  focusdone647
 
 focusnot0_647:
 	CMP   $2, R8
 	BGE   focusnot1_647
-	FMOVQ 224(R0), F13
+	FMOVQ 224(R0), F11
 	JMP   focusdone647
 
 focusnot1_647:
@@ -13405,85 +13525,85 @@ focusnot1_647:
 focusnot2_647:
 	CMP  $4, R8
 	BGE  focusnot3_647
-	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
 	JMP  focusdone647
 
 focusnot3_647:
 	CMP   $5, R8
 	BGE   focusnot4_647
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	VMOV  V13.B16, V15.B16
-	VFMLS V11.S4, V11.S4, V15.S4
-	WORD  $0x6e26dd70 // fmul v16.4s, v11.4s, v6.4s
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	VMOV  V11.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V11.S4, V13.S4, V15.S4
-	VMOV  V15.B16, V13.B16
+	VFMLA V14.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V11.B16
 	JMP   focusdone647
 
 focusnot4_647:
 	CMP   $6, R8
 	BGE   focusnot5_647
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VMOV  V13.B16, V16.B16
-	VFMLS V11.S4, V11.S4, V16.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	VFMLA V6.S4, V13.S4, V17.S4
-	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
-	VFMLA V11.S4, V15.S4, V13.S4
+	VFMLA V11.S4, V11.S4, V17.S4
+	VMOV  V11.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	VFMLA V6.S4, V11.S4, V17.S4
+	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V11.S4
 	JMP   focusdone647
 
 focusnot5_647:
 	CMP   $7, R8
 	BGE   focusnot6_647
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
-	VFMLA V13.S4, V11.S4, V15.S4
-	VMOV  V15.B16, V13.B16
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V11.B16
 	JMP   focusdone647
 
 focusnot6_647:
 	CMP   $8, R8
 	BGE   focusnot7_647
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V11.S4, V11.S4, V13.S4
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V11.S4
 	JMP   focusdone647
 
 focusnot7_647:
 	CMP   $9, R8
 	BGE   focusnot8_647
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
-	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V11.S4, V11.S4, V18.S4
+	VFMLA V14.S4, V14.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
-	VFMLA V13.S4, V16.S4, V11.S4
-	VMOV  V11.B16, V13.B16
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V11.B16
 	JMP   focusdone647
 
 focusnot8_647:
 	ADD   $24, R7, R10
-	FMOVS (R10), F11
-	VDUP  V11.S[0], V11.S4
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R10), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R10), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	WORD  $0x4ea0f971 // fabs v17.4s, v11.4s
 	VSUB  V7.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
 	FMOVQ 896(R0), F20
@@ -13529,9 +13649,9 @@ focusnot8_647:
 	FLDPQ 144(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V14.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
@@ -13542,7 +13662,7 @@ focusnot8_647:
 	VFMLA V18.S4, V15.S4, V24.S4
 	FLDPQ 176(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V11.S4, V23.S4
+	VFMLA V20.S4, V14.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
@@ -13598,83 +13718,83 @@ focusnot8_647:
 	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VAND  V11.B16, V0.B16, V18.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
 	VBIT  V15.B16, V18.B16, V16.B16
 	VCMEQ V0.S4, V17.S4, V15.S4
-	WORD  $0x4e6b1c0b // bic v11.16b, v0.16b, v11.16b
-	VBIT  V15.B16, V11.B16, V16.B16
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F11
-	VDUP  V11.S[0], V11.S4
-	VAND  V11.B16, V13.B16, V11.B16
-	VORR  V11.B16, V16.B16, V11.B16
+	FMOVS 12(R10), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V11.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
 	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R10), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V15.B16, V13.B16
+	VAND  V16.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V15.B16, V11.B16
 	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
-	VORR  V15.B16, V13.B16, V15.B16
-	FMOVQ 368(R0), F13
-	VBIF  V15.B16, V11.B16, V13.B16
+	VORR  V15.B16, V11.B16, V15.B16
+	FMOVQ 368(R0), F11
+	VBIF  V15.B16, V14.B16, V11.B16
 
 focusdone647:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
+	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
-	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
-	VBIT  V15.B16, V11.B16, V14.B16
-	FMOVQ 368(R0), F11
-	VUMIN V11.S4, V14.S4, V11.S4
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V13.S4, V13.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
 	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
-	FMOVQ 368(R0), F13
-	VBIT  V12.B16, V10.B16, V13.B16
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R0), F12
+	VBIT  V11.B16, V10.B16, V12.B16
 	ADD   $0, R3, R10
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ F11, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VST1.P V11.D[0], 8(R10)
+	VST1.P V13.D[0], 8(R10)
 	TBZ    $0, R2, partdone5
-	VST1   V11.S[2], (R10)
+	VST1   V13.S[2], (R10)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VST1 V11.S[0], (R10)
+	VST1 V13.S[0], (R10)
 
 partdone5:
 	ADD   $0, R5, R10
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ F13, (R5)
+	FMOVQ F12, (R5)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VST1.P V13.D[0], 8(R10)
+	VST1.P V12.D[0], 8(R10)
 	TBZ    $0, R2, partdone6
-	VST1   V13.S[2], (R10)
+	VST1   V12.S[2], (R10)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VST1 V13.S[0], (R10)
+	VST1 V12.S[0], (R10)
 
 partdone6:
 	JMP nextvector

@@ -8,7 +8,7 @@ import (
 )
 
 // lossFields are the byte offsets in lossParams of focal_generic.go.
-var lossFields = struct{ focus, factor, positive, negative, limit, power, smooth int }{0, 8, 12, 16, 20, 24, 48}
+var lossFields = struct{ focus, factor, positive, negative, limit, power, smooth, least int }{0, 8, 12, 16, 20, 24, 48, 52}
 
 // The values of focusKind in focal_generic.go.
 const (
@@ -32,6 +32,9 @@ type lossArgs struct {
 
 // smooth is half the label smoothing, 0 where there is none.
 func (a lossArgs) smooth(m machine) vec { return m.broadcast(a.params, lossFields.smooth) }
+
+// least is what e may be taken for where it is smaller: see lossParams of focal_generic.go.
+func (a lossArgs) least(m machine) vec { return m.broadcast(a.params, lossFields.least) }
 
 func loadLossArgs(m machine, grad bool) lossArgs {
 	a := lossArgs{params: m.param("p")}
@@ -192,6 +195,11 @@ func newSoftTerm(m machine, x, y vec, args lossArgs, grad, slow bool) (t sigmoid
 	if slow {
 		m.comment("e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)")
 		exact := m.umin(expClamped(m, m.max(m.f32(coef.ExpMin), sigmoidArg(m, x))), m.u32(nanBits))
+		if args.scales == nil {
+			m.comment("for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then")
+			hard := m.both(m.eq(m.fnma(y, y, y), m.f32(0)), m.lt(m.hold(m.f32(0)), exact))
+			exact = m.pick(hard, m.max(args.least(m), exact), exact)
+		}
 		m.comment("below 2^-60, log1p(e) and e/(1+e) are e")
 		small := m.lt(exact, m.f32(0x1p-60))
 		e = m.max(m.f32(0x1p-60), exact)
@@ -247,6 +255,9 @@ func newSoftTerm(m machine, x, y vec, args lossArgs, grad, slow bool) (t sigmoid
 func sigmoidLosses(m machine, terms []sigmoidTerm, args lossArgs, grad bool, slow string) (out [][]vec) {
 	var q, live []vec
 	for _, t := range terms {
+		if slow == "" {
+			t.q = m.drop(m.le(t.q, args.least(m)), t.q)
+		}
 		q = append(q, t.q)
 		live = append(live, t.live(grad)...)
 	}
