@@ -5,7 +5,6 @@ package focal
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math"
 	"math/big"
@@ -23,10 +22,6 @@ import (
 
 // These tests take every float32 there is, minutes each: go test -tags exhaustive -run Exhaustive -v -timeout 24h
 // A run that was stopped goes on where it was. What they find goes to testdata/accuracy.json, which TestAccuracy reads.
-// Pow's specification takes so long that it and all variants compute one piece in sixteen, and the best variant alone the
-// others; -args -stride 1 has all compute all.
-
-var powStride = flag.Int("stride", 16, "exhaustive tests of Pow: all variants compute one piece of so many")
 
 func init() { hardwareTriples = 1e9 }
 
@@ -52,12 +47,6 @@ type proof struct {
 	refError float64
 	exact    func(x, y float32) *big.Float
 	bound    float64
-	stride   int // all variants compute one piece of so many, the best one alone the others; 0: all compute all
-}
-
-// specified reports whether the specification computes piece n.
-func (f *proof) specified(n int) bool {
-	return f.stride == 0 || n%f.stride == 0 || available[0] == generic
 }
 
 // A tally is what a proof counts.
@@ -68,7 +57,6 @@ type tally struct {
 	Different         int    // results of variants that are not the specification's
 	Undecided         int    // results that needed exact
 	Inputs            int
-	Specified         int // inputs of the specification
 }
 
 type record struct {
@@ -91,7 +79,6 @@ func (a *tally) add(b *tally) {
 	a.Different += b.Different
 	a.Undecided += b.Undecided
 	a.Inputs += b.Inputs
-	a.Specified += b.Specified
 }
 
 // undecided reports whether want, off by refError at most, may lie on either side of the border between two floats.
@@ -152,7 +139,7 @@ func parallel(n int, f func(i int)) {
 
 // run makes the proof, and writes what it finds.
 func (f *proof) run(t *testing.T) {
-	saved, key := loadProgress(t), fmt.Sprintf("%s %s %d", f.name, sourceHash(t), f.stride)
+	saved, key := loadProgress(t), f.name+" "+sourceHash(t)
 	state := saved[key]
 	if state.Pieces > 0 {
 		t.Logf("%s: goes on at %.1f %%", f.name, 100*float64(state.Pieces)/float64(f.pieces))
@@ -166,13 +153,7 @@ func (f *proof) run(t *testing.T) {
 			p := &pieces[i]
 			tallies[i] = tally{Normal: state.Tally.Normal, Subnormal: state.Tally.Subnormal}
 			f.fill(state.Pieces+i, p)
-			if f.specified(state.Pieces + i) {
-				f.spec(p)
-				tallies[i].Specified = pieceSize
-			} else {
-				f.kernel(p)
-				p.want = p.got
-			}
+			f.spec(p)
 			f.judge(p, &tallies[i])
 		})
 		for _, v := range available[:len(available)-1] {
@@ -182,9 +163,6 @@ func (f *proof) run(t *testing.T) {
 			active = v
 			parallel(n, func(i int) {
 				p := &pieces[i]
-				if !f.specified(state.Pieces + i) {
-					return
-				}
 				f.kernel(p)
 				for j, want := range p.want {
 					if math.Float32bits(p.got[j]) != math.Float32bits(want) {
@@ -212,7 +190,7 @@ func (f *proof) run(t *testing.T) {
 	}
 	c := &state.Tally
 	a := accuracy{
-		Inputs: c.Inputs, Specified: c.Specified, NotCorrectlyRounded: c.Rounding,
+		Inputs: c.Inputs, NotCorrectlyRounded: c.Rounding,
 		Normal: f.worst(c.Normal), Subnormal: f.worst(c.Subnormal),
 	}
 	t.Logf("%s: %d inputs: %v ULP at %s; subnormal results %v units at %s; %d (%.2f %%) not correctly rounded; %d wrong special "+
@@ -358,16 +336,29 @@ func TestExhaustiveSigmoid(t *testing.T) {
 	every("Sigmoid", sigmoidGeneric, sigmoidKernel, refSigmoid1, refError, bigSigmoid, bounds.sigmoid).run(t)
 }
 
-// TestExhaustiveLog1p takes all of log1p1's domain.
+// TestExhaustiveLog1p takes all of log1p1's domain, and of log1pUnit's. They are parts of kernels, not ones by themselves.
 func TestExhaustiveLog1p(t *testing.T) {
-	spec := func(dst, x []float32) {
-		for i, v := range x {
-			dst[i] = log1p1(v)
+	for _, c := range []struct {
+		name  string
+		f     func(v float32) float32
+		most  float32
+		bound float64
+	}{{"log1p", log1p1, 0x1.e4p126, bounds.log1p}, {"log1p on [0, 1]", log1pUnit, 1, bounds.log1pUnit}} {
+		spec := func(dst, x []float32) {
+			for i, v := range x {
+				dst[i] = c.f(v)
+			}
 		}
+		f := every(c.name, spec, nil, math.Log1p, refError, bigLog1p, c.bound)
+		f.pieces = int(math.Float32bits(c.most))/pieceSize + 1
+		f.fill = func(n int, p *piece) {
+			everyFloat(n, p)
+			for i, v := range p.x {
+				p.x[i] = min(v, c.most)
+			}
+		}
+		f.run(t)
 	}
-	f := every("log1p", spec, nil, math.Log1p, refError, bigLog1p, bounds.log1p)
-	f.pieces = int(math.Float32bits(0x1.e4p126)) / pieceSize
-	f.run(t)
 }
 
 // TestExhaustivePow: all x for the exponents that are wanted most. Roots and products are their reference.
@@ -395,7 +386,6 @@ func TestExhaustivePow(t *testing.T) {
 			f := every(fmt.Sprintf("Pow(x, %v)", c.y), func(dst, x []float32) { powGeneric(dst, x, &params) },
 				func(dst, x []float32) { powKernel(dst, x, &params) }, c.ref, refError,
 				func(x *big.Float) *big.Float { return bigPowHalves(x, c.y) }, bounds.pow)
-			f.stride = *powStride
 			f.run(t)
 		})
 	}
@@ -482,7 +472,6 @@ func pairs(name string, n, group int, fill func(n int, p *piece)) *proof {
 		refError: refPowError,
 		exact:    bigPow,
 		bound:    bounds.pow,
-		stride:   *powStride,
 	}
 }
 
@@ -509,7 +498,7 @@ func TestExhaustiveReduction(t *testing.T) {
 					}
 				}
 			}
-			if c >= -0x1p22 && c <= 0x1p22 {
+			if c >= -clampAt && c <= clampAt {
 				n, r := expReduce(c)
 				const magic = 0x1.8p23
 				m := fma32(c, coef.Log2E, magic) - magic

@@ -58,8 +58,9 @@
 // a gradient or the loss of a target that is neither 0 nor 1. They hold for p_t within 1e-30 of 0 and of 1 too, where
 // 1 - p_t is never formed by subtraction. For results below 2^-126 they are in units of 2^-149. A loss is
 // (alpha_t (-log p_t)) (1 - p_t)^gamma and a gradient (scale G) p_j: where a power, a product or a probability in them is
-// itself below 2^-126, add 2^-149 times the factors that remain; where it overflows, the result is infinite. All this is
-// promised for gammas up to 2^24; beyond, losses lie between 0 and alpha_t (-log p_t), and gradients have the right sign.
+// itself below 2^-126, add 2^-149 times the factors that remain; where it overflows, the result is infinite. (Where a
+// large alpha_t times a large scale overflows, a gradient is NaN if its probability is 0.) All this is promised for gammas
+// up to 2^24; beyond, losses lie between 0 and alpha_t (-log p_t), and gradients have the right sign.
 //
 // # Special values
 //
@@ -608,7 +609,13 @@ type gradScale struct {
 // run sums the losses of checked input, each times its scale where rows have scales, and writes the gradients unless grad
 // is nil.
 func (l *rowLoss) run(grad, logits []float32, labels []int32, scale gradScale) float64 {
-	// Go clears the buffer: for a single row a whole block would cost a good part of the call.
+	// A call for a single row takes little more than what it does besides computing.
+	if len(labels) == 1 && l.layout.kind == packed && len(l.ignore) == 0 {
+		var loss [1]float32
+		l.packedBlock(loss[:], grad, logits, labels, scale)
+		return canonicalSum(sumBlock(loss[:]))
+	}
+	// Go clears the buffer.
 	if len(labels) <= smallBlock {
 		var losses [smallBlock]float32
 		return l.runBlocks(losses[:], grad, logits, labels, scale)

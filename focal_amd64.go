@@ -274,6 +274,16 @@ func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *
 //go:noescape
 func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
+// soleLossAVX512 is soleLossGeneric on n > 0 elements.
+//
+//go:noescape
+func soleLossAVX512(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
+
+// soleLossAVX2 is soleLossGeneric on n > 0 elements.
+//
+//go:noescape
+func soleLossAVX2(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
+
 // maxWordAVX512 is maxWordGeneric on n > 0 elements.
 //
 //go:noescape
@@ -764,6 +774,15 @@ func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *flo
 		rowGradAVX512(losses, sums, n, p, scale)
 	default:
 		rowGradAVX2(losses, sums, n, p, scale)
+	}
+}
+
+func soleLossAsm(losses, logits *float32, classes, label int, weight *float32, p *lossParams, slow *int) {
+	switch active {
+	case avx512:
+		soleLossAVX512(losses, logits, classes, label, weight, p, slow)
+	default:
+		soleLossAVX2(losses, logits, classes, label, weight, p, slow)
 	}
 }
 

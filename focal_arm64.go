@@ -139,6 +139,11 @@ func rowLossNEON(losses *float32, sums *float32, n int, p *lossParams)
 //go:noescape
 func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 
+// soleLossNEON is soleLossGeneric on n > 0 elements.
+//
+//go:noescape
+func soleLossNEON(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
+
 // maxWordNEON is maxWordGeneric on n > 0 elements.
 //
 //go:noescape
@@ -370,6 +375,10 @@ func rowLossAsm(losses *float32, sums *float32, n int, p *lossParams) {
 
 func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *float32) {
 	rowGradNEON(losses, sums, n, p, scale)
+}
+
+func soleLossAsm(losses, logits *float32, classes, label int, weight *float32, p *lossParams, slow *int) {
+	soleLossNEON(losses, logits, classes, label, weight, p, slow)
 }
 
 func maxWordAsm(most, x *uint32, n int) {

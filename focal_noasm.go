@@ -90,6 +90,10 @@ func rowGradAsm(losses *float32, sums *float32, n int, p *lossParams, scale *flo
 	panic(noAssembly)
 }
 
+func soleLossAsm(losses, logits *float32, classes, label int, weight *float32, p *lossParams, slow *int) {
+	panic(noAssembly)
+}
+
 func maxWordAsm(most, x *uint32, n int) { panic(noAssembly) }
 
 func foldRowsAsm(losses, terms *float32, rows, classes int) { panic(noAssembly) }

@@ -23,7 +23,7 @@ func init() {
 		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp",
 		"softmaxExp", "softmaxPart", "softmaxShifted", "softmaxPartShifted",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
-		"rowFirst", "logSoftmaxRows",
+		"rowFirst", "logSoftmaxRows", "soleLoss",
 	} {
 		identity[name] = softmax
 	}
@@ -85,6 +85,9 @@ func testSigmoidIdentity(t *testing.T, withGrad, background bool) {
 			y[i] = []float32{0, 1, r.Float32(), float32(math.Ldexp(1, -r.IntN(150)))}[r.IntN(2+2*(stretch&1))]
 			if stretch&2 == 0 || i%3 > 0 {
 				x[i] = float32(r.NormFloat64() * 5)
+			}
+			if stretch%8 == 7 { // around the least normal and the least number
+				x[i] = float32(math.Copysign(60+50*r.Float64(), r.NormFloat64()))
 			}
 		}
 		positive, negative := float32(1), float32(1)
@@ -191,6 +194,10 @@ func testSoftmaxIdentity(t *testing.T) {
 			softmaxLossKernel(got, logits, labels, &p)
 			what := fmt.Sprintf("%s, %d classes, labels %d", kind, classes, labels)
 			sameBits(t, what, want, got, want)
+			for i := range rows {
+				softmaxLossKernel(got[i:i+1], logits[i*classes:][:classes], labels[i:i+1], &p)
+			}
+			sameBits(t, what+", rows alone", want, got, want)
 			gotGrad, wantGrad := make([]float32, len(logits)), make([]float32, len(logits))
 			scale := []float32{1, float32(r.normal()), 1e-30, 1e38, inf32, nan32, 0}[r.below(7)]
 			softmaxGradGeneric(want, wantGrad, logits, labels, &p, scale)

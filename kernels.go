@@ -394,11 +394,26 @@ var noLabels = func() (l [rowsAtOnce]int32) {
 }()
 
 func softmaxLossKernel(losses, logits []float32, labels []int32, p *lossParams) {
-	if active == generic {
+	switch {
+	case active == generic:
 		softmaxLossGeneric(losses, logits, labels, p)
-		return
+	case len(labels) == 1 && soleLossKernel(losses, logits, labels[0], p):
+	default:
+		softmaxLosses(losses, nil, logits, labels, p, 0)
 	}
-	softmaxLosses(losses, nil, logits, labels, p, 0)
+}
+
+// soleLossKernel computes the loss of a sole row, unless it is one for a slower way.
+func soleLossKernel(losses, logits []float32, label int32, p *lossParams) bool {
+	if label == noLabel || len(logits) == 1 || len(logits) > rowChunk {
+		return false
+	}
+	weight, slow := &ones[0], 0
+	if p.alpha != nil {
+		weight = &p.alpha[label]
+	}
+	soleLossAsm(&losses[0], &logits[0], len(logits), int(label), weight, p, &slow)
+	return slow == 0
 }
 
 func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
@@ -581,9 +596,13 @@ func logSumExpKernel(dst, logits []float32, classes int) {
 		n := min(rows, len(dst))
 		pass := newPass(n, classes, false, false)
 		pass.sum(&sums, &e, nil, logits[:n*classes], noLabels[:n])
-		for i := range n {
-			r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
-			dst[i] = r.logSum(logits[i*classes:][:classes])
+		if pass.plain {
+			logKernel(dst[:n], sums.sum[:n])
+		} else {
+			for i := range n {
+				r := row{sums.sum[i], sums.n[i], sums.most[i], sums.plain[i] != 0}
+				dst[i] = r.logSum(logits[i*classes:][:classes])
+			}
 		}
 		dst, logits = dst[n:], logits[n*classes:]
 	}

@@ -530,7 +530,10 @@ func (m *arm64) offset(p gp, by int) gp {
 	return d
 }
 
-func (m *arm64) aside(values []vec, f func()) { f() } // 32 registers are enough
+// aside and park: 32 registers are enough.
+func (m *arm64) aside(values []vec, f func()) { f() }
+func (m *arm64) park(v vec) vec               { return v }
+func (m *arm64) unpark()                      {}
 
 func (m *arm64) load(p gp, offset int) vec { return m.result("ldr", at(p, offset)) }
 
@@ -599,6 +602,8 @@ var laneNumbers4 = table{"lane_numbers4", []uint32{0, 1, 2, 3}}
 func (m *arm64) keepPart(k part, a vec) vec {
 	return m.keep(m.igt(m.broadcastCount(k.n), m.loadTable(laneNumbers4, 0)), a)
 }
+
+func (m *arm64) storePieces(k part, p gp, offset int, a vec) { m.storePart(k, p, offset, a) }
 
 func (m *arm64) storePart(k part, p gp, offset int, a vec) {
 	v := m.inRegister(a)

@@ -131,7 +131,9 @@ type builder struct {
 	scarce   bool          // registers are few: cold code frees those of constants
 	labels   int           // numbers the labels that operations make
 	slots    []operand.Mem // where values are kept on the stack
-	starting func()        // called where a function begins, if it is not nil
+	parking  []operand.Mem // the same for those that are parked, parked of them now
+	parked   int
+	starting func() // called where a function begins, if it is not nil
 }
 
 // focalTypes has the names of focal's types that signatures of kernels point to.
@@ -153,7 +155,7 @@ func (b *builder) begin(name, signature string, promoted []*constant) {
 	}
 	b.fn.SetSignature(sig)
 	b.fn.Attributes = attr.NOSPLIT
-	b.slots, b.isCold = nil, false
+	b.slots, b.parking, b.parked, b.isCold = nil, nil, 0, false
 	if b.starting != nil {
 		b.starting()
 	}
@@ -342,6 +344,11 @@ func (b *builder) finish(lower func(*ir.Function), registers map[reg.Kind][]reg.
 	if err := analyze(fn); err != nil {
 		return err
 	}
+	for removeDead(fn) {
+		if err := analyze(fn); err != nil {
+			return err
+		}
+	}
 	coalesce(fn)
 	if err := analyze(fn); err != nil {
 		return err
@@ -360,6 +367,26 @@ func (b *builder) finish(lower func(*ir.Function), registers map[reg.Kind][]reg.
 	})
 	fn.ISA = nil
 	return pass.RequiredISAExtensions(fn)
+}
+
+// removeDead takes out instructions that only make vectors or masks that nobody reads, such as columns of a transposition. It
+// reports whether there were any.
+func removeDead(fn *ir.Function) bool {
+	before := len(fn.Nodes)
+	fn.Nodes = slices.DeleteFunc(fn.Nodes, func(n ir.Node) bool {
+		i, ok := n.(*ir.Instruction)
+		if !ok || len(i.Outputs) == 0 || i.IsBranch || i.IsTerminal {
+			return false
+		}
+		for _, op := range i.Outputs {
+			r, ok := op.(reg.Virtual)
+			if !ok || r.Kind() == reg.KindGP || i.LiveOut[r.ID()] != 0 {
+				return false
+			}
+		}
+		return true
+	})
+	return len(fn.Nodes) < before
 }
 
 // isMove reports whether i copies one vector register to another, whole.

@@ -153,6 +153,10 @@ type machine interface {
 	offset(p gp, by int) gp
 	// aside runs f with the registers of the given values free where there are only 16: it keeps them on the stack.
 	aside(values []vec, f func())
+	// park is v on the stack where there are only 16, for a value that is wanted much later; else v. unpark forgets all that
+	// is parked.
+	park(v vec) vec
+	unpark()
 	// load is the vector at p + offset bytes, of any alignment. It is read wherever it is used, so nothing may be
 	// stored there before its last use; hold reads a load (or a constant) once, here. store writes.
 	load(p gp, offset int) vec
@@ -169,12 +173,14 @@ type machine interface {
 	loadFloat16(p gp, offset int) vec
 	storeFloat16(p gp, offset int, a vec)
 	// part is the first min(n, lanes) lanes, 1 <= n < 256. loadPart reads these lanes only, and gives fill in the
-	// others; storePart writes these lanes only.
+	// others; storePart writes these lanes only. storePieces does too, for memory whose neighbours are read next: a load that
+	// reaches into the whole width of a masked store waits until that is in the cache.
 	part(n gp) part
 	loadPart(k part, p gp, offset int, fill vec) vec
 	// keepPart is a in these lanes, and +0 in the others.
 	keepPart(k part, a vec) vec
 	storePart(k part, p gp, offset int, a vec)
+	storePieces(k part, p gp, offset int, a vec)
 
 	// loadColumns reads width (2, 3 or 4) consecutive floats at each of p, p + stride, p + 2 stride, ... (bytes), a row for
 	// each lane, and nothing else: vector k of the result has float k of each row. storeColumns writes them like that.

@@ -146,6 +146,7 @@ var kernels = []kernel{
 	{name: "rowGrad", args: "losses *float32, sums *float32, n int, p *lossParams, scale *float32", body: func(m machine) {
 		rowEndKernel(m, true)
 	}},
+	{name: "soleLoss", args: "losses, logits *float32, classes, label int, weight *float32, p *lossParams, slow *int", body: soleLoss},
 	{name: "maxWord", args: "most, x *uint32, n int", body: maxWord},
 	{name: "foldRows", args: "losses, terms *float32, rows, classes int", body: foldRows},
 	{name: "sumLosses", args: "sum *float64, x *float32, n int", body: sumLosses},
@@ -355,6 +356,7 @@ func testTable() []byte {
 	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
 	field("lossParams", "smooth", lossFields.smooth)
+	field("lossParams", "least", lossFields.least)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))
 	if err != nil {

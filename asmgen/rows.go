@@ -100,12 +100,20 @@ type tile struct {
 // vector is the vector u of the tile at p.
 func (t tile) vector(m machine, p gp, u int) vec { return m.load(p, t.at+4*u*m.properties().lanes) }
 
+// target is the vector u of the tile's words of targetTable, if it has some.
+func (t tile) target(m machine, words gp, u int) vec {
+	if words == (gp{}) {
+		return m.u32(0x7fffffff)
+	}
+	return t.vector(m, words, u)
+}
+
 // store writes the vector u of the tile at p.
 func (t tile) store(m machine, p gp, u int, v vec) {
 	if offset := t.at + 4*u*m.properties().lanes; t.parts == nil {
 		m.store(p, offset, v)
 	} else {
-		m.storePart(t.parts[u], p, offset, v)
+		m.storePieces(t.parts[u], p, offset, v)
 	}
 }
 
@@ -118,10 +126,27 @@ func (t tile) present(m machine, u int, v vec) vec {
 }
 
 // tiles runs step for every tile of left elements at z; left is at least 1 and used up. z and others move along, over whole
-// tiles. Four vectors are done in a round: enough to hide the loop, and no row of usual length is all rest.
+// tiles.
 func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(t tile)) {
 	lanes := m.properties().lanes
-	vectors := rowTile / lanes
+	wholeTiles(m, name, left, z, others, step)
+	m.jumpIfLess(left, 1, name+"_done")
+	t := tile{}
+	for u := range rowTile / lanes {
+		if u > 0 {
+			left = m.excess(left, lanes)
+		}
+		t.parts = append(t.parts, m.part(left))
+		t.x = append(t.x, m.loadPart(t.parts[u], z, 4*u*lanes, fill))
+	}
+	step(t)
+	m.label(name + "_done")
+}
+
+// wholeTiles is tiles without the part at the end. Four vectors are done in a round: enough to hide the loop, and no row of usual
+// length is all rest.
+func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t tile)) {
+	vectors := rowTile / m.properties().lanes
 	pointers := append([]gp{z}, others...)
 	whole := func(name string, n int) {
 		m.label(name)
@@ -147,25 +172,25 @@ func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(
 	m.jumpIfLess(left, rowTile, name+"_part")
 	whole(name+"_tile", 1)
 	m.label(name + "_part")
-	m.jumpIfLess(left, 1, name+"_done")
-	t := tile{}
-	for u := range vectors {
-		if u > 0 {
-			left = m.excess(left, lanes)
-		}
-		t.parts = append(t.parts, m.part(left))
-		t.x = append(t.x, m.loadPart(t.parts[u], z, 4*u*lanes, fill))
-	}
-	step(t)
-	m.label(name + "_done")
 }
 
 // blocks runs step for every tile of a row, in blocks of at most targetWords - rowTile elements: words points to the tile's words of targetTable. end follows
-// each block; it may be nil. label and z are used up, others move along with z.
-func blocks(m machine, name string, block int, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
+// each block; it may be nil. label and z are used up, others move along with z. With split, step gets no words in blocks
+// without the target.
+func blocks(m machine, name string, block int, split bool, left, label, z gp, others []gp, fill vec, step func(t tile, words gp), end func()) {
 	m.label(name + "_block")
+	if split {
+		m.jumpIfLess(label, 0, name+"_others")
+		m.jumpIfAtLeast(label, block, name+"_others")
+	}
 	words := m.wordBefore(targetTable, targetWords, m.atMost(label, targetWords))
 	tiles(m, name, m.atMost(left, block), z, append([]gp{words}, others...), fill, func(t tile) { step(t, words) })
+	if split {
+		m.jump(name + "_end")
+		m.label(name + "_others")
+		tiles(m, name+"_others", m.atMost(left, block), z, others, fill, func(t tile) { step(t, gp{}) })
+		m.label(name + "_end")
+	}
 	if end != nil {
 		end()
 	}
@@ -175,11 +200,12 @@ func blocks(m machine, name string, block int, left, label, z gp, others []gp, f
 }
 
 // A rowLoop is a kernel over rows: the parameters sums and, with labels, labels move a word from row to row, those named
-// in matrices by a row. A part of a row instead has the parameters logits, n, label and total.
+// in matrices by a row. A part of a row instead has the parameters logits, n, label and total; a sole row has logits,
+// classes and label.
 type rowLoop struct {
-	matrices     []string
-	labels, part bool
-	block        int // of the sum
+	matrices           []string
+	labels, part, sole bool
+	block              int // of the sum
 }
 
 func (l rowLoop) writes() bool { return l.matrices[0] == "dst" }
@@ -189,6 +215,9 @@ func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 	if l.part {
 		return m.param("n"), m.param("label"), m.param("logits")
 	}
+	if l.sole {
+		return m.param("classes"), m.param("label"), m.param("logits")
+	}
 	m.label("row")
 	if shifted {
 		m.jumpUnlessZero(m.param("sums"), rowPlainField, "next")
@@ -196,9 +225,9 @@ func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 	return m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits")
 }
 
-// sum is the sum of a row by blocks: step adds a tile to the lanes acc, check follows each block; the sum is kept for
-// field sum, or in the total of a part.
-func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec), check func()) {
+// sum is the sum of a row by blocks: step adds a tile to the lanes acc, check follows each block; the sum goes to keep, in one of
+// two places, or to the total of a part.
+func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec), check func(), keep func(sum vec)) {
 	acc := make([]vec, rowTile/m.properties().lanes)
 	for u := range acc {
 		acc[u] = m.variable(m.u32(0))
@@ -212,7 +241,7 @@ func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile
 		m.doublesClear(total)
 		m.label("begin")
 	}
-	blocks(m, "sum", l.block, left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
+	blocks(m, "sum", l.block, split, left, label, z, others, m.u32(0), func(t tile, words gp) { step(t, words, acc) }, func() {
 		check()
 		if !l.part {
 			m.jumpIfLess(m.param("classes"), l.block+1, "only") // one block is folded as it is
@@ -225,11 +254,16 @@ func (l rowLoop) sum(m machine, left, label, z gp, others []gp, step func(t tile
 	if l.part {
 		return
 	}
-	m.storeFirst(m.param("sums"), rowSumField, m.doublesFold(total))
+	keep(m.doublesFold(total))
 	m.jump("summed")
 	m.label("only")
-	m.storeFirst(m.param("sums"), rowSumField, m.tileFold(acc))
+	keep(m.tileFold(acc))
 	m.label("summed")
+}
+
+// store is sum's keep for rowSums.
+func (l rowLoop) store(m machine) func(sum vec) {
+	return func(sum vec) { m.storeFirst(m.param("sums"), rowSumField, sum) }
 }
 
 // finish marks a row as plain and goes on; at slow it marks one that is not, and counts it.
@@ -274,17 +308,23 @@ func (l rowLoop) next(m machine) {
 }
 
 // rowSum sums rows that are plain, as newRow does, and counts the others in slow. With dst it writes the e_j there, 0 for the
-// target: then a row is looked through before anything is written, since dst may be logits.
+// target. In a row that turns out not to be plain they are not to be used.
 func rowSum(m machine, l rowLoop) {
 	left, label, z := l.begin(m, false)
 	if !l.part {
 		m.comment("the target's logit; any where there is none")
 		m.copyWord(m.offset(m.param("sums"), rowTargetField), m.indexed(z, m.notNegative(label)))
 	}
+	l.plainSum(m, left, label, z, l.store(m))
+	l.finish(m)
+}
+
+// plainSum is the sum of a row, which goes to keep, or a jump to slow if the row is not plain.
+func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 	large := m.variable(m.u32(0))
 	look := func(t tile, words gp) {
 		for u, v := range t.x {
-			m.set(large, m.smax(large, m.and(v, t.vector(m, words, u))))
+			m.set(large, m.smax(large, m.and(v, t.target(m, words, u))))
 		}
 	}
 	judge := func() {
@@ -293,31 +333,58 @@ func rowSum(m machine, l rowLoop) {
 	}
 	var others []gp
 	if l.writes() {
-		blocks(m, "look", rowBlock, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
-		judge()
+		l.inPlace(m, z, func() {
+			blocks(m, "look", rowBlock, true, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
+			judge()
+		})
 		others = []gp{m.param("dst")}
 	}
-	l.sum(m, left, label, z, others, func(t tile, words gp, acc []vec) {
+	l.sum(m, true, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
-		if !l.writes() {
-			look(t, words)
-		}
+		look(t, words)
 		e := make([]vec, len(t.x))
 		together(m, len(e), 1, func(u int) { e[u] = exp(m, t.x[u]) }, func(u int) {
-			e := t.present(m, u, m.and(e[u], t.vector(m, words, u)))
+			e := e[u]
+			if words != (gp{}) {
+				e = m.and(e, t.vector(m, words, u))
+			}
+			e = t.present(m, u, e)
 			if l.writes() {
 				t.store(m, others[0], u, e)
 			}
 			m.set(acc[u], m.add(acc[u], e))
 		})
-	}, func() {
-		if !l.writes() {
-			judge()
-		}
-	})
-	l.finish(m)
+	}, judge, keep)
+}
+
+// inPlace runs f where dst is logits: then a row is looked through before anything is written, since another kernel reads
+// it again if it is not plain.
+func (l rowLoop) inPlace(m machine, logits gp, f func()) {
+	apart := m.param("dst")
+	m.subtract(apart, logits)
+	m.jumpIfLess(apart, 0, "apart")
+	m.jumpIfAtLeast(apart, 1, "apart")
+	f()
+	m.label("apart")
+}
+
+// soleLoss is the loss of a sole row, if it is plain, else it counts slow: rowSum and rowLoss without a way through memory,
+// where short writes that a long read comes upon cost more than the row.
+func soleLoss(m machine) {
+	l := rowLoop{matrices: []string{"logits"}, sole: true, block: rowBlock}
+	left, label, z := l.begin(m, false)
+	target := m.broadcast(m.indexed(z, label), 0)
+	sum := m.variable(m.u32(0))
+	l.plainSum(m, left, label, z, func(v vec) { m.set(sum, v) })
+	zero := m.u32(0)
+	row := []vec{sum, zero, zero, target, m.broadcast(m.param("weight"), 0)}
+	m.storeFirst(m.param("losses"), 0, rowEnds(m, [][]vec{row}, loadLossArgs(m, false), false)[0][0])
+	m.ret()
+	m.label("slow")
+	m.increment(m.param("slow"))
+	m.ret()
 }
 
 // softmaxSum is rowSum for Softmax: no row has a target, and a block of softmaxBlock is two tiles, whose sum goes to float64
@@ -333,9 +400,12 @@ func softmaxSum(m machine, l rowLoop) {
 		}
 	}
 	var others []gp
+	judge := func() { m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow") }
 	if l.writes() {
-		tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
-		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
+		l.inPlace(m, z, func() {
+			tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
+			judge()
+		})
 		others = []gp{m.param("dst")}
 	}
 	var memory gp
@@ -358,9 +428,7 @@ func softmaxSum(m machine, l rowLoop) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
-		if !l.writes() {
-			look(t)
-		}
+		look(t)
 		for u, v := range t.x { // the sums leave no registers for several side by side
 			e := t.present(m, u, exp(m, v))
 			if l.writes() {
@@ -393,9 +461,7 @@ func softmaxSum(m machine, l rowLoop) {
 	}
 	tiles(m, "last", left, z, others, m.u32(0), func(t tile) { step(t, true) })
 	m.laneSumsAdd(total, acc)
-	if !l.writes() {
-		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
-	}
+	judge()
 	for i, r := range total {
 		m.store(memory, 4*lanes*i, vec{op: r})
 	}
@@ -413,7 +479,7 @@ func rowMost(m machine) {
 	for u := range most {
 		most[u] = m.variable(m.broadcast(m.param("sums"), rowMostField))
 	}
-	blocks(m, "most", rowBlock, m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
+	blocks(m, "most", rowBlock, false, m.param("classes"), m.loadInt32(m.param("labels"), 0), m.param("logits"), nil, m.u32(nanBits),
 		func(t tile, words gp) {
 			for u, v := range t.x {
 				out := m.andnot(t.vector(m, words, u), m.u32(0x7fffffff)) // makes the target a NaN, which max passes over
@@ -442,7 +508,7 @@ func rowShifted(m machine, l rowLoop) {
 	if l.writes() {
 		others = []gp{m.param("dst")}
 	}
-	l.sum(m, left, label, z, others, func(t tile, words gp, acc []vec) {
+	l.sum(m, false, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			counts := m.igt(t.vector(m, words, u), m.hold(m.u32(0)))
 			x := t.present(m, u, m.keep(counts, m.sub(m.hold(v), shift))) // finite where nothing counts
@@ -453,7 +519,7 @@ func rowShifted(m machine, l rowLoop) {
 			}
 			m.set(acc[u], m.fma(p, power, acc[u]))
 		}
-	}, func() {})
+	}, func() {}, l.store(m))
 	l.next(m)
 }
 
@@ -468,16 +534,42 @@ func scaled(m machine, e vec, row []vec, grad bool) vec {
 	return canonical(m, m.fma(e, row[1], m.mul(e, row[0])))
 }
 
+// mapRow sets the row at dst to f of the one at x, which it may be. The last tile begins among those of the tile before, and is read
+// before that is written.
+func mapRow(m machine, x, dst gp, f func(v vec) vec) {
+	left := m.param("classes")
+	step := func(t tile, p gp) {
+		for u, v := range t.x {
+			t.store(m, p, u, f(m.hold(v)))
+		}
+	}
+	var others []gp
+	if dst != x {
+		others = []gp{dst}
+	}
+	m.jumpIfLess(left, rowTile, "few")
+	last, lastOut := m.indexed(x, left), m.indexed(dst, left)
+	m.advance(last, -4*rowTile)
+	m.advance(lastOut, -4*rowTile)
+	end := tile{}
+	for u := range rowTile / m.properties().lanes {
+		end.x = append(end.x, m.hold(end.vector(m, last, u)))
+	}
+	m.advance(left, -1)
+	wholeTiles(m, "all", left, x, others, func(t tile) { step(t, dst) })
+	step(end, lastOut)
+	m.jump("mapped")
+	m.label("few")
+	tiles(m, "few", left, x, others, m.u32(0), func(t tile) { step(t, dst) })
+	m.label("mapped")
+}
+
 // rowScale finishes rows whose e_j stand in dst.
 func rowScale(m machine, grad bool) {
 	m.label("row")
 	sums, dst := m.param("sums"), m.param("dst")
 	row := []vec{m.hold(m.broadcast(sums, rowWeightField)), m.hold(m.broadcast(sums, rowSumField))}
-	tiles(m, "all", m.param("classes"), dst, nil, m.u32(0), func(t tile) {
-		for u, v := range t.x {
-			t.store(m, dst, u, scaled(m, m.hold(v), row, grad))
-		}
-	})
+	mapRow(m, dst, dst, func(e vec) vec { return scaled(m, e, row, grad) })
 	rowLoop{matrices: []string{"dst"}}.next(m)
 }
 
@@ -528,12 +620,7 @@ var laneNumbers = func() table {
 func logSoftmaxRows(m machine) {
 	m.label("row")
 	most, nll := m.hold(m.broadcast(m.param("sums"), rowMostField)), m.hold(m.broadcast(m.param("sums"), rowSumField))
-	dst := m.param("dst")
-	tiles(m, "all", m.param("classes"), m.param("logits"), []gp{dst}, m.u32(0), func(t tile) {
-		for u, v := range t.x {
-			t.store(m, dst, u, canonical(m, m.sub(m.sub(m.hold(v), most), nll)))
-		}
-	})
+	mapRow(m, m.param("logits"), m.param("dst"), func(z vec) vec { return canonical(m, m.sub(m.sub(z, most), nll)) })
 	rowLoop{matrices: []string{"dst", "logits"}}.next(m)
 }
 
@@ -554,10 +641,9 @@ func reciprocals(m machine) {
 type tail struct {
 	sum, nll, q vec
 	inv, over   vec // p_t is inv, 0 where over > 0
-	zero        vec
 }
 
-func (t tail) pt(m machine) vec { return m.pick(m.igt(t.over, t.zero), t.zero, t.inv) }
+func (t tail) pt(m machine) vec { return m.drop(m.igt(t.over, m.hold(m.f32(0))), t.inv) }
 
 // share is tail.share: pre and f.
 func (t tail) share(m machine, x vec) (pre, factor vec) {
@@ -571,20 +657,21 @@ func (t tail) share(m machine, x vec) (pre, factor vec) {
 
 // newTail finishes rows that have been summed.
 func newTail(m machine, sum, n, most, zt vec) tail {
-	sum, most, zt = m.hold(sum), m.hold(most), m.hold(zt)
-	zero, one := m.hold(m.f32(0)), m.f32(1)
+	most, zt = m.hold(most), m.hold(zt)
+	one := m.f32(1)
 	m.comment("the shift; a label on +Inf or NaN, or no class unmasked")
 	shift := rowShift(m, most)
-	sum = m.pick(m.le(zt, m.u32(0x7f7fffff)), sum, m.hold(m.u32(nanBits)))
-	sum = m.pick(m.eq(m.max(zt, most), m.u32(0xff800000)), m.u32(nanBits), sum)
+	sum = m.pick(m.le(zt, m.u32(0x7f7fffff)), m.hold(sum), m.hold(m.u32(nanBits)))
+	sum = m.park(m.pick(m.eq(m.max(zt, most), m.u32(0xff800000)), m.u32(nanBits), sum))
 	m.comment("e^(r_t) = p + pLow")
 	zt = m.sub(zt, shift)
 	x := m.max(m.f32(-clampAt), m.min(m.f32(clampAt), zt))
+	beyond := m.park(m.keep(m.both(m.lt(zt, x), m.lt(m.hold(m.f32(0)), sum)), m.sub(x, zt)))
 	t := m.fma(x, m.f32(coef.Log2E), m.f32(rowMagic))
 	nt := m.sub(t, m.f32(rowMagic))
+	k := m.park(m.isub(m.hold(n), m.isub(t, m.u32(0x4b400000))))
 	r := m.fnma(nt, m.f32(coef.Ln2Hi), x)
 	r = m.fnma(nt, m.f32(coef.Ln2Lo), r)
-	beyond := m.keep(m.both(m.lt(zt, x), m.lt(zero, sum)), m.sub(x, zt))
 	h := m.fma(r, m.f32(coef.RowPoly[6]), m.f32(coef.RowPoly[5]))
 	for i := 4; i >= 1; i-- {
 		h = m.fma(r, h, m.f32(coef.RowPoly[i]))
@@ -593,11 +680,11 @@ func newTail(m machine, sum, n, most, zt vec) tail {
 	pLow := m.fma(r, h, m.sub(m.hold(one), p))
 	m.comment("v = R / e^(r_t), u = v 2^(N - n_t)")
 	inv := m.div(m.hold(one), p)
-	v := m.mul(sum, inv)
+	v := m.mul(inv, sum)
 	vLow := m.mul(m.sub(m.fnma(v, p, sum), m.mul(v, pLow)), inv)
-	k := m.isub(m.hold(n), m.isub(t, m.u32(0x4b400000)))
-	over := m.smax(m.iadd(k, m.isub(m.shr(v, 23), m.u32(127+gapMax))), zero)
-	k = m.smax(m.isub(k, over), m.u32(1<<32-252))
+	over := m.smax(m.iadd(m.isub(m.shr(v, 23), m.u32(127+gapMax)), k), m.hold(m.f32(0)))
+	k = m.smax(m.isub(m.hold(k), over), m.u32(1<<32-252))
+	over = m.park(over)
 	half := m.sar(k, 1)
 	low, high := power2(m, half), power2(m, m.isub(k, half))
 	u, uLow := m.mul(m.mul(v, low), high), m.mul(m.mul(vLow, low), high)
@@ -606,13 +693,15 @@ func newTail(m machine, sum, n, most, zt vec) tail {
 	w := m.add(a, b)
 	wLow := m.sub(b, m.sub(w, a))
 	inv = m.div(m.hold(one), w)
+	rest := m.park(m.mul(uLow, inv))
 	q := m.mul(u, inv)
 	q = m.add(q, m.mul(m.sub(m.add(m.fnma(q, w, u), uLow), m.mul(q, m.add(wLow, uLow))), inv))
-	q = m.min(m.hold(one), q)
+	q = m.park(m.min(m.hold(one), q))
+	inv = m.park(inv)
 	m.comment("-log p_t = log1p(u) and what the exponent and the clamp left out")
-	nll := m.add(log1p(m, u), m.mul(uLow, inv))
+	nll := m.add(log1p(m, u), rest)
 	nll = m.add(m.fma(m.float(over), m.f32(coef.Ln2Hi), nll), beyond)
-	return tail{sum: sum, nll: nll, q: q, inv: inv, over: over, zero: zero}
+	return tail{sum: sum, nll: nll, q: q, inv: inv, over: over}
 }
 
 // rowEnds is newTail for a row in each lane, and what follows: the loss and, with grad, s q, pre and f. What stands before q^gamma
@@ -625,36 +714,38 @@ func rowEnds(m machine, x [][]vec, args lossArgs, grad bool) [][]vec {
 		}
 		m.interleave(fs...)
 	}
+	m.unpark()
 	n := len(x)
-	ends, l, g, q, alpha, out := make([]tail, n), make([]vec, n), make([]vec, n), make([]vec, n), make([]vec, n), make([][]vec, n)
+	ends, l, g, q, out := make([]tail, n), make([]vec, n), make([]vec, n), make([]vec, n), make([][]vec, n)
 	abreast(func(u int) {
 		end := newTail(m, x[u][0], x[u][1], x[u][2], x[u][3])
-		nll, zero := end.nll, end.zero
-		ends[u], q[u], alpha[u] = end, end.q, m.hold(x[u][4])
-		l[u] = m.mul(alpha[u], nll)
-		l[u] = m.pick(m.both(m.eq(alpha[u], zero), m.eq(nll, nll)), zero, l[u])
+		nll, alpha, zero := end.nll, x[u][4], m.hold(m.f32(0))
+		ends[u], q[u] = end, end.q
+		l[u] = m.mul(alpha, nll)
+		l[u] = m.park(m.drop(m.both(m.eq(zero, alpha), m.eq(nll, nll)), l[u]))
 		if grad {
 			m.comment("1 + gamma p_t l / q")
 			pt := end.pt(m)
-			ratio := m.pick(m.eq(q[u], zero), m.hold(m.f32(1)), m.div(nll, q[u]))
-			c := m.pick(m.eq(pt, zero), zero, m.mul(pt, ratio))
-			g[u] = m.fma(m.broadcast(args.params, lossFields.factor), c, m.f32(1))
+			ratio := m.pick(m.eq(zero, q[u]), m.hold(m.f32(1)), m.div(nll, q[u]))
+			c := m.drop(m.eq(pt, zero), m.mul(pt, ratio))
+			g[u] = m.park(m.fma(m.broadcast(args.params, lossFields.factor), c, m.f32(1)))
 		}
 	})
 	live := slices.Clone(l)
 	if grad {
 		for u, end := range ends {
-			live = append(live, g[u], q[u], end.sum, alpha[u])
+			live = append(live, g[u], q[u], end.sum)
 		}
 	}
-	f := focus(m, args, q, "", live...)
+	f := focus(m, args, q, false, live...)
 	abreast(func(u int) {
 		m.comment("loss = (alpha l) q^gamma")
-		loss := m.pick(m.le(l[u], m.u32(0x7f7fffff)), m.mul(l[u], f[u]), l[u])
+		loss := m.hold(l[u])
+		loss = m.pick(m.le(loss, m.u32(0x7f7fffff)), m.mul(loss, f[u]), loss)
 		out[u] = []vec{m.umin(loss, m.u32(nanBits))}
 		if grad {
 			m.comment("s q, pre and f")
-			sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(alpha[u], f[u]), g[u])), q[u])
+			sq := m.mul(m.mul(m.broadcast(args.scale, 0), m.mul(m.mul(x[u][4], f[u]), g[u])), q[u])
 			pre, factor := ends[u].share(m, sq)
 			out[u] = append(out[u], canonical(m, m.xor(sq, m.u32(1<<31))), pre, factor)
 		}
@@ -679,7 +770,7 @@ func rowEndKernel(m machine, grad bool) {
 		outs = append(outs, field(rowTargetField), field(rowWeightField), field(rowSumField))
 	}
 	elementwise{
-		outs: outs, unroll: m.properties().registers / 16, fill: []float32{1, 0, 0, 0, 1},
+		outs: outs, unroll: 2, fill: []float32{1, 0, 0, 0, 1},
 		ins:      []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowTargetField), field(rowWeightField)},
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
 		steps:    func(m machine, x [][]vec, _ string) [][]vec { return rowEnds(m, x, args, grad) },

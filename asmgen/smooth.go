@@ -21,10 +21,11 @@ func rowSmooth(m machine) {
 		unroll: 1, fill: []float32{1, 0, 0, 0, 1, 1, 1},
 		prologue: func(m machine) { args = loadLossArgs(m, true) },
 		step: func(m machine, x []vec) []vec {
+			m.unpark()
 			zt, alpha, mean, classes := m.hold(x[3]), m.hold(x[4]), m.hold(x[5]), m.hold(x[6])
 			var end tail
 			m.aside([]vec{zt, alpha, mean, classes}, func() { end = newTail(m, x[0], x[1], x[2], zt) })
-			unmasked, zero := m.lt(m.hold(m.u32(0xff800000)), zt), end.zero
+			unmasked, zero := m.lt(m.hold(m.u32(0xff800000)), zt), m.hold(m.f32(0))
 			smooth := m.broadcast(args.params, lossFields.smooth)
 			m.comment("ce = (1 - eps) (-log p_t) + eps mean(-log p_c)")
 			ce := m.fma(smooth, mean, m.mul(m.sub(m.hold(m.f32(1)), smooth), end.nll))
@@ -36,7 +37,7 @@ func rowSmooth(m machine) {
 			k := m.fma(factor, c, end.q)
 			share := m.div(smooth, classes)
 			rest := m.sub(smooth, m.keep(unmasked, share))
-			f := focus(m, args, []vec{end.q}, "", l, k, share, rest, end.sum, alpha, zero)[0]
+			f := focus(m, args, []vec{end.q}, false, l, k, share, rest, end.sum, alpha, zero)[0]
 			m.comment("loss = (alpha ce) q^gamma, 0 where q^gamma is")
 			loss := m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
 			loss = m.umin(m.pick(m.eq(f, zero), zero, loss), m.u32(nanBits))
