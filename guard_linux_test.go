@@ -112,7 +112,7 @@ func TestGuard(t *testing.T) {
 	for _, classes := range []int{lossChunk - 1, lossChunk, lossChunk + 1, chunk + 1, rowChunk - 1, rowChunk, rowChunk + 1, 2*rowChunk + 5} {
 		shapes = append(shapes, [2]int{1, classes})
 	}
-	for _, more := range []int{2, 4, 9, 10, 12} { // the last part of a row ends within a vector
+	for _, more := range []int{2, 4, 9, 10, 12} { // a row's last part ends within a vector
 		shapes = append(shapes, [2]int{1, rowChunk + more})
 	}
 	for _, rows := range []int{rowsAtOnce, SumBlock, 2 * SumBlock, 4 * SumBlock} {
@@ -130,11 +130,16 @@ func TestGuard(t *testing.T) {
 				g.vectors(n)
 				g.sigmoid(n)
 			}
-			for i, s := range shapes {
-				if testing.Short() && i%7 != 0 {
-					continue
+			for _, plain := range []bool{false, true} { // few rows of values of every kind are
+				if plain {
+					ordinaryValues(random(5), g.values)
 				}
-				g.rows(s[0], s[1])
+				for i, s := range shapes {
+					if testing.Short() && i%7 != 0 {
+						continue
+					}
+					g.rows(s[0], s[1])
+				}
 			}
 		})
 	}
