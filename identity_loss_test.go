@@ -14,10 +14,8 @@ func init() {
 	identity["backgroundLoss"] = func(t *testing.T) { testSigmoidIdentity(t, false, true) }
 	identity["backgroundGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true, true) }
 	identity["sumLosses"] = testSumIdentity
-	oneVsRest := shared(testOneVsRestIdentity)
-	for _, name := range []string{"addBlocks", "foldRows"} {
-		identity[name] = oneVsRest
-	}
+	identity["foldRows"] = testOneVsRestIdentity
+	identity["addBlocks"] = testAddBlocks
 	identity["maxWord"] = testMaxWord
 	parts := shared(testPartIdentity)
 	for _, name := range []string{"partSum", "partExp", "partShifted", "partShiftedExp", "softmaxPart", "softmaxPartShifted"} {
@@ -73,11 +71,24 @@ func testSigmoidIdentity(t *testing.T, withGrad, background bool) {
 			clear(y)
 		}
 		sigmoidGradGeneric(want, wantGrad, x, y, p, scale)
-		kernel(got, gotGrad, x, y, p, scale)
-		sameBits(t, name+", loss", x, got, want)
-		if withGrad {
-			sameBits(t, name+", gradient", x, gotGrad, wantGrad)
+		same := func(what string, n int) {
+			t.Helper()
+			sameBits(t, name+", loss"+what, x, got[:n], want[:n])
+			if withGrad {
+				sameBits(t, name+", gradient"+what, x, gotGrad[:n], wantGrad[:n])
+			}
 		}
+		kernel(got, gotGrad, x, y, p, scale)
+		same("", len(x))
+		clear(got)
+		clear(gotGrad)
+		i := 0
+		for n := 1; i < min(len(x), 1000); n = n%17 + 1 {
+			end := min(i+n, len(x))
+			kernel(got[i:end], gotGrad[i:end], x[i:end], y[i:end], p, scale)
+			i = end
+		}
+		same(", in pieces", i)
 	}
 	scales := []float32{1}
 	if withGrad {
@@ -105,10 +116,10 @@ func testSigmoidIdentity(t *testing.T, withGrad, background bool) {
 		}
 	}
 	const places = 2*2*lanes + 7 // a block of the widest vectors, some vectors, and a part of one
-	for _, gamma := range []float32{0, 2, 10} {
+	for _, gamma := range []float32{0, 2, 10, 40} {
 		p := newLossParams(1, gamma, nil, 0.25, 0.75)
 		for at := range places {
-			for i, v := range []float32{5, 9.5, 30, 81, 86.9, 87.1, 95, 103.9, 104.1, 1e30, inf32, nan32, 1e-40} {
+			for i, v := range []float32{2.2, 5, 9.5, 30, 81, 86.9, 87.1, 95, 103.9, 104.1, 1e30, inf32, nan32, 1e-40} {
 				x, y := x[:places], y[:places]
 				ordinaryValues(r, x)
 				for j := range y {
@@ -310,6 +321,38 @@ func testSumIdentity(t *testing.T) {
 		got, want := sumBlock(x[:n]), sumBlockGeneric(x[:n])
 		if math.Float64bits(got) != math.Float64bits(want) {
 			t.Fatalf("sum of %d losses: %x, want %x", n, got, want)
+		}
+	}
+}
+
+// testAddBlocks: the terms of a piece of a row, of any length, are added to what stands in the lanes.
+func testAddBlocks(t *testing.T) {
+	if active == generic {
+		return // has no pieces
+	}
+	r := random(10)
+	terms := make([]float32, lossChunk+lanes)
+	for n := 1; n <= lossChunk; n++ {
+		var got, want [lanes]float64
+		for i := range got {
+			got[i] = r.Float64()
+		}
+		want = got
+		for i := range terms {
+			terms[i] = r.Float32()
+		}
+		addBlocksAsm(&got, &terms[0], n)
+		for start := 0; start < n; start += rowBlock {
+			var acc [lanes]float32
+			for i, l := range terms[start:min(start+rowBlock, n)] {
+				acc[i%lanes] += l
+			}
+			for i, a := range acc {
+				want[i] += float64(a)
+			}
+		}
+		if got != want {
+			t.Fatalf("lanes after %d terms: %x, want %x", n, got, want)
 		}
 	}
 }
