@@ -10,8 +10,12 @@ import (
 
 func init() {
 	test := shared(testSoftTargetIdentity)
-	for _, name := range []string{"softTerms", "softGrad", "addTerms"} {
+	for _, name := range []string{"softGrad", "addTerms"} {
 		identity[name] = test
+	}
+	identity["softTerms"] = func(t *testing.T) {
+		test(t)
+		testSoftTerms(t)
 	}
 }
 
@@ -61,6 +65,41 @@ func testSoftTargetIdentity(t *testing.T) {
 				sameBits(t, what+", gradient in place", logits, inputs[in], wantGrad)
 			}
 		}
+	}
+}
+
+// testSoftTerms: the terms of any number of classes, for every gamma. In a whole row few are in the part of a vector at the end.
+func testSoftTerms(t *testing.T) {
+	if active == generic {
+		return // has no kernel for them alone
+	}
+	const n = 1000
+	r := newRNG(62)
+	var probs, logs, y, weights, losses, slopes, want, wantSlopes, wantQ [n]float32
+	for _, gamma := range identityGammas {
+		p := newLossParams(1, gamma, nil, 1, 1)
+		for i := range n {
+			l := -r.float() * []float64{1e-3, 1, 5, 50, 150}[r.below(5)]
+			logs[i], probs[i], y[i], weights[i] = float32(l), float32(math.Exp(l)), float32(r.float()), float32(r.below(4))
+			if r.below(20) == 0 {
+				logs[i], probs[i] = []float32{0, -inf32, nan32}[r.below(3)], []float32{0, 1, nan32}[r.below(3)]
+			}
+			term := newSoftTerm(probs[i], logs[i], weights[i]*y[i], &p)
+			want[i], wantSlopes[i], wantQ[i] = term.loss, canonical(term.h), canonical(term.q)
+		}
+		q := logs
+		for i, size := 0, 1; i < n; size = size%17 + 1 {
+			size = min(size, n-i)
+			softTermsAsm(&losses[i], &slopes[i], &q[i], &probs[i], &y[i], &weights[i], size, &p)
+			i += size
+		}
+		for i := range n {
+			slopes[i], q[i] = canonical(slopes[i]), canonical(q[i])
+		}
+		name := fmt.Sprintf("gamma %g", gamma)
+		sameBits(t, name+", losses", logs[:], losses[:], want[:])
+		sameBits(t, name+", slopes", logs[:], slopes[:], wantSlopes[:])
+		sameBits(t, name+", 1 - p", logs[:], q[:], wantQ[:])
 	}
 }
 
