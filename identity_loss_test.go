@@ -15,7 +15,8 @@ func init() {
 	identity["backgroundGrad"] = func(t *testing.T) { testSigmoidIdentity(t, true, true) }
 	identity["sumLosses"] = testSumIdentity
 	identity["foldRows"] = testOneVsRestIdentity
-	identity["addBlocks"] = testAddBlocks
+	identity["addBlocks"] = func(t *testing.T) { testAddedLanes(t, addBlocksAsm, rowBlock) }
+	identity["addTerms"] = func(t *testing.T) { testAddedLanes(t, addTermsAsm, lanes) }
 	identity["maxWord"] = testMaxWord
 	parts := shared(testPartIdentity)
 	for _, name := range []string{"partSum", "partExp", "partShifted", "partShiftedExp", "softmaxPart", "softmaxPartShifted"} {
@@ -234,7 +235,11 @@ func testPartIdentity(t *testing.T) {
 		return // has no parts
 	}
 	r := newRNG(9)
-	for n := 1; n <= 5*rowBlock; n++ {
+	step := 0
+	if testing.Short() {
+		step = 1
+	}
+	for n := 1; n <= 5*rowBlock; n += 1 + n/40*step {
 		for _, kind := range rowKinds {
 			z, label := randomRow(r, kind, n)
 			makeUnusual(r, z)
@@ -325,26 +330,26 @@ func testSumIdentity(t *testing.T) {
 	}
 }
 
-// testAddBlocks: the terms of a piece of a row, of any length, are added to what stands in the lanes.
-func testAddBlocks(t *testing.T) {
+// testAddedLanes: terms of any number are added to the float64 lanes, block by block in float32.
+func testAddedLanes(t *testing.T, kernel func(total *[lanes]float64, terms *float32, n int), block int) {
 	if active == generic {
-		return // has no pieces
+		return // adds them where it computes them
 	}
 	r := random(10)
-	terms := make([]float32, lossChunk+lanes)
-	for n := 1; n <= lossChunk; n++ {
-		var got, want [lanes]float64
+	terms := make([]float32, lossChunk)
+	for n := 1; n <= len(terms); n++ {
+		var got [lanes]float64
 		for i := range got {
 			got[i] = r.Float64()
 		}
-		want = got
+		want := got
 		for i := range terms {
 			terms[i] = r.Float32()
 		}
-		addBlocksAsm(&got, &terms[0], n)
-		for start := 0; start < n; start += rowBlock {
+		kernel(&got, &terms[0], n)
+		for start := 0; start < n; start += block {
 			var acc [lanes]float32
-			for i, l := range terms[start:min(start+rowBlock, n)] {
+			for i, l := range terms[start:min(start+block, n)] {
 				acc[i%lanes] += l
 			}
 			for i, a := range acc {

@@ -10,9 +10,7 @@ import (
 
 func init() {
 	test := shared(testSoftTargetIdentity)
-	for _, name := range []string{"softGrad", "addTerms"} {
-		identity[name] = test
-	}
+	identity["softGrad"] = test
 	identity["softTerms"] = func(t *testing.T) {
 		test(t)
 		testSoftTerms(t)
