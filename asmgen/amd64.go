@@ -923,14 +923,6 @@ func (m *amd64) product(a, b gp) gp {
 	return d
 }
 
-func (m *amd64) smaller(a, b gp) gp {
-	d := gp{m.regs.GP64()}
-	m.emit(x86.MOVQ(a.r, d.r))
-	m.emit(x86.CMPQ(d.r, b.r))
-	m.emit(x86.CMOVQGT(b.r, d.r))
-	return d
-}
-
 func (m *amd64) broadcastCount(n gp) vec {
 	d := m.newVec()
 	if m.wide {
@@ -952,11 +944,6 @@ func (m *amd64) notNegative(n gp) gp {
 }
 
 func (m *amd64) increment(p gp) { m.emit(x86.INCQ(at(p, 0))) }
-
-func (m *amd64) jumpIfZero(p gp, offset int, name string) {
-	m.emit(x86.CMPL(at(p, offset), operand.U8(0)))
-	m.emit(x86.JEQ(operand.LabelRef(name)))
-}
 
 func (m *amd64) jumpUnlessZero(p gp, offset int, name string) {
 	m.emit(x86.CMPL(at(p, offset), operand.U8(0)))

@@ -735,13 +735,6 @@ func (m *arm64) product(a, b gp) gp {
 	return d
 }
 
-func (m *arm64) smaller(a, b gp) gp {
-	d := m.gp()
-	m.do("cmpr", a.r, b.r)
-	m.do("csel.lt", d.r, a.r, b.r)
-	return d
-}
-
 func (m *arm64) broadcastCount(n gp) vec { return m.result("dup.r", n.r) }
 
 func (m *arm64) notNegative(n gp) gp {
@@ -931,10 +924,6 @@ func (m *arm64) jumpIfBits(a vec, name string) {
 	v, bits := m.inRegister(a), m.gp()
 	m.do("fmov", bits.r, m.result("umaxp", v, v).op)
 	m.do("cbnz", operand.LabelRef(name), bits.r)
-}
-
-func (m *arm64) jumpIfZero(p gp, offset int, name string) {
-	m.do("cbzw", operand.LabelRef(name), m.loadInt32(p, offset).r)
 }
 
 func (m *arm64) jumpUnlessZero(p gp, offset int, name string) {
