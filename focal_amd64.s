@@ -1182,23 +1182,24 @@ vector:
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y11, Y10
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X11, (BX)
+	VMOVUPS      X10, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y11, X11
+	VEXTRACTF128 $0x01, Y10, X10
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X11, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X10, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X10, X10
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X11, (BX)
+	VMOVSS X10, (BX)
 
 partdone1:
 nextvector:
@@ -1339,6 +1340,7 @@ slowvector:
 
 partless2:
 	MOVQ         CX, BX
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (BX)
@@ -1346,11 +1348,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -1890,6 +1892,7 @@ vector:
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y9, Y9
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X9, (BX)
@@ -1897,11 +1900,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X9, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X9, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -2073,6 +2076,7 @@ slowvector:
 
 partless2:
 	MOVQ         CX, BX
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (BX)
@@ -2080,11 +2084,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -2635,36 +2639,37 @@ vector:
 	VPSLLD      $0x15, Y10, Y10
 	VPADDD      Y10, Y11, Y10
 	VFMADD231PS Y9, Y10, Y10
-	VBLENDVPS   Y8, Y10, Y0, Y9
+	VBLENDVPS   Y8, Y10, Y0, Y8
 
 	// q = y/(1+y); v - v q, v = y for x < 0, else 1
-	VADDPS       Y0, Y10, Y8
-	VDIVPS       Y8, Y10, Y8
-	VFNMADD231PS Y8, Y9, Y9
+	VADDPS       Y0, Y10, Y9
+	VDIVPS       Y9, Y10, Y9
+	VFNMADD231PS Y9, Y8, Y8
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y9, (CX)
+	VMOVUPS      Y8, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y8, Y8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X9, (BX)
+	VMOVUPS      X8, (BX)
 	ADDQ         $+16, BX
-	VEXTRACTF128 $0x01, Y9, X9
+	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X9, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X8, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X9, (BX)
+	VMOVSS X8, (BX)
 
 partdone1:
 nextvector:
@@ -2830,6 +2835,7 @@ slowvector:
 
 partless2:
 	MOVQ         CX, BX
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (BX)
@@ -2837,11 +2843,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -3635,23 +3641,24 @@ vector:
 
 partless1:
 	MOVQ         CX, SI
+	VMOVUPS      Y8, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X8, (SI)
+	VMOVUPS      X6, (SI)
 	ADDQ         $+16, SI
-	VEXTRACTF128 $0x01, Y8, X8
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X8, (SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X8, X8
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X6, (SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X8, (SI)
+	VMOVSS X6, (SI)
 
 partdone1:
 nextvector:
@@ -3939,6 +3946,7 @@ slowvector:
 
 partless2:
 	MOVQ         CX, SI
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (SI)
@@ -3946,11 +3954,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (SI)
-	ADDQ    $+8, SI
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (SI)
+	ADDQ      $+8, SI
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -6679,6 +6687,7 @@ focusdone74:
 
 partless1:
 	MOVQ         CX, R8
+	VMOVUPS      Y6, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X6, (R8)
@@ -6686,11 +6695,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y6, X6
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X6, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X6, X6
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X6, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X6, X6
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -7365,6 +7374,7 @@ focusdone76:
 
 partless2:
 	MOVQ         CX, R8
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (R8)
@@ -7372,11 +7382,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -8049,6 +8059,7 @@ focusdone78:
 
 partless3:
 	MOVQ         CX, R8
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
 	VMOVUPS      X0, (R8)
@@ -8056,11 +8067,11 @@ partless3:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X0, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X0, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X0, X0
 
 parttwo3:
 	TESTQ  $0x00000001, AX
@@ -11030,37 +11041,38 @@ focusnot8_146:
 
 focusdone146:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y9, Y5, Y7
+	VMULPS Y9, Y5, Y5
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y5
+	VBROADCASTSS (R9), Y7
 	VMULPS       Y9, Y4, Y4
-	VMULPS       Y4, Y5, Y4
+	VMULPS       Y4, Y7, Y4
 	VMULPS       Y6, Y4, Y4
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y7, (CX)
+	VMOVUPS      Y5, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R10
+	VMOVUPS      Y5, Y5
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X7, (R10)
+	VMOVUPS      X5, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y7, X7
+	VEXTRACTF128 $0x01, Y5, X5
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X7, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X7, X7
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X5, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X5, X5
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X7, (R10)
+	VMOVSS X5, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -11070,6 +11082,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R10
+	VMOVUPS      Y4, Y4
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X4, (R10)
@@ -11077,11 +11090,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y4, X4
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X4, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X4, X4
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X4, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X4, X4
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -11857,46 +11870,48 @@ focusnot8_148:
 
 focusdone148:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y8, Y6, Y1
+	VMULPS Y8, Y6, Y0
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y0
+	VBROADCASTSS (R9), Y1
 	VMULPS       Y8, Y7, Y2
-	VMULPS       Y2, Y0, Y0
-	VMULPS       Y5, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y5, Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y1, (CX)
+	VMOVUPS      Y0, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R10
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X1, (R10)
+	VMOVUPS      X0, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y1, X1
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X1, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X0, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X0, X0
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X1, (R10)
+	VMOVSS X0, (R10)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R10
+	VMOVUPS      Y1, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
 	VMOVUPS      X0, (R10)
@@ -11904,11 +11919,11 @@ partless4:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X0, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo4
+	VMOVLPS   X0, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X0, X0
 
 parttwo4:
 	TESTQ  $0x00000001, AX
@@ -12635,48 +12650,50 @@ focusdone150:
 	VMULPS    Y8, Y6, Y0
 	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
 	VBLENDVPS Y2, Y0, Y6, Y0
-	VPMINUD   consts<>+608(SB), Y0, Y2
+	VPMINUD   consts<>+608(SB), Y0, Y0
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R9), Y0
+	VBROADCASTSS (R9), Y2
 	VMULPS       Y8, Y7, Y3
-	VMULPS       Y3, Y0, Y0
-	VMULPS       Y1, Y0, Y0
-	VCMPPS       $0x03, Y0, Y0, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y1
+	VCMPPS       $0x03, Y1, Y1, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y1, Y1
 	CMPQ         AX, $+8
 	JLT          partless5
-	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y0, (CX)
 	JMP          partdone5
 
 partless5:
 	MOVQ         CX, R10
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour5
-	VMOVUPS      X2, (R10)
+	VMOVUPS      X0, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y0, X0
 
 partfour5:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo5
-	VMOVLPS X2, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo5
+	VMOVLPS   X0, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X0, X0
 
 parttwo5:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone5
-	VMOVSS X2, (R10)
+	VMOVSS X0, (R10)
 
 partdone5:
 	CMPQ    AX, $+8
 	JLT     partless6
-	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, (DX)
 	JMP     partdone6
 
 partless6:
 	MOVQ         DX, R10
+	VMOVUPS      Y1, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour6
 	VMOVUPS      X0, (R10)
@@ -12684,11 +12701,11 @@ partless6:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour6:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo6
-	VMOVLPS X0, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo6
+	VMOVLPS   X0, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X0, X0
 
 parttwo6:
 	TESTQ  $0x00000001, AX
@@ -14709,6 +14726,7 @@ focusdone200:
 
 partless1:
 	MOVQ         CX, DI
+	VMOVUPS      Y8, Y8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X8, (DI)
@@ -14716,11 +14734,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X8, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X8, X8
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X8, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -15395,6 +15413,7 @@ focusdone202:
 
 partless2:
 	MOVQ         CX, DI
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X0, (DI)
@@ -15402,11 +15421,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X0, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X0, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X0, X0
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -17580,46 +17599,48 @@ focusnot8_248:
 
 focusdone248:
 	// loss = (alpha ce) q^gamma
-	VMULPS Y8, Y4, Y7
+	VMULPS Y8, Y4, Y4
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R8), Y4
+	VBROADCASTSS (R8), Y7
 	VMULPS       Y8, Y5, Y5
-	VMULPS       Y5, Y4, Y4
-	VMULPS       Y6, Y4, Y4
+	VMULPS       Y5, Y7, Y5
+	VMULPS       Y6, Y5, Y5
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y7, (CX)
+	VMOVUPS      Y4, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R9
+	VMOVUPS      Y4, Y4
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X7, (R9)
+	VMOVUPS      X4, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y7, X7
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X7, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X7, X7
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X4, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X4, X4
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X7, (R9)
+	VMOVSS X4, (R9)
 
 partdone1:
 	CMPQ    AX, $+8
 	JLT     partless2
-	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, (DX)
 	JMP     partdone2
 
 partless2:
 	MOVQ         DX, R9
+	VMOVUPS      Y5, Y4
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X4, (R9)
@@ -17627,11 +17648,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y4, X4
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X4, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X4, X4
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X4, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X4, X4
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -18361,39 +18382,40 @@ focusdone250:
 	VMULPS    Y8, Y6, Y1
 	VCMPPS    $0x12, consts<>+2176(SB), Y6, Y2
 	VBLENDVPS Y2, Y1, Y6, Y1
-	VPMINUD   consts<>+608(SB), Y1, Y2
+	VPMINUD   consts<>+608(SB), Y1, Y1
 
 	// gradient = scale alpha q^gamma D
-	VBROADCASTSS (R8), Y1
+	VBROADCASTSS (R8), Y2
 	VMULPS       Y8, Y7, Y3
-	VMULPS       Y3, Y1, Y1
-	VMULPS       Y0, Y1, Y0
-	VCMPPS       $0x03, Y0, Y0, Y1
-	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y0
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y0, Y2, Y0
+	VCMPPS       $0x03, Y0, Y0, Y2
+	VBLENDVPS    Y2, consts<>+608(SB), Y0, Y0
 	CMPQ         AX, $+8
 	JLT          partless3
-	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y1, (CX)
 	JMP          partdone3
 
 partless3:
 	MOVQ         CX, R9
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X2, (R9)
+	VMOVUPS      X1, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y2, X2
+	VEXTRACTF128 $0x01, Y1, X1
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X2, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X1, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X1, X1
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X2, (R9)
+	VMOVSS X1, (R9)
 
 partdone3:
 	CMPQ    AX, $+8
@@ -18403,6 +18425,7 @@ partdone3:
 
 partless4:
 	MOVQ         DX, R9
+	VMOVUPS      Y0, Y0
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
 	VMOVUPS      X0, (R9)
@@ -18410,11 +18433,11 @@ partless4:
 	VEXTRACTF128 $0x01, Y0, X0
 
 partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X0, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X0, X0
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo4
+	VMOVLPS   X0, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X0, X0
 
 parttwo4:
 	TESTQ  $0x00000001, AX
@@ -19657,17 +19680,17 @@ slow:
 // Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
 TEXT ·rowExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+64(SB), Z1
-	VBROADCASTSS consts<>+96(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+192(SB), Z4
-	VBROADCASTSS consts<>+224(SB), Z5
-	VBROADCASTSS consts<>+256(SB), Z6
-	VBROADCASTSS consts<>+288(SB), Z7
-	VBROADCASTSS consts<>+320(SB), Z8
-	VBROADCASTSS consts<>+352(SB), Z9
-	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
 	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
@@ -19687,6 +19710,12 @@ row:
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
 	VPXORD  Z14, Z14, Z14
+	MOVQ    dst+0(FP), BX
+	SUBQ    DX, BX
+	CMPQ    BX, $+0
+	JLT     apart
+	CMPQ    BX, $+1
+	JGE     apart
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -19767,13 +19796,13 @@ look_others:
 	JLT     look_others_few
 
 look_others_round:
-	VPANDD  (DI), Z11, Z13
+	VPANDD  (DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(DI), Z11, Z13
+	VPANDD  64(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(DI), Z11, Z13
+	VPANDD  128(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(DI), Z11, Z13
+	VPANDD  192(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+256, DI
 	ADDQ    $-64, R8
@@ -19785,7 +19814,7 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VPANDD  (DI), Z11, Z13
+	VPANDD  (DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+64, DI
 	ADDQ    $-16, R8
@@ -19800,7 +19829,7 @@ look_others_part:
 	KMOVW   R9, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (DI), K1, Z13
-	VPANDD  Z11, Z13, Z13
+	VPANDD  Z1, Z13, Z13
 	VPMAXSD Z13, Z14, Z14
 
 look_others_done:
@@ -19814,15 +19843,17 @@ look_end:
 	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
-	MOVQ     dst+0(FP), BX
-	VPXORD   Z14, Z14, Z14
-	LEAQ     63(SP), SI
-	ANDQ     $-64, SI
-	CMPQ     AX, $+129
-	JLT      begin
-	VPXORD   Z13, Z13, Z13
-	VMOVUPS  Z13, (SI)
-	VMOVUPS  Z13, 64(SI)
+
+apart:
+	MOVQ    dst+0(FP), BX
+	VPXORD  Z15, Z15, Z15
+	LEAQ    63(SP), SI
+	ANDQ    $-64, SI
+	CMPQ    AX, $+129
+	JLT     begin
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS Z13, (SI)
+	VMOVUPS Z13, 64(SI)
 
 begin:
 sum_block:
@@ -19847,113 +19878,121 @@ sum_block:
 
 sum_round:
 	VMOVUPS (DX), Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  (R8), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (R8), Z16, Z13
 	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	VMOVUPS     64(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      64(R8), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      64(R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      64(R8), Z16, Z13
 	VMOVUPS     Z13, 64(BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	VMOVUPS     128(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      128(R8), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      128(R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      128(R8), Z16, Z13
 	VMOVUPS     Z13, 128(BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	VMOVUPS     192(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      192(R8), Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      192(R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      192(R8), Z16, Z13
 	VMOVUPS     Z13, 192(BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	ADDQ        $+256, DX
 	ADDQ        $+256, R8
 	ADDQ        $+256, BX
@@ -19967,32 +20006,34 @@ sum_few:
 
 sum_tile:
 	VMOVUPS (DX), Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  (R8), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (R8), Z16, Z13
 	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z14, Z14
+	VADDPS      Z13, Z15, Z15
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -20008,33 +20049,68 @@ sum_part:
 	KMOVW   R9, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (DX), K1, Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  (R8), Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VPANDD      (R8), Z15, Z13
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VPANDD      (R8), Z16, Z13
 	VMOVAPS.Z   Z13, K1, Z13
-	VMOVUPS     Z13, K1, (BX)
-	VADDPS      Z13, Z14, Z14
+	CMPQ        DI, $+16
+	JLT         partless1
+	VMOVUPS     Z13, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z13, Z16
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y16, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z16, Y16
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X16, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y16, X16
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X16, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X16, X16
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X16, (R8)
+
+partdone1:
+	VADDPS Z13, Z15, Z15
 
 sum_done:
 	JMP sum_end
@@ -20049,109 +20125,117 @@ sum_others:
 
 sum_others_round:
 	VMOVUPS (DX), Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  Z1, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, (BX)
+	VADDPS      Z16, Z15, Z15
 	VMOVUPS     64(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      Z1, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 64(BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, 64(BX)
+	VADDPS      Z16, Z15, Z15
 	VMOVUPS     128(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      Z1, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 128(BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, 128(BX)
+	VADDPS      Z16, Z15, Z15
 	VMOVUPS     192(DX), Z13
-	VADDPS      Z1, Z13, Z13
+	VPANDD      Z1, Z13, Z16
+	VPMAXSD     Z16, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, 192(BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, 192(BX)
+	VADDPS      Z16, Z15, Z15
 	ADDQ        $+256, DX
 	ADDQ        $+256, BX
 	ADDQ        $-64, DI
@@ -20164,31 +20248,33 @@ sum_others_few:
 
 sum_others_tile:
 	VMOVUPS (DX), Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  Z1, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVUPS     Z15, (BX)
-	VADDPS      Z15, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVUPS     Z16, (BX)
+	VADDPS      Z16, Z15, Z15
 	ADDQ        $+64, DX
 	ADDQ        $+64, BX
 	ADDQ        $-16, DI
@@ -20203,46 +20289,85 @@ sum_others_part:
 	KMOVW   R8, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (DX), K1, Z13
-	VADDPS  Z1, Z13, Z13
+	VPANDD  Z1, Z13, Z16
+	VPMAXSD Z16, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z15
-	VFMADD231PS Z2, Z13, Z15
-	VSUBPS      Z0, Z15, Z16
+	VMOVAPS     Z0, Z16
+	VFMADD231PS Z3, Z13, Z16
+	VSUBPS      Z0, Z16, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z16, Z13
-	VFNMADD231PS Z4, Z16, Z13
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z16
-	VFMADD231PS Z5, Z13, Z16
-	VFMADD213PS Z7, Z13, Z16
-	VFMADD213PS Z8, Z13, Z16
-	VFMADD213PS Z9, Z16, Z13
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z15, Z16
-	VPSLLD      $0x15, Z15, Z15
-	VPADDD      Z15, Z16, Z15
-	VFMADD231PS Z13, Z15, Z15
-	VMOVAPS.Z   Z15, K1, Z13
-	VMOVUPS     Z13, K1, (BX)
-	VADDPS      Z13, Z14, Z14
+	VPERMPS     Z11, Z16, Z17
+	VPSLLD      $0x15, Z16, Z16
+	VPADDD      Z16, Z17, Z16
+	VFMADD231PS Z13, Z16, Z16
+	VMOVAPS.Z   Z16, K1, Z13
+	CMPQ        DI, $+16
+	JLT         partless2
+	VMOVUPS     Z13, (BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ          BX, R8
+	VMOVUPS       Z13, Z16
+	TESTQ         $0x00000008, DI
+	JEQ           parteight2
+	VMOVUPS       Y16, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z16, Y16
+
+parteight2:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour2
+	VMOVUPS       X16, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y16, X16
+
+partfour2:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo2
+	VMOVLPS   X16, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X16, X16
+
+parttwo2:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone2
+	VMOVSS X16, (R8)
+
+partdone2:
+	VADDPS Z13, Z15, Z15
 
 sum_others_done:
 sum_end:
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z12, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
 	MOVQ          classes+40(FP), DI
 	CMPQ          DI, $+129
 	JLT           only
-	VCVTPS2PD     Y14, Z13
-	VEXTRACTF64X4 $0x01, Z14, Y14
-	VCVTPS2PD     Y14, Z14
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
 	VADDPD        (SI), Z13, Z13
 	VMOVUPS       Z13, (SI)
-	VADDPD        64(SI), Z14, Z14
-	VMOVUPS       Z14, 64(SI)
-	VPXORD        Z14, Z14, Z14
+	VADDPD        64(SI), Z15, Z15
+	VMOVUPS       Z15, 64(SI)
+	VPXORD        Z15, Z15, Z15
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
@@ -20262,8 +20387,8 @@ sum_end:
 	JMP           summed
 
 only:
-	VCVTPS2PD     Y14, Z13
-	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y14
 	VCVTPS2PD     Y14, Z14
 	VADDPD        Z14, Z13, Z13
 	VEXTRACTF64X4 $0x01, Z13, Y14
@@ -20309,12 +20434,11 @@ slow:
 TEXT ·rowExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
-	VMOVUPS consts<>+256(SB), Y7
+	VMOVUPS consts<>+32(SB), Y2
+	VMOVUPS consts<>+64(SB), Y3
+	VMOVUPS consts<>+96(SB), Y4
+	VMOVUPS consts<>+160(SB), Y5
+	VMOVUPS consts<>+192(SB), Y6
 
 row:
 	MOVQ    classes+40(FP), AX
@@ -20332,7 +20456,13 @@ row:
 	LEAQ    (DX)(SI*4), SI
 	MOVL    (SI), SI
 	MOVL    SI, (BX)
-	VPXOR   Y9, Y9, Y9
+	VPXOR   Y8, Y8, Y8
+	MOVQ    dst+0(FP), BX
+	SUBQ    DX, BX
+	CMPQ    BX, $+0
+	JLT     apart
+	CMPQ    BX, $+1
+	JGE     apart
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -20358,18 +20488,18 @@ look_block:
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   64(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VMOVUPS (DI), Y7
+	VPAND   (R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 32(DI), Y7
+	VPAND   32(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 64(DI), Y7
+	VPAND   64(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 96(DI), Y7
+	VPAND   96(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+128, DI
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
@@ -20381,12 +20511,12 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VMOVUPS (DI), Y7
+	VPAND   (R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 32(DI), Y7
+	VPAND   32(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -20402,10 +20532,10 @@ look_part:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
+	VMOVUPS    (R10)(R11*4), Y7
+	VMASKMOVPS (DI), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y7
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -20416,14 +20546,14 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      (R9), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	VMOVUPS    (R10)(R8*4), Y9
+	VMASKMOVPS 32(DI), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y9
+	VPAND      (R9), Y7, Y7
+	VPMAXSD    Y7, Y8, Y8
+	VPAND      32(R9), Y9, Y7
+	VPMAXSD    Y7, Y8, Y8
 
 look_done:
 	JMP look_end
@@ -20437,18 +20567,14 @@ look_others:
 	JLT     look_others_few
 
 look_others_round:
-	VMOVUPS (DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VPAND   (DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   32(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   64(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   96(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+128, DI
 	ADDQ    $-32, R8
 	CMPQ    R8, $+32
@@ -20459,12 +20585,10 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VMOVUPS (DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VPAND   (DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   32(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+64, DI
 	ADDQ    $-16, R8
 	CMPQ    R8, $+16
@@ -20479,10 +20603,10 @@ look_others_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
+	VMOVUPS    (R9)(R10*4), Y7
+	VMASKMOVPS (DI), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y7
 	MOVQ       $0x00000000, R9
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -20493,14 +20617,14 @@ look_others_part:
 	CMOVQGT    R9, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      consts<>+32(SB), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      consts<>+32(SB), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	VMOVUPS    (R9)(R8*4), Y9
+	VMASKMOVPS 32(DI), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y9
+	VPAND      Y2, Y7, Y7
+	VPMAXSD    Y7, Y8, Y8
+	VPAND      Y2, Y9, Y7
+	VPMAXSD    Y7, Y8, Y8
 
 look_others_done:
 look_end:
@@ -20510,22 +20634,24 @@ look_end:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2240(SB), Y9, Y8
-	VMOVMSKPS Y8, BX
+	VPCMPGTD  consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS Y7, BX
 	TESTL     BX, BX
 	JNE       slow
-	MOVQ      dst+0(FP), BX
-	VPXOR     Y9, Y9, Y9
-	VPXOR     Y10, Y10, Y10
-	LEAQ      63(SP), SI
-	ANDQ      $-64, SI
-	CMPQ      AX, $+129
-	JLT       begin
-	VPXOR     Y8, Y8, Y8
-	VMOVUPS   Y8, (SI)
-	VMOVUPS   Y8, 32(SI)
-	VMOVUPS   Y8, 64(SI)
-	VMOVUPS   Y8, 96(SI)
+
+apart:
+	MOVQ    dst+0(FP), BX
+	VPXOR   Y9, Y9, Y9
+	VPXOR   Y10, Y10, Y10
+	LEAQ    63(SP), SI
+	ANDQ    $-64, SI
+	CMPQ    AX, $+129
+	JLT     begin
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS Y7, (SI)
+	VMOVUPS Y7, 32(SI)
+	VMOVUPS Y7, 64(SI)
+	VMOVUPS Y7, 96(SI)
 
 begin:
 sum_block:
@@ -20549,114 +20675,122 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   (R8), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   32(R8), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       (R8), Y12, Y7
+	VMOVUPS     Y7, (BX)
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y10, Y10
-	VMOVUPS     64(DX), Y8
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(R8), Y11, Y7
+	VMOVUPS     Y7, 32(BX)
+	VADDPS      Y7, Y10, Y10
+	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y11
-	VADDPS      Y2, Y8, Y8
+	VPAND       64(R8), Y7, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VPAND       96(R8), Y11, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VADDPS      Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(R8), Y12, Y8
-	VMOVUPS     Y8, 64(BX)
-	VADDPS      Y8, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       64(R8), Y12, Y7
+	VMOVUPS     Y7, 64(BX)
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       96(R8), Y11, Y8
-	VMOVUPS     Y8, 96(BX)
-	VADDPS      Y8, Y10, Y10
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       96(R8), Y11, Y7
+	VMOVUPS     Y7, 96(BX)
+	VADDPS      Y7, Y10, Y10
 	ADDQ        $+128, DX
 	ADDQ        $+128, R8
 	ADDQ        $+128, BX
@@ -20669,60 +20803,64 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   (R8), Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   32(R8), Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VFMADD231PS Y7, Y12, Y12
+	VPAND       (R8), Y12, Y7
+	VMOVUPS     Y7, (BX)
+	VADDPS      Y7, Y9, Y9
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y10, Y10
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(R8), Y11, Y7
+	VMOVUPS     Y7, 32(BX)
+	VADDPS      Y7, Y10, Y10
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -20739,10 +20877,10 @@ sum_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DX), Y8, Y11
+	VMOVUPS    (R9)(R10*4), Y7
+	VMASKMOVPS (DX), Y7, Y11
 	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y11, Y12, Y11
+	VBLENDVPS  Y7, Y11, Y12, Y11
 	MOVQ       $0x00000000, R10
 	MOVQ       DI, R9
 	SUBQ       $+8, R9
@@ -20757,20 +20895,24 @@ sum_part:
 	VMASKMOVPS 32(DX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y11, Y11
+	VPAND      (R8), Y11, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      32(R8), Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y3, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y11, Y14
+	VFMADD231PS Y4, Y11, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y11
 	VFNMADD231PS Y5, Y15, Y11
+	VFNMADD231PS Y6, Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y11, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
 	VFMADD213PS consts<>+288(SB), Y11, Y15
 	VFMADD213PS consts<>+320(SB), Y11, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y11
@@ -20781,27 +20923,27 @@ sum_part:
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y11, Y14, Y14
 	VPAND       (R8), Y14, Y11
-	VPAND       Y11, Y8, Y8
+	VPAND       Y11, Y7, Y7
 	CMPQ        DI, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y7, (BX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         BX, R10
-	VMOVAPS      X8, X11
+	VMOVUPS      Y7, Y11
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X11, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X11, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X11, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X11, X11
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -20809,52 +20951,52 @@ parttwo1:
 	VMOVSS X11, (R10)
 
 partdone1:
-	VADDPS Y8, Y9, Y9
-	VADDPS Y2, Y13, Y8
+	VADDPS Y7, Y9, Y9
+	VADDPS Y3, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y13
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y13, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       32(R8), Y11, Y8
-	VPAND       Y8, Y12, Y8
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       32(R8), Y11, Y7
+	VPAND       Y7, Y12, Y7
 	CMPQ        R9, $+8
 	JLT         partless2
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y7, 32(BX)
 	JMP         partdone2
 
 partless2:
 	MOVQ         BX, DI
-	VMOVAPS      X8, X11
+	VMOVUPS      Y7, Y11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -20862,7 +21004,7 @@ parttwo2:
 	VMOVSS X11, 32(DI)
 
 partdone2:
-	VADDPS Y8, Y10, Y10
+	VADDPS Y7, Y10, Y10
 
 sum_done:
 	JMP sum_end
@@ -20876,108 +21018,116 @@ sum_others:
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   Y2, Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
+	VFMADD231PS Y7, Y12, Y12
 	VMOVUPS     Y12, (BX)
 	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
+	VFMADD231PS Y7, Y11, Y11
 	VMOVUPS     Y11, 32(BX)
 	VADDPS      Y11, Y10, Y10
-	VMOVUPS     64(DX), Y8
+	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y11
-	VADDPS      Y2, Y8, Y8
+	VPAND       Y2, Y7, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VPAND       Y2, Y11, Y12
+	VPMAXSD     Y12, Y8, Y8
+	VADDPS      Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
+	VFMADD231PS Y7, Y12, Y12
 	VMOVUPS     Y12, 64(BX)
 	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
+	VFMADD231PS Y7, Y11, Y11
 	VMOVUPS     Y11, 96(BX)
 	VADDPS      Y11, Y10, Y10
 	ADDQ        $+128, DX
@@ -20991,56 +21141,60 @@ sum_others_few:
 	JLT  sum_others_part
 
 sum_others_tile:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y7, Y12
+	VPMAXSD Y12, Y8, Y8
+	VPAND   Y2, Y11, Y12
+	VPMAXSD Y12, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS Y4, Y7, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y12, Y0, Y13
 	VPSLLD      $0x15, Y12, Y12
 	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
+	VFMADD231PS Y7, Y12, Y12
 	VMOVUPS     Y12, (BX)
 	VADDPS      Y12, Y9, Y9
-	VADDPS      Y2, Y11, Y8
+	VADDPS      Y3, Y11, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y12, Y7
+	VFNMADD231PS Y6, Y12, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y12
+	VFMADD213PS consts<>+256(SB), Y7, Y12
+	VFMADD213PS consts<>+288(SB), Y7, Y12
+	VFMADD213PS consts<>+320(SB), Y7, Y12
+	VFMADD213PS consts<>+352(SB), Y12, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y12
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y12, Y11
-	VFMADD231PS Y8, Y11, Y11
+	VFMADD231PS Y7, Y11, Y11
 	VMOVUPS     Y11, 32(BX)
 	VADDPS      Y11, Y10, Y10
 	ADDQ        $+64, DX
@@ -21058,10 +21212,10 @@ sum_others_part:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y8
-	VMASKMOVPS (DX), Y8, Y11
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y11
 	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y11, Y12, Y11
+	VBLENDVPS  Y7, Y11, Y12, Y11
 	MOVQ       $0x00000000, R9
 	MOVQ       DI, R8
 	SUBQ       $+8, R8
@@ -21076,20 +21230,24 @@ sum_others_part:
 	VMASKMOVPS 32(DX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y11, Y11
+	VPAND      Y2, Y11, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      Y2, Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y3, Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y11, Y14
+	VFMADD231PS Y4, Y11, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y11
 	VFNMADD231PS Y5, Y15, Y11
+	VFNMADD231PS Y6, Y15, Y11
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y11, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y11, Y15
 	VFMADD213PS consts<>+288(SB), Y11, Y15
 	VFMADD213PS consts<>+320(SB), Y11, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y11
@@ -21099,27 +21257,27 @@ sum_others_part:
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y11, Y14, Y14
-	VPAND       Y14, Y8, Y8
+	VPAND       Y14, Y7, Y7
 	CMPQ        DI, $+8
 	JLT         partless3
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y7, (BX)
 	JMP         partdone3
 
 partless3:
 	MOVQ         BX, R9
-	VMOVAPS      X8, X11
+	VMOVUPS      Y7, Y11
 	TESTQ        $0x00000004, DI
 	JEQ          partfour3
 	VMOVUPS      X11, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour3:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo3
-	VMOVLPS X11, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo3
+	VMOVLPS   X11, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X11, X11
 
 parttwo3:
 	TESTQ  $0x00000001, DI
@@ -21127,51 +21285,51 @@ parttwo3:
 	VMOVSS X11, (R9)
 
 partdone3:
-	VADDPS Y8, Y9, Y9
-	VADDPS Y2, Y13, Y8
+	VADDPS Y7, Y9, Y9
+	VADDPS Y3, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS Y4, Y7, Y11
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y11, Y0, Y13
 	VPSLLD      $0x15, Y11, Y11
 	VPADDD      Y11, Y13, Y11
-	VFMADD231PS Y8, Y11, Y11
-	VPAND       Y11, Y12, Y8
+	VFMADD231PS Y7, Y11, Y11
+	VPAND       Y11, Y12, Y7
 	CMPQ        R8, $+8
 	JLT         partless4
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y7, 32(BX)
 	JMP         partdone4
 
 partless4:
 	MOVQ         BX, DI
-	VMOVAPS      X8, X11
+	VMOVUPS      Y7, Y11
 	TESTQ        $0x00000004, R8
 	JEQ          partfour4
 	VMOVUPS      X11, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour4:
-	TESTQ   $0x00000002, R8
-	JEQ     parttwo4
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R8
+	JEQ       parttwo4
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo4:
 	TESTQ  $0x00000001, R8
@@ -21179,25 +21337,30 @@ parttwo4:
 	VMOVSS X11, 32(DI)
 
 partdone4:
-	VADDPS Y8, Y10, Y10
+	VADDPS Y7, Y10, Y10
 
 sum_others_done:
 sum_end:
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS    Y7, DI
+	TESTL        DI, DI
+	JNE          slow
 	MOVQ         classes+40(FP), DI
 	CMPQ         DI, $+129
 	JLT          only
-	VCVTPS2PD    X9, Y8
+	VCVTPS2PD    X9, Y7
 	VEXTRACTF128 $0x01, Y9, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       (SI), Y8, Y8
-	VMOVUPS      Y8, (SI)
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
 	VADDPD       32(SI), Y9, Y9
 	VMOVUPS      Y9, 32(SI)
-	VCVTPS2PD    X10, Y8
+	VCVTPS2PD    X10, Y7
 	VEXTRACTF128 $0x01, Y10, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      Y8, 64(SI)
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
 	VADDPD       96(SI), Y9, Y9
 	VMOVUPS      Y9, 96(SI)
 	VPXOR        Y9, Y9, Y9
@@ -21206,37 +21369,37 @@ sum_end:
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
 	JGE          sum_block
-	VMOVUPS      (SI), Y8
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      32(SI), Y9
-	VADDPD       96(SI), Y9, Y9
-	VADDPD       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X9
-	VADDPD       X9, X8, X8
-	VPERMILPD    $0x01, X8, X9
-	VADDSD       X9, X8, X8
-	VCVTSD2SS    X8, X8, X8
+	VMOVUPS      (SI), Y7
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      32(SI), Y8
+	VADDPD       96(SI), Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPD       X8, X7, X7
+	VPERMILPD    $0x01, X7, X8
+	VADDSD       X8, X7, X7
+	VCVTSD2SS    X7, X7, X7
 	MOVQ         sums+8(FP), AX
-	VMOVSS       X8, (AX)
+	VMOVSS       X7, (AX)
 	JMP          summed
 
 only:
-	VCVTPS2PD    X9, Y8
-	VEXTRACTF128 $0x01, Y9, X9
-	VCVTPS2PD    X9, Y9
-	VCVTPS2PD    X10, Y11
+	VCVTPS2PD    X9, Y7
+	VEXTRACTF128 $0x01, Y9, X8
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    X10, Y9
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VADDPD       Y11, Y8, Y8
-	VADDPD       Y10, Y9, Y9
-	VADDPD       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X9
-	VADDPD       X9, X8, X8
-	VPERMILPD    $0x01, X8, X9
-	VADDSD       X9, X8, X8
-	VCVTSD2SS    X8, X8, X8
+	VADDPD       Y9, Y7, Y7
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPD       X8, X7, X7
+	VPERMILPD    $0x01, X7, X8
+	VADDSD       X8, X7, X7
+	VCVTSD2SS    X7, X7, X7
 	MOVQ         sums+8(FP), AX
-	VMOVSS       X8, (AX)
+	VMOVSS       X7, (AX)
 
 summed:
 	MOVQ sums+8(FP), AX
@@ -21270,17 +21433,17 @@ slow:
 // Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxExpAVX512(SB), NOSPLIT, $192-56
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+64(SB), Z1
-	VBROADCASTSS consts<>+96(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+192(SB), Z4
-	VBROADCASTSS consts<>+224(SB), Z5
-	VBROADCASTSS consts<>+256(SB), Z6
-	VBROADCASTSS consts<>+288(SB), Z7
-	VBROADCASTSS consts<>+320(SB), Z8
-	VBROADCASTSS consts<>+352(SB), Z9
-	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
 	VBROADCASTSS consts<>+2240(SB), Z12
 
 row:
@@ -21289,19 +21452,25 @@ row:
 	MOVLQSX (CX), CX
 	MOVQ    logits+16(FP), CX
 	VPXORD  Z14, Z14, Z14
+	MOVQ    dst+0(FP), DX
+	SUBQ    CX, DX
+	CMPQ    DX, $+0
+	JLT     apart
+	CMPQ    DX, $+1
+	JGE     apart
 	MOVQ    AX, DX
 	MOVQ    CX, BX
 	CMPQ    DX, $+64
 	JLT     look_few
 
 look_round:
-	VPANDD  (BX), Z11, Z13
+	VPANDD  (BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(BX), Z11, Z13
+	VPANDD  64(BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(BX), Z11, Z13
+	VPANDD  128(BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(BX), Z11, Z13
+	VPANDD  192(BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+256, BX
 	ADDQ    $-64, DX
@@ -21313,7 +21482,7 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VPANDD  (BX), Z11, Z13
+	VPANDD  (BX), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+64, BX
 	ADDQ    $-16, DX
@@ -21328,78 +21497,84 @@ look_part:
 	KMOVW   SI, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (BX), K1, Z13
-	VPANDD  Z11, Z13, Z13
+	VPANDD  Z1, Z13, Z13
 	VPMAXSD Z13, Z14, Z14
 
 look_done:
 	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
-	MOVQ     dst+0(FP), DX
-	LEAQ     63(SP), BX
-	ANDQ     $-64, BX
-	VPXORD   Z13, Z13, Z13
-	VPXORD   Z14, Z14, Z14
-	CMPQ     AX, $+32
-	JLT      rest
+
+apart:
+	MOVQ   dst+0(FP), DX
+	LEAQ   63(SP), BX
+	ANDQ   $-64, BX
+	VPXORD Z13, Z13, Z13
+	VPXORD Z15, Z15, Z15
+	CMPQ   AX, $+32
+	JLT    rest
 
 pair:
-	VMOVUPS (CX), Z15
-	VADDPS  Z1, Z15, Z15
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z16
-	VFMADD231PS Z2, Z15, Z16
-	VSUBPS      Z0, Z16, Z17
-
-	// r = c - n ln2
-	VFNMADD231PS Z3, Z17, Z15
-	VFNMADD231PS Z4, Z17, Z15
-
-	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z17
-	VFMADD231PS Z5, Z15, Z17
-	VFMADD213PS Z7, Z15, Z17
-	VFMADD213PS Z8, Z15, Z17
-	VFMADD213PS Z9, Z17, Z15
-
-	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z16, Z17
-	VPSLLD      $0x15, Z16, Z16
-	VPADDD      Z16, Z17, Z16
-	VFMADD231PS Z15, Z16, Z16
-	VMOVUPS     Z16, (DX)
-	VMOVUPS     64(CX), Z15
-	VADDPS      Z1, Z15, Z15
+	VMOVUPS (CX), Z16
+	VPANDD  Z1, Z16, Z17
+	VPMAXSD Z17, Z14, Z14
+	VADDPS  Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
+	VFMADD231PS Z3, Z16, Z17
 	VSUBPS      Z0, Z17, Z18
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z18, Z16
+	VFNMADD231PS Z5, Z18, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z18
+	VFMADD231PS Z6, Z16, Z18
+	VFMADD213PS Z8, Z16, Z18
+	VFMADD213PS Z9, Z16, Z18
+	VFMADD213PS Z10, Z18, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS       Z10, Z17, Z18
-	VPSLLD        $0x15, Z17, Z17
-	VPADDD        Z17, Z18, Z17
-	VFMADD231PS   Z15, Z17, Z17
-	VMOVUPS       Z17, 64(DX)
-	VADDPS        Z17, Z16, Z16
-	VCVTPS2PD     Y16, Z15
-	VEXTRACTF64X4 $0x01, Z16, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
+	VPERMPS     Z11, Z17, Z18
+	VPSLLD      $0x15, Z17, Z17
+	VPADDD      Z17, Z18, Z17
+	VFMADD231PS Z16, Z17, Z17
+	VMOVUPS     Z17, (DX)
+	VMOVUPS     64(CX), Z16
+	VPANDD      Z1, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z2, Z16, Z16
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
+
+	// r = c - n ln2
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
+
+	// p = e^r / s - 1, s = T[0]
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
+
+	// 2^n T[j] (1 + p)
+	VPERMPS       Z11, Z18, Z19
+	VPSLLD        $0x15, Z18, Z18
+	VPADDD        Z18, Z19, Z18
+	VFMADD231PS   Z16, Z18, Z18
+	VMOVUPS       Z18, 64(DX)
+	VADDPS        Z18, Z17, Z17
+	VCVTPS2PD     Y17, Z16
+	VEXTRACTF64X4 $0x01, Z17, Y17
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z17, Z15, Z15
 	ADDQ          $+128, CX
 	ADDQ          $+128, DX
 	ADDQ          $-32, AX
@@ -21407,115 +21582,123 @@ pair:
 	JGE           pair
 
 rest:
-	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
 	CMPQ   AX, $+64
 	JLT    last_few
 
 last_round:
-	VMOVUPS (CX), Z15
-	VADDPS  Z1, Z15, Z15
+	VMOVUPS (CX), Z16
+	VPANDD  Z1, Z16, Z18
+	VPMAXSD Z18, Z14, Z14
+	VADDPS  Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, (DX)
-	VADDPS      Z17, Z16, Z16
-	VMOVUPS     64(CX), Z15
-	VADDPS      Z1, Z15, Z15
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, (DX)
+	VADDPS      Z18, Z17, Z17
+	VMOVUPS     64(CX), Z16
+	VPANDD      Z1, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, 64(DX)
-	VADDPS      Z17, Z16, Z16
-	VMOVUPS     128(CX), Z15
-	VADDPS      Z1, Z15, Z15
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, 64(DX)
+	VADDPS      Z18, Z17, Z17
+	VMOVUPS     128(CX), Z16
+	VPANDD      Z1, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, 128(DX)
-	VADDPS      Z17, Z16, Z16
-	VMOVUPS     192(CX), Z15
-	VADDPS      Z1, Z15, Z15
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, 128(DX)
+	VADDPS      Z18, Z17, Z17
+	VMOVUPS     192(CX), Z16
+	VPANDD      Z1, Z16, Z18
+	VPMAXSD     Z18, Z14, Z14
+	VADDPS      Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, 192(DX)
-	VADDPS      Z17, Z16, Z16
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, 192(DX)
+	VADDPS      Z18, Z17, Z17
 	ADDQ        $+256, CX
 	ADDQ        $+256, DX
 	ADDQ        $-64, AX
@@ -21527,32 +21710,34 @@ last_few:
 	JLT  last_part
 
 last_tile:
-	VMOVUPS (CX), Z15
-	VADDPS  Z1, Z15, Z15
+	VMOVUPS (CX), Z16
+	VPANDD  Z1, Z16, Z18
+	VPMAXSD Z18, Z14, Z14
+	VADDPS  Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVUPS     Z17, (DX)
-	VADDPS      Z17, Z16, Z16
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVUPS     Z18, (DX)
+	VADDPS      Z18, Z17, Z17
 	ADDQ        $+64, CX
 	ADDQ        $+64, DX
 	ADDQ        $-16, AX
@@ -21565,43 +21750,81 @@ last_part:
 	MOVL    $0x0000ffff, SI
 	BZHIL   AX, SI, SI
 	KMOVW   SI, K1
-	VPXORD  Z15, Z15, Z15
-	VMOVUPS (CX), K1, Z15
-	VADDPS  Z1, Z15, Z15
+	VPXORD  Z16, Z16, Z16
+	VMOVUPS (CX), K1, Z16
+	VPANDD  Z1, Z16, Z18
+	VPMAXSD Z18, Z14, Z14
+	VADDPS  Z2, Z16, Z16
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z17
-	VFMADD231PS Z2, Z15, Z17
-	VSUBPS      Z0, Z17, Z18
+	VMOVAPS     Z0, Z18
+	VFMADD231PS Z3, Z16, Z18
+	VSUBPS      Z0, Z18, Z19
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z18, Z15
-	VFNMADD231PS Z4, Z18, Z15
+	VFNMADD231PS Z4, Z19, Z16
+	VFNMADD231PS Z5, Z19, Z16
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z18
-	VFMADD231PS Z5, Z15, Z18
-	VFMADD213PS Z7, Z15, Z18
-	VFMADD213PS Z8, Z15, Z18
-	VFMADD213PS Z9, Z18, Z15
+	VMOVAPS     Z7, Z19
+	VFMADD231PS Z6, Z16, Z19
+	VFMADD213PS Z8, Z16, Z19
+	VFMADD213PS Z9, Z16, Z19
+	VFMADD213PS Z10, Z19, Z16
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z17, Z18
-	VPSLLD      $0x15, Z17, Z17
-	VPADDD      Z17, Z18, Z17
-	VFMADD231PS Z15, Z17, Z17
-	VMOVAPS.Z   Z17, K1, Z15
-	VMOVUPS     Z15, K1, (DX)
-	VADDPS      Z15, Z16, Z16
+	VPERMPS     Z11, Z18, Z19
+	VPSLLD      $0x15, Z18, Z18
+	VPADDD      Z18, Z19, Z18
+	VFMADD231PS Z16, Z18, Z18
+	VMOVAPS.Z   Z18, K1, Z16
+	CMPQ        AX, $+16
+	JLT         partless1
+	VMOVUPS     Z16, (DX)
+	JMP         partdone1
+
+partless1:
+	MOVQ          DX, CX
+	VMOVUPS       Z16, Z18
+	TESTQ         $0x00000008, AX
+	JEQ           parteight1
+	VMOVUPS       Y18, (CX)
+	ADDQ          $+32, CX
+	VEXTRACTF64X4 $0x01, Z18, Y18
+
+parteight1:
+	TESTQ         $0x00000004, AX
+	JEQ           partfour1
+	VMOVUPS       X18, (CX)
+	ADDQ          $+16, CX
+	VEXTRACTF32X4 $0x01, Y18, X18
+
+partfour1:
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X18, (CX)
+	ADDQ      $+8, CX
+	VPERMILPD $0x01, X18, X18
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X18, (CX)
+
+partdone1:
+	VADDPS Z16, Z17, Z17
 
 last_done:
-	VCVTPS2PD     Y16, Z15
-	VEXTRACTF64X4 $0x01, Z16, Y16
-	VCVTPS2PD     Y16, Z16
-	VADDPD        Z15, Z13, Z13
-	VADDPD        Z16, Z14, Z14
+	VCVTPS2PD     Y17, Z16
+	VEXTRACTF64X4 $0x01, Z17, Y17
+	VCVTPS2PD     Y17, Z17
+	VADDPD        Z16, Z13, Z13
+	VADDPD        Z17, Z15, Z15
+	VPCMPD        $0x06, Z12, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
 	VMOVUPS       Z13, (BX)
-	VMOVUPS       Z14, 64(BX)
+	VMOVUPS       Z15, 64(BX)
 	MOVQ          sums+8(FP), AX
 	VMOVUPS       (BX), Z13
 	VMOVUPS       64(BX), Z14
@@ -21646,33 +21869,34 @@ slow:
 TEXT ·softmaxExpAVX2(SB), NOSPLIT, $192-56
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
+	VMOVUPS consts<>+32(SB), Y2
 
 row:
 	MOVQ    classes+40(FP), AX
 	MOVQ    labels+24(FP), CX
 	MOVLQSX (CX), CX
 	MOVQ    logits+16(FP), CX
-	VPXOR   Y5, Y5, Y5
+	VPXOR   Y4, Y4, Y4
+	MOVQ    dst+0(FP), DX
+	SUBQ    CX, DX
+	CMPQ    DX, $+0
+	JLT     apart
+	CMPQ    DX, $+1
+	JGE     apart
 	MOVQ    AX, DX
 	MOVQ    CX, BX
 	CMPQ    DX, $+32
 	JLT     look_few
 
 look_round:
-	VMOVUPS (BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
-	VMOVUPS 32(BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
-	VMOVUPS 64(BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
-	VMOVUPS 96(BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
+	VPAND   (BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   32(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   64(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   96(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
 	ADDQ    $+128, BX
 	ADDQ    $-32, DX
 	CMPQ    DX, $+32
@@ -21683,12 +21907,10 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
-	VMOVUPS 32(BX), Y4
-	VPAND   consts<>+32(SB), Y4, Y4
-	VPMAXSD Y4, Y5, Y5
+	VPAND   (BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
+	VPAND   32(BX), Y2, Y3
+	VPMAXSD Y3, Y4, Y4
 	ADDQ    $+64, BX
 	ADDQ    $-16, DX
 	CMPQ    DX, $+16
@@ -21703,10 +21925,10 @@ look_part:
 	CMOVQGT    SI, DI
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DI*4), Y4
-	VMASKMOVPS (BX), Y4, Y6
-	VPXOR      Y7, Y7, Y7
-	VBLENDVPS  Y4, Y6, Y7, Y4
+	VMOVUPS    (SI)(DI*4), Y3
+	VMASKMOVPS (BX), Y3, Y5
+	VPXOR      Y6, Y6, Y6
+	VBLENDVPS  Y3, Y5, Y6, Y3
 	MOVQ       $0x00000000, SI
 	MOVQ       DX, DX
 	SUBQ       $+8, DX
@@ -21717,38 +21939,44 @@ look_part:
 	CMOVQGT    SI, DX
 	NEGQ       DX
 	LEAQ       lane_mask<>+32(SB), SI
-	VMOVUPS    (SI)(DX*4), Y6
-	VMASKMOVPS 32(BX), Y6, Y7
-	VPXOR      Y8, Y8, Y8
-	VBLENDVPS  Y6, Y7, Y8, Y6
-	VPAND      consts<>+32(SB), Y4, Y4
-	VPMAXSD    Y4, Y5, Y5
-	VPAND      consts<>+32(SB), Y6, Y4
-	VPMAXSD    Y4, Y5, Y5
+	VMOVUPS    (SI)(DX*4), Y5
+	VMASKMOVPS 32(BX), Y5, Y6
+	VPXOR      Y7, Y7, Y7
+	VBLENDVPS  Y5, Y6, Y7, Y5
+	VPAND      Y2, Y3, Y3
+	VPMAXSD    Y3, Y4, Y4
+	VPAND      Y2, Y5, Y3
+	VPMAXSD    Y3, Y4, Y4
 
 look_done:
-	VPCMPGTD  consts<>+2240(SB), Y5, Y4
-	VMOVMSKPS Y4, DX
+	VPCMPGTD  consts<>+2240(SB), Y4, Y3
+	VMOVMSKPS Y3, DX
 	TESTL     DX, DX
 	JNE       slow
-	MOVQ      dst+0(FP), DX
-	LEAQ      63(SP), BX
-	ANDQ      $-64, BX
-	VPXOR     Y4, Y4, Y4
-	VPXOR     Y5, Y5, Y5
-	VPXOR     Y6, Y6, Y6
-	VPXOR     Y7, Y7, Y7
-	CMPQ      AX, $+32
-	JLT       rest
+
+apart:
+	MOVQ  dst+0(FP), DX
+	LEAQ  63(SP), BX
+	ANDQ  $-64, BX
+	VPXOR Y3, Y3, Y3
+	VPXOR Y5, Y5, Y5
+	VPXOR Y6, Y6, Y6
+	VPXOR Y7, Y7, Y7
+	CMPQ  AX, $+32
+	JLT   rest
 
 pair:
 	VMOVUPS (CX), Y8
 	VMOVUPS 32(CX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y8, Y10
+	VPMAXSD Y10, Y4, Y4
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y10
-	VFMADD231PS Y3, Y8, Y10
+	VFMADD231PS consts<>+96(SB), Y8, Y10
 	VSUBPS      Y1, Y10, Y11
 
 	// r = c - n ln2
@@ -21768,11 +21996,11 @@ pair:
 	VPADDD      Y10, Y11, Y10
 	VFMADD231PS Y8, Y10, Y10
 	VMOVUPS     Y10, (DX)
-	VADDPS      Y2, Y9, Y8
+	VADDPS      consts<>+64(SB), Y9, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
+	VFMADD231PS consts<>+96(SB), Y8, Y9
 	VSUBPS      Y1, Y9, Y11
 
 	// r = c - n ln2
@@ -21794,11 +22022,15 @@ pair:
 	VMOVUPS     Y9, 32(DX)
 	VMOVUPS     64(CX), Y8
 	VMOVUPS     96(CX), Y11
-	VADDPS      Y2, Y8, Y8
+	VPAND       Y2, Y8, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VPAND       Y2, Y11, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VADDPS      consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
@@ -21819,11 +22051,11 @@ pair:
 	VFMADD231PS Y8, Y12, Y12
 	VMOVUPS     Y12, 64(DX)
 	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y11, Y8
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
@@ -21847,7 +22079,7 @@ pair:
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VADDPD       Y8, Y4, Y4
+	VADDPD       Y8, Y3, Y3
 	VADDPD       Y10, Y5, Y5
 	VCVTPS2PD    X9, Y8
 	VEXTRACTF128 $0x01, Y9, X9
@@ -21869,11 +22101,15 @@ rest:
 last_round:
 	VMOVUPS (CX), Y8
 	VMOVUPS 32(CX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y8, Y12
+	VPMAXSD Y12, Y4, Y4
+	VPAND   Y2, Y11, Y12
+	VPMAXSD Y12, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
@@ -21894,11 +22130,11 @@ last_round:
 	VFMADD231PS Y8, Y12, Y12
 	VMOVUPS     Y12, (DX)
 	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y11, Y8
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
@@ -21921,11 +22157,15 @@ last_round:
 	VADDPS      Y11, Y9, Y9
 	VMOVUPS     64(CX), Y8
 	VMOVUPS     96(CX), Y11
-	VADDPS      Y2, Y8, Y8
+	VPAND       Y2, Y8, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VPAND       Y2, Y11, Y12
+	VPMAXSD     Y12, Y4, Y4
+	VADDPS      consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
@@ -21946,11 +22186,11 @@ last_round:
 	VFMADD231PS Y8, Y12, Y12
 	VMOVUPS     Y12, 64(DX)
 	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y11, Y8
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
@@ -21984,11 +22224,15 @@ last_few:
 last_tile:
 	VMOVUPS (CX), Y8
 	VMOVUPS 32(CX), Y11
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y8, Y12
+	VPMAXSD Y12, Y4, Y4
+	VPAND   Y2, Y11, Y12
+	VPMAXSD Y12, Y4, Y4
+	VADDPS  consts<>+64(SB), Y8, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
+	VFMADD231PS consts<>+96(SB), Y8, Y12
 	VSUBPS      Y1, Y12, Y13
 
 	// r = c - n ln2
@@ -22009,11 +22253,11 @@ last_tile:
 	VFMADD231PS Y8, Y12, Y12
 	VMOVUPS     Y12, (DX)
 	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y11, Y8
+	VADDPS      consts<>+64(SB), Y11, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y12
 
 	// r = c - n ln2
@@ -22067,11 +22311,15 @@ last_part:
 	VMASKMOVPS 32(CX), Y12, Y13
 	VPXOR      Y14, Y14, Y14
 	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y11, Y11
+	VPAND      Y2, Y11, Y14
+	VPMAXSD    Y14, Y4, Y4
+	VPAND      Y2, Y13, Y14
+	VPMAXSD    Y14, Y4, Y4
+	VADDPS     consts<>+64(SB), Y11, Y11
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y11, Y14
+	VFMADD231PS consts<>+96(SB), Y11, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
@@ -22098,19 +22346,19 @@ last_part:
 
 partless1:
 	MOVQ         DX, CX
-	VMOVAPS      X8, X11
+	VMOVUPS      Y8, Y11
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X11, (CX)
 	ADDQ         $+16, CX
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X11, (CX)
-	ADDQ    $+8, CX
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X11, (CX)
+	ADDQ      $+8, CX
+	VPERMILPD $0x01, X11, X11
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -22119,11 +22367,11 @@ parttwo1:
 
 partdone1:
 	VADDPS Y8, Y10, Y10
-	VADDPS Y2, Y13, Y8
+	VADDPS consts<>+64(SB), Y13, Y8
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y11
-	VFMADD231PS Y3, Y8, Y11
+	VFMADD231PS consts<>+96(SB), Y8, Y11
 	VSUBPS      Y1, Y11, Y13
 
 	// r = c - n ln2
@@ -22150,19 +22398,19 @@ partdone1:
 
 partless2:
 	MOVQ         DX, AX
-	VMOVAPS      X8, X11
+	VMOVUPS      Y8, Y11
 	TESTQ        $0x00000004, SI
 	JEQ          partfour2
 	VMOVUPS      X11, 32(AX)
 	ADDQ         $+16, AX
-	VEXTRACTF128 $0x01, Y8, X11
+	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, SI
-	JEQ     parttwo2
-	VMOVLPS X11, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, SI
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, SI
@@ -22176,29 +22424,33 @@ last_done:
 	VCVTPS2PD    X10, Y8
 	VEXTRACTF128 $0x01, Y10, X10
 	VCVTPS2PD    X10, Y10
-	VADDPD       Y8, Y4, Y4
+	VADDPD       Y8, Y3, Y3
 	VADDPD       Y10, Y5, Y5
 	VCVTPS2PD    X9, Y8
 	VEXTRACTF128 $0x01, Y9, X9
 	VCVTPS2PD    X9, Y9
 	VADDPD       Y8, Y6, Y6
 	VADDPD       Y9, Y7, Y7
-	VMOVUPS      Y4, (BX)
+	VPCMPGTD     consts<>+2240(SB), Y4, Y4
+	VMOVMSKPS    Y4, AX
+	TESTL        AX, AX
+	JNE          slow
+	VMOVUPS      Y3, (BX)
 	VMOVUPS      Y5, 32(BX)
 	VMOVUPS      Y6, 64(BX)
 	VMOVUPS      Y7, 96(BX)
 	MOVQ         sums+8(FP), AX
-	VMOVUPS      (BX), Y4
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      32(BX), Y5
-	VADDPD       96(BX), Y5, Y5
-	VADDPD       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPD       X5, X4, X4
-	VPERMILPD    $0x01, X4, X5
-	VADDSD       X5, X4, X4
-	VCVTSD2SS    X4, X4, X4
-	VMOVSS       X4, (AX)
+	VMOVUPS      (BX), Y3
+	VADDPD       64(BX), Y3, Y3
+	VMOVUPS      32(BX), Y4
+	VADDPD       96(BX), Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPD       X4, X3, X3
+	VPERMILPD    $0x01, X3, X4
+	VADDSD       X4, X3, X3
+	VCVTSD2SS    X3, X3, X3
+	VMOVSS       X3, (AX)
 	MOVQ         sums+8(FP), AX
 	MOVL         $0x00000000, 128(AX)
 	MOVL         $0x00000000, 256(AX)
@@ -24040,25 +24292,31 @@ slow:
 	RET
 
 // func partExpAVX512(dst *float32, total *[16]float64, logits *float32, n int, label int, slow *int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
 TEXT ·partExpAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+128(SB), Z0
-	VBROADCASTSS consts<>+64(SB), Z1
-	VBROADCASTSS consts<>+96(SB), Z2
-	VBROADCASTSS consts<>+160(SB), Z3
-	VBROADCASTSS consts<>+192(SB), Z4
-	VBROADCASTSS consts<>+224(SB), Z5
-	VBROADCASTSS consts<>+256(SB), Z6
-	VBROADCASTSS consts<>+288(SB), Z7
-	VBROADCASTSS consts<>+320(SB), Z8
-	VBROADCASTSS consts<>+352(SB), Z9
-	VMOVUPS      exp_one<>+0(SB), Z10
-	VBROADCASTSS consts<>+32(SB), Z11
+	VBROADCASTSS consts<>+32(SB), Z1
+	VBROADCASTSS consts<>+64(SB), Z2
+	VBROADCASTSS consts<>+96(SB), Z3
+	VBROADCASTSS consts<>+160(SB), Z4
+	VBROADCASTSS consts<>+192(SB), Z5
+	VBROADCASTSS consts<>+224(SB), Z6
+	VBROADCASTSS consts<>+256(SB), Z7
+	VBROADCASTSS consts<>+288(SB), Z8
+	VBROADCASTSS consts<>+320(SB), Z9
+	VBROADCASTSS consts<>+352(SB), Z10
+	VMOVUPS      exp_one<>+0(SB), Z11
 	VBROADCASTSS consts<>+2240(SB), Z12
 	MOVQ         n+24(FP), AX
 	MOVQ         label+32(FP), CX
 	MOVQ         logits+16(FP), DX
 	VPXORD       Z14, Z14, Z14
+	MOVQ         dst+0(FP), BX
+	SUBQ         DX, BX
+	CMPQ         BX, $+0
+	JLT          apart
+	CMPQ         BX, $+1
+	JGE          apart
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
@@ -24139,13 +24397,13 @@ look_others:
 	JLT     look_others_few
 
 look_others_round:
-	VPANDD  (DI), Z11, Z13
+	VPANDD  (DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  64(DI), Z11, Z13
+	VPANDD  64(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  128(DI), Z11, Z13
+	VPANDD  128(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
-	VPANDD  192(DI), Z11, Z13
+	VPANDD  192(DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+256, DI
 	ADDQ    $-64, R8
@@ -24157,7 +24415,7 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VPANDD  (DI), Z11, Z13
+	VPANDD  (DI), Z1, Z13
 	VPMAXSD Z13, Z14, Z14
 	ADDQ    $+64, DI
 	ADDQ    $-16, R8
@@ -24172,7 +24430,7 @@ look_others_part:
 	KMOVW   R9, K1
 	VPXORD  Z13, Z13, Z13
 	VMOVUPS (DI), K1, Z13
-	VPANDD  Z11, Z13, Z13
+	VPANDD  Z1, Z13, Z13
 	VPMAXSD Z13, Z14, Z14
 
 look_others_done:
@@ -24186,9 +24444,11 @@ look_end:
 	VPCMPD   $0x06, Z12, Z14, K1
 	KORTESTW K1, K1
 	JNE      slow
-	MOVQ     dst+0(FP), BX
-	VPXORD   Z12, Z12, Z12
-	MOVQ     total+8(FP), SI
+
+apart:
+	MOVQ   dst+0(FP), BX
+	VPXORD Z16, Z16, Z16
+	MOVQ   total+8(FP), SI
 
 sum_block:
 	CMPQ    CX, $+0
@@ -24211,114 +24471,122 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Z11
-	VADDPS  Z1, Z11, Z11
+	VMOVUPS (DX), Z13
+	VPANDD  (R8), Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      (R8), Z13, Z11
-	VMOVUPS     Z11, (BX)
-	VADDPS      Z11, Z12, Z12
-	VMOVUPS     64(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVUPS     Z13, (BX)
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     64(DX), Z13
+	VPANDD      64(R8), Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      64(R8), Z13, Z11
-	VMOVUPS     Z11, 64(BX)
-	VADDPS      Z11, Z12, Z12
-	VMOVUPS     128(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      64(R8), Z15, Z13
+	VMOVUPS     Z13, 64(BX)
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     128(DX), Z13
+	VPANDD      128(R8), Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      128(R8), Z13, Z11
-	VMOVUPS     Z11, 128(BX)
-	VADDPS      Z11, Z12, Z12
-	VMOVUPS     192(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      128(R8), Z15, Z13
+	VMOVUPS     Z13, 128(BX)
+	VADDPS      Z13, Z16, Z16
+	VMOVUPS     192(DX), Z13
+	VPANDD      192(R8), Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      192(R8), Z13, Z11
-	VMOVUPS     Z11, 192(BX)
-	VADDPS      Z11, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      192(R8), Z15, Z13
+	VMOVUPS     Z13, 192(BX)
+	VADDPS      Z13, Z16, Z16
 	ADDQ        $+256, DX
 	ADDQ        $+256, R8
 	ADDQ        $+256, BX
@@ -24331,33 +24599,35 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Z11
-	VADDPS  Z1, Z11, Z11
+	VMOVUPS (DX), Z13
+	VPANDD  (R8), Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      (R8), Z13, Z11
-	VMOVUPS     Z11, (BX)
-	VADDPS      Z11, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVUPS     Z13, (BX)
+	VADDPS      Z13, Z16, Z16
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -24371,35 +24641,70 @@ sum_part:
 	MOVL    $0x0000ffff, R9
 	BZHIL   DI, R9, R9
 	KMOVW   R9, K1
-	VPXORD  Z11, Z11, Z11
-	VMOVUPS (DX), K1, Z11
-	VADDPS  Z1, Z11, Z11
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VPANDD  (R8), Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VPANDD      (R8), Z13, Z11
-	VMOVAPS.Z   Z11, K1, Z11
-	VMOVUPS     Z11, K1, (BX)
-	VADDPS      Z11, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VPANDD      (R8), Z15, Z13
+	VMOVAPS.Z   Z13, K1, Z13
+	CMPQ        DI, $+16
+	JLT         partless1
+	VMOVUPS     Z13, (BX)
+	JMP         partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z13, Z15
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y15, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z15, Y15
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X15, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y15, X15
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X15, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X15, X15
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X15, (R8)
+
+partdone1:
+	VADDPS Z13, Z16, Z16
 
 sum_done:
 	JMP sum_end
@@ -24413,110 +24718,118 @@ sum_others:
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Z11
-	VADDPS  Z1, Z11, Z11
+	VMOVUPS (DX), Z13
+	VPANDD  Z1, Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z12, Z12
-	VMOVUPS     64(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, (BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     64(DX), Z13
+	VPANDD      Z1, Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, 64(BX)
-	VADDPS      Z13, Z12, Z12
-	VMOVUPS     128(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 64(BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     128(DX), Z13
+	VPANDD      Z1, Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, 128(BX)
-	VADDPS      Z13, Z12, Z12
-	VMOVUPS     192(DX), Z11
-	VADDPS      Z1, Z11, Z11
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 128(BX)
+	VADDPS      Z15, Z16, Z16
+	VMOVUPS     192(DX), Z13
+	VPANDD      Z1, Z13, Z15
+	VPMAXSD     Z15, Z14, Z14
+	VADDPS      Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, 192(BX)
-	VADDPS      Z13, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, 192(BX)
+	VADDPS      Z15, Z16, Z16
 	ADDQ        $+256, DX
 	ADDQ        $+256, BX
 	ADDQ        $-64, DI
@@ -24528,32 +24841,34 @@ sum_others_few:
 	JLT  sum_others_part
 
 sum_others_tile:
-	VMOVUPS (DX), Z11
-	VADDPS  Z1, Z11, Z11
+	VMOVUPS (DX), Z13
+	VPANDD  Z1, Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVUPS     Z13, (BX)
-	VADDPS      Z13, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVUPS     Z15, (BX)
+	VADDPS      Z15, Z16, Z16
 	ADDQ        $+64, DX
 	ADDQ        $+64, BX
 	ADDQ        $-16, DI
@@ -24566,45 +24881,84 @@ sum_others_part:
 	MOVL    $0x0000ffff, R8
 	BZHIL   DI, R8, R8
 	KMOVW   R8, K1
-	VPXORD  Z11, Z11, Z11
-	VMOVUPS (DX), K1, Z11
-	VADDPS  Z1, Z11, Z11
+	VPXORD  Z13, Z13, Z13
+	VMOVUPS (DX), K1, Z13
+	VPANDD  Z1, Z13, Z15
+	VPMAXSD Z15, Z14, Z14
+	VADDPS  Z2, Z13, Z13
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Z0, Z13
-	VFMADD231PS Z2, Z11, Z13
-	VSUBPS      Z0, Z13, Z14
+	VMOVAPS     Z0, Z15
+	VFMADD231PS Z3, Z13, Z15
+	VSUBPS      Z0, Z15, Z17
 
 	// r = c - n ln2
-	VFNMADD231PS Z3, Z14, Z11
-	VFNMADD231PS Z4, Z14, Z11
+	VFNMADD231PS Z4, Z17, Z13
+	VFNMADD231PS Z5, Z17, Z13
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Z6, Z14
-	VFMADD231PS Z5, Z11, Z14
-	VFMADD213PS Z7, Z11, Z14
-	VFMADD213PS Z8, Z11, Z14
-	VFMADD213PS Z9, Z14, Z11
+	VMOVAPS     Z7, Z17
+	VFMADD231PS Z6, Z13, Z17
+	VFMADD213PS Z8, Z13, Z17
+	VFMADD213PS Z9, Z13, Z17
+	VFMADD213PS Z10, Z17, Z13
 
 	// 2^n T[j] (1 + p)
-	VPERMPS     Z10, Z13, Z14
-	VPSLLD      $0x15, Z13, Z13
-	VPADDD      Z13, Z14, Z13
-	VFMADD231PS Z11, Z13, Z13
-	VMOVAPS.Z   Z13, K1, Z11
-	VMOVUPS     Z11, K1, (BX)
-	VADDPS      Z11, Z12, Z12
+	VPERMPS     Z11, Z15, Z17
+	VPSLLD      $0x15, Z15, Z15
+	VPADDD      Z15, Z17, Z15
+	VFMADD231PS Z13, Z15, Z15
+	VMOVAPS.Z   Z15, K1, Z13
+	CMPQ        DI, $+16
+	JLT         partless2
+	VMOVUPS     Z13, (BX)
+	JMP         partdone2
+
+partless2:
+	MOVQ          BX, R8
+	VMOVUPS       Z13, Z15
+	TESTQ         $0x00000008, DI
+	JEQ           parteight2
+	VMOVUPS       Y15, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z15, Y15
+
+parteight2:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour2
+	VMOVUPS       X15, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y15, X15
+
+partfour2:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo2
+	VMOVLPS   X15, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X15, X15
+
+parttwo2:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone2
+	VMOVSS X15, (R8)
+
+partdone2:
+	VADDPS Z13, Z16, Z16
 
 sum_others_done:
 sum_end:
-	VCVTPS2PD     Y12, Z11
-	VEXTRACTF64X4 $0x01, Z12, Y12
-	VCVTPS2PD     Y12, Z12
-	VADDPD        (SI), Z11, Z11
-	VMOVUPS       Z11, (SI)
-	VADDPD        64(SI), Z12, Z12
-	VMOVUPS       Z12, 64(SI)
-	VPXORD        Z12, Z12, Z12
+	// any |z| > 40, but the target's?
+	VPCMPD        $0x06, Z12, Z14, K1
+	KORTESTW      K1, K1
+	JNE           slow
+	VCVTPS2PD     Y16, Z13
+	VEXTRACTF64X4 $0x01, Z16, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        (SI), Z13, Z13
+	VMOVUPS       Z13, (SI)
+	VADDPD        64(SI), Z15, Z15
+	VMOVUPS       Z15, 64(SI)
+	VPXORD        Z16, Z16, Z16
 	ADDQ          $-128, CX
 	ADDQ          $-128, AX
 	CMPQ          AX, $+1
@@ -24623,16 +24977,21 @@ slow:
 TEXT ·partExpAVX2(SB), NOSPLIT, $0-48
 	VMOVUPS exp_one<>+0(SB), Y0
 	VMOVUPS consts<>+128(SB), Y1
-	VMOVUPS consts<>+64(SB), Y2
-	VMOVUPS consts<>+96(SB), Y3
-	VMOVUPS consts<>+160(SB), Y4
-	VMOVUPS consts<>+192(SB), Y5
-	VMOVUPS consts<>+224(SB), Y6
-	VMOVUPS consts<>+256(SB), Y7
+	VMOVUPS consts<>+32(SB), Y2
+	VMOVUPS consts<>+64(SB), Y3
+	VMOVUPS consts<>+96(SB), Y4
+	VMOVUPS consts<>+160(SB), Y5
+	VMOVUPS consts<>+192(SB), Y6
 	MOVQ    n+24(FP), AX
 	MOVQ    label+32(FP), CX
 	MOVQ    logits+16(FP), DX
-	VPXOR   Y9, Y9, Y9
+	VPXOR   Y8, Y8, Y8
+	MOVQ    dst+0(FP), BX
+	SUBQ    DX, BX
+	CMPQ    BX, $+0
+	JLT     apart
+	CMPQ    BX, $+1
+	JGE     apart
 	MOVQ    AX, BX
 	MOVQ    CX, SI
 	MOVQ    DX, DI
@@ -24658,18 +25017,18 @@ look_block:
 	JLT     look_few
 
 look_round:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   64(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   96(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VMOVUPS (DI), Y7
+	VPAND   (R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 32(DI), Y7
+	VPAND   32(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 64(DI), Y7
+	VPAND   64(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 96(DI), Y7
+	VPAND   96(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+128, DI
 	ADDQ    $+128, R9
 	ADDQ    $-32, R8
@@ -24681,12 +25040,12 @@ look_few:
 	JLT  look_part
 
 look_tile:
-	VMOVUPS (DI), Y8
-	VPAND   (R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   32(R9), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VMOVUPS (DI), Y7
+	VPAND   (R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
+	VMOVUPS 32(DI), Y7
+	VPAND   32(R9), Y7, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+64, DI
 	ADDQ    $+64, R9
 	ADDQ    $-16, R8
@@ -24702,10 +25061,10 @@ look_part:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
+	VMOVUPS    (R10)(R11*4), Y7
+	VMASKMOVPS (DI), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y7
 	MOVQ       $0x00000000, R10
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -24716,14 +25075,14 @@ look_part:
 	CMOVQGT    R10, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      (R9), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      32(R9), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	VMOVUPS    (R10)(R8*4), Y9
+	VMASKMOVPS 32(DI), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y9
+	VPAND      (R9), Y7, Y7
+	VPMAXSD    Y7, Y8, Y8
+	VPAND      32(R9), Y9, Y7
+	VPMAXSD    Y7, Y8, Y8
 
 look_done:
 	JMP look_end
@@ -24737,18 +25096,14 @@ look_others:
 	JLT     look_others_few
 
 look_others_round:
-	VMOVUPS (DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 64(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 96(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VPAND   (DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   32(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   64(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   96(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+128, DI
 	ADDQ    $-32, R8
 	CMPQ    R8, $+32
@@ -24759,12 +25114,10 @@ look_others_few:
 	JLT  look_others_part
 
 look_others_tile:
-	VMOVUPS (DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
-	VMOVUPS 32(DI), Y8
-	VPAND   consts<>+32(SB), Y8, Y8
-	VPMAXSD Y8, Y9, Y9
+	VPAND   (DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
+	VPAND   32(DI), Y2, Y7
+	VPMAXSD Y7, Y8, Y8
 	ADDQ    $+64, DI
 	ADDQ    $-16, R8
 	CMPQ    R8, $+16
@@ -24779,10 +25132,10 @@ look_others_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DI), Y8, Y10
-	VPXOR      Y11, Y11, Y11
-	VBLENDVPS  Y8, Y10, Y11, Y8
+	VMOVUPS    (R9)(R10*4), Y7
+	VMASKMOVPS (DI), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y7
 	MOVQ       $0x00000000, R9
 	MOVQ       R8, R8
 	SUBQ       $+8, R8
@@ -24793,14 +25146,14 @@ look_others_part:
 	CMOVQGT    R9, R8
 	NEGQ       R8
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R8*4), Y10
-	VMASKMOVPS 32(DI), Y10, Y11
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y10, Y11, Y12, Y10
-	VPAND      consts<>+32(SB), Y8, Y8
-	VPMAXSD    Y8, Y9, Y9
-	VPAND      consts<>+32(SB), Y10, Y8
-	VPMAXSD    Y8, Y9, Y9
+	VMOVUPS    (R9)(R8*4), Y9
+	VMASKMOVPS 32(DI), Y9, Y10
+	VPXOR      Y11, Y11, Y11
+	VBLENDVPS  Y9, Y10, Y11, Y9
+	VPAND      Y2, Y7, Y7
+	VPMAXSD    Y7, Y8, Y8
+	VPAND      Y2, Y9, Y7
+	VPMAXSD    Y7, Y8, Y8
 
 look_others_done:
 look_end:
@@ -24810,14 +25163,16 @@ look_end:
 	JGE  look_block
 
 	// any |z| > 40, but the target's?
-	VPCMPGTD  consts<>+2240(SB), Y9, Y8
-	VMOVMSKPS Y8, BX
+	VPCMPGTD  consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS Y7, BX
 	TESTL     BX, BX
 	JNE       slow
-	MOVQ      dst+0(FP), BX
-	VPXOR     Y10, Y10, Y10
-	VPXOR     Y11, Y11, Y11
-	MOVQ      total+8(FP), SI
+
+apart:
+	MOVQ  dst+0(FP), BX
+	VPXOR Y11, Y11, Y11
+	VPXOR Y12, Y12, Y12
+	MOVQ  total+8(FP), SI
 
 sum_block:
 	CMPQ    CX, $+0
@@ -24840,114 +25195,122 @@ sum_block:
 	JLT     sum_few
 
 sum_round:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   (R8), Y7, Y10
+	VPMAXSD Y10, Y8, Y8
+	VPAND   32(R8), Y9, Y10
+	VPMAXSD Y10, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VPAND       (R8), Y10, Y7
+	VMOVUPS     Y7, (BX)
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(R8), Y9, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y11, Y11
-	VMOVUPS     64(DX), Y8
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       32(R8), Y9, Y7
+	VMOVUPS     Y7, 32(BX)
+	VADDPS      Y7, Y12, Y12
+	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y9
-	VADDPS      Y2, Y8, Y8
+	VPAND       64(R8), Y7, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VPAND       96(R8), Y9, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VADDPS      Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       64(R8), Y12, Y8
-	VMOVUPS     Y8, 64(BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VPAND       64(R8), Y10, Y7
+	VMOVUPS     Y7, 64(BX)
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       96(R8), Y9, Y8
-	VMOVUPS     Y8, 96(BX)
-	VADDPS      Y8, Y11, Y11
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       96(R8), Y9, Y7
+	VMOVUPS     Y7, 96(BX)
+	VADDPS      Y7, Y12, Y12
 	ADDQ        $+128, DX
 	ADDQ        $+128, R8
 	ADDQ        $+128, BX
@@ -24960,60 +25323,64 @@ sum_few:
 	JLT  sum_part
 
 sum_tile:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   (R8), Y7, Y10
+	VPMAXSD Y10, Y8, Y8
+	VPAND   32(R8), Y9, Y10
+	VPMAXSD Y10, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VPAND       (R8), Y12, Y8
-	VMOVUPS     Y8, (BX)
-	VADDPS      Y8, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VPAND       (R8), Y10, Y7
+	VMOVUPS     Y7, (BX)
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(R8), Y9, Y8
-	VMOVUPS     Y8, 32(BX)
-	VADDPS      Y8, Y11, Y11
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       32(R8), Y9, Y7
+	VMOVUPS     Y7, 32(BX)
+	VADDPS      Y7, Y12, Y12
 	ADDQ        $+64, DX
 	ADDQ        $+64, R8
 	ADDQ        $+64, BX
@@ -25030,10 +25397,10 @@ sum_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y9, Y12, Y9
+	VMOVUPS    (R9)(R10*4), Y7
+	VMASKMOVPS (DX), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y9
 	MOVQ       $0x00000000, R10
 	MOVQ       DI, R9
 	SUBQ       $+8, R9
@@ -25044,24 +25411,28 @@ sum_part:
 	CMOVQGT    R10, R11
 	NEGQ       R11
 	LEAQ       lane_mask<>+32(SB), R10
-	VMOVUPS    (R10)(R11*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
+	VMOVUPS    (R10)(R11*4), Y10
+	VMASKMOVPS 32(DX), Y10, Y13
 	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y9, Y9
+	VBLENDVPS  Y10, Y13, Y14, Y13
+	VPAND      (R8), Y9, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      32(R8), Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y3, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y9, Y14
+	VFMADD231PS Y4, Y9, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y9
 	VFNMADD231PS Y5, Y15, Y9
+	VFNMADD231PS Y6, Y15, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y9, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y15
 	VFMADD213PS consts<>+288(SB), Y9, Y15
 	VFMADD213PS consts<>+320(SB), Y9, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y9
@@ -25072,27 +25443,27 @@ sum_part:
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y9, Y14, Y14
 	VPAND       (R8), Y14, Y9
-	VPAND       Y9, Y8, Y8
+	VPAND       Y9, Y7, Y7
 	CMPQ        DI, $+8
 	JLT         partless1
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y7, (BX)
 	JMP         partdone1
 
 partless1:
 	MOVQ         BX, R10
-	VMOVAPS      X8, X9
+	VMOVUPS      Y7, Y9
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X9, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y8, X9
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X9, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X9, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X9, X9
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -25100,52 +25471,52 @@ parttwo1:
 	VMOVSS X9, (R10)
 
 partdone1:
-	VADDPS Y8, Y10, Y10
-	VADDPS Y2, Y13, Y8
+	VADDPS Y7, Y11, Y11
+	VADDPS Y3, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
+	VFMADD231PS Y4, Y7, Y9
 	VSUBPS      Y1, Y9, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y9, Y0, Y13
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       32(R8), Y9, Y8
-	VPAND       Y8, Y12, Y8
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       32(R8), Y9, Y7
+	VPAND       Y7, Y10, Y7
 	CMPQ        R9, $+8
 	JLT         partless2
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y7, 32(BX)
 	JMP         partdone2
 
 partless2:
 	MOVQ         BX, DI
-	VMOVAPS      X8, X9
+	VMOVUPS      Y7, Y9
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X9, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y8, X9
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X9, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X9, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X9, X9
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -25153,7 +25524,7 @@ parttwo2:
 	VMOVSS X9, 32(DI)
 
 partdone2:
-	VADDPS Y8, Y11, Y11
+	VADDPS Y7, Y12, Y12
 
 sum_done:
 	JMP sum_end
@@ -25167,110 +25538,118 @@ sum_others:
 	JLT     sum_others_few
 
 sum_others_round:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y7, Y10
+	VPMAXSD Y10, Y8, Y8
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, (BX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VMOVUPS     Y10, (BX)
+	VADDPS      Y10, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
 	VMOVUPS     Y9, 32(BX)
-	VADDPS      Y9, Y11, Y11
-	VMOVUPS     64(DX), Y8
+	VADDPS      Y9, Y12, Y12
+	VMOVUPS     64(DX), Y7
 	VMOVUPS     96(DX), Y9
-	VADDPS      Y2, Y8, Y8
+	VPAND       Y2, Y7, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VPAND       Y2, Y9, Y10
+	VPMAXSD     Y10, Y8, Y8
+	VADDPS      Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, 64(BX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VMOVUPS     Y10, 64(BX)
+	VADDPS      Y10, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
 	VMOVUPS     Y9, 96(BX)
-	VADDPS      Y9, Y11, Y11
+	VADDPS      Y9, Y12, Y12
 	ADDQ        $+128, DX
 	ADDQ        $+128, BX
 	ADDQ        $-32, DI
@@ -25282,58 +25661,62 @@ sum_others_few:
 	JLT  sum_others_part
 
 sum_others_tile:
-	VMOVUPS (DX), Y8
+	VMOVUPS (DX), Y7
 	VMOVUPS 32(DX), Y9
-	VADDPS  Y2, Y8, Y8
+	VPAND   Y2, Y7, Y10
+	VPMAXSD Y10, Y8, Y8
+	VPAND   Y2, Y9, Y10
+	VPMAXSD Y10, Y8, Y8
+	VADDPS  Y3, Y7, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	VMOVAPS     Y1, Y12
-	VFMADD231PS Y3, Y8, Y12
-	VSUBPS      Y1, Y12, Y13
+	VMOVAPS     Y1, Y10
+	VFMADD231PS Y4, Y7, Y10
+	VSUBPS      Y1, Y10, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y12, Y0, Y13
-	VPSLLD      $0x15, Y12, Y12
-	VPADDD      Y12, Y13, Y12
-	VFMADD231PS Y8, Y12, Y12
-	VMOVUPS     Y12, (BX)
-	VADDPS      Y12, Y10, Y10
-	VADDPS      Y2, Y9, Y8
+	VPERMILPS   Y10, Y0, Y13
+	VPSLLD      $0x15, Y10, Y10
+	VPADDD      Y10, Y13, Y10
+	VFMADD231PS Y7, Y10, Y10
+	VMOVUPS     Y10, (BX)
+	VADDPS      Y10, Y11, Y11
+	VADDPS      Y3, Y9, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
-	VSUBPS      Y1, Y9, Y12
+	VFMADD231PS Y4, Y7, Y9
+	VSUBPS      Y1, Y9, Y10
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y12, Y8
-	VFNMADD231PS Y5, Y12, Y8
+	VFNMADD231PS Y5, Y10, Y7
+	VFNMADD231PS Y6, Y10, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y12
-	VFMADD231PS Y6, Y8, Y12
-	VFMADD213PS consts<>+288(SB), Y8, Y12
-	VFMADD213PS consts<>+320(SB), Y8, Y12
-	VFMADD213PS consts<>+352(SB), Y12, Y8
+	VMOVUPS     consts<>+224(SB), Y10
+	VFMADD213PS consts<>+256(SB), Y7, Y10
+	VFMADD213PS consts<>+288(SB), Y7, Y10
+	VFMADD213PS consts<>+320(SB), Y7, Y10
+	VFMADD213PS consts<>+352(SB), Y10, Y7
 
 	// 2^n T[j] (1 + p)
-	VPERMILPS   Y9, Y0, Y12
+	VPERMILPS   Y9, Y0, Y10
 	VPSLLD      $0x15, Y9, Y9
-	VPADDD      Y9, Y12, Y9
-	VFMADD231PS Y8, Y9, Y9
+	VPADDD      Y9, Y10, Y9
+	VFMADD231PS Y7, Y9, Y9
 	VMOVUPS     Y9, 32(BX)
-	VADDPS      Y9, Y11, Y11
+	VADDPS      Y9, Y12, Y12
 	ADDQ        $+64, DX
 	ADDQ        $+64, BX
 	ADDQ        $-16, DI
@@ -25349,10 +25732,10 @@ sum_others_part:
 	CMOVQGT    R8, R9
 	NEGQ       R9
 	LEAQ       lane_mask<>+32(SB), R8
-	VMOVUPS    (R8)(R9*4), Y8
-	VMASKMOVPS (DX), Y8, Y9
-	VPXOR      Y12, Y12, Y12
-	VBLENDVPS  Y8, Y9, Y12, Y9
+	VMOVUPS    (R8)(R9*4), Y7
+	VMASKMOVPS (DX), Y7, Y9
+	VPXOR      Y10, Y10, Y10
+	VBLENDVPS  Y7, Y9, Y10, Y9
 	MOVQ       $0x00000000, R9
 	MOVQ       DI, R8
 	SUBQ       $+8, R8
@@ -25363,24 +25746,28 @@ sum_others_part:
 	CMOVQGT    R9, R10
 	NEGQ       R10
 	LEAQ       lane_mask<>+32(SB), R9
-	VMOVUPS    (R9)(R10*4), Y12
-	VMASKMOVPS 32(DX), Y12, Y13
+	VMOVUPS    (R9)(R10*4), Y10
+	VMASKMOVPS 32(DX), Y10, Y13
 	VPXOR      Y14, Y14, Y14
-	VBLENDVPS  Y12, Y13, Y14, Y13
-	VADDPS     Y2, Y9, Y9
+	VBLENDVPS  Y10, Y13, Y14, Y13
+	VPAND      Y2, Y9, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VPAND      Y2, Y13, Y14
+	VPMAXSD    Y14, Y8, Y8
+	VADDPS     Y3, Y9, Y9
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y14
-	VFMADD231PS Y3, Y9, Y14
+	VFMADD231PS Y4, Y9, Y14
 	VSUBPS      Y1, Y14, Y15
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y15, Y9
 	VFNMADD231PS Y5, Y15, Y9
+	VFNMADD231PS Y6, Y15, Y9
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y15
-	VFMADD231PS Y6, Y9, Y15
+	VMOVUPS     consts<>+224(SB), Y15
+	VFMADD213PS consts<>+256(SB), Y9, Y15
 	VFMADD213PS consts<>+288(SB), Y9, Y15
 	VFMADD213PS consts<>+320(SB), Y9, Y15
 	VFMADD213PS consts<>+352(SB), Y15, Y9
@@ -25390,27 +25777,27 @@ sum_others_part:
 	VPSLLD      $0x15, Y14, Y14
 	VPADDD      Y14, Y15, Y14
 	VFMADD231PS Y9, Y14, Y14
-	VPAND       Y14, Y8, Y8
+	VPAND       Y14, Y7, Y7
 	CMPQ        DI, $+8
 	JLT         partless3
-	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y7, (BX)
 	JMP         partdone3
 
 partless3:
 	MOVQ         BX, R9
-	VMOVAPS      X8, X9
+	VMOVUPS      Y7, Y9
 	TESTQ        $0x00000004, DI
 	JEQ          partfour3
 	VMOVUPS      X9, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y8, X9
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour3:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo3
-	VMOVLPS X9, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo3
+	VMOVLPS   X9, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X9, X9
 
 parttwo3:
 	TESTQ  $0x00000001, DI
@@ -25418,51 +25805,51 @@ parttwo3:
 	VMOVSS X9, (R9)
 
 partdone3:
-	VADDPS Y8, Y10, Y10
-	VADDPS Y2, Y13, Y8
+	VADDPS Y7, Y11, Y11
+	VADDPS Y3, Y13, Y7
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	VMOVAPS     Y1, Y9
-	VFMADD231PS Y3, Y8, Y9
+	VFMADD231PS Y4, Y7, Y9
 	VSUBPS      Y1, Y9, Y13
 
 	// r = c - n ln2
-	VFNMADD231PS Y4, Y13, Y8
-	VFNMADD231PS Y5, Y13, Y8
+	VFNMADD231PS Y5, Y13, Y7
+	VFNMADD231PS Y6, Y13, Y7
 
 	// p = e^r / s - 1, s = T[0]
-	VMOVAPS     Y7, Y13
-	VFMADD231PS Y6, Y8, Y13
-	VFMADD213PS consts<>+288(SB), Y8, Y13
-	VFMADD213PS consts<>+320(SB), Y8, Y13
-	VFMADD213PS consts<>+352(SB), Y13, Y8
+	VMOVUPS     consts<>+224(SB), Y13
+	VFMADD213PS consts<>+256(SB), Y7, Y13
+	VFMADD213PS consts<>+288(SB), Y7, Y13
+	VFMADD213PS consts<>+320(SB), Y7, Y13
+	VFMADD213PS consts<>+352(SB), Y13, Y7
 
 	// 2^n T[j] (1 + p)
 	VPERMILPS   Y9, Y0, Y13
 	VPSLLD      $0x15, Y9, Y9
 	VPADDD      Y9, Y13, Y9
-	VFMADD231PS Y8, Y9, Y9
-	VPAND       Y9, Y12, Y8
+	VFMADD231PS Y7, Y9, Y9
+	VPAND       Y9, Y10, Y7
 	CMPQ        R8, $+8
 	JLT         partless4
-	VMOVUPS     Y8, 32(BX)
+	VMOVUPS     Y7, 32(BX)
 	JMP         partdone4
 
 partless4:
 	MOVQ         BX, DI
-	VMOVAPS      X8, X9
+	VMOVUPS      Y7, Y9
 	TESTQ        $0x00000004, R8
 	JEQ          partfour4
 	VMOVUPS      X9, 32(DI)
 	ADDQ         $+16, DI
-	VEXTRACTF128 $0x01, Y8, X9
+	VEXTRACTF128 $0x01, Y9, X9
 
 partfour4:
-	TESTQ   $0x00000002, R8
-	JEQ     parttwo4
-	VMOVLPS X9, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, R8
+	JEQ       parttwo4
+	VMOVLPS   X9, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X9, X9
 
 parttwo4:
 	TESTQ  $0x00000001, R8
@@ -25470,26 +25857,31 @@ parttwo4:
 	VMOVSS X9, 32(DI)
 
 partdone4:
-	VADDPS Y8, Y11, Y11
+	VADDPS Y7, Y12, Y12
 
 sum_others_done:
 sum_end:
-	VCVTPS2PD    X10, Y8
-	VEXTRACTF128 $0x01, Y10, X9
-	VCVTPS2PD    X9, Y9
-	VADDPD       (SI), Y8, Y8
-	VMOVUPS      Y8, (SI)
-	VADDPD       32(SI), Y9, Y9
-	VMOVUPS      Y9, 32(SI)
-	VCVTPS2PD    X11, Y8
+	// any |z| > 40, but the target's?
+	VPCMPGTD     consts<>+2240(SB), Y8, Y7
+	VMOVMSKPS    Y7, DI
+	TESTL        DI, DI
+	JNE          slow
+	VCVTPS2PD    X11, Y7
 	VEXTRACTF128 $0x01, Y11, X9
 	VCVTPS2PD    X9, Y9
-	VADDPD       64(SI), Y8, Y8
-	VMOVUPS      Y8, 64(SI)
+	VADDPD       (SI), Y7, Y7
+	VMOVUPS      Y7, (SI)
+	VADDPD       32(SI), Y9, Y9
+	VMOVUPS      Y9, 32(SI)
+	VCVTPS2PD    X12, Y7
+	VEXTRACTF128 $0x01, Y12, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       64(SI), Y7, Y7
+	VMOVUPS      Y7, 64(SI)
 	VADDPD       96(SI), Y9, Y9
 	VMOVUPS      Y9, 96(SI)
-	VPXOR        Y10, Y10, Y10
 	VPXOR        Y11, Y11, Y11
+	VPXOR        Y12, Y12, Y12
 	ADDQ         $-128, CX
 	ADDQ         $-128, AX
 	CMPQ         AX, $+1
@@ -26651,8 +27043,41 @@ sum_part:
 	VMOVAPS.Z    Z22, K2, Z22
 	VMOVAPS.Z    Z22, K1, Z22
 	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, K1, (BX)
-	VFMADD231PS  Z22, Z20, Z21
+	CMPQ         DI, $+16
+	JLT          partless1
+	VMOVUPS      Z23, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z23, Z23
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y23, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z23, Y23
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X23, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y23, X23
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X23, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X23, X23
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X23, (R8)
+
+partdone1:
+	VFMADD231PS Z22, Z20, Z21
 
 sum_done:
 	MOVQ          classes+40(FP), DI
@@ -27000,6 +27425,7 @@ sum_part:
 
 partless1:
 	MOVQ         BX, R10
+	VMOVUPS      Y13, Y13
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X13, (R10)
@@ -27007,11 +27433,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X13, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X13, X13
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X13, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -27050,6 +27476,7 @@ partdone1:
 
 partless2:
 	MOVQ         BX, DI
+	VMOVUPS      Y11, Y11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
@@ -27057,11 +27484,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -27388,8 +27815,41 @@ sum_part:
 	VMOVAPS.Z    Z22, K2, Z22
 	VMOVAPS.Z    Z22, K1, Z22
 	VMULPS       Z22, Z20, Z23
-	VMOVUPS      Z23, K1, (BX)
-	VFMADD231PS  Z22, Z20, Z21
+	CMPQ         DI, $+16
+	JLT          partless1
+	VMOVUPS      Z23, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z23, Z23
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y23, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z23, Y23
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X23, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y23, X23
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X23, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X23, X23
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X23, (R8)
+
+partdone1:
+	VFMADD231PS Z22, Z20, Z21
 
 sum_done:
 	MOVQ          classes+40(FP), DI
@@ -27737,6 +28197,7 @@ sum_part:
 
 partless1:
 	MOVQ         BX, R10
+	VMOVUPS      Y13, Y13
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X13, (R10)
@@ -27744,11 +28205,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X13, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X13, X13
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X13, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -27787,6 +28248,7 @@ partdone1:
 
 partless2:
 	MOVQ         BX, DI
+	VMOVUPS      Y11, Y11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
@@ -27794,11 +28256,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -28959,7 +29421,7 @@ sum_done:
 	RET
 
 // func partShiftedExpAVX512(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, AVX512VL, BMI2, CMOV
 TEXT ·partShiftedExpAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSS consts<>+2368(SB), Z0
 	VBROADCASTSS consts<>+2272(SB), Z1
@@ -29192,8 +29654,41 @@ sum_part:
 	VMOVAPS.Z    Z13, K2, Z13
 	VMOVAPS.Z    Z13, K1, Z13
 	VMULPS       Z13, Z3, Z15
-	VMOVUPS      Z15, K1, (BX)
-	VFMADD231PS  Z13, Z3, Z14
+	CMPQ         DI, $+16
+	JLT          partless1
+	VMOVUPS      Z15, (BX)
+	JMP          partdone1
+
+partless1:
+	MOVQ          BX, R8
+	VMOVUPS       Z15, Z15
+	TESTQ         $0x00000008, DI
+	JEQ           parteight1
+	VMOVUPS       Y15, (R8)
+	ADDQ          $+32, R8
+	VEXTRACTF64X4 $0x01, Z15, Y15
+
+parteight1:
+	TESTQ         $0x00000004, DI
+	JEQ           partfour1
+	VMOVUPS       X15, (R8)
+	ADDQ          $+16, R8
+	VEXTRACTF32X4 $0x01, Y15, X15
+
+partfour1:
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X15, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X15, X15
+
+parttwo1:
+	TESTQ  $0x00000001, DI
+	JEQ    partdone1
+	VMOVSS X15, (R8)
+
+partdone1:
+	VFMADD231PS Z13, Z3, Z14
 
 sum_done:
 	VCVTPS2PD     Y14, Z3
@@ -29487,6 +29982,7 @@ sum_part:
 
 partless1:
 	MOVQ         BX, R10
+	VMOVUPS      Y13, Y13
 	TESTQ        $0x00000004, DI
 	JEQ          partfour1
 	VMOVUPS      X13, (R10)
@@ -29494,11 +29990,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y13, X13
 
 partfour1:
-	TESTQ   $0x00000002, DI
-	JEQ     parttwo1
-	VMOVLPS X13, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X13, X13
+	TESTQ     $0x00000002, DI
+	JEQ       parttwo1
+	VMOVLPS   X13, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X13, X13
 
 parttwo1:
 	TESTQ  $0x00000001, DI
@@ -29537,6 +30033,7 @@ partdone1:
 
 partless2:
 	MOVQ         BX, DI
+	VMOVUPS      Y11, Y11
 	TESTQ        $0x00000004, R9
 	JEQ          partfour2
 	VMOVUPS      X11, 32(DI)
@@ -29544,11 +30041,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y11, X11
 
 partfour2:
-	TESTQ   $0x00000002, R9
-	JEQ     parttwo2
-	VMOVLPS X11, 32(DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X11, X11
+	TESTQ     $0x00000002, R9
+	JEQ       parttwo2
+	VMOVLPS   X11, 32(DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X11, X11
 
 parttwo2:
 	TESTQ  $0x00000001, R9
@@ -37009,6 +37506,7 @@ focusdone276:
 
 partless1:
 	MOVQ         CX, DI
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X2, (DI)
@@ -37016,11 +37514,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X2, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X2, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -39406,58 +39904,59 @@ focusdone302:
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
 	VMULPS    Y6, Y3, Y5
 	VBLENDVPS Y4, Y5, Y3, Y3
-	VPMINUD   Y1, Y3, Y4
+	VPMINUD   Y1, Y3, Y3
 
 	// s q, pre and f
-	VBROADCASTSS (DI), Y3
+	VBROADCASTSS (DI), Y4
 	VMULPS       Y6, Y2, Y2
 	VMULPS       256(SP), Y2, Y2
-	VMULPS       Y2, Y3, Y2
+	VMULPS       Y2, Y4, Y2
 	VMULPS       160(SP), Y2, Y2
-	VMOVUPS      consts<>+2976(SB), Y3
+	VMOVUPS      consts<>+2976(SB), Y4
 	VPAND        consts<>+32(SB), Y2, Y5
-	VCMPPS       $0x12, Y5, Y3, Y3
+	VCMPPS       $0x12, Y5, Y4, Y4
 	VMOVUPS      (SP), Y5
 	VCMPPS       $0x11, Y0, Y5, Y5
 	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y5
 	VMOVUPS      consts<>+3040(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMULPS       (SP), Y5, Y3
-	VDIVPS       Y3, Y2, Y3
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	VMULPS       (SP), Y4, Y5
+	VDIVPS       Y5, Y2, Y5
 	VPXOR        Y6, Y6, Y6
 	VMOVUPS      (SP), Y7
 	VCMPPS       $0x00, Y6, Y7, Y6
 	VPXOR        Y7, Y7, Y7
-	VBLENDVPS    Y6, Y7, Y3, Y3
-	VCMPPS       $0x03, Y3, Y3, Y6
-	VBLENDVPS    Y6, Y1, Y3, Y3
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VCMPPS       $0x03, Y5, Y5, Y6
+	VBLENDVPS    Y6, Y1, Y5, Y5
 	VPXOR        consts<>+1184(SB), Y2, Y2
 	VCMPPS       $0x03, Y2, Y2, Y6
 	VBLENDVPS    Y6, Y1, Y2, Y2
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y3, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R8
+	VMOVUPS      Y3, Y3
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X4, (R8)
+	VMOVUPS      X3, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y4, X4
+	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X4, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X4, X4
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X3, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X3, X3
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X4, (R8)
+	VMOVSS X3, (R8)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -39467,6 +39966,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R8
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X2, 384(R8)
@@ -39474,11 +39974,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X2, 384(R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X2, 384(R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X2, X2
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -39488,54 +39988,56 @@ parttwo2:
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y5, 512(DX)
+	VMOVUPS Y4, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R8
+	VMOVUPS      Y4, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X5, 512(R8)
+	VMOVUPS      X2, 512(R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X5, 512(R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X5, X5
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X2, 512(R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X2, X2
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X5, 512(R8)
+	VMOVSS X2, 512(R8)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y3, (DX)
+	VMOVUPS Y5, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R8
+	VMOVUPS      Y5, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X3, (R8)
+	VMOVUPS      X2, (R8)
 	ADDQ         $+16, R8
-	VEXTRACTF128 $0x01, Y3, X3
+	VEXTRACTF128 $0x01, Y2, X2
 
 partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X3, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo4
+	VMOVLPS   X2, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X2, X2
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X3, (R8)
+	VMOVSS X2, (R8)
 
 partdone4:
 	ADDQ $+32, CX
@@ -42369,6 +42871,7 @@ vector:
 
 partless1:
 	MOVQ         CX, DX
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X2, (DX)
@@ -42376,11 +42879,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X2, (DX)
-	ADDQ    $+8, DX
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X2, (DX)
+	ADDQ      $+8, DX
+	VPERMILPD $0x01, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -42395,6 +42898,7 @@ partdone1:
 
 partless2:
 	MOVQ         CX, DX
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X1, 512(DX)
@@ -42402,11 +42906,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X1, 512(DX)
-	ADDQ    $+8, DX
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X1, 512(DX)
+	ADDQ      $+8, DX
+	VPERMILPD $0x01, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -42424,7 +42928,7 @@ done:
 	RET
 
 // func softmaxScaleAVX512(dst *float32, sums *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·softmaxScaleAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+608(SB), Z0
 
@@ -42434,10 +42938,76 @@ row:
 	VBROADCASTSS 512(AX), Z1
 	VBROADCASTSS (AX), Z2
 	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+16
+	JLT          few
+	LEAQ         (CX)(AX*4), DX
+	LEAQ         (CX)(AX*4), BX
+	ADDQ         $-64, DX
+	ADDQ         $-64, BX
+	VMOVUPS      (DX), Z3
+	ADDQ         $-1, AX
 	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
+	VMOVUPS     (CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, (CX)
+	VMOVUPS     64(CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, 64(CX)
+	VMOVUPS     128(CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, 128(CX)
+	VMOVUPS     192(CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, 192(CX)
+	ADDQ        $+256, CX
+	ADDQ        $-64, AX
+	CMPQ        AX, $+64
+	JGE         all_round
+
+all_few:
+	CMPQ AX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS     (CX), Z4
+	VMULPS      Z1, Z4, Z5
+	VFMADD231PS Z2, Z4, Z5
+	VCMPPS      $0x03, Z5, Z5, K1
+	VBLENDMPS   Z0, Z5, K1, Z4
+	VMOVUPS     Z4, (CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         all_tile
+
+all_part:
+	VMULPS      Z1, Z3, Z1
+	VFMADD231PS Z2, Z3, Z1
+	VCMPPS      $0x03, Z1, Z1, K1
+	VBLENDMPS   Z0, Z1, K1, Z1
+	VMOVUPS     Z1, (BX)
+	JMP         mapped
+
+few:
+	CMPQ AX, $+64
+	JLT  few_few
+
+few_round:
 	VMOVUPS     (CX), Z3
 	VMULPS      Z1, Z3, Z4
 	VFMADD231PS Z2, Z3, Z4
@@ -42465,13 +43035,13 @@ all_round:
 	ADDQ        $+256, CX
 	ADDQ        $-64, AX
 	CMPQ        AX, $+64
-	JGE         all_round
+	JGE         few_round
 
-all_few:
+few_few:
 	CMPQ AX, $+16
-	JLT  all_part
+	JLT  few_part
 
-all_tile:
+few_tile:
 	VMOVUPS     (CX), Z3
 	VMULPS      Z1, Z3, Z4
 	VFMADD231PS Z2, Z3, Z4
@@ -42481,11 +43051,11 @@ all_tile:
 	ADDQ        $+64, CX
 	ADDQ        $-16, AX
 	CMPQ        AX, $+16
-	JGE         all_tile
+	JGE         few_tile
 
-all_part:
+few_part:
 	CMPQ        AX, $+1
-	JLT         all_done
+	JLT         few_done
 	MOVL        $0x0000ffff, DX
 	BZHIL       AX, DX, DX
 	KMOVW       DX, K1
@@ -42493,11 +43063,44 @@ all_part:
 	VMOVUPS     (CX), K1, Z3
 	VMULPS      Z1, Z3, Z1
 	VFMADD231PS Z2, Z3, Z1
-	VCMPPS      $0x03, Z1, Z1, K2
-	VBLENDMPS   Z0, Z1, K2, Z1
-	VMOVUPS     Z1, K1, (CX)
+	VCMPPS      $0x03, Z1, Z1, K1
+	VBLENDMPS   Z0, Z1, K1, Z1
+	CMPQ        AX, $+16
+	JLT         partless1
+	VMOVUPS     Z1, (CX)
+	JMP         partdone1
 
-all_done:
+partless1:
+	MOVQ          CX, CX
+	VMOVUPS       Z1, Z1
+	TESTQ         $0x00000008, AX
+	JEQ           parteight1
+	VMOVUPS       Y1, (CX)
+	ADDQ          $+32, CX
+	VEXTRACTF64X4 $0x01, Z1, Y1
+
+parteight1:
+	TESTQ         $0x00000004, AX
+	JEQ           partfour1
+	VMOVUPS       X1, (CX)
+	ADDQ          $+16, CX
+	VEXTRACTF32X4 $0x01, Y1, X1
+
+partfour1:
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X1, (CX)
+	ADDQ      $+8, CX
+	VPERMILPD $0x01, X1, X1
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X1, (CX)
+
+partdone1:
+few_done:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -42519,10 +43122,88 @@ row:
 	VBROADCASTSS 512(AX), Y1
 	VBROADCASTSS (AX), Y2
 	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+16
+	JLT          few
+	LEAQ         (CX)(AX*4), DX
+	LEAQ         (CX)(AX*4), BX
+	ADDQ         $-64, DX
+	ADDQ         $-64, BX
+	VMOVUPS      (DX), Y3
+	VMOVUPS      32(DX), Y4
+	ADDQ         $-1, AX
 	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
+	VMOVUPS     (CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, (CX)
+	VMOVUPS     32(CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, 32(CX)
+	VMOVUPS     64(CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, 64(CX)
+	VMOVUPS     96(CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, 96(CX)
+	ADDQ        $+128, CX
+	ADDQ        $-32, AX
+	CMPQ        AX, $+32
+	JGE         all_round
+
+all_few:
+	CMPQ AX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS     (CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, (CX)
+	VMOVUPS     32(CX), Y5
+	VMULPS      Y1, Y5, Y6
+	VFMADD231PS Y2, Y5, Y6
+	VCMPPS      $0x03, Y6, Y6, Y5
+	VBLENDVPS   Y5, Y0, Y6, Y5
+	VMOVUPS     Y5, 32(CX)
+	ADDQ        $+64, CX
+	ADDQ        $-16, AX
+	CMPQ        AX, $+16
+	JGE         all_tile
+
+all_part:
+	VMULPS      Y1, Y3, Y5
+	VFMADD231PS Y2, Y3, Y5
+	VCMPPS      $0x03, Y5, Y5, Y3
+	VBLENDVPS   Y3, Y0, Y5, Y3
+	VMOVUPS     Y3, (BX)
+	VMULPS      Y1, Y4, Y1
+	VFMADD231PS Y2, Y4, Y1
+	VCMPPS      $0x03, Y1, Y1, Y2
+	VBLENDVPS   Y2, Y0, Y1, Y1
+	VMOVUPS     Y1, 32(BX)
+	JMP         mapped
+
+few:
+	CMPQ AX, $+32
+	JLT  few_few
+
+few_round:
 	VMOVUPS     (CX), Y3
 	VMULPS      Y1, Y3, Y4
 	VFMADD231PS Y2, Y3, Y4
@@ -42550,13 +43231,13 @@ all_round:
 	ADDQ        $+128, CX
 	ADDQ        $-32, AX
 	CMPQ        AX, $+32
-	JGE         all_round
+	JGE         few_round
 
-all_few:
+few_few:
 	CMPQ AX, $+16
-	JLT  all_part
+	JLT  few_part
 
-all_tile:
+few_tile:
 	VMOVUPS     (CX), Y3
 	VMULPS      Y1, Y3, Y4
 	VFMADD231PS Y2, Y3, Y4
@@ -42572,11 +43253,11 @@ all_tile:
 	ADDQ        $+64, CX
 	ADDQ        $-16, AX
 	CMPQ        AX, $+16
-	JGE         all_tile
+	JGE         few_tile
 
-all_part:
+few_part:
 	CMPQ        AX, $+1
-	JLT         all_done
+	JLT         few_done
 	MOVQ        $0x00000008, DX
 	MOVQ        AX, BX
 	CMPQ        BX, DX
@@ -42612,6 +43293,7 @@ all_part:
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y3, Y3
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X3, (BX)
@@ -42619,11 +43301,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X3, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X3, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X3, X3
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -42642,6 +43324,7 @@ partdone1:
 
 partless2:
 	MOVQ         CX, AX
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
 	VMOVUPS      X1, 32(AX)
@@ -42649,11 +43332,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo2
-	VMOVLPS X1, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, DX
+	JEQ       parttwo2
+	VMOVLPS   X1, 32(AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, DX
@@ -42661,7 +43344,8 @@ parttwo2:
 	VMOVSS X1, 32(AX)
 
 partdone2:
-all_done:
+few_done:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -42673,7 +43357,7 @@ all_done:
 	RET
 
 // func gradScaleAVX512(dst *float32, sums *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·gradScaleAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+608(SB), Z0
 
@@ -42683,10 +43367,76 @@ row:
 	VBROADCASTSS 512(AX), Z1
 	VBROADCASTSS (AX), Z2
 	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+16
+	JLT          few
+	LEAQ         (CX)(AX*4), DX
+	LEAQ         (CX)(AX*4), BX
+	ADDQ         $-64, DX
+	ADDQ         $-64, BX
+	VMOVUPS      (DX), Z3
+	ADDQ         $-1, AX
 	CMPQ         AX, $+64
 	JLT          all_few
 
 all_round:
+	VMOVUPS   (CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	VMOVUPS   64(CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 64(CX)
+	VMOVUPS   128(CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 128(CX)
+	VMOVUPS   192(CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 192(CX)
+	ADDQ      $+256, CX
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
+	JGE       all_round
+
+all_few:
+	CMPQ AX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS   (CX), Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
+
+all_part:
+	VMULPS    Z1, Z3, Z1
+	VMULPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	VMOVUPS   Z1, (BX)
+	JMP       mapped
+
+few:
+	CMPQ AX, $+64
+	JLT  few_few
+
+few_round:
 	VMOVUPS   (CX), Z3
 	VMULPS    Z1, Z3, Z3
 	VMULPS    Z2, Z3, Z3
@@ -42714,13 +43464,13 @@ all_round:
 	ADDQ      $+256, CX
 	ADDQ      $-64, AX
 	CMPQ      AX, $+64
-	JGE       all_round
+	JGE       few_round
 
-all_few:
+few_few:
 	CMPQ AX, $+16
-	JLT  all_part
+	JLT  few_part
 
-all_tile:
+few_tile:
 	VMOVUPS   (CX), Z3
 	VMULPS    Z1, Z3, Z3
 	VMULPS    Z2, Z3, Z3
@@ -42730,11 +43480,11 @@ all_tile:
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
-	JGE       all_tile
+	JGE       few_tile
 
-all_part:
+few_part:
 	CMPQ      AX, $+1
-	JLT       all_done
+	JLT       few_done
 	MOVL      $0x0000ffff, DX
 	BZHIL     AX, DX, DX
 	KMOVW     DX, K1
@@ -42742,11 +43492,44 @@ all_part:
 	VMOVUPS   (CX), K1, Z3
 	VMULPS    Z1, Z3, Z1
 	VMULPS    Z2, Z1, Z1
-	VCMPPS    $0x03, Z1, Z1, K2
-	VBLENDMPS Z0, Z1, K2, Z1
-	VMOVUPS   Z1, K1, (CX)
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	CMPQ      AX, $+16
+	JLT       partless1
+	VMOVUPS   Z1, (CX)
+	JMP       partdone1
 
-all_done:
+partless1:
+	MOVQ          CX, CX
+	VMOVUPS       Z1, Z1
+	TESTQ         $0x00000008, AX
+	JEQ           parteight1
+	VMOVUPS       Y1, (CX)
+	ADDQ          $+32, CX
+	VEXTRACTF64X4 $0x01, Z1, Y1
+
+parteight1:
+	TESTQ         $0x00000004, AX
+	JEQ           partfour1
+	VMOVUPS       X1, (CX)
+	ADDQ          $+16, CX
+	VEXTRACTF32X4 $0x01, Y1, X1
+
+partfour1:
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X1, (CX)
+	ADDQ      $+8, CX
+	VPERMILPD $0x01, X1, X1
+
+parttwo1:
+	TESTQ  $0x00000001, AX
+	JEQ    partdone1
+	VMOVSS X1, (CX)
+
+partdone1:
+few_done:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -42768,10 +43551,88 @@ row:
 	VBROADCASTSS 512(AX), Y1
 	VBROADCASTSS (AX), Y2
 	MOVQ         classes+24(FP), AX
+	CMPQ         AX, $+16
+	JLT          few
+	LEAQ         (CX)(AX*4), DX
+	LEAQ         (CX)(AX*4), BX
+	ADDQ         $-64, DX
+	ADDQ         $-64, BX
+	VMOVUPS      (DX), Y3
+	VMOVUPS      32(DX), Y4
+	ADDQ         $-1, AX
 	CMPQ         AX, $+32
 	JLT          all_few
 
 all_round:
+	VMOVUPS   (CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VMOVUPS   32(CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 32(CX)
+	VMOVUPS   64(CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 64(CX)
+	VMOVUPS   96(CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 96(CX)
+	ADDQ      $+128, CX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       all_round
+
+all_few:
+	CMPQ AX, $+16
+	JLT  all_part
+
+all_tile:
+	VMOVUPS   (CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VMOVUPS   32(CX), Y5
+	VMULPS    Y1, Y5, Y5
+	VMULPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 32(CX)
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       all_tile
+
+all_part:
+	VMULPS    Y1, Y3, Y3
+	VMULPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y0, Y3, Y3
+	VMOVUPS   Y3, (BX)
+	VMULPS    Y1, Y4, Y1
+	VMULPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS   Y1, 32(BX)
+	JMP       mapped
+
+few:
+	CMPQ AX, $+32
+	JLT  few_few
+
+few_round:
 	VMOVUPS   (CX), Y3
 	VMULPS    Y1, Y3, Y3
 	VMULPS    Y2, Y3, Y3
@@ -42799,13 +43660,13 @@ all_round:
 	ADDQ      $+128, CX
 	ADDQ      $-32, AX
 	CMPQ      AX, $+32
-	JGE       all_round
+	JGE       few_round
 
-all_few:
+few_few:
 	CMPQ AX, $+16
-	JLT  all_part
+	JLT  few_part
 
-all_tile:
+few_tile:
 	VMOVUPS   (CX), Y3
 	VMULPS    Y1, Y3, Y3
 	VMULPS    Y2, Y3, Y3
@@ -42821,11 +43682,11 @@ all_tile:
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
-	JGE       all_tile
+	JGE       few_tile
 
-all_part:
+few_part:
 	CMPQ       AX, $+1
-	JLT        all_done
+	JLT        few_done
 	MOVQ       $0x00000008, DX
 	MOVQ       AX, BX
 	CMPQ       BX, DX
@@ -42861,6 +43722,7 @@ all_part:
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y3, Y3
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X3, (BX)
@@ -42868,11 +43730,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X3, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X3, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X3, X3
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -42891,6 +43753,7 @@ partdone1:
 
 partless2:
 	MOVQ         CX, AX
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, DX
 	JEQ          partfour2
 	VMOVUPS      X1, 32(AX)
@@ -42898,11 +43761,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, DX
-	JEQ     parttwo2
-	VMOVLPS X1, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, DX
+	JEQ       parttwo2
+	VMOVLPS   X1, 32(AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, DX
@@ -42910,7 +43773,8 @@ parttwo2:
 	VMOVSS X1, 32(AX)
 
 partdone2:
-all_done:
+few_done:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+24(FP), AX
 	SHLQ $0x02, AX
@@ -43162,7 +44026,7 @@ all_done:
 	RET
 
 // func logSoftmaxRowsAVX512(dst *float32, sums *float32, logits *float32, rows int, classes int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, AVX512VL, BMI2
 TEXT ·logSoftmaxRowsAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+608(SB), Z0
 
@@ -43171,75 +44035,176 @@ row:
 	VBROADCASTSS 256(AX), Z1
 	MOVQ         sums+8(FP), AX
 	VBROADCASTSS (AX), Z2
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	CMPQ         CX, $+64
+	MOVQ         logits+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          few
+	LEAQ         (AX)(DX*4), BX
+	LEAQ         (CX)(DX*4), SI
+	ADDQ         $-64, BX
+	ADDQ         $-64, SI
+	VMOVUPS      (BX), Z3
+	ADDQ         $-1, DX
+	CMPQ         DX, $+64
 	JLT          all_few
 
 all_round:
-	VMOVUPS   (DX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, (AX)
-	VMOVUPS   64(DX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 64(AX)
-	VMOVUPS   128(DX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 128(AX)
-	VMOVUPS   192(DX), Z3
-	VSUBPS    Z1, Z3, Z3
-	VSUBPS    Z2, Z3, Z3
-	VCMPPS    $0x03, Z3, Z3, K1
-	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, 192(AX)
-	ADDQ      $+256, DX
+	VMOVUPS   (AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	VMOVUPS   64(AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 64(CX)
+	VMOVUPS   128(AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 128(CX)
+	VMOVUPS   192(AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, 192(CX)
 	ADDQ      $+256, AX
-	ADDQ      $-64, CX
-	CMPQ      CX, $+64
+	ADDQ      $+256, CX
+	ADDQ      $-64, DX
+	CMPQ      DX, $+64
 	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ DX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (DX), Z3
+	VMOVUPS   (AX), Z4
+	VSUBPS    Z1, Z4, Z4
+	VSUBPS    Z2, Z4, Z4
+	VCMPPS    $0x03, Z4, Z4, K1
+	VBLENDMPS Z0, Z4, K1, Z4
+	VMOVUPS   Z4, (CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       all_tile
+
+all_part:
+	VSUBPS    Z1, Z3, Z1
+	VSUBPS    Z2, Z1, Z1
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	VMOVUPS   Z1, (SI)
+	JMP       mapped
+
+few:
+	CMPQ DX, $+64
+	JLT  few_few
+
+few_round:
+	VMOVUPS   (AX), Z3
 	VSUBPS    Z1, Z3, Z3
 	VSUBPS    Z2, Z3, Z3
 	VCMPPS    $0x03, Z3, Z3, K1
 	VBLENDMPS Z0, Z3, K1, Z3
-	VMOVUPS   Z3, (AX)
-	ADDQ      $+64, DX
-	ADDQ      $+64, AX
-	ADDQ      $-16, CX
-	CMPQ      CX, $+16
-	JGE       all_tile
+	VMOVUPS   Z3, (CX)
+	VMOVUPS   64(AX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 64(CX)
+	VMOVUPS   128(AX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 128(CX)
+	VMOVUPS   192(AX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, 192(CX)
+	ADDQ      $+256, AX
+	ADDQ      $+256, CX
+	ADDQ      $-64, DX
+	CMPQ      DX, $+64
+	JGE       few_round
 
-all_part:
-	CMPQ      CX, $+1
-	JLT       all_done
+few_few:
+	CMPQ DX, $+16
+	JLT  few_part
+
+few_tile:
+	VMOVUPS   (AX), Z3
+	VSUBPS    Z1, Z3, Z3
+	VSUBPS    Z2, Z3, Z3
+	VCMPPS    $0x03, Z3, Z3, K1
+	VBLENDMPS Z0, Z3, K1, Z3
+	VMOVUPS   Z3, (CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       few_tile
+
+few_part:
+	CMPQ      DX, $+1
+	JLT       few_done
 	MOVL      $0x0000ffff, BX
-	BZHIL     CX, BX, BX
+	BZHIL     DX, BX, BX
 	KMOVW     BX, K1
 	VPXORD    Z3, Z3, Z3
-	VMOVUPS   (DX), K1, Z3
+	VMOVUPS   (AX), K1, Z3
 	VSUBPS    Z1, Z3, Z1
 	VSUBPS    Z2, Z1, Z1
-	VCMPPS    $0x03, Z1, Z1, K2
-	VBLENDMPS Z0, Z1, K2, Z1
-	VMOVUPS   Z1, K1, (AX)
+	VCMPPS    $0x03, Z1, Z1, K1
+	VBLENDMPS Z0, Z1, K1, Z1
+	CMPQ      DX, $+16
+	JLT       partless1
+	VMOVUPS   Z1, (CX)
+	JMP       partdone1
 
-all_done:
+partless1:
+	MOVQ          CX, AX
+	VMOVUPS       Z1, Z1
+	TESTQ         $0x00000008, DX
+	JEQ           parteight1
+	VMOVUPS       Y1, (AX)
+	ADDQ          $+32, AX
+	VEXTRACTF64X4 $0x01, Z1, Y1
+
+parteight1:
+	TESTQ         $0x00000004, DX
+	JEQ           partfour1
+	VMOVUPS       X1, (AX)
+	ADDQ          $+16, AX
+	VEXTRACTF32X4 $0x01, Y1, X1
+
+partfour1:
+	TESTQ     $0x00000002, DX
+	JEQ       parttwo1
+	VMOVLPS   X1, (AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X1, X1
+
+parttwo1:
+	TESTQ  $0x00000001, DX
+	JEQ    partdone1
+	VMOVSS X1, (AX)
+
+partdone1:
+few_done:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
@@ -43261,81 +44226,161 @@ row:
 	VBROADCASTSS 256(AX), Y1
 	MOVQ         sums+8(FP), AX
 	VBROADCASTSS (AX), Y2
-	MOVQ         dst+0(FP), AX
-	MOVQ         classes+32(FP), CX
-	MOVQ         logits+16(FP), DX
-	CMPQ         CX, $+32
+	MOVQ         logits+16(FP), AX
+	MOVQ         dst+0(FP), CX
+	MOVQ         classes+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          few
+	LEAQ         (AX)(DX*4), BX
+	LEAQ         (CX)(DX*4), SI
+	ADDQ         $-64, BX
+	ADDQ         $-64, SI
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y4
+	ADDQ         $-1, DX
+	CMPQ         DX, $+32
 	JLT          all_few
 
 all_round:
-	VMOVUPS   (DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, (AX)
-	VMOVUPS   32(DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 32(AX)
-	VMOVUPS   64(DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 64(AX)
-	VMOVUPS   96(DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 96(AX)
-	ADDQ      $+128, DX
+	VMOVUPS   (AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VMOVUPS   32(AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 32(CX)
+	VMOVUPS   64(AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 64(CX)
+	VMOVUPS   96(AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 96(CX)
 	ADDQ      $+128, AX
-	ADDQ      $-32, CX
-	CMPQ      CX, $+32
+	ADDQ      $+128, CX
+	ADDQ      $-32, DX
+	CMPQ      DX, $+32
 	JGE       all_round
 
 all_few:
-	CMPQ CX, $+16
+	CMPQ DX, $+16
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, (AX)
-	VMOVUPS   32(DX), Y3
-	VSUBPS    Y1, Y3, Y3
-	VSUBPS    Y2, Y3, Y3
-	VCMPPS    $0x03, Y3, Y3, Y4
-	VBLENDVPS Y4, Y0, Y3, Y3
-	VMOVUPS   Y3, 32(AX)
-	ADDQ      $+64, DX
+	VMOVUPS   (AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VMOVUPS   32(AX), Y5
+	VSUBPS    Y1, Y5, Y5
+	VSUBPS    Y2, Y5, Y5
+	VCMPPS    $0x03, Y5, Y5, Y6
+	VBLENDVPS Y6, Y0, Y5, Y5
+	VMOVUPS   Y5, 32(CX)
 	ADDQ      $+64, AX
-	ADDQ      $-16, CX
-	CMPQ      CX, $+16
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
 	JGE       all_tile
 
 all_part:
-	CMPQ       CX, $+1
-	JLT        all_done
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y5
+	VBLENDVPS Y5, Y0, Y3, Y3
+	VMOVUPS   Y3, (SI)
+	VSUBPS    Y1, Y4, Y1
+	VSUBPS    Y2, Y1, Y1
+	VCMPPS    $0x03, Y1, Y1, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS   Y1, 32(SI)
+	JMP       mapped
+
+few:
+	CMPQ DX, $+32
+	JLT  few_few
+
+few_round:
+	VMOVUPS   (AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	VMOVUPS   64(AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 64(CX)
+	VMOVUPS   96(AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 96(CX)
+	ADDQ      $+128, AX
+	ADDQ      $+128, CX
+	ADDQ      $-32, DX
+	CMPQ      DX, $+32
+	JGE       few_round
+
+few_few:
+	CMPQ DX, $+16
+	JLT  few_part
+
+few_tile:
+	VMOVUPS   (AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, (CX)
+	VMOVUPS   32(AX), Y3
+	VSUBPS    Y1, Y3, Y3
+	VSUBPS    Y2, Y3, Y3
+	VCMPPS    $0x03, Y3, Y3, Y4
+	VBLENDVPS Y4, Y0, Y3, Y3
+	VMOVUPS   Y3, 32(CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $-16, DX
+	CMPQ      DX, $+16
+	JGE       few_tile
+
+few_part:
+	CMPQ       DX, $+1
+	JLT        few_done
 	MOVQ       $0x00000008, BX
-	MOVQ       CX, SI
+	MOVQ       DX, SI
 	CMPQ       SI, BX
 	CMOVQGT    BX, SI
 	NEGQ       SI
 	LEAQ       lane_mask<>+32(SB), BX
 	VMOVUPS    (BX)(SI*4), Y3
-	VMASKMOVPS (DX), Y3, Y4
+	VMASKMOVPS (AX), Y3, Y4
 	VPXOR      Y5, Y5, Y5
 	VBLENDVPS  Y3, Y4, Y5, Y3
 	MOVQ       $0x00000000, SI
-	MOVQ       CX, BX
+	MOVQ       DX, BX
 	SUBQ       $+8, BX
 	CMOVQLT    SI, BX
 	MOVQ       $0x00000008, SI
@@ -43345,37 +44390,38 @@ all_part:
 	NEGQ       DI
 	LEAQ       lane_mask<>+32(SB), SI
 	VMOVUPS    (SI)(DI*4), Y4
-	VMASKMOVPS 32(DX), Y4, Y5
+	VMASKMOVPS 32(AX), Y4, Y5
 	VPXOR      Y6, Y6, Y6
 	VBLENDVPS  Y4, Y5, Y6, Y4
 	VSUBPS     Y1, Y3, Y3
 	VSUBPS     Y2, Y3, Y3
 	VCMPPS     $0x03, Y3, Y3, Y5
 	VBLENDVPS  Y5, Y0, Y3, Y3
-	CMPQ       CX, $+8
+	CMPQ       DX, $+8
 	JLT        partless1
-	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y3, (CX)
 	JMP        partdone1
 
 partless1:
-	MOVQ         AX, DX
-	TESTQ        $0x00000004, CX
+	MOVQ         CX, AX
+	VMOVUPS      Y3, Y3
+	TESTQ        $0x00000004, DX
 	JEQ          partfour1
-	VMOVUPS      X3, (DX)
-	ADDQ         $+16, DX
+	VMOVUPS      X3, (AX)
+	ADDQ         $+16, AX
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour1:
-	TESTQ   $0x00000002, CX
-	JEQ     parttwo1
-	VMOVLPS X3, (DX)
-	ADDQ    $+8, DX
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, DX
+	JEQ       parttwo1
+	VMOVLPS   X3, (AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X3, X3
 
 parttwo1:
-	TESTQ  $0x00000001, CX
+	TESTQ  $0x00000001, DX
 	JEQ    partdone1
-	VMOVSS X3, (DX)
+	VMOVSS X3, (AX)
 
 partdone1:
 	VSUBPS    Y1, Y4, Y1
@@ -43384,11 +44430,12 @@ partdone1:
 	VBLENDVPS Y2, Y0, Y1, Y1
 	CMPQ      BX, $+8
 	JLT       partless2
-	VMOVUPS   Y1, 32(AX)
+	VMOVUPS   Y1, 32(CX)
 	JMP       partdone2
 
 partless2:
-	MOVQ         AX, AX
+	MOVQ         CX, AX
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, BX
 	JEQ          partfour2
 	VMOVUPS      X1, 32(AX)
@@ -43396,11 +44443,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour2:
-	TESTQ   $0x00000002, BX
-	JEQ     parttwo2
-	VMOVLPS X1, 32(AX)
-	ADDQ    $+8, AX
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, BX
+	JEQ       parttwo2
+	VMOVLPS   X1, 32(AX)
+	ADDQ      $+8, AX
+	VPERMILPD $0x01, X1, X1
 
 parttwo2:
 	TESTQ  $0x00000001, BX
@@ -43408,7 +44455,8 @@ parttwo2:
 	VMOVSS X1, 32(AX)
 
 partdone2:
-all_done:
+few_done:
+mapped:
 	ADDQ $+4, sums+8(FP)
 	MOVQ classes+32(FP), AX
 	SHLQ $0x02, AX
@@ -44993,23 +46041,24 @@ focusdone341:
 
 partless1:
 	MOVQ         CX, R10
+	VMOVUPS      Y6, Y4
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X6, (R10)
+	VMOVUPS      X4, (R10)
 	ADDQ         $+16, R10
-	VEXTRACTF128 $0x01, Y6, X6
+	VEXTRACTF128 $0x01, Y4, X4
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X6, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X6, X6
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X4, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X4, X4
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X6, (R10)
+	VMOVSS X4, (R10)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -45019,6 +46068,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R10
+	VMOVUPS      Y3, Y3
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X3, (R10)
@@ -45026,11 +46076,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y3, X3
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X3, (R10)
-	ADDQ    $+8, R10
-	VPSRLDQ $0x08, X3, X3
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X3, (R10)
+	ADDQ      $+8, R10
+	VPERMILPD $0x01, X3, X3
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -45183,6 +46233,7 @@ vector:
 
 partless1:
 	MOVQ         CX, BX
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X2, (BX)
@@ -45190,11 +46241,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X2, (BX)
-	ADDQ    $+8, BX
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X2, (BX)
+	ADDQ      $+8, BX
+	VPERMILPD $0x01, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -47021,63 +48072,64 @@ focusdone367:
 	VBLENDVPS Y7, Y9, Y11, Y7
 	VCMPPS    $0x00, Y8, Y14, Y9
 	VBLENDVPS Y9, Y8, Y7, Y7
-	VPMINUD   Y1, Y7, Y9
+	VPMINUD   Y1, Y7, Y7
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
-	VBROADCASTSS (R8), Y7
+	VBROADCASTSS (R8), Y9
 	VMULPS       Y14, Y10, Y10
-	VMULPS       Y10, Y7, Y7
-	VCMPPS       $0x00, Y8, Y7, Y10
+	VMULPS       Y10, Y9, Y9
+	VCMPPS       $0x00, Y8, Y9, Y10
 	VMOVUPS      128(SP), Y11
 	VCMPPS       $0x00, 128(SP), Y11, Y11
 	VPAND        Y10, Y11, Y10
-	VMULPS       Y12, Y7, Y11
+	VMULPS       Y12, Y9, Y11
 	VBLENDVPS    Y10, Y8, Y11, Y8
-	VFMSUB213PS  Y8, Y7, Y6
+	VFMSUB213PS  Y8, Y9, Y6
 	VCMPPS       $0x03, Y6, Y6, Y10
 	VBLENDVPS    Y10, Y1, Y6, Y6
-	VMULPS       Y5, Y7, Y10
-	VMOVUPS      consts<>+2976(SB), Y5
-	VPAND        consts<>+32(SB), Y8, Y7
-	VCMPPS       $0x12, Y7, Y5, Y5
-	VMOVUPS      128(SP), Y7
-	VCMPPS       $0x11, Y0, Y7, Y7
-	VBLENDVPS    Y7, consts<>+3008(SB), Y0, Y7
+	VMULPS       Y5, Y9, Y5
+	VMOVUPS      consts<>+2976(SB), Y9
+	VPAND        consts<>+32(SB), Y8, Y10
+	VCMPPS       $0x12, Y10, Y9, Y9
+	VMOVUPS      128(SP), Y10
+	VCMPPS       $0x11, Y0, Y10, Y10
+	VBLENDVPS    Y10, consts<>+3008(SB), Y0, Y10
 	VMOVUPS      consts<>+3040(SB), Y11
-	VBLENDVPS    Y5, Y7, Y11, Y7
-	VMULPS       128(SP), Y7, Y5
-	VDIVPS       Y5, Y8, Y5
-	VPXOR        Y8, Y8, Y8
+	VBLENDVPS    Y9, Y10, Y11, Y9
+	VMULPS       128(SP), Y9, Y10
+	VDIVPS       Y10, Y8, Y8
+	VPXOR        Y10, Y10, Y10
 	VMOVUPS      128(SP), Y11
-	VCMPPS       $0x00, Y8, Y11, Y8
+	VCMPPS       $0x00, Y10, Y11, Y10
 	VPXOR        Y11, Y11, Y11
-	VBLENDVPS    Y8, Y11, Y5, Y5
-	VCMPPS       $0x03, Y5, Y5, Y8
-	VBLENDVPS    Y8, Y1, Y5, Y5
+	VBLENDVPS    Y10, Y11, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y10
+	VBLENDVPS    Y10, Y1, Y8, Y8
 	CMPQ         AX, $+8
 	JLT          partless1
-	VMOVUPS      Y9, (CX)
+	VMOVUPS      Y7, (CX)
 	JMP          partdone1
 
 partless1:
 	MOVQ         CX, R9
+	VMOVUPS      Y7, Y7
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
-	VMOVUPS      X9, (R9)
+	VMOVUPS      X7, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y9, X9
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X9, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X9, X9
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X7, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X7, X7
 
 parttwo1:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone1
-	VMOVSS X9, (R9)
+	VMOVSS X7, (R9)
 
 partdone1:
 	CMPQ    AX, $+8
@@ -47087,6 +48139,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R9
+	VMOVUPS      Y6, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X6, 384(R9)
@@ -47094,11 +48147,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y6, X6
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X6, 384(R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X6, X6
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X6, 384(R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X6, X6
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -47108,80 +48161,83 @@ parttwo2:
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y7, 512(DX)
+	VMOVUPS Y9, 512(DX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         DX, R9
+	VMOVUPS      Y9, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X7, 512(R9)
+	VMOVUPS      X6, 512(R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y7, X7
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X7, 512(R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X7, X7
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X6, 512(R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X6, X6
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X7, 512(R9)
+	VMOVSS X6, 512(R9)
 
 partdone3:
 	CMPQ    AX, $+8
 	JLT     partless4
-	VMOVUPS Y5, (DX)
+	VMOVUPS Y8, (DX)
 	JMP     partdone4
 
 partless4:
 	MOVQ         DX, R9
+	VMOVUPS      Y8, Y6
 	TESTQ        $0x00000004, AX
 	JEQ          partfour4
-	VMOVUPS      X5, (R9)
+	VMOVUPS      X6, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y5, X5
+	VEXTRACTF128 $0x01, Y6, X6
 
 partfour4:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo4
-	VMOVLPS X5, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X5, X5
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo4
+	VMOVLPS   X6, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X6, X6
 
 parttwo4:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone4
-	VMOVSS X5, (R9)
+	VMOVSS X6, (R9)
 
 partdone4:
 	CMPQ    AX, $+8
 	JLT     partless5
-	VMOVUPS Y10, (BX)
+	VMOVUPS Y5, (BX)
 	JMP     partdone5
 
 partless5:
 	MOVQ         BX, R9
+	VMOVUPS      Y5, Y5
 	TESTQ        $0x00000004, AX
 	JEQ          partfour5
-	VMOVUPS      X10, (R9)
+	VMOVUPS      X5, (R9)
 	ADDQ         $+16, R9
-	VEXTRACTF128 $0x01, Y10, X10
+	VEXTRACTF128 $0x01, Y5, X5
 
 partfour5:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo5
-	VMOVLPS X10, (R9)
-	ADDQ    $+8, R9
-	VPSRLDQ $0x08, X10, X10
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo5
+	VMOVLPS   X5, (R9)
+	ADDQ      $+8, R9
+	VPERMILPD $0x01, X5, X5
 
 parttwo5:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone5
-	VMOVSS X10, (R9)
+	VMOVSS X5, (R9)
 
 partdone5:
 	ADDQ $+32, CX
@@ -47330,6 +48386,7 @@ vector:
 
 partless1:
 	MOVQ         CX, DI
+	VMOVUPS      Y2, Y2
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X2, (DI)
@@ -47337,11 +48394,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y2, X2
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X2, (DI)
-	ADDQ    $+8, DI
-	VPSRLDQ $0x08, X2, X2
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X2, (DI)
+	ADDQ      $+8, DI
+	VPERMILPD $0x01, X2, X2
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -48682,23 +49739,23 @@ vector:
 	VCMPPS      $0x11, consts<>+3104(SB), Y10, Y12
 	VMULPS      Y9, Y10, Y9
 	VSUBPS      Y8, Y0, Y13
-	VBLENDVPS   Y12, Y9, Y13, Y13
+	VBLENDVPS   Y12, Y9, Y13, Y9
 
 	// 1 + gamma p l / q
-	VCMPPS       $0x00, Y11, Y13, Y9
-	VDIVPS       Y13, Y10, Y12
-	VBLENDVPS    Y9, Y0, Y12, Y9
-	VCMPPS       $0x00, Y11, Y8, Y12
-	VMULPS       Y9, Y8, Y8
-	VBLENDVPS    Y12, Y11, Y8, Y8
-	VBROADCASTSS 8(R9), Y9
-	VFMADD213PS  Y0, Y8, Y9
+	VCMPPS       $0x00, Y11, Y9, Y12
+	VDIVPS       Y9, Y10, Y13
+	VBLENDVPS    Y12, Y0, Y13, Y12
+	VCMPPS       $0x00, Y11, Y8, Y13
+	VMULPS       Y12, Y8, Y8
+	VBLENDVPS    Y13, Y11, Y8, Y8
+	VBROADCASTSS 8(R9), Y12
+	VFMADD213PS  Y0, Y8, Y12
 	VMULPS       Y10, Y7, Y8
-	VCMPPS       $0x00, Y11, Y7, Y12
+	VCMPPS       $0x00, Y11, Y7, Y13
 	VCMPPS       $0x00, Y10, Y10, Y10
-	VPAND        Y12, Y10, Y10
+	VPAND        Y13, Y10, Y10
 	VBLENDVPS    Y10, Y11, Y8, Y8
-	VMOVAPS      Y13, Y14
+	VMOVAPS      Y9, Y14
 
 	// q^gamma
 	CMPQ   R10, $+1
@@ -48729,8 +49786,8 @@ focusnot3_391:
 	VSQRTPS      Y14, Y10
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y10, Y10, Y11
-	VMULPS       Y1, Y10, Y12
-	VMULPS       Y12, Y11, Y11
+	VMULPS       Y1, Y10, Y13
+	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y10, Y14, Y11
 	VMOVAPS      Y11, Y14
 	JMP          focusdone391
@@ -48740,13 +49797,13 @@ focusnot4_391:
 	JGE          focusnot5_391
 	VSQRTPS      Y14, Y10
 	VMULPS       Y14, Y14, Y11
-	VMOVAPS      Y11, Y12
-	VFMSUB231PS  Y14, Y14, Y12
+	VMOVAPS      Y11, Y13
+	VFMSUB231PS  Y14, Y14, Y13
 	VMOVAPS      Y14, Y15
 	VFNMADD231PS Y10, Y10, Y15
 	VMULPS       Y15, Y14, Y14
-	VFMADD231PS  Y1, Y14, Y12
-	VMULPS       Y10, Y12, Y14
+	VFMADD231PS  Y1, Y14, Y13
+	VMULPS       Y10, Y13, Y14
 	VFMADD231PS  Y10, Y11, Y14
 	JMP          focusdone391
 
@@ -48777,20 +49834,20 @@ focusnot7_391:
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
-	VMULPS      Y10, Y10, Y12
+	VMULPS      Y10, Y10, Y13
 	VADDPS      Y10, Y10, Y15
-	VFMSUB213PS Y12, Y10, Y10
+	VFMSUB213PS Y13, Y10, Y10
 	VFMADD231PS Y11, Y15, Y10
 	VMULPS      Y14, Y10, Y10
-	VFMADD231PS Y14, Y12, Y10
+	VFMADD231PS Y14, Y13, Y10
 	VMOVAPS     Y10, Y14
 	JMP         focusdone391
 
 focusnot8_391:
 	LEAQ         24(R9), R11
-	VMOVUPS      Y13, (SP)
+	VMOVUPS      Y9, (SP)
 	VMOVUPS      Y7, 32(SP)
-	VMOVUPS      Y9, 64(SP)
+	VMOVUPS      Y12, 64(SP)
 	VMOVUPS      Y8, 96(SP)
 	VBROADCASTSS (R11), Y0
 	VBROADCASTSS 4(R11), Y1
@@ -48915,9 +49972,9 @@ focusnot8_391:
 	VPCMPGTD     consts<>+928(SB), Y3, Y2
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
-	VMOVUPS      (SP), Y13
+	VMOVUPS      (SP), Y9
 	VMOVUPS      32(SP), Y7
-	VMOVUPS      64(SP), Y9
+	VMOVUPS      64(SP), Y12
 	VMOVUPS      96(SP), Y8
 	VMOVUPS      consts<>+384(SB), Y0
 	VMOVUPS      consts<>+2144(SB), Y1
@@ -48934,7 +49991,7 @@ focusdone391:
 	VBLENDVPS Y10, Y11, Y8, Y8
 	VPMINUD   consts<>+608(SB), Y8, Y8
 	VMULPS    Y14, Y7, Y7
-	VMULPS    Y9, Y7, Y7
+	VMULPS    Y12, Y7, Y7
 	CMPQ      AX, $+8
 	JLT       partless1
 	VMOVUPS   Y8, (CX)
@@ -48942,6 +49999,7 @@ focusdone391:
 
 partless1:
 	MOVQ         CX, R11
+	VMOVUPS      Y8, Y8
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X8, (R11)
@@ -48949,11 +50007,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y8, X8
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X8, (R11)
-	ADDQ    $+8, R11
-	VPSRLDQ $0x08, X8, X8
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X8, (R11)
+	ADDQ      $+8, R11
+	VPERMILPD $0x01, X8, X8
 
 parttwo1:
 	TESTQ  $0x00000001, AX
@@ -48968,6 +50026,7 @@ partdone1:
 
 partless2:
 	MOVQ         DX, R11
+	VMOVUPS      Y7, Y7
 	TESTQ        $0x00000004, AX
 	JEQ          partfour2
 	VMOVUPS      X7, (R11)
@@ -48975,11 +50034,11 @@ partless2:
 	VEXTRACTF128 $0x01, Y7, X7
 
 partfour2:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo2
-	VMOVLPS X7, (R11)
-	ADDQ    $+8, R11
-	VPSRLDQ $0x08, X7, X7
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo2
+	VMOVLPS   X7, (R11)
+	ADDQ      $+8, R11
+	VPERMILPD $0x01, X7, X7
 
 parttwo2:
 	TESTQ  $0x00000001, AX
@@ -48989,28 +50048,29 @@ parttwo2:
 partdone2:
 	CMPQ    AX, $+8
 	JLT     partless3
-	VMOVUPS Y13, (BX)
+	VMOVUPS Y9, (BX)
 	JMP     partdone3
 
 partless3:
 	MOVQ         BX, R11
+	VMOVUPS      Y9, Y7
 	TESTQ        $0x00000004, AX
 	JEQ          partfour3
-	VMOVUPS      X13, (R11)
+	VMOVUPS      X7, (R11)
 	ADDQ         $+16, R11
-	VEXTRACTF128 $0x01, Y13, X13
+	VEXTRACTF128 $0x01, Y7, X7
 
 partfour3:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo3
-	VMOVLPS X13, (R11)
-	ADDQ    $+8, R11
-	VPSRLDQ $0x08, X13, X13
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo3
+	VMOVLPS   X7, (R11)
+	ADDQ      $+8, R11
+	VPERMILPD $0x01, X7, X7
 
 parttwo3:
 	TESTQ  $0x00000001, AX
 	JEQ    partdone3
-	VMOVSS X13, (R11)
+	VMOVSS X7, (R11)
 
 partdone3:
 	ADDQ $+32, CX
@@ -49402,6 +50462,7 @@ vector:
 
 partless1:
 	MOVQ         CX, R8
+	VMOVUPS      Y1, Y1
 	TESTQ        $0x00000004, AX
 	JEQ          partfour1
 	VMOVUPS      X1, (R8)
@@ -49409,11 +50470,11 @@ partless1:
 	VEXTRACTF128 $0x01, Y1, X1
 
 partfour1:
-	TESTQ   $0x00000002, AX
-	JEQ     parttwo1
-	VMOVLPS X1, (R8)
-	ADDQ    $+8, R8
-	VPSRLDQ $0x08, X1, X1
+	TESTQ     $0x00000002, AX
+	JEQ       parttwo1
+	VMOVLPS   X1, (R8)
+	ADDQ      $+8, R8
+	VPERMILPD $0x01, X1, X1
 
 parttwo1:
 	TESTQ  $0x00000001, AX

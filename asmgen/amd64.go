@@ -668,35 +668,49 @@ func (m *amd64) storePart(k part, p gp, offset int, a vec) {
 		m.emit(x86.VMOVUPS(m.inRegister(a), k.op, at(p, offset)))
 		return
 	}
-	// By the bits of the length: VMASKMOVPS stores are slow on AMD.
+	m.storePieces(k, p, offset, a) // VMASKMOVPS stores are slow on AMD
+}
+
+// storePieces goes by the bits of the length.
+func (m *amd64) storePieces(k part, p gp, offset int, a vec) {
 	m.labels++
 	name := func(s string) string { return "part" + s + strconv.Itoa(m.labels) }
-	low, dst, v := m.regs.XMM(), m.regs.GP64(), m.inRegister(a).(reg.Register)
-	m.jumpIfLess(k.n, 8, name("less"))
+	v, rest, d := m.inRegister(a), m.newVec(), gp{m.regs.GP64()}
+	m.jumpIfLess(k.n, m.properties().lanes, name("less"))
 	m.store(p, offset, a)
 	m.jump(name("done"))
 	m.label(name("less"))
-	m.emit(x86.MOVQ(p.r, dst))
-	m.emit(x86.VMOVAPS(reg.NewVirtual(v.ID().Index(), reg.KindVector, reg.S128), low))
-	d := gp{dst}
-	m.emit(x86.TESTQ(operand.U32(4), k.n.r))
-	m.emit(x86.JEQ(operand.LabelRef(name("four"))))
-	m.emit(x86.VMOVUPS(low, at(d, offset)))
-	m.advance(d, 16)
-	high := m.regs.XMM()
-	m.emit(x86.VEXTRACTF128(operand.U8(1), v, high))
-	m.emit(x86.VMOVAPS(high, low))
-	m.label(name("four"))
-	m.emit(x86.TESTQ(operand.U32(2), k.n.r))
-	m.emit(x86.JEQ(operand.LabelRef(name("two"))))
-	m.emit(x86.VMOVLPS(low, at(d, offset)))
-	m.advance(d, 8)
-	m.emit(x86.VPSRLDQ(operand.U8(8), low, low))
-	m.label(name("two"))
-	m.emit(x86.TESTQ(operand.U32(1), k.n.r))
-	m.emit(x86.JEQ(operand.LabelRef(name("done"))))
-	m.emit(x86.VMOVSS(low, at(d, offset)))
-	m.label(name("done"))
+	m.emit(x86.MOVQ(p.r, d.r))
+	m.emit(x86.VMOVUPS(v, rest))
+	low, half := lowPart(rest, reg.S128), lowPart(rest, reg.S256)
+	for _, piece := range []struct {
+		words       int
+		label       string
+		store, rest func()
+	}{
+		{8, "eight", func() { m.emit(x86.VMOVUPS(half, at(d, offset))) }, func() { m.emit(x86.VEXTRACTF64X4(operand.U8(1), rest, half)) }},
+		{4, "four", func() { m.emit(x86.VMOVUPS(low, at(d, offset))) }, func() {
+			if m.wide {
+				m.emit(x86.VEXTRACTF32X4(operand.U8(1), half, low))
+			} else {
+				m.emit(x86.VEXTRACTF128(operand.U8(1), half, low))
+			}
+		}},
+		{2, "two", func() { m.emit(x86.VMOVLPS(low, at(d, offset))) }, func() { m.emit(x86.VPERMILPD(operand.U8(1), low, low)) }},
+		{1, "done", func() { m.emit(x86.VMOVSS(low, at(d, offset))) }, nil},
+	} {
+		if piece.words >= m.properties().lanes {
+			continue
+		}
+		m.emit(x86.TESTQ(operand.U32(piece.words), k.n.r))
+		m.emit(x86.JEQ(operand.LabelRef(name(piece.label))))
+		piece.store()
+		if piece.rest != nil {
+			m.advance(d, 4*piece.words)
+			piece.rest()
+		}
+		m.label(name(piece.label))
+	}
 }
 
 // rowAddresses are the addresses of rows 0, 4, 8, ... and the distances of rows 0 to 3 from them.

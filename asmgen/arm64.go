@@ -603,6 +603,8 @@ func (m *arm64) keepPart(k part, a vec) vec {
 	return m.keep(m.igt(m.broadcastCount(k.n), m.loadTable(laneNumbers4, 0)), a)
 }
 
+func (m *arm64) storePieces(k part, p gp, offset int, a vec) { m.storePart(k, p, offset, a) }
+
 func (m *arm64) storePart(k part, p gp, offset int, a vec) {
 	v := m.inRegister(a)
 	m.partly(k, p, offset,

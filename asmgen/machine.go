@@ -173,12 +173,14 @@ type machine interface {
 	loadFloat16(p gp, offset int) vec
 	storeFloat16(p gp, offset int, a vec)
 	// part is the first min(n, lanes) lanes, 1 <= n < 256. loadPart reads these lanes only, and gives fill in the
-	// others; storePart writes these lanes only.
+	// others; storePart writes these lanes only. storePieces does too, for memory whose neighbours are read next: a load that
+	// reaches into the whole width of a masked store waits until that is in the cache.
 	part(n gp) part
 	loadPart(k part, p gp, offset int, fill vec) vec
 	// keepPart is a in these lanes, and +0 in the others.
 	keepPart(k part, a vec) vec
 	storePart(k part, p gp, offset int, a vec)
+	storePieces(k part, p gp, offset int, a vec)
 
 	// loadColumns reads width (2, 3 or 4) consecutive floats at each of p, p + stride, p + 2 stride, ... (bytes), a row for
 	// each lane, and nothing else: vector k of the result has float k of each row. storeColumns writes them like that.

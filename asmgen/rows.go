@@ -113,7 +113,7 @@ func (t tile) store(m machine, p gp, u int, v vec) {
 	if offset := t.at + 4*u*m.properties().lanes; t.parts == nil {
 		m.store(p, offset, v)
 	} else {
-		m.storePart(t.parts[u], p, offset, v)
+		m.storePieces(t.parts[u], p, offset, v)
 	}
 }
 
@@ -126,10 +126,27 @@ func (t tile) present(m machine, u int, v vec) vec {
 }
 
 // tiles runs step for every tile of left elements at z; left is at least 1 and used up. z and others move along, over whole
-// tiles. Four vectors are done in a round: enough to hide the loop, and no row of usual length is all rest.
+// tiles.
 func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(t tile)) {
 	lanes := m.properties().lanes
-	vectors := rowTile / lanes
+	wholeTiles(m, name, left, z, others, step)
+	m.jumpIfLess(left, 1, name+"_done")
+	t := tile{}
+	for u := range rowTile / lanes {
+		if u > 0 {
+			left = m.excess(left, lanes)
+		}
+		t.parts = append(t.parts, m.part(left))
+		t.x = append(t.x, m.loadPart(t.parts[u], z, 4*u*lanes, fill))
+	}
+	step(t)
+	m.label(name + "_done")
+}
+
+// wholeTiles is tiles without the part at the end. Four vectors are done in a round: enough to hide the loop, and no row of usual
+// length is all rest.
+func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t tile)) {
+	vectors := rowTile / m.properties().lanes
 	pointers := append([]gp{z}, others...)
 	whole := func(name string, n int) {
 		m.label(name)
@@ -155,17 +172,6 @@ func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(
 	m.jumpIfLess(left, rowTile, name+"_part")
 	whole(name+"_tile", 1)
 	m.label(name + "_part")
-	m.jumpIfLess(left, 1, name+"_done")
-	t := tile{}
-	for u := range vectors {
-		if u > 0 {
-			left = m.excess(left, lanes)
-		}
-		t.parts = append(t.parts, m.part(left))
-		t.x = append(t.x, m.loadPart(t.parts[u], z, 4*u*lanes, fill))
-	}
-	step(t)
-	m.label(name + "_done")
 }
 
 // blocks runs step for every tile of a row, in blocks of at most targetWords - rowTile elements: words points to the tile's words of targetTable. end follows
@@ -302,7 +308,7 @@ func (l rowLoop) next(m machine) {
 }
 
 // rowSum sums rows that are plain, as newRow does, and counts the others in slow. With dst it writes the e_j there, 0 for the
-// target: then a row is looked through before anything is written, since dst may be logits.
+// target. In a row that turns out not to be plain they are not to be used.
 func rowSum(m machine, l rowLoop) {
 	left, label, z := l.begin(m, false)
 	if !l.part {
@@ -327,17 +333,17 @@ func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 	}
 	var others []gp
 	if l.writes() {
-		blocks(m, "look", rowBlock, true, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
-		judge()
+		l.inPlace(m, z, func() {
+			blocks(m, "look", rowBlock, true, m.copyOf(left), m.copyOf(label), m.copyOf(z), nil, m.u32(0), look, nil)
+			judge()
+		})
 		others = []gp{m.param("dst")}
 	}
 	l.sum(m, true, left, label, z, others, func(t tile, words gp, acc []vec) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
-		if !l.writes() {
-			look(t, words)
-		}
+		look(t, words)
 		e := make([]vec, len(t.x))
 		together(m, len(e), 1, func(u int) { e[u] = exp(m, t.x[u]) }, func(u int) {
 			e := e[u]
@@ -350,11 +356,18 @@ func (l rowLoop) plainSum(m machine, left, label, z gp, keep func(sum vec)) {
 			}
 			m.set(acc[u], m.add(acc[u], e))
 		})
-	}, func() {
-		if !l.writes() {
-			judge()
-		}
-	}, keep)
+	}, judge, keep)
+}
+
+// inPlace runs f where dst is logits: then a row is looked through before anything is written, since another kernel reads
+// it again if it is not plain.
+func (l rowLoop) inPlace(m machine, logits gp, f func()) {
+	apart := m.param("dst")
+	m.subtract(apart, logits)
+	m.jumpIfLess(apart, 0, "apart")
+	m.jumpIfAtLeast(apart, 1, "apart")
+	f()
+	m.label("apart")
 }
 
 // soleLoss is the loss of a sole row, if it is plain, else it counts slow: rowSum and rowLoss without a way through memory,
@@ -387,9 +400,12 @@ func softmaxSum(m machine, l rowLoop) {
 		}
 	}
 	var others []gp
+	judge := func() { m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow") }
 	if l.writes() {
-		tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
-		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
+		l.inPlace(m, z, func() {
+			tiles(m, "look", m.copyOf(left), m.copyOf(z), nil, m.u32(0), look)
+			judge()
+		})
 		others = []gp{m.param("dst")}
 	}
 	var memory gp
@@ -412,9 +428,7 @@ func softmaxSum(m machine, l rowLoop) {
 		for u, v := range t.x {
 			t.x[u] = m.hold(v)
 		}
-		if !l.writes() {
-			look(t)
-		}
+		look(t)
 		for u, v := range t.x { // the sums leave no registers for several side by side
 			e := t.present(m, u, exp(m, v))
 			if l.writes() {
@@ -447,9 +461,7 @@ func softmaxSum(m machine, l rowLoop) {
 	}
 	tiles(m, "last", left, z, others, m.u32(0), func(t tile) { step(t, true) })
 	m.laneSumsAdd(total, acc)
-	if !l.writes() {
-		m.jumpIfAny(m.igt(large, m.u32(math.Float32bits(plainMax))), "slow")
-	}
+	judge()
 	for i, r := range total {
 		m.store(memory, 4*lanes*i, vec{op: r})
 	}
@@ -522,16 +534,42 @@ func scaled(m machine, e vec, row []vec, grad bool) vec {
 	return canonical(m, m.fma(e, row[1], m.mul(e, row[0])))
 }
 
+// mapRow sets the row at dst to f of the one at x, which it may be. The last tile begins among those of the tile before, and is read
+// before that is written.
+func mapRow(m machine, x, dst gp, f func(v vec) vec) {
+	left := m.param("classes")
+	step := func(t tile, p gp) {
+		for u, v := range t.x {
+			t.store(m, p, u, f(m.hold(v)))
+		}
+	}
+	var others []gp
+	if dst != x {
+		others = []gp{dst}
+	}
+	m.jumpIfLess(left, rowTile, "few")
+	last, lastOut := m.indexed(x, left), m.indexed(dst, left)
+	m.advance(last, -4*rowTile)
+	m.advance(lastOut, -4*rowTile)
+	end := tile{}
+	for u := range rowTile / m.properties().lanes {
+		end.x = append(end.x, m.hold(end.vector(m, last, u)))
+	}
+	m.advance(left, -1)
+	wholeTiles(m, "all", left, x, others, func(t tile) { step(t, dst) })
+	step(end, lastOut)
+	m.jump("mapped")
+	m.label("few")
+	tiles(m, "few", left, x, others, m.u32(0), func(t tile) { step(t, dst) })
+	m.label("mapped")
+}
+
 // rowScale finishes rows whose e_j stand in dst.
 func rowScale(m machine, grad bool) {
 	m.label("row")
 	sums, dst := m.param("sums"), m.param("dst")
 	row := []vec{m.hold(m.broadcast(sums, rowWeightField)), m.hold(m.broadcast(sums, rowSumField))}
-	tiles(m, "all", m.param("classes"), dst, nil, m.u32(0), func(t tile) {
-		for u, v := range t.x {
-			t.store(m, dst, u, scaled(m, m.hold(v), row, grad))
-		}
-	})
+	mapRow(m, dst, dst, func(e vec) vec { return scaled(m, e, row, grad) })
 	rowLoop{matrices: []string{"dst"}}.next(m)
 }
 
@@ -582,12 +620,7 @@ var laneNumbers = func() table {
 func logSoftmaxRows(m machine) {
 	m.label("row")
 	most, nll := m.hold(m.broadcast(m.param("sums"), rowMostField)), m.hold(m.broadcast(m.param("sums"), rowSumField))
-	dst := m.param("dst")
-	tiles(m, "all", m.param("classes"), m.param("logits"), []gp{dst}, m.u32(0), func(t tile) {
-		for u, v := range t.x {
-			t.store(m, dst, u, canonical(m, m.sub(m.sub(m.hold(v), most), nll)))
-		}
-	})
+	mapRow(m, m.param("logits"), m.param("dst"), func(z vec) vec { return canonical(m, m.sub(m.sub(z, most), nll)) })
 	rowLoop{matrices: []string{"dst", "logits"}}.next(m)
 }
 
