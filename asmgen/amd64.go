@@ -191,7 +191,7 @@ func (m *amd64) float(a vec) vec {
 	return vec{op: d}
 }
 
-// fma and fnma are emitted as pseudo-instructions: lower picks the form that overwrites an operand nobody needs.
+// fma, fnma and fms are emitted as pseudo-instructions: lower picks the form that overwrites an operand nobody needs.
 const (
 	fmaOp  = "FMA"
 	fnmaOp = "FNMA"
@@ -200,8 +200,7 @@ const (
 
 func (m *amd64) fma(a, b, c vec) vec  { return m.fused(fmaOp, a, b, c) }
 func (m *amd64) fnma(a, b, c vec) vec { return m.fused(fnmaOp, a, b, c) }
-
-func (m *amd64) fms(a, b, c vec) vec { return m.fused(fmsOp, a, b, c) }
+func (m *amd64) fms(a, b, c vec) vec  { return m.fused(fmsOp, a, b, c) }
 
 func (m *amd64) fused(op string, a, b, c vec) vec {
 	// At most one operand can be memory: the addend if it is, else b. A factor that is loaded is overwritten next.
@@ -421,22 +420,15 @@ func (m *amd64) icompare(predicate int, narrow constructor, a, b vec) mask {
 	return mask{op: d}
 }
 
-func (m *amd64) both(a, b mask) mask {
-	d := m.newMask()
-	if m.wide {
-		m.emit(x86.KANDW(a.op, b.op, d))
-	} else {
-		m.emit(x86.VPAND(a.op, b.op, d))
-	}
-	return mask{op: d}
-}
+func (m *amd64) both(a, b mask) mask   { return m.combine(x86.VPAND, x86.KANDW, a, b) }
+func (m *amd64) either(a, b mask) mask { return m.combine(x86.VPOR, x86.KORW, a, b) }
 
-func (m *amd64) either(a, b mask) mask {
+func (m *amd64) combine(narrow, wide func(a, b, d operand.Op) (*ir.Instruction, error), a, b mask) mask {
 	d := m.newMask()
 	if m.wide {
-		m.emit(x86.KORW(a.op, b.op, d))
+		m.emit(wide(a.op, b.op, d))
 	} else {
-		m.emit(x86.VPOR(a.op, b.op, d))
+		m.emit(narrow(a.op, b.op, d))
 	}
 	return mask{op: d}
 }
@@ -799,14 +791,7 @@ func (m *amd64) transpose(r []operand.Op) []operand.Op {
 }
 
 func (m *amd64) storeColumns(p, stride gp, columns []vec) {
-	width := len(columns)
-	var r []operand.Op
-	for _, c := range columns {
-		r = append(r, m.inRegister(c))
-	}
-	for len(r) < 4 {
-		r = append(r, r[0])
-	}
+	width, r := len(columns), fourRegisters(m.inRegister, columns)
 	address := m.rowAddresses(p, stride)
 	for k, row := range m.transpose(r) {
 		for i := range m.properties().lanes / 4 {

@@ -359,14 +359,17 @@ func (m *arm64) lookup(t table, a vec) vec {
 
 // Comparisons
 
-func (m *arm64) lt(a, b vec) mask {
+func (m *arm64) lt(a, b vec) mask { return m.greater("f", b, a) }
+
+// greater is a > b for floats (kind "f") or signed integers (""); a comparison with 0 needs no register for it.
+func (m *arm64) greater(kind string, a, b vec) mask {
 	switch {
-	case m.is(a, 0):
-		return mask{op: m.unary("fcmgt0", b).op}
 	case m.is(b, 0):
-		return mask{op: m.unary("fcmlt0", a).op}
+		return mask{op: m.unary(kind+"cmgt0", a).op}
+	case m.is(a, 0):
+		return mask{op: m.unary(kind+"cmlt0", b).op}
 	}
-	return mask{op: m.binary("fcmgt", b, a).op}
+	return mask{op: m.binary(kind+"cmgt", a, b).op}
 }
 
 func (m *arm64) le(a, b vec) mask { return mask{op: m.binary("fcmge", b, a).op} }
@@ -387,15 +390,7 @@ func (m *arm64) unordered(a, b vec) mask {
 	return k
 }
 
-func (m *arm64) igt(a, b vec) mask {
-	switch {
-	case m.is(a, 0):
-		return mask{op: m.unary("cmlt0", b).op}
-	case m.is(b, 0):
-		return mask{op: m.unary("cmgt0", a).op}
-	}
-	return mask{op: m.binary("cmgt", a, b).op}
-}
+func (m *arm64) igt(a, b vec) mask { return m.greater("", a, b) }
 
 func (m *arm64) ieq(a, b vec) mask { return mask{op: m.binary("cmeq", a, b).op} }
 
@@ -651,14 +646,7 @@ func (m *arm64) transpose(r []operand.Op, width int) []vec {
 }
 
 func (m *arm64) storeColumns(p, stride gp, columns []vec) {
-	width := len(columns)
-	var r []operand.Op
-	for _, c := range columns {
-		r = append(r, m.inRegister(c))
-	}
-	for len(r) < 4 {
-		r = append(r, r[0])
-	}
+	width, r := len(columns), fourRegisters(m.inRegister, columns)
 	addresses := m.rowAddresses(p, stride)
 	for i, row := range m.transpose(r, 4) {
 		q := addresses[i]
