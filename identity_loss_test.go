@@ -76,6 +76,21 @@ func testSigmoidIdentity(t *testing.T, withGrad bool) {
 		func(dst, x []float32) { sigmoidGradGeneric(want[:len(x)], dst, x, y[:len(x)], &p, 0.5) })
 }
 
+// identityRows are some rows of a kind, here and there with a NaN or an infinite logit; labels are ignored here and there.
+func identityRows(r *rng, kind string, rows, classes int) (logits []float32, labels []int32) {
+	for range rows {
+		z, label := randomRow(r, kind, classes)
+		if r.below(20) == 0 {
+			z[r.below(classes)] = []float32{nan32, inf32, -inf32, math.Float32frombits(0xffc00001)}[r.below(4)]
+		}
+		if r.below(10) == 0 {
+			label = noLabel
+		}
+		logits, labels = append(logits, z...), append(labels, int32(label))
+	}
+	return logits, labels
+}
+
 // testSoftmaxIdentity: rows of every kind, of lengths around the tile and the block of the sum, with labels everywhere, ignored
 // rows, NaN and infinite logits.
 func testSoftmaxIdentity(t *testing.T) {
@@ -90,18 +105,7 @@ func testSoftmaxIdentity(t *testing.T) {
 			if classes <= narrowMost { // with whole groups of narrow rows, and some left
 				rows = 1 + r.below(rowsAtOnce+40)
 			}
-			var logits []float32
-			var labels []int32
-			for range rows {
-				z, label := randomRow(r, kind, classes)
-				if r.below(20) == 0 {
-					z[r.below(classes)] = []float32{nan32, inf32, -inf32, math.Float32frombits(0xffc00001)}[r.below(4)]
-				}
-				if r.below(10) == 0 {
-					label = noLabel
-				}
-				logits, labels = append(logits, z...), append(labels, int32(label))
-			}
+			logits, labels := identityRows(r, kind, rows, classes)
 			alpha := make([]float32, classes)
 			for i := range alpha {
 				alpha[i] = float32(r.float()) + 0.5
