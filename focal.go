@@ -197,15 +197,10 @@ type SoftmaxLoss struct{ rows rowLoss }
 //
 // A label is looked up in IgnoreLabels before its range is checked: any number can be one, a class too.
 func NewSoftmaxLoss(cfg SoftmaxConfig) (*SoftmaxLoss, error) {
-	gamma, err := checkConfig(cfg.Classes, cfg.Gamma)
+	params, err := softmaxParams(cfg.Classes, cfg.Gamma, cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	alpha, err := checkAlpha(cfg.Alpha, cfg.Classes)
-	if err != nil {
-		return nil, err
-	}
-	params := newLossParams(cfg.Classes, gamma, alpha, 1, 1)
 	if params.smooth, err = checkSmoothing(cfg.Smoothing); err != nil {
 		return nil, err
 	}
@@ -288,15 +283,10 @@ type OneVsRestLoss struct{ rows rowLoss }
 //
 // A label is looked up in IgnoreLabels before its range is checked: any number can be one, a class or background too.
 func NewOneVsRestLoss(cfg OneVsRestConfig) (*OneVsRestLoss, error) {
-	gamma, err := checkConfig(cfg.Classes, cfg.Gamma)
+	params, err := sigmoidParams(cfg.Classes, cfg.Gamma, cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	positive, negative, err := sigmoidWeights(cfg.Alpha)
-	if err != nil {
-		return nil, err
-	}
-	params := newLossParams(cfg.Classes, gamma, nil, positive, negative)
 	eps, err := checkSmoothing(cfg.Smoothing)
 	if err != nil {
 		return nil, err
@@ -363,6 +353,32 @@ func (l *OneVsRestLoss) rowLoss() *rowLoss {
 		return nil
 	}
 	return &l.rows
+}
+
+// softmaxParams checks the configuration of a loss over the softmax.
+func softmaxParams(classes int, gamma float32, alpha []float32) (lossParams, error) {
+	gamma, err := checkConfig(classes, gamma)
+	if err != nil {
+		return lossParams{}, err
+	}
+	alpha, err = checkAlpha(alpha, classes)
+	if err != nil {
+		return lossParams{}, err
+	}
+	return newLossParams(classes, gamma, alpha, 1, 1), nil
+}
+
+// sigmoidParams checks the configuration of a sigmoid form.
+func sigmoidParams(classes int, gamma, alpha float32) (lossParams, error) {
+	gamma, err := checkConfig(classes, gamma)
+	if err != nil {
+		return lossParams{}, err
+	}
+	positive, negative, err := sigmoidWeights(alpha)
+	if err != nil {
+		return lossParams{}, err
+	}
+	return newLossParams(classes, gamma, nil, positive, negative), nil
 }
 
 // checkConfig checks what all forms have, and returns gamma without a sign.
@@ -730,15 +746,11 @@ type SigmoidLoss struct {
 
 // NewSigmoidLoss checks the configuration. The error is a *[ConfigError].
 func NewSigmoidLoss(cfg SigmoidConfig) (*SigmoidLoss, error) {
-	gamma, err := checkConfig(1, cfg.Gamma)
+	params, err := sigmoidParams(1, cfg.Gamma, cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	positive, negative, err := sigmoidWeights(cfg.Alpha)
-	if err != nil {
-		return nil, err
-	}
-	return &SigmoidLoss{newLossParams(1, gamma, nil, positive, negative)}, nil
+	return &SigmoidLoss{params}, nil
 }
 
 // Sum adds the losses of all elements. targets has the length of logits.

@@ -469,16 +469,22 @@ func softmaxRows(e *columns, losses, grad, logits []float32, labels []int32, p *
 			}
 		}
 		if p.ignores {
-			for i, label := range t {
-				if label == noLabel {
-					losses[i] = 0
-					if g != nil {
-						clear(g[i*c:][:c])
-					}
-				}
-			}
+			clearIgnored(losses, g, t, c)
 		}
 		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
+	}
+}
+
+// clearIgnored makes the losses of ignored rows 0, and their gradients unless grad is nil.
+func clearIgnored(losses, grad []float32, labels []int32, classes int) {
+	for i, t := range labels {
+		if t != noLabel {
+			continue
+		}
+		losses[i] = 0
+		if grad != nil {
+			clear(grad[i*classes:][:classes])
+		}
 	}
 }
 
@@ -672,14 +678,7 @@ func oneVsRestTerms(targets, terms, losses, grad, logits []float32, labels []int
 		} else {
 			foldRowsAsm(&losses[0], &terms[0], rows, c)
 		}
-		for i, t := range labels[:rows] {
-			if t == noLabel {
-				losses[i] = 0
-				if grad != nil {
-					clear(grad[i*c:][:c])
-				}
-			}
-		}
+		clearIgnored(losses, grad, labels[:rows], c)
 		losses, logits, labels = losses[rows:], logits[rows*c:], labels[rows:]
 		if grad != nil {
 			grad = grad[rows*c:]

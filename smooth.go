@@ -156,16 +156,11 @@ func smoothRows(losses, grad, logits []float32, labels []int32, p *lossParams, s
 			}
 		}
 		for i, label := range t {
-			switch {
-			case label == noLabel:
-				losses[i] = 0
-				if grad != nil {
-					clear(grad[i*c:][:c])
-				}
-			case grad != nil:
+			if grad != nil && label != noLabel {
 				grad[i*c+int(label)] = sums.target[i]
 			}
 		}
+		clearIgnored(losses, grad, t, c)
 		losses, logits, labels = losses[n:], logits[n*c:], labels[n:]
 		if grad != nil {
 			grad = grad[n*c:]

@@ -30,15 +30,11 @@ type SoftTargetLoss struct {
 
 // NewSoftTargetLoss checks and copies the configuration. The error is a *[ConfigError].
 func NewSoftTargetLoss(cfg SoftTargetConfig) (*SoftTargetLoss, error) {
-	gamma, err := checkConfig(cfg.Classes, cfg.Gamma)
+	params, err := softmaxParams(cfg.Classes, cfg.Gamma, cfg.Alpha)
 	if err != nil {
 		return nil, err
 	}
-	alpha, err := checkAlpha(cfg.Alpha, cfg.Classes)
-	if err != nil {
-		return nil, err
-	}
-	return &SoftTargetLoss{newLossParams(cfg.Classes, gamma, alpha, 1, 1)}, nil
+	return &SoftTargetLoss{params}, nil
 }
 
 // Sum adds the losses of all rows. logits and targets are [rows, classes].
