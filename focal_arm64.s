@@ -2394,25 +2394,21 @@ partdone4:
 
 // func sigmoidLossNEON(losses *float32, logits *float32, targets *float32, n int, p *lossParams)
 TEXT ·sigmoidLossNEON(SB), NOSPLIT, $0-40
-	MOVD  $consts<>+0(SB), R1
-	MOVD  $tables<>+0(SB), R0
-	FMOVQ (R0), F0
-	FMOVQ 224(R1), F1
-	FMOVQ 320(R1), F2
-	FMOVQ 784(R1), F3
-	FMOVQ 80(R1), F4
-	FMOVQ 1088(R1), F5
-	FMOVQ 384(R1), F6
-	FMOVQ 608(R1), F7
-	FMOVQ 32(R1), F8
-	FMOVQ 48(R1), F9
-	FMOVQ 64(R1), F10
-	FMOVQ 96(R1), F11
-	FMOVQ 112(R1), F12
-	FMOVQ 960(R1), F13
-	FMOVQ 640(R1), F14
-	FMOVQ 656(R1), F15
-	FMOVQ 672(R1), F16
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 384(R0), F0
+	FMOVQ (R1), F1
+	FMOVQ 784(R0), F2
+	FMOVQ 320(R0), F3
+	FMOVQ 80(R0), F4
+	FMOVQ 224(R0), F5
+	FMOVQ 1088(R0), F6
+	FMOVQ 640(R0), F7
+	FMOVQ 656(R0), F8
+	FMOVQ 672(R0), F9
+	FLDPQ 112(R1), (F28, F29)
+	FMOVQ 688(R0), F10
+	FMOVQ 704(R0), F11
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  logits+8(FP), R5
@@ -2425,508 +2421,803 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F23
-	FMOVQ (R6), F17
-	FMOVQ 16(R5), F21
-	FMOVQ 16(R6), F25
-	FMOVS 20(R7), F18
-	VDUP  V18.S[0], V18.S4
+	FMOVQ (R5), F18
+	FMOVQ (R6), F12
+	FMOVQ 16(R5), F16
+	FMOVQ 16(R6), F20
+	FMOVS 20(R7), F13
+	VDUP  V13.S[0], V13.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0faf3 // fabs v19.4s, v23.4s
-	WORD  $0x4ea0fab4 // fabs v20.4s, v21.4s
-	WORD  $0x4eb46673 // smax v19.4s, v19.4s, v20.4s
-	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
+	WORD  $0x4ea0fa4e // fabs v14.4s, v18.4s
+	WORD  $0x4ea0fa0f // fabs v15.4s, v16.4s
+	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
+	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R9
 	CBNZ  R9, slowblock
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V17.B16, V18.B16
-	VFMLS V18.S4, V18.S4, V18.S4
-	VMOV  V25.B16, V19.B16
-	VFMLS V19.S4, V19.S4, V19.S4
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
+	VMOV  V12.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	VMOV  V20.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	VORR  V14.B16, V13.B16, V13.B16
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R9
 	CBNZ  R9, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V23.B16, V18.B16
-	VORR V7.B16, V21.B16, V19.B16
-	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
-	WORD $0x4ea8d67b // fsub v27.4s, v19.4s, v8.4s
+	FMOVQ 608(R0), F13
+	FMOVQ 608(R0), F14
+	VORR  V13.B16, V18.B16, V13.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	FMOVQ 32(R0), F17
+	FMOVQ 32(R0), F15
+	WORD  $0x4eb1d5ad // fsub v13.4s, v13.4s, v17.4s
+	WORD  $0x4eafd5d6 // fsub v22.4s, v14.4s, v15.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F26
-	FMOVQ 64(R1), F24
-	VFMLA V9.S4, V18.S4, V26.S4
-	VFMLA V9.S4, V27.S4, V24.S4
-	WORD  $0x4eaad753 // fsub v19.4s, v26.4s, v10.4s
-	WORD  $0x4eaad714 // fsub v20.4s, v24.4s, v10.4s
+	FMOVQ 64(R0), F21
+	FMOVQ 64(R0), F19
+	FMOVQ 48(R0), F14
+	FMOVQ 48(R0), F15
+	VFMLA V14.S4, V13.S4, V21.S4
+	VFMLA V15.S4, V22.S4, V19.S4
+	FMOVQ 64(R0), F14
+	FMOVQ 64(R0), F15
+	WORD  $0x4eaed6ae // fsub v14.4s, v21.4s, v14.4s
+	WORD  $0x4eafd671 // fsub v17.4s, v19.4s, v15.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V19.S4, V18.S4
-	VFMLS V4.S4, V20.S4, V27.S4
-	VFMLS V11.S4, V19.S4, V18.S4
-	VFMLS V11.S4, V20.S4, V27.S4
+	VFMLS V4.S4, V14.S4, V13.S4
+	VFMLS V4.S4, V17.S4, V22.S4
+	FMOVQ 96(R0), F15
+	FMOVQ 96(R0), F23
+	VFMLS V15.S4, V14.S4, V13.S4
+	VFMLS V23.S4, V17.S4, V22.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F22
-	FMOVQ 128(R1), F28
-	VFMLA V12.S4, V18.S4, V22.S4
-	VFMLA V12.S4, V27.S4, V28.S4
-	FMOVQ 144(R1), F19
-	FMOVQ 144(R1), F20
-	VFMLA V22.S4, V18.S4, V19.S4
-	VFMLA V28.S4, V27.S4, V20.S4
-	FMOVQ 160(R1), F22
-	FMOVQ 160(R1), F28
-	VFMLA V19.S4, V18.S4, V22.S4
-	VFMLA V20.S4, V27.S4, V28.S4
-	FMOVQ 176(R1), F19
-	FMOVQ 176(R1), F20
-	VFMLA V22.S4, V18.S4, V19.S4
-	VFMLA V28.S4, V27.S4, V20.S4
+	FMOVQ 128(R0), F17
+	FMOVQ 128(R0), F23
+	FMOVQ 112(R0), F14
+	FMOVQ 112(R0), F15
+	VFMLA V14.S4, V13.S4, V17.S4
+	VFMLA V15.S4, V22.S4, V23.S4
+	FMOVQ 144(R0), F14
+	FMOVQ 144(R0), F15
+	VFMLA V17.S4, V13.S4, V14.S4
+	VFMLA V23.S4, V22.S4, V15.S4
+	FMOVQ 160(R0), F17
+	FMOVQ 160(R0), F23
+	VFMLA V14.S4, V13.S4, V17.S4
+	VFMLA V15.S4, V22.S4, V23.S4
+	FMOVQ 176(R0), F14
+	FMOVQ 176(R0), F15
+	VFMLA V17.S4, V13.S4, V14.S4
+	VFMLA V23.S4, V22.S4, V15.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V26.B16], V27.B16
-	VTBL  V0.B16, [V24.B16], V29.B16
-	FMOVQ 192(R1), F22
-	FMOVQ 192(R1), F18
-	FMOVQ 208(R1), F28
-	FMOVQ 208(R1), F30
-	VBIT  V28.B16, V27.B16, V22.B16
-	VBIT  V30.B16, V29.B16, V18.B16
-	FMOVQ 16(R0), F28
-	FMOVQ 16(R0), F27
-	VTBL  V22.B16, [V28.B16], V22.B16
-	VTBL  V18.B16, [V27.B16], V18.B16
-	VSHL  $21, V26.S4, V26.S4
-	VSHL  $21, V24.S4, V24.S4
-	VADD  V26.S4, V22.S4, V22.S4
-	VADD  V24.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V22.S4, V22.S4
-	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6d3 // fadd v19.4s, v22.4s, v1.4s
-	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
-	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
-	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33ded8 // fmul v24.4s, v22.4s, v19.4s
-	WORD  $0x6e34de5b // fmul v27.4s, v18.4s, v20.4s
-	VSHL  $2, V17.S4, V17.S4
-	VSHL  $2, V25.S4, V25.S4
+	VTBL  V1.B16, [V21.B16], V22.B16
+	VTBL  V1.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F23
+	FMOVQ 208(R0), F25
+	VBIT  V23.B16, V22.B16, V17.B16
+	VBIT  V25.B16, V24.B16, V13.B16
+	FMOVQ 16(R1), F23
+	FMOVQ 16(R1), F22
+	VTBL  V17.B16, [V23.B16], V17.B16
+	VTBL  V13.B16, [V22.B16], V13.B16
+	VSHL  $21, V21.S4, V21.S4
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V21.S4, V17.S4, V17.S4
+	VADD  V19.S4, V13.S4, V13.S4
+	VFMLA V14.S4, V17.S4, V17.S4
+	VFMLA V15.S4, V13.S4, V13.S4
+	WORD  $0x4e25d62e // fadd v14.4s, v17.4s, v5.4s
+	WORD  $0x4e25d5af // fadd v15.4s, v13.4s, v5.4s
+	WORD  $0x6e2efcae // fdiv v14.4s, v5.4s, v14.4s
+	WORD  $0x6e2ffcaf // fdiv v15.4s, v5.4s, v15.4s
+	WORD  $0x6e2ede33 // fmul v19.4s, v17.4s, v14.4s
+	WORD  $0x6e2fddb6 // fmul v22.4s, v13.4s, v15.4s
+	VSHL  $2, V12.S4, V12.S4
+	VSHL  $2, V20.S4, V20.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V7.B16, V17.B16, V28.B16
-	VAND V7.B16, V25.B16, V26.B16
-	VEOR V23.B16, V28.B16, V23.B16
-	VEOR V21.B16, V26.B16, V21.B16
-	WORD $0x4ea0aafa // cmlt v26.4s, v23.4s, #0
-	WORD $0x4ea0aabc // cmlt v28.4s, v21.4s, #0
-	VBIT V26.B16, V24.B16, V19.B16
-	VBIT V28.B16, V27.B16, V20.B16
+	FMOVQ 608(R0), F23
+	FMOVQ 608(R0), F21
+	VAND  V23.B16, V12.B16, V23.B16
+	VAND  V21.B16, V20.B16, V21.B16
+	VEOR  V18.B16, V23.B16, V18.B16
+	VEOR  V16.B16, V21.B16, V16.B16
+	WORD  $0x4ea0aa55 // cmlt v21.4s, v18.4s, #0
+	WORD  $0x4ea0aa17 // cmlt v23.4s, v16.4s, #0
+	VBIT  V21.B16, V19.B16, V14.B16
+	VBIT  V23.B16, V22.B16, V15.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F24
-	FMOVQ 976(R1), F27
-	VFMLA V13.S4, V22.S4, V24.S4
-	VFMLA V13.S4, V18.S4, V27.S4
-	FMOVQ 992(R1), F26
-	FMOVQ 992(R1), F28
-	VFMLA V24.S4, V22.S4, V26.S4
-	VFMLA V27.S4, V18.S4, V28.S4
-	FMOVQ 1008(R1), F24
-	FMOVQ 1008(R1), F27
-	VFMLA V26.S4, V22.S4, V24.S4
-	VFMLA V28.S4, V18.S4, V27.S4
-	FMOVQ 1024(R1), F26
-	FMOVQ 1024(R1), F28
-	VFMLA V24.S4, V22.S4, V26.S4
-	VFMLA V27.S4, V18.S4, V28.S4
-	FMOVQ 1040(R1), F24
-	FMOVQ 1040(R1), F27
-	VFMLA V26.S4, V22.S4, V24.S4
-	VFMLA V28.S4, V18.S4, V27.S4
-	FMOVQ 1056(R1), F26
-	FMOVQ 1056(R1), F28
-	VFMLA V24.S4, V22.S4, V26.S4
-	VFMLA V27.S4, V18.S4, V28.S4
-	FMOVQ 1072(R1), F24
-	FMOVQ 1072(R1), F27
-	VFMLA V26.S4, V22.S4, V24.S4
-	VFMLA V28.S4, V18.S4, V27.S4
-	WORD  $0x6e38ded8 // fmul v24.4s, v22.4s, v24.4s
-	WORD  $0x6e3bde5a // fmul v26.4s, v18.4s, v27.4s
-	VFMLA V24.S4, V22.S4, V22.S4
-	VFMLA V26.S4, V18.S4, V18.S4
+	FMOVQ 976(R0), F19
+	FMOVQ 976(R0), F22
+	FMOVQ 960(R0), F21
+	FMOVQ 960(R0), F23
+	VFMLA V21.S4, V17.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 992(R0), F21
+	FMOVQ 992(R0), F23
+	VFMLA V19.S4, V17.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1008(R0), F19
+	FMOVQ 1008(R0), F22
+	VFMLA V21.S4, V17.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1024(R0), F21
+	FMOVQ 1024(R0), F23
+	VFMLA V19.S4, V17.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1040(R0), F19
+	FMOVQ 1040(R0), F22
+	VFMLA V21.S4, V17.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	FMOVQ 1056(R0), F21
+	FMOVQ 1056(R0), F23
+	VFMLA V19.S4, V17.S4, V21.S4
+	VFMLA V22.S4, V13.S4, V23.S4
+	FMOVQ 1072(R0), F19
+	FMOVQ 1072(R0), F22
+	VFMLA V21.S4, V17.S4, V19.S4
+	VFMLA V23.S4, V13.S4, V22.S4
+	WORD  $0x6e33de33 // fmul v19.4s, v17.4s, v19.4s
+	WORD  $0x6e36ddb5 // fmul v21.4s, v13.4s, v22.4s
+	VFMLA V19.S4, V17.S4, V17.S4
+	VFMLA V21.S4, V13.S4, V13.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0cafa // fcmgt v26.4s, v23.4s, #0.0
-	WORD  $0x4ea0cab8 // fcmgt v24.4s, v21.4s, #0.0
-	VAND  V26.B16, V23.B16, V23.B16
-	VAND  V24.B16, V21.B16, V21.B16
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	FMOVS 16(R7), F23
-	FMOVS 16(R7), F21
-	VDUP  V23.S[0], V24.S4
+	WORD  $0x4ea0ca55 // fcmgt v21.4s, v18.4s, #0.0
+	WORD  $0x4ea0ca13 // fcmgt v19.4s, v16.4s, #0.0
+	VAND  V21.B16, V18.B16, V18.B16
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
+	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
+	FMOVS 16(R7), F18
+	FMOVS 16(R7), F16
+	VDUP  V18.S[0], V19.S4
+	VDUP  V16.S[0], V16.S4
+	FMOVS 12(R7), F18
+	FMOVS 12(R7), F21
+	VDUP  V18.S[0], V18.S4
 	VDUP  V21.S[0], V21.S4
-	FMOVS 12(R7), F23
-	FMOVS 12(R7), F26
-	VDUP  V23.S[0], V23.S4
-	VDUP  V26.S[0], V26.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	WORD  $0x4ea0ab39 // cmlt v25.4s, v25.4s, #0
-	VBIT  V17.B16, V23.B16, V24.B16
-	VBIT  V25.B16, V26.B16, V21.B16
-	WORD  $0x6e36df11 // fmul v17.4s, v24.4s, v22.4s
-	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	WORD  $0x4ea0aa94 // cmlt v20.4s, v20.4s, #0
+	VBIT  V12.B16, V18.B16, V19.B16
+	VBIT  V20.B16, V21.B16, V16.B16
+	WORD  $0x6e31de6c // fmul v12.4s, v19.4s, v17.4s
+	WORD  $0x6e2dde0d // fmul v13.4s, v16.4s, v13.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_428
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone428
+	BGE  focusnot0_432
+	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
+	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
+	JMP  focusdone432
 
-focusnot0_428:
+focusnot0_432:
 	CMP   $2, R8
-	BGE   focusnot1_428
-	FMOVQ 224(R1), F19
-	FMOVQ 224(R1), F20
-	JMP   focusdone428
+	BGE   focusnot1_432
+	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F15
+	JMP   focusdone432
 
-focusnot1_428:
+focusnot1_432:
 	CMP $3, R8
-	BGE focusnot2_428
-	JMP focusdone428
+	BGE focusnot2_432
+	JMP focusdone432
 
-focusnot2_428:
+focusnot2_432:
 	CMP  $4, R8
-	BGE  focusnot3_428
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone428
+	BGE  focusnot3_432
+	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
+	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
+	JMP  focusdone432
 
-focusnot3_428:
+focusnot3_432:
 	CMP   $5, R8
-	BGE   focusnot4_428
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	VMOV  V19.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V20.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone428
+	BGE   focusnot4_432
+	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
+	VMOV  V14.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e26de12 // fmul v18.4s, v16.4s, v6.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V14.S4, V17.S4
+	VMOV  V17.B16, V14.B16
+	WORD  $0x6ea1f9f0 // fsqrt v16.4s, v15.4s
+	VMOV  V15.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e26de12 // fmul v18.4s, v16.4s, v6.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V15.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone432
 
-focusnot4_428:
+focusnot4_432:
 	CMP   $6, R8
-	BGE   focusnot5_428
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V19.S4, V19.S4, V24.S4
-	VMOV  V19.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V5.S4, V19.S4, V24.S4
-	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V19.S4
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V20.S4, V20.S4, V24.S4
-	VMOV  V20.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V5.S4, V20.S4, V24.S4
-	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone428
+	BGE   focusnot5_432
+	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
+	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V14.S4, V14.S4, V19.S4
+	VMOV  V14.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
+	VFMLA V6.S4, V14.S4, V19.S4
+	WORD  $0x6e30de6e // fmul v14.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V14.S4
+	WORD  $0x6ea1f9f0 // fsqrt v16.4s, v15.4s
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	VMOV  V15.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V6.S4, V15.S4, V19.S4
+	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V15.S4
+	JMP   focusdone432
 
-focusnot5_428:
+focusnot5_432:
 	CMP   $7, R8
-	BGE   focusnot6_428
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone428
+	BGE   focusnot6_432
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x6e2ede31 // fmul v17.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V14.B16
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone432
 
-focusnot6_428:
+focusnot6_432:
 	CMP   $8, R8
-	BGE   focusnot7_428
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone428
+	BGE   focusnot7_432
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x4e30d60e // fadd v14.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V14.S4
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V15.S4
+	JMP   focusdone432
 
-focusnot7_428:
+focusnot7_432:
 	CMP   $9, R8
-	BGE   focusnot8_428
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
-	VFMLA V19.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
-	VFMLA V20.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V20.B16
-	JMP   focusdone428
+	BGE   focusnot8_432
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VFMLA V17.S4, V19.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VFMLA V17.S4, V19.S4, V20.S4
+	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
+	VFMLA V15.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V15.B16
+	JMP   focusdone432
 
-focusnot8_428:
+focusnot8_432:
 	ADD   $24, R7, R9
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
+	FMOVS (R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R9), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R9), F18
+	VDUP  V18.S[0], V18.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V19.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V19.S4
-	VAND  V15.B16, V25.B16, V25.B16
-	VADD  V16.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+	VSUB  V7.S4, V14.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V21.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V26.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V26.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d699 // fadd v25.4s, v20.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb54 // fneg v20.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V20.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
-	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V21.S4, V19.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
+	WORD  $0x4e22d738 // fadd v24.4s, v25.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V22.S4, V17.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V19.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V19.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V20.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V20.S4
-	VAND  V15.B16, V25.B16, V25.B16
-	VADD  V16.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V26.B16
-	FMOVQ 304(R1), F20
-	VBIT  V2.B16, V26.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
-	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+	VFMLA V21.S4, V16.S4, V20.S4
+	VFMLA V22.S4, V18.S4, V20.S4
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d735 // fadd v21.4s, v25.4s, v20.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F22
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F22
 	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 832(R1), F22
+	FMOVQ 832(R0), F22
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V4.S4, V21.S4, V20.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
+	VTBL  V1.B16, [V24.B16], V22.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
 	VFMLA V20.S4, V22.S4, V21.S4
 
 	// times 2^k
 	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
+	VSHL  $20, V24.S4, V21.S4
+	FMOVQ 336(R0), F22
 	VAND  V22.B16, V21.B16, V21.B16
 	VADD  V21.S4, V20.S4, V20.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R9
-	CBNZ  R9, slowblock
+	FMOVQ 848(R0), F21
+	WORD  $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	FMOVQ 880(R0), F21
+	VEOR  V21.B16, V24.B16, V21.B16
+	FMOVQ 864(R0), F22
+	WORD  $0x4e761eb5 // bic v21.16b, v21.16b, v22.16b
+	VORR  V21.B16, V19.B16, V19.B16
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R10
+	CBNZ  R10, focushard0_432
+	VMOV  V20.B16, V14.B16
+	JMP   focuseasy0_432
 
-focusdone428:
+focushard0_432:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
+	VSUB  V7.S4, V19.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+	FMOVQ 896(R0), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R0), F21
+	WORD  $0x4eb336b5 // cmgt v21.4s, v21.4s, v19.4s
+	VBIT  V21.B16, V20.B16, V22.B16
+	WORD  $0x4f2906d4 // sshr v20.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V21.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34de1a // fmul v26.4s, v16.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V16.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V17.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d698 // fadd v24.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V25.S4
+	VFMLA V22.S4, V18.S4, V25.S4
+	VFMLA V23.S4, V17.S4, V25.S4
+	WORD  $0x4e39d752 // fadd v18.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F17
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V18.S4, V17.S4
+	FMOVQ 832(R0), F21
+	VFMLA V17.S4, V18.S4, V21.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V1.B16, [V24.B16], V21.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V21.B16, V18.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V21.S4, V18.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V24.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e32d6b6 // fadd v22.4s, v21.4s, v18.4s
+	VSHL  $23, V17.S4, V23.S4
+	VADD  V23.S4, V22.S4, V23.S4
+	VUMIN V0.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e31 // smin v17.4s, v17.4s, v23.4s
+	FMOVQ 912(R0), F23
+	VSUB  V17.S4, V23.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e35d637 // fadd v23.4s, v17.4s, v21.4s
+	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
+	WORD  $0x4eb9d6b5 // fsub v21.4s, v21.4s, v25.4s
+	WORD  $0x4e32d6b2 // fadd v18.4s, v21.4s, v18.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x6eb6e635 // fcmgt v21.4s, v17.4s, v22.4s
+	VSUB  V17.S4, V18.S4, V17.S4
+	VBIT  V21.B16, V17.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e691 // fcmgt v17.4s, v20.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V24.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb4e631 // fcmgt v17.4s, v17.4s, v20.4s
+	WORD  $0x4e711e52 // bic v18.16b, v18.16b, v17.16b
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V19.S4, V17.S4
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V0.B16, V20.B16
+	VBIT  V17.B16, V20.B16, V18.B16
+	VCMEQ V0.S4, V19.S4, V17.S4
+	WORD  $0x4e701c10 // bic v16.16b, v0.16b, v16.16b
+	VBIT  V17.B16, V16.B16, V18.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V14.B16, V16.B16
+	VORR  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea08a71 // cmgt v17.4s, v19.4s, #0
+	WORD  $0x4eb33412 // cmgt v18.4s, v0.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V17.B16, V14.B16
+	WORD  $0x4ea03671 // cmgt v17.4s, v19.4s, v0.4s
+	VORR  V17.B16, V14.B16, V17.B16
+	FMOVQ 368(R0), F14
+	VBIF  V17.B16, V16.B16, V14.B16
+
+focuseasy0_432:
+	FMOVS (R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R9), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R9), F18
+	VDUP  V18.S[0], V18.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V7.S4, V15.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V21.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d699 // fadd v25.4s, v20.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb54 // fneg v20.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V20.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d738 // fadd v24.4s, v25.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V22.S4, V17.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V20.S4
+	VFMLA V22.S4, V18.S4, V20.S4
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d735 // fadd v21.4s, v25.4s, v20.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V1.B16, [V24.B16], V22.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V24.S4, V21.S4
+	FMOVQ 336(R0), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F21
+	WORD  $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	FMOVQ 880(R0), F21
+	VEOR  V21.B16, V24.B16, V21.B16
+	FMOVQ 864(R0), F22
+	WORD  $0x4e761eb5 // bic v21.16b, v21.16b, v22.16b
+	VORR  V21.B16, V19.B16, V19.B16
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R10
+	CBNZ  R10, focushard1_432
+	VMOV  V20.B16, V15.B16
+	JMP   focuseasy1_432
+
+focushard1_432:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
+	VSUB  V7.S4, V19.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+	FMOVQ 896(R0), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R0), F21
+	WORD  $0x4eb336b5 // cmgt v21.4s, v21.4s, v19.4s
+	VBIT  V21.B16, V20.B16, V22.B16
+	WORD  $0x4f2906d4 // sshr v20.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V21.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34de1a // fmul v26.4s, v16.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V16.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V17.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d698 // fadd v24.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V25.S4
+	VFMLA V22.S4, V18.S4, V25.S4
+	VFMLA V23.S4, V17.S4, V25.S4
+	WORD  $0x4e39d752 // fadd v18.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F17
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V18.S4, V17.S4
+	FMOVQ 832(R0), F21
+	VFMLA V17.S4, V18.S4, V21.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V1.B16, [V24.B16], V21.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V21.B16, V18.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V21.S4, V18.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V24.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e32d6b6 // fadd v22.4s, v21.4s, v18.4s
+	VSHL  $23, V17.S4, V23.S4
+	VADD  V23.S4, V22.S4, V23.S4
+	VUMIN V0.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e31 // smin v17.4s, v17.4s, v23.4s
+	FMOVQ 912(R0), F23
+	VSUB  V17.S4, V23.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e35d637 // fadd v23.4s, v17.4s, v21.4s
+	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
+	WORD  $0x4eb9d6b5 // fsub v21.4s, v21.4s, v25.4s
+	WORD  $0x4e32d6b2 // fadd v18.4s, v21.4s, v18.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x6eb6e635 // fcmgt v21.4s, v17.4s, v22.4s
+	VSUB  V17.S4, V18.S4, V17.S4
+	VBIT  V21.B16, V17.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e691 // fcmgt v17.4s, v20.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V24.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb4e631 // fcmgt v17.4s, v17.4s, v20.4s
+	WORD  $0x4e711e52 // bic v18.16b, v18.16b, v17.16b
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V19.S4, V17.S4
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V0.B16, V20.B16
+	VBIT  V17.B16, V20.B16, V18.B16
+	VCMEQ V0.S4, V19.S4, V17.S4
+	WORD  $0x4e701c10 // bic v16.16b, v0.16b, v16.16b
+	VBIT  V17.B16, V16.B16, V18.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V15.B16, V16.B16
+	VORR  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea08a71 // cmgt v17.4s, v19.4s, #0
+	WORD  $0x4eb33412 // cmgt v18.4s, v0.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V15.B16, V15.B16
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V17.B16, V15.B16
+	WORD  $0x4ea03671 // cmgt v17.4s, v19.4s, v0.4s
+	VORR  V17.B16, V15.B16, V17.B16
+	FMOVQ 368(R0), F15
+	VBIF  V17.B16, V16.B16, V15.B16
+
+focuseasy1_432:
+focusdone432:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ F12, (R3)
+	FMOVQ F13, 16(R3)
 
 nextblock:
 	ADD $32, R3, R3
@@ -2941,346 +3232,493 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F17
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F17
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R9), V17.D[0]
+	VLD1.P 8(R9), V12.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R9), V17.S[2]
+	VLD1   (R9), V12.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R9), V17.S[0]
+	VLD1 (R9), V12.S[0]
 
 partdone1:
-	VMOVI $0, V18.B16
+	VMOVI $0, V14.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ (R6), F18
+	FMOVQ (R6), F14
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R9), V18.D[0]
+	VLD1.P 8(R9), V14.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R9), V18.S[2]
+	VLD1   (R9), V14.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R9), V18.S[0]
+	VLD1 (R9), V14.S[0]
 
 partdone2:
-	FMOVS 20(R7), F19
-	VDUP  V19.S[0], V19.S4
+	FMOVS 20(R7), F13
+	VDUP  V13.S[0], V13.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
-	WORD  $0x4eb33693 // cmgt v19.4s, v20.4s, v19.4s
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R9
+	WORD  $0x4ea0f98f // fabs v15.4s, v12.4s
+	WORD  $0x4ead35ed // cmgt v13.4s, v15.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R9
 	CBNZ  R9, slowvector
 
 	// any target but 0 and 1? y - y^2 is 0 for these
-	VMOV  V18.B16, V19.B16
-	VFMLS V19.S4, V19.S4, V19.S4
-	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
-	FMOVD F19, R9
+	VMOV  V14.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R9
 	CBNZ  R9, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V17.B16, V19.B16
-	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
+	FMOVQ 608(R0), F13
+	VORR  V13.B16, V12.B16, V13.B16
+	FMOVQ 32(R0), F15
+	WORD  $0x4eafd5b0 // fsub v16.4s, v13.4s, v15.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F20
-	VFMLA V9.S4, V21.S4, V20.S4
-	WORD  $0x4eaad693 // fsub v19.4s, v20.4s, v10.4s
+	FMOVQ 64(R0), F15
+	FMOVQ 48(R0), F13
+	VFMLA V13.S4, V16.S4, V15.S4
+	FMOVQ 64(R0), F13
+	WORD  $0x4eadd5ed // fsub v13.4s, v15.4s, v13.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V19.S4, V21.S4
-	VFMLS V11.S4, V19.S4, V21.S4
+	VFMLS V4.S4, V13.S4, V16.S4
+	FMOVQ 96(R0), F17
+	VFMLS V17.S4, V13.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F22
-	VFMLA V12.S4, V21.S4, V22.S4
-	FMOVQ 144(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	FMOVQ 176(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 128(R0), F17
+	FMOVQ 112(R0), F13
+	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V16.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	FMOVQ 192(R1), F22
-	FMOVQ 208(R1), F23
-	VBIT  V23.B16, V21.B16, V22.B16
-	FMOVQ 16(R0), F21
-	VTBL  V22.B16, [V21.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V20.S4
-	VFMLA V19.S4, V20.S4, V20.S4
-	WORD  $0x4e21d693 // fadd v19.4s, v20.4s, v1.4s
-	WORD  $0x6e33fc36 // fdiv v22.4s, v1.4s, v19.4s
-	WORD  $0x6e36de93 // fmul v19.4s, v20.4s, v22.4s
-	VSHL  $2, V18.S4, V18.S4
+	VTBL  V1.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F18
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ 16(R1), F16
+	VTBL  V17.B16, [V16.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V16.S4
+	VFMLA V13.S4, V16.S4, V16.S4
+	WORD  $0x4e25d60d // fadd v13.4s, v16.4s, v5.4s
+	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
+	WORD  $0x6e2dde0f // fmul v15.4s, v16.4s, v13.4s
+	VSHL  $2, V14.S4, V14.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V7.B16, V18.B16, V21.B16
-	VEOR V17.B16, V21.B16, V17.B16
-	WORD $0x4ea0aa35 // cmlt v21.4s, v17.4s, #0
-	VBIT V21.B16, V19.B16, V22.B16
+	FMOVQ 608(R0), F17
+	VAND  V17.B16, V14.B16, V17.B16
+	VEOR  V12.B16, V17.B16, V12.B16
+	WORD  $0x4ea0a991 // cmlt v17.4s, v12.4s, #0
+	VBIT  V17.B16, V15.B16, V13.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F19
-	VFMLA V13.S4, V20.S4, V19.S4
-	FMOVQ 992(R1), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 1008(R1), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 1024(R1), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 1040(R1), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	FMOVQ 1056(R1), F21
-	VFMLA V19.S4, V20.S4, V21.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V21.S4, V20.S4, V19.S4
-	WORD  $0x6e33de93 // fmul v19.4s, v20.4s, v19.4s
-	VFMLA V19.S4, V20.S4, V20.S4
+	FMOVQ 976(R0), F15
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 992(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1008(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1040(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V15.S4, V16.S4, V17.S4
+	FMOVQ 1072(R0), F15
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V16.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
-	VAND  V19.B16, V17.B16, V17.B16
-	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
-	FMOVS 16(R7), F19
-	VDUP  V19.S[0], V20.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VBIT  V18.B16, V19.B16, V20.B16
-	WORD  $0x6e31de91 // fmul v17.4s, v20.4s, v17.4s
+	WORD  $0x4ea0c98f // fcmgt v15.4s, v12.4s, #0.0
+	VAND  V15.B16, V12.B16, V12.B16
+	WORD  $0x4e2cd60c // fadd v12.4s, v16.4s, v12.4s
+	FMOVS 16(R7), F15
+	VDUP  V15.S[0], V16.S4
+	FMOVS 12(R7), F15
+	VDUP  V15.S[0], V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VBIT  V14.B16, V15.B16, V16.B16
+	WORD  $0x6e2cde0c // fmul v12.4s, v16.4s, v12.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_429
-	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone429
+	BGE  focusnot0_433
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone433
 
-focusnot0_429:
+focusnot0_433:
 	CMP   $2, R8
-	BGE   focusnot1_429
-	FMOVQ 224(R1), F22
-	JMP   focusdone429
+	BGE   focusnot1_433
+	FMOVQ 224(R0), F13
+	JMP   focusdone433
 
-focusnot1_429:
+focusnot1_433:
 	CMP $3, R8
-	BGE focusnot2_429
-	JMP focusdone429
+	BGE focusnot2_433
+	JMP focusdone433
 
-focusnot2_429:
+focusnot2_433:
 	CMP  $4, R8
-	BGE  focusnot3_429
-	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone429
+	BGE  focusnot3_433
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone433
 
-focusnot3_429:
+focusnot3_433:
 	CMP   $5, R8
-	BGE   focusnot4_429
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	VMOV  V22.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V22.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone429
+	BGE   focusnot4_433
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone433
 
-focusnot4_429:
+focusnot4_433:
 	CMP   $6, R8
-	BGE   focusnot5_429
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V22.S4, V22.S4, V21.S4
-	VMOV  V22.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V5.S4, V20.S4, V21.S4
-	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone429
+	BGE   focusnot5_433
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V6.S4, V13.S4, V17.S4
+	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V13.S4
+	JMP   focusdone433
 
-focusnot5_429:
+focusnot5_433:
 	CMP   $7, R8
-	BGE   focusnot6_429
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V22.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone429
+	BGE   focusnot6_433
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone433
 
-focusnot6_429:
+focusnot6_433:
 	CMP   $8, R8
-	BGE   focusnot7_429
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
-	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone429
+	BGE   focusnot7_433
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V13.S4
+	JMP   focusdone433
 
-focusnot7_429:
+focusnot7_433:
 	CMP   $9, R8
-	BGE   focusnot8_429
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V19.S4, V21.S4, V23.S4
-	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
-	VFMLA V22.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V22.B16
-	JMP   focusdone429
+	BGE   focusnot8_433
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V13.B16
+	JMP   focusdone433
 
-focusnot8_429:
+focusnot8_433:
 	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+	FMOVS (R9), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R9), F16
+	VDUP  V16.S[0], V16.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V22.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V15.B16, V22.B16, V22.B16
-	VADD  V16.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	VSUB  V7.S4, V13.S4, V18.S4
+	VUSHR $23, V18.S4, V17.S4
+	VUSHR $20, V18.S4, V19.S4
+	VAND  V8.B16, V18.B16, V18.B16
+	VADD  V9.S4, V18.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V25.B16
-	FMOVQ 304(R1), F24
-	VBIT  V2.B16, V25.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R1), F26
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V22.B16
-	VFMLA V27.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F28
-	FMOVQ 704(R1), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R1), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
-	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
-	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
-	VFMLA V27.S4, V18.S4, V23.S4
-	VMOV  V28.B16, V27.B16
-	VFMLA V26.S4, V19.S4, V27.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d657 // fadd v23.4s, v18.4s, v23.4s
+	WORD  $0x6e37ddd8 // fmul v24.4s, v14.4s, v23.4s
+	WORD  $0x6ea0fb12 // fneg v18.4s, v24.4s
+	VFMLA V23.S4, V14.S4, V18.S4
+	VMOV  V24.B16, V23.B16
+	VFMLA V22.S4, V15.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
-	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
-	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
-	VFMLA V22.S4, V19.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V23.S4
-	VFMLA V22.S4, V20.S4, V23.S4
-	VFMLA V25.S4, V19.S4, V23.S4
-	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+	WORD  $0x4e22d6f6 // fadd v22.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	VFMLA V20.S4, V15.S4, V23.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V18.S4
+	VFMLA V20.S4, V16.S4, V18.S4
+	VFMLA V21.S4, V15.S4, V18.S4
+	WORD  $0x4e32d6f3 // fadd v19.4s, v23.4s, v18.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F20
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F20
 	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F20
+	FMOVQ 832(R0), F20
 	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
 	VFMLA V4.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V26.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V20.B16, V19.B16
-	FLDPQ 208(R0), (F30, F31)
+	VTBL  V1.B16, [V22.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R0), (F30, F31)
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
 	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
 	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V26.S4, V19.S4
-	FMOVQ 336(R1), F20
+	VSHL  $20, V22.S4, V19.S4
+	FMOVQ 336(R0), F20
 	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V22.S4
+	VADD  V19.S4, V18.S4, V18.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V26.B16, V19.B16
-	FMOVQ 864(R1), F20
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R0), F20
 	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
-	CBNZ  R9, slowvector
+	VORR  V19.B16, V17.B16, V17.B16
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R10
+	CBNZ  R10, focushard0_433
+	VMOV  V18.B16, V13.B16
+	JMP   focuseasy0_433
 
-focusdone429:
+focushard0_433:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V20.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V13.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R0), F13
+	VBIF  V15.B16, V14.B16, V13.B16
+
+focuseasy0_433:
+focusdone433:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ F17, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VST1.P V17.D[0], 8(R9)
+	VST1.P V12.D[0], 8(R9)
 	TBZ    $0, R2, partdone3
-	VST1   V17.S[2], (R9)
+	VST1   V12.S[2], (R9)
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VST1 V17.S[0], (R9)
+	VST1 V12.S[0], (R9)
 
 partdone3:
 nextvector:
@@ -3295,781 +3733,1220 @@ done:
 	RET
 
 otherblock:
-	FMOVQ (R5), F19
-	FMOVQ (R6), F17
-	FMOVQ 16(R5), F27
-	FMOVQ 16(R6), F22
+	FMOVQ (R5), F14
+	FMOVQ (R6), F12
+	FMOVQ 16(R5), F22
+	FMOVQ 16(R6), F17
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V19.B16, V18.B16
-	VORR V7.B16, V27.B16, V20.B16
-	WORD $0x4ea8d652 // fsub v18.4s, v18.4s, v8.4s
-	WORD $0x4ea8d69a // fsub v26.4s, v20.4s, v8.4s
+	FMOVQ 608(R0), F13
+	FMOVQ 608(R0), F15
+	VORR  V13.B16, V14.B16, V13.B16
+	VORR  V15.B16, V22.B16, V15.B16
+	FMOVQ 32(R0), F18
+	FMOVQ 32(R0), F16
+	WORD  $0x4eb2d5ad // fsub v13.4s, v13.4s, v18.4s
+	WORD  $0x4eb0d5f5 // fsub v21.4s, v15.4s, v16.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F25
-	FMOVQ 64(R1), F24
-	VFMLA V9.S4, V18.S4, V25.S4
-	VFMLA V9.S4, V26.S4, V24.S4
-	WORD  $0x4eaad734 // fsub v20.4s, v25.4s, v10.4s
-	WORD  $0x4eaad715 // fsub v21.4s, v24.4s, v10.4s
+	FMOVQ 64(R0), F20
+	FMOVQ 64(R0), F19
+	FMOVQ 48(R0), F15
+	FMOVQ 48(R0), F16
+	VFMLA V15.S4, V13.S4, V20.S4
+	VFMLA V16.S4, V21.S4, V19.S4
+	FMOVQ 64(R0), F15
+	FMOVQ 64(R0), F16
+	WORD  $0x4eafd68f // fsub v15.4s, v20.4s, v15.4s
+	WORD  $0x4eb0d672 // fsub v18.4s, v19.4s, v16.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V20.S4, V18.S4
-	VFMLS V4.S4, V21.S4, V26.S4
-	VFMLS V11.S4, V20.S4, V18.S4
-	VFMLS V11.S4, V21.S4, V26.S4
+	VFMLS V4.S4, V15.S4, V13.S4
+	VFMLS V4.S4, V18.S4, V21.S4
+	FMOVQ 96(R0), F16
+	FMOVQ 96(R0), F23
+	VFMLS V16.S4, V15.S4, V13.S4
+	VFMLS V23.S4, V18.S4, V21.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	FMOVQ 128(R1), F28
-	VFMLA V12.S4, V18.S4, V23.S4
-	VFMLA V12.S4, V26.S4, V28.S4
-	FMOVQ 144(R1), F20
-	FMOVQ 144(R1), F21
-	VFMLA V23.S4, V18.S4, V20.S4
-	VFMLA V28.S4, V26.S4, V21.S4
-	FMOVQ 160(R1), F23
-	FMOVQ 160(R1), F28
-	VFMLA V20.S4, V18.S4, V23.S4
-	VFMLA V21.S4, V26.S4, V28.S4
-	FMOVQ 176(R1), F20
-	FMOVQ 176(R1), F21
-	VFMLA V23.S4, V18.S4, V20.S4
-	VFMLA V28.S4, V26.S4, V21.S4
+	FMOVQ 128(R0), F18
+	FMOVQ 128(R0), F23
+	FMOVQ 112(R0), F15
+	FMOVQ 112(R0), F16
+	VFMLA V15.S4, V13.S4, V18.S4
+	VFMLA V16.S4, V21.S4, V23.S4
+	FMOVQ 144(R0), F15
+	FMOVQ 144(R0), F16
+	VFMLA V18.S4, V13.S4, V15.S4
+	VFMLA V23.S4, V21.S4, V16.S4
+	FMOVQ 160(R0), F18
+	FMOVQ 160(R0), F23
+	VFMLA V15.S4, V13.S4, V18.S4
+	VFMLA V16.S4, V21.S4, V23.S4
+	FMOVQ 176(R0), F15
+	FMOVQ 176(R0), F16
+	VFMLA V18.S4, V13.S4, V15.S4
+	VFMLA V23.S4, V21.S4, V16.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V25.B16], V26.B16
-	VTBL  V0.B16, [V24.B16], V29.B16
-	FMOVQ 192(R1), F23
-	FMOVQ 192(R1), F18
-	FMOVQ 208(R1), F28
-	FMOVQ 208(R1), F30
-	VBIT  V28.B16, V26.B16, V23.B16
-	VBIT  V30.B16, V29.B16, V18.B16
-	FMOVQ 16(R0), F28
-	FMOVQ 16(R0), F26
-	VTBL  V23.B16, [V28.B16], V23.B16
-	VTBL  V18.B16, [V26.B16], V18.B16
-	VSHL  $21, V25.S4, V25.S4
-	VSHL  $21, V24.S4, V24.S4
-	VADD  V25.S4, V23.S4, V23.S4
-	VADD  V24.S4, V18.S4, V18.S4
-	VFMLA V20.S4, V23.S4, V23.S4
-	VFMLA V21.S4, V18.S4, V18.S4
-	WORD  $0x4e21d6f5 // fadd v21.4s, v23.4s, v1.4s
-	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e34fc39 // fdiv v25.4s, v1.4s, v20.4s
-	WORD  $0x6e35defc // fmul v28.4s, v23.4s, v21.4s
-	WORD  $0x6e39de54 // fmul v20.4s, v18.4s, v25.4s
+	VTBL  V1.B16, [V20.B16], V21.B16
+	VTBL  V1.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F18
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F23
+	FMOVQ 208(R0), F25
+	VBIT  V23.B16, V21.B16, V18.B16
+	VBIT  V25.B16, V24.B16, V13.B16
+	FMOVQ 16(R1), F23
+	FMOVQ 16(R1), F21
+	VTBL  V18.B16, [V23.B16], V18.B16
+	VTBL  V13.B16, [V21.B16], V13.B16
+	VSHL  $21, V20.S4, V20.S4
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V20.S4, V18.S4, V18.S4
+	VADD  V19.S4, V13.S4, V13.S4
+	VFMLA V15.S4, V18.S4, V18.S4
+	VFMLA V16.S4, V13.S4, V13.S4
+	WORD  $0x4e25d650 // fadd v16.4s, v18.4s, v5.4s
+	WORD  $0x4e25d5af // fadd v15.4s, v13.4s, v5.4s
+	WORD  $0x6e30fcb0 // fdiv v16.4s, v5.4s, v16.4s
+	WORD  $0x6e2ffcb4 // fdiv v20.4s, v5.4s, v15.4s
+	WORD  $0x6e30de57 // fmul v23.4s, v18.4s, v16.4s
+	WORD  $0x6e34ddaf // fmul v15.4s, v13.4s, v20.4s
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F24
-	FMOVQ 976(R1), F29
-	VFMLA V13.S4, V23.S4, V24.S4
-	VFMLA V13.S4, V18.S4, V29.S4
-	FMOVQ 992(R1), F26
-	FMOVQ 992(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1008(R1), F24
-	FMOVQ 1008(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	FMOVQ 1024(R1), F26
-	FMOVQ 1024(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1040(R1), F24
-	FMOVQ 1040(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	FMOVQ 1056(R1), F26
-	FMOVQ 1056(R1), F30
-	VFMLA V24.S4, V23.S4, V26.S4
-	VFMLA V29.S4, V18.S4, V30.S4
-	FMOVQ 1072(R1), F24
-	FMOVQ 1072(R1), F29
-	VFMLA V26.S4, V23.S4, V24.S4
-	VFMLA V30.S4, V18.S4, V29.S4
-	WORD  $0x6e38def8 // fmul v24.4s, v23.4s, v24.4s
-	WORD  $0x6e3dde5a // fmul v26.4s, v18.4s, v29.4s
-	VFMLA V24.S4, V23.S4, V23.S4
-	VFMLA V26.S4, V18.S4, V18.S4
-	WORD  $0x4ea0aa7d // cmlt v29.4s, v19.4s, #0
-	WORD  $0x4ea0ab7e // cmlt v30.4s, v27.4s, #0
-	VMOV  V21.B16, V24.B16
-	VBIT  V29.B16, V28.B16, V24.B16
-	VMOV  V25.B16, V26.B16
-	VBIT  V30.B16, V20.B16, V26.B16
-	VBIT  V29.B16, V21.B16, V28.B16
-	VBIT  V30.B16, V25.B16, V20.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 976(R0), F24
+	FMOVQ 960(R0), F21
+	FMOVQ 960(R0), F25
+	VFMLA V21.S4, V18.S4, V19.S4
+	VFMLA V25.S4, V13.S4, V24.S4
+	FMOVQ 992(R0), F21
+	FMOVQ 992(R0), F25
+	VFMLA V19.S4, V18.S4, V21.S4
+	VFMLA V24.S4, V13.S4, V25.S4
+	FMOVQ 1008(R0), F19
+	FMOVQ 1008(R0), F24
+	VFMLA V21.S4, V18.S4, V19.S4
+	VFMLA V25.S4, V13.S4, V24.S4
+	FMOVQ 1024(R0), F21
+	FMOVQ 1024(R0), F25
+	VFMLA V19.S4, V18.S4, V21.S4
+	VFMLA V24.S4, V13.S4, V25.S4
+	FMOVQ 1040(R0), F19
+	FMOVQ 1040(R0), F24
+	VFMLA V21.S4, V18.S4, V19.S4
+	VFMLA V25.S4, V13.S4, V24.S4
+	FMOVQ 1056(R0), F21
+	FMOVQ 1056(R0), F25
+	VFMLA V19.S4, V18.S4, V21.S4
+	VFMLA V24.S4, V13.S4, V25.S4
+	FMOVQ 1072(R0), F19
+	FMOVQ 1072(R0), F24
+	VFMLA V21.S4, V18.S4, V19.S4
+	VFMLA V25.S4, V13.S4, V24.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	WORD  $0x6e38ddb5 // fmul v21.4s, v13.4s, v24.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VFMLA V21.S4, V13.S4, V13.S4
+	WORD  $0x4ea0a9d8 // cmlt v24.4s, v14.4s, #0
+	WORD  $0x4ea0aad9 // cmlt v25.4s, v22.4s, #0
+	VMOV  V16.B16, V19.B16
+	VBIT  V24.B16, V23.B16, V19.B16
+	VMOV  V20.B16, V21.B16
+	VBIT  V25.B16, V15.B16, V21.B16
+	VBIT  V24.B16, V16.B16, V23.B16
+	VBIT  V25.B16, V20.B16, V15.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb1d439 // fsub v25.4s, v1.4s, v17.4s
-	WORD  $0x4eb6d435 // fsub v21.4s, v1.4s, v22.4s
-	VBSL  V25.B16, V17.B16, V29.B16
-	VBSL  V21.B16, V22.B16, V30.B16
-	WORD  $0x4ea0fa73 // fabs v19.4s, v19.4s
-	WORD  $0x4ea0fb7b // fabs v27.4s, v27.4s
-	VFMLA V19.S4, V29.S4, V23.S4
-	VFMLA V27.S4, V30.S4, V18.S4
+	WORD  $0x4eacd4b4 // fsub v20.4s, v5.4s, v12.4s
+	WORD  $0x4eb1d4b0 // fsub v16.4s, v5.4s, v17.4s
+	VBSL  V20.B16, V12.B16, V24.B16
+	VBSL  V16.B16, V17.B16, V25.B16
+	WORD  $0x4ea0f9ce // fabs v14.4s, v14.4s
+	WORD  $0x4ea0fad6 // fabs v22.4s, v22.4s
+	VFMLA V14.S4, V24.S4, V18.S4
+	VFMLA V22.S4, V25.S4, V13.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e31df93 // fmul v19.4s, v28.4s, v17.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V25.S4, V24.S4, V19.S4
-	VFMLA V21.S4, V26.S4, V20.S4
-	FMOVS 12(R7), F24
-	FMOVS 12(R7), F26
-	VDUP  V24.S[0], V24.S4
-	VDUP  V26.S[0], V26.S4
-	FMOVS 16(R7), F28
-	FMOVS 16(R7), F27
-	VDUP  V28.S[0], V28.S4
-	VDUP  V27.S[0], V27.S4
-	WORD  $0x6e39df99 // fmul v25.4s, v28.4s, v25.4s
-	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
-	VFMLA V17.S4, V24.S4, V25.S4
-	VFMLA V22.S4, V26.S4, V21.S4
-	WORD  $0x6e37df31 // fmul v17.4s, v25.4s, v23.4s
-	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+	WORD  $0x6e2cdeee // fmul v14.4s, v23.4s, v12.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V20.S4, V19.S4, V14.S4
+	VFMLA V16.S4, V21.S4, V15.S4
+	FMOVS 12(R7), F19
+	FMOVS 12(R7), F21
+	VDUP  V19.S[0], V19.S4
+	VDUP  V21.S[0], V21.S4
+	FMOVS 16(R7), F23
+	FMOVS 16(R7), F22
+	VDUP  V23.S[0], V23.S4
+	VDUP  V22.S[0], V22.S4
+	WORD  $0x6e34def4 // fmul v20.4s, v23.4s, v20.4s
+	WORD  $0x6e30ded0 // fmul v16.4s, v22.4s, v16.4s
+	VFMLA V12.S4, V19.S4, V20.S4
+	VFMLA V17.S4, V21.S4, V16.S4
+	WORD  $0x6e32de8c // fmul v12.4s, v20.4s, v18.4s
+	WORD  $0x6e2dde0d // fmul v13.4s, v16.4s, v13.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_430
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone430
+	BGE  focusnot0_434
+	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
+	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
+	JMP  focusdone434
 
-focusnot0_430:
+focusnot0_434:
 	CMP   $2, R8
-	BGE   focusnot1_430
-	FMOVQ 224(R1), F19
-	FMOVQ 224(R1), F20
-	JMP   focusdone430
+	BGE   focusnot1_434
+	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F15
+	JMP   focusdone434
 
-focusnot1_430:
+focusnot1_434:
 	CMP $3, R8
-	BGE focusnot2_430
-	JMP focusdone430
+	BGE focusnot2_434
+	JMP focusdone434
 
-focusnot2_430:
+focusnot2_434:
 	CMP  $4, R8
-	BGE  focusnot3_430
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone430
+	BGE  focusnot3_434
+	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
+	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
+	JMP  focusdone434
 
-focusnot3_430:
+focusnot3_434:
 	CMP   $5, R8
-	BGE   focusnot4_430
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	VMOV  V19.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e25deb7 // fmul v23.4s, v21.4s, v5.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V20.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone430
+	BGE   focusnot4_434
+	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
+	VMOV  V14.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e26de12 // fmul v18.4s, v16.4s, v6.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V14.S4, V17.S4
+	VMOV  V17.B16, V14.B16
+	WORD  $0x6ea1f9f0 // fsqrt v16.4s, v15.4s
+	VMOV  V15.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e26de12 // fmul v18.4s, v16.4s, v6.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V15.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone434
 
-focusnot4_430:
+focusnot4_434:
 	CMP   $6, R8
-	BGE   focusnot5_430
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V19.S4, V19.S4, V24.S4
-	VMOV  V19.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V5.S4, V19.S4, V24.S4
-	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V19.S4
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V20.S4, V20.S4, V24.S4
-	VMOV  V20.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V5.S4, V20.S4, V24.S4
-	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone430
+	BGE   focusnot5_434
+	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
+	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V14.S4, V14.S4, V19.S4
+	VMOV  V14.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
+	VFMLA V6.S4, V14.S4, V19.S4
+	WORD  $0x6e30de6e // fmul v14.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V14.S4
+	WORD  $0x6ea1f9f0 // fsqrt v16.4s, v15.4s
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	VMOV  V15.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V6.S4, V15.S4, V19.S4
+	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V15.S4
+	JMP   focusdone434
 
-focusnot5_430:
+focusnot5_434:
 	CMP   $7, R8
-	BGE   focusnot6_430
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone430
+	BGE   focusnot6_434
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x6e2ede31 // fmul v17.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V14.B16
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone434
 
-focusnot6_430:
+focusnot6_434:
 	CMP   $8, R8
-	BGE   focusnot7_430
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone430
+	BGE   focusnot7_434
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x4e30d60e // fadd v14.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V14.S4
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V15.S4
+	JMP   focusdone434
 
-focusnot7_430:
+focusnot7_434:
 	CMP   $9, R8
-	BGE   focusnot8_430
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
-	VFMLA V19.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
-	VFMLA V20.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V20.B16
-	JMP   focusdone430
+	BGE   focusnot8_434
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VFMLA V17.S4, V19.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VFMLA V17.S4, V19.S4, V20.S4
+	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
+	VFMLA V15.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V15.B16
+	JMP   focusdone434
 
-focusnot8_430:
+focusnot8_434:
 	ADD   $24, R7, R9
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
+	FMOVS (R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R9), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R9), F18
+	VDUP  V18.S[0], V18.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V19.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V19.S4
-	VAND  V15.B16, V25.B16, V25.B16
-	VADD  V16.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+	VSUB  V7.S4, V14.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V21.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V26.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V26.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d699 // fadd v25.4s, v20.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb54 // fneg v20.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V20.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
-	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V21.S4, V19.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
+	WORD  $0x4e22d738 // fadd v24.4s, v25.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V22.S4, V17.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V19.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V19.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R10
-	CBNZ  R10, slowblock
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R9), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R9), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V20.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V20.S4
-	VAND  V15.B16, V25.B16, V25.B16
-	VADD  V16.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V26.B16
-	FMOVQ 304(R1), F20
-	VBIT  V2.B16, V26.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
-	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+	VFMLA V21.S4, V16.S4, V20.S4
+	VFMLA V22.S4, V18.S4, V20.S4
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d735 // fadd v21.4s, v25.4s, v20.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F22
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F22
 	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 832(R1), F22
+	FMOVQ 832(R0), F22
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
 	VFMLA V4.S4, V21.S4, V20.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
+	VTBL  V1.B16, [V24.B16], V22.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
 	VFMLA V20.S4, V22.S4, V21.S4
 
 	// times 2^k
 	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
+	VSHL  $20, V24.S4, V21.S4
+	FMOVQ 336(R0), F22
 	VAND  V22.B16, V21.B16, V21.B16
 	VADD  V21.S4, V20.S4, V20.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R9
-	CBNZ  R9, slowblock
+	FMOVQ 848(R0), F21
+	WORD  $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	FMOVQ 880(R0), F21
+	VEOR  V21.B16, V24.B16, V21.B16
+	FMOVQ 864(R0), F22
+	WORD  $0x4e761eb5 // bic v21.16b, v21.16b, v22.16b
+	VORR  V21.B16, V19.B16, V19.B16
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R10
+	CBNZ  R10, focushard0_434
+	VMOV  V20.B16, V14.B16
+	JMP   focuseasy0_434
 
-focusdone430:
+focushard0_434:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
+	VSUB  V7.S4, V19.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+	FMOVQ 896(R0), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R0), F21
+	WORD  $0x4eb336b5 // cmgt v21.4s, v21.4s, v19.4s
+	VBIT  V21.B16, V20.B16, V22.B16
+	WORD  $0x4f2906d4 // sshr v20.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V21.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34de1a // fmul v26.4s, v16.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V16.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V17.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d698 // fadd v24.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V25.S4
+	VFMLA V22.S4, V18.S4, V25.S4
+	VFMLA V23.S4, V17.S4, V25.S4
+	WORD  $0x4e39d752 // fadd v18.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F17
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V18.S4, V17.S4
+	FMOVQ 832(R0), F21
+	VFMLA V17.S4, V18.S4, V21.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V1.B16, [V24.B16], V21.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V21.B16, V18.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V21.S4, V18.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V24.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e32d6b6 // fadd v22.4s, v21.4s, v18.4s
+	VSHL  $23, V17.S4, V23.S4
+	VADD  V23.S4, V22.S4, V23.S4
+	VUMIN V0.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e31 // smin v17.4s, v17.4s, v23.4s
+	FMOVQ 912(R0), F23
+	VSUB  V17.S4, V23.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e35d637 // fadd v23.4s, v17.4s, v21.4s
+	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
+	WORD  $0x4eb9d6b5 // fsub v21.4s, v21.4s, v25.4s
+	WORD  $0x4e32d6b2 // fadd v18.4s, v21.4s, v18.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x6eb6e635 // fcmgt v21.4s, v17.4s, v22.4s
+	VSUB  V17.S4, V18.S4, V17.S4
+	VBIT  V21.B16, V17.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e691 // fcmgt v17.4s, v20.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V24.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb4e631 // fcmgt v17.4s, v17.4s, v20.4s
+	WORD  $0x4e711e52 // bic v18.16b, v18.16b, v17.16b
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V19.S4, V17.S4
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V0.B16, V20.B16
+	VBIT  V17.B16, V20.B16, V18.B16
+	VCMEQ V0.S4, V19.S4, V17.S4
+	WORD  $0x4e701c10 // bic v16.16b, v0.16b, v16.16b
+	VBIT  V17.B16, V16.B16, V18.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V14.B16, V16.B16
+	VORR  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea08a71 // cmgt v17.4s, v19.4s, #0
+	WORD  $0x4eb33412 // cmgt v18.4s, v0.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V17.B16, V14.B16
+	WORD  $0x4ea03671 // cmgt v17.4s, v19.4s, v0.4s
+	VORR  V17.B16, V14.B16, V17.B16
+	FMOVQ 368(R0), F14
+	VBIF  V17.B16, V16.B16, V14.B16
+
+focuseasy0_434:
+	FMOVS (R9), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R9), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R9), F18
+	VDUP  V18.S[0], V18.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V7.S4, V15.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V21.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d699 // fadd v25.4s, v20.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb54 // fneg v20.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V20.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d738 // fadd v24.4s, v25.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V22.S4, V17.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V20.S4
+	VFMLA V22.S4, V18.S4, V20.S4
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d735 // fadd v21.4s, v25.4s, v20.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V1.B16, [V24.B16], V22.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V24.S4, V21.S4
+	FMOVQ 336(R0), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F21
+	WORD  $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	FMOVQ 880(R0), F21
+	VEOR  V21.B16, V24.B16, V21.B16
+	FMOVQ 864(R0), F22
+	WORD  $0x4e761eb5 // bic v21.16b, v21.16b, v22.16b
+	VORR  V21.B16, V19.B16, V19.B16
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R10
+	CBNZ  R10, focushard1_434
+	VMOV  V20.B16, V15.B16
+	JMP   focuseasy1_434
+
+focushard1_434:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
+	VSUB  V7.S4, V19.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+	FMOVQ 896(R0), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R0), F21
+	WORD  $0x4eb336b5 // cmgt v21.4s, v21.4s, v19.4s
+	VBIT  V21.B16, V20.B16, V22.B16
+	WORD  $0x4f2906d4 // sshr v20.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V21.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34de1a // fmul v26.4s, v16.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V16.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V17.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d698 // fadd v24.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V25.S4
+	VFMLA V22.S4, V18.S4, V25.S4
+	VFMLA V23.S4, V17.S4, V25.S4
+	WORD  $0x4e39d752 // fadd v18.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F17
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V18.S4, V17.S4
+	FMOVQ 832(R0), F21
+	VFMLA V17.S4, V18.S4, V21.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V1.B16, [V24.B16], V21.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V21.B16, V18.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V21.S4, V18.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V24.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e32d6b6 // fadd v22.4s, v21.4s, v18.4s
+	VSHL  $23, V17.S4, V23.S4
+	VADD  V23.S4, V22.S4, V23.S4
+	VUMIN V0.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e31 // smin v17.4s, v17.4s, v23.4s
+	FMOVQ 912(R0), F23
+	VSUB  V17.S4, V23.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e35d637 // fadd v23.4s, v17.4s, v21.4s
+	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
+	WORD  $0x4eb9d6b5 // fsub v21.4s, v21.4s, v25.4s
+	WORD  $0x4e32d6b2 // fadd v18.4s, v21.4s, v18.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x6eb6e635 // fcmgt v21.4s, v17.4s, v22.4s
+	VSUB  V17.S4, V18.S4, V17.S4
+	VBIT  V21.B16, V17.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e691 // fcmgt v17.4s, v20.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V24.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb4e631 // fcmgt v17.4s, v17.4s, v20.4s
+	WORD  $0x4e711e52 // bic v18.16b, v18.16b, v17.16b
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V19.S4, V17.S4
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V0.B16, V20.B16
+	VBIT  V17.B16, V20.B16, V18.B16
+	VCMEQ V0.S4, V19.S4, V17.S4
+	WORD  $0x4e701c10 // bic v16.16b, v0.16b, v16.16b
+	VBIT  V17.B16, V16.B16, V18.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V15.B16, V16.B16
+	VORR  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea08a71 // cmgt v17.4s, v19.4s, #0
+	WORD  $0x4eb33412 // cmgt v18.4s, v0.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R9), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V15.B16, V15.B16
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V17.B16, V15.B16
+	WORD  $0x4ea03671 // cmgt v17.4s, v19.4s, v0.4s
+	VORR  V17.B16, V15.B16, V17.B16
+	FMOVQ 368(R0), F15
+	VBIF  V17.B16, V16.B16, V15.B16
+
+focuseasy1_434:
+focusdone434:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ F12, (R3)
+	FMOVQ F13, 16(R3)
 	JMP   nextblock
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V17.B16, V19.B16
-	WORD $0x4ea8d675 // fsub v21.4s, v19.4s, v8.4s
+	FMOVQ 608(R0), F13
+	VORR  V13.B16, V12.B16, V13.B16
+	FMOVQ 32(R0), F15
+	WORD  $0x4eafd5b0 // fsub v16.4s, v13.4s, v15.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F20
-	VFMLA V9.S4, V21.S4, V20.S4
-	WORD  $0x4eaad693 // fsub v19.4s, v20.4s, v10.4s
+	FMOVQ 64(R0), F15
+	FMOVQ 48(R0), F13
+	VFMLA V13.S4, V16.S4, V15.S4
+	FMOVQ 64(R0), F13
+	WORD  $0x4eadd5ed // fsub v13.4s, v15.4s, v13.4s
 
 	// r = c - n ln2
-	VFMLS V4.S4, V19.S4, V21.S4
-	VFMLS V11.S4, V19.S4, V21.S4
+	VFMLS V4.S4, V13.S4, V16.S4
+	FMOVQ 96(R0), F17
+	VFMLS V17.S4, V13.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F22
-	VFMLA V12.S4, V21.S4, V22.S4
-	FMOVQ 144(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	FMOVQ 176(R1), F19
-	VFMLA V22.S4, V21.S4, V19.S4
+	FMOVQ 128(R0), F17
+	FMOVQ 112(R0), F13
+	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 144(R0), F13
+	VFMLA V17.S4, V16.S4, V13.S4
+	FMOVQ 160(R0), F17
+	VFMLA V13.S4, V16.S4, V17.S4
+	FMOVQ 176(R0), F13
+	VFMLA V17.S4, V16.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	FMOVQ 192(R1), F22
-	FMOVQ 208(R1), F23
-	VBIT  V23.B16, V21.B16, V22.B16
-	FMOVQ 16(R0), F21
-	VTBL  V22.B16, [V21.B16], V21.B16
-	VSHL  $21, V20.S4, V20.S4
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V21.S4, V21.S4
-	WORD  $0x4e21d6b3 // fadd v19.4s, v21.4s, v1.4s
-	WORD  $0x6e33fc34 // fdiv v20.4s, v1.4s, v19.4s
-	WORD  $0x6e34deb6 // fmul v22.4s, v21.4s, v20.4s
+	VTBL  V1.B16, [V15.B16], V16.B16
+	FMOVQ 192(R0), F17
+	FMOVQ 208(R0), F18
+	VBIT  V18.B16, V16.B16, V17.B16
+	FMOVQ 16(R1), F16
+	VTBL  V17.B16, [V16.B16], V16.B16
+	VSHL  $21, V15.S4, V15.S4
+	VADD  V15.S4, V16.S4, V17.S4
+	VFMLA V13.S4, V17.S4, V17.S4
+	WORD  $0x4e25d62d // fadd v13.4s, v17.4s, v5.4s
+	WORD  $0x6e2dfcb0 // fdiv v16.4s, v5.4s, v13.4s
+	WORD  $0x6e30de2d // fmul v13.4s, v17.4s, v16.4s
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F19
-	VFMLA V13.S4, V21.S4, V19.S4
-	FMOVQ 992(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1008(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 1024(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1040(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 1056(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 1072(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	WORD  $0x6e33deb3 // fmul v19.4s, v21.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V21.S4
-	WORD  $0x4ea0aa37 // cmlt v23.4s, v17.4s, #0
-	VMOV  V20.B16, V19.B16
-	VBIT  V23.B16, V22.B16, V19.B16
-	VBIT  V23.B16, V20.B16, V22.B16
+	FMOVQ 976(R0), F15
+	FMOVQ 960(R0), F18
+	VFMLA V18.S4, V17.S4, V15.S4
+	FMOVQ 992(R0), F18
+	VFMLA V15.S4, V17.S4, V18.S4
+	FMOVQ 1008(R0), F15
+	VFMLA V18.S4, V17.S4, V15.S4
+	FMOVQ 1024(R0), F18
+	VFMLA V15.S4, V17.S4, V18.S4
+	FMOVQ 1040(R0), F15
+	VFMLA V18.S4, V17.S4, V15.S4
+	FMOVQ 1056(R0), F18
+	VFMLA V15.S4, V17.S4, V18.S4
+	FMOVQ 1072(R0), F15
+	VFMLA V18.S4, V17.S4, V15.S4
+	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V17.S4, V17.S4
+	WORD  $0x4ea0a992 // cmlt v18.4s, v12.4s, #0
+	VMOV  V16.B16, V15.B16
+	VBIT  V18.B16, V13.B16, V15.B16
+	VBIT  V18.B16, V16.B16, V13.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d434 // fsub v20.4s, v1.4s, v18.4s
-	VBSL  V20.B16, V18.B16, V23.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VFMLA V17.S4, V23.S4, V21.S4
+	WORD  $0x4eaed4b0 // fsub v16.4s, v5.4s, v14.4s
+	VBSL  V16.B16, V14.B16, V18.B16
+	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
+	VFMLA V12.S4, V18.S4, V17.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
-	VFMLA V20.S4, V19.S4, V22.S4
-	FMOVS 12(R7), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 16(R7), F19
-	VDUP  V19.S[0], V19.S4
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	WORD  $0x6e35de71 // fmul v17.4s, v19.4s, v21.4s
+	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
+	VFMLA V16.S4, V15.S4, V13.S4
+	FMOVS 12(R7), F12
+	VDUP  V12.S[0], V12.S4
+	FMOVS 16(R7), F15
+	VDUP  V15.S[0], V15.S4
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	WORD  $0x6e31ddec // fmul v12.4s, v15.4s, v17.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_431
-	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone431
+	BGE  focusnot0_435
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone435
 
-focusnot0_431:
+focusnot0_435:
 	CMP   $2, R8
-	BGE   focusnot1_431
-	FMOVQ 224(R1), F22
-	JMP   focusdone431
+	BGE   focusnot1_435
+	FMOVQ 224(R0), F13
+	JMP   focusdone435
 
-focusnot1_431:
+focusnot1_435:
 	CMP $3, R8
-	BGE focusnot2_431
-	JMP focusdone431
+	BGE focusnot2_435
+	JMP focusdone435
 
-focusnot2_431:
+focusnot2_435:
 	CMP  $4, R8
-	BGE  focusnot3_431
-	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone431
+	BGE  focusnot3_435
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone435
 
-focusnot3_431:
+focusnot3_435:
 	CMP   $5, R8
-	BGE   focusnot4_431
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	VMOV  V22.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V22.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone431
+	BGE   focusnot4_435
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone435
 
-focusnot4_431:
+focusnot4_435:
 	CMP   $6, R8
-	BGE   focusnot5_431
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V22.S4, V22.S4, V21.S4
-	VMOV  V22.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V5.S4, V20.S4, V21.S4
-	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone431
+	BGE   focusnot5_435
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V6.S4, V13.S4, V17.S4
+	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V13.S4
+	JMP   focusdone435
 
-focusnot5_431:
+focusnot5_435:
 	CMP   $7, R8
-	BGE   focusnot6_431
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V22.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone431
+	BGE   focusnot6_435
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone435
 
-focusnot6_431:
+focusnot6_435:
 	CMP   $8, R8
-	BGE   focusnot7_431
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
-	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone431
+	BGE   focusnot7_435
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V13.S4
+	JMP   focusdone435
 
-focusnot7_431:
+focusnot7_435:
 	CMP   $9, R8
-	BGE   focusnot8_431
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V19.S4, V21.S4, V23.S4
-	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
-	VFMLA V22.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V22.B16
-	JMP   focusdone431
+	BGE   focusnot8_435
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V13.B16
+	JMP   focusdone435
 
-focusnot8_431:
+focusnot8_435:
 	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+	FMOVS (R9), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R9), F16
+	VDUP  V16.S[0], V16.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V22.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V15.B16, V22.B16, V22.B16
-	VADD  V16.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	VSUB  V7.S4, V13.S4, V18.S4
+	VUSHR $23, V18.S4, V17.S4
+	VUSHR $20, V18.S4, V19.S4
+	VAND  V8.B16, V18.B16, V18.B16
+	VADD  V9.S4, V18.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V25.B16
-	FMOVQ 304(R1), F24
-	VBIT  V2.B16, V25.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R1), F26
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V22.B16
-	VFMLA V27.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F28
-	FMOVQ 704(R1), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R1), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
-	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
-	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
-	VFMLA V27.S4, V18.S4, V23.S4
-	VMOV  V28.B16, V27.B16
-	VFMLA V26.S4, V19.S4, V27.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d657 // fadd v23.4s, v18.4s, v23.4s
+	WORD  $0x6e37ddd8 // fmul v24.4s, v14.4s, v23.4s
+	WORD  $0x6ea0fb12 // fneg v18.4s, v24.4s
+	VFMLA V23.S4, V14.S4, V18.S4
+	VMOV  V24.B16, V23.B16
+	VFMLA V22.S4, V15.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
-	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
-	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
-	VFMLA V22.S4, V19.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V23.S4
-	VFMLA V22.S4, V20.S4, V23.S4
-	VFMLA V25.S4, V19.S4, V23.S4
-	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+	WORD  $0x4e22d6f6 // fadd v22.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	VFMLA V20.S4, V15.S4, V23.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V18.S4
+	VFMLA V20.S4, V16.S4, V18.S4
+	VFMLA V21.S4, V15.S4, V18.S4
+	WORD  $0x4e32d6f3 // fadd v19.4s, v23.4s, v18.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F20
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F20
 	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F20
+	FMOVQ 832(R0), F20
 	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
 	VFMLA V4.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V26.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V20.B16, V19.B16
-	FLDPQ 208(R0), (F30, F31)
+	VTBL  V1.B16, [V22.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R0), (F30, F31)
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
 	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
 	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V26.S4, V19.S4
-	FMOVQ 336(R1), F20
+	VSHL  $20, V22.S4, V19.S4
+	FMOVQ 336(R0), F20
 	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V22.S4
+	VADD  V19.S4, V18.S4, V18.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V26.B16, V19.B16
-	FMOVQ 864(R1), F20
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R0), F20
 	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R9
-	CBNZ  R9, slowvector
+	VORR  V19.B16, V17.B16, V17.B16
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R10
+	CBNZ  R10, focushard0_435
+	VMOV  V18.B16, V13.B16
+	JMP   focuseasy0_435
 
-focusdone431:
+focushard0_435:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V20.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V13.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R0), F13
+	VBIF  V15.B16, V14.B16, V13.B16
+
+focuseasy0_435:
+focusdone435:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F17, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V17.D[0], 8(R9)
+	VST1.P V12.D[0], 8(R9)
 	TBZ    $0, R2, partdone4
-	VST1   V17.S[2], (R9)
+	VST1   V12.S[2], (R9)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V17.S[0], (R9)
+	VST1 V12.S[0], (R9)
 
 partdone4:
 	JMP nextvector
@@ -4078,364 +4955,383 @@ slowblock:
 	MOVD $8, R9
 
 slow:
-	FMOVQ (R5), F17
-	FMOVQ (R6), F18
+	FMOVQ (R5), F12
+	FMOVQ (R6), F13
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V7.B16, V17.B16, V19.B16
-	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
-	FMOVQ 240(R1), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+	FMOVQ 608(R0), F14
+	VORR  V14.B16, V12.B16, V14.B16
+	FMOVQ 32(R0), F15
+	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
+	FMOVQ 240(R0), F15
+	WORD  $0x4e2ef5ef // fmax v15.4s, v15.4s, v14.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	VFMLA V9.S4, V20.S4, V22.S4
-	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 48(R0), F14
+	VFMLA V14.S4, V15.S4, V17.S4
+	FMOVQ 64(R0), F14
+	WORD  $0x4eaed62e // fsub v14.4s, v17.4s, v14.4s
 
 	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V4.S4, V19.S4, V21.S4
-	VFMLS V11.S4, V19.S4, V21.S4
+	VMOV  V15.B16, V16.B16
+	VFMLS V4.S4, V14.S4, V16.S4
+	FMOVQ 96(R0), F18
+	VFMLS V18.S4, V14.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	VFMLA V12.S4, V21.S4, V23.S4
-	FMOVQ 144(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R1), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R1), F21
-	VAND  V20.B16, V21.B16, V20.B16
+	FMOVQ 128(R0), F18
+	FMOVQ 112(R0), F14
+	VFMLA V14.S4, V16.S4, V18.S4
+	FMOVQ 144(R0), F14
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVQ 160(R0), F18
+	VFMLA V14.S4, V16.S4, V18.S4
+	FMOVQ 176(R0), F14
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVQ 272(R0), F16
+	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
+	FMOVQ 288(R0), F16
+	VAND  V15.B16, V16.B16, V15.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V2.B16, V23.B16, V22.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V23.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V23.S4, V23.S4
-	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+	VSHL  $20, V17.S4, V16.S4
+	VTBL  V1.B16, [V17.B16], V18.B16
+	FMOVQ 304(R0), F17
+	VBIT  V3.B16, V18.B16, V17.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VADD  V16.S4, V17.S4, V18.S4
+	FMOVQ 336(R0), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V15.S4, V16.S4, V16.S4
+	VFMLA V14.S4, V18.S4, V18.S4
+	WORD  $0x6e30de4e // fmul v14.4s, v18.4s, v16.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R1), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R1), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	FMOVQ 368(R1), F20
-	VUMIN V20.S4, V19.S4, V19.S4
+	VSUB  V15.S4, V14.S4, V15.S4
+	FMOVQ 352(R0), F16
+	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	FMOVQ 352(R0), F16
+	VSUB  V16.S4, V14.S4, V14.S4
+	WORD  $0x4eae65ee // smax v14.4s, v15.4s, v14.4s
+	FMOVQ 368(R0), F15
+	VUMIN V15.S4, V14.S4, V15.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V13.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	FMOVS 52(R7), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	VBSL  V15.B16, V16.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R1), F21
-	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
-	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
-	VBIT  V20.B16, V19.B16, V25.B16
+	FMOVQ 624(R0), F14
+	WORD  $0x6eafe5ce // fcmgt v14.4s, v14.4s, v15.4s
+	FMOVQ 624(R0), F17
+	WORD  $0x4e2ff632 // fmax v18.4s, v17.4s, v15.4s
+	WORD  $0x4e25d651 // fadd v17.4s, v18.4s, v5.4s
+	WORD  $0x6e31fcb1 // fdiv v17.4s, v5.4s, v17.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V14.B16, V15.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	VFMLA V13.S4, V22.S4, V23.S4
-	FMOVQ 992(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1008(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1024(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1040(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1056(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
-	VFMLA V23.S4, V22.S4, V22.S4
-	VBIT  V20.B16, V19.B16, V22.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V21.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V21.B16, V25.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 960(R0), F20
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 992(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1008(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1024(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1040(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1056(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1072(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VBIT  V14.B16, V15.B16, V18.B16
+	WORD  $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
+	VMOV  V17.B16, V14.B16
+	VBIT  V15.B16, V21.B16, V14.B16
+	VBIT  V15.B16, V17.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	VBSL  V21.B16, V18.B16, V20.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V22.S4
+	WORD  $0x4eadd4b1 // fsub v17.4s, v5.4s, v13.4s
+	VBSL  V17.B16, V13.B16, V15.B16
+	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VFMLA V12.S4, V15.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
-	VFMLA V21.S4, V19.S4, V17.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+	WORD  $0x6e2ddeac // fmul v12.4s, v21.4s, v13.4s
+	VFMLA V17.S4, V14.S4, V12.S4
+	FMOVS 12(R7), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 16(R7), F15
+	VDUP  V15.S[0], V15.S4
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e32dded // fmul v13.4s, v15.4s, v18.4s
+	WORD  $0x6e2ce60e // fcmge v14.4s, v16.4s, v12.4s
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_432
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone432
+	BGE  focusnot0_436
+	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
+	JMP  focusdone436
 
-focusnot0_432:
+focusnot0_436:
 	CMP   $2, R8
-	BGE   focusnot1_432
-	FMOVQ 224(R1), F17
-	JMP   focusdone432
+	BGE   focusnot1_436
+	FMOVQ 224(R0), F12
+	JMP   focusdone436
 
-focusnot1_432:
+focusnot1_436:
 	CMP $3, R8
-	BGE focusnot2_432
-	JMP focusdone432
+	BGE focusnot2_436
+	JMP focusdone436
 
-focusnot2_432:
+focusnot2_436:
 	CMP  $4, R8
-	BGE  focusnot3_432
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone432
+	BGE  focusnot3_436
+	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
+	JMP  focusdone436
 
-focusnot3_432:
+focusnot3_436:
 	CMP   $5, R8
-	BGE   focusnot4_432
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone432
+	BGE   focusnot4_436
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone436
 
-focusnot4_432:
+focusnot4_436:
 	CMP   $6, R8
-	BGE   focusnot5_432
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone432
+	BGE   focusnot5_436
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V6.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
+	JMP   focusdone436
 
-focusnot5_432:
+focusnot5_436:
 	CMP   $7, R8
-	BGE   focusnot6_432
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone432
+	BGE   focusnot6_436
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone436
 
-focusnot6_432:
+focusnot6_436:
 	CMP   $8, R8
-	BGE   focusnot7_432
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone432
+	BGE   focusnot7_436
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
+	JMP   focusdone436
 
-focusnot7_432:
+focusnot7_436:
 	CMP   $9, R8
-	BGE   focusnot8_432
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone432
+	BGE   focusnot8_436
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
+	JMP   focusdone436
 
-focusnot8_432:
+focusnot8_436:
 	ADD   $24, R7, R10
-	FMOVS (R10), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R10), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R10), F20
-	VDUP  V20.S[0], V20.S4
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R10), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R10), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	VSUB  V14.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R1), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R1), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V15.B16, V22.B16, V22.B16
-	VADD  V16.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V26.B16
-	FMOVQ 304(R1), F24
-	VBIT  V2.B16, V26.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R1), F29
-	FMOVQ 704(R1), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R1), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
-	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V20.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V20.S4, V19.S4
-	VTBL  V0.B16, [V27.B16], V22.B16
-	FMOVQ 304(R1), F20
-	VBIT  V2.B16, V22.B16, V20.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V6.S4, V26.S4, V27.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R1), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R1), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R1), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V6.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V6.S4, V21.S4, V19.S4
-	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R10), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R10), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R1), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R10), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R10), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V12.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone432:
+focusdone436:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V25.S4, V17.S4
-	FMOVQ F17, (R3)
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e2de5ce // fcmge v14.4s, v14.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V13.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V13.S4, V12.S4
+	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -4446,432 +5342,451 @@ focusdone432:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F17
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R9
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ (R5), F17
+	FMOVQ (R5), F12
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VLD1.P 8(R9), V17.D[0]
+	VLD1.P 8(R9), V12.D[0]
 	TBZ    $0, R2, partdone5
-	VLD1   (R9), V17.S[2]
+	VLD1   (R9), V12.S[2]
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VLD1 (R9), V17.S[0]
+	VLD1 (R9), V12.S[0]
 
 partdone5:
-	VMOVI $0, V18.B16
+	VMOVI $0, V13.B16
 	ADD   $0, R6, R9
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ (R6), F18
+	FMOVQ (R6), F13
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VLD1.P 8(R9), V18.D[0]
+	VLD1.P 8(R9), V13.D[0]
 	TBZ    $0, R2, partdone6
-	VLD1   (R9), V18.S[2]
+	VLD1   (R9), V13.S[2]
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VLD1 (R9), V18.S[0]
+	VLD1 (R9), V13.S[0]
 
 partdone6:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V7.B16, V17.B16, V19.B16
-	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
-	FMOVQ 240(R1), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+	FMOVQ 608(R0), F14
+	VORR  V14.B16, V12.B16, V14.B16
+	FMOVQ 32(R0), F15
+	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
+	FMOVQ 240(R0), F15
+	WORD  $0x4e2ef5ef // fmax v15.4s, v15.4s, v14.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	VFMLA V9.S4, V20.S4, V22.S4
-	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 48(R0), F14
+	VFMLA V14.S4, V15.S4, V17.S4
+	FMOVQ 64(R0), F14
+	WORD  $0x4eaed62e // fsub v14.4s, v17.4s, v14.4s
 
 	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V4.S4, V19.S4, V21.S4
-	VFMLS V11.S4, V19.S4, V21.S4
+	VMOV  V15.B16, V16.B16
+	VFMLS V4.S4, V14.S4, V16.S4
+	FMOVQ 96(R0), F18
+	VFMLS V18.S4, V14.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	VFMLA V12.S4, V21.S4, V23.S4
-	FMOVQ 144(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R1), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R1), F21
-	VAND  V20.B16, V21.B16, V20.B16
+	FMOVQ 128(R0), F18
+	FMOVQ 112(R0), F14
+	VFMLA V14.S4, V16.S4, V18.S4
+	FMOVQ 144(R0), F14
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVQ 160(R0), F18
+	VFMLA V14.S4, V16.S4, V18.S4
+	FMOVQ 176(R0), F14
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVQ 272(R0), F16
+	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
+	FMOVQ 288(R0), F16
+	VAND  V15.B16, V16.B16, V15.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V2.B16, V23.B16, V22.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V23.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V23.S4, V23.S4
-	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+	VSHL  $20, V17.S4, V16.S4
+	VTBL  V1.B16, [V17.B16], V18.B16
+	FMOVQ 304(R0), F17
+	VBIT  V3.B16, V18.B16, V17.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VADD  V16.S4, V17.S4, V18.S4
+	FMOVQ 336(R0), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V15.S4, V16.S4, V16.S4
+	VFMLA V14.S4, V18.S4, V18.S4
+	WORD  $0x6e30de4e // fmul v14.4s, v18.4s, v16.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R1), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R1), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	FMOVQ 368(R1), F20
-	VUMIN V20.S4, V19.S4, V19.S4
+	VSUB  V15.S4, V14.S4, V15.S4
+	FMOVQ 352(R0), F16
+	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	FMOVQ 352(R0), F16
+	VSUB  V16.S4, V14.S4, V14.S4
+	WORD  $0x4eae65ee // smax v14.4s, v15.4s, v14.4s
+	FMOVQ 368(R0), F15
+	VUMIN V15.S4, V14.S4, V15.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V13.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	FMOVS 52(R7), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	VBSL  V15.B16, V16.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R1), F21
-	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
-	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
-	VBIT  V20.B16, V19.B16, V25.B16
+	FMOVQ 624(R0), F14
+	WORD  $0x6eafe5ce // fcmgt v14.4s, v14.4s, v15.4s
+	FMOVQ 624(R0), F17
+	WORD  $0x4e2ff632 // fmax v18.4s, v17.4s, v15.4s
+	WORD  $0x4e25d651 // fadd v17.4s, v18.4s, v5.4s
+	WORD  $0x6e31fcb1 // fdiv v17.4s, v5.4s, v17.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V14.B16, V15.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	VFMLA V13.S4, V22.S4, V23.S4
-	FMOVQ 992(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1008(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1024(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1040(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1056(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
-	VFMLA V23.S4, V22.S4, V22.S4
-	VBIT  V20.B16, V19.B16, V22.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V21.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V21.B16, V25.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 960(R0), F20
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 992(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1008(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1024(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1040(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1056(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1072(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VBIT  V14.B16, V15.B16, V18.B16
+	WORD  $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
+	VMOV  V17.B16, V14.B16
+	VBIT  V15.B16, V21.B16, V14.B16
+	VBIT  V15.B16, V17.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	VBSL  V21.B16, V18.B16, V20.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V22.S4
+	WORD  $0x4eadd4b1 // fsub v17.4s, v5.4s, v13.4s
+	VBSL  V17.B16, V13.B16, V15.B16
+	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VFMLA V12.S4, V15.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
-	VFMLA V21.S4, V19.S4, V17.S4
-	FMOVS 12(R7), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R7), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+	WORD  $0x6e2ddeac // fmul v12.4s, v21.4s, v13.4s
+	VFMLA V17.S4, V14.S4, V12.S4
+	FMOVS 12(R7), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 16(R7), F15
+	VDUP  V15.S[0], V15.S4
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e32dded // fmul v13.4s, v15.4s, v18.4s
+	WORD  $0x6e2ce60e // fcmge v14.4s, v16.4s, v12.4s
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_433
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone433
+	BGE  focusnot0_437
+	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
+	JMP  focusdone437
 
-focusnot0_433:
+focusnot0_437:
 	CMP   $2, R8
-	BGE   focusnot1_433
-	FMOVQ 224(R1), F17
-	JMP   focusdone433
+	BGE   focusnot1_437
+	FMOVQ 224(R0), F12
+	JMP   focusdone437
 
-focusnot1_433:
+focusnot1_437:
 	CMP $3, R8
-	BGE focusnot2_433
-	JMP focusdone433
+	BGE focusnot2_437
+	JMP focusdone437
 
-focusnot2_433:
+focusnot2_437:
 	CMP  $4, R8
-	BGE  focusnot3_433
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone433
+	BGE  focusnot3_437
+	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
+	JMP  focusdone437
 
-focusnot3_433:
+focusnot3_437:
 	CMP   $5, R8
-	BGE   focusnot4_433
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e25de54 // fmul v20.4s, v18.4s, v5.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone433
+	BGE   focusnot4_437
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone437
 
-focusnot4_433:
+focusnot4_437:
 	CMP   $6, R8
-	BGE   focusnot5_433
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V5.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone433
+	BGE   focusnot5_437
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V6.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
+	JMP   focusdone437
 
-focusnot5_433:
+focusnot5_437:
 	CMP   $7, R8
-	BGE   focusnot6_433
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone433
+	BGE   focusnot6_437
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone437
 
-focusnot6_433:
+focusnot6_437:
 	CMP   $8, R8
-	BGE   focusnot7_433
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone433
+	BGE   focusnot7_437
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
+	JMP   focusdone437
 
-focusnot7_433:
+focusnot7_437:
 	CMP   $9, R8
-	BGE   focusnot8_433
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone433
+	BGE   focusnot8_437
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
+	JMP   focusdone437
 
-focusnot8_433:
+focusnot8_437:
 	ADD   $24, R7, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+	FMOVS (R9), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R9), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	VSUB  V14.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R1), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R1), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V15.B16, V22.B16, V22.B16
-	VADD  V16.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V26.B16
-	FMOVQ 304(R1), F24
-	VBIT  V2.B16, V26.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R1), F29
-	FMOVQ 704(R1), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R1), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
-	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V20.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V4.S4, V20.S4, V19.S4
-	VTBL  V0.B16, [V27.B16], V22.B16
-	FMOVQ 304(R1), F20
-	VBIT  V2.B16, V22.B16, V20.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V6.S4, V26.S4, V27.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R1), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R1), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R1), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V6.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V6.S4, V21.S4, V19.S4
-	WORD  $0x4e721cd2 // bic v18.16b, v6.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb534d4 // cmgt v20.4s, v6.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea636b3 // cmgt v19.4s, v21.4s, v6.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R1), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V12.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone433:
+focusdone437:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V25.S4, V17.S4
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e2de5ce // fcmge v14.4s, v14.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V13.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V13.S4, V12.S4
 	ADD   $0, R3, R9
 	CMP   $4, R2
 	BLT   partless7
-	FMOVQ F17, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R2, partone7
-	VST1.P V17.D[0], 8(R9)
+	VST1.P V12.D[0], 8(R9)
 	TBZ    $0, R2, partdone7
-	VST1   V17.S[2], (R9)
+	VST1   V12.S[2], (R9)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R2, partdone7
-	VST1 V17.S[0], (R9)
+	VST1 V12.S[0], (R9)
 
 partdone7:
 	JMP nextvector
 
 // func sigmoidGradNEON(losses *float32, grad *float32, logits *float32, targets *float32, n int, p *lossParams, scale *float32)
 TEXT ·sigmoidGradNEON(SB), NOSPLIT, $0-56
-	MOVD  $consts<>+0(SB), R1
-	MOVD  $tables<>+0(SB), R0
-	FMOVQ (R0), F0
-	FMOVQ 224(R1), F1
-	FMOVQ 1088(R1), F2
-	FMOVQ 320(R1), F3
-	FMOVQ 784(R1), F4
-	FMOVQ 80(R1), F5
-	FMOVQ 608(R1), F6
-	FMOVQ 384(R1), F7
-	FMOVQ 32(R1), F8
-	FMOVQ 48(R1), F9
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 384(R0), F0
+	FMOVQ (R1), F1
+	FMOVQ 784(R0), F2
+	FMOVQ 320(R0), F3
+	FMOVQ 80(R0), F4
+	FMOVQ 224(R0), F5
+	FMOVQ 1088(R0), F6
+	FMOVQ 608(R0), F7
+	FMOVQ 640(R0), F8
+	FMOVQ 656(R0), F9
 	MOVD  n+32(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  grad+8(FP), R5
@@ -4913,60 +5828,64 @@ block:
 	CBNZ  R11, otherblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V17.B16, V11.B16
-	VORR V6.B16, V14.B16, V10.B16
-	WORD $0x4ea8d56d // fsub v13.4s, v11.4s, v8.4s
-	WORD $0x4ea8d554 // fsub v20.4s, v10.4s, v8.4s
+	VORR  V7.B16, V17.B16, V13.B16
+	VORR  V7.B16, V14.B16, V10.B16
+	FMOVQ 32(R0), F15
+	FMOVQ 32(R0), F11
+	WORD  $0x4eafd5ad // fsub v13.4s, v13.4s, v15.4s
+	WORD  $0x4eabd554 // fsub v20.4s, v10.4s, v11.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F18
-	VFMLA V9.S4, V13.S4, V19.S4
-	VFMLA V9.S4, V20.S4, V18.S4
-	FMOVQ 64(R1), F10
-	FMOVQ 64(R1), F11
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F18
+	FMOVQ 48(R0), F10
+	FMOVQ 48(R0), F11
+	VFMLA V10.S4, V13.S4, V19.S4
+	VFMLA V11.S4, V20.S4, V18.S4
+	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F11
 	WORD  $0x4eaad66a // fsub v10.4s, v19.4s, v10.4s
 	WORD  $0x4eabd64f // fsub v15.4s, v18.4s, v11.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V10.S4, V13.S4
-	VFMLS V5.S4, V15.S4, V20.S4
-	FMOVQ 96(R1), F11
-	FMOVQ 96(R1), F21
+	VFMLS V4.S4, V10.S4, V13.S4
+	VFMLS V4.S4, V15.S4, V20.S4
+	FMOVQ 96(R0), F11
+	FMOVQ 96(R0), F21
 	VFMLS V11.S4, V10.S4, V13.S4
 	VFMLS V21.S4, V15.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F15
-	FMOVQ 128(R1), F21
-	FMOVQ 112(R1), F10
-	FMOVQ 112(R1), F11
+	FMOVQ 128(R0), F15
+	FMOVQ 128(R0), F21
+	FMOVQ 112(R0), F10
+	FMOVQ 112(R0), F11
 	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
-	FMOVQ 144(R1), F10
-	FMOVQ 144(R1), F11
+	FMOVQ 144(R0), F10
+	FMOVQ 144(R0), F11
 	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
-	FMOVQ 160(R1), F15
-	FMOVQ 160(R1), F21
+	FMOVQ 160(R0), F15
+	FMOVQ 160(R0), F21
 	VFMLA V10.S4, V13.S4, V15.S4
 	VFMLA V11.S4, V20.S4, V21.S4
-	FMOVQ 176(R1), F10
-	FMOVQ 176(R1), F11
+	FMOVQ 176(R0), F10
+	FMOVQ 176(R0), F11
 	VFMLA V15.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V20.S4, V11.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V20.B16
-	VTBL  V0.B16, [V18.B16], V22.B16
-	FMOVQ 192(R1), F15
-	FMOVQ 192(R1), F13
-	FMOVQ 208(R1), F21
-	FMOVQ 208(R1), F23
+	VTBL  V1.B16, [V19.B16], V20.B16
+	VTBL  V1.B16, [V18.B16], V22.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F21
+	FMOVQ 208(R0), F23
 	VBIT  V21.B16, V20.B16, V15.B16
 	VBIT  V23.B16, V22.B16, V13.B16
-	FMOVQ 16(R0), F21
-	FMOVQ 16(R0), F20
+	FMOVQ 16(R1), F21
+	FMOVQ 16(R1), F20
 	VTBL  V15.B16, [V21.B16], V15.B16
 	VTBL  V13.B16, [V20.B16], V13.B16
 	VSHL  $21, V19.S4, V19.S4
@@ -4975,18 +5894,18 @@ block:
 	VADD  V18.S4, V13.S4, V13.S4
 	VFMLA V10.S4, V15.S4, V15.S4
 	VFMLA V11.S4, V13.S4, V13.S4
-	WORD  $0x4e21d5eb // fadd v11.4s, v15.4s, v1.4s
-	WORD  $0x4e21d5aa // fadd v10.4s, v13.4s, v1.4s
-	WORD  $0x6e2bfc33 // fdiv v19.4s, v1.4s, v11.4s
-	WORD  $0x6e2afc36 // fdiv v22.4s, v1.4s, v10.4s
+	WORD  $0x4e25d5eb // fadd v11.4s, v15.4s, v5.4s
+	WORD  $0x4e25d5aa // fadd v10.4s, v13.4s, v5.4s
+	WORD  $0x6e2bfcb3 // fdiv v19.4s, v5.4s, v11.4s
+	WORD  $0x6e2afcb6 // fdiv v22.4s, v5.4s, v10.4s
 	WORD  $0x6e33ddeb // fmul v11.4s, v15.4s, v19.4s
 	WORD  $0x6e36ddaa // fmul v10.4s, v13.4s, v22.4s
 	VSHL  $2, V12.S4, V12.S4
 	VSHL  $2, V16.S4, V20.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V12.B16, V18.B16
-	VAND V6.B16, V20.B16, V16.B16
+	VAND V7.B16, V12.B16, V18.B16
+	VAND V7.B16, V20.B16, V16.B16
 	VEOR V17.B16, V18.B16, V18.B16
 	VEOR V14.B16, V16.B16, V14.B16
 	WORD $0x4ea0aa55 // cmlt v21.4s, v18.4s, #0
@@ -4999,34 +5918,34 @@ block:
 	VBIT V23.B16, V22.B16, V10.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F19
-	FMOVQ 976(R1), F22
-	FMOVQ 960(R1), F21
-	FMOVQ 960(R1), F23
+	FMOVQ 976(R0), F19
+	FMOVQ 976(R0), F22
+	FMOVQ 960(R0), F21
+	FMOVQ 960(R0), F23
 	VFMLA V21.S4, V15.S4, V19.S4
 	VFMLA V23.S4, V13.S4, V22.S4
-	FMOVQ 992(R1), F21
-	FMOVQ 992(R1), F23
+	FMOVQ 992(R0), F21
+	FMOVQ 992(R0), F23
 	VFMLA V19.S4, V15.S4, V21.S4
 	VFMLA V22.S4, V13.S4, V23.S4
-	FMOVQ 1008(R1), F19
-	FMOVQ 1008(R1), F22
+	FMOVQ 1008(R0), F19
+	FMOVQ 1008(R0), F22
 	VFMLA V21.S4, V15.S4, V19.S4
 	VFMLA V23.S4, V13.S4, V22.S4
-	FMOVQ 1024(R1), F21
-	FMOVQ 1024(R1), F23
+	FMOVQ 1024(R0), F21
+	FMOVQ 1024(R0), F23
 	VFMLA V19.S4, V15.S4, V21.S4
 	VFMLA V22.S4, V13.S4, V23.S4
-	FMOVQ 1040(R1), F19
-	FMOVQ 1040(R1), F22
+	FMOVQ 1040(R0), F19
+	FMOVQ 1040(R0), F22
 	VFMLA V21.S4, V15.S4, V19.S4
 	VFMLA V23.S4, V13.S4, V22.S4
-	FMOVQ 1056(R1), F21
-	FMOVQ 1056(R1), F23
+	FMOVQ 1056(R0), F21
+	FMOVQ 1056(R0), F23
 	VFMLA V19.S4, V15.S4, V21.S4
 	VFMLA V22.S4, V13.S4, V23.S4
-	FMOVQ 1072(R1), F19
-	FMOVQ 1072(R1), F22
+	FMOVQ 1072(R0), F19
+	FMOVQ 1072(R0), F22
 	VFMLA V21.S4, V15.S4, V19.S4
 	VFMLA V23.S4, V13.S4, V22.S4
 	WORD  $0x6e33ddf3 // fmul v19.4s, v15.4s, v19.4s
@@ -5053,8 +5972,8 @@ block:
 	VMOV  V17.B16, V11.B16
 	VFMLA V14.S4, V13.S4, V10.S4
 	VFMLA V21.S4, V19.S4, V11.S4
-	VAND  V6.B16, V12.B16, V14.B16
-	VAND  V6.B16, V20.B16, V13.B16
+	VAND  V7.B16, V12.B16, V14.B16
+	VAND  V7.B16, V20.B16, V13.B16
 	VEOR  V14.B16, V10.B16, V10.B16
 	VEOR  V13.B16, V11.B16, V13.B16
 	FMOVS 16(R8), F11
@@ -5074,52 +5993,52 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_512
+	BGE  focusnot0_516
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone512
+	JMP  focusdone516
 
-focusnot0_512:
+focusnot0_516:
 	CMP   $2, R9
-	BGE   focusnot1_512
-	FMOVQ 224(R1), F16
-	FMOVQ 224(R1), F17
-	JMP   focusdone512
+	BGE   focusnot1_516
+	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F17
+	JMP   focusdone516
 
-focusnot1_512:
+focusnot1_516:
 	CMP $3, R9
-	BGE focusnot2_512
-	JMP focusdone512
+	BGE focusnot2_516
+	JMP focusdone516
 
-focusnot2_512:
+focusnot2_516:
 	CMP  $4, R9
-	BGE  focusnot3_512
+	BGE  focusnot3_516
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone512
+	JMP  focusdone516
 
-focusnot3_512:
+focusnot3_516:
 	CMP   $5, R9
-	BGE   focusnot4_512
+	BGE   focusnot4_516
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V16.S4, V19.S4
 	VMOV  V19.B16, V16.B16
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone512
+	JMP   focusdone516
 
-focusnot4_512:
+focusnot4_516:
 	CMP   $6, R9
-	BGE   focusnot5_512
+	BGE   focusnot5_516
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -5127,7 +6046,7 @@ focusnot4_512:
 	VMOV  V16.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
-	VFMLA V2.S4, V16.S4, V21.S4
+	VFMLA V6.S4, V16.S4, V21.S4
 	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V16.S4
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
@@ -5137,14 +6056,14 @@ focusnot4_512:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V2.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone512
+	JMP   focusdone516
 
-focusnot5_512:
+focusnot5_516:
 	CMP   $7, R9
-	BGE   focusnot6_512
+	BGE   focusnot6_516
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5157,11 +6076,11 @@ focusnot5_512:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone512
+	JMP   focusdone516
 
-focusnot6_512:
+focusnot6_516:
 	CMP   $8, R9
-	BGE   focusnot7_512
+	BGE   focusnot7_516
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5174,11 +6093,11 @@ focusnot6_512:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone512
+	JMP   focusdone516
 
-focusnot7_512:
+focusnot7_516:
 	CMP   $9, R9
-	BGE   focusnot8_512
+	BGE   focusnot8_516
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -5201,9 +6120,9 @@ focusnot7_512:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone512
+	JMP   focusdone516
 
-focusnot8_512:
+focusnot8_516:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -5213,102 +6132,247 @@ focusnot8_512:
 	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V16.S4, V22.S4
+	VSUB  V8.S4, V16.S4, V22.S4
 	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V16.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V9.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F23
 	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V23.B16
-	FMOVQ 304(R1), F16
-	VBIT  V3.B16, V23.B16, V16.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
-	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V16.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+	WORD  $0x4e22d77a // fadd v26.4s, v27.4s, v2.4s
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V5.S4, V18.S4, V16.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V3.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V16.S4, V19.S4, V18.S4
+	FMOVQ 816(R0), F22
+	FMOVQ 800(R0), F24
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 832(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	WORD  $0x6e37def6 // fmul v22.4s, v23.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	VFMLA V4.S4, V23.S4, V22.S4
+	VTBL  V1.B16, [V26.B16], V24.B16
+	FMOVQ 304(R0), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V22.S4, V24.S4, V23.S4
 
 	// times 2^k
-	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V16.S4, V16.S4
+	WORD  $0x4e37d716 // fadd v22.4s, v24.4s, v23.4s
+	VSHL  $20, V26.S4, V23.S4
+	FMOVQ 336(R0), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VADD  V23.S4, V22.S4, V22.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R12
-	CBNZ  R12, slowblock
+	FMOVQ 848(R0), F23
+	WORD  $0x4e771eb5 // bic v21.16b, v21.16b, v23.16b
+	FMOVQ 880(R0), F23
+	VEOR  V23.B16, V26.B16, V23.B16
+	FMOVQ 864(R0), F24
+	WORD  $0x4e781ef7 // bic v23.16b, v23.16b, v24.16b
+	VORR  V23.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R12
+	CBNZ  R12, focushard0_516
+	VMOV  V22.B16, V16.B16
+	JMP   focuseasy0_516
+
+focushard0_516:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
+	VSUB  V8.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V9.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F25
+	VADD  V25.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
+	WORD  $0x6e37de5c // fmul v28.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V23.S4, V18.S4, V27.S4
+	VMOV  V28.B16, V23.B16
+	VFMLA V26.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d6fa // fadd v26.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d75d // fsub v29.4s, v26.4s, v2.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V22.S4, V19.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V27.S4
+	VFMLA V22.S4, V20.S4, V27.S4
+	VFMLA V25.S4, V19.S4, V27.S4
+	WORD  $0x4e3bd794 // fadd v20.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V1.B16, [V26.B16], V22.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V26.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V25.S4
+	VADD  V25.S4, V24.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e73 // smin v19.4s, v19.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V19.S4, V25.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d679 // fadd v25.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d73b // fsub v27.4s, v25.4s, v19.4s
+	WORD  $0x4ebbd6d6 // fsub v22.4s, v22.4s, v27.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V26.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V0.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V0.S4, V21.S4, V19.S4
+	WORD  $0x4e721c12 // bic v18.16b, v0.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V16.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53414 // cmgt v20.4s, v0.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R11), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V19.B16, V16.B16
+	WORD  $0x4ea036b3 // cmgt v19.4s, v21.4s, v0.4s
+	VORR  V19.B16, V16.B16, V19.B16
+	FMOVQ 368(R0), F16
+	VBIF  V19.B16, V18.B16, V16.B16
+
+focuseasy0_516:
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R11), F19
@@ -5317,104 +6381,248 @@ focusnot8_512:
 	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V17.S4, V22.S4
+	VSUB  V8.S4, V17.S4, V22.S4
 	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V17.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V9.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F23
 	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 304(R1), F17
-	VBIT  V3.B16, V23.B16, V17.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
-	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V17.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+	WORD  $0x4e22d77a // fadd v26.4s, v27.4s, v2.4s
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V5.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V3.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	FMOVQ 816(R0), F22
+	FMOVQ 800(R0), F24
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 832(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	WORD  $0x6e37def6 // fmul v22.4s, v23.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	VFMLA V4.S4, V23.S4, V22.S4
+	VTBL  V1.B16, [V26.B16], V24.B16
+	FMOVQ 304(R0), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V22.S4, V24.S4, V23.S4
 
 	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
+	WORD  $0x4e37d716 // fadd v22.4s, v24.4s, v23.4s
+	VSHL  $20, V26.S4, V23.S4
+	FMOVQ 336(R0), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VADD  V23.S4, V22.S4, V22.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R11
-	CBNZ  R11, slowblock
+	FMOVQ 848(R0), F23
+	WORD  $0x4e771eb5 // bic v21.16b, v21.16b, v23.16b
+	FMOVQ 880(R0), F23
+	VEOR  V23.B16, V26.B16, V23.B16
+	FMOVQ 864(R0), F24
+	WORD  $0x4e781ef7 // bic v23.16b, v23.16b, v24.16b
+	VORR  V23.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R12
+	CBNZ  R12, focushard1_516
+	VMOV  V22.B16, V17.B16
+	JMP   focuseasy1_516
 
-focusdone512:
+focushard1_516:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V8.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V9.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F25
+	VADD  V25.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
+	WORD  $0x6e37de5c // fmul v28.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V23.S4, V18.S4, V27.S4
+	VMOV  V28.B16, V23.B16
+	VFMLA V26.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d6fa // fadd v26.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d75d // fsub v29.4s, v26.4s, v2.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V22.S4, V19.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V27.S4
+	VFMLA V22.S4, V20.S4, V27.S4
+	VFMLA V25.S4, V19.S4, V27.S4
+	WORD  $0x4e3bd794 // fadd v20.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V1.B16, [V26.B16], V22.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V26.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V25.S4
+	VADD  V25.S4, V24.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e73 // smin v19.4s, v19.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V19.S4, V25.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d679 // fadd v25.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d73b // fsub v27.4s, v25.4s, v19.4s
+	WORD  $0x4ebbd6d6 // fsub v22.4s, v22.4s, v27.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V26.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V0.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V0.S4, V21.S4, V19.S4
+	WORD  $0x4e721c12 // bic v18.16b, v0.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53414 // cmgt v20.4s, v0.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R11), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea036b3 // cmgt v19.4s, v21.4s, v0.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R0), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focuseasy1_516:
+focusdone516:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -5451,7 +6659,7 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F13
+	FMOVQ 224(R0), F13
 	ADD   $0, R6, R11
 	CMP   $4, R2
 	BLT   partless1
@@ -5507,298 +6715,444 @@ partdone2:
 	CBNZ  R11, othervector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V13.B16, V10.B16
-	WORD $0x4ea8d54e // fsub v14.4s, v10.4s, v8.4s
+	VORR  V7.B16, V13.B16, V10.B16
+	FMOVQ 32(R0), F11
+	WORD  $0x4eabd54e // fsub v14.4s, v10.4s, v11.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F11
-	VFMLA V9.S4, V14.S4, V11.S4
-	FMOVQ 64(R1), F10
+	FMOVQ 64(R0), F11
+	FMOVQ 48(R0), F10
+	VFMLA V10.S4, V14.S4, V11.S4
+	FMOVQ 64(R0), F10
 	WORD  $0x4eaad56a // fsub v10.4s, v11.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V10.S4, V14.S4
-	FMOVQ 96(R1), F15
+	VFMLS V4.S4, V10.S4, V14.S4
+	FMOVQ 96(R0), F15
 	VFMLS V15.S4, V10.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F15
-	FMOVQ 112(R1), F10
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F10
 	VFMLA V10.S4, V14.S4, V15.S4
-	FMOVQ 144(R1), F10
+	FMOVQ 144(R0), F10
 	VFMLA V15.S4, V14.S4, V10.S4
-	FMOVQ 160(R1), F15
+	FMOVQ 160(R0), F15
 	VFMLA V10.S4, V14.S4, V15.S4
-	FMOVQ 176(R1), F10
+	FMOVQ 176(R0), F10
 	VFMLA V15.S4, V14.S4, V10.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V11.B16], V14.B16
-	FMOVQ 192(R1), F15
-	FMOVQ 208(R1), F16
+	VTBL  V1.B16, [V11.B16], V14.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 208(R0), F16
 	VBIT  V16.B16, V14.B16, V15.B16
-	FMOVQ 16(R0), F14
+	FMOVQ 16(R1), F14
 	VTBL  V15.B16, [V14.B16], V14.B16
 	VSHL  $21, V11.S4, V11.S4
-	VADD  V11.S4, V14.S4, V15.S4
-	VFMLA V10.S4, V15.S4, V15.S4
-	WORD  $0x4e21d5ea // fadd v10.4s, v15.4s, v1.4s
-	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
-	WORD  $0x6e2bddea // fmul v10.4s, v15.4s, v11.4s
+	VADD  V11.S4, V14.S4, V16.S4
+	VFMLA V10.S4, V16.S4, V16.S4
+	WORD  $0x4e25d60a // fadd v10.4s, v16.4s, v5.4s
+	WORD  $0x6e2afcab // fdiv v11.4s, v5.4s, v10.4s
+	WORD  $0x6e2bde0a // fmul v10.4s, v16.4s, v11.4s
 	VSHL  $2, V12.S4, V12.S4
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	VAND V6.B16, V12.B16, V14.B16
-	VEOR V13.B16, V14.B16, V13.B16
-	WORD $0x4ea0a9ae // cmlt v14.4s, v13.4s, #0
-	VMOV V11.B16, V17.B16
-	VBIT V14.B16, V10.B16, V17.B16
-	VBIT V14.B16, V11.B16, V10.B16
+	VAND V7.B16, V12.B16, V14.B16
+	VEOR V13.B16, V14.B16, V14.B16
+	WORD $0x4ea0a9cf // cmlt v15.4s, v14.4s, #0
+	VMOV V11.B16, V13.B16
+	VBIT V15.B16, V10.B16, V13.B16
+	VBIT V15.B16, V11.B16, V10.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F11
-	FMOVQ 960(R1), F14
-	VFMLA V14.S4, V15.S4, V11.S4
-	FMOVQ 992(R1), F14
-	VFMLA V11.S4, V15.S4, V14.S4
-	FMOVQ 1008(R1), F11
-	VFMLA V14.S4, V15.S4, V11.S4
-	FMOVQ 1024(R1), F14
-	VFMLA V11.S4, V15.S4, V14.S4
-	FMOVQ 1040(R1), F11
-	VFMLA V14.S4, V15.S4, V11.S4
-	FMOVQ 1056(R1), F14
-	VFMLA V11.S4, V15.S4, V14.S4
-	FMOVQ 1072(R1), F11
-	VFMLA V14.S4, V15.S4, V11.S4
-	WORD  $0x6e2bddeb // fmul v11.4s, v15.4s, v11.4s
-	VFMLA V11.S4, V15.S4, V15.S4
+	FMOVQ 976(R0), F11
+	FMOVQ 960(R0), F15
+	VFMLA V15.S4, V16.S4, V11.S4
+	FMOVQ 992(R0), F15
+	VFMLA V11.S4, V16.S4, V15.S4
+	FMOVQ 1008(R0), F11
+	VFMLA V15.S4, V16.S4, V11.S4
+	FMOVQ 1024(R0), F15
+	VFMLA V11.S4, V16.S4, V15.S4
+	FMOVQ 1040(R0), F11
+	VFMLA V15.S4, V16.S4, V11.S4
+	FMOVQ 1056(R0), F15
+	VFMLA V11.S4, V16.S4, V15.S4
+	FMOVQ 1072(R0), F11
+	VFMLA V15.S4, V16.S4, V11.S4
+	WORD  $0x6e2bde0b // fmul v11.4s, v16.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V16.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD $0x4ea0c9ab // fcmgt v11.4s, v13.4s, #0.0
-	VAND V11.B16, V13.B16, V11.B16
-	WORD $0x4e2bd5ed // fadd v13.4s, v15.4s, v11.4s
+	WORD $0x4ea0c9cb // fcmgt v11.4s, v14.4s, #0.0
+	VAND V11.B16, V14.B16, V11.B16
+	WORD $0x4e2bd60e // fadd v14.4s, v16.4s, v11.4s
 
 	// D = q + gamma ce (1-q), with v's sign
 	FMOVS 8(R8), F11
 	VDUP  V11.S[0], V11.S4
-	WORD  $0x6e2addaa // fmul v10.4s, v13.4s, v10.4s
-	VMOV  V17.B16, V14.B16
-	VFMLA V10.S4, V11.S4, V14.S4
-	VAND  V6.B16, V12.B16, V10.B16
-	VEOR  V10.B16, V14.B16, V10.B16
+	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
+	VMOV  V13.B16, V15.B16
+	VFMLA V10.S4, V11.S4, V15.S4
+	VAND  V7.B16, V12.B16, V10.B16
+	VEOR  V10.B16, V15.B16, V10.B16
 	FMOVS 16(R8), F11
 	VDUP  V11.S[0], V11.S4
-	FMOVS 12(R8), F14
-	VDUP  V14.S[0], V14.S4
+	FMOVS 12(R8), F15
+	VDUP  V15.S[0], V15.S4
 	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
-	VBIT  V12.B16, V14.B16, V11.B16
-	WORD  $0x6e2ddd6c // fmul v12.4s, v11.4s, v13.4s
+	VBIT  V12.B16, V15.B16, V11.B16
+	WORD  $0x6e2edd6c // fmul v12.4s, v11.4s, v14.4s
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_513
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone513
+	BGE  focusnot0_517
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone517
 
-focusnot0_513:
+focusnot0_517:
 	CMP   $2, R9
-	BGE   focusnot1_513
-	FMOVQ 224(R1), F17
-	JMP   focusdone513
+	BGE   focusnot1_517
+	FMOVQ 224(R0), F13
+	JMP   focusdone517
 
-focusnot1_513:
+focusnot1_517:
 	CMP $3, R9
-	BGE focusnot2_513
-	JMP focusdone513
+	BGE focusnot2_517
+	JMP focusdone517
 
-focusnot2_513:
+focusnot2_517:
 	CMP  $4, R9
-	BGE  focusnot3_513
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone513
+	BGE  focusnot3_517
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone517
 
-focusnot3_513:
+focusnot3_517:
 	CMP   $5, R9
-	BGE   focusnot4_513
-	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
-	VMOV  V17.B16, V14.B16
-	VFMLS V13.S4, V13.S4, V14.S4
-	WORD  $0x6e22ddaf // fmul v15.4s, v13.4s, v2.4s
-	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
-	VFMLA V13.S4, V17.S4, V14.S4
-	VMOV  V14.B16, V17.B16
-	JMP   focusdone513
+	BGE   focusnot4_517
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone517
 
-focusnot4_513:
+focusnot4_517:
 	CMP   $6, R9
-	BGE   focusnot5_513
-	WORD  $0x6ea1fa2d // fsqrt v13.4s, v17.4s
-	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
-	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
-	VFMLA V17.S4, V17.S4, V16.S4
-	VMOV  V17.B16, V15.B16
-	VFMLS V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V2.S4, V15.S4, V16.S4
-	WORD  $0x6e2dde11 // fmul v17.4s, v16.4s, v13.4s
-	VFMLA V13.S4, V14.S4, V17.S4
-	JMP   focusdone513
-
-focusnot5_513:
-	CMP   $7, R9
-	BGE   focusnot6_513
-	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V17.S4, V17.S4, V14.S4
-	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
-	VFMLA V17.S4, V13.S4, V14.S4
-	VMOV  V14.B16, V17.B16
-	JMP   focusdone513
-
-focusnot6_513:
-	CMP   $8, R9
-	BGE   focusnot7_513
-	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V17.S4, V17.S4, V14.S4
-	WORD  $0x4e2dd5af // fadd v15.4s, v13.4s, v13.4s
-	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	JMP   focusdone513
-
-focusnot7_513:
-	CMP   $9, R9
-	BGE   focusnot8_513
-	WORD  $0x6e31de2d // fmul v13.4s, v17.4s, v17.4s
-	WORD  $0x6ea0f9ae // fneg v14.4s, v13.4s
-	VFMLA V17.S4, V17.S4, V14.S4
+	BGE   focusnot5_517
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
-	WORD  $0x4e2dd5b0 // fadd v16.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f9f2 // fneg v18.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V18.S4
-	VFMLA V14.S4, V16.S4, V18.S4
-	WORD  $0x6e31de4d // fmul v13.4s, v18.4s, v17.4s
-	VFMLA V17.S4, V15.S4, V13.S4
-	VMOV  V13.B16, V17.B16
-	JMP   focusdone513
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V6.S4, V13.S4, V17.S4
+	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V13.S4
+	JMP   focusdone517
 
-focusnot8_513:
+focusnot5_517:
+	CMP   $7, R9
+	BGE   focusnot6_517
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone517
+
+focusnot6_517:
+	CMP   $8, R9
+	BGE   focusnot7_517
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V13.S4
+	JMP   focusdone517
+
+focusnot7_517:
+	CMP   $9, R9
+	BGE   focusnot8_517
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V13.B16
+	JMP   focusdone517
+
+focusnot8_517:
 	ADD   $24, R8, R11
-	FMOVS (R11), F13
-	VDUP  V13.S[0], V13.S4
-	FMOVS 4(R11), F14
+	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
-	FMOVS 8(R11), F15
+	FMOVS 4(R11), F15
 	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R11), F16
+	VDUP  V16.S[0], V16.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F16
-	VSUB  V16.S4, V17.S4, V17.S4
-	VUSHR $23, V17.S4, V16.S4
-	VUSHR $20, V17.S4, V19.S4
-	FMOVQ 656(R1), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	FMOVQ 672(R1), F18
-	VADD  V18.S4, V17.S4, V17.S4
-	WORD  $0x4e21da12 // scvtf v18.4s, v16.4s
+	VSUB  V8.S4, V13.S4, V18.S4
+	VUSHR $23, V18.S4, V17.S4
+	VUSHR $20, V18.S4, V20.S4
+	VAND  V9.B16, V18.B16, V18.B16
+	FMOVQ 672(R0), F19
+	VADD  V19.S4, V18.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V3.B16, V20.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FMOVQ 432(R1), F21
-	VFMLA V20.S4, V17.S4, V21.S4
-	FMOVQ 688(R1), F17
-	WORD  $0x6e31deb6 // fmul v22.4s, v21.4s, v17.4s
-	VMOV  V21.B16, V17.B16
-	VFMLA V22.S4, V17.S4, V17.S4
-	WORD  $0x4eb1d6b4 // fsub v20.4s, v21.4s, v17.4s
-	VFMLA V22.S4, V21.S4, V20.S4
-	WORD  $0x6e35deb6 // fmul v22.4s, v21.4s, v21.4s
-	FMOVQ 720(R1), F23
-	FMOVQ 704(R1), F24
-	VFMLA V24.S4, V21.S4, V23.S4
-	FMOVQ 736(R1), F24
-	VFMLA V23.S4, V21.S4, V24.S4
-	FMOVQ 752(R1), F23
-	VFMLA V24.S4, V21.S4, V23.S4
-	FMOVQ 768(R1), F24
-	VFMLA V23.S4, V21.S4, V24.S4
-	WORD  $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
-	VFMLA V24.S4, V21.S4, V20.S4
-	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R0), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V22.B16
-	WORD  $0x4e36d656 // fadd v22.4s, v18.4s, v22.4s
-	WORD  $0x6e36ddb7 // fmul v23.4s, v13.4s, v22.4s
-	WORD  $0x6ea0faf2 // fneg v18.4s, v23.4s
-	VFMLA V22.S4, V13.S4, V18.S4
-	VMOV  V23.B16, V22.B16
-	VFMLA V21.S4, V14.S4, V22.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d677 // fadd v23.4s, v19.4s, v23.4s
+	WORD  $0x6e37ddd8 // fmul v24.4s, v14.4s, v23.4s
+	WORD  $0x6ea0fb13 // fneg v19.4s, v24.4s
+	VFMLA V23.S4, V14.S4, V19.S4
+	VMOV  V24.B16, V23.B16
+	VFMLA V22.S4, V15.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6d5 // fadd v21.4s, v22.4s, v4.4s
-	WORD  $0x4ea4d6b6 // fsub v22.4s, v21.4s, v4.4s
-	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
-	VFMLA V17.S4, V14.S4, V22.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V13.S4, V18.S4
-	VFMLA V17.S4, V15.S4, V18.S4
-	VFMLA V20.S4, V14.S4, V18.S4
-	WORD  $0x4e32d6ce // fadd v14.4s, v22.4s, v18.4s
+	WORD  $0x4e22d6f6 // fadd v22.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	VFMLA V18.S4, V15.S4, V23.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V14.S4, V19.S4
+	VFMLA V18.S4, V16.S4, V19.S4
+	VFMLA V21.S4, V15.S4, V19.S4
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F13
-	FMOVQ 800(R1), F15
-	VFMLA V15.S4, V14.S4, V13.S4
-	FMOVQ 832(R1), F15
-	VFMLA V13.S4, V14.S4, V15.S4
-	WORD  $0x6e2eddcd // fmul v13.4s, v14.4s, v14.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V5.S4, V14.S4, V13.S4
-	VTBL  V0.B16, [V21.B16], V15.B16
-	FMOVQ 304(R1), F14
-	VBIT  V3.B16, V15.B16, V14.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VFMLA V13.S4, V15.S4, V14.S4
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V22.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
-	WORD  $0x4e2ed5ed // fadd v13.4s, v15.4s, v14.4s
-	VSHL  $20, V21.S4, V14.S4
-	FMOVQ 336(R1), F15
-	VAND  V15.B16, V14.B16, V14.B16
-	VADD  V14.S4, V13.S4, V17.S4
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V22.S4, V19.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V18.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F13
-	WORD  $0x4e6d1e0d // bic v13.16b, v16.16b, v13.16b
-	FMOVQ 880(R1), F14
-	VEOR  V14.B16, V21.B16, V14.B16
-	FMOVQ 864(R1), F15
-	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
-	VORR  V14.B16, V13.B16, V13.B16
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R11
-	CBNZ  R11, slowvector
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R0), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V17.B16, V17.B16
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R12
+	CBNZ  R12, focushard0_517
+	VMOV  V18.B16, V13.B16
+	JMP   focuseasy0_517
 
-focusdone513:
+focushard0_517:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	VSUB  V8.S4, V17.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
+	FMOVQ 896(R0), F20
+	VSUB  V20.S4, V19.S4, V19.S4
+	FMOVQ 560(R0), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V19.B16, V18.B16
+	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V20.S4
+	VAND  V9.B16, V18.B16, V18.B16
+	FMOVQ 672(R0), F21
+	VADD  V21.S4, V18.S4, V18.S4
+	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R0), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V19.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V19.B16
+	VFMLA V22.S4, V15.S4, V19.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d676 // fadd v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V18.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V18.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V18.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f2 // fcmgt v18.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V13.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R11), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R0), F13
+	VBIF  V15.B16, V14.B16, V13.B16
+
+focuseasy0_517:
+focusdone517:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e31dd8c // fmul v12.4s, v12.4s, v17.4s
+	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 
 	// gradient = scale alpha q^gamma D
-	FMOVS (R10), F13
-	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
-	WORD  $0x6e2bddab // fmul v11.4s, v13.4s, v11.4s
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
 	WORD  $0x6e2add6a // fmul v10.4s, v11.4s, v10.4s
 	ADD   $0, R3, R11
 	CMP   $4, R2
@@ -5855,60 +7209,64 @@ otherblock:
 	FMOVQ 16(R7), F19
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V10.B16, V13.B16
-	VORR V6.B16, V11.B16, V12.B16
-	WORD $0x4ea8d5ae // fsub v14.4s, v13.4s, v8.4s
-	WORD $0x4ea8d594 // fsub v20.4s, v12.4s, v8.4s
+	VORR  V7.B16, V10.B16, V14.B16
+	VORR  V7.B16, V11.B16, V12.B16
+	FMOVQ 32(R0), F15
+	FMOVQ 32(R0), F13
+	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
+	WORD  $0x4eadd594 // fsub v20.4s, v12.4s, v13.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F17
-	FMOVQ 64(R1), F15
-	VFMLA V9.S4, V14.S4, V17.S4
-	VFMLA V9.S4, V20.S4, V15.S4
-	FMOVQ 64(R1), F12
-	FMOVQ 64(R1), F13
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F15
+	FMOVQ 48(R0), F12
+	FMOVQ 48(R0), F13
+	VFMLA V12.S4, V14.S4, V17.S4
+	VFMLA V13.S4, V20.S4, V15.S4
+	FMOVQ 64(R0), F12
+	FMOVQ 64(R0), F13
 	WORD  $0x4eacd62c // fsub v12.4s, v17.4s, v12.4s
 	WORD  $0x4eadd5f0 // fsub v16.4s, v15.4s, v13.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V12.S4, V14.S4
-	VFMLS V5.S4, V16.S4, V20.S4
-	FMOVQ 96(R1), F13
-	FMOVQ 96(R1), F21
+	VFMLS V4.S4, V12.S4, V14.S4
+	VFMLS V4.S4, V16.S4, V20.S4
+	FMOVQ 96(R0), F13
+	FMOVQ 96(R0), F21
 	VFMLS V13.S4, V12.S4, V14.S4
 	VFMLS V21.S4, V16.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F16
-	FMOVQ 128(R1), F21
-	FMOVQ 112(R1), F12
-	FMOVQ 112(R1), F13
+	FMOVQ 128(R0), F16
+	FMOVQ 128(R0), F21
+	FMOVQ 112(R0), F12
+	FMOVQ 112(R0), F13
 	VFMLA V12.S4, V14.S4, V16.S4
 	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 144(R1), F12
-	FMOVQ 144(R1), F13
+	FMOVQ 144(R0), F12
+	FMOVQ 144(R0), F13
 	VFMLA V16.S4, V14.S4, V12.S4
 	VFMLA V21.S4, V20.S4, V13.S4
-	FMOVQ 160(R1), F16
-	FMOVQ 160(R1), F21
+	FMOVQ 160(R0), F16
+	FMOVQ 160(R0), F21
 	VFMLA V12.S4, V14.S4, V16.S4
 	VFMLA V13.S4, V20.S4, V21.S4
-	FMOVQ 176(R1), F12
-	FMOVQ 176(R1), F13
+	FMOVQ 176(R0), F12
+	FMOVQ 176(R0), F13
 	VFMLA V16.S4, V14.S4, V12.S4
 	VFMLA V21.S4, V20.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V17.B16], V20.B16
-	VTBL  V0.B16, [V15.B16], V22.B16
-	FMOVQ 192(R1), F16
-	FMOVQ 192(R1), F14
-	FMOVQ 208(R1), F21
-	FMOVQ 208(R1), F23
+	VTBL  V1.B16, [V17.B16], V20.B16
+	VTBL  V1.B16, [V15.B16], V22.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 192(R0), F14
+	FMOVQ 208(R0), F21
+	FMOVQ 208(R0), F23
 	VBIT  V21.B16, V20.B16, V16.B16
 	VBIT  V23.B16, V22.B16, V14.B16
-	FMOVQ 16(R0), F21
-	FMOVQ 16(R0), F20
+	FMOVQ 16(R1), F21
+	FMOVQ 16(R1), F20
 	VTBL  V16.B16, [V21.B16], V16.B16
 	VTBL  V14.B16, [V20.B16], V14.B16
 	VSHL  $21, V17.S4, V17.S4
@@ -5917,42 +7275,42 @@ otherblock:
 	VADD  V15.S4, V14.S4, V25.S4
 	VFMLA V12.S4, V22.S4, V22.S4
 	VFMLA V13.S4, V25.S4, V25.S4
-	WORD  $0x4e21d6cd // fadd v13.4s, v22.4s, v1.4s
-	WORD  $0x4e21d72c // fadd v12.4s, v25.4s, v1.4s
-	WORD  $0x6e2dfc2e // fdiv v14.4s, v1.4s, v13.4s
-	WORD  $0x6e2cfc2f // fdiv v15.4s, v1.4s, v12.4s
+	WORD  $0x4e25d6cd // fadd v13.4s, v22.4s, v5.4s
+	WORD  $0x4e25d72c // fadd v12.4s, v25.4s, v5.4s
+	WORD  $0x6e2dfcae // fdiv v14.4s, v5.4s, v13.4s
+	WORD  $0x6e2cfcaf // fdiv v15.4s, v5.4s, v12.4s
 	WORD  $0x6e2edede // fmul v30.4s, v22.4s, v14.4s
 	WORD  $0x6e2fdf3c // fmul v28.4s, v25.4s, v15.4s
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F12
-	FMOVQ 976(R1), F16
-	FMOVQ 960(R1), F13
-	FMOVQ 960(R1), F17
+	FMOVQ 976(R0), F12
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F13
+	FMOVQ 960(R0), F17
 	VFMLA V13.S4, V22.S4, V12.S4
 	VFMLA V17.S4, V25.S4, V16.S4
-	FMOVQ 992(R1), F13
-	FMOVQ 992(R1), F17
+	FMOVQ 992(R0), F13
+	FMOVQ 992(R0), F17
 	VFMLA V12.S4, V22.S4, V13.S4
 	VFMLA V16.S4, V25.S4, V17.S4
-	FMOVQ 1008(R1), F12
-	FMOVQ 1008(R1), F16
+	FMOVQ 1008(R0), F12
+	FMOVQ 1008(R0), F16
 	VFMLA V13.S4, V22.S4, V12.S4
 	VFMLA V17.S4, V25.S4, V16.S4
-	FMOVQ 1024(R1), F13
-	FMOVQ 1024(R1), F17
+	FMOVQ 1024(R0), F13
+	FMOVQ 1024(R0), F17
 	VFMLA V12.S4, V22.S4, V13.S4
 	VFMLA V16.S4, V25.S4, V17.S4
-	FMOVQ 1040(R1), F12
-	FMOVQ 1040(R1), F16
+	FMOVQ 1040(R0), F12
+	FMOVQ 1040(R0), F16
 	VFMLA V13.S4, V22.S4, V12.S4
 	VFMLA V17.S4, V25.S4, V16.S4
-	FMOVQ 1056(R1), F13
-	FMOVQ 1056(R1), F17
+	FMOVQ 1056(R0), F13
+	FMOVQ 1056(R0), F17
 	VFMLA V12.S4, V22.S4, V13.S4
 	VFMLA V16.S4, V25.S4, V17.S4
-	FMOVQ 1072(R1), F12
-	FMOVQ 1072(R1), F16
+	FMOVQ 1072(R0), F12
+	FMOVQ 1072(R0), F16
 	VFMLA V13.S4, V22.S4, V12.S4
 	VFMLA V17.S4, V25.S4, V16.S4
 	WORD  $0x6e2cdecc // fmul v12.4s, v22.4s, v12.4s
@@ -5969,8 +7327,8 @@ otherblock:
 	VBIT  V13.B16, V15.B16, V28.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	WORD  $0x4eb3d438 // fsub v24.4s, v1.4s, v19.4s
+	WORD  $0x4eb2d4b5 // fsub v21.4s, v5.4s, v18.4s
+	WORD  $0x4eb3d4b8 // fsub v24.4s, v5.4s, v19.4s
 	VBSL  V21.B16, V18.B16, V12.B16
 	VBSL  V24.B16, V19.B16, V13.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
@@ -6001,8 +7359,8 @@ otherblock:
 	WORD  $0x6e39ddae // fmul v14.4s, v13.4s, v25.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD $0x6eb2e45b // fcmgt v27.4s, v2.4s, v18.4s
-	WORD $0x6eb3e45f // fcmgt v31.4s, v2.4s, v19.4s
+	WORD $0x6eb2e4db // fcmgt v27.4s, v6.4s, v18.4s
+	WORD $0x6eb3e4df // fcmgt v31.4s, v6.4s, v19.4s
 	VMOV V30.B16, V29.B16
 	VBIT V27.B16, V20.B16, V29.B16
 	VMOV V28.B16, V26.B16
@@ -6025,10 +7383,10 @@ otherblock:
 	FMOVS 8(R8), F21
 	VDUP  V20.S[0], V20.S4
 	VDUP  V21.S[0], V24.S4
-	FMOVQ 224(R1), F21
-	FMOVQ 224(R1), F26
-	FMOVQ 1120(R1), F23
-	FMOVQ 1120(R1), F27
+	FMOVQ 224(R0), F21
+	FMOVQ 224(R0), F26
+	FMOVQ 1120(R0), F23
+	FMOVQ 1120(R0), F27
 	VFMLS V23.S4, V18.S4, V21.S4
 	VFMLS V27.S4, V19.S4, V26.S4
 	WORD  $0x6e35de92 // fmul v18.4s, v20.4s, v21.4s
@@ -6038,52 +7396,52 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_514
+	BGE  focusnot0_518
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone514
+	JMP  focusdone518
 
-focusnot0_514:
+focusnot0_518:
 	CMP   $2, R9
-	BGE   focusnot1_514
-	FMOVQ 224(R1), F16
-	FMOVQ 224(R1), F17
-	JMP   focusdone514
+	BGE   focusnot1_518
+	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F17
+	JMP   focusdone518
 
-focusnot1_514:
+focusnot1_518:
 	CMP $3, R9
-	BGE focusnot2_514
-	JMP focusdone514
+	BGE focusnot2_518
+	JMP focusdone518
 
-focusnot2_514:
+focusnot2_518:
 	CMP  $4, R9
-	BGE  focusnot3_514
+	BGE  focusnot3_518
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone514
+	JMP  focusdone518
 
-focusnot3_514:
+focusnot3_518:
 	CMP   $5, R9
-	BGE   focusnot4_514
+	BGE   focusnot4_518
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V16.S4, V19.S4
 	VMOV  V19.B16, V16.B16
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e22de54 // fmul v20.4s, v18.4s, v2.4s
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone514
+	JMP   focusdone518
 
-focusnot4_514:
+focusnot4_518:
 	CMP   $6, R9
-	BGE   focusnot5_514
+	BGE   focusnot5_518
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6091,7 +7449,7 @@ focusnot4_514:
 	VMOV  V16.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
-	VFMLA V2.S4, V16.S4, V21.S4
+	VFMLA V6.S4, V16.S4, V21.S4
 	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V16.S4
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
@@ -6101,14 +7459,14 @@ focusnot4_514:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V2.S4, V17.S4, V21.S4
+	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone514
+	JMP   focusdone518
 
-focusnot5_514:
+focusnot5_518:
 	CMP   $7, R9
-	BGE   focusnot6_514
+	BGE   focusnot6_518
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6121,11 +7479,11 @@ focusnot5_514:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone514
+	JMP   focusdone518
 
-focusnot6_514:
+focusnot6_518:
 	CMP   $8, R9
-	BGE   focusnot7_514
+	BGE   focusnot7_518
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6138,11 +7496,11 @@ focusnot6_514:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone514
+	JMP   focusdone518
 
-focusnot7_514:
+focusnot7_518:
 	CMP   $9, R9
-	BGE   focusnot8_514
+	BGE   focusnot8_518
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6165,9 +7523,9 @@ focusnot7_514:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone514
+	JMP   focusdone518
 
-focusnot8_514:
+focusnot8_518:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6177,102 +7535,247 @@ focusnot8_514:
 	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V16.S4, V22.S4
+	VSUB  V8.S4, V16.S4, V22.S4
 	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V16.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V9.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F23
 	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V16.B16], V23.B16
-	FMOVQ 304(R1), F16
-	VBIT  V3.B16, V23.B16, V16.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
-	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
-	VFMLA V16.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+	WORD  $0x4e22d77a // fadd v26.4s, v27.4s, v2.4s
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVQ 832(R1), F19
-	VFMLA V16.S4, V18.S4, V19.S4
-	WORD  $0x6e32de50 // fmul v16.4s, v18.4s, v18.4s
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V5.S4, V18.S4, V16.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V3.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V16.S4, V19.S4, V18.S4
+	FMOVQ 816(R0), F22
+	FMOVQ 800(R0), F24
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 832(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	WORD  $0x6e37def6 // fmul v22.4s, v23.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	VFMLA V4.S4, V23.S4, V22.S4
+	VTBL  V1.B16, [V26.B16], V24.B16
+	FMOVQ 304(R0), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V22.S4, V24.S4, V23.S4
 
 	// times 2^k
-	WORD  $0x4e32d670 // fadd v16.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V16.S4, V16.S4
+	WORD  $0x4e37d716 // fadd v22.4s, v24.4s, v23.4s
+	VSHL  $20, V26.S4, V23.S4
+	FMOVQ 336(R0), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VADD  V23.S4, V22.S4, V22.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R12
-	CBNZ  R12, slowblock
+	FMOVQ 848(R0), F23
+	WORD  $0x4e771eb5 // bic v21.16b, v21.16b, v23.16b
+	FMOVQ 880(R0), F23
+	VEOR  V23.B16, V26.B16, V23.B16
+	FMOVQ 864(R0), F24
+	WORD  $0x4e781ef7 // bic v23.16b, v23.16b, v24.16b
+	VORR  V23.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R12
+	CBNZ  R12, focushard0_518
+	VMOV  V22.B16, V16.B16
+	JMP   focuseasy0_518
+
+focushard0_518:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
+	VSUB  V8.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V9.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F25
+	VADD  V25.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
+	WORD  $0x6e37de5c // fmul v28.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V23.S4, V18.S4, V27.S4
+	VMOV  V28.B16, V23.B16
+	VFMLA V26.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d6fa // fadd v26.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d75d // fsub v29.4s, v26.4s, v2.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V22.S4, V19.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V27.S4
+	VFMLA V22.S4, V20.S4, V27.S4
+	VFMLA V25.S4, V19.S4, V27.S4
+	WORD  $0x4e3bd794 // fadd v20.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V1.B16, [V26.B16], V22.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V26.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V25.S4
+	VADD  V25.S4, V24.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e73 // smin v19.4s, v19.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V19.S4, V25.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d679 // fadd v25.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d73b // fsub v27.4s, v25.4s, v19.4s
+	WORD  $0x4ebbd6d6 // fsub v22.4s, v22.4s, v27.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V26.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V0.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V0.S4, V21.S4, V19.S4
+	WORD  $0x4e721c12 // bic v18.16b, v0.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V16.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53414 // cmgt v20.4s, v0.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R11), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V19.B16, V16.B16
+	WORD  $0x4ea036b3 // cmgt v19.4s, v21.4s, v0.4s
+	VORR  V19.B16, V16.B16, V19.B16
+	FMOVQ 368(R0), F16
+	VBIF  V19.B16, V18.B16, V16.B16
+
+focuseasy0_518:
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R11), F19
@@ -6281,104 +7784,248 @@ focusnot8_514:
 	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V17.S4, V22.S4
+	VSUB  V8.S4, V17.S4, V22.S4
 	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V17.S4
-	FMOVQ 656(R1), F23
-	VAND  V23.B16, V22.B16, V22.B16
-	FMOVQ 672(R1), F23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V9.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F23
 	VADD  V23.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab9 // scvtf v25.4s, v21.4s
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V17.B16], V23.B16
-	FMOVQ 304(R1), F17
-	VBIT  V3.B16, V23.B16, V17.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F26
-	VFMLA V23.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V23.B16
-	VFMLA V22.S4, V23.S4, V23.S4
-	WORD  $0x4eb7d758 // fsub v24.4s, v26.4s, v23.4s
-	VFMLA V22.S4, V26.S4, V24.S4
-	WORD  $0x6e3adf56 // fmul v22.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V26.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V26.S4, V28.S4
-	WORD  $0x6e3aded6 // fmul v22.4s, v22.4s, v26.4s
-	VFMLA V28.S4, V22.S4, V24.S4
-	WORD  $0x4e38d6f6 // fadd v22.4s, v23.4s, v24.4s
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad739 // fadd v25.4s, v25.4s, v26.4s
-	WORD  $0x6e39de5b // fmul v27.4s, v18.4s, v25.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V25.S4, V18.S4, V26.S4
-	VMOV  V27.B16, V25.B16
-	VFMLA V22.S4, V19.S4, V25.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d736 // fadd v22.4s, v25.4s, v4.4s
-	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
-	WORD  $0x4eb9d779 // fsub v25.4s, v27.4s, v25.4s
-	VFMLA V23.S4, V19.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V17.S4, V18.S4, V26.S4
-	VFMLA V23.S4, V20.S4, V26.S4
-	VFMLA V24.S4, V19.S4, V26.S4
-	WORD  $0x4e3ad732 // fadd v18.4s, v25.4s, v26.4s
+	WORD  $0x4e22d77a // fadd v26.4s, v27.4s, v2.4s
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F17
-	FMOVQ 800(R1), F19
-	VFMLA V19.S4, V18.S4, V17.S4
-	FMOVQ 832(R1), F19
-	VFMLA V17.S4, V18.S4, V19.S4
-	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V5.S4, V18.S4, V17.S4
-	VTBL  V0.B16, [V22.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V3.B16, V19.B16, V18.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V19.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VFMLA V17.S4, V19.S4, V18.S4
+	FMOVQ 816(R0), F22
+	FMOVQ 800(R0), F24
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 832(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	WORD  $0x6e37def6 // fmul v22.4s, v23.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	VFMLA V4.S4, V23.S4, V22.S4
+	VTBL  V1.B16, [V26.B16], V24.B16
+	FMOVQ 304(R0), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V22.S4, V24.S4, V23.S4
 
 	// times 2^k
-	WORD  $0x4e32d671 // fadd v17.4s, v19.4s, v18.4s
-	VSHL  $20, V22.S4, V18.S4
-	FMOVQ 336(R1), F19
-	VAND  V19.B16, V18.B16, V18.B16
-	VADD  V18.S4, V17.S4, V17.S4
+	WORD  $0x4e37d716 // fadd v22.4s, v24.4s, v23.4s
+	VSHL  $20, V26.S4, V23.S4
+	FMOVQ 336(R0), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VADD  V23.S4, V22.S4, V22.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V22.B16, V19.B16
-	FMOVQ 864(R1), F20
-	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R11
-	CBNZ  R11, slowblock
+	FMOVQ 848(R0), F23
+	WORD  $0x4e771eb5 // bic v21.16b, v21.16b, v23.16b
+	FMOVQ 880(R0), F23
+	VEOR  V23.B16, V26.B16, V23.B16
+	FMOVQ 864(R0), F24
+	WORD  $0x4e781ef7 // bic v23.16b, v23.16b, v24.16b
+	VORR  V23.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R12
+	CBNZ  R12, focushard1_518
+	VMOV  V22.B16, V17.B16
+	JMP   focuseasy1_518
 
-focusdone514:
+focushard1_518:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V8.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V9.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F25
+	VADD  V25.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
+	WORD  $0x6e37de5c // fmul v28.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V23.S4, V18.S4, V27.S4
+	VMOV  V28.B16, V23.B16
+	VFMLA V26.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d6fa // fadd v26.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d75d // fsub v29.4s, v26.4s, v2.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V22.S4, V19.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V27.S4
+	VFMLA V22.S4, V20.S4, V27.S4
+	VFMLA V25.S4, V19.S4, V27.S4
+	WORD  $0x4e3bd794 // fadd v20.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V1.B16, [V26.B16], V22.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V26.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V25.S4
+	VADD  V25.S4, V24.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e73 // smin v19.4s, v19.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V19.S4, V25.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d679 // fadd v25.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d73b // fsub v27.4s, v25.4s, v19.4s
+	WORD  $0x4ebbd6d6 // fsub v22.4s, v22.4s, v27.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V26.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V0.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V0.S4, V21.S4, V19.S4
+	WORD  $0x4e721c12 // bic v18.16b, v0.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53414 // cmgt v20.4s, v0.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R11), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea036b3 // cmgt v19.4s, v21.4s, v0.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R0), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focuseasy1_518:
+focusdone518:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -6404,309 +8051,455 @@ focusdone514:
 
 othervector:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V6.B16, V13.B16, V10.B16
-	WORD $0x4ea8d54e // fsub v14.4s, v10.4s, v8.4s
+	VORR  V7.B16, V13.B16, V10.B16
+	FMOVQ 32(R0), F11
+	WORD  $0x4eabd54e // fsub v14.4s, v10.4s, v11.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F11
-	VFMLA V9.S4, V14.S4, V11.S4
-	FMOVQ 64(R1), F10
+	FMOVQ 64(R0), F11
+	FMOVQ 48(R0), F10
+	VFMLA V10.S4, V14.S4, V11.S4
+	FMOVQ 64(R0), F10
 	WORD  $0x4eaad56a // fsub v10.4s, v11.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V10.S4, V14.S4
-	FMOVQ 96(R1), F15
+	VFMLS V4.S4, V10.S4, V14.S4
+	FMOVQ 96(R0), F15
 	VFMLS V15.S4, V10.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F15
-	FMOVQ 112(R1), F10
+	FMOVQ 128(R0), F15
+	FMOVQ 112(R0), F10
 	VFMLA V10.S4, V14.S4, V15.S4
-	FMOVQ 144(R1), F10
+	FMOVQ 144(R0), F10
 	VFMLA V15.S4, V14.S4, V10.S4
-	FMOVQ 160(R1), F15
+	FMOVQ 160(R0), F15
 	VFMLA V10.S4, V14.S4, V15.S4
-	FMOVQ 176(R1), F10
+	FMOVQ 176(R0), F10
 	VFMLA V15.S4, V14.S4, V10.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V11.B16], V14.B16
-	FMOVQ 192(R1), F15
-	FMOVQ 208(R1), F16
+	VTBL  V1.B16, [V11.B16], V14.B16
+	FMOVQ 192(R0), F15
+	FMOVQ 208(R0), F16
 	VBIT  V16.B16, V14.B16, V15.B16
-	FMOVQ 16(R0), F14
+	FMOVQ 16(R1), F14
 	VTBL  V15.B16, [V14.B16], V14.B16
 	VSHL  $21, V11.S4, V11.S4
-	VADD  V11.S4, V14.S4, V16.S4
-	VFMLA V10.S4, V16.S4, V16.S4
-	WORD  $0x4e21d60a // fadd v10.4s, v16.4s, v1.4s
-	WORD  $0x6e2afc2b // fdiv v11.4s, v1.4s, v10.4s
-	WORD  $0x6e2bde12 // fmul v18.4s, v16.4s, v11.4s
+	VADD  V11.S4, V14.S4, V17.S4
+	VFMLA V10.S4, V17.S4, V17.S4
+	WORD  $0x4e25d62a // fadd v10.4s, v17.4s, v5.4s
+	WORD  $0x6e2afcab // fdiv v11.4s, v5.4s, v10.4s
+	WORD  $0x6e2bde32 // fmul v18.4s, v17.4s, v11.4s
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F10
-	FMOVQ 960(R1), F14
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 992(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1008(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 1024(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1040(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	FMOVQ 1056(R1), F14
-	VFMLA V10.S4, V16.S4, V14.S4
-	FMOVQ 1072(R1), F10
-	VFMLA V14.S4, V16.S4, V10.S4
-	WORD  $0x6e2ade0a // fmul v10.4s, v16.4s, v10.4s
-	VFMLA V10.S4, V16.S4, V16.S4
+	FMOVQ 976(R0), F10
+	FMOVQ 960(R0), F14
+	VFMLA V14.S4, V17.S4, V10.S4
+	FMOVQ 992(R0), F14
+	VFMLA V10.S4, V17.S4, V14.S4
+	FMOVQ 1008(R0), F10
+	VFMLA V14.S4, V17.S4, V10.S4
+	FMOVQ 1024(R0), F14
+	VFMLA V10.S4, V17.S4, V14.S4
+	FMOVQ 1040(R0), F10
+	VFMLA V14.S4, V17.S4, V10.S4
+	FMOVQ 1056(R0), F14
+	VFMLA V10.S4, V17.S4, V14.S4
+	FMOVQ 1072(R0), F10
+	VFMLA V14.S4, V17.S4, V10.S4
+	WORD  $0x6e2ade2a // fmul v10.4s, v17.4s, v10.4s
+	VFMLA V10.S4, V17.S4, V17.S4
 	WORD  $0x4ea0a9aa // cmlt v10.4s, v13.4s, #0
-	VMOV  V11.B16, V14.B16
-	VBIT  V10.B16, V18.B16, V14.B16
+	VMOV  V11.B16, V15.B16
+	VBIT  V10.B16, V18.B16, V15.B16
 	VBIT  V10.B16, V11.B16, V18.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eacd42f // fsub v15.4s, v1.4s, v12.4s
-	VBSL  V15.B16, V12.B16, V10.B16
+	WORD  $0x4eacd4b0 // fsub v16.4s, v5.4s, v12.4s
+	VBSL  V16.B16, V12.B16, V10.B16
 	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
-	VFMLA V11.S4, V10.S4, V16.S4
+	VFMLA V11.S4, V10.S4, V17.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
 	WORD  $0x6e2cde4d // fmul v13.4s, v18.4s, v12.4s
-	VMOV  V13.B16, V17.B16
-	VFMLA V15.S4, V14.S4, V17.S4
+	VMOV  V13.B16, V14.B16
+	VFMLA V16.S4, V15.S4, V14.S4
 	FMOVS 12(R8), F10
 	VDUP  V10.S[0], V11.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
-	WORD  $0x6e2fdd4a // fmul v10.4s, v10.4s, v15.4s
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
 	VFMLA V12.S4, V11.S4, V10.S4
-	WORD  $0x6e30dd4b // fmul v11.4s, v10.4s, v16.4s
+	WORD  $0x6e31dd4b // fmul v11.4s, v10.4s, v17.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD $0x6eace453 // fcmgt v19.4s, v2.4s, v12.4s
+	WORD $0x6eace4d3 // fcmgt v19.4s, v6.4s, v12.4s
 	VMOV V18.B16, V20.B16
-	VBIT V19.B16, V14.B16, V20.B16
-	WORD $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
-	VBIF V19.B16, V14.B16, V18.B16
+	VBIT V19.B16, V15.B16, V20.B16
+	WORD $0x6e2efe94 // fdiv v20.4s, v20.4s, v14.4s
+	VBIF V19.B16, V15.B16, V18.B16
 	WORD $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	WORD $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	WORD $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	WORD  $0x6ea0f9ad // fneg v13.4s, v13.4s
-	VFMLA V15.S4, V14.S4, V13.S4
-	FMOVS 8(R8), F14
-	VDUP  V14.S[0], V14.S4
-	FMOVQ 224(R1), F15
-	FMOVQ 1120(R1), F18
-	VFMLS V18.S4, V12.S4, V15.S4
-	WORD  $0x6e2fddcc // fmul v12.4s, v14.4s, v15.4s
-	VFMLA V16.S4, V12.S4, V13.S4
+	VFMLA V16.S4, V15.S4, V13.S4
+	FMOVS 8(R8), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 1120(R0), F18
+	VFMLS V18.S4, V12.S4, V16.S4
+	WORD  $0x6e30ddec // fmul v12.4s, v15.4s, v16.4s
+	VFMLA V17.S4, V12.S4, V13.S4
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_515
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone515
+	BGE  focusnot0_519
+	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
+	JMP  focusdone519
 
-focusnot0_515:
+focusnot0_519:
 	CMP   $2, R9
-	BGE   focusnot1_515
-	FMOVQ 224(R1), F17
-	JMP   focusdone515
+	BGE   focusnot1_519
+	FMOVQ 224(R0), F14
+	JMP   focusdone519
 
-focusnot1_515:
+focusnot1_519:
 	CMP $3, R9
-	BGE focusnot2_515
-	JMP focusdone515
+	BGE focusnot2_519
+	JMP focusdone519
 
-focusnot2_515:
+focusnot2_519:
 	CMP  $4, R9
-	BGE  focusnot3_515
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone515
+	BGE  focusnot3_519
+	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
+	JMP  focusdone519
 
-focusnot3_515:
+focusnot3_519:
 	CMP   $5, R9
-	BGE   focusnot4_515
-	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
-	VMOV  V17.B16, V14.B16
-	VFMLS V12.S4, V12.S4, V14.S4
-	WORD  $0x6e22dd8f // fmul v15.4s, v12.4s, v2.4s
-	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
-	VFMLA V12.S4, V17.S4, V14.S4
-	VMOV  V14.B16, V17.B16
-	JMP   focusdone515
-
-focusnot4_515:
-	CMP   $6, R9
-	BGE   focusnot5_515
-	WORD  $0x6ea1fa2c // fsqrt v12.4s, v17.4s
-	WORD  $0x6e31de2e // fmul v14.4s, v17.4s, v17.4s
-	WORD  $0x6ea0f9d0 // fneg v16.4s, v14.4s
-	VFMLA V17.S4, V17.S4, V16.S4
-	VMOV  V17.B16, V15.B16
+	BGE   focusnot4_519
+	WORD  $0x6ea1f9cc // fsqrt v12.4s, v14.4s
+	VMOV  V14.B16, V15.B16
 	VFMLS V12.S4, V12.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V2.S4, V15.S4, V16.S4
-	WORD  $0x6e2cde11 // fmul v17.4s, v16.4s, v12.4s
-	VFMLA V12.S4, V14.S4, V17.S4
-	JMP   focusdone515
+	WORD  $0x6e26dd90 // fmul v16.4s, v12.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V14.B16
+	JMP   focusdone519
 
-focusnot5_515:
+focusnot4_519:
+	CMP   $6, R9
+	BGE   focusnot5_519
+	WORD  $0x6ea1f9cc // fsqrt v12.4s, v14.4s
+	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	VMOV  V14.B16, V16.B16
+	VFMLS V12.S4, V12.S4, V16.S4
+	WORD  $0x6e30ddce // fmul v14.4s, v14.4s, v16.4s
+	VFMLA V6.S4, V14.S4, V17.S4
+	WORD  $0x6e2cde2e // fmul v14.4s, v17.4s, v12.4s
+	VFMLA V12.S4, V15.S4, V14.S4
+	JMP   focusdone519
+
+focusnot5_519:
 	CMP   $7, R9
-	BGE   focusnot6_515
-	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
-	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
-	VFMLA V17.S4, V17.S4, V14.S4
-	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
-	VFMLA V17.S4, V12.S4, V14.S4
-	VMOV  V14.B16, V17.B16
-	JMP   focusdone515
+	BGE   focusnot6_519
+	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
+	VFMLA V14.S4, V14.S4, V15.S4
+	WORD  $0x6e2eddef // fmul v15.4s, v15.4s, v14.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V14.B16
+	JMP   focusdone519
 
-focusnot6_515:
+focusnot6_519:
 	CMP   $8, R9
-	BGE   focusnot7_515
-	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
-	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
-	VFMLA V17.S4, V17.S4, V14.S4
-	WORD  $0x4e2cd58f // fadd v15.4s, v12.4s, v12.4s
-	WORD  $0x6e2eddf1 // fmul v17.4s, v15.4s, v14.4s
-	VFMLA V12.S4, V12.S4, V17.S4
-	JMP   focusdone515
+	BGE   focusnot7_519
+	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
+	VFMLA V14.S4, V14.S4, V15.S4
+	WORD  $0x4e2cd58e // fadd v14.4s, v12.4s, v12.4s
+	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V14.S4
+	JMP   focusdone519
 
-focusnot7_515:
+focusnot7_519:
 	CMP   $9, R9
-	BGE   focusnot8_515
-	WORD  $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
-	WORD  $0x6ea0f98e // fneg v14.4s, v12.4s
-	VFMLA V17.S4, V17.S4, V14.S4
-	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
-	WORD  $0x4e2cd590 // fadd v16.4s, v12.4s, v12.4s
-	WORD  $0x6ea0f9f2 // fneg v18.4s, v15.4s
+	BGE   focusnot8_519
+	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
+	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
+	VFMLA V14.S4, V14.S4, V15.S4
+	WORD  $0x6e2cdd90 // fmul v16.4s, v12.4s, v12.4s
+	WORD  $0x4e2cd591 // fadd v17.4s, v12.4s, v12.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
 	VFMLA V12.S4, V12.S4, V18.S4
-	VFMLA V14.S4, V16.S4, V18.S4
-	WORD  $0x6e31de4c // fmul v12.4s, v18.4s, v17.4s
-	VFMLA V17.S4, V15.S4, V12.S4
-	VMOV  V12.B16, V17.B16
-	JMP   focusdone515
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2ede4c // fmul v12.4s, v18.4s, v14.4s
+	VFMLA V14.S4, V16.S4, V12.S4
+	VMOV  V12.B16, V14.B16
+	JMP   focusdone519
 
-focusnot8_515:
+focusnot8_519:
 	ADD   $24, R8, R11
 	FMOVS (R11), F12
 	VDUP  V12.S[0], V12.S4
-	FMOVS 4(R11), F14
-	VDUP  V14.S[0], V14.S4
-	FMOVS 8(R11), F15
+	FMOVS 4(R11), F15
 	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R11), F16
+	VDUP  V16.S[0], V16.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F16
-	VSUB  V16.S4, V17.S4, V17.S4
-	VUSHR $23, V17.S4, V16.S4
-	VUSHR $20, V17.S4, V19.S4
-	FMOVQ 656(R1), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	FMOVQ 672(R1), F18
-	VADD  V18.S4, V17.S4, V17.S4
-	WORD  $0x4e21da12 // scvtf v18.4s, v16.4s
+	VSUB  V8.S4, V14.S4, V18.S4
+	VUSHR $23, V18.S4, V17.S4
+	VUSHR $20, V18.S4, V20.S4
+	VAND  V9.B16, V18.B16, V18.B16
+	FMOVQ 672(R0), F19
+	VADD  V19.S4, V18.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V3.B16, V20.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FMOVQ 432(R1), F21
-	VFMLA V20.S4, V17.S4, V21.S4
-	FMOVQ 688(R1), F17
-	WORD  $0x6e31deb6 // fmul v22.4s, v21.4s, v17.4s
-	VMOV  V21.B16, V17.B16
-	VFMLA V22.S4, V17.S4, V17.S4
-	WORD  $0x4eb1d6b4 // fsub v20.4s, v21.4s, v17.4s
-	VFMLA V22.S4, V21.S4, V20.S4
-	WORD  $0x6e35deb6 // fmul v22.4s, v21.4s, v21.4s
-	FMOVQ 720(R1), F23
-	FMOVQ 704(R1), F24
-	VFMLA V24.S4, V21.S4, V23.S4
-	FMOVQ 736(R1), F24
-	VFMLA V23.S4, V21.S4, V24.S4
-	FMOVQ 752(R1), F23
-	VFMLA V24.S4, V21.S4, V23.S4
-	FMOVQ 768(R1), F24
-	VFMLA V23.S4, V21.S4, V24.S4
-	WORD  $0x6e35ded5 // fmul v21.4s, v22.4s, v21.4s
-	VFMLA V24.S4, V21.S4, V20.S4
-	WORD  $0x4e34d635 // fadd v21.4s, v17.4s, v20.4s
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R0), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V22.B16
-	WORD  $0x4e36d656 // fadd v22.4s, v18.4s, v22.4s
-	WORD  $0x6e36dd97 // fmul v23.4s, v12.4s, v22.4s
-	WORD  $0x6ea0faf2 // fneg v18.4s, v23.4s
-	VFMLA V22.S4, V12.S4, V18.S4
-	VMOV  V23.B16, V22.B16
-	VFMLA V21.S4, V14.S4, V22.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d677 // fadd v23.4s, v19.4s, v23.4s
+	WORD  $0x6e37dd98 // fmul v24.4s, v12.4s, v23.4s
+	WORD  $0x6ea0fb13 // fneg v19.4s, v24.4s
+	VFMLA V23.S4, V12.S4, V19.S4
+	VMOV  V24.B16, V23.B16
+	VFMLA V22.S4, V15.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6d5 // fadd v21.4s, v22.4s, v4.4s
-	WORD  $0x4ea4d6b6 // fsub v22.4s, v21.4s, v4.4s
-	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
-	VFMLA V17.S4, V14.S4, V22.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V12.S4, V18.S4
-	VFMLA V17.S4, V15.S4, V18.S4
-	VFMLA V20.S4, V14.S4, V18.S4
-	WORD  $0x4e32d6ce // fadd v14.4s, v22.4s, v18.4s
+	WORD  $0x4e22d6f6 // fadd v22.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	VFMLA V18.S4, V15.S4, V23.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V12.S4, V19.S4
+	VFMLA V18.S4, V16.S4, V19.S4
+	VFMLA V21.S4, V15.S4, V19.S4
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F12
-	FMOVQ 800(R1), F15
-	VFMLA V15.S4, V14.S4, V12.S4
-	FMOVQ 832(R1), F15
-	VFMLA V12.S4, V14.S4, V15.S4
-	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
-	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
-	VFMLA V5.S4, V14.S4, V12.S4
-	VTBL  V0.B16, [V21.B16], V15.B16
-	FMOVQ 304(R1), F14
-	VBIT  V3.B16, V15.B16, V14.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V15.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
-	VFMLA V12.S4, V15.S4, V14.S4
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V22.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
-	WORD  $0x4e2ed5ec // fadd v12.4s, v15.4s, v14.4s
-	VSHL  $20, V21.S4, V14.S4
-	FMOVQ 336(R1), F15
-	VAND  V15.B16, V14.B16, V14.B16
-	VADD  V14.S4, V12.S4, V17.S4
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V22.S4, V19.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V18.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F12
-	WORD  $0x4e6c1e0c // bic v12.16b, v16.16b, v12.16b
-	FMOVQ 880(R1), F14
-	VEOR  V14.B16, V21.B16, V14.B16
-	FMOVQ 864(R1), F15
-	WORD  $0x4e6f1dce // bic v14.16b, v14.16b, v15.16b
-	VORR  V14.B16, V12.B16, V12.B16
-	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
-	FMOVD F12, R11
-	CBNZ  R11, slowvector
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R0), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V17.B16, V17.B16
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R12
+	CBNZ  R12, focushard0_519
+	VMOV  V18.B16, V14.B16
+	JMP   focuseasy0_519
 
-focusdone515:
+focushard0_519:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
+	VSUB  V8.S4, V17.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
+	FMOVQ 896(R0), F20
+	VSUB  V20.S4, V19.S4, V19.S4
+	FMOVQ 560(R0), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V19.B16, V18.B16
+	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V20.S4
+	VAND  V9.B16, V18.B16, V18.B16
+	FMOVQ 672(R0), F21
+	VADD  V21.S4, V18.S4, V18.S4
+	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R0), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x6e33dd98 // fmul v24.4s, v12.4s, v19.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V19.S4, V12.S4, V23.S4
+	VMOV  V24.B16, V19.B16
+	VFMLA V22.S4, V15.S4, V19.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d676 // fadd v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V18.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V12.S4, V23.S4
+	VFMLA V18.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V18.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f2 // fcmgt v18.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6c1c0c // bic v12.16b, v0.16b, v12.16b
+	VBIT  V15.B16, V12.B16, V16.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R11), F12
+	VDUP  V12.S[0], V12.S4
+	VAND  V12.B16, V14.B16, V12.B16
+	VORR  V12.B16, V16.B16, V12.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R11), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V15.B16, V14.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V14.B16, V15.B16
+	FMOVQ 368(R0), F14
+	VBIF  V15.B16, V12.B16, V14.B16
+
+focuseasy0_519:
+focusdone519:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e31dd6b // fmul v11.4s, v11.4s, v17.4s
+	WORD $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F12
 	VDUP  V12.S[0], V12.S4
-	WORD  $0x6e31dd4a // fmul v10.4s, v10.4s, v17.4s
+	WORD  $0x6e2edd4a // fmul v10.4s, v10.4s, v14.4s
 	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
 	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
 	ADD   $0, R3, R11
@@ -6755,47 +8548,49 @@ slow:
 	FMOVQ (R7), F11
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V10.B16, V12.B16
-	WORD  $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
-	FMOVQ 240(R1), F13
+	VORR  V7.B16, V10.B16, V12.B16
+	FMOVQ 32(R0), F13
+	WORD  $0x4eadd58c // fsub v12.4s, v12.4s, v13.4s
+	FMOVQ 240(R0), F13
 	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F15
-	VFMLA V9.S4, V13.S4, V15.S4
-	FMOVQ 64(R1), F12
+	FMOVQ 64(R0), F15
+	FMOVQ 48(R0), F12
+	VFMLA V12.S4, V13.S4, V15.S4
+	FMOVQ 64(R0), F12
 	WORD  $0x4eacd5ec // fsub v12.4s, v15.4s, v12.4s
 
 	// r = c - n ln2
 	VMOV  V13.B16, V14.B16
-	VFMLS V5.S4, V12.S4, V14.S4
-	FMOVQ 96(R1), F16
+	VFMLS V4.S4, V12.S4, V14.S4
+	FMOVQ 96(R0), F16
 	VFMLS V16.S4, V12.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F16
-	FMOVQ 112(R1), F12
+	FMOVQ 128(R0), F16
+	FMOVQ 112(R0), F12
 	VFMLA V12.S4, V14.S4, V16.S4
-	FMOVQ 144(R1), F12
+	FMOVQ 144(R0), F12
 	VFMLA V16.S4, V14.S4, V12.S4
-	FMOVQ 160(R1), F16
+	FMOVQ 160(R0), F16
 	VFMLA V12.S4, V14.S4, V16.S4
-	FMOVQ 176(R1), F12
+	FMOVQ 176(R0), F12
 	VFMLA V16.S4, V14.S4, V12.S4
-	FMOVQ 272(R1), F14
+	FMOVQ 272(R0), F14
 	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
-	FMOVQ 288(R1), F14
+	FMOVQ 288(R0), F14
 	VAND  V13.B16, V14.B16, V13.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VSHL  $20, V15.S4, V14.S4
-	VTBL  V0.B16, [V15.B16], V16.B16
-	FMOVQ 304(R1), F15
+	VTBL  V1.B16, [V15.B16], V16.B16
+	FMOVQ 304(R0), F15
 	VBIT  V3.B16, V16.B16, V15.B16
-	FLDPQ 32(R0), (F30, F31)
+	FLDPQ 32(R1), (F30, F31)
 	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
 	VADD  V14.S4, V15.S4, V16.S4
-	FMOVQ 336(R1), F15
+	FMOVQ 336(R0), F15
 	VAND  V15.B16, V14.B16, V14.B16
 	VADD  V13.S4, V14.S4, V14.S4
 	VFMLA V12.S4, V16.S4, V16.S4
@@ -6804,290 +8599,303 @@ slow:
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
 	VSUB  V13.S4, V12.S4, V13.S4
-	FMOVQ 352(R1), F14
+	FMOVQ 352(R0), F14
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	FMOVQ 352(R1), F14
+	FMOVQ 352(R0), F14
 	VSUB  V14.S4, V12.S4, V12.S4
 	WORD  $0x4eac65ac // smax v12.4s, v13.4s, v12.4s
-	FMOVQ 368(R1), F13
+	FMOVQ 368(R0), F13
 	VUMIN V13.S4, V12.S4, V12.S4
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 52(R8), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	VBSL  V12.B16, V14.B16, V15.B16
+	VBIT  V13.B16, V15.B16, V12.B16
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F13
-	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
-	FMOVQ 624(R1), F13
-	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
-	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
-	WORD  $0x6e2dfc2d // fdiv v13.4s, v1.4s, v13.4s
-	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
-	VBIT  V14.B16, V12.B16, V20.B16
+	FMOVQ 624(R0), F13
+	WORD  $0x6eace5af // fcmgt v15.4s, v13.4s, v12.4s
+	FMOVQ 624(R0), F13
+	WORD  $0x4e2cf5b2 // fmax v18.4s, v13.4s, v12.4s
+	WORD  $0x4e25d64d // fadd v13.4s, v18.4s, v5.4s
+	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
+	WORD  $0x6e2dde55 // fmul v21.4s, v18.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F16
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 992(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1008(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1024(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1040(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1056(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1072(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V17.S4
-	VBIT  V14.B16, V12.B16, V17.B16
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 992(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1008(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1040(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1072(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V18.S4
+	VBIT  V15.B16, V12.B16, V18.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V15.B16
-	VBIT  V12.B16, V20.B16, V15.B16
-	VBIT  V12.B16, V13.B16, V20.B16
+	VBIT  V12.B16, V21.B16, V15.B16
+	VBIT  V12.B16, V13.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eabd430 // fsub v16.4s, v1.4s, v11.4s
+	WORD  $0x4eabd4b0 // fsub v16.4s, v5.4s, v11.4s
 	VBSL  V16.B16, V11.B16, V12.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V17.S4
+	VFMLA V10.S4, V12.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
-	VMOV  V12.B16, V13.B16
-	VFMLA V16.S4, V15.S4, V13.S4
+	WORD  $0x6e2bdeac // fmul v12.4s, v21.4s, v11.4s
+	VMOV  V12.B16, V17.B16
+	VFMLA V16.S4, V15.S4, V17.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V14.S4
+	VDUP  V10.S[0], V13.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
 	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
-	VFMLA V11.S4, V14.S4, V10.S4
-	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e32dd4d // fmul v13.4s, v10.4s, v18.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
-	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V15.B16, V19.B16
-	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
-	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
-	FMOVQ 224(R1), F22
-	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V15.B16, V20.B16
-	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VMOVI $0, V19.B16
-	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x6eabe4d3 // fcmgt v19.4s, v6.4s, v11.4s
+	VMOV  V21.B16, V20.B16
+	VBIT  V19.B16, V15.B16, V20.B16
+	WORD  $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	WORD  $0x4ea0da36 // fcmeq v22.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F23
+	VBIF  V22.B16, V20.B16, V23.B16
+	VBIF  V19.B16, V15.B16, V21.B16
+	WORD  $0x6e37deb3 // fmul v19.4s, v21.4s, v23.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e673 // fcmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
 	VFMLA V16.S4, V15.S4, V12.S4
 	FMOVS 8(R8), F15
 	VDUP  V15.S[0], V15.S4
-	FMOVQ 224(R1), F16
-	FMOVQ 1120(R1), F18
-	VFMLS V18.S4, V11.S4, V16.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 1120(R0), F19
+	VFMLS V19.S4, V11.S4, V16.S4
 	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
-	VFMLA V17.S4, V11.S4, V12.S4
+	VFMLA V18.S4, V11.S4, V12.S4
+	WORD  $0x6e31e5cb // fcmge v11.4s, v14.4s, v17.4s
+	WORD  $0x4e6b1e2b // bic v11.16b, v17.16b, v11.16b
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_516
-	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone516
+	BGE  focusnot0_520
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
+	JMP  focusdone520
 
-focusnot0_516:
+focusnot0_520:
 	CMP   $2, R9
-	BGE   focusnot1_516
-	FMOVQ 224(R1), F13
-	JMP   focusdone516
+	BGE   focusnot1_520
+	FMOVQ 224(R0), F11
+	JMP   focusdone520
 
-focusnot1_516:
+focusnot1_520:
 	CMP $3, R9
-	BGE focusnot2_516
-	JMP focusdone516
+	BGE focusnot2_520
+	JMP focusdone520
 
-focusnot2_516:
+focusnot2_520:
 	CMP  $4, R9
-	BGE  focusnot3_516
-	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone516
+	BGE  focusnot3_520
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
+	JMP  focusdone520
 
-focusnot3_516:
+focusnot3_520:
 	CMP   $5, R9
-	BGE   focusnot4_516
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	VMOV  V13.B16, V15.B16
-	VFMLS V11.S4, V11.S4, V15.S4
-	WORD  $0x6e22dd70 // fmul v16.4s, v11.4s, v2.4s
+	BGE   focusnot4_520
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	VMOV  V11.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V11.S4, V13.S4, V15.S4
-	VMOV  V15.B16, V13.B16
-	JMP   focusdone516
+	VFMLA V14.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V11.B16
+	JMP   focusdone520
 
-focusnot4_516:
+focusnot4_520:
 	CMP   $6, R9
-	BGE   focusnot5_516
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	BGE   focusnot5_520
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VMOV  V13.B16, V16.B16
-	VFMLS V11.S4, V11.S4, V16.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	VFMLA V2.S4, V13.S4, V17.S4
-	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
-	VFMLA V11.S4, V15.S4, V13.S4
-	JMP   focusdone516
+	VFMLA V11.S4, V11.S4, V17.S4
+	VMOV  V11.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	VFMLA V6.S4, V11.S4, V17.S4
+	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V11.S4
+	JMP   focusdone520
 
-focusnot5_516:
+focusnot5_520:
 	CMP   $7, R9
-	BGE   focusnot6_516
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
-	VFMLA V13.S4, V11.S4, V15.S4
-	VMOV  V15.B16, V13.B16
-	JMP   focusdone516
+	BGE   focusnot6_520
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V11.B16
+	JMP   focusdone520
 
-focusnot6_516:
+focusnot6_520:
 	CMP   $8, R9
-	BGE   focusnot7_516
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V11.S4, V11.S4, V13.S4
-	JMP   focusdone516
+	BGE   focusnot7_520
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V11.S4
+	JMP   focusdone520
 
-focusnot7_516:
+focusnot7_520:
 	CMP   $9, R9
-	BGE   focusnot8_516
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
-	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
+	BGE   focusnot8_520
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V11.S4, V11.S4, V18.S4
+	VFMLA V14.S4, V14.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
-	VFMLA V13.S4, V16.S4, V11.S4
-	VMOV  V11.B16, V13.B16
-	JMP   focusdone516
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V11.B16
+	JMP   focusdone520
 
-focusnot8_516:
+focusnot8_520:
 	ADD   $24, R8, R12
-	FMOVS (R12), F11
-	VDUP  V11.S[0], V11.S4
+	FMOVS (R12), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R12), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R12), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
-	FMOVQ 640(R1), F18
-	VSUB  V18.S4, V17.S4, V18.S4
+	WORD  $0x4ea0f971 // fabs v17.4s, v11.4s
+	VSUB  V8.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
-	FMOVQ 896(R1), F20
+	FMOVQ 896(R0), F20
 	VSUB  V20.S4, V19.S4, V19.S4
-	FMOVQ 560(R1), F20
+	FMOVQ 560(R0), F20
 	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
 	VBIT  V20.B16, V19.B16, V18.B16
 	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
 	VUSHR $20, V18.S4, V20.S4
-	FMOVQ 656(R1), F21
-	VAND  V21.B16, V18.B16, V18.B16
-	FMOVQ 672(R1), F21
+	VAND  V9.B16, V18.B16, V18.B16
+	FMOVQ 672(R0), F21
 	VADD  V21.S4, V18.S4, V18.S4
 	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	FMOVQ 304(R1), F20
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
 	VBIT  V3.B16, V21.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
+	FLDPQ 112(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
-	FMOVQ 432(R1), F22
+	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V18.S4, V22.S4
-	FMOVQ 688(R1), F18
+	FMOVQ 688(R0), F18
 	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
 	VMOV  V22.B16, V18.B16
 	VFMLA V23.S4, V18.S4, V18.S4
 	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
 	VFMLA V23.S4, V22.S4, V21.S4
 	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
-	FMOVQ 720(R1), F24
-	FMOVQ 704(R1), F25
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
 	VFMLA V25.S4, V22.S4, V24.S4
-	FMOVQ 736(R1), F25
+	FMOVQ 736(R0), F25
 	VFMLA V24.S4, V22.S4, V25.S4
-	FMOVQ 752(R1), F24
+	FMOVQ 752(R0), F24
 	VFMLA V25.S4, V22.S4, V24.S4
-	FMOVQ 768(R1), F25
+	FMOVQ 768(R0), F25
 	VFMLA V24.S4, V22.S4, V25.S4
 	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
 	VFMLA V25.S4, V22.S4, V21.S4
 	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
+	FLDPQ 144(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V14.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d676 // fadd v22.4s, v19.4s, v4.4s
-	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
+	WORD  $0x4e22d676 // fadd v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V18.S4, V15.S4, V24.S4
-	FLDPQ 176(R0), (F30, F31)
+	FLDPQ 176(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V11.S4, V23.S4
+	VFMLA V20.S4, V14.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F15
-	FMOVQ 800(R1), F18
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
 	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 832(R1), F18
+	FMOVQ 832(R0), F18
 	VFMLA V15.S4, V16.S4, V18.S4
 	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
 	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V5.S4, V16.S4, V15.S4
-	VTBL  V0.B16, [V22.B16], V18.B16
-	FMOVQ 304(R1), F16
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
 	VBIT  V3.B16, V18.B16, V16.B16
-	FLDPQ 272(R0), (F30, F31)
+	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 304(R0), (F30, F31)
+	FLDPQ 304(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
 	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V22.S4, V15.S4
+	VSUB  V2.S4, V22.S4, V15.S4
 	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
 	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
 	VSHL  $23, V15.S4, V21.S4
 	VADD  V21.S4, V20.S4, V21.S4
-	VUMIN V7.S4, V21.S4, V22.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V21.B16
 	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
-	FMOVQ 912(R1), F21
+	FMOVQ 912(R0), F21
 	VSUB  V15.S4, V21.S4, V15.S4
 	VSHL  $23, V15.S4, V15.S4
 	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
@@ -7100,60 +8908,60 @@ focusnot8_516:
 	VBIT  V18.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F15
+	FMOVQ 928(R0), F15
 	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
-	FMOVQ 384(R1), F16
+	FMOVQ 384(R0), F16
 	VBIF  V15.B16, V22.B16, V16.B16
-	FMOVQ 944(R1), F15
+	FMOVQ 944(R0), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
 	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VAND  V11.B16, V7.B16, V18.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
 	VBIT  V15.B16, V18.B16, V16.B16
-	VCMEQ V7.S4, V17.S4, V15.S4
-	WORD  $0x4e6b1ceb // bic v11.16b, v7.16b, v11.16b
-	VBIT  V15.B16, V11.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R12), F11
-	VDUP  V11.S[0], V11.S4
-	VAND  V11.B16, V13.B16, V11.B16
-	VORR  V11.B16, V16.B16, V11.B16
+	FMOVS 12(R12), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V11.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
-	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R12), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V15.B16, V13.B16
-	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
-	VORR  V15.B16, V13.B16, V15.B16
-	FMOVQ 368(R1), F13
-	VBIF  V15.B16, V11.B16, V13.B16
+	VAND  V16.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V15.B16, V11.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V11.B16, V15.B16
+	FMOVQ 368(R0), F11
+	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone516:
+focusdone520:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
-	FMOVQ 1104(R1), F15
-	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
-	VBIT  V15.B16, V11.B16, V14.B16
-	FMOVQ 368(R1), F11
-	VUMIN V11.S4, V14.S4, V11.S4
+	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
+	FMOVQ 1104(R0), F15
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V13.S4, V13.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
 	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
-	FMOVQ 368(R1), F13
-	VBIT  V12.B16, V10.B16, V13.B16
-	FMOVQ F11, (R3)
-	FMOVQ F13, (R5)
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R0), F12
+	VBIT  V11.B16, V10.B16, V12.B16
+	FMOVQ F13, (R3)
+	FMOVQ F12, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -7165,7 +8973,7 @@ focusdone516:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F10
+	FMOVQ 224(R0), F10
 	ADD   $0, R6, R11
 	CMP   $4, R2
 	BLT   partless7
@@ -7204,47 +9012,49 @@ partone8:
 
 partdone8:
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V6.B16, V10.B16, V12.B16
-	WORD  $0x4ea8d58c // fsub v12.4s, v12.4s, v8.4s
-	FMOVQ 240(R1), F13
+	VORR  V7.B16, V10.B16, V12.B16
+	FMOVQ 32(R0), F13
+	WORD  $0x4eadd58c // fsub v12.4s, v12.4s, v13.4s
+	FMOVQ 240(R0), F13
 	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F15
-	VFMLA V9.S4, V13.S4, V15.S4
-	FMOVQ 64(R1), F12
+	FMOVQ 64(R0), F15
+	FMOVQ 48(R0), F12
+	VFMLA V12.S4, V13.S4, V15.S4
+	FMOVQ 64(R0), F12
 	WORD  $0x4eacd5ec // fsub v12.4s, v15.4s, v12.4s
 
 	// r = c - n ln2
 	VMOV  V13.B16, V14.B16
-	VFMLS V5.S4, V12.S4, V14.S4
-	FMOVQ 96(R1), F16
+	VFMLS V4.S4, V12.S4, V14.S4
+	FMOVQ 96(R0), F16
 	VFMLS V16.S4, V12.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F16
-	FMOVQ 112(R1), F12
+	FMOVQ 128(R0), F16
+	FMOVQ 112(R0), F12
 	VFMLA V12.S4, V14.S4, V16.S4
-	FMOVQ 144(R1), F12
+	FMOVQ 144(R0), F12
 	VFMLA V16.S4, V14.S4, V12.S4
-	FMOVQ 160(R1), F16
+	FMOVQ 160(R0), F16
 	VFMLA V12.S4, V14.S4, V16.S4
-	FMOVQ 176(R1), F12
+	FMOVQ 176(R0), F12
 	VFMLA V16.S4, V14.S4, V12.S4
-	FMOVQ 272(R1), F14
+	FMOVQ 272(R0), F14
 	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
-	FMOVQ 288(R1), F14
+	FMOVQ 288(R0), F14
 	VAND  V13.B16, V14.B16, V13.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
 	VSHL  $20, V15.S4, V14.S4
-	VTBL  V0.B16, [V15.B16], V16.B16
-	FMOVQ 304(R1), F15
+	VTBL  V1.B16, [V15.B16], V16.B16
+	FMOVQ 304(R0), F15
 	VBIT  V3.B16, V16.B16, V15.B16
-	FLDPQ 32(R0), (F30, F31)
+	FLDPQ 32(R1), (F30, F31)
 	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
 	VADD  V14.S4, V15.S4, V16.S4
-	FMOVQ 336(R1), F15
+	FMOVQ 336(R0), F15
 	VAND  V15.B16, V14.B16, V14.B16
 	VADD  V13.S4, V14.S4, V14.S4
 	VFMLA V12.S4, V16.S4, V16.S4
@@ -7253,290 +9063,303 @@ partdone8:
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
 	VSUB  V13.S4, V12.S4, V13.S4
-	FMOVQ 352(R1), F14
+	FMOVQ 352(R0), F14
 	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
-	FMOVQ 352(R1), F14
+	FMOVQ 352(R0), F14
 	VSUB  V14.S4, V12.S4, V12.S4
 	WORD  $0x4eac65ac // smax v12.4s, v13.4s, v12.4s
-	FMOVQ 368(R1), F13
+	FMOVQ 368(R0), F13
 	VUMIN V13.S4, V12.S4, V12.S4
 
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 52(R8), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	VBSL  V12.B16, V14.B16, V15.B16
+	VBIT  V13.B16, V15.B16, V12.B16
+
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F13
-	WORD  $0x6eace5ae // fcmgt v14.4s, v13.4s, v12.4s
-	FMOVQ 624(R1), F13
-	WORD  $0x4e2cf5b1 // fmax v17.4s, v13.4s, v12.4s
-	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
-	WORD  $0x6e2dfc2d // fdiv v13.4s, v1.4s, v13.4s
-	WORD  $0x6e2dde34 // fmul v20.4s, v17.4s, v13.4s
-	VBIT  V14.B16, V12.B16, V20.B16
+	FMOVQ 624(R0), F13
+	WORD  $0x6eace5af // fcmgt v15.4s, v13.4s, v12.4s
+	FMOVQ 624(R0), F13
+	WORD  $0x4e2cf5b2 // fmax v18.4s, v13.4s, v12.4s
+	WORD  $0x4e25d64d // fadd v13.4s, v18.4s, v5.4s
+	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
+	WORD  $0x6e2dde55 // fmul v21.4s, v18.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F16
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 992(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1008(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1024(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1040(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1056(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1072(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V17.S4
-	VBIT  V14.B16, V12.B16, V17.B16
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 992(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1008(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1040(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1072(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V18.S4
+	VBIT  V15.B16, V12.B16, V18.B16
 	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
 	VMOV  V13.B16, V15.B16
-	VBIT  V12.B16, V20.B16, V15.B16
-	VBIT  V12.B16, V13.B16, V20.B16
+	VBIT  V12.B16, V21.B16, V15.B16
+	VBIT  V12.B16, V13.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eabd430 // fsub v16.4s, v1.4s, v11.4s
+	WORD  $0x4eabd4b0 // fsub v16.4s, v5.4s, v11.4s
 	VBSL  V16.B16, V11.B16, V12.B16
 	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
 	VMOVI $0, V13.B16
 	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
 	VAND  V13.B16, V10.B16, V10.B16
-	VFMLA V10.S4, V12.S4, V17.S4
+	VFMLA V10.S4, V12.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2bde8c // fmul v12.4s, v20.4s, v11.4s
-	VMOV  V12.B16, V13.B16
-	VFMLA V16.S4, V15.S4, V13.S4
+	WORD  $0x6e2bdeac // fmul v12.4s, v21.4s, v11.4s
+	VMOV  V12.B16, V17.B16
+	VFMLA V16.S4, V15.S4, V17.S4
 	FMOVS 12(R8), F10
-	VDUP  V10.S[0], V14.S4
+	VDUP  V10.S[0], V13.S4
 	FMOVS 16(R8), F10
 	VDUP  V10.S[0], V10.S4
 	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
-	VFMLA V11.S4, V14.S4, V10.S4
-	WORD  $0x6e31dd4e // fmul v14.4s, v10.4s, v17.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e32dd4d // fmul v13.4s, v10.4s, v18.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eabe452 // fcmgt v18.4s, v2.4s, v11.4s
-	VMOV  V20.B16, V19.B16
-	VBIT  V18.B16, V15.B16, V19.B16
-	WORD  $0x6e2dfe73 // fdiv v19.4s, v19.4s, v13.4s
-	WORD  $0x4ea0d9b5 // fcmeq v21.4s, v13.4s, #0.0
-	FMOVQ 224(R1), F22
-	VBIF  V21.B16, V19.B16, V22.B16
-	VBIF  V18.B16, V15.B16, V20.B16
-	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VMOVI $0, V19.B16
-	WORD  $0x6eb3e652 // fcmgt v18.4s, v18.4s, v19.4s
-	VAND  V18.B16, V17.B16, V17.B16
+	WORD  $0x6eabe4d3 // fcmgt v19.4s, v6.4s, v11.4s
+	VMOV  V21.B16, V20.B16
+	VBIT  V19.B16, V15.B16, V20.B16
+	WORD  $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	WORD  $0x4ea0da36 // fcmeq v22.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F23
+	VBIF  V22.B16, V20.B16, V23.B16
+	VBIF  V19.B16, V15.B16, V21.B16
+	WORD  $0x6e37deb3 // fmul v19.4s, v21.4s, v23.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e673 // fcmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
 	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
 	VFMLA V16.S4, V15.S4, V12.S4
 	FMOVS 8(R8), F15
 	VDUP  V15.S[0], V15.S4
-	FMOVQ 224(R1), F16
-	FMOVQ 1120(R1), F18
-	VFMLS V18.S4, V11.S4, V16.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 1120(R0), F19
+	VFMLS V19.S4, V11.S4, V16.S4
 	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
-	VFMLA V17.S4, V11.S4, V12.S4
+	VFMLA V18.S4, V11.S4, V12.S4
+	WORD  $0x6e31e5cb // fcmge v11.4s, v14.4s, v17.4s
+	WORD  $0x4e6b1e2b // bic v11.16b, v17.16b, v11.16b
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_517
-	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone517
+	BGE  focusnot0_521
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
+	JMP  focusdone521
 
-focusnot0_517:
+focusnot0_521:
 	CMP   $2, R9
-	BGE   focusnot1_517
-	FMOVQ 224(R1), F13
-	JMP   focusdone517
+	BGE   focusnot1_521
+	FMOVQ 224(R0), F11
+	JMP   focusdone521
 
-focusnot1_517:
+focusnot1_521:
 	CMP $3, R9
-	BGE focusnot2_517
-	JMP focusdone517
+	BGE focusnot2_521
+	JMP focusdone521
 
-focusnot2_517:
+focusnot2_521:
 	CMP  $4, R9
-	BGE  focusnot3_517
-	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone517
+	BGE  focusnot3_521
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
+	JMP  focusdone521
 
-focusnot3_517:
+focusnot3_521:
 	CMP   $5, R9
-	BGE   focusnot4_517
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	VMOV  V13.B16, V15.B16
-	VFMLS V11.S4, V11.S4, V15.S4
-	WORD  $0x6e22dd70 // fmul v16.4s, v11.4s, v2.4s
+	BGE   focusnot4_521
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	VMOV  V11.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
-	VFMLA V11.S4, V13.S4, V15.S4
-	VMOV  V15.B16, V13.B16
-	JMP   focusdone517
+	VFMLA V14.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V11.B16
+	JMP   focusdone521
 
-focusnot4_517:
+focusnot4_521:
 	CMP   $6, R9
-	BGE   focusnot5_517
-	WORD  $0x6ea1f9ab // fsqrt v11.4s, v13.4s
-	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	BGE   focusnot5_521
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
-	VFMLA V13.S4, V13.S4, V17.S4
-	VMOV  V13.B16, V16.B16
-	VFMLS V11.S4, V11.S4, V16.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	VFMLA V2.S4, V13.S4, V17.S4
-	WORD  $0x6e2bde2d // fmul v13.4s, v17.4s, v11.4s
-	VFMLA V11.S4, V15.S4, V13.S4
-	JMP   focusdone517
+	VFMLA V11.S4, V11.S4, V17.S4
+	VMOV  V11.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	VFMLA V6.S4, V11.S4, V17.S4
+	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V11.S4
+	JMP   focusdone521
 
-focusnot5_517:
+focusnot5_521:
 	CMP   $7, R9
-	BGE   focusnot6_517
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
-	VFMLA V13.S4, V11.S4, V15.S4
-	VMOV  V15.B16, V13.B16
-	JMP   focusdone517
+	BGE   focusnot6_521
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V11.B16
+	JMP   focusdone521
 
-focusnot6_517:
+focusnot6_521:
 	CMP   $8, R9
-	BGE   focusnot7_517
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x4e2bd56d // fadd v13.4s, v11.4s, v11.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	VFMLA V11.S4, V11.S4, V13.S4
-	JMP   focusdone517
+	BGE   focusnot7_521
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V11.S4
+	JMP   focusdone521
 
-focusnot7_517:
+focusnot7_521:
 	CMP   $9, R9
-	BGE   focusnot8_517
-	WORD  $0x6e2dddab // fmul v11.4s, v13.4s, v13.4s
-	WORD  $0x6ea0f96f // fneg v15.4s, v11.4s
-	VFMLA V13.S4, V13.S4, V15.S4
-	WORD  $0x6e2bdd70 // fmul v16.4s, v11.4s, v11.4s
-	WORD  $0x4e2bd571 // fadd v17.4s, v11.4s, v11.4s
+	BGE   focusnot8_521
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
-	VFMLA V11.S4, V11.S4, V18.S4
+	VFMLA V14.S4, V14.S4, V18.S4
 	VFMLA V15.S4, V17.S4, V18.S4
-	WORD  $0x6e2dde4b // fmul v11.4s, v18.4s, v13.4s
-	VFMLA V13.S4, V16.S4, V11.S4
-	VMOV  V11.B16, V13.B16
-	JMP   focusdone517
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V11.B16
+	JMP   focusdone521
 
-focusnot8_517:
+focusnot8_521:
 	ADD   $24, R8, R11
-	FMOVS (R11), F11
-	VDUP  V11.S[0], V11.S4
+	FMOVS (R11), F14
+	VDUP  V14.S[0], V14.S4
 	FMOVS 4(R11), F15
 	VDUP  V15.S[0], V15.S4
 	FMOVS 8(R11), F16
 	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
-	FMOVQ 640(R1), F18
-	VSUB  V18.S4, V17.S4, V18.S4
+	WORD  $0x4ea0f971 // fabs v17.4s, v11.4s
+	VSUB  V8.S4, V17.S4, V18.S4
 	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
-	FMOVQ 896(R1), F20
+	FMOVQ 896(R0), F20
 	VSUB  V20.S4, V19.S4, V19.S4
-	FMOVQ 560(R1), F20
+	FMOVQ 560(R0), F20
 	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
 	VBIT  V20.B16, V19.B16, V18.B16
 	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
 	VUSHR $20, V18.S4, V20.S4
-	FMOVQ 656(R1), F21
-	VAND  V21.B16, V18.B16, V18.B16
-	FMOVQ 672(R1), F21
+	VAND  V9.B16, V18.B16, V18.B16
+	FMOVQ 672(R0), F21
 	VADD  V21.S4, V18.S4, V18.S4
 	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	FMOVQ 304(R1), F20
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
 	VBIT  V3.B16, V21.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
+	FLDPQ 112(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
-	FMOVQ 432(R1), F22
+	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V18.S4, V22.S4
-	FMOVQ 688(R1), F18
+	FMOVQ 688(R0), F18
 	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
 	VMOV  V22.B16, V18.B16
 	VFMLA V23.S4, V18.S4, V18.S4
 	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
 	VFMLA V23.S4, V22.S4, V21.S4
 	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
-	FMOVQ 720(R1), F24
-	FMOVQ 704(R1), F25
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
 	VFMLA V25.S4, V22.S4, V24.S4
-	FMOVQ 736(R1), F25
+	FMOVQ 736(R0), F25
 	VFMLA V24.S4, V22.S4, V25.S4
-	FMOVQ 752(R1), F24
+	FMOVQ 752(R0), F24
 	VFMLA V25.S4, V22.S4, V24.S4
-	FMOVQ 768(R1), F25
+	FMOVQ 768(R0), F25
 	VFMLA V24.S4, V22.S4, V25.S4
 	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
 	VFMLA V25.S4, V22.S4, V21.S4
 	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
+	FLDPQ 144(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x6e33dd78 // fmul v24.4s, v11.4s, v19.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
 	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
-	VFMLA V19.S4, V11.S4, V23.S4
+	VFMLA V19.S4, V14.S4, V23.S4
 	VMOV  V24.B16, V19.B16
 	VFMLA V22.S4, V15.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d676 // fadd v22.4s, v19.4s, v4.4s
-	WORD  $0x4ea4d6d9 // fsub v25.4s, v22.4s, v4.4s
+	WORD  $0x4e22d676 // fadd v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V18.S4, V15.S4, V24.S4
-	FLDPQ 176(R0), (F30, F31)
+	FLDPQ 176(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V11.S4, V23.S4
+	VFMLA V20.S4, V14.S4, V23.S4
 	VFMLA V18.S4, V16.S4, V23.S4
 	VFMLA V21.S4, V15.S4, V23.S4
 	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F15
-	FMOVQ 800(R1), F18
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
 	VFMLA V18.S4, V16.S4, V15.S4
-	FMOVQ 832(R1), F18
+	FMOVQ 832(R0), F18
 	VFMLA V15.S4, V16.S4, V18.S4
 	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
 	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
-	VFMLA V5.S4, V16.S4, V15.S4
-	VTBL  V0.B16, [V22.B16], V18.B16
-	FMOVQ 304(R1), F16
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
 	VBIT  V3.B16, V18.B16, V16.B16
-	FLDPQ 272(R0), (F30, F31)
+	FLDPQ 272(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 304(R0), (F30, F31)
+	FLDPQ 304(R1), (F30, F31)
 	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
 	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V22.S4, V15.S4
+	VSUB  V2.S4, V22.S4, V15.S4
 	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
 	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
 	VSHL  $23, V15.S4, V21.S4
 	VADD  V21.S4, V20.S4, V21.S4
-	VUMIN V7.S4, V21.S4, V22.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V21.B16
 	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
-	FMOVQ 912(R1), F21
+	FMOVQ 912(R0), F21
 	VSUB  V15.S4, V21.S4, V15.S4
 	VSHL  $23, V15.S4, V15.S4
 	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
@@ -7549,117 +9372,113 @@ focusnot8_517:
 	VBIT  V18.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F15
+	FMOVQ 928(R0), F15
 	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
-	FMOVQ 384(R1), F16
+	FMOVQ 384(R0), F16
 	VBIF  V15.B16, V22.B16, V16.B16
-	FMOVQ 944(R1), F15
+	FMOVQ 944(R0), F15
 	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
 	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
 	VMOVI $0, V15.B16
 	VCMEQ V15.S4, V17.S4, V15.S4
-	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
-	VAND  V11.B16, V7.B16, V18.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
 	VBIT  V15.B16, V18.B16, V16.B16
-	VCMEQ V7.S4, V17.S4, V15.S4
-	WORD  $0x4e6b1ceb // bic v11.16b, v7.16b, v11.16b
-	VBIT  V15.B16, V11.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R11), F11
-	VDUP  V11.S[0], V11.S4
-	VAND  V11.B16, V13.B16, V11.B16
-	VORR  V11.B16, V16.B16, V11.B16
+	FMOVS 12(R11), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V11.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
 	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
-	WORD  $0x4eb134f0 // cmgt v16.4s, v7.4s, v17.4s
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
 	VAND  V16.B16, V15.B16, V15.B16
 	FMOVS 16(R11), F16
 	VDUP  V16.S[0], V16.S4
-	VAND  V16.B16, V13.B16, V13.B16
-	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
-	VAND  V13.B16, V15.B16, V13.B16
-	WORD  $0x4ea7362f // cmgt v15.4s, v17.4s, v7.4s
-	VORR  V15.B16, V13.B16, V15.B16
-	FMOVQ 368(R1), F13
-	VBIF  V15.B16, V11.B16, V13.B16
+	VAND  V16.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V15.B16, V11.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V11.B16, V15.B16
+	FMOVQ 368(R0), F11
+	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone517:
+focusdone521:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e2dddcb // fmul v11.4s, v14.4s, v13.4s
-	FMOVQ 1104(R1), F15
-	WORD  $0x6e2ee5ef // fcmge v15.4s, v15.4s, v14.4s
-	VBIT  V15.B16, V11.B16, V14.B16
-	FMOVQ 368(R1), F11
-	VUMIN V11.S4, V14.S4, V11.S4
+	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
+	FMOVQ 1104(R0), F15
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V13.S4, V13.S4
 
 	// gradient = scale alpha q^gamma D
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
 	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
 	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
-	WORD  $0x4e2ae54c // fcmeq v12.4s, v10.4s, v10.4s
-	FMOVQ 368(R1), F13
-	VBIT  V12.B16, V10.B16, V13.B16
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R0), F12
+	VBIT  V11.B16, V10.B16, V12.B16
 	ADD   $0, R3, R11
 	CMP   $4, R2
 	BLT   partless9
-	FMOVQ F11, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone9
 
 partless9:
 	TBZ    $1, R2, partone9
-	VST1.P V11.D[0], 8(R11)
+	VST1.P V13.D[0], 8(R11)
 	TBZ    $0, R2, partdone9
-	VST1   V11.S[2], (R11)
+	VST1   V13.S[2], (R11)
 	JMP    partdone9
 
 partone9:
 	TBZ  $0, R2, partdone9
-	VST1 V11.S[0], (R11)
+	VST1 V13.S[0], (R11)
 
 partdone9:
 	ADD   $0, R5, R11
 	CMP   $4, R2
 	BLT   partless10
-	FMOVQ F13, (R5)
+	FMOVQ F12, (R5)
 	JMP   partdone10
 
 partless10:
 	TBZ    $1, R2, partone10
-	VST1.P V13.D[0], 8(R11)
+	VST1.P V12.D[0], 8(R11)
 	TBZ    $0, R2, partdone10
-	VST1   V13.S[2], (R11)
+	VST1   V12.S[2], (R11)
 	JMP    partdone10
 
 partone10:
 	TBZ  $0, R2, partdone10
-	VST1 V13.S[0], (R11)
+	VST1 V12.S[0], (R11)
 
 partdone10:
 	JMP nextvector
 
 // func backgroundLossNEON(losses *float32, logits *float32, n int, p *lossParams)
 TEXT ·backgroundLossNEON(SB), NOSPLIT, $0-32
-	MOVD  $consts<>+0(SB), R1
-	MOVD  $tables<>+0(SB), R0
-	FMOVQ (R0), F0
-	FMOVQ 224(R1), F1
-	FMOVQ 320(R1), F2
-	FMOVQ 784(R1), F3
-	FMOVQ 384(R1), F4
-	FMOVQ 80(R1), F5
-	FMOVQ 1088(R1), F6
-	FMOVQ 608(R1), F7
-	FMOVQ 32(R1), F8
-	FMOVQ 48(R1), F9
-	FMOVQ 64(R1), F10
-	FMOVQ 96(R1), F11
-	FMOVQ 112(R1), F12
-	FMOVQ 960(R1), F13
-	FMOVQ 640(R1), F14
-	FMOVQ 656(R1), F15
-	FMOVQ 672(R1), F16
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 384(R0), F0
+	FMOVQ (R1), F1
+	FMOVQ 784(R0), F2
+	FMOVQ 320(R0), F3
+	FMOVQ 80(R0), F4
+	FMOVQ 224(R0), F5
+	FMOVQ 1088(R0), F6
+	FMOVQ 640(R0), F7
+	FMOVQ 656(R0), F8
+	FMOVQ 672(R0), F9
+	FLDPQ 112(R1), (F28, F29)
+	FMOVQ 688(R0), F10
+	FMOVQ 704(R0), F11
 	MOVD  n+16(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  logits+8(FP), R5
@@ -7671,482 +9490,775 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R5), F22
-	FMOVQ 16(R5), F21
-	FMOVS 20(R6), F17
-	VDUP  V17.S[0], V17.S4
+	FMOVQ (R5), F17
+	FMOVQ 16(R5), F16
+	FMOVS 20(R6), F12
+	VDUP  V12.S[0], V12.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fad2 // fabs v18.4s, v22.4s
-	WORD  $0x4ea0fab3 // fabs v19.4s, v21.4s
-	WORD  $0x4eb36652 // smax v18.4s, v18.4s, v19.4s
-	WORD  $0x4eb13651 // cmgt v17.4s, v18.4s, v17.4s
-	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
-	FMOVD F17, R8
+	WORD  $0x4ea0fa2d // fabs v13.4s, v17.4s
+	WORD  $0x4ea0fa0e // fabs v14.4s, v16.4s
+	WORD  $0x4eae65ad // smax v13.4s, v13.4s, v14.4s
+	WORD  $0x4eac35ac // cmgt v12.4s, v13.4s, v12.4s
+	WORD  $0x6eaca58c // umaxp v12.4s, v12.4s, v12.4s
+	FMOVD F12, R8
 	CBNZ  R8, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V22.B16, V17.B16
-	VORR V7.B16, V21.B16, V18.B16
-	WORD $0x4ea8d631 // fsub v17.4s, v17.4s, v8.4s
-	WORD $0x4ea8d659 // fsub v25.4s, v18.4s, v8.4s
+	FMOVQ 608(R0), F12
+	FMOVQ 608(R0), F13
+	VORR  V12.B16, V17.B16, V12.B16
+	VORR  V13.B16, V16.B16, V13.B16
+	FMOVQ 32(R0), F15
+	FMOVQ 32(R0), F14
+	WORD  $0x4eafd58c // fsub v12.4s, v12.4s, v15.4s
+	WORD  $0x4eaed5b4 // fsub v20.4s, v13.4s, v14.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F24
-	FMOVQ 64(R1), F23
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V25.S4, V23.S4
-	WORD  $0x4eaad712 // fsub v18.4s, v24.4s, v10.4s
-	WORD  $0x4eaad6f3 // fsub v19.4s, v23.4s, v10.4s
+	FMOVQ 64(R0), F19
+	FMOVQ 64(R0), F18
+	FMOVQ 48(R0), F13
+	FMOVQ 48(R0), F14
+	VFMLA V13.S4, V12.S4, V19.S4
+	VFMLA V14.S4, V20.S4, V18.S4
+	FMOVQ 64(R0), F13
+	FMOVQ 64(R0), F14
+	WORD  $0x4eadd66d // fsub v13.4s, v19.4s, v13.4s
+	WORD  $0x4eaed64f // fsub v15.4s, v18.4s, v14.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V18.S4, V17.S4
-	VFMLS V5.S4, V19.S4, V25.S4
-	VFMLS V11.S4, V18.S4, V17.S4
-	VFMLS V11.S4, V19.S4, V25.S4
+	VFMLS V4.S4, V13.S4, V12.S4
+	VFMLS V4.S4, V15.S4, V20.S4
+	FMOVQ 96(R0), F14
+	FMOVQ 96(R0), F21
+	VFMLS V14.S4, V13.S4, V12.S4
+	VFMLS V21.S4, V15.S4, V20.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F18
-	FMOVQ 128(R1), F26
-	VFMLA V12.S4, V17.S4, V18.S4
-	VFMLA V12.S4, V25.S4, V26.S4
-	FMOVQ 144(R1), F19
-	FMOVQ 144(R1), F20
-	VFMLA V18.S4, V17.S4, V19.S4
-	VFMLA V26.S4, V25.S4, V20.S4
-	FMOVQ 160(R1), F18
-	FMOVQ 160(R1), F26
-	VFMLA V19.S4, V17.S4, V18.S4
-	VFMLA V20.S4, V25.S4, V26.S4
-	FMOVQ 176(R1), F19
-	FMOVQ 176(R1), F20
-	VFMLA V18.S4, V17.S4, V19.S4
-	VFMLA V26.S4, V25.S4, V20.S4
+	FMOVQ 128(R0), F13
+	FMOVQ 128(R0), F21
+	FMOVQ 112(R0), F14
+	FMOVQ 112(R0), F15
+	VFMLA V14.S4, V12.S4, V13.S4
+	VFMLA V15.S4, V20.S4, V21.S4
+	FMOVQ 144(R0), F14
+	FMOVQ 144(R0), F15
+	VFMLA V13.S4, V12.S4, V14.S4
+	VFMLA V21.S4, V20.S4, V15.S4
+	FMOVQ 160(R0), F13
+	FMOVQ 160(R0), F21
+	VFMLA V14.S4, V12.S4, V13.S4
+	VFMLA V15.S4, V20.S4, V21.S4
+	FMOVQ 176(R0), F14
+	FMOVQ 176(R0), F15
+	VFMLA V13.S4, V12.S4, V14.S4
+	VFMLA V21.S4, V20.S4, V15.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V24.B16], V25.B16
-	VTBL  V0.B16, [V23.B16], V27.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F18
-	FMOVQ 208(R1), F26
-	FMOVQ 208(R1), F28
-	VBIT  V26.B16, V25.B16, V17.B16
-	VBIT  V28.B16, V27.B16, V18.B16
-	FMOVQ 16(R0), F26
-	FMOVQ 16(R0), F25
-	VTBL  V17.B16, [V26.B16], V17.B16
-	VTBL  V18.B16, [V25.B16], V18.B16
-	VSHL  $21, V24.S4, V24.S4
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V24.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VFMLA V19.S4, V17.S4, V17.S4
-	VFMLA V20.S4, V18.S4, V18.S4
-	WORD  $0x4e21d633 // fadd v19.4s, v17.4s, v1.4s
-	WORD  $0x4e21d654 // fadd v20.4s, v18.4s, v1.4s
-	WORD  $0x6e33fc33 // fdiv v19.4s, v1.4s, v19.4s
-	WORD  $0x6e34fc34 // fdiv v20.4s, v1.4s, v20.4s
-	WORD  $0x6e33de37 // fmul v23.4s, v17.4s, v19.4s
-	WORD  $0x6e34de59 // fmul v25.4s, v18.4s, v20.4s
+	VTBL  V1.B16, [V19.B16], V20.B16
+	VTBL  V1.B16, [V18.B16], V22.B16
+	FMOVQ 192(R0), F12
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F21
+	FMOVQ 208(R0), F23
+	VBIT  V21.B16, V20.B16, V12.B16
+	VBIT  V23.B16, V22.B16, V13.B16
+	FMOVQ 16(R1), F21
+	FMOVQ 16(R1), F20
+	VTBL  V12.B16, [V21.B16], V12.B16
+	VTBL  V13.B16, [V20.B16], V13.B16
+	VSHL  $21, V19.S4, V19.S4
+	VSHL  $21, V18.S4, V18.S4
+	VADD  V19.S4, V12.S4, V12.S4
+	VADD  V18.S4, V13.S4, V13.S4
+	VFMLA V14.S4, V12.S4, V12.S4
+	VFMLA V15.S4, V13.S4, V13.S4
+	WORD  $0x4e25d58e // fadd v14.4s, v12.4s, v5.4s
+	WORD  $0x4e25d5af // fadd v15.4s, v13.4s, v5.4s
+	WORD  $0x6e2efcae // fdiv v14.4s, v5.4s, v14.4s
+	WORD  $0x6e2ffcaf // fdiv v15.4s, v5.4s, v15.4s
+	WORD  $0x6e2edd92 // fmul v18.4s, v12.4s, v14.4s
+	WORD  $0x6e2fddb4 // fmul v20.4s, v13.4s, v15.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0aad8 // cmlt v24.4s, v22.4s, #0
-	WORD $0x4ea0aaba // cmlt v26.4s, v21.4s, #0
-	VBIT V24.B16, V23.B16, V19.B16
-	VBIT V26.B16, V25.B16, V20.B16
+	WORD $0x4ea0aa33 // cmlt v19.4s, v17.4s, #0
+	WORD $0x4ea0aa15 // cmlt v21.4s, v16.4s, #0
+	VBIT V19.B16, V18.B16, V14.B16
+	VBIT V21.B16, V20.B16, V15.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	FMOVQ 976(R1), F25
-	VFMLA V13.S4, V17.S4, V23.S4
-	VFMLA V13.S4, V18.S4, V25.S4
-	FMOVQ 992(R1), F24
-	FMOVQ 992(R1), F26
-	VFMLA V23.S4, V17.S4, V24.S4
-	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1008(R1), F23
-	FMOVQ 1008(R1), F25
-	VFMLA V24.S4, V17.S4, V23.S4
-	VFMLA V26.S4, V18.S4, V25.S4
-	FMOVQ 1024(R1), F24
-	FMOVQ 1024(R1), F26
-	VFMLA V23.S4, V17.S4, V24.S4
-	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1040(R1), F23
-	FMOVQ 1040(R1), F25
-	VFMLA V24.S4, V17.S4, V23.S4
-	VFMLA V26.S4, V18.S4, V25.S4
-	FMOVQ 1056(R1), F24
-	FMOVQ 1056(R1), F26
-	VFMLA V23.S4, V17.S4, V24.S4
-	VFMLA V25.S4, V18.S4, V26.S4
-	FMOVQ 1072(R1), F23
-	FMOVQ 1072(R1), F25
-	VFMLA V24.S4, V17.S4, V23.S4
-	VFMLA V26.S4, V18.S4, V25.S4
-	WORD  $0x6e37de37 // fmul v23.4s, v17.4s, v23.4s
-	WORD  $0x6e39de58 // fmul v24.4s, v18.4s, v25.4s
-	VFMLA V23.S4, V17.S4, V17.S4
-	VFMLA V24.S4, V18.S4, V18.S4
+	FMOVQ 976(R0), F18
+	FMOVQ 976(R0), F20
+	FMOVQ 960(R0), F19
+	FMOVQ 960(R0), F21
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V21.S4, V13.S4, V20.S4
+	FMOVQ 992(R0), F19
+	FMOVQ 992(R0), F21
+	VFMLA V18.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V13.S4, V21.S4
+	FMOVQ 1008(R0), F18
+	FMOVQ 1008(R0), F20
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V21.S4, V13.S4, V20.S4
+	FMOVQ 1024(R0), F19
+	FMOVQ 1024(R0), F21
+	VFMLA V18.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V13.S4, V21.S4
+	FMOVQ 1040(R0), F18
+	FMOVQ 1040(R0), F20
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V21.S4, V13.S4, V20.S4
+	FMOVQ 1056(R0), F19
+	FMOVQ 1056(R0), F21
+	VFMLA V18.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V13.S4, V21.S4
+	FMOVQ 1072(R0), F18
+	FMOVQ 1072(R0), F20
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V21.S4, V13.S4, V20.S4
+	WORD  $0x6e32dd92 // fmul v18.4s, v12.4s, v18.4s
+	WORD  $0x6e34ddb3 // fmul v19.4s, v13.4s, v20.4s
+	VFMLA V18.S4, V12.S4, V12.S4
+	VFMLA V19.S4, V13.S4, V13.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0cad8 // fcmgt v24.4s, v22.4s, #0.0
-	WORD  $0x4ea0cab7 // fcmgt v23.4s, v21.4s, #0.0
-	VAND  V24.B16, V22.B16, V22.B16
-	VAND  V23.B16, V21.B16, V21.B16
-	WORD  $0x4e36d631 // fadd v17.4s, v17.4s, v22.4s
-	WORD  $0x4e35d652 // fadd v18.4s, v18.4s, v21.4s
-	FMOVS 16(R6), F22
-	FMOVS 16(R6), F21
-	VDUP  V22.S[0], V22.S4
-	VDUP  V21.S[0], V21.S4
-	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
-	WORD  $0x6e32deb2 // fmul v18.4s, v21.4s, v18.4s
+	WORD  $0x4ea0ca33 // fcmgt v19.4s, v17.4s, #0.0
+	WORD  $0x4ea0ca12 // fcmgt v18.4s, v16.4s, #0.0
+	VAND  V19.B16, V17.B16, V17.B16
+	VAND  V18.B16, V16.B16, V16.B16
+	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
+	FMOVS 16(R6), F17
+	FMOVS 16(R6), F16
+	VDUP  V17.S[0], V17.S4
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6e2cde2c // fmul v12.4s, v17.4s, v12.4s
+	WORD  $0x6e2dde0d // fmul v13.4s, v16.4s, v13.4s
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_584
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone584
+	BGE  focusnot0_588
+	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
+	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
+	JMP  focusdone588
 
-focusnot0_584:
+focusnot0_588:
 	CMP   $2, R7
-	BGE   focusnot1_584
-	FMOVQ 224(R1), F19
-	FMOVQ 224(R1), F20
-	JMP   focusdone584
+	BGE   focusnot1_588
+	FMOVQ 224(R0), F14
+	FMOVQ 224(R0), F15
+	JMP   focusdone588
 
-focusnot1_584:
+focusnot1_588:
 	CMP $3, R7
-	BGE focusnot2_584
-	JMP focusdone584
+	BGE focusnot2_588
+	JMP focusdone588
 
-focusnot2_584:
+focusnot2_588:
 	CMP  $4, R7
-	BGE  focusnot3_584
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone584
+	BGE  focusnot3_588
+	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
+	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
+	JMP  focusdone588
 
-focusnot3_584:
+focusnot3_588:
 	CMP   $5, R7
-	BGE   focusnot4_584
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	VMOV  V19.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e26deb7 // fmul v23.4s, v21.4s, v6.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V20.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone584
+	BGE   focusnot4_588
+	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
+	VMOV  V14.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e26de12 // fmul v18.4s, v16.4s, v6.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V14.S4, V17.S4
+	VMOV  V17.B16, V14.B16
+	WORD  $0x6ea1f9f0 // fsqrt v16.4s, v15.4s
+	VMOV  V15.B16, V17.B16
+	VFMLS V16.S4, V16.S4, V17.S4
+	WORD  $0x6e26de12 // fmul v18.4s, v16.4s, v6.4s
+	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
+	VFMLA V16.S4, V15.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone588
 
-focusnot4_584:
+focusnot4_588:
 	CMP   $6, R7
-	BGE   focusnot5_584
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V19.S4, V19.S4, V24.S4
-	VMOV  V19.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V6.S4, V19.S4, V24.S4
-	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V19.S4
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V20.S4, V20.S4, V24.S4
-	VMOV  V20.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V6.S4, V20.S4, V24.S4
-	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone584
+	BGE   focusnot5_588
+	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
+	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V14.S4, V14.S4, V19.S4
+	VMOV  V14.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32ddce // fmul v14.4s, v14.4s, v18.4s
+	VFMLA V6.S4, V14.S4, V19.S4
+	WORD  $0x6e30de6e // fmul v14.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V14.S4
+	WORD  $0x6ea1f9f0 // fsqrt v16.4s, v15.4s
+	WORD  $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
+	VFMLA V15.S4, V15.S4, V19.S4
+	VMOV  V15.B16, V18.B16
+	VFMLS V16.S4, V16.S4, V18.S4
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V6.S4, V15.S4, V19.S4
+	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V17.S4, V15.S4
+	JMP   focusdone588
 
-focusnot5_584:
+focusnot5_588:
 	CMP   $7, R7
-	BGE   focusnot6_584
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone584
+	BGE   focusnot6_588
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x6e2ede31 // fmul v17.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V14.B16
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
+	VFMLA V15.S4, V16.S4, V17.S4
+	VMOV  V17.B16, V15.B16
+	JMP   focusdone588
 
-focusnot6_584:
+focusnot6_588:
 	CMP   $8, R7
-	BGE   focusnot7_584
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone584
+	BGE   focusnot7_588
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x4e30d60e // fadd v14.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V14.S4
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V16.S4, V16.S4, V15.S4
+	JMP   focusdone588
 
-focusnot7_584:
+focusnot7_588:
 	CMP   $9, R7
-	BGE   focusnot8_584
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
-	VFMLA V19.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
-	VFMLA V20.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V20.B16
-	JMP   focusdone584
+	BGE   focusnot8_588
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VFMLA V17.S4, V19.S4, V20.S4
+	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
+	VFMLA V14.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V14.B16
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
+	VFMLA V15.S4, V15.S4, V17.S4
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V20.S4
+	VFMLA V17.S4, V19.S4, V20.S4
+	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
+	VFMLA V15.S4, V18.S4, V16.S4
+	VMOV  V16.B16, V15.B16
+	JMP   focusdone588
 
-focusnot8_584:
+focusnot8_588:
 	ADD   $24, R6, R8
-	FMOVS (R8), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R8), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R8), F23
-	VDUP  V23.S[0], V23.S4
+	FMOVS (R8), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R8), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R8), F18
+	VDUP  V18.S[0], V18.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V19.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V19.S4
-	VAND  V15.B16, V25.B16, V25.B16
-	VADD  V16.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+	VSUB  V7.S4, V14.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V21.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V26.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V26.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d699 // fadd v25.4s, v20.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb54 // fneg v20.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V20.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
-	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
-
-	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V5.S4, V21.S4, V19.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
+	WORD  $0x4e22d738 // fadd v24.4s, v25.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V22.S4, V17.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V19.S4, V22.S4, V21.S4
-
-	// times 2^k
-	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V19.S4, V19.S4
-
-	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R9
-	CBNZ  R9, slowblock
-	FMOVS (R8), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R8), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R8), F23
-	VDUP  V23.S[0], V23.S4
-
-	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V20.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V20.S4
-	VAND  V15.B16, V25.B16, V25.B16
-	VADD  V16.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
-
-	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V26.B16
-	FMOVQ 304(R1), F20
-	VBIT  V2.B16, V26.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
-
-	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
-
-	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d799 // fadd v25.4s, v28.4s, v3.4s
-	WORD  $0x4ea3d73c // fsub v28.4s, v25.4s, v3.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+	VFMLA V21.S4, V16.S4, V20.S4
+	VFMLA V22.S4, V18.S4, V20.S4
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d735 // fadd v21.4s, v25.4s, v20.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F22
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F22
 	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 832(R1), F22
+	FMOVQ 832(R0), F22
 	VFMLA V20.S4, V21.S4, V22.S4
 	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
 	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V5.S4, V21.S4, V20.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V2.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V1.B16, [V24.B16], V22.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
 	VFMLA V20.S4, V22.S4, V21.S4
 
 	// times 2^k
 	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
+	VSHL  $20, V24.S4, V21.S4
+	FMOVQ 336(R0), F22
 	VAND  V22.B16, V21.B16, V21.B16
 	VADD  V21.S4, V20.S4, V20.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
-	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R8
-	CBNZ  R8, slowblock
+	FMOVQ 848(R0), F21
+	WORD  $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	FMOVQ 880(R0), F21
+	VEOR  V21.B16, V24.B16, V21.B16
+	FMOVQ 864(R0), F22
+	WORD  $0x4e761eb5 // bic v21.16b, v21.16b, v22.16b
+	VORR  V21.B16, V19.B16, V19.B16
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R9
+	CBNZ  R9, focushard0_588
+	VMOV  V20.B16, V14.B16
+	JMP   focuseasy0_588
 
-focusdone584:
+focushard0_588:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
+	VSUB  V7.S4, V19.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+	FMOVQ 896(R0), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R0), F21
+	WORD  $0x4eb336b5 // cmgt v21.4s, v21.4s, v19.4s
+	VBIT  V21.B16, V20.B16, V22.B16
+	WORD  $0x4f2906d4 // sshr v20.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V21.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34de1a // fmul v26.4s, v16.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V16.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V17.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d698 // fadd v24.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V25.S4
+	VFMLA V22.S4, V18.S4, V25.S4
+	VFMLA V23.S4, V17.S4, V25.S4
+	WORD  $0x4e39d752 // fadd v18.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F17
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V18.S4, V17.S4
+	FMOVQ 832(R0), F21
+	VFMLA V17.S4, V18.S4, V21.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V1.B16, [V24.B16], V21.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V21.B16, V18.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V21.S4, V18.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V24.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e32d6b6 // fadd v22.4s, v21.4s, v18.4s
+	VSHL  $23, V17.S4, V23.S4
+	VADD  V23.S4, V22.S4, V23.S4
+	VUMIN V0.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e31 // smin v17.4s, v17.4s, v23.4s
+	FMOVQ 912(R0), F23
+	VSUB  V17.S4, V23.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e35d637 // fadd v23.4s, v17.4s, v21.4s
+	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
+	WORD  $0x4eb9d6b5 // fsub v21.4s, v21.4s, v25.4s
+	WORD  $0x4e32d6b2 // fadd v18.4s, v21.4s, v18.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x6eb6e635 // fcmgt v21.4s, v17.4s, v22.4s
+	VSUB  V17.S4, V18.S4, V17.S4
+	VBIT  V21.B16, V17.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e691 // fcmgt v17.4s, v20.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V24.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb4e631 // fcmgt v17.4s, v17.4s, v20.4s
+	WORD  $0x4e711e52 // bic v18.16b, v18.16b, v17.16b
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V19.S4, V17.S4
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V0.B16, V20.B16
+	VBIT  V17.B16, V20.B16, V18.B16
+	VCMEQ V0.S4, V19.S4, V17.S4
+	WORD  $0x4e701c10 // bic v16.16b, v0.16b, v16.16b
+	VBIT  V17.B16, V16.B16, V18.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V14.B16, V16.B16
+	VORR  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea08a71 // cmgt v17.4s, v19.4s, #0
+	WORD  $0x4eb33412 // cmgt v18.4s, v0.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R8), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V14.B16, V14.B16
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V17.B16, V14.B16
+	WORD  $0x4ea03671 // cmgt v17.4s, v19.4s, v0.4s
+	VORR  V17.B16, V14.B16, V17.B16
+	FMOVQ 368(R0), F14
+	VBIF  V17.B16, V16.B16, V14.B16
+
+focuseasy0_588:
+	FMOVS (R8), F16
+	VDUP  V16.S[0], V16.S4
+	FMOVS 4(R8), F17
+	VDUP  V17.S[0], V17.S4
+	FMOVS 8(R8), F18
+	VDUP  V18.S[0], V18.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V7.S4, V15.S4, V20.S4
+	VUSHR $23, V20.S4, V19.S4
+	VUSHR $20, V20.S4, V21.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d699 // fadd v25.4s, v20.4s, v25.4s
+	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
+	WORD  $0x6ea0fb54 // fneg v20.4s, v26.4s
+	VFMLA V25.S4, V16.S4, V20.S4
+	VMOV  V26.B16, V25.B16
+	VFMLA V24.S4, V17.S4, V25.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d738 // fadd v24.4s, v25.4s, v2.4s
+	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
+	VFMLA V22.S4, V17.S4, V25.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V20.S4
+	VFMLA V22.S4, V18.S4, V20.S4
+	VFMLA V23.S4, V17.S4, V20.S4
+	WORD  $0x4e34d735 // fadd v21.4s, v25.4s, v20.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F20
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V21.S4, V20.S4
+	FMOVQ 832(R0), F22
+	VFMLA V20.S4, V21.S4, V22.S4
+	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
+	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	VFMLA V4.S4, V21.S4, V20.S4
+	VTBL  V1.B16, [V24.B16], V22.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V22.B16, V21.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V20.S4, V22.S4, V21.S4
+
+	// times 2^k
+	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
+	VSHL  $20, V24.S4, V21.S4
+	FMOVQ 336(R0), F22
+	VAND  V22.B16, V21.B16, V21.B16
+	VADD  V21.S4, V20.S4, V20.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F21
+	WORD  $0x4e751e73 // bic v19.16b, v19.16b, v21.16b
+	FMOVQ 880(R0), F21
+	VEOR  V21.B16, V24.B16, V21.B16
+	FMOVQ 864(R0), F22
+	WORD  $0x4e761eb5 // bic v21.16b, v21.16b, v22.16b
+	VORR  V21.B16, V19.B16, V19.B16
+	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
+	FMOVD F19, R9
+	CBNZ  R9, focushard1_588
+	VMOV  V20.B16, V15.B16
+	JMP   focuseasy1_588
+
+focushard1_588:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
+	VSUB  V7.S4, V19.S4, V22.S4
+	WORD  $0x4e21da74 // scvtf v20.4s, v19.4s
+	FMOVQ 896(R0), F21
+	VSUB  V21.S4, V20.S4, V20.S4
+	FMOVQ 560(R0), F21
+	WORD  $0x4eb336b5 // cmgt v21.4s, v21.4s, v19.4s
+	VBIT  V21.B16, V20.B16, V22.B16
+	WORD  $0x4f2906d4 // sshr v20.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V21.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21da94 // scvtf v20.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V21.B16], V23.B16
+	FMOVQ 304(R0), F21
+	VBIT  V3.B16, V23.B16, V21.B16
+	VTBL  V21.B16, [V28.B16, V29.B16], V23.B16
+	FMOVQ 432(R0), F24
+	VFMLA V23.S4, V22.S4, V24.S4
+	WORD  $0x6e2adf19 // fmul v25.4s, v24.4s, v10.4s
+	VMOV  V24.B16, V22.B16
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d717 // fsub v23.4s, v24.4s, v22.4s
+	VFMLA V25.S4, V24.S4, V23.S4
+	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
+	FMOVQ 720(R0), F26
+	VFMLA V11.S4, V24.S4, V26.S4
+	FMOVQ 736(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	FMOVQ 752(R0), F26
+	VFMLA V27.S4, V24.S4, V26.S4
+	FMOVQ 768(R0), F27
+	VFMLA V26.S4, V24.S4, V27.S4
+	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
+	VFMLA V27.S4, V24.S4, V23.S4
+	WORD  $0x4e37d6d8 // fadd v24.4s, v22.4s, v23.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V25.B16
+	WORD  $0x4e39d694 // fadd v20.4s, v20.4s, v25.4s
+	WORD  $0x6e34de1a // fmul v26.4s, v16.4s, v20.4s
+	WORD  $0x6ea0fb59 // fneg v25.4s, v26.4s
+	VFMLA V20.S4, V16.S4, V25.S4
+	VMOV  V26.B16, V20.B16
+	VFMLA V24.S4, V17.S4, V20.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d698 // fadd v24.4s, v20.4s, v2.4s
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+	WORD  $0x4ebbd75a // fsub v26.4s, v26.4s, v27.4s
+	VFMLA V22.S4, V17.S4, V26.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
+	VFMLA V21.S4, V16.S4, V25.S4
+	VFMLA V22.S4, V18.S4, V25.S4
+	VFMLA V23.S4, V17.S4, V25.S4
+	WORD  $0x4e39d752 // fadd v18.4s, v26.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F17
+	FMOVQ 800(R0), F21
+	VFMLA V21.S4, V18.S4, V17.S4
+	FMOVQ 832(R0), F21
+	VFMLA V17.S4, V18.S4, V21.S4
+	WORD  $0x6e32de51 // fmul v17.4s, v18.4s, v18.4s
+	WORD  $0x6e35de31 // fmul v17.4s, v17.4s, v21.4s
+	VFMLA V4.S4, V18.S4, V17.S4
+	VTBL  V1.B16, [V24.B16], V21.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V21.B16, V18.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V17.S4, V21.S4, V18.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V24.S4, V17.S4
+	WORD  $0x4f3d0631 // sshr v17.4s, v17.4s, #3
+	WORD  $0x4e32d6b6 // fadd v22.4s, v21.4s, v18.4s
+	VSHL  $23, V17.S4, V23.S4
+	VADD  V23.S4, V22.S4, V23.S4
+	VUMIN V0.S4, V23.S4, V24.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V23.B16
+	WORD  $0x4eb76e31 // smin v17.4s, v17.4s, v23.4s
+	FMOVQ 912(R0), F23
+	VSUB  V17.S4, V23.S4, V17.S4
+	VSHL  $23, V17.S4, V17.S4
+	WORD  $0x4e35d637 // fadd v23.4s, v17.4s, v21.4s
+	WORD  $0x4eb1d6f9 // fsub v25.4s, v23.4s, v17.4s
+	WORD  $0x4eb9d6b5 // fsub v21.4s, v21.4s, v25.4s
+	WORD  $0x4e32d6b2 // fadd v18.4s, v21.4s, v18.4s
+	WORD  $0x4e32d6f2 // fadd v18.4s, v23.4s, v18.4s
+	WORD  $0x6eb6e635 // fcmgt v21.4s, v17.4s, v22.4s
+	VSUB  V17.S4, V18.S4, V17.S4
+	VBIT  V21.B16, V17.B16, V24.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F17
+	WORD  $0x6eb1e691 // fcmgt v17.4s, v20.4s, v17.4s
+	FMOVQ 384(R0), F18
+	VBIF  V17.B16, V24.B16, V18.B16
+	FMOVQ 944(R0), F17
+	WORD  $0x6eb4e631 // fcmgt v17.4s, v17.4s, v20.4s
+	WORD  $0x4e711e52 // bic v18.16b, v18.16b, v17.16b
+	VMOVI $0, V17.B16
+	VCMEQ V17.S4, V19.S4, V17.S4
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V0.B16, V20.B16
+	VBIT  V17.B16, V20.B16, V18.B16
+	VCMEQ V0.S4, V19.S4, V17.S4
+	WORD  $0x4e701c10 // bic v16.16b, v0.16b, v16.16b
+	VBIT  V17.B16, V16.B16, V18.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V15.B16, V16.B16
+	VORR  V16.B16, V18.B16, V16.B16
+	WORD  $0x4ea08a71 // cmgt v17.4s, v19.4s, #0
+	WORD  $0x4eb33412 // cmgt v18.4s, v0.4s, v19.4s
+	VAND  V18.B16, V17.B16, V17.B16
+	FMOVS 16(R8), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V15.B16, V15.B16
+	WORD  $0x4ea0a9ef // cmlt v15.4s, v15.4s, #0
+	VAND  V15.B16, V17.B16, V15.B16
+	WORD  $0x4ea03671 // cmgt v17.4s, v19.4s, v0.4s
+	VORR  V17.B16, V15.B16, V17.B16
+	FMOVQ 368(R0), F15
+	VBIF  V17.B16, V16.B16, V15.B16
+
+focuseasy1_588:
+focusdone588:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	FMOVQ F17, (R3)
-	FMOVQ F18, 16(R3)
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ F12, (R3)
+	FMOVQ F13, 16(R3)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	SUB   $8, R2, R2
@@ -8158,313 +10270,459 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F17
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R8
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R5), F17
+	FMOVQ (R5), F12
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R8), V17.D[0]
+	VLD1.P 8(R8), V12.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R8), V17.S[2]
+	VLD1   (R8), V12.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R8), V17.S[0]
+	VLD1 (R8), V12.S[0]
 
 partdone1:
-	FMOVS 20(R6), F18
-	VDUP  V18.S[0], V18.S4
+	FMOVS 20(R6), F13
+	VDUP  V13.S[0], V13.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb23672 // cmgt v18.4s, v19.4s, v18.4s
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R8
+	WORD  $0x4ea0f98e // fabs v14.4s, v12.4s
+	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
+	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
+	FMOVD F13, R8
 	CBNZ  R8, slowvector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V17.B16, V18.B16
-	WORD $0x4ea8d654 // fsub v20.4s, v18.4s, v8.4s
+	FMOVQ 608(R0), F13
+	VORR  V13.B16, V12.B16, V13.B16
+	FMOVQ 32(R0), F14
+	WORD  $0x4eaed5af // fsub v15.4s, v13.4s, v14.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	VFMLA V9.S4, V20.S4, V19.S4
-	WORD  $0x4eaad672 // fsub v18.4s, v19.4s, v10.4s
+	FMOVQ 64(R0), F14
+	FMOVQ 48(R0), F13
+	VFMLA V13.S4, V15.S4, V14.S4
+	FMOVQ 64(R0), F13
+	WORD  $0x4eadd5cd // fsub v13.4s, v14.4s, v13.4s
 
 	// r = c - n ln2
-	VFMLS V5.S4, V18.S4, V20.S4
-	VFMLS V11.S4, V18.S4, V20.S4
+	VFMLS V4.S4, V13.S4, V15.S4
+	FMOVQ 96(R0), F16
+	VFMLS V16.S4, V13.S4, V15.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F21
-	VFMLA V12.S4, V20.S4, V21.S4
-	FMOVQ 144(R1), F18
-	VFMLA V21.S4, V20.S4, V18.S4
-	FMOVQ 160(R1), F21
-	VFMLA V18.S4, V20.S4, V21.S4
-	FMOVQ 176(R1), F18
-	VFMLA V21.S4, V20.S4, V18.S4
+	FMOVQ 128(R0), F16
+	FMOVQ 112(R0), F13
+	VFMLA V13.S4, V15.S4, V16.S4
+	FMOVQ 144(R0), F13
+	VFMLA V16.S4, V15.S4, V13.S4
+	FMOVQ 160(R0), F16
+	VFMLA V13.S4, V15.S4, V16.S4
+	FMOVQ 176(R0), F13
+	VFMLA V16.S4, V15.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V20.B16
-	FMOVQ 192(R1), F21
-	FMOVQ 208(R1), F22
-	VBIT  V22.B16, V20.B16, V21.B16
-	FMOVQ 16(R0), F20
-	VTBL  V21.B16, [V20.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VADD  V19.S4, V20.S4, V20.S4
-	VFMLA V18.S4, V20.S4, V20.S4
-	WORD  $0x4e21d692 // fadd v18.4s, v20.4s, v1.4s
-	WORD  $0x6e32fc36 // fdiv v22.4s, v1.4s, v18.4s
-	WORD  $0x6e36de92 // fmul v18.4s, v20.4s, v22.4s
+	VTBL  V1.B16, [V14.B16], V15.B16
+	FMOVQ 192(R0), F16
+	FMOVQ 208(R0), F17
+	VBIT  V17.B16, V15.B16, V16.B16
+	FMOVQ 16(R1), F15
+	VTBL  V16.B16, [V15.B16], V15.B16
+	VSHL  $21, V14.S4, V14.S4
+	VADD  V14.S4, V15.S4, V16.S4
+	VFMLA V13.S4, V16.S4, V16.S4
+	WORD  $0x4e25d60d // fadd v13.4s, v16.4s, v5.4s
+	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
+	WORD  $0x6e2dde0e // fmul v14.4s, v16.4s, v13.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0aa33 // cmlt v19.4s, v17.4s, #0
-	VBIT V19.B16, V18.B16, V22.B16
+	WORD $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
+	VBIT V15.B16, V14.B16, V13.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F18
-	VFMLA V13.S4, V20.S4, V18.S4
-	FMOVQ 992(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1008(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	FMOVQ 1024(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1040(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	FMOVQ 1056(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1072(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
-	VFMLA V18.S4, V20.S4, V20.S4
+	FMOVQ 976(R0), F14
+	FMOVQ 960(R0), F15
+	VFMLA V15.S4, V16.S4, V14.S4
+	FMOVQ 992(R0), F15
+	VFMLA V14.S4, V16.S4, V15.S4
+	FMOVQ 1008(R0), F14
+	VFMLA V15.S4, V16.S4, V14.S4
+	FMOVQ 1024(R0), F15
+	VFMLA V14.S4, V16.S4, V15.S4
+	FMOVQ 1040(R0), F14
+	VFMLA V15.S4, V16.S4, V14.S4
+	FMOVQ 1056(R0), F15
+	VFMLA V14.S4, V16.S4, V15.S4
+	FMOVQ 1072(R0), F14
+	VFMLA V15.S4, V16.S4, V14.S4
+	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
+	VFMLA V14.S4, V16.S4, V16.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD  $0x4ea0ca32 // fcmgt v18.4s, v17.4s, #0.0
-	VAND  V18.B16, V17.B16, V17.B16
-	WORD  $0x4e31d691 // fadd v17.4s, v20.4s, v17.4s
-	FMOVS 16(R6), F18
-	VDUP  V18.S[0], V18.S4
-	WORD  $0x6e31de51 // fmul v17.4s, v18.4s, v17.4s
+	WORD  $0x4ea0c98e // fcmgt v14.4s, v12.4s, #0.0
+	VAND  V14.B16, V12.B16, V12.B16
+	WORD  $0x4e2cd60c // fadd v12.4s, v16.4s, v12.4s
+	FMOVS 16(R6), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2cddcc // fmul v12.4s, v14.4s, v12.4s
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_585
-	WORD $0x6e36ded6 // fmul v22.4s, v22.4s, v22.4s
-	JMP  focusdone585
+	BGE  focusnot0_589
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone589
 
-focusnot0_585:
+focusnot0_589:
 	CMP   $2, R7
-	BGE   focusnot1_585
-	FMOVQ 224(R1), F22
-	JMP   focusdone585
+	BGE   focusnot1_589
+	FMOVQ 224(R0), F13
+	JMP   focusdone589
 
-focusnot1_585:
+focusnot1_589:
 	CMP $3, R7
-	BGE focusnot2_585
-	JMP focusdone585
+	BGE focusnot2_589
+	JMP focusdone589
 
-focusnot2_585:
+focusnot2_589:
 	CMP  $4, R7
-	BGE  focusnot3_585
-	WORD $0x6ea1fad6 // fsqrt v22.4s, v22.4s
-	JMP  focusdone585
+	BGE  focusnot3_589
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone589
 
-focusnot3_585:
+focusnot3_589:
 	CMP   $5, R7
-	BGE   focusnot4_585
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	VMOV  V22.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V22.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone585
+	BGE   focusnot4_589
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone589
 
-focusnot4_585:
+focusnot4_589:
 	CMP   $6, R7
-	BGE   focusnot5_585
-	WORD  $0x6ea1fad2 // fsqrt v18.4s, v22.4s
-	WORD  $0x6e36ded3 // fmul v19.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V22.S4, V22.S4, V21.S4
-	VMOV  V22.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34ded4 // fmul v20.4s, v22.4s, v20.4s
-	VFMLA V6.S4, V20.S4, V21.S4
-	WORD  $0x6e32deb6 // fmul v22.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V22.S4
-	JMP   focusdone585
+	BGE   focusnot5_589
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V6.S4, V13.S4, V17.S4
+	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V13.S4
+	JMP   focusdone589
 
-focusnot5_585:
+focusnot5_589:
 	CMP   $7, R7
-	BGE   focusnot6_585
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V22.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V22.B16
-	JMP   focusdone585
+	BGE   focusnot6_589
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone589
 
-focusnot6_585:
+focusnot6_589:
 	CMP   $8, R7
-	BGE   focusnot7_585
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x4e32d654 // fadd v20.4s, v18.4s, v18.4s
-	WORD  $0x6e33de96 // fmul v22.4s, v20.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	JMP   focusdone585
+	BGE   focusnot7_589
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V13.S4
+	JMP   focusdone589
 
-focusnot7_585:
+focusnot7_589:
 	CMP   $9, R7
-	BGE   focusnot8_585
-	WORD  $0x6e36ded2 // fmul v18.4s, v22.4s, v22.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V22.S4, V22.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa97 // fneg v23.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V23.S4
-	VFMLA V19.S4, V21.S4, V23.S4
-	WORD  $0x6e36def2 // fmul v18.4s, v23.4s, v22.4s
-	VFMLA V22.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V22.B16
-	JMP   focusdone585
+	BGE   focusnot8_589
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V13.B16
+	JMP   focusdone589
 
-focusnot8_585:
+focusnot8_589:
 	ADD   $24, R6, R8
-	FMOVS (R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R8), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R8), F20
-	VDUP  V20.S[0], V20.S4
+	FMOVS (R8), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R8), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R8), F16
+	VDUP  V16.S[0], V16.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	VSUB  V14.S4, V22.S4, V22.S4
-	VUSHR $23, V22.S4, V21.S4
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V15.B16, V22.B16, V22.B16
-	VADD  V16.S4, V22.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	VSUB  V7.S4, V13.S4, V18.S4
+	VUSHR $23, V18.S4, V17.S4
+	VUSHR $20, V18.S4, V19.S4
+	VAND  V8.B16, V18.B16, V18.B16
+	VADD  V9.S4, V18.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V25.B16
-	FMOVQ 304(R1), F24
-	VBIT  V2.B16, V25.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R1), F26
-	VFMLA V25.S4, V22.S4, V26.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
-	VMOV  V26.B16, V22.B16
-	VFMLA V27.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R1), F28
-	FMOVQ 704(R1), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R1), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R1), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
-	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
-	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
-	VFMLA V27.S4, V18.S4, V23.S4
-	VMOV  V28.B16, V27.B16
-	VFMLA V26.S4, V19.S4, V27.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d657 // fadd v23.4s, v18.4s, v23.4s
+	WORD  $0x6e37ddd8 // fmul v24.4s, v14.4s, v23.4s
+	WORD  $0x6ea0fb12 // fneg v18.4s, v24.4s
+	VFMLA V23.S4, V14.S4, V18.S4
+	VMOV  V24.B16, V23.B16
+	VFMLA V22.S4, V15.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d77a // fadd v26.4s, v27.4s, v3.4s
-	WORD  $0x4ea3d75b // fsub v27.4s, v26.4s, v3.4s
-	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
-	VFMLA V22.S4, V19.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V23.S4
-	VFMLA V22.S4, V20.S4, V23.S4
-	VFMLA V25.S4, V19.S4, V23.S4
-	WORD  $0x4e37d773 // fadd v19.4s, v27.4s, v23.4s
+	WORD  $0x4e22d6f6 // fadd v22.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	VFMLA V20.S4, V15.S4, V23.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V18.S4
+	VFMLA V20.S4, V16.S4, V18.S4
+	VFMLA V21.S4, V15.S4, V18.S4
+	WORD  $0x4e32d6f3 // fadd v19.4s, v23.4s, v18.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F20
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F20
 	VFMLA V20.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F20
+	FMOVQ 832(R0), F20
 	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
 	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
-	VFMLA V5.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V26.B16], V20.B16
-	FMOVQ 304(R1), F19
-	VBIT  V2.B16, V20.B16, V19.B16
-	FLDPQ 208(R0), (F30, F31)
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V22.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
-	FLDPQ 240(R0), (F30, F31)
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
 	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
 	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
-	VSHL  $20, V26.S4, V19.S4
-	FMOVQ 336(R1), F20
+	VSHL  $20, V22.S4, V19.S4
+	FMOVQ 336(R0), F20
 	VAND  V20.B16, V19.B16, V19.B16
-	VADD  V19.S4, V18.S4, V22.S4
+	VADD  V19.S4, V18.S4, V18.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F18
-	WORD  $0x4e721eb2 // bic v18.16b, v21.16b, v18.16b
-	FMOVQ 880(R1), F19
-	VEOR  V19.B16, V26.B16, V19.B16
-	FMOVQ 864(R1), F20
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R0), F20
 	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
-	VORR  V19.B16, V18.B16, V18.B16
-	WORD  $0x6eb2a652 // umaxp v18.4s, v18.4s, v18.4s
-	FMOVD F18, R8
-	CBNZ  R8, slowvector
+	VORR  V19.B16, V17.B16, V17.B16
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R9
+	CBNZ  R9, focushard0_589
+	VMOV  V18.B16, V13.B16
+	JMP   focuseasy0_589
 
-focusdone585:
+focushard0_589:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V20.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R8), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V13.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R8), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R0), F13
+	VBIF  V15.B16, V14.B16, V13.B16
+
+focuseasy0_589:
+focusdone589:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e36de31 // fmul v17.4s, v17.4s, v22.4s
+	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R8
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F17, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V17.D[0], 8(R8)
+	VST1.P V12.D[0], 8(R8)
 	TBZ    $0, R2, partdone2
-	VST1   V17.S[2], (R8)
+	VST1   V12.S[2], (R8)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V17.S[0], (R8)
+	VST1 V12.S[0], (R8)
 
 partdone2:
 nextvector:
@@ -8481,364 +10739,383 @@ slowblock:
 	MOVD $8, R8
 
 slow:
-	FMOVQ (R5), F17
-	VMOVI $0, V18.B16
+	FMOVQ (R5), F12
+	VMOVI $0, V13.B16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V7.B16, V17.B16, V19.B16
-	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
-	FMOVQ 240(R1), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+	FMOVQ 608(R0), F14
+	VORR  V14.B16, V12.B16, V14.B16
+	FMOVQ 32(R0), F15
+	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
+	FMOVQ 240(R0), F15
+	WORD  $0x4e2ef5ef // fmax v15.4s, v15.4s, v14.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	VFMLA V9.S4, V20.S4, V22.S4
-	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 48(R0), F14
+	VFMLA V14.S4, V15.S4, V17.S4
+	FMOVQ 64(R0), F14
+	WORD  $0x4eaed62e // fsub v14.4s, v17.4s, v14.4s
 
 	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V5.S4, V19.S4, V21.S4
-	VFMLS V11.S4, V19.S4, V21.S4
+	VMOV  V15.B16, V16.B16
+	VFMLS V4.S4, V14.S4, V16.S4
+	FMOVQ 96(R0), F18
+	VFMLS V18.S4, V14.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	VFMLA V12.S4, V21.S4, V23.S4
-	FMOVQ 144(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R1), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R1), F21
-	VAND  V20.B16, V21.B16, V20.B16
+	FMOVQ 128(R0), F18
+	FMOVQ 112(R0), F14
+	VFMLA V14.S4, V16.S4, V18.S4
+	FMOVQ 144(R0), F14
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVQ 160(R0), F18
+	VFMLA V14.S4, V16.S4, V18.S4
+	FMOVQ 176(R0), F14
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVQ 272(R0), F16
+	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
+	FMOVQ 288(R0), F16
+	VAND  V15.B16, V16.B16, V15.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V2.B16, V23.B16, V22.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V23.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V23.S4, V23.S4
-	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+	VSHL  $20, V17.S4, V16.S4
+	VTBL  V1.B16, [V17.B16], V18.B16
+	FMOVQ 304(R0), F17
+	VBIT  V3.B16, V18.B16, V17.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VADD  V16.S4, V17.S4, V18.S4
+	FMOVQ 336(R0), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V15.S4, V16.S4, V16.S4
+	VFMLA V14.S4, V18.S4, V18.S4
+	WORD  $0x6e30de4e // fmul v14.4s, v18.4s, v16.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R1), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R1), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	FMOVQ 368(R1), F20
-	VUMIN V20.S4, V19.S4, V19.S4
+	VSUB  V15.S4, V14.S4, V15.S4
+	FMOVQ 352(R0), F16
+	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	FMOVQ 352(R0), F16
+	VSUB  V16.S4, V14.S4, V14.S4
+	WORD  $0x4eae65ee // smax v14.4s, v15.4s, v14.4s
+	FMOVQ 368(R0), F15
+	VUMIN V15.S4, V14.S4, V15.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V13.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	FMOVS 52(R6), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	VBSL  V15.B16, V16.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R1), F21
-	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
-	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
-	VBIT  V20.B16, V19.B16, V25.B16
+	FMOVQ 624(R0), F14
+	WORD  $0x6eafe5ce // fcmgt v14.4s, v14.4s, v15.4s
+	FMOVQ 624(R0), F17
+	WORD  $0x4e2ff632 // fmax v18.4s, v17.4s, v15.4s
+	WORD  $0x4e25d651 // fadd v17.4s, v18.4s, v5.4s
+	WORD  $0x6e31fcb1 // fdiv v17.4s, v5.4s, v17.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V14.B16, V15.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	VFMLA V13.S4, V22.S4, V23.S4
-	FMOVQ 992(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1008(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1024(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1040(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1056(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
-	VFMLA V23.S4, V22.S4, V22.S4
-	VBIT  V20.B16, V19.B16, V22.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V21.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V21.B16, V25.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 960(R0), F20
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 992(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1008(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1024(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1040(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1056(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1072(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VBIT  V14.B16, V15.B16, V18.B16
+	WORD  $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
+	VMOV  V17.B16, V14.B16
+	VBIT  V15.B16, V21.B16, V14.B16
+	VBIT  V15.B16, V17.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	VBSL  V21.B16, V18.B16, V20.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V22.S4
+	WORD  $0x4eadd4b1 // fsub v17.4s, v5.4s, v13.4s
+	VBSL  V17.B16, V13.B16, V15.B16
+	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VFMLA V12.S4, V15.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
-	VFMLA V21.S4, V19.S4, V17.S4
-	FMOVS 12(R6), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R6), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+	WORD  $0x6e2ddeac // fmul v12.4s, v21.4s, v13.4s
+	VFMLA V17.S4, V14.S4, V12.S4
+	FMOVS 12(R6), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 16(R6), F15
+	VDUP  V15.S[0], V15.S4
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e32dded // fmul v13.4s, v15.4s, v18.4s
+	WORD  $0x6e2ce60e // fcmge v14.4s, v16.4s, v12.4s
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_586
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone586
+	BGE  focusnot0_590
+	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
+	JMP  focusdone590
 
-focusnot0_586:
+focusnot0_590:
 	CMP   $2, R7
-	BGE   focusnot1_586
-	FMOVQ 224(R1), F17
-	JMP   focusdone586
+	BGE   focusnot1_590
+	FMOVQ 224(R0), F12
+	JMP   focusdone590
 
-focusnot1_586:
+focusnot1_590:
 	CMP $3, R7
-	BGE focusnot2_586
-	JMP focusdone586
+	BGE focusnot2_590
+	JMP focusdone590
 
-focusnot2_586:
+focusnot2_590:
 	CMP  $4, R7
-	BGE  focusnot3_586
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone586
+	BGE  focusnot3_590
+	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
+	JMP  focusdone590
 
-focusnot3_586:
+focusnot3_590:
 	CMP   $5, R7
-	BGE   focusnot4_586
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone586
+	BGE   focusnot4_590
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone590
 
-focusnot4_586:
+focusnot4_590:
 	CMP   $6, R7
-	BGE   focusnot5_586
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V6.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone586
+	BGE   focusnot5_590
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V6.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
+	JMP   focusdone590
 
-focusnot5_586:
+focusnot5_590:
 	CMP   $7, R7
-	BGE   focusnot6_586
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone586
+	BGE   focusnot6_590
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone590
 
-focusnot6_586:
+focusnot6_590:
 	CMP   $8, R7
-	BGE   focusnot7_586
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone586
+	BGE   focusnot7_590
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
+	JMP   focusdone590
 
-focusnot7_586:
+focusnot7_590:
 	CMP   $9, R7
-	BGE   focusnot8_586
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone586
+	BGE   focusnot8_590
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
+	JMP   focusdone590
 
-focusnot8_586:
+focusnot8_590:
 	ADD   $24, R6, R9
-	FMOVS (R9), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R9), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R9), F20
-	VDUP  V20.S[0], V20.S4
+	FMOVS (R9), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R9), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R9), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	VSUB  V14.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R1), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R1), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V15.B16, V22.B16, V22.B16
-	VADD  V16.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V26.B16
-	FMOVQ 304(R1), F24
-	VBIT  V2.B16, V26.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R1), F29
-	FMOVQ 704(R1), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R1), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
-	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V20.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V5.S4, V20.S4, V19.S4
-	VTBL  V0.B16, [V27.B16], V22.B16
-	FMOVQ 304(R1), F20
-	VBIT  V2.B16, V22.B16, V20.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V4.S4, V26.S4, V27.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R1), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R1), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R1), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V4.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V4.S4, V21.S4, V19.S4
-	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R9), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R9), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R1), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R9), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R9), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V12.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone586:
+focusdone590:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V25.S4, V17.S4
-	FMOVQ F17, (R3)
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e2de5ce // fcmge v14.4s, v14.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V13.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V13.S4, V12.S4
+	FMOVQ F12, (R3)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	SUB   $4, R2, R2
@@ -8848,418 +11125,434 @@ focusdone586:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F17
+	FMOVQ 224(R0), F12
 	ADD   $0, R5, R8
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R5), F17
+	FMOVQ (R5), F12
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R8), V17.D[0]
+	VLD1.P 8(R8), V12.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R8), V17.S[2]
+	VLD1   (R8), V12.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R8), V17.S[0]
+	VLD1 (R8), V12.S[0]
 
 partdone3:
-	VMOVI $0, V18.B16
+	VMOVI $0, V13.B16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V7.B16, V17.B16, V19.B16
-	WORD  $0x4ea8d673 // fsub v19.4s, v19.4s, v8.4s
-	FMOVQ 240(R1), F20
-	WORD  $0x4e33f694 // fmax v20.4s, v20.4s, v19.4s
+	FMOVQ 608(R0), F14
+	VORR  V14.B16, V12.B16, V14.B16
+	FMOVQ 32(R0), F15
+	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
+	FMOVQ 240(R0), F15
+	WORD  $0x4e2ef5ef // fmax v15.4s, v15.4s, v14.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F22
-	VFMLA V9.S4, V20.S4, V22.S4
-	WORD  $0x4eaad6d3 // fsub v19.4s, v22.4s, v10.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 48(R0), F14
+	VFMLA V14.S4, V15.S4, V17.S4
+	FMOVQ 64(R0), F14
+	WORD  $0x4eaed62e // fsub v14.4s, v17.4s, v14.4s
 
 	// r = c - n ln2
-	VMOV  V20.B16, V21.B16
-	VFMLS V5.S4, V19.S4, V21.S4
-	VFMLS V11.S4, V19.S4, V21.S4
+	VMOV  V15.B16, V16.B16
+	VFMLS V4.S4, V14.S4, V16.S4
+	FMOVQ 96(R0), F18
+	VFMLS V18.S4, V14.S4, V16.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F23
-	VFMLA V12.S4, V21.S4, V23.S4
-	FMOVQ 144(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 160(R1), F23
-	VFMLA V19.S4, V21.S4, V23.S4
-	FMOVQ 176(R1), F19
-	VFMLA V23.S4, V21.S4, V19.S4
-	FMOVQ 272(R1), F21
-	WORD  $0x6eb4e6b4 // fcmgt v20.4s, v21.4s, v20.4s
-	FMOVQ 288(R1), F21
-	VAND  V20.B16, V21.B16, V20.B16
+	FMOVQ 128(R0), F18
+	FMOVQ 112(R0), F14
+	VFMLA V14.S4, V16.S4, V18.S4
+	FMOVQ 144(R0), F14
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVQ 160(R0), F18
+	VFMLA V14.S4, V16.S4, V18.S4
+	FMOVQ 176(R0), F14
+	VFMLA V18.S4, V16.S4, V14.S4
+	FMOVQ 272(R0), F16
+	WORD  $0x6eafe60f // fcmgt v15.4s, v16.4s, v15.4s
+	FMOVQ 288(R0), F16
+	VAND  V15.B16, V16.B16, V15.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V22.S4, V21.S4
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V2.B16, V23.B16, V22.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VADD  V21.S4, V22.S4, V23.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V20.S4, V21.S4, V21.S4
-	VFMLA V19.S4, V23.S4, V23.S4
-	WORD  $0x6e35def3 // fmul v19.4s, v23.4s, v21.4s
+	VSHL  $20, V17.S4, V16.S4
+	VTBL  V1.B16, [V17.B16], V18.B16
+	FMOVQ 304(R0), F17
+	VBIT  V3.B16, V18.B16, V17.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VADD  V16.S4, V17.S4, V18.S4
+	FMOVQ 336(R0), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	VADD  V15.S4, V16.S4, V16.S4
+	VFMLA V14.S4, V18.S4, V18.S4
+	WORD  $0x6e30de4e // fmul v14.4s, v18.4s, v16.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V20.S4, V19.S4, V20.S4
-	FMOVQ 352(R1), F21
-	WORD  $0x4e35d673 // fadd v19.4s, v19.4s, v21.4s
-	FMOVQ 352(R1), F21
-	VSUB  V21.S4, V19.S4, V19.S4
-	WORD  $0x4eb36693 // smax v19.4s, v20.4s, v19.4s
-	FMOVQ 368(R1), F20
-	VUMIN V20.S4, V19.S4, V19.S4
+	VSUB  V15.S4, V14.S4, V15.S4
+	FMOVQ 352(R0), F16
+	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	FMOVQ 352(R0), F16
+	VSUB  V16.S4, V14.S4, V14.S4
+	WORD  $0x4eae65ee // smax v14.4s, v15.4s, v14.4s
+	FMOVQ 368(R0), F15
+	VUMIN V15.S4, V14.S4, V15.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V13.B16, V14.B16
+	VFMLS V14.S4, V14.S4, V14.S4
+	WORD  $0x4ea0d9ce // fcmeq v14.4s, v14.4s, #0.0
+	VMOVI $0, V16.B16
+	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
+	VAND  V16.B16, V14.B16, V14.B16
+	FMOVS 52(R6), F16
+	VDUP  V16.S[0], V16.S4
+	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
+	VBSL  V15.B16, V16.B16, V17.B16
+	VBIT  V14.B16, V17.B16, V15.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F20
-	WORD  $0x6eb3e694 // fcmgt v20.4s, v20.4s, v19.4s
-	FMOVQ 624(R1), F21
-	WORD  $0x4e33f6b6 // fmax v22.4s, v21.4s, v19.4s
-	WORD  $0x4e21d6d5 // fadd v21.4s, v22.4s, v1.4s
-	WORD  $0x6e35fc35 // fdiv v21.4s, v1.4s, v21.4s
-	WORD  $0x6e35ded9 // fmul v25.4s, v22.4s, v21.4s
-	VBIT  V20.B16, V19.B16, V25.B16
+	FMOVQ 624(R0), F14
+	WORD  $0x6eafe5ce // fcmgt v14.4s, v14.4s, v15.4s
+	FMOVQ 624(R0), F17
+	WORD  $0x4e2ff632 // fmax v18.4s, v17.4s, v15.4s
+	WORD  $0x4e25d651 // fadd v17.4s, v18.4s, v5.4s
+	WORD  $0x6e31fcb1 // fdiv v17.4s, v5.4s, v17.4s
+	WORD  $0x6e31de55 // fmul v21.4s, v18.4s, v17.4s
+	VBIT  V14.B16, V15.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F23
-	VFMLA V13.S4, V22.S4, V23.S4
-	FMOVQ 992(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1008(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1024(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1040(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1056(R1), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1072(R1), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	WORD  $0x6e37ded7 // fmul v23.4s, v22.4s, v23.4s
-	VFMLA V23.S4, V22.S4, V22.S4
-	VBIT  V20.B16, V19.B16, V22.B16
-	WORD  $0x4ea0aa34 // cmlt v20.4s, v17.4s, #0
-	VMOV  V21.B16, V19.B16
-	VBIT  V20.B16, V25.B16, V19.B16
-	VBIT  V20.B16, V21.B16, V25.B16
+	FMOVQ 976(R0), F19
+	FMOVQ 960(R0), F20
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 992(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1008(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1024(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1040(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	FMOVQ 1056(R0), F20
+	VFMLA V19.S4, V18.S4, V20.S4
+	FMOVQ 1072(R0), F19
+	VFMLA V20.S4, V18.S4, V19.S4
+	WORD  $0x6e33de53 // fmul v19.4s, v18.4s, v19.4s
+	VFMLA V19.S4, V18.S4, V18.S4
+	VBIT  V14.B16, V15.B16, V18.B16
+	WORD  $0x4ea0a98f // cmlt v15.4s, v12.4s, #0
+	VMOV  V17.B16, V14.B16
+	VBIT  V15.B16, V21.B16, V14.B16
+	VBIT  V15.B16, V17.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eb2d435 // fsub v21.4s, v1.4s, v18.4s
-	VBSL  V21.B16, V18.B16, V20.B16
-	WORD  $0x4ea0fa31 // fabs v17.4s, v17.4s
-	VMOVI $0, V23.B16
-	WORD  $0x6eb7e697 // fcmgt v23.4s, v20.4s, v23.4s
-	VAND  V23.B16, V17.B16, V17.B16
-	VFMLA V17.S4, V20.S4, V22.S4
+	WORD  $0x4eadd4b1 // fsub v17.4s, v5.4s, v13.4s
+	VBSL  V17.B16, V13.B16, V15.B16
+	WORD  $0x4ea0f98c // fabs v12.4s, v12.4s
+	VMOVI $0, V19.B16
+	WORD  $0x6eb3e5f3 // fcmgt v19.4s, v15.4s, v19.4s
+	VAND  V19.B16, V12.B16, V12.B16
+	VFMLA V12.S4, V15.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e32df31 // fmul v17.4s, v25.4s, v18.4s
-	VFMLA V21.S4, V19.S4, V17.S4
-	FMOVS 12(R6), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 16(R6), F20
-	VDUP  V20.S[0], V20.S4
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VFMLA V18.S4, V19.S4, V20.S4
-	WORD  $0x6e36de99 // fmul v25.4s, v20.4s, v22.4s
+	WORD  $0x6e2ddeac // fmul v12.4s, v21.4s, v13.4s
+	VFMLA V17.S4, V14.S4, V12.S4
+	FMOVS 12(R6), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 16(R6), F15
+	VDUP  V15.S[0], V15.S4
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	WORD  $0x6e32dded // fmul v13.4s, v15.4s, v18.4s
+	WORD  $0x6e2ce60e // fcmge v14.4s, v16.4s, v12.4s
+	WORD  $0x4e6e1d8c // bic v12.16b, v12.16b, v14.16b
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_587
-	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone587
+	BGE  focusnot0_591
+	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
+	JMP  focusdone591
 
-focusnot0_587:
+focusnot0_591:
 	CMP   $2, R7
-	BGE   focusnot1_587
-	FMOVQ 224(R1), F17
-	JMP   focusdone587
+	BGE   focusnot1_591
+	FMOVQ 224(R0), F12
+	JMP   focusdone591
 
-focusnot1_587:
+focusnot1_591:
 	CMP $3, R7
-	BGE focusnot2_587
-	JMP focusdone587
+	BGE focusnot2_591
+	JMP focusdone591
 
-focusnot2_587:
+focusnot2_591:
 	CMP  $4, R7
-	BGE  focusnot3_587
-	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone587
+	BGE  focusnot3_591
+	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
+	JMP  focusdone591
 
-focusnot3_587:
+focusnot3_591:
 	CMP   $5, R7
-	BGE   focusnot4_587
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	VMOV  V17.B16, V19.B16
-	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
-	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
-	VFMLA V18.S4, V17.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone587
+	BGE   focusnot4_591
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	VMOV  V12.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V12.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone591
 
-focusnot4_587:
+focusnot4_591:
 	CMP   $6, R7
-	BGE   focusnot5_587
-	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VMOV  V17.B16, V20.B16
-	VFMLS V18.S4, V18.S4, V20.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V6.S4, V17.S4, V21.S4
-	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
-	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone587
+	BGE   focusnot5_591
+	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
+	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V12.S4, V12.S4, V17.S4
+	VMOV  V12.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
+	VFMLA V6.S4, V12.S4, V17.S4
+	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V12.S4
+	JMP   focusdone591
 
-focusnot5_587:
+focusnot5_591:
 	CMP   $7, R7
-	BGE   focusnot6_587
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V19.S4
-	VMOV  V19.B16, V17.B16
-	JMP   focusdone587
+	BGE   focusnot6_591
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V12.B16
+	JMP   focusdone591
 
-focusnot6_587:
+focusnot6_591:
 	CMP   $8, R7
-	BGE   focusnot7_587
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
-	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
-	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone587
+	BGE   focusnot7_591
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V12.S4
+	JMP   focusdone591
 
-focusnot7_587:
+focusnot7_591:
 	CMP   $9, R7
-	BGE   focusnot8_587
-	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V19.S4
-	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
-	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
-	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
-	VFMLA V18.S4, V18.S4, V22.S4
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
-	VFMLA V17.S4, V20.S4, V18.S4
-	VMOV  V18.B16, V17.B16
-	JMP   focusdone587
+	BGE   focusnot8_591
+	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V12.S4, V12.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
+	VFMLA V12.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V12.B16
+	JMP   focusdone591
 
-focusnot8_587:
+focusnot8_591:
 	ADD   $24, R6, R8
-	FMOVS (R8), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 4(R8), F19
-	VDUP  V19.S[0], V19.S4
-	FMOVS 8(R8), F20
-	VDUP  V20.S[0], V20.S4
+	FMOVS (R8), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R8), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R8), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
-	VSUB  V14.S4, V21.S4, V22.S4
-	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
-	FMOVQ 896(R1), F24
-	VSUB  V24.S4, V23.S4, V23.S4
-	FMOVQ 560(R1), F24
-	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
-	VBIT  V24.B16, V23.B16, V22.B16
-	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
-	VUSHR $20, V22.S4, V24.S4
-	VAND  V15.B16, V22.B16, V22.B16
-	VADD  V16.S4, V22.S4, V22.S4
-	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+	WORD  $0x4ea0f991 // fabs v17.4s, v12.4s
+	VSUB  V7.S4, V17.S4, V20.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F19
+	VSUB  V19.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F19
+	WORD  $0x4eb13673 // cmgt v19.4s, v19.4s, v17.4s
+	VBIT  V19.B16, V18.B16, V20.B16
+	WORD  $0x4f290692 // sshr v18.4s, v20.4s, #23
+	VUSHR $20, V20.S4, V19.S4
+	VAND  V8.B16, V20.B16, V20.B16
+	VADD  V9.S4, V20.S4, V20.S4
+	WORD  $0x4e21da52 // scvtf v18.4s, v18.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V24.B16], V26.B16
-	FMOVQ 304(R1), F24
-	VBIT  V2.B16, V26.B16, V24.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F27
-	VFMLA V26.S4, V22.S4, V27.S4
-	FMOVQ 688(R1), F22
-	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
-	VMOV  V27.B16, V22.B16
-	VFMLA V28.S4, V22.S4, V22.S4
-	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
-	VFMLA V28.S4, V27.S4, V26.S4
-	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
-	FMOVQ 720(R1), F29
-	FMOVQ 704(R1), F30
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 736(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	FMOVQ 752(R1), F29
-	VFMLA V30.S4, V27.S4, V29.S4
-	FMOVQ 768(R1), F30
-	VFMLA V29.S4, V27.S4, V30.S4
-	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
-	VFMLA V30.S4, V27.S4, V26.S4
-	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+	VTBL  V1.B16, [V19.B16], V21.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V21.B16, V19.B16
+	VTBL  V19.B16, [V28.B16, V29.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	WORD  $0x6e2aded7 // fmul v23.4s, v22.4s, v10.4s
+	VMOV  V22.B16, V20.B16
+	VFMLA V23.S4, V20.S4, V20.S4
+	WORD  $0x4eb4d6d5 // fsub v21.4s, v22.4s, v20.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	VFMLA V11.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d696 // fadd v22.4s, v20.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
-	WORD  $0x4e3cd6f7 // fadd v23.4s, v23.4s, v28.4s
-	WORD  $0x6e37de5d // fmul v29.4s, v18.4s, v23.4s
-	WORD  $0x6ea0fbbc // fneg v28.4s, v29.4s
-	VFMLA V23.S4, V18.S4, V28.S4
-	VMOV  V29.B16, V23.B16
-	VFMLA V27.S4, V19.S4, V23.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d652 // fadd v18.4s, v18.4s, v23.4s
+	WORD  $0x6e32ddd8 // fmul v24.4s, v14.4s, v18.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V18.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V18.B16
+	VFMLA V22.S4, V15.S4, V18.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
-	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
-	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
-	VFMLA V22.S4, V19.S4, V29.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
-	VFMLA V24.S4, V18.S4, V28.S4
-	VFMLA V22.S4, V20.S4, V28.S4
-	VFMLA V26.S4, V19.S4, V28.S4
-	WORD  $0x4e3cd7b4 // fadd v20.4s, v29.4s, v28.4s
+	WORD  $0x4e22d656 // fadd v22.4s, v18.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V20.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V19.S4, V14.S4, V23.S4
+	VFMLA V20.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V20.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V20.S4, V22.S4
-	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V5.S4, V20.S4, V19.S4
-	VTBL  V0.B16, [V27.B16], V22.B16
-	FMOVQ 304(R1), F20
-	VBIT  V2.B16, V22.B16, V20.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V19.S4, V22.S4, V20.S4
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F19
+	VFMLA V19.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F19
+	VFMLA V15.S4, V16.S4, V19.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V19.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V19.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V19.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V19.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V3.S4, V27.S4, V19.S4
-	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
-	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
-	VSHL  $23, V19.S4, V26.S4
-	VADD  V26.S4, V24.S4, V26.S4
-	VUMIN V4.S4, V26.S4, V27.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d674 // fadd v20.4s, v19.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V26.B16
-	WORD  $0x4eba6e73 // smin v19.4s, v19.4s, v26.4s
-	FMOVQ 912(R1), F26
-	VSUB  V19.S4, V26.S4, V19.S4
-	VSHL  $23, V19.S4, V19.S4
-	WORD  $0x4e36d67a // fadd v26.4s, v19.4s, v22.4s
-	WORD  $0x4eb3d75c // fsub v28.4s, v26.4s, v19.4s
-	WORD  $0x4ebcd6d6 // fsub v22.4s, v22.4s, v28.4s
-	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
-	WORD  $0x4e34d754 // fadd v20.4s, v26.4s, v20.4s
-	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
-	VSUB  V19.S4, V20.S4, V19.S4
-	VBIT  V22.B16, V19.B16, V27.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e33d5f5 // fadd v21.4s, v15.4s, v19.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d673 // fsub v19.4s, v19.4s, v23.4s
+	WORD  $0x4e30d670 // fadd v16.4s, v19.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f3 // fcmgt v19.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V19.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F19
-	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
-	FMOVQ 384(R1), F20
-	VBIF  V19.B16, V27.B16, V20.B16
-	FMOVQ 944(R1), F19
-	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
-	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
-	VMOVI $0, V19.B16
-	VCMEQ V19.S4, V21.S4, V19.S4
-	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
-	VAND  V18.B16, V4.B16, V22.B16
-	VBIT  V19.B16, V22.B16, V20.B16
-	VCMEQ V4.S4, V21.S4, V19.S4
-	WORD  $0x4e721c92 // bic v18.16b, v4.16b, v18.16b
-	VBIT  V19.B16, V18.B16, V20.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe64f // fcmgt v15.4s, v18.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb2e5ef // fcmgt v15.4s, v15.4s, v18.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R8), F18
-	VDUP  V18.S[0], V18.S4
-	VAND  V18.B16, V17.B16, V18.B16
-	VORR  V18.B16, V20.B16, V18.B16
-	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
-	WORD  $0x4eb53494 // cmgt v20.4s, v4.4s, v21.4s
-	VAND  V20.B16, V19.B16, V19.B16
-	FMOVS 16(R8), F20
-	VDUP  V20.S[0], V20.S4
-	VAND  V20.B16, V17.B16, V17.B16
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea436b3 // cmgt v19.4s, v21.4s, v4.4s
-	VORR  V19.B16, V17.B16, V19.B16
-	FMOVQ 368(R1), F17
-	VBIF  V19.B16, V18.B16, V17.B16
+	FMOVS 12(R8), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V12.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R8), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V12.B16, V12.B16
+	WORD  $0x4ea0a98c // cmlt v12.4s, v12.4s, #0
+	VAND  V12.B16, V15.B16, V12.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V12.B16, V15.B16
+	FMOVQ 368(R0), F12
+	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone587:
+focusdone591:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e31df31 // fmul v17.4s, v25.4s, v17.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e39e652 // fcmge v18.4s, v18.4s, v25.4s
-	VBIT  V18.B16, V17.B16, V25.B16
-	FMOVQ 368(R1), F17
-	VUMIN V17.S4, V25.S4, V17.S4
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e2de5ce // fcmge v14.4s, v14.4s, v13.4s
+	VBIT  V14.B16, V12.B16, V13.B16
+	FMOVQ 368(R0), F12
+	VUMIN V12.S4, V13.S4, V12.S4
 	ADD   $0, R3, R8
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ F17, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VST1.P V17.D[0], 8(R8)
+	VST1.P V12.D[0], 8(R8)
 	TBZ    $0, R2, partdone4
-	VST1   V17.S[2], (R8)
+	VST1   V12.S[2], (R8)
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VST1 V17.S[0], (R8)
+	VST1 V12.S[0], (R8)
 
 partdone4:
 	JMP nextvector
 
 // func backgroundGradNEON(losses *float32, grad *float32, logits *float32, n int, p *lossParams, scale *float32)
 TEXT ·backgroundGradNEON(SB), NOSPLIT, $0-48
-	MOVD  $consts<>+0(SB), R1
-	MOVD  $tables<>+0(SB), R0
-	FMOVQ (R0), F0
-	FMOVQ 224(R1), F1
-	FMOVQ 1088(R1), F2
-	FMOVQ 320(R1), F3
-	FMOVQ 784(R1), F4
-	FMOVQ 384(R1), F5
-	FMOVQ 80(R1), F6
-	FMOVQ 608(R1), F7
-	FMOVQ 32(R1), F8
-	FMOVQ 48(R1), F9
-	FMOVQ 64(R1), F10
-	FMOVQ 96(R1), F11
-	FMOVQ 112(R1), F12
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 384(R0), F0
+	FMOVQ (R1), F1
+	FMOVQ 784(R0), F2
+	FMOVQ 320(R0), F3
+	FMOVQ 80(R0), F4
+	FMOVQ 224(R0), F5
+	FMOVQ 1088(R0), F6
+	FMOVQ 640(R0), F7
+	FMOVQ 656(R0), F8
+	FMOVQ 672(R0), F9
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  grad+8(FP), R5
@@ -9273,520 +11566,817 @@ loop:
 	BLT rest
 
 block:
-	FMOVQ (R6), F18
-	FMOVQ 16(R6), F17
-	FMOVS 20(R7), F13
-	VDUP  V13.S[0], V13.S4
+	FMOVQ (R6), F15
+	FMOVQ 16(R6), F14
+	FMOVS 20(R7), F10
+	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0fa4e // fabs v14.4s, v18.4s
-	WORD  $0x4ea0fa2f // fabs v15.4s, v17.4s
-	WORD  $0x4eaf65ce // smax v14.4s, v14.4s, v15.4s
-	WORD  $0x4ead35cd // cmgt v13.4s, v14.4s, v13.4s
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R10
+	WORD  $0x4ea0f9eb // fabs v11.4s, v15.4s
+	WORD  $0x4ea0f9cc // fabs v12.4s, v14.4s
+	WORD  $0x4eac656b // smax v11.4s, v11.4s, v12.4s
+	WORD  $0x4eaa356a // cmgt v10.4s, v11.4s, v10.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R10
 	CBNZ  R10, slowblock
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V18.B16, V14.B16
-	VORR V7.B16, V17.B16, V13.B16
-	WORD $0x4ea8d5ce // fsub v14.4s, v14.4s, v8.4s
-	WORD $0x4ea8d5b5 // fsub v21.4s, v13.4s, v8.4s
+	FMOVQ 608(R0), F11
+	FMOVQ 608(R0), F10
+	VORR  V11.B16, V15.B16, V11.B16
+	VORR  V10.B16, V14.B16, V10.B16
+	FMOVQ 32(R0), F13
+	FMOVQ 32(R0), F12
+	WORD  $0x4eadd56b // fsub v11.4s, v11.4s, v13.4s
+	WORD  $0x4eacd552 // fsub v18.4s, v10.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F20
-	FMOVQ 64(R1), F19
-	VFMLA V9.S4, V14.S4, V20.S4
-	VFMLA V9.S4, V21.S4, V19.S4
-	WORD  $0x4eaad68d // fsub v13.4s, v20.4s, v10.4s
-	WORD  $0x4eaad66f // fsub v15.4s, v19.4s, v10.4s
+	FMOVQ 64(R0), F17
+	FMOVQ 64(R0), F16
+	FMOVQ 48(R0), F10
+	FMOVQ 48(R0), F12
+	VFMLA V10.S4, V11.S4, V17.S4
+	VFMLA V12.S4, V18.S4, V16.S4
+	FMOVQ 64(R0), F10
+	FMOVQ 64(R0), F12
+	WORD  $0x4eaad62a // fsub v10.4s, v17.4s, v10.4s
+	WORD  $0x4eacd60d // fsub v13.4s, v16.4s, v12.4s
 
 	// r = c - n ln2
-	VFMLS V6.S4, V13.S4, V14.S4
-	VFMLS V6.S4, V15.S4, V21.S4
-	VFMLS V11.S4, V13.S4, V14.S4
-	VFMLS V11.S4, V15.S4, V21.S4
+	VFMLS V4.S4, V10.S4, V11.S4
+	VFMLS V4.S4, V13.S4, V18.S4
+	FMOVQ 96(R0), F12
+	FMOVQ 96(R0), F19
+	VFMLS V12.S4, V10.S4, V11.S4
+	VFMLS V19.S4, V13.S4, V18.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F15
-	FMOVQ 128(R1), F22
-	VFMLA V12.S4, V14.S4, V15.S4
-	VFMLA V12.S4, V21.S4, V22.S4
-	FMOVQ 144(R1), F13
-	FMOVQ 144(R1), F16
-	VFMLA V15.S4, V14.S4, V13.S4
-	VFMLA V22.S4, V21.S4, V16.S4
-	FMOVQ 160(R1), F15
-	FMOVQ 160(R1), F22
-	VFMLA V13.S4, V14.S4, V15.S4
-	VFMLA V16.S4, V21.S4, V22.S4
-	FMOVQ 176(R1), F13
-	FMOVQ 176(R1), F16
-	VFMLA V15.S4, V14.S4, V13.S4
-	VFMLA V22.S4, V21.S4, V16.S4
+	FMOVQ 128(R0), F12
+	FMOVQ 128(R0), F19
+	FMOVQ 112(R0), F10
+	FMOVQ 112(R0), F13
+	VFMLA V10.S4, V11.S4, V12.S4
+	VFMLA V13.S4, V18.S4, V19.S4
+	FMOVQ 144(R0), F10
+	FMOVQ 144(R0), F13
+	VFMLA V12.S4, V11.S4, V10.S4
+	VFMLA V19.S4, V18.S4, V13.S4
+	FMOVQ 160(R0), F12
+	FMOVQ 160(R0), F19
+	VFMLA V10.S4, V11.S4, V12.S4
+	VFMLA V13.S4, V18.S4, V19.S4
+	FMOVQ 176(R0), F10
+	FMOVQ 176(R0), F13
+	VFMLA V12.S4, V11.S4, V10.S4
+	VFMLA V19.S4, V18.S4, V13.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V20.B16], V21.B16
-	VTBL  V0.B16, [V19.B16], V23.B16
-	FMOVQ 192(R1), F15
-	FMOVQ 192(R1), F14
-	FMOVQ 208(R1), F22
-	FMOVQ 208(R1), F24
-	VBIT  V22.B16, V21.B16, V15.B16
-	VBIT  V24.B16, V23.B16, V14.B16
-	FMOVQ 16(R0), F22
-	FMOVQ 16(R0), F21
-	VTBL  V15.B16, [V22.B16], V15.B16
-	VTBL  V14.B16, [V21.B16], V14.B16
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V19.S4, V19.S4
-	VADD  V20.S4, V15.S4, V15.S4
-	VADD  V19.S4, V14.S4, V14.S4
-	VFMLA V13.S4, V15.S4, V15.S4
-	VFMLA V16.S4, V14.S4, V14.S4
-	WORD  $0x4e21d5f0 // fadd v16.4s, v15.4s, v1.4s
-	WORD  $0x4e21d5cd // fadd v13.4s, v14.4s, v1.4s
-	WORD  $0x6e30fc35 // fdiv v21.4s, v1.4s, v16.4s
-	WORD  $0x6e2dfc37 // fdiv v23.4s, v1.4s, v13.4s
-	WORD  $0x6e35ddf0 // fmul v16.4s, v15.4s, v21.4s
-	WORD  $0x6e37ddcd // fmul v13.4s, v14.4s, v23.4s
+	VTBL  V1.B16, [V17.B16], V18.B16
+	VTBL  V1.B16, [V16.B16], V20.B16
+	FMOVQ 192(R0), F12
+	FMOVQ 192(R0), F11
+	FMOVQ 208(R0), F19
+	FMOVQ 208(R0), F21
+	VBIT  V19.B16, V18.B16, V12.B16
+	VBIT  V21.B16, V20.B16, V11.B16
+	FMOVQ 16(R1), F19
+	FMOVQ 16(R1), F18
+	VTBL  V12.B16, [V19.B16], V12.B16
+	VTBL  V11.B16, [V18.B16], V11.B16
+	VSHL  $21, V17.S4, V17.S4
+	VSHL  $21, V16.S4, V16.S4
+	VADD  V17.S4, V12.S4, V12.S4
+	VADD  V16.S4, V11.S4, V11.S4
+	VFMLA V10.S4, V12.S4, V12.S4
+	VFMLA V13.S4, V11.S4, V11.S4
+	WORD  $0x4e25d58d // fadd v13.4s, v12.4s, v5.4s
+	WORD  $0x4e25d56a // fadd v10.4s, v11.4s, v5.4s
+	WORD  $0x6e2dfcb2 // fdiv v18.4s, v5.4s, v13.4s
+	WORD  $0x6e2afcb4 // fdiv v20.4s, v5.4s, v10.4s
+	WORD  $0x6e32dd8d // fmul v13.4s, v12.4s, v18.4s
+	WORD  $0x6e34dd6a // fmul v10.4s, v11.4s, v20.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0aa56 // cmlt v22.4s, v18.4s, #0
-	WORD $0x4ea0aa38 // cmlt v24.4s, v17.4s, #0
-	VMOV V21.B16, V19.B16
-	VBIT V22.B16, V16.B16, V19.B16
-	VMOV V23.B16, V20.B16
-	VBIT V24.B16, V13.B16, V20.B16
-	VBIT V22.B16, V21.B16, V16.B16
-	VBIT V24.B16, V23.B16, V13.B16
+	WORD $0x4ea0a9f3 // cmlt v19.4s, v15.4s, #0
+	WORD $0x4ea0a9d5 // cmlt v21.4s, v14.4s, #0
+	VMOV V18.B16, V16.B16
+	VBIT V19.B16, V13.B16, V16.B16
+	VMOV V20.B16, V17.B16
+	VBIT V21.B16, V10.B16, V17.B16
+	VBIT V19.B16, V18.B16, V13.B16
+	VBIT V21.B16, V20.B16, V10.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F21
-	FMOVQ 976(R1), F23
-	FMOVQ 960(R1), F22
-	FMOVQ 960(R1), F24
-	VFMLA V22.S4, V15.S4, V21.S4
-	VFMLA V24.S4, V14.S4, V23.S4
-	FMOVQ 992(R1), F22
-	FMOVQ 992(R1), F24
-	VFMLA V21.S4, V15.S4, V22.S4
-	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1008(R1), F21
-	FMOVQ 1008(R1), F23
-	VFMLA V22.S4, V15.S4, V21.S4
-	VFMLA V24.S4, V14.S4, V23.S4
-	FMOVQ 1024(R1), F22
-	FMOVQ 1024(R1), F24
-	VFMLA V21.S4, V15.S4, V22.S4
-	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1040(R1), F21
-	FMOVQ 1040(R1), F23
-	VFMLA V22.S4, V15.S4, V21.S4
-	VFMLA V24.S4, V14.S4, V23.S4
-	FMOVQ 1056(R1), F22
-	FMOVQ 1056(R1), F24
-	VFMLA V21.S4, V15.S4, V22.S4
-	VFMLA V23.S4, V14.S4, V24.S4
-	FMOVQ 1072(R1), F21
-	FMOVQ 1072(R1), F23
-	VFMLA V22.S4, V15.S4, V21.S4
-	VFMLA V24.S4, V14.S4, V23.S4
-	WORD  $0x6e35ddf5 // fmul v21.4s, v15.4s, v21.4s
-	WORD  $0x6e37ddd6 // fmul v22.4s, v14.4s, v23.4s
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V22.S4, V14.S4, V14.S4
+	FMOVQ 976(R0), F18
+	FMOVQ 976(R0), F20
+	FMOVQ 960(R0), F19
+	FMOVQ 960(R0), F21
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V21.S4, V11.S4, V20.S4
+	FMOVQ 992(R0), F19
+	FMOVQ 992(R0), F21
+	VFMLA V18.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V11.S4, V21.S4
+	FMOVQ 1008(R0), F18
+	FMOVQ 1008(R0), F20
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V21.S4, V11.S4, V20.S4
+	FMOVQ 1024(R0), F19
+	FMOVQ 1024(R0), F21
+	VFMLA V18.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V11.S4, V21.S4
+	FMOVQ 1040(R0), F18
+	FMOVQ 1040(R0), F20
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V21.S4, V11.S4, V20.S4
+	FMOVQ 1056(R0), F19
+	FMOVQ 1056(R0), F21
+	VFMLA V18.S4, V12.S4, V19.S4
+	VFMLA V20.S4, V11.S4, V21.S4
+	FMOVQ 1072(R0), F18
+	FMOVQ 1072(R0), F20
+	VFMLA V19.S4, V12.S4, V18.S4
+	VFMLA V21.S4, V11.S4, V20.S4
+	WORD  $0x6e32dd92 // fmul v18.4s, v12.4s, v18.4s
+	WORD  $0x6e34dd73 // fmul v19.4s, v11.4s, v20.4s
+	VFMLA V18.S4, V12.S4, V12.S4
+	VFMLA V19.S4, V11.S4, V11.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD $0x4ea0ca56 // fcmgt v22.4s, v18.4s, #0.0
-	WORD $0x4ea0ca35 // fcmgt v21.4s, v17.4s, #0.0
-	VAND V22.B16, V18.B16, V18.B16
-	VAND V21.B16, V17.B16, V17.B16
-	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
-	WORD $0x4e31d5d2 // fadd v18.4s, v14.4s, v17.4s
+	WORD $0x4ea0c9f3 // fcmgt v19.4s, v15.4s, #0.0
+	WORD $0x4ea0c9d2 // fcmgt v18.4s, v14.4s, #0.0
+	VAND V19.B16, V15.B16, V15.B16
+	VAND V18.B16, V14.B16, V14.B16
+	WORD $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
+	WORD $0x4e2ed56f // fadd v15.4s, v11.4s, v14.4s
 
 	// D = q + gamma ce (1-q), with v's sign
+	FMOVS 8(R7), F11
 	FMOVS 8(R7), F14
-	FMOVS 8(R7), F17
-	VDUP  V14.S[0], V14.S4
-	VDUP  V17.S[0], V21.S4
-	WORD  $0x6e30ddf1 // fmul v17.4s, v15.4s, v16.4s
-	WORD  $0x6e2dde56 // fmul v22.4s, v18.4s, v13.4s
-	VMOV  V19.B16, V13.B16
-	VMOV  V20.B16, V16.B16
-	VFMLA V17.S4, V14.S4, V13.S4
-	VFMLA V22.S4, V21.S4, V16.S4
+	VDUP  V11.S[0], V11.S4
+	VDUP  V14.S[0], V18.S4
+	WORD  $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD  $0x6e2addf3 // fmul v19.4s, v15.4s, v10.4s
+	VMOV  V16.B16, V10.B16
+	VMOV  V17.B16, V13.B16
+	VFMLA V14.S4, V11.S4, V10.S4
+	VFMLA V19.S4, V18.S4, V13.S4
+	FMOVS 16(R7), F11
 	FMOVS 16(R7), F14
-	FMOVS 16(R7), F17
+	VDUP  V11.S[0], V11.S4
 	VDUP  V14.S[0], V14.S4
-	VDUP  V17.S[0], V17.S4
+	WORD  $0x6e2cdd6c // fmul v12.4s, v11.4s, v12.4s
 	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
-	WORD  $0x6e32de32 // fmul v18.4s, v17.4s, v18.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_640
-	WORD $0x6e33de73 // fmul v19.4s, v19.4s, v19.4s
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone640
+	BGE  focusnot0_644
+	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
+	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
+	JMP  focusdone644
 
-focusnot0_640:
+focusnot0_644:
 	CMP   $2, R8
-	BGE   focusnot1_640
-	FMOVQ 224(R1), F19
-	FMOVQ 224(R1), F20
-	JMP   focusdone640
+	BGE   focusnot1_644
+	FMOVQ 224(R0), F16
+	FMOVQ 224(R0), F17
+	JMP   focusdone644
 
-focusnot1_640:
+focusnot1_644:
 	CMP $3, R8
-	BGE focusnot2_640
-	JMP focusdone640
+	BGE focusnot2_644
+	JMP focusdone644
 
-focusnot2_640:
+focusnot2_644:
 	CMP  $4, R8
-	BGE  focusnot3_640
-	WORD $0x6ea1fa73 // fsqrt v19.4s, v19.4s
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone640
+	BGE  focusnot3_644
+	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
+	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
+	JMP  focusdone644
 
-focusnot3_640:
+focusnot3_644:
 	CMP   $5, R8
-	BGE   focusnot4_640
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	VMOV  V19.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e22deb7 // fmul v23.4s, v21.4s, v2.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V19.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	VMOV  V20.B16, V22.B16
-	VFMLS V21.S4, V21.S4, V22.S4
-	WORD  $0x6e22deb7 // fmul v23.4s, v21.4s, v2.4s
-	WORD  $0x6e37ded6 // fmul v22.4s, v22.4s, v23.4s
-	VFMLA V21.S4, V20.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone640
+	BGE   focusnot4_644
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	VMOV  V16.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V16.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	VMOV  V17.B16, V19.B16
+	VFMLS V18.S4, V18.S4, V19.S4
+	WORD  $0x6e26de54 // fmul v20.4s, v18.4s, v6.4s
+	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
+	VFMLA V18.S4, V17.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone644
 
-focusnot4_640:
+focusnot4_644:
 	CMP   $6, R8
-	BGE   focusnot5_640
-	WORD  $0x6ea1fa75 // fsqrt v21.4s, v19.4s
-	WORD  $0x6e33de76 // fmul v22.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V19.S4, V19.S4, V24.S4
-	VMOV  V19.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de73 // fmul v19.4s, v19.4s, v23.4s
-	VFMLA V2.S4, V19.S4, V24.S4
-	WORD  $0x6e35df13 // fmul v19.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V19.S4
-	WORD  $0x6ea1fa95 // fsqrt v21.4s, v20.4s
-	WORD  $0x6e34de96 // fmul v22.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fad8 // fneg v24.4s, v22.4s
-	VFMLA V20.S4, V20.S4, V24.S4
-	VMOV  V20.B16, V23.B16
-	VFMLS V21.S4, V21.S4, V23.S4
-	WORD  $0x6e37de94 // fmul v20.4s, v20.4s, v23.4s
-	VFMLA V2.S4, V20.S4, V24.S4
-	WORD  $0x6e35df14 // fmul v20.4s, v24.4s, v21.4s
-	VFMLA V21.S4, V22.S4, V20.S4
-	JMP   focusdone640
+	BGE   focusnot5_644
+	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
+	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V16.S4, V16.S4, V21.S4
+	VMOV  V16.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de10 // fmul v16.4s, v16.4s, v20.4s
+	VFMLA V6.S4, V16.S4, V21.S4
+	WORD  $0x6e32deb0 // fmul v16.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V16.S4
+	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
+	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
+	VFMLA V17.S4, V17.S4, V21.S4
+	VMOV  V17.B16, V20.B16
+	VFMLS V18.S4, V18.S4, V20.S4
+	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
+	VFMLA V6.S4, V17.S4, V21.S4
+	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
+	VFMLA V18.S4, V19.S4, V17.S4
+	JMP   focusdone644
 
-focusnot5_640:
+focusnot5_644:
 	CMP   $7, R8
-	BGE   focusnot6_640
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e33ded6 // fmul v22.4s, v22.4s, v19.4s
-	VFMLA V19.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
-	VFMLA V20.S4, V21.S4, V22.S4
-	VMOV  V22.B16, V20.B16
-	JMP   focusdone640
+	BGE   focusnot6_644
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e30de73 // fmul v19.4s, v19.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
+	VFMLA V17.S4, V18.S4, V19.S4
+	VMOV  V19.B16, V17.B16
+	JMP   focusdone644
 
-focusnot6_640:
+focusnot6_644:
 	CMP   $8, R8
-	BGE   focusnot7_640
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x4e35d6b3 // fadd v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V19.S4
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x4e35d6b4 // fadd v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V21.S4, V21.S4, V20.S4
-	JMP   focusdone640
+	BGE   focusnot7_644
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x4e32d650 // fadd v16.4s, v18.4s, v18.4s
+	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V16.S4
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
+	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
+	VFMLA V18.S4, V18.S4, V17.S4
+	JMP   focusdone644
 
-focusnot7_640:
+focusnot7_644:
 	CMP   $9, R8
-	BGE   focusnot8_640
-	WORD  $0x6e33de75 // fmul v21.4s, v19.4s, v19.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V19.S4, V19.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e33df35 // fmul v21.4s, v25.4s, v19.4s
-	VFMLA V19.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V19.B16
-	WORD  $0x6e34de95 // fmul v21.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fab6 // fneg v22.4s, v21.4s
-	VFMLA V20.S4, V20.S4, V22.S4
-	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
-	WORD  $0x4e35d6b8 // fadd v24.4s, v21.4s, v21.4s
-	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
-	VFMLA V21.S4, V21.S4, V25.S4
-	VFMLA V22.S4, V24.S4, V25.S4
-	WORD  $0x6e34df35 // fmul v21.4s, v25.4s, v20.4s
-	VFMLA V20.S4, V23.S4, V21.S4
-	VMOV  V21.B16, V20.B16
-	JMP   focusdone640
+	BGE   focusnot8_644
+	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V16.S4, V16.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e30ded2 // fmul v18.4s, v22.4s, v16.4s
+	VFMLA V16.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V16.B16
+	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
+	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
+	VFMLA V17.S4, V17.S4, V19.S4
+	WORD  $0x6e32de54 // fmul v20.4s, v18.4s, v18.4s
+	WORD  $0x4e32d655 // fadd v21.4s, v18.4s, v18.4s
+	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
+	VFMLA V18.S4, V18.S4, V22.S4
+	VFMLA V19.S4, V21.S4, V22.S4
+	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
+	VFMLA V17.S4, V20.S4, V18.S4
+	VMOV  V18.B16, V17.B16
+	JMP   focusdone644
 
-focusnot8_640:
+focusnot8_644:
 	ADD   $24, R7, R10
-	FMOVS (R10), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R10), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R10), F23
-	VDUP  V23.S[0], V23.S4
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
+	VDUP  V20.S[0], V20.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F24
-	VSUB  V24.S4, V19.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V19.S4
-	FMOVQ 656(R1), F26
-	VAND  V26.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+	VSUB  V7.S4, V16.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V19.B16], V26.B16
-	FMOVQ 304(R1), F19
-	VBIT  V3.B16, V26.B16, V19.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d799 // fadd v25.4s, v28.4s, v4.4s
-	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V19.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+	WORD  $0x4e22d77a // fadd v26.4s, v27.4s, v2.4s
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F19
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V19.S4
-	FMOVQ 832(R1), F22
-	VFMLA V19.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb3 // fmul v19.4s, v21.4s, v21.4s
-	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V6.S4, V21.S4, V19.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V3.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V19.S4, V22.S4, V21.S4
+	FMOVQ 816(R0), F22
+	FMOVQ 800(R0), F24
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 832(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	WORD  $0x6e37def6 // fmul v22.4s, v23.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	VFMLA V4.S4, V23.S4, V22.S4
+	VTBL  V1.B16, [V26.B16], V24.B16
+	FMOVQ 304(R0), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V22.S4, V24.S4, V23.S4
 
 	// times 2^k
-	WORD  $0x4e35d6d3 // fadd v19.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V19.S4, V19.S4
+	WORD  $0x4e37d716 // fadd v22.4s, v24.4s, v23.4s
+	VSHL  $20, V26.S4, V23.S4
+	FMOVQ 336(R0), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VADD  V23.S4, V22.S4, V22.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
+	FMOVQ 848(R0), F23
+	WORD  $0x4e771eb5 // bic v21.16b, v21.16b, v23.16b
+	FMOVQ 880(R0), F23
+	VEOR  V23.B16, V26.B16, V23.B16
+	FMOVQ 864(R0), F24
+	WORD  $0x4e781ef7 // bic v23.16b, v23.16b, v24.16b
+	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, slowblock
-	FMOVS (R10), F21
-	VDUP  V21.S[0], V21.S4
-	FMOVS 4(R10), F22
-	VDUP  V22.S[0], V22.S4
-	FMOVS 8(R10), F23
-	VDUP  V23.S[0], V23.S4
+	CBNZ  R11, focushard0_644
+	VMOV  V22.B16, V16.B16
+	JMP   focuseasy0_644
 
-	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F24
-	VSUB  V24.S4, V20.S4, V25.S4
-	VUSHR $23, V25.S4, V24.S4
-	VUSHR $20, V25.S4, V20.S4
-	FMOVQ 656(R1), F26
-	VAND  V26.B16, V25.B16, V25.B16
-	FMOVQ 672(R1), F26
-	VADD  V26.S4, V25.S4, V25.S4
-	WORD  $0x4e21db1c // scvtf v28.4s, v24.4s
+focushard0_644:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
+	VSUB  V7.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V20.B16], V26.B16
-	FMOVQ 304(R1), F20
-	VBIT  V3.B16, V26.B16, V20.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V26.B16
-	FMOVQ 432(R1), F29
-	VFMLA V26.S4, V25.S4, V29.S4
-	FMOVQ 688(R1), F25
-	WORD  $0x6e39dfb9 // fmul v25.4s, v29.4s, v25.4s
-	VMOV  V29.B16, V26.B16
-	VFMLA V25.S4, V26.S4, V26.S4
-	WORD  $0x4ebad7bb // fsub v27.4s, v29.4s, v26.4s
-	VFMLA V25.S4, V29.S4, V27.S4
-	WORD  $0x6e3ddfb9 // fmul v25.4s, v29.4s, v29.4s
-	FMOVQ 720(R1), F30
-	FMOVQ 704(R1), F31
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 736(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	FMOVQ 752(R1), F30
-	VFMLA V31.S4, V29.S4, V30.S4
-	FMOVQ 768(R1), F31
-	VFMLA V30.S4, V29.S4, V31.S4
-	WORD  $0x6e3ddf39 // fmul v25.4s, v25.4s, v29.4s
-	VFMLA V31.S4, V25.S4, V27.S4
-	WORD  $0x4e3bd759 // fadd v25.4s, v26.4s, v27.4s
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V29.B16
-	WORD  $0x4e3dd79c // fadd v28.4s, v28.4s, v29.4s
-	WORD  $0x6e3cdebe // fmul v30.4s, v21.4s, v28.4s
-	WORD  $0x6ea0fbdd // fneg v29.4s, v30.4s
-	VFMLA V28.S4, V21.S4, V29.S4
-	VMOV  V30.B16, V28.B16
-	VFMLA V25.S4, V22.S4, V28.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
+	WORD  $0x6e37de5c // fmul v28.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V23.S4, V18.S4, V27.S4
+	VMOV  V28.B16, V23.B16
+	VFMLA V26.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d799 // fadd v25.4s, v28.4s, v4.4s
-	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
-	WORD  $0x4ebcd7dc // fsub v28.4s, v30.4s, v28.4s
-	VFMLA V26.S4, V22.S4, V28.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
-	VFMLA V20.S4, V21.S4, V29.S4
-	VFMLA V26.S4, V23.S4, V29.S4
-	VFMLA V27.S4, V22.S4, V29.S4
-	WORD  $0x4e3dd795 // fadd v21.4s, v28.4s, v29.4s
+	WORD  $0x4e22d6fa // fadd v26.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d75d // fsub v29.4s, v26.4s, v2.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V22.S4, V19.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V27.S4
+	VFMLA V22.S4, V20.S4, V27.S4
+	VFMLA V25.S4, V19.S4, V27.S4
+	WORD  $0x4e3bd794 // fadd v20.4s, v28.4s, v27.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F20
-	FMOVQ 800(R1), F22
-	VFMLA V22.S4, V21.S4, V20.S4
-	FMOVQ 832(R1), F22
-	VFMLA V20.S4, V21.S4, V22.S4
-	WORD  $0x6e35deb4 // fmul v20.4s, v21.4s, v21.4s
-	WORD  $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
-	VFMLA V6.S4, V21.S4, V20.S4
-	VTBL  V0.B16, [V25.B16], V22.B16
-	FMOVQ 304(R1), F21
-	VBIT  V3.B16, V22.B16, V21.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V22.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V21.B16, [V30.B16, V31.B16], V21.B16
-	VFMLA V20.S4, V22.S4, V21.S4
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V1.B16, [V26.B16], V22.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V26.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V25.S4
+	VADD  V25.S4, V24.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e73 // smin v19.4s, v19.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V19.S4, V25.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d679 // fadd v25.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d73b // fsub v27.4s, v25.4s, v19.4s
+	WORD  $0x4ebbd6d6 // fsub v22.4s, v22.4s, v27.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V26.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V0.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V0.S4, V21.S4, V19.S4
+	WORD  $0x4e721c12 // bic v18.16b, v0.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V16.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53414 // cmgt v20.4s, v0.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V16.B16, V16.B16
+	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
+	VAND  V16.B16, V19.B16, V16.B16
+	WORD  $0x4ea036b3 // cmgt v19.4s, v21.4s, v0.4s
+	VORR  V19.B16, V16.B16, V19.B16
+	FMOVQ 368(R0), F16
+	VBIF  V19.B16, V18.B16, V16.B16
+
+focuseasy0_644:
+	FMOVS (R10), F18
+	VDUP  V18.S[0], V18.S4
+	FMOVS 4(R10), F19
+	VDUP  V19.S[0], V19.S4
+	FMOVS 8(R10), F20
+	VDUP  V20.S[0], V20.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V7.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6fb // fadd v27.4s, v23.4s, v27.4s
+	WORD  $0x6e3bde5c // fmul v28.4s, v18.4s, v27.4s
+	WORD  $0x6ea0fb97 // fneg v23.4s, v28.4s
+	VFMLA V27.S4, V18.S4, V23.S4
+	VMOV  V28.B16, V27.B16
+	VFMLA V26.S4, V19.S4, V27.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d77a // fadd v26.4s, v27.4s, v2.4s
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+	WORD  $0x4ebbd79b // fsub v27.4s, v28.4s, v27.4s
+	VFMLA V22.S4, V19.S4, V27.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V25.S4, V19.S4, V23.S4
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F22
+	FMOVQ 800(R0), F24
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 832(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	WORD  $0x6e37def6 // fmul v22.4s, v23.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	VFMLA V4.S4, V23.S4, V22.S4
+	VTBL  V1.B16, [V26.B16], V24.B16
+	FMOVQ 304(R0), F23
+	VBIT  V3.B16, V24.B16, V23.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V22.S4, V24.S4, V23.S4
 
 	// times 2^k
-	WORD  $0x4e35d6d4 // fadd v20.4s, v22.4s, v21.4s
-	VSHL  $20, V25.S4, V21.S4
-	FMOVQ 336(R1), F22
-	VAND  V22.B16, V21.B16, V21.B16
-	VADD  V21.S4, V20.S4, V20.S4
+	WORD  $0x4e37d716 // fadd v22.4s, v24.4s, v23.4s
+	VSHL  $20, V26.S4, V23.S4
+	FMOVQ 336(R0), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VADD  V23.S4, V22.S4, V22.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F21
-	WORD  $0x4e751f15 // bic v21.16b, v24.16b, v21.16b
-	FMOVQ 880(R1), F22
-	VEOR  V22.B16, V25.B16, V22.B16
-	FMOVQ 864(R1), F23
-	WORD  $0x4e771ed6 // bic v22.16b, v22.16b, v23.16b
-	VORR  V22.B16, V21.B16, V21.B16
+	FMOVQ 848(R0), F23
+	WORD  $0x4e771eb5 // bic v21.16b, v21.16b, v23.16b
+	FMOVQ 880(R0), F23
+	VEOR  V23.B16, V26.B16, V23.B16
+	FMOVQ 864(R0), F24
+	WORD  $0x4e781ef7 // bic v23.16b, v23.16b, v24.16b
+	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
-	FMOVD F21, R10
-	CBNZ  R10, slowblock
+	FMOVD F21, R11
+	CBNZ  R11, focushard1_644
+	VMOV  V22.B16, V17.B16
+	JMP   focuseasy1_644
 
-focusdone640:
+focushard1_644:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
+	VSUB  V7.S4, V21.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+	FMOVQ 896(R0), F24
+	VSUB  V24.S4, V23.S4, V23.S4
+	FMOVQ 560(R0), F24
+	WORD  $0x4eb53718 // cmgt v24.4s, v24.4s, v21.4s
+	VBIT  V24.B16, V23.B16, V22.B16
+	WORD  $0x4f2906d7 // sshr v23.4s, v22.4s, #23
+	VUSHR $20, V22.S4, V24.S4
+	VAND  V8.B16, V22.B16, V22.B16
+	VADD  V9.S4, V22.S4, V22.S4
+	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V24.B16], V25.B16
+	FMOVQ 304(R0), F24
+	VBIT  V3.B16, V25.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V25.B16
+	FMOVQ 432(R0), F26
+	VFMLA V25.S4, V22.S4, V26.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df5b // fmul v27.4s, v26.4s, v22.4s
+	VMOV  V26.B16, V22.B16
+	VFMLA V27.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d759 // fsub v25.4s, v26.4s, v22.4s
+	VFMLA V27.S4, V26.S4, V25.S4
+	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
+	FMOVQ 720(R0), F28
+	FMOVQ 704(R0), F29
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 736(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 752(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 768(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
+	VFMLA V29.S4, V26.S4, V25.S4
+	WORD  $0x4e39d6da // fadd v26.4s, v22.4s, v25.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V27.B16
+	WORD  $0x4e3bd6f7 // fadd v23.4s, v23.4s, v27.4s
+	WORD  $0x6e37de5c // fmul v28.4s, v18.4s, v23.4s
+	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
+	VFMLA V23.S4, V18.S4, V27.S4
+	VMOV  V28.B16, V23.B16
+	VFMLA V26.S4, V19.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d6fa // fadd v26.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d75d // fsub v29.4s, v26.4s, v2.4s
+	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
+	VFMLA V22.S4, V19.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V27.S4
+	VFMLA V22.S4, V20.S4, V27.S4
+	VFMLA V25.S4, V19.S4, V27.S4
+	WORD  $0x4e3bd794 // fadd v20.4s, v28.4s, v27.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F19
+	FMOVQ 800(R0), F22
+	VFMLA V22.S4, V20.S4, V19.S4
+	FMOVQ 832(R0), F22
+	VFMLA V19.S4, V20.S4, V22.S4
+	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
+	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
+	VFMLA V4.S4, V20.S4, V19.S4
+	VTBL  V1.B16, [V26.B16], V22.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V22.B16, V20.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V19.S4, V22.S4, V20.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V26.S4, V19.S4
+	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
+	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
+	VSHL  $23, V19.S4, V25.S4
+	VADD  V25.S4, V24.S4, V25.S4
+	VUMIN V0.S4, V25.S4, V26.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V25.B16
+	WORD  $0x4eb96e73 // smin v19.4s, v19.4s, v25.4s
+	FMOVQ 912(R0), F25
+	VSUB  V19.S4, V25.S4, V19.S4
+	VSHL  $23, V19.S4, V19.S4
+	WORD  $0x4e36d679 // fadd v25.4s, v19.4s, v22.4s
+	WORD  $0x4eb3d73b // fsub v27.4s, v25.4s, v19.4s
+	WORD  $0x4ebbd6d6 // fsub v22.4s, v22.4s, v27.4s
+	WORD  $0x4e34d6d4 // fadd v20.4s, v22.4s, v20.4s
+	WORD  $0x4e34d734 // fadd v20.4s, v25.4s, v20.4s
+	WORD  $0x6eb8e676 // fcmgt v22.4s, v19.4s, v24.4s
+	VSUB  V19.S4, V20.S4, V19.S4
+	VBIT  V22.B16, V19.B16, V26.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F19
+	WORD  $0x6eb3e6f3 // fcmgt v19.4s, v23.4s, v19.4s
+	FMOVQ 384(R0), F20
+	VBIF  V19.B16, V26.B16, V20.B16
+	FMOVQ 944(R0), F19
+	WORD  $0x6eb7e673 // fcmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4e731e94 // bic v20.16b, v20.16b, v19.16b
+	VMOVI $0, V19.B16
+	VCMEQ V19.S4, V21.S4, V19.S4
+	WORD  $0x4ea0aa52 // cmlt v18.4s, v18.4s, #0
+	VAND  V18.B16, V0.B16, V22.B16
+	VBIT  V19.B16, V22.B16, V20.B16
+	VCMEQ V0.S4, V21.S4, V19.S4
+	WORD  $0x4e721c12 // bic v18.16b, v0.16b, v18.16b
+	VBIT  V19.B16, V18.B16, V20.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F18
+	VDUP  V18.S[0], V18.S4
+	VAND  V18.B16, V17.B16, V18.B16
+	VORR  V18.B16, V20.B16, V18.B16
+	WORD  $0x4ea08ab3 // cmgt v19.4s, v21.4s, #0
+	WORD  $0x4eb53414 // cmgt v20.4s, v0.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	FMOVS 16(R10), F20
+	VDUP  V20.S[0], V20.S4
+	VAND  V20.B16, V17.B16, V17.B16
+	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
+	VAND  V17.B16, V19.B16, V17.B16
+	WORD  $0x4ea036b3 // cmgt v19.4s, v21.4s, v0.4s
+	VORR  V19.B16, V17.B16, V19.B16
+	FMOVQ 368(R0), F17
+	VBIF  V19.B16, V18.B16, V17.B16
+
+focuseasy1_644:
+focusdone644:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e33ddef // fmul v15.4s, v15.4s, v19.4s
+	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
 	// gradient = scale alpha q^gamma D
-	FMOVS (R9), F21
-	VDUP  V21.S[0], V21.S4
-	WORD  $0x6e33ddce // fmul v14.4s, v14.4s, v19.4s
-	WORD  $0x6e2edeae // fmul v14.4s, v21.4s, v14.4s
+	FMOVS (R9), F18
+	VDUP  V18.S[0], V18.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	WORD  $0x6e2bde4b // fmul v11.4s, v18.4s, v11.4s
+	WORD  $0x6e2add6a // fmul v10.4s, v11.4s, v10.4s
+
+	// loss = (alpha ce) q^gamma
+	WORD $0x6e31ddeb // fmul v11.4s, v15.4s, v17.4s
+
+	// gradient = scale alpha q^gamma D
+	WORD  $0x6e31ddce // fmul v14.4s, v14.4s, v17.4s
+	WORD  $0x6e2ede4e // fmul v14.4s, v18.4s, v14.4s
 	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
-
-	// loss = (alpha ce) q^gamma
-	WORD $0x6e34de4e // fmul v14.4s, v18.4s, v20.4s
-
-	// gradient = scale alpha q^gamma D
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	WORD  $0x6e31deb1 // fmul v17.4s, v21.4s, v17.4s
-	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
-	FMOVQ F15, (R3)
-	FMOVQ F13, (R5)
-	FMOVQ F14, 16(R3)
-	FMOVQ F16, 16(R5)
+	FMOVQ F12, (R3)
+	FMOVQ F10, (R5)
+	FMOVQ F11, 16(R3)
+	FMOVQ F13, 16(R5)
 	ADD   $32, R3, R3
 	ADD   $32, R5, R5
 	ADD   $32, R6, R6
@@ -9799,351 +12389,499 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R1), F14
+	FMOVQ 224(R0), F11
 	ADD   $0, R6, R10
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R6), F14
+	FMOVQ (R6), F11
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R10), V14.D[0]
+	VLD1.P 8(R10), V11.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R10), V14.S[2]
+	VLD1   (R10), V11.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R10), V14.S[0]
+	VLD1 (R10), V11.S[0]
 
 partdone1:
-	FMOVS 20(R7), F13
-	VDUP  V13.S[0], V13.S4
+	FMOVS 20(R7), F10
+	VDUP  V10.S[0], V10.S4
 
 	// any |x| > limit, or NaN?
-	WORD  $0x4ea0f9cf // fabs v15.4s, v14.4s
-	WORD  $0x4ead35ed // cmgt v13.4s, v15.4s, v13.4s
-	WORD  $0x6eada5ad // umaxp v13.4s, v13.4s, v13.4s
-	FMOVD F13, R10
+	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
+	WORD  $0x4eaa358a // cmgt v10.4s, v12.4s, v10.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R10
 	CBNZ  R10, slowvector
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR V7.B16, V14.B16, V13.B16
-	WORD $0x4ea8d5b0 // fsub v16.4s, v13.4s, v8.4s
+	FMOVQ 608(R0), F10
+	VORR  V10.B16, V11.B16, V10.B16
+	FMOVQ 32(R0), F12
+	WORD  $0x4eacd54d // fsub v13.4s, v10.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F15
-	VFMLA V9.S4, V16.S4, V15.S4
-	WORD  $0x4eaad5ed // fsub v13.4s, v15.4s, v10.4s
+	FMOVQ 64(R0), F12
+	FMOVQ 48(R0), F10
+	VFMLA V10.S4, V13.S4, V12.S4
+	FMOVQ 64(R0), F10
+	WORD  $0x4eaad58a // fsub v10.4s, v12.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V6.S4, V13.S4, V16.S4
-	VFMLS V11.S4, V13.S4, V16.S4
+	VFMLS V4.S4, V10.S4, V13.S4
+	FMOVQ 96(R0), F14
+	VFMLS V14.S4, V10.S4, V13.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F17
-	VFMLA V12.S4, V16.S4, V17.S4
-	FMOVQ 144(R1), F13
-	VFMLA V17.S4, V16.S4, V13.S4
-	FMOVQ 160(R1), F17
-	VFMLA V13.S4, V16.S4, V17.S4
-	FMOVQ 176(R1), F13
-	VFMLA V17.S4, V16.S4, V13.S4
+	FMOVQ 128(R0), F14
+	FMOVQ 112(R0), F10
+	VFMLA V10.S4, V13.S4, V14.S4
+	FMOVQ 144(R0), F10
+	VFMLA V14.S4, V13.S4, V10.S4
+	FMOVQ 160(R0), F14
+	VFMLA V10.S4, V13.S4, V14.S4
+	FMOVQ 176(R0), F10
+	VFMLA V14.S4, V13.S4, V10.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V15.B16], V16.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 208(R1), F18
-	VBIT  V18.B16, V16.B16, V17.B16
-	FMOVQ 16(R0), F16
-	VTBL  V17.B16, [V16.B16], V16.B16
-	VSHL  $21, V15.S4, V15.S4
-	VADD  V15.S4, V16.S4, V17.S4
-	VFMLA V13.S4, V17.S4, V17.S4
-	WORD  $0x4e21d62d // fadd v13.4s, v17.4s, v1.4s
-	WORD  $0x6e2dfc2f // fdiv v15.4s, v1.4s, v13.4s
-	WORD  $0x6e2fde2d // fmul v13.4s, v17.4s, v15.4s
+	VTBL  V1.B16, [V12.B16], V13.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 208(R0), F15
+	VBIT  V15.B16, V13.B16, V14.B16
+	FMOVQ 16(R1), F13
+	VTBL  V14.B16, [V13.B16], V13.B16
+	VSHL  $21, V12.S4, V12.S4
+	VADD  V12.S4, V13.S4, V15.S4
+	VFMLA V10.S4, V15.S4, V15.S4
+	WORD  $0x4e25d5ea // fadd v10.4s, v15.4s, v5.4s
+	WORD  $0x6e2afcac // fdiv v12.4s, v5.4s, v10.4s
+	WORD  $0x6e2cddea // fmul v10.4s, v15.4s, v12.4s
 
 	// v = x for y = 0, -x for y = 1; q is e/(1+e) for v < 0
-	WORD $0x4ea0a9d0 // cmlt v16.4s, v14.4s, #0
-	VMOV V15.B16, V20.B16
-	VBIT V16.B16, V13.B16, V20.B16
-	VBIT V16.B16, V15.B16, V13.B16
+	WORD $0x4ea0a96e // cmlt v14.4s, v11.4s, #0
+	VMOV V12.B16, V13.B16
+	VBIT V14.B16, V10.B16, V13.B16
+	VBIT V14.B16, V12.B16, V10.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F15
-	FMOVQ 960(R1), F16
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 992(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1008(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1024(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1040(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	FMOVQ 1056(R1), F16
-	VFMLA V15.S4, V17.S4, V16.S4
-	FMOVQ 1072(R1), F15
-	VFMLA V16.S4, V17.S4, V15.S4
-	WORD  $0x6e2fde2f // fmul v15.4s, v17.4s, v15.4s
-	VFMLA V15.S4, V17.S4, V17.S4
+	FMOVQ 976(R0), F12
+	FMOVQ 960(R0), F14
+	VFMLA V14.S4, V15.S4, V12.S4
+	FMOVQ 992(R0), F14
+	VFMLA V12.S4, V15.S4, V14.S4
+	FMOVQ 1008(R0), F12
+	VFMLA V14.S4, V15.S4, V12.S4
+	FMOVQ 1024(R0), F14
+	VFMLA V12.S4, V15.S4, V14.S4
+	FMOVQ 1040(R0), F12
+	VFMLA V14.S4, V15.S4, V12.S4
+	FMOVQ 1056(R0), F14
+	VFMLA V12.S4, V15.S4, V14.S4
+	FMOVQ 1072(R0), F12
+	VFMLA V14.S4, V15.S4, V12.S4
+	WORD  $0x6e2cddec // fmul v12.4s, v15.4s, v12.4s
+	VFMLA V12.S4, V15.S4, V15.S4
 
 	// ce = log1p(e) + max(v, 0)
-	WORD $0x4ea0c9cf // fcmgt v15.4s, v14.4s, #0.0
-	VAND V15.B16, V14.B16, V14.B16
-	WORD $0x4e2ed62f // fadd v15.4s, v17.4s, v14.4s
+	WORD $0x4ea0c96c // fcmgt v12.4s, v11.4s, #0.0
+	VAND V12.B16, V11.B16, V11.B16
+	WORD $0x4e2bd5ec // fadd v12.4s, v15.4s, v11.4s
 
 	// D = q + gamma ce (1-q), with v's sign
-	FMOVS 8(R7), F14
-	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2dddf0 // fmul v16.4s, v15.4s, v13.4s
-	VMOV  V20.B16, V13.B16
-	VFMLA V16.S4, V14.S4, V13.S4
-	FMOVS 16(R7), F14
-	VDUP  V14.S[0], V14.S4
-	WORD  $0x6e2fddcf // fmul v15.4s, v14.4s, v15.4s
+	FMOVS 8(R7), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x6e2add8e // fmul v14.4s, v12.4s, v10.4s
+	VMOV  V13.B16, V10.B16
+	VFMLA V14.S4, V11.S4, V10.S4
+	FMOVS 16(R7), F11
+	VDUP  V11.S[0], V11.S4
+	WORD  $0x6e2cdd6c // fmul v12.4s, v11.4s, v12.4s
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_641
-	WORD $0x6e34de94 // fmul v20.4s, v20.4s, v20.4s
-	JMP  focusdone641
+	BGE  focusnot0_645
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone645
 
-focusnot0_641:
+focusnot0_645:
 	CMP   $2, R8
-	BGE   focusnot1_641
-	FMOVQ 224(R1), F20
-	JMP   focusdone641
+	BGE   focusnot1_645
+	FMOVQ 224(R0), F13
+	JMP   focusdone645
 
-focusnot1_641:
+focusnot1_645:
 	CMP $3, R8
-	BGE focusnot2_641
-	JMP focusdone641
+	BGE focusnot2_645
+	JMP focusdone645
 
-focusnot2_641:
+focusnot2_645:
 	CMP  $4, R8
-	BGE  focusnot3_641
-	WORD $0x6ea1fa94 // fsqrt v20.4s, v20.4s
-	JMP  focusdone641
+	BGE  focusnot3_645
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone645
 
-focusnot3_641:
+focusnot3_645:
 	CMP   $5, R8
-	BGE   focusnot4_641
-	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
-	VMOV  V20.B16, V17.B16
-	VFMLS V16.S4, V16.S4, V17.S4
-	WORD  $0x6e22de12 // fmul v18.4s, v16.4s, v2.4s
-	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
-	VFMLA V16.S4, V20.S4, V17.S4
-	VMOV  V17.B16, V20.B16
-	JMP   focusdone641
+	BGE   focusnot4_645
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone645
 
-focusnot4_641:
+focusnot4_645:
 	CMP   $6, R8
-	BGE   focusnot5_641
-	WORD  $0x6ea1fa90 // fsqrt v16.4s, v20.4s
-	WORD  $0x6e34de91 // fmul v17.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
-	VFMLA V20.S4, V20.S4, V19.S4
-	VMOV  V20.B16, V18.B16
-	VFMLS V16.S4, V16.S4, V18.S4
-	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
-	VFMLA V2.S4, V18.S4, V19.S4
-	WORD  $0x6e30de74 // fmul v20.4s, v19.4s, v16.4s
-	VFMLA V16.S4, V17.S4, V20.S4
-	JMP   focusdone641
+	BGE   focusnot5_645
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V6.S4, V13.S4, V17.S4
+	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V13.S4
+	JMP   focusdone645
 
-focusnot5_641:
+focusnot5_645:
 	CMP   $7, R8
-	BGE   focusnot6_641
-	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
-	VFMLA V20.S4, V20.S4, V17.S4
-	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V20.S4, V16.S4, V17.S4
-	VMOV  V17.B16, V20.B16
-	JMP   focusdone641
+	BGE   focusnot6_645
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone645
 
-focusnot6_641:
+focusnot6_645:
 	CMP   $8, R8
-	BGE   focusnot7_641
-	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
-	VFMLA V20.S4, V20.S4, V17.S4
-	WORD  $0x4e30d612 // fadd v18.4s, v16.4s, v16.4s
-	WORD  $0x6e31de54 // fmul v20.4s, v18.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V20.S4
-	JMP   focusdone641
+	BGE   focusnot7_645
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V13.S4
+	JMP   focusdone645
 
-focusnot7_641:
+focusnot7_645:
 	CMP   $9, R8
-	BGE   focusnot8_641
-	WORD  $0x6e34de90 // fmul v16.4s, v20.4s, v20.4s
-	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
-	VFMLA V20.S4, V20.S4, V17.S4
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x4e30d613 // fadd v19.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa55 // fneg v21.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V21.S4
-	VFMLA V17.S4, V19.S4, V21.S4
-	WORD  $0x6e34deb0 // fmul v16.4s, v21.4s, v20.4s
-	VFMLA V20.S4, V18.S4, V16.S4
-	VMOV  V16.B16, V20.B16
-	JMP   focusdone641
+	BGE   focusnot8_645
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V13.B16
+	JMP   focusdone645
 
-focusnot8_641:
+focusnot8_645:
 	ADD   $24, R7, R10
-	FMOVS (R10), F16
+	FMOVS (R10), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R10), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R10), F16
 	VDUP  V16.S[0], V16.S4
-	FMOVS 4(R10), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 8(R10), F18
-	VDUP  V18.S[0], V18.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F19
-	VSUB  V19.S4, V20.S4, V20.S4
-	VUSHR $23, V20.S4, V19.S4
-	VUSHR $20, V20.S4, V22.S4
-	FMOVQ 656(R1), F21
-	VAND  V21.B16, V20.B16, V20.B16
-	FMOVQ 672(R1), F21
-	VADD  V21.S4, V20.S4, V20.S4
-	WORD  $0x4e21da75 // scvtf v21.4s, v19.4s
+	VSUB  V7.S4, V13.S4, V18.S4
+	VUSHR $23, V18.S4, V17.S4
+	VUSHR $20, V18.S4, V20.S4
+	VAND  V8.B16, V18.B16, V18.B16
+	VADD  V9.S4, V18.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V22.B16], V23.B16
-	FMOVQ 304(R1), F22
-	VBIT  V3.B16, V23.B16, V22.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V23.B16
-	FMOVQ 432(R1), F24
-	VFMLA V23.S4, V20.S4, V24.S4
-	FMOVQ 688(R1), F20
-	WORD  $0x6e34df19 // fmul v25.4s, v24.4s, v20.4s
-	VMOV  V24.B16, V20.B16
-	VFMLA V25.S4, V20.S4, V20.S4
-	WORD  $0x4eb4d717 // fsub v23.4s, v24.4s, v20.4s
-	VFMLA V25.S4, V24.S4, V23.S4
-	WORD  $0x6e38df19 // fmul v25.4s, v24.4s, v24.4s
-	FMOVQ 720(R1), F26
-	FMOVQ 704(R1), F27
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 736(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	FMOVQ 752(R1), F26
-	VFMLA V27.S4, V24.S4, V26.S4
-	FMOVQ 768(R1), F27
-	VFMLA V26.S4, V24.S4, V27.S4
-	WORD  $0x6e38df38 // fmul v24.4s, v25.4s, v24.4s
-	VFMLA V27.S4, V24.S4, V23.S4
-	WORD  $0x4e37d698 // fadd v24.4s, v20.4s, v23.4s
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R0), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V25.B16
-	WORD  $0x4e39d6b9 // fadd v25.4s, v21.4s, v25.4s
-	WORD  $0x6e39de1a // fmul v26.4s, v16.4s, v25.4s
-	WORD  $0x6ea0fb55 // fneg v21.4s, v26.4s
-	VFMLA V25.S4, V16.S4, V21.S4
-	VMOV  V26.B16, V25.B16
-	VFMLA V24.S4, V17.S4, V25.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d677 // fadd v23.4s, v19.4s, v23.4s
+	WORD  $0x6e37ddd8 // fmul v24.4s, v14.4s, v23.4s
+	WORD  $0x6ea0fb13 // fneg v19.4s, v24.4s
+	VFMLA V23.S4, V14.S4, V19.S4
+	VMOV  V24.B16, V23.B16
+	VFMLA V22.S4, V15.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d738 // fadd v24.4s, v25.4s, v4.4s
-	WORD  $0x4ea4d719 // fsub v25.4s, v24.4s, v4.4s
-	WORD  $0x4eb9d759 // fsub v25.4s, v26.4s, v25.4s
-	VFMLA V20.S4, V17.S4, V25.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V22.B16, [V30.B16, V31.B16], V22.B16
-	VFMLA V22.S4, V16.S4, V21.S4
-	VFMLA V20.S4, V18.S4, V21.S4
-	VFMLA V23.S4, V17.S4, V21.S4
-	WORD  $0x4e35d731 // fadd v17.4s, v25.4s, v21.4s
+	WORD  $0x4e22d6f6 // fadd v22.4s, v23.4s, v2.4s
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	VFMLA V18.S4, V15.S4, V23.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V14.S4, V19.S4
+	VFMLA V18.S4, V16.S4, V19.S4
+	VFMLA V21.S4, V15.S4, V19.S4
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F16
-	FMOVQ 800(R1), F18
-	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ 832(R1), F18
-	VFMLA V16.S4, V17.S4, V18.S4
-	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V6.S4, V17.S4, V16.S4
-	VTBL  V0.B16, [V24.B16], V18.B16
-	FMOVQ 304(R1), F17
-	VBIT  V3.B16, V18.B16, V17.B16
-	FLDPQ 208(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 240(R0), (F30, F31)
-	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
-	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 816(R0), F18
+	FMOVQ 800(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
+	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	VFMLA V4.S4, V19.S4, V18.S4
+	VTBL  V1.B16, [V22.B16], V20.B16
+	FMOVQ 304(R0), F19
+	VBIT  V3.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
+	VFMLA V18.S4, V20.S4, V19.S4
 
 	// times 2^k
-	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
-	VSHL  $20, V24.S4, V17.S4
-	FMOVQ 336(R1), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	VADD  V17.S4, V16.S4, V20.S4
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V22.S4, V19.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V18.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F16
-	WORD  $0x4e701e70 // bic v16.16b, v19.16b, v16.16b
-	FMOVQ 880(R1), F17
-	VEOR  V17.B16, V24.B16, V17.B16
-	FMOVQ 864(R1), F18
-	WORD  $0x4e721e31 // bic v17.16b, v17.16b, v18.16b
-	VORR  V17.B16, V16.B16, V16.B16
-	WORD  $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD F16, R10
-	CBNZ  R10, slowvector
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V22.B16, V19.B16
+	FMOVQ 864(R0), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V17.B16, V17.B16
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R11
+	CBNZ  R11, focushard0_645
+	VMOV  V18.B16, V13.B16
+	JMP   focuseasy0_645
 
-focusdone641:
+focushard0_645:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	VSUB  V7.S4, V17.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
+	FMOVQ 896(R0), F20
+	VSUB  V20.S4, V19.S4, V19.S4
+	FMOVQ 560(R0), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V19.B16, V18.B16
+	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V20.S4
+	VAND  V8.B16, V18.B16, V18.B16
+	VADD  V9.S4, V18.S4, V18.S4
+	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R0), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V19.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V19.B16
+	VFMLA V22.S4, V15.S4, V19.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e22d676 // fadd v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V18.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V18.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V18.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f2 // fcmgt v18.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R10), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V13.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R10), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R0), F13
+	VBIF  V15.B16, V14.B16, V13.B16
+
+focuseasy0_645:
+focusdone645:
 	// loss = (alpha ce) q^gamma
-	WORD $0x6e34ddef // fmul v15.4s, v15.4s, v20.4s
+	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 
 	// gradient = scale alpha q^gamma D
-	FMOVS (R9), F16
-	VDUP  V16.S[0], V16.S4
-	WORD  $0x6e34ddce // fmul v14.4s, v14.4s, v20.4s
-	WORD  $0x6e2ede0e // fmul v14.4s, v16.4s, v14.4s
-	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	FMOVS (R9), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	WORD  $0x6e2bddcb // fmul v11.4s, v14.4s, v11.4s
+	WORD  $0x6e2add6a // fmul v10.4s, v11.4s, v10.4s
 	ADD   $0, R3, R10
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ F15, (R3)
+	FMOVQ F12, (R3)
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VST1.P V15.D[0], 8(R10)
+	VST1.P V12.D[0], 8(R10)
 	TBZ    $0, R2, partdone2
-	VST1   V15.S[2], (R10)
+	VST1   V12.S[2], (R10)
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VST1 V15.S[0], (R10)
+	VST1 V12.S[0], (R10)
 
 partdone2:
 	ADD   $0, R5, R10
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ F13, (R5)
+	FMOVQ F10, (R5)
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VST1.P V13.D[0], 8(R10)
+	VST1.P V10.D[0], 8(R10)
 	TBZ    $0, R2, partdone3
-	VST1   V13.S[2], (R10)
+	VST1   V10.S[2], (R10)
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VST1 V13.S[0], (R10)
+	VST1 V10.S[0], (R10)
 
 partdone3:
 nextvector:
@@ -10161,406 +12899,424 @@ slowblock:
 	MOVD $8, R10
 
 slow:
-	FMOVQ (R6), F13
-	VMOVI $0, V14.B16
+	FMOVQ (R6), F10
+	VMOVI $0, V11.B16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V7.B16, V13.B16, V15.B16
-	WORD  $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
-	FMOVQ 240(R1), F16
-	WORD  $0x4e2ff610 // fmax v16.4s, v16.4s, v15.4s
+	FMOVQ 608(R0), F12
+	VORR  V12.B16, V10.B16, V12.B16
+	FMOVQ 32(R0), F13
+	WORD  $0x4eadd58c // fsub v12.4s, v12.4s, v13.4s
+	FMOVQ 240(R0), F13
+	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F18
-	VFMLA V9.S4, V16.S4, V18.S4
-	WORD  $0x4eaad64f // fsub v15.4s, v18.4s, v10.4s
+	FMOVQ 64(R0), F15
+	FMOVQ 48(R0), F12
+	VFMLA V12.S4, V13.S4, V15.S4
+	FMOVQ 64(R0), F12
+	WORD  $0x4eacd5ec // fsub v12.4s, v15.4s, v12.4s
 
 	// r = c - n ln2
-	VMOV  V16.B16, V17.B16
-	VFMLS V6.S4, V15.S4, V17.S4
-	VFMLS V11.S4, V15.S4, V17.S4
+	VMOV  V13.B16, V14.B16
+	VFMLS V4.S4, V12.S4, V14.S4
+	FMOVQ 96(R0), F16
+	VFMLS V16.S4, V12.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
-	VFMLA V12.S4, V17.S4, V19.S4
-	FMOVQ 144(R1), F15
-	VFMLA V19.S4, V17.S4, V15.S4
-	FMOVQ 160(R1), F19
-	VFMLA V15.S4, V17.S4, V19.S4
-	FMOVQ 176(R1), F15
-	VFMLA V19.S4, V17.S4, V15.S4
-	FMOVQ 272(R1), F17
-	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
-	FMOVQ 288(R1), F17
-	VAND  V16.B16, V17.B16, V16.B16
+	FMOVQ 128(R0), F16
+	FMOVQ 112(R0), F12
+	VFMLA V12.S4, V14.S4, V16.S4
+	FMOVQ 144(R0), F12
+	VFMLA V16.S4, V14.S4, V12.S4
+	FMOVQ 160(R0), F16
+	VFMLA V12.S4, V14.S4, V16.S4
+	FMOVQ 176(R0), F12
+	VFMLA V16.S4, V14.S4, V12.S4
+	FMOVQ 272(R0), F14
+	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
+	FMOVQ 288(R0), F14
+	VAND  V13.B16, V14.B16, V13.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V18.S4, V17.S4
-	VTBL  V0.B16, [V18.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V3.B16, V19.B16, V18.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VADD  V17.S4, V18.S4, V19.S4
-	FMOVQ 336(R1), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	VADD  V16.S4, V17.S4, V17.S4
-	VFMLA V15.S4, V19.S4, V19.S4
-	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
+	VSHL  $20, V15.S4, V14.S4
+	VTBL  V1.B16, [V15.B16], V16.B16
+	FMOVQ 304(R0), F15
+	VBIT  V3.B16, V16.B16, V15.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VADD  V14.S4, V15.S4, V16.S4
+	FMOVQ 336(R0), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V13.S4, V14.S4, V14.S4
+	VFMLA V12.S4, V16.S4, V16.S4
+	WORD  $0x6e2ede0c // fmul v12.4s, v16.4s, v14.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V16.S4, V15.S4, V16.S4
-	FMOVQ 352(R1), F17
-	WORD  $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
-	FMOVQ 352(R1), F17
-	VSUB  V17.S4, V15.S4, V15.S4
-	WORD  $0x4eaf660f // smax v15.4s, v16.4s, v15.4s
-	FMOVQ 368(R1), F16
-	VUMIN V16.S4, V15.S4, V15.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ 352(R0), F14
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 352(R0), F14
+	VSUB  V14.S4, V12.S4, V12.S4
+	WORD  $0x4eac65ac // smax v12.4s, v13.4s, v12.4s
+	FMOVQ 368(R0), F13
+	VUMIN V13.S4, V12.S4, V12.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 52(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	VBSL  V12.B16, V14.B16, V15.B16
+	VBIT  V13.B16, V15.B16, V12.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F16
-	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
-	FMOVQ 624(R1), F16
-	WORD  $0x4e2ff614 // fmax v20.4s, v16.4s, v15.4s
-	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
-	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
-	WORD  $0x6e30de97 // fmul v23.4s, v20.4s, v16.4s
-	VBIT  V17.B16, V15.B16, V23.B16
+	FMOVQ 624(R0), F13
+	WORD  $0x6eace5af // fcmgt v15.4s, v13.4s, v12.4s
+	FMOVQ 624(R0), F13
+	WORD  $0x4e2cf5b2 // fmax v18.4s, v13.4s, v12.4s
+	WORD  $0x4e25d64d // fadd v13.4s, v18.4s, v5.4s
+	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
+	WORD  $0x6e2dde55 // fmul v21.4s, v18.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F18
-	FMOVQ 960(R1), F19
-	VFMLA V19.S4, V20.S4, V18.S4
-	FMOVQ 992(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1008(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	FMOVQ 1024(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1040(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	FMOVQ 1056(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1072(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
-	VFMLA V18.S4, V20.S4, V20.S4
-	VBIT  V17.B16, V15.B16, V20.B16
-	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
-	VMOV  V16.B16, V18.B16
-	VBIT  V15.B16, V23.B16, V18.B16
-	VBIT  V15.B16, V16.B16, V23.B16
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 992(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1008(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1040(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1072(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V18.S4
+	VBIT  V15.B16, V12.B16, V18.B16
+	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
+	VMOV  V13.B16, V15.B16
+	VBIT  V12.B16, V21.B16, V15.B16
+	VBIT  V12.B16, V13.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaed433 // fsub v19.4s, v1.4s, v14.4s
-	VBSL  V19.B16, V14.B16, V15.B16
-	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
-	VMOVI $0, V16.B16
-	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
-	VAND  V16.B16, V13.B16, V13.B16
-	VFMLA V13.S4, V15.S4, V20.S4
+	WORD  $0x4eabd4b0 // fsub v16.4s, v5.4s, v11.4s
+	VBSL  V16.B16, V11.B16, V12.B16
+	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
+	VMOVI $0, V13.B16
+	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
+	VAND  V13.B16, V10.B16, V10.B16
+	VFMLA V10.S4, V12.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2edeef // fmul v15.4s, v23.4s, v14.4s
-	VMOV  V15.B16, V16.B16
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVS 12(R7), F13
-	VDUP  V13.S[0], V17.S4
-	FMOVS 16(R7), F13
-	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e33ddad // fmul v13.4s, v13.4s, v19.4s
-	VFMLA V14.S4, V17.S4, V13.S4
-	WORD  $0x6e34ddb1 // fmul v17.4s, v13.4s, v20.4s
+	WORD  $0x6e2bdeac // fmul v12.4s, v21.4s, v11.4s
+	VMOV  V12.B16, V17.B16
+	VFMLA V16.S4, V15.S4, V17.S4
+	FMOVS 12(R7), F10
+	VDUP  V10.S[0], V13.S4
+	FMOVS 16(R7), F10
+	VDUP  V10.S[0], V10.S4
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e32dd4d // fmul v13.4s, v10.4s, v18.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
-	VMOV  V23.B16, V22.B16
-	VBIT  V21.B16, V18.B16, V22.B16
-	WORD  $0x6e30fed6 // fdiv v22.4s, v22.4s, v16.4s
-	WORD  $0x4ea0da18 // fcmeq v24.4s, v16.4s, #0.0
-	FMOVQ 224(R1), F25
-	VBIF  V24.B16, V22.B16, V25.B16
-	VBIF  V21.B16, V18.B16, V23.B16
-	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VMOVI $0, V22.B16
-	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
-	VAND  V21.B16, V20.B16, V20.B16
+	WORD  $0x6eabe4d3 // fcmgt v19.4s, v6.4s, v11.4s
+	VMOV  V21.B16, V20.B16
+	VBIT  V19.B16, V15.B16, V20.B16
+	WORD  $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	WORD  $0x4ea0da36 // fcmeq v22.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F23
+	VBIF  V22.B16, V20.B16, V23.B16
+	VBIF  V19.B16, V15.B16, V21.B16
+	WORD  $0x6e37deb3 // fmul v19.4s, v21.4s, v23.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e673 // fcmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVS 8(R7), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVQ 224(R1), F19
-	FMOVQ 1120(R1), F21
-	VFMLS V21.S4, V14.S4, V19.S4
-	WORD  $0x6e33de4e // fmul v14.4s, v18.4s, v19.4s
-	VFMLA V20.S4, V14.S4, V15.S4
+	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
+	VFMLA V16.S4, V15.S4, V12.S4
+	FMOVS 8(R7), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 1120(R0), F19
+	VFMLS V19.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
+	VFMLA V18.S4, V11.S4, V12.S4
+	WORD  $0x6e31e5cb // fcmge v11.4s, v14.4s, v17.4s
+	WORD  $0x4e6b1e2b // bic v11.16b, v17.16b, v11.16b
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_642
-	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone642
+	BGE  focusnot0_646
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
+	JMP  focusdone646
 
-focusnot0_642:
+focusnot0_646:
 	CMP   $2, R8
-	BGE   focusnot1_642
-	FMOVQ 224(R1), F16
-	JMP   focusdone642
+	BGE   focusnot1_646
+	FMOVQ 224(R0), F11
+	JMP   focusdone646
 
-focusnot1_642:
+focusnot1_646:
 	CMP $3, R8
-	BGE focusnot2_642
-	JMP focusdone642
+	BGE focusnot2_646
+	JMP focusdone646
 
-focusnot2_642:
+focusnot2_646:
 	CMP  $4, R8
-	BGE  focusnot3_642
-	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone642
+	BGE  focusnot3_646
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
+	JMP  focusdone646
 
-focusnot3_642:
+focusnot3_646:
 	CMP   $5, R8
-	BGE   focusnot4_642
-	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
-	VMOV  V16.B16, V18.B16
-	VFMLS V14.S4, V14.S4, V18.S4
-	WORD  $0x6e22ddd3 // fmul v19.4s, v14.4s, v2.4s
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VFMLA V14.S4, V16.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	JMP   focusdone642
+	BGE   focusnot4_646
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	VMOV  V11.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V11.B16
+	JMP   focusdone646
 
-focusnot4_642:
+focusnot4_646:
 	CMP   $6, R8
-	BGE   focusnot5_642
-	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V20.S4
-	VMOV  V16.B16, V19.B16
-	VFMLS V14.S4, V14.S4, V19.S4
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V2.S4, V16.S4, V20.S4
-	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
-	VFMLA V14.S4, V18.S4, V16.S4
-	JMP   focusdone642
+	BGE   focusnot5_646
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V11.S4, V11.S4, V17.S4
+	VMOV  V11.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	VFMLA V6.S4, V11.S4, V17.S4
+	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V11.S4
+	JMP   focusdone646
 
-focusnot5_642:
+focusnot5_646:
 	CMP   $7, R8
-	BGE   focusnot6_642
-	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
-	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
-	VFMLA V16.S4, V14.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	JMP   focusdone642
+	BGE   focusnot6_646
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V11.B16
+	JMP   focusdone646
 
-focusnot6_642:
+focusnot6_646:
 	CMP   $8, R8
-	BGE   focusnot7_642
-	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
-	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	JMP   focusdone642
+	BGE   focusnot7_646
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V11.S4
+	JMP   focusdone646
 
-focusnot7_642:
+focusnot7_646:
 	CMP   $9, R8
-	BGE   focusnot8_642
-	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
-	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
-	WORD  $0x4e2ed5d4 // fadd v20.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V14.S4, V14.S4, V21.S4
-	VFMLA V18.S4, V20.S4, V21.S4
-	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
-	VFMLA V16.S4, V19.S4, V14.S4
-	VMOV  V14.B16, V16.B16
-	JMP   focusdone642
+	BGE   focusnot8_646
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V11.B16
+	JMP   focusdone646
 
-focusnot8_642:
+focusnot8_646:
 	ADD   $24, R7, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
-	FMOVS 4(R11), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 8(R11), F19
-	VDUP  V19.S[0], V19.S4
+	FMOVS 4(R11), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R11), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V20.S4, V21.S4
-	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
-	FMOVQ 896(R1), F23
-	VSUB  V23.S4, V22.S4, V22.S4
-	FMOVQ 560(R1), F23
-	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
-	VBIT  V23.B16, V22.B16, V21.B16
-	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
-	VUSHR $20, V21.S4, V23.S4
-	FMOVQ 656(R1), F24
-	VAND  V24.B16, V21.B16, V21.B16
-	FMOVQ 672(R1), F24
-	VADD  V24.S4, V21.S4, V21.S4
-	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD  $0x4ea0f971 // fabs v17.4s, v11.4s
+	VSUB  V7.S4, V17.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
+	FMOVQ 896(R0), F20
+	VSUB  V20.S4, V19.S4, V19.S4
+	FMOVQ 560(R0), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V19.B16, V18.B16
+	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V20.S4
+	VAND  V8.B16, V18.B16, V18.B16
+	VADD  V9.S4, V18.S4, V18.S4
+	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V23.B16], V24.B16
-	FMOVQ 304(R1), F23
-	VBIT  V3.B16, V24.B16, V23.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
-	FMOVQ 432(R1), F25
-	VFMLA V24.S4, V21.S4, V25.S4
-	FMOVQ 688(R1), F21
-	WORD  $0x6e35df3a // fmul v26.4s, v25.4s, v21.4s
-	VMOV  V25.B16, V21.B16
-	VFMLA V26.S4, V21.S4, V21.S4
-	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
-	VFMLA V26.S4, V25.S4, V24.S4
-	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V25.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V25.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V25.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V25.S4, V28.S4
-	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
-	VFMLA V28.S4, V25.S4, V24.S4
-	WORD  $0x4e38d6b9 // fadd v25.4s, v21.4s, v24.4s
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R0), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
-	WORD  $0x6e36dddb // fmul v27.4s, v14.4s, v22.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V22.S4, V14.S4, V26.S4
-	VMOV  V27.B16, V22.B16
-	VFMLA V25.S4, V18.S4, V22.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V19.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V19.B16
+	VFMLA V22.S4, V15.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6d9 // fadd v25.4s, v22.4s, v4.4s
-	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
-	WORD  $0x4ebcd77b // fsub v27.4s, v27.4s, v28.4s
-	VFMLA V21.S4, V18.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V14.S4, V26.S4
-	VFMLA V21.S4, V19.S4, V26.S4
-	VFMLA V24.S4, V18.S4, V26.S4
-	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
+	WORD  $0x4e22d676 // fadd v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V18.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V18.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F21
-	VFMLA V21.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F21
-	VFMLA V18.S4, V19.S4, V21.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V6.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V25.B16], V21.B16
-	FMOVQ 304(R1), F19
-	VBIT  V3.B16, V21.B16, V19.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V21.S4, V19.S4
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V18.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V25.S4, V18.S4
-	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
-	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
-	VSHL  $23, V18.S4, V24.S4
-	VADD  V24.S4, V23.S4, V24.S4
-	VUMIN V5.S4, V24.S4, V25.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V24.B16
-	WORD  $0x4eb86e52 // smin v18.4s, v18.4s, v24.4s
-	FMOVQ 912(R1), F24
-	VSUB  V18.S4, V24.S4, V18.S4
-	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d658 // fadd v24.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d71a // fsub v26.4s, v24.4s, v18.4s
-	WORD  $0x4ebad6b5 // fsub v21.4s, v21.4s, v26.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
-	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
-	VSUB  V18.S4, V19.S4, V18.S4
-	VBIT  V21.B16, V18.B16, V25.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f2 // fcmgt v18.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F18
-	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
-	FMOVQ 384(R1), F19
-	VBIF  V18.B16, V25.B16, V19.B16
-	FMOVQ 944(R1), F18
-	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V20.S4, V18.S4
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V5.B16, V21.B16
-	VBIT  V18.B16, V21.B16, V19.B16
-	VCMEQ V5.S4, V20.S4, V18.S4
-	WORD  $0x4e6e1cae // bic v14.16b, v5.16b, v14.16b
-	VBIT  V18.B16, V14.B16, V19.B16
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R11), F14
 	VDUP  V14.S[0], V14.S4
-	VAND  V14.B16, V16.B16, V14.B16
-	VORR  V14.B16, V19.B16, V14.B16
-	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
-	VAND  V19.B16, V18.B16, V18.B16
-	FMOVS 16(R11), F19
-	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V16.B16, V16.B16
-	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
-	VORR  V18.B16, V16.B16, V18.B16
-	FMOVQ 368(R1), F16
-	VBIF  V18.B16, V14.B16, V16.B16
+	VAND  V14.B16, V11.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R11), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V15.B16, V11.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V11.B16, V15.B16
+	FMOVQ 368(R0), F11
+	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone642:
+focusdone646:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e31e652 // fcmge v18.4s, v18.4s, v17.4s
-	VBIT  V18.B16, V14.B16, V17.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V17.S4, V14.S4
+	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
+	FMOVQ 1104(R0), F15
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V13.S4, V13.S4
 
 	// gradient = scale alpha q^gamma D
-	FMOVS (R9), F17
-	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	WORD  $0x4e2de5af // fcmeq v15.4s, v13.4s, v13.4s
-	FMOVQ 368(R1), F16
-	VBIT  V15.B16, V13.B16, V16.B16
-	FMOVQ F14, (R3)
-	FMOVQ F16, (R5)
+	FMOVS (R9), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R0), F12
+	VBIT  V11.B16, V10.B16, V12.B16
+	FMOVQ F13, (R3)
+	FMOVQ F12, (R5)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -10571,456 +13327,474 @@ focusdone642:
 	JMP   loop
 
 slowvector:
-	FMOVQ 224(R1), F13
+	FMOVQ 224(R0), F10
 	ADD   $0, R6, R10
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ (R6), F13
+	FMOVQ (R6), F10
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VLD1.P 8(R10), V13.D[0]
+	VLD1.P 8(R10), V10.D[0]
 	TBZ    $0, R2, partdone4
-	VLD1   (R10), V13.S[2]
+	VLD1   (R10), V10.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VLD1 (R10), V13.S[0]
+	VLD1 (R10), V10.S[0]
 
 partdone4:
-	VMOVI $0, V14.B16
+	VMOVI $0, V11.B16
 
 	// e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)
-	VORR  V7.B16, V13.B16, V15.B16
-	WORD  $0x4ea8d5ef // fsub v15.4s, v15.4s, v8.4s
-	FMOVQ 240(R1), F16
-	WORD  $0x4e2ff610 // fmax v16.4s, v16.4s, v15.4s
+	FMOVQ 608(R0), F12
+	VORR  V12.B16, V10.B16, V12.B16
+	FMOVQ 32(R0), F13
+	WORD  $0x4eadd58c // fsub v12.4s, v12.4s, v13.4s
+	FMOVQ 240(R0), F13
+	WORD  $0x4e2cf5ad // fmax v13.4s, v13.4s, v12.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F18
-	VFMLA V9.S4, V16.S4, V18.S4
-	WORD  $0x4eaad64f // fsub v15.4s, v18.4s, v10.4s
+	FMOVQ 64(R0), F15
+	FMOVQ 48(R0), F12
+	VFMLA V12.S4, V13.S4, V15.S4
+	FMOVQ 64(R0), F12
+	WORD  $0x4eacd5ec // fsub v12.4s, v15.4s, v12.4s
 
 	// r = c - n ln2
-	VMOV  V16.B16, V17.B16
-	VFMLS V6.S4, V15.S4, V17.S4
-	VFMLS V11.S4, V15.S4, V17.S4
+	VMOV  V13.B16, V14.B16
+	VFMLS V4.S4, V12.S4, V14.S4
+	FMOVQ 96(R0), F16
+	VFMLS V16.S4, V12.S4, V14.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F19
-	VFMLA V12.S4, V17.S4, V19.S4
-	FMOVQ 144(R1), F15
-	VFMLA V19.S4, V17.S4, V15.S4
-	FMOVQ 160(R1), F19
-	VFMLA V15.S4, V17.S4, V19.S4
-	FMOVQ 176(R1), F15
-	VFMLA V19.S4, V17.S4, V15.S4
-	FMOVQ 272(R1), F17
-	WORD  $0x6eb0e630 // fcmgt v16.4s, v17.4s, v16.4s
-	FMOVQ 288(R1), F17
-	VAND  V16.B16, V17.B16, V16.B16
+	FMOVQ 128(R0), F16
+	FMOVQ 112(R0), F12
+	VFMLA V12.S4, V14.S4, V16.S4
+	FMOVQ 144(R0), F12
+	VFMLA V16.S4, V14.S4, V12.S4
+	FMOVQ 160(R0), F16
+	VFMLA V12.S4, V14.S4, V16.S4
+	FMOVQ 176(R0), F12
+	VFMLA V16.S4, V14.S4, V12.S4
+	FMOVQ 272(R0), F14
+	WORD  $0x6eade5cd // fcmgt v13.4s, v14.4s, v13.4s
+	FMOVQ 288(R0), F14
+	VAND  V13.B16, V14.B16, V13.B16
 
 	// y = 2^n T[j] (1 + p), half of the exponent n in either factor
-	VSHL  $20, V18.S4, V17.S4
-	VTBL  V0.B16, [V18.B16], V19.B16
-	FMOVQ 304(R1), F18
-	VBIT  V3.B16, V19.B16, V18.B16
-	FLDPQ 32(R0), (F30, F31)
-	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
-	VADD  V17.S4, V18.S4, V19.S4
-	FMOVQ 336(R1), F18
-	VAND  V18.B16, V17.B16, V17.B16
-	VADD  V16.S4, V17.S4, V17.S4
-	VFMLA V15.S4, V19.S4, V19.S4
-	WORD  $0x6e31de6f // fmul v15.4s, v19.4s, v17.4s
+	VSHL  $20, V15.S4, V14.S4
+	VTBL  V1.B16, [V15.B16], V16.B16
+	FMOVQ 304(R0), F15
+	VBIT  V3.B16, V16.B16, V15.B16
+	FLDPQ 32(R1), (F30, F31)
+	VTBL  V15.B16, [V30.B16, V31.B16], V15.B16
+	VADD  V14.S4, V15.S4, V16.S4
+	FMOVQ 336(R0), F15
+	VAND  V15.B16, V14.B16, V14.B16
+	VADD  V13.S4, V14.S4, V14.S4
+	VFMLA V12.S4, V16.S4, V16.S4
+	WORD  $0x6e2ede0c // fmul v12.4s, v16.4s, v14.4s
 
 	// times 2^-64 where c < -80: a normal result is the larger one, as an integer, of y with another exponent
 	// and of y + 2^-62, rounded at 2^-85, without its leading bit
-	VSUB  V16.S4, V15.S4, V16.S4
-	FMOVQ 352(R1), F17
-	WORD  $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
-	FMOVQ 352(R1), F17
-	VSUB  V17.S4, V15.S4, V15.S4
-	WORD  $0x4eaf660f // smax v15.4s, v16.4s, v15.4s
-	FMOVQ 368(R1), F16
-	VUMIN V16.S4, V15.S4, V15.S4
+	VSUB  V13.S4, V12.S4, V13.S4
+	FMOVQ 352(R0), F14
+	WORD  $0x4e2ed58c // fadd v12.4s, v12.4s, v14.4s
+	FMOVQ 352(R0), F14
+	VSUB  V14.S4, V12.S4, V12.S4
+	WORD  $0x4eac65ac // smax v12.4s, v13.4s, v12.4s
+	FMOVQ 368(R0), F13
+	VUMIN V13.S4, V12.S4, V12.S4
+
+	// for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then
+	VMOV  V11.B16, V13.B16
+	VFMLS V13.S4, V13.S4, V13.S4
+	WORD  $0x4ea0d9ad // fcmeq v13.4s, v13.4s, #0.0
+	VMOVI $0, V14.B16
+	WORD  $0x6eaee58e // fcmgt v14.4s, v12.4s, v14.4s
+	VAND  V14.B16, V13.B16, V13.B16
+	FMOVS 52(R7), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	VBSL  V12.B16, V14.B16, V15.B16
+	VBIT  V13.B16, V15.B16, V12.B16
 
 	// below 2^-60, log1p(e) and e/(1+e) are e
-	FMOVQ 624(R1), F16
-	WORD  $0x6eafe611 // fcmgt v17.4s, v16.4s, v15.4s
-	FMOVQ 624(R1), F16
-	WORD  $0x4e2ff614 // fmax v20.4s, v16.4s, v15.4s
-	WORD  $0x4e21d690 // fadd v16.4s, v20.4s, v1.4s
-	WORD  $0x6e30fc30 // fdiv v16.4s, v1.4s, v16.4s
-	WORD  $0x6e30de97 // fmul v23.4s, v20.4s, v16.4s
-	VBIT  V17.B16, V15.B16, V23.B16
+	FMOVQ 624(R0), F13
+	WORD  $0x6eace5af // fcmgt v15.4s, v13.4s, v12.4s
+	FMOVQ 624(R0), F13
+	WORD  $0x4e2cf5b2 // fmax v18.4s, v13.4s, v12.4s
+	WORD  $0x4e25d64d // fadd v13.4s, v18.4s, v5.4s
+	WORD  $0x6e2dfcad // fdiv v13.4s, v5.4s, v13.4s
+	WORD  $0x6e2dde55 // fmul v21.4s, v18.4s, v13.4s
+	VBIT  V15.B16, V12.B16, V21.B16
 
 	// log1p(v) = v + v (v P(v))
-	FMOVQ 976(R1), F18
-	FMOVQ 960(R1), F19
-	VFMLA V19.S4, V20.S4, V18.S4
-	FMOVQ 992(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1008(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	FMOVQ 1024(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1040(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	FMOVQ 1056(R1), F19
-	VFMLA V18.S4, V20.S4, V19.S4
-	FMOVQ 1072(R1), F18
-	VFMLA V19.S4, V20.S4, V18.S4
-	WORD  $0x6e32de92 // fmul v18.4s, v20.4s, v18.4s
-	VFMLA V18.S4, V20.S4, V20.S4
-	VBIT  V17.B16, V15.B16, V20.B16
-	WORD  $0x4ea0a9af // cmlt v15.4s, v13.4s, #0
-	VMOV  V16.B16, V18.B16
-	VBIT  V15.B16, V23.B16, V18.B16
-	VBIT  V15.B16, V16.B16, V23.B16
+	FMOVQ 976(R0), F16
+	FMOVQ 960(R0), F17
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 992(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1008(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1024(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1040(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	FMOVQ 1056(R0), F17
+	VFMLA V16.S4, V18.S4, V17.S4
+	FMOVQ 1072(R0), F16
+	VFMLA V17.S4, V18.S4, V16.S4
+	WORD  $0x6e30de50 // fmul v16.4s, v18.4s, v16.4s
+	VFMLA V16.S4, V18.S4, V18.S4
+	VBIT  V15.B16, V12.B16, V18.B16
+	WORD  $0x4ea0a94c // cmlt v12.4s, v10.4s, #0
+	VMOV  V13.B16, V15.B16
+	VBIT  V12.B16, V21.B16, V15.B16
+	VBIT  V12.B16, V13.B16, V21.B16
 
 	// ce = log1p(e) + |x| times the target's distance from the likelier side
-	WORD  $0x4eaed433 // fsub v19.4s, v1.4s, v14.4s
-	VBSL  V19.B16, V14.B16, V15.B16
-	WORD  $0x4ea0f9ad // fabs v13.4s, v13.4s
-	VMOVI $0, V16.B16
-	WORD  $0x6eb0e5f0 // fcmgt v16.4s, v15.4s, v16.4s
-	VAND  V16.B16, V13.B16, V13.B16
-	VFMLA V13.S4, V15.S4, V20.S4
+	WORD  $0x4eabd4b0 // fsub v16.4s, v5.4s, v11.4s
+	VBSL  V16.B16, V11.B16, V12.B16
+	WORD  $0x4ea0f94a // fabs v10.4s, v10.4s
+	VMOVI $0, V13.B16
+	WORD  $0x6eade58d // fcmgt v13.4s, v12.4s, v13.4s
+	VAND  V13.B16, V10.B16, V10.B16
+	VFMLA V10.S4, V12.S4, V18.S4
 
 	// q = p (1-y) + n y; alpha = positive y + negative (1-y)
-	WORD  $0x6e2edeef // fmul v15.4s, v23.4s, v14.4s
-	VMOV  V15.B16, V16.B16
-	VFMLA V19.S4, V18.S4, V16.S4
-	FMOVS 12(R7), F13
-	VDUP  V13.S[0], V17.S4
-	FMOVS 16(R7), F13
-	VDUP  V13.S[0], V13.S4
-	WORD  $0x6e33ddad // fmul v13.4s, v13.4s, v19.4s
-	VFMLA V14.S4, V17.S4, V13.S4
-	WORD  $0x6e34ddb1 // fmul v17.4s, v13.4s, v20.4s
+	WORD  $0x6e2bdeac // fmul v12.4s, v21.4s, v11.4s
+	VMOV  V12.B16, V17.B16
+	VFMLA V16.S4, V15.S4, V17.S4
+	FMOVS 12(R7), F10
+	VDUP  V10.S[0], V13.S4
+	FMOVS 16(R7), F10
+	VDUP  V10.S[0], V10.S4
+	WORD  $0x6e30dd4a // fmul v10.4s, v10.4s, v16.4s
+	VFMLA V11.S4, V13.S4, V10.S4
+	WORD  $0x6e32dd4d // fmul v13.4s, v10.4s, v18.4s
 
 	// c = p n / q, without a loss of digits at y = 0 or 1
-	WORD  $0x6eaee455 // fcmgt v21.4s, v2.4s, v14.4s
-	VMOV  V23.B16, V22.B16
-	VBIT  V21.B16, V18.B16, V22.B16
-	WORD  $0x6e30fed6 // fdiv v22.4s, v22.4s, v16.4s
-	WORD  $0x4ea0da18 // fcmeq v24.4s, v16.4s, #0.0
-	FMOVQ 224(R1), F25
-	VBIF  V24.B16, V22.B16, V25.B16
-	VBIF  V21.B16, V18.B16, V23.B16
-	WORD  $0x6e39def5 // fmul v21.4s, v23.4s, v25.4s
-	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
-	VMOVI $0, V22.B16
-	WORD  $0x6eb6e6b5 // fcmgt v21.4s, v21.4s, v22.4s
-	VAND  V21.B16, V20.B16, V20.B16
+	WORD  $0x6eabe4d3 // fcmgt v19.4s, v6.4s, v11.4s
+	VMOV  V21.B16, V20.B16
+	VBIT  V19.B16, V15.B16, V20.B16
+	WORD  $0x6e31fe94 // fdiv v20.4s, v20.4s, v17.4s
+	WORD  $0x4ea0da36 // fcmeq v22.4s, v17.4s, #0.0
+	FMOVQ 224(R0), F23
+	VBIF  V22.B16, V20.B16, V23.B16
+	VBIF  V19.B16, V15.B16, V21.B16
+	WORD  $0x6e37deb3 // fmul v19.4s, v21.4s, v23.4s
+	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
+	VMOVI $0, V20.B16
+	WORD  $0x6eb4e673 // fcmgt v19.4s, v19.4s, v20.4s
+	VAND  V19.B16, V18.B16, V18.B16
 
 	// D = (p (1-y) - n y) + gamma (1-2y) ce c
-	WORD  $0x6ea0f9ef // fneg v15.4s, v15.4s
-	VFMLA V19.S4, V18.S4, V15.S4
-	FMOVS 8(R7), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVQ 224(R1), F19
-	FMOVQ 1120(R1), F21
-	VFMLS V21.S4, V14.S4, V19.S4
-	WORD  $0x6e33de4e // fmul v14.4s, v18.4s, v19.4s
-	VFMLA V20.S4, V14.S4, V15.S4
+	WORD  $0x6ea0f98c // fneg v12.4s, v12.4s
+	VFMLA V16.S4, V15.S4, V12.S4
+	FMOVS 8(R7), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVQ 224(R0), F16
+	FMOVQ 1120(R0), F19
+	VFMLS V19.S4, V11.S4, V16.S4
+	WORD  $0x6e30ddeb // fmul v11.4s, v15.4s, v16.4s
+	VFMLA V18.S4, V11.S4, V12.S4
+	WORD  $0x6e31e5cb // fcmge v11.4s, v14.4s, v17.4s
+	WORD  $0x4e6b1e2b // bic v11.16b, v17.16b, v11.16b
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_643
-	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone643
+	BGE  focusnot0_647
+	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
+	JMP  focusdone647
 
-focusnot0_643:
+focusnot0_647:
 	CMP   $2, R8
-	BGE   focusnot1_643
-	FMOVQ 224(R1), F16
-	JMP   focusdone643
+	BGE   focusnot1_647
+	FMOVQ 224(R0), F11
+	JMP   focusdone647
 
-focusnot1_643:
+focusnot1_647:
 	CMP $3, R8
-	BGE focusnot2_643
-	JMP focusdone643
+	BGE focusnot2_647
+	JMP focusdone647
 
-focusnot2_643:
+focusnot2_647:
 	CMP  $4, R8
-	BGE  focusnot3_643
-	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone643
+	BGE  focusnot3_647
+	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
+	JMP  focusdone647
 
-focusnot3_643:
+focusnot3_647:
 	CMP   $5, R8
-	BGE   focusnot4_643
-	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
-	VMOV  V16.B16, V18.B16
-	VFMLS V14.S4, V14.S4, V18.S4
-	WORD  $0x6e22ddd3 // fmul v19.4s, v14.4s, v2.4s
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VFMLA V14.S4, V16.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	JMP   focusdone643
+	BGE   focusnot4_647
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	VMOV  V11.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e26ddd0 // fmul v16.4s, v14.4s, v6.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V11.S4, V15.S4
+	VMOV  V15.B16, V11.B16
+	JMP   focusdone647
 
-focusnot4_643:
+focusnot4_647:
 	CMP   $6, R8
-	BGE   focusnot5_643
-	WORD  $0x6ea1fa0e // fsqrt v14.4s, v16.4s
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V20.S4
-	VMOV  V16.B16, V19.B16
-	VFMLS V14.S4, V14.S4, V19.S4
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V2.S4, V16.S4, V20.S4
-	WORD  $0x6e2ede90 // fmul v16.4s, v20.4s, v14.4s
-	VFMLA V14.S4, V18.S4, V16.S4
-	JMP   focusdone643
+	BGE   focusnot5_647
+	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
+	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V11.S4, V11.S4, V17.S4
+	VMOV  V11.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
+	VFMLA V6.S4, V11.S4, V17.S4
+	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V11.S4
+	JMP   focusdone647
 
-focusnot5_643:
+focusnot5_647:
 	CMP   $7, R8
-	BGE   focusnot6_643
-	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
-	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
-	VFMLA V16.S4, V14.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	JMP   focusdone643
+	BGE   focusnot6_647
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
+	VFMLA V11.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V11.B16
+	JMP   focusdone647
 
-focusnot6_643:
+focusnot6_647:
 	CMP   $8, R8
-	BGE   focusnot7_643
-	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
-	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x4e2ed5d0 // fadd v16.4s, v14.4s, v14.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V14.S4, V14.S4, V16.S4
-	JMP   focusdone643
+	BGE   focusnot7_647
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
+	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V11.S4
+	JMP   focusdone647
 
-focusnot7_643:
+focusnot7_647:
 	CMP   $9, R8
-	BGE   focusnot8_643
-	WORD  $0x6e30de0e // fmul v14.4s, v16.4s, v16.4s
-	WORD  $0x6ea0f9d2 // fneg v18.4s, v14.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x6e2eddd3 // fmul v19.4s, v14.4s, v14.4s
-	WORD  $0x4e2ed5d4 // fadd v20.4s, v14.4s, v14.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V14.S4, V14.S4, V21.S4
-	VFMLA V18.S4, V20.S4, V21.S4
-	WORD  $0x6e30deae // fmul v14.4s, v21.4s, v16.4s
-	VFMLA V16.S4, V19.S4, V14.S4
-	VMOV  V14.B16, V16.B16
-	JMP   focusdone643
+	BGE   focusnot8_647
+	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V11.S4, V11.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
+	VFMLA V11.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V11.B16
+	JMP   focusdone647
 
-focusnot8_643:
+focusnot8_647:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
-	FMOVS 4(R10), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 8(R10), F19
-	VDUP  V19.S[0], V19.S4
+	FMOVS 4(R10), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R10), F16
+	VDUP  V16.S[0], V16.S4
 
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
-	FMOVQ 640(R1), F21
-	VSUB  V21.S4, V20.S4, V21.S4
-	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
-	FMOVQ 896(R1), F23
-	VSUB  V23.S4, V22.S4, V22.S4
-	FMOVQ 560(R1), F23
-	WORD  $0x4eb436f7 // cmgt v23.4s, v23.4s, v20.4s
-	VBIT  V23.B16, V22.B16, V21.B16
-	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
-	VUSHR $20, V21.S4, V23.S4
-	FMOVQ 656(R1), F24
-	VAND  V24.B16, V21.B16, V21.B16
-	FMOVQ 672(R1), F24
-	VADD  V24.S4, V21.S4, V21.S4
-	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+	WORD  $0x4ea0f971 // fabs v17.4s, v11.4s
+	VSUB  V7.S4, V17.S4, V18.S4
+	WORD  $0x4e21da33 // scvtf v19.4s, v17.4s
+	FMOVQ 896(R0), F20
+	VSUB  V20.S4, V19.S4, V19.S4
+	FMOVQ 560(R0), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V19.B16, V18.B16
+	WORD  $0x4f290653 // sshr v19.4s, v18.4s, #23
+	VUSHR $20, V18.S4, V20.S4
+	VAND  V8.B16, V18.B16, V18.B16
+	VADD  V9.S4, V18.S4, V18.S4
+	WORD  $0x4e21da73 // scvtf v19.4s, v19.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V23.B16], V24.B16
-	FMOVQ 304(R1), F23
-	VBIT  V3.B16, V24.B16, V23.B16
-	FLDPQ 112(R0), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
-	FMOVQ 432(R1), F25
-	VFMLA V24.S4, V21.S4, V25.S4
-	FMOVQ 688(R1), F21
-	WORD  $0x6e35df3a // fmul v26.4s, v25.4s, v21.4s
-	VMOV  V25.B16, V21.B16
-	VFMLA V26.S4, V21.S4, V21.S4
-	WORD  $0x4eb5d738 // fsub v24.4s, v25.4s, v21.4s
-	VFMLA V26.S4, V25.S4, V24.S4
-	WORD  $0x6e39df3a // fmul v26.4s, v25.4s, v25.4s
-	FMOVQ 720(R1), F27
-	FMOVQ 704(R1), F28
-	VFMLA V28.S4, V25.S4, V27.S4
-	FMOVQ 736(R1), F28
-	VFMLA V27.S4, V25.S4, V28.S4
-	FMOVQ 752(R1), F27
-	VFMLA V28.S4, V25.S4, V27.S4
-	FMOVQ 768(R1), F28
-	VFMLA V27.S4, V25.S4, V28.S4
-	WORD  $0x6e39df59 // fmul v25.4s, v26.4s, v25.4s
-	VFMLA V28.S4, V25.S4, V24.S4
-	WORD  $0x4e38d6b9 // fadd v25.4s, v21.4s, v24.4s
+	VTBL  V1.B16, [V20.B16], V21.B16
+	FMOVQ 304(R0), F20
+	VBIT  V3.B16, V21.B16, V20.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V18.S4, V22.S4
+	FMOVQ 688(R0), F18
+	WORD  $0x6e32ded7 // fmul v23.4s, v22.4s, v18.4s
+	VMOV  V22.B16, V18.B16
+	VFMLA V23.S4, V18.S4, V18.S4
+	WORD  $0x4eb2d6d5 // fsub v21.4s, v22.4s, v18.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d656 // fadd v22.4s, v18.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R0), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V26.B16
-	WORD  $0x4e3ad6d6 // fadd v22.4s, v22.4s, v26.4s
-	WORD  $0x6e36dddb // fmul v27.4s, v14.4s, v22.4s
-	WORD  $0x6ea0fb7a // fneg v26.4s, v27.4s
-	VFMLA V22.S4, V14.S4, V26.S4
-	VMOV  V27.B16, V22.B16
-	VFMLA V25.S4, V18.S4, V22.S4
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x6e33ddd8 // fmul v24.4s, v14.4s, v19.4s
+	WORD  $0x6ea0fb17 // fneg v23.4s, v24.4s
+	VFMLA V19.S4, V14.S4, V23.S4
+	VMOV  V24.B16, V19.B16
+	VFMLA V22.S4, V15.S4, V19.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d6d9 // fadd v25.4s, v22.4s, v4.4s
-	WORD  $0x4ea4d73c // fsub v28.4s, v25.4s, v4.4s
-	WORD  $0x4ebcd77b // fsub v27.4s, v27.4s, v28.4s
-	VFMLA V21.S4, V18.S4, V27.S4
-	FLDPQ 176(R0), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V14.S4, V26.S4
-	VFMLA V21.S4, V19.S4, V26.S4
-	VFMLA V24.S4, V18.S4, V26.S4
-	WORD  $0x4e3ad773 // fadd v19.4s, v27.4s, v26.4s
+	WORD  $0x4e22d676 // fadd v22.4s, v19.4s, v2.4s
+	WORD  $0x4ea2d6d9 // fsub v25.4s, v22.4s, v2.4s
+	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
+	VFMLA V18.S4, V15.S4, V24.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V20.B16, [V30.B16, V31.B16], V20.B16
+	VFMLA V20.S4, V14.S4, V23.S4
+	VFMLA V18.S4, V16.S4, V23.S4
+	VFMLA V21.S4, V15.S4, V23.S4
+	WORD  $0x4e37d710 // fadd v16.4s, v24.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F18
-	FMOVQ 800(R1), F21
-	VFMLA V21.S4, V19.S4, V18.S4
-	FMOVQ 832(R1), F21
-	VFMLA V18.S4, V19.S4, V21.S4
-	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	VFMLA V6.S4, V19.S4, V18.S4
-	VTBL  V0.B16, [V25.B16], V21.B16
-	FMOVQ 304(R1), F19
-	VBIT  V3.B16, V21.B16, V19.B16
-	FLDPQ 272(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
-	FLDPQ 304(R0), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V21.S4, V19.S4
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	VFMLA V4.S4, V16.S4, V15.S4
+	VTBL  V1.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V18.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V25.S4, V18.S4
-	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
-	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
-	VSHL  $23, V18.S4, V24.S4
-	VADD  V24.S4, V23.S4, V24.S4
-	VUMIN V5.S4, V24.S4, V25.S4
+	VSUB  V2.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d654 // fadd v20.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V21.S4
+	VADD  V21.S4, V20.S4, V21.S4
+	VUMIN V0.S4, V21.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V24.B16
-	WORD  $0x4eb86e52 // smin v18.4s, v18.4s, v24.4s
-	FMOVQ 912(R1), F24
-	VSUB  V18.S4, V24.S4, V18.S4
-	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d658 // fadd v24.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d71a // fsub v26.4s, v24.4s, v18.4s
-	WORD  $0x4ebad6b5 // fsub v21.4s, v21.4s, v26.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e33d713 // fadd v19.4s, v24.4s, v19.4s
-	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
-	VSUB  V18.S4, V19.S4, V18.S4
-	VBIT  V21.B16, V18.B16, V25.B16
+	VMOVI $0, V21.B16
+	WORD  $0x4eb56def // smin v15.4s, v15.4s, v21.4s
+	FMOVQ 912(R0), F21
+	VSUB  V15.S4, V21.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f5 // fadd v21.4s, v15.4s, v18.4s
+	WORD  $0x4eafd6b7 // fsub v23.4s, v21.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d6b0 // fadd v16.4s, v21.4s, v16.4s
+	WORD  $0x6eb4e5f2 // fcmgt v18.4s, v15.4s, v20.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R1), F18
-	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
-	FMOVQ 384(R1), F19
-	VBIF  V18.B16, V25.B16, V19.B16
-	FMOVQ 944(R1), F18
-	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V20.S4, V18.S4
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe66f // fcmgt v15.4s, v19.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb3e5ef // fcmgt v15.4s, v15.4s, v19.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
 	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
-	VAND  V14.B16, V5.B16, V21.B16
-	VBIT  V18.B16, V21.B16, V19.B16
-	VCMEQ V5.S4, V20.S4, V18.S4
-	WORD  $0x4e6e1cae // bic v14.16b, v5.16b, v14.16b
-	VBIT  V18.B16, V14.B16, V19.B16
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R10), F14
 	VDUP  V14.S[0], V14.S4
-	VAND  V14.B16, V16.B16, V14.B16
-	VORR  V14.B16, V19.B16, V14.B16
-	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb434b3 // cmgt v19.4s, v5.4s, v20.4s
-	VAND  V19.B16, V18.B16, V18.B16
-	FMOVS 16(R10), F19
-	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V16.B16, V16.B16
-	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea53692 // cmgt v18.4s, v20.4s, v5.4s
-	VORR  V18.B16, V16.B16, V18.B16
-	FMOVQ 368(R1), F16
-	VBIF  V18.B16, V14.B16, V16.B16
+	VAND  V14.B16, V11.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R10), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V11.B16, V11.B16
+	WORD  $0x4ea0a96b // cmlt v11.4s, v11.4s, #0
+	VAND  V11.B16, V15.B16, V11.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V11.B16, V15.B16
+	FMOVQ 368(R0), F11
+	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone643:
+focusdone647:
 	// loss = (alpha ce) q^gamma
-	WORD  $0x6e30de2e // fmul v14.4s, v17.4s, v16.4s
-	FMOVQ 1104(R1), F18
-	WORD  $0x6e31e652 // fcmge v18.4s, v18.4s, v17.4s
-	VBIT  V18.B16, V14.B16, V17.B16
-	FMOVQ 368(R1), F14
-	VUMIN V14.S4, V17.S4, V14.S4
+	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
+	FMOVQ 1104(R0), F15
+	WORD  $0x6e2de5ef // fcmge v15.4s, v15.4s, v13.4s
+	VBIT  V15.B16, V14.B16, V13.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V13.S4, V13.S4
 
 	// gradient = scale alpha q^gamma D
-	FMOVS (R9), F17
-	VDUP  V17.S[0], V17.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e2dde2d // fmul v13.4s, v17.4s, v13.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	WORD  $0x4e2de5af // fcmeq v15.4s, v13.4s, v13.4s
-	FMOVQ 368(R1), F16
-	VBIT  V15.B16, V13.B16, V16.B16
+	FMOVS (R9), F14
+	VDUP  V14.S[0], V14.S4
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x6e2addca // fmul v10.4s, v14.4s, v10.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ae54b // fcmeq v11.4s, v10.4s, v10.4s
+	FMOVQ 368(R0), F12
+	VBIT  V11.B16, V10.B16, V12.B16
 	ADD   $0, R3, R10
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ F14, (R3)
+	FMOVQ F13, (R3)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VST1.P V14.D[0], 8(R10)
+	VST1.P V13.D[0], 8(R10)
 	TBZ    $0, R2, partdone5
-	VST1   V14.S[2], (R10)
+	VST1   V13.S[2], (R10)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VST1 V14.S[0], (R10)
+	VST1 V13.S[0], (R10)
 
 partdone5:
 	ADD   $0, R5, R10
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ F16, (R5)
+	FMOVQ F12, (R5)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VST1.P V16.D[0], 8(R10)
+	VST1.P V12.D[0], 8(R10)
 	TBZ    $0, R2, partdone6
-	VST1   V16.S[2], (R10)
+	VST1   V12.S[2], (R10)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VST1 V16.S[0], (R10)
+	VST1 V12.S[0], (R10)
 
 partdone6:
 	JMP nextvector
@@ -23042,10 +25816,10 @@ TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
-	FMOVQ 80(R0), F2
-	FMOVQ (R1), F3
-	FMOVQ 784(R0), F4
-	FMOVQ 1104(R0), F5
+	FMOVQ (R1), F2
+	FMOVQ 784(R0), F3
+	FMOVQ 80(R0), F4
+	FMOVQ 320(R0), F5
 	MOVD  n+16(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  sums+8(FP), R5
@@ -23079,8 +25853,10 @@ block:
 	VAND  V16.B16, V8.B16, V8.B16
 	VAND  V14.B16, V17.B16, V14.B16
 	VAND  V8.B16, V13.B16, V8.B16
-	WORD  $0x6e2ce4b4 // fcmge v20.4s, v5.4s, v12.4s
-	WORD  $0x6e27e4b5 // fcmge v21.4s, v5.4s, v7.4s
+	FMOVQ 1104(R0), F18
+	FMOVQ 1104(R0), F16
+	WORD  $0x6e2ce654 // fcmge v20.4s, v18.4s, v12.4s
+	WORD  $0x6e27e615 // fcmge v21.4s, v16.4s, v7.4s
 	FMOVQ 368(R0), F16
 	FMOVQ 368(R0), F18
 	VBIT  V20.B16, V15.B16, V16.B16
@@ -23137,8 +25913,8 @@ block:
 	VSUB  V20.S4, V17.S4, V17.S4
 	VSUB  V19.S4, V10.S4, V10.S4
 	VSUB  V17.S4, V6.S4, V6.S4
-	VFMLS V2.S4, V14.S4, V7.S4
-	VFMLS V2.S4, V18.S4, V16.S4
+	VFMLS V4.S4, V14.S4, V7.S4
+	VFMLS V4.S4, V18.S4, V16.S4
 	FMOVQ 96(R0), F17
 	FMOVQ 96(R0), F19
 	VFMLS V17.S4, V14.S4, V7.S4
@@ -23290,8 +26066,8 @@ block:
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V22.S4, V0.S4, V23.S4
 	VSUB  V18.S4, V0.S4, V20.S4
-	VTBL  V3.B16, [V19.B16], V21.B16
-	VTBL  V3.B16, [V17.B16], V26.B16
+	VTBL  V2.B16, [V19.B16], V21.B16
+	VTBL  V2.B16, [V17.B16], V26.B16
 	FMOVQ 192(R0), F19
 	FMOVQ 192(R0), F17
 	FMOVQ 208(R0), F25
@@ -23368,8 +26144,8 @@ block:
 	WORD  $0x4e2ad60a // fadd v10.4s, v16.4s, v10.4s
 	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
 	WORD  $0x4e21d9ef // scvtf v15.4s, v15.4s
-	VFMLA V2.S4, V13.S4, V14.S4
-	VFMLA V2.S4, V15.S4, V10.S4
+	VFMLA V4.S4, V13.S4, V14.S4
+	VFMLA V4.S4, V15.S4, V10.S4
 	WORD  $0x4e2cd5cd // fadd v13.4s, v14.4s, v12.4s
 	WORD  $0x4e28d54c // fadd v12.4s, v10.4s, v8.4s
 	VMOVI $0, V15.B16
@@ -23387,33 +26163,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_684
+	BGE  focusnot0_688
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
 	WORD $0x6e27dce7 // fmul v7.4s, v7.4s, v7.4s
-	JMP  focusdone684
+	JMP  focusdone688
 
-focusnot0_684:
+focusnot0_688:
 	CMP   $2, R7
-	BGE   focusnot1_684
+	BGE   focusnot1_688
 	FMOVQ 224(R0), F6
 	FMOVQ 224(R0), F7
-	JMP   focusdone684
+	JMP   focusdone688
 
-focusnot1_684:
+focusnot1_688:
 	CMP $3, R7
-	BGE focusnot2_684
-	JMP focusdone684
+	BGE focusnot2_688
+	JMP focusdone688
 
-focusnot2_684:
+focusnot2_688:
 	CMP  $4, R7
-	BGE  focusnot3_684
+	BGE  focusnot3_688
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
 	WORD $0x6ea1f8e7 // fsqrt v7.4s, v7.4s
-	JMP  focusdone684
+	JMP  focusdone688
 
-focusnot3_684:
+focusnot3_688:
 	CMP   $5, R7
-	BGE   focusnot4_684
+	BGE   focusnot4_688
 	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
 	VMOV  V6.B16, V9.B16
 	VFMLS V8.S4, V8.S4, V9.S4
@@ -23430,11 +26206,11 @@ focusnot3_684:
 	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
 	VFMLA V8.S4, V7.S4, V9.S4
 	VMOV  V9.B16, V7.B16
-	JMP   focusdone684
+	JMP   focusdone688
 
-focusnot4_684:
+focusnot4_688:
 	CMP   $6, R7
-	BGE   focusnot5_684
+	BGE   focusnot5_688
 	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
 	WORD  $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f92b // fneg v11.4s, v9.4s
@@ -23457,11 +26233,11 @@ focusnot4_684:
 	VFMLA V10.S4, V7.S4, V11.S4
 	WORD  $0x6e28dd67 // fmul v7.4s, v11.4s, v8.4s
 	VFMLA V8.S4, V9.S4, V7.S4
-	JMP   focusdone684
+	JMP   focusdone688
 
-focusnot5_684:
+focusnot5_688:
 	CMP   $7, R7
-	BGE   focusnot6_684
+	BGE   focusnot6_688
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -23474,11 +26250,11 @@ focusnot5_684:
 	WORD  $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V9.S4
 	VMOV  V9.B16, V7.B16
-	JMP   focusdone684
+	JMP   focusdone688
 
-focusnot6_684:
+focusnot6_688:
 	CMP   $8, R7
-	BGE   focusnot7_684
+	BGE   focusnot7_688
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -23491,11 +26267,11 @@ focusnot6_684:
 	WORD  $0x4e28d507 // fadd v7.4s, v8.4s, v8.4s
 	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
 	VFMLA V8.S4, V8.S4, V7.S4
-	JMP   focusdone684
+	JMP   focusdone688
 
-focusnot7_684:
+focusnot7_688:
 	CMP   $9, R7
-	BGE   focusnot8_684
+	BGE   focusnot8_688
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -23518,9 +26294,9 @@ focusnot7_684:
 	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
 	VFMLA V7.S4, V10.S4, V8.S4
 	VMOV  V8.B16, V7.B16
-	JMP   focusdone684
+	JMP   focusdone688
 
-focusnot8_684:
+focusnot8_688:
 	ADD   $24, R6, R8
 	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
@@ -23529,6 +26305,107 @@ focusnot8_684:
 	FMOVS 8(R8), F10
 	VDUP  V10.S[0], V10.S4
 
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F11
+	VSUB  V11.S4, V6.S4, V12.S4
+	VUSHR $23, V12.S4, V11.S4
+	VUSHR $20, V12.S4, V14.S4
+	FMOVQ 656(R0), F13
+	VAND  V13.B16, V12.B16, V12.B16
+	FMOVQ 672(R0), F13
+	VADD  V13.S4, V12.S4, V12.S4
+	WORD  $0x4e21d96d // scvtf v13.4s, v11.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V14.B16], V17.B16
+	FMOVQ 304(R0), F14
+	VBIT  V5.B16, V17.B16, V14.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 688(R0), F12
+	WORD  $0x6e2cde53 // fmul v19.4s, v18.4s, v12.4s
+	VMOV  V18.B16, V12.B16
+	VFMLA V19.S4, V12.S4, V12.S4
+	WORD  $0x4eacd651 // fsub v17.4s, v18.4s, v12.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	FMOVQ 704(R0), F21
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d592 // fadd v18.4s, v12.4s, v17.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5b3 // fadd v19.4s, v13.4s, v19.4s
+	WORD  $0x6e33dd14 // fmul v20.4s, v8.4s, v19.4s
+	WORD  $0x6ea0fa8d // fneg v13.4s, v20.4s
+	VFMLA V19.S4, V8.S4, V13.S4
+	VMOV  V20.B16, V19.B16
+	VFMLA V18.S4, V9.S4, V19.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d672 // fadd v18.4s, v19.4s, v3.4s
+	WORD  $0x4ea3d653 // fsub v19.4s, v18.4s, v3.4s
+	WORD  $0x4eb3d693 // fsub v19.4s, v20.4s, v19.4s
+	VFMLA V12.S4, V9.S4, V19.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V8.S4, V13.S4
+	VFMLA V12.S4, V10.S4, V13.S4
+	VFMLA V17.S4, V9.S4, V13.S4
+	WORD  $0x4e2dd66d // fadd v13.4s, v19.4s, v13.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F12
+	FMOVQ 800(R0), F14
+	VFMLA V14.S4, V13.S4, V12.S4
+	FMOVQ 832(R0), F14
+	VFMLA V12.S4, V13.S4, V14.S4
+	WORD  $0x6e2dddac // fmul v12.4s, v13.4s, v13.4s
+	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
+	VFMLA V4.S4, V13.S4, V12.S4
+	VTBL  V2.B16, [V18.B16], V14.B16
+	FMOVQ 304(R0), F13
+	VBIT  V5.B16, V14.B16, V13.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V14.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V12.S4, V14.S4, V13.S4
+
+	// times 2^k
+	WORD  $0x4e2dd5cc // fadd v12.4s, v14.4s, v13.4s
+	VSHL  $20, V18.S4, V13.S4
+	FMOVQ 336(R0), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	VADD  V13.S4, V12.S4, V12.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F13
+	WORD  $0x4e6d1d6b // bic v11.16b, v11.16b, v13.16b
+	FMOVQ 880(R0), F13
+	VEOR  V13.B16, V18.B16, V13.B16
+	FMOVQ 864(R0), F14
+	WORD  $0x4e6e1dad // bic v13.16b, v13.16b, v14.16b
+	VORR  V13.B16, V11.B16, V11.B16
+	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
+	FMOVD F11, R9
+	CBNZ  R9, focushard0_688
+	VMOV  V12.B16, V6.B16
+	JMP   focuseasy0_688
+
+focushard0_688:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8cb // fabs v11.4s, v6.4s
 	FMOVQ 640(R0), F12
@@ -23548,10 +26425,9 @@ focusnot8_684:
 	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V14.B16], V17.B16
+	VTBL  V2.B16, [V14.B16], V17.B16
 	FMOVQ 304(R0), F14
-	FMOVQ 320(R0), F18
-	VBIT  V18.B16, V17.B16, V14.B16
+	VBIT  V5.B16, V17.B16, V14.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V17.B16
 	FMOVQ 432(R0), F18
@@ -23587,8 +26463,8 @@ focusnot8_684:
 	VFMLA V18.S4, V9.S4, V13.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d5b2 // fadd v18.4s, v13.4s, v4.4s
-	WORD  $0x4ea4d655 // fsub v21.4s, v18.4s, v4.4s
+	WORD  $0x4e23d5b2 // fadd v18.4s, v13.4s, v3.4s
+	WORD  $0x4ea3d655 // fsub v21.4s, v18.4s, v3.4s
 	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
 	VFMLA V12.S4, V9.S4, V20.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -23606,11 +26482,10 @@ focusnot8_684:
 	VFMLA V9.S4, V10.S4, V12.S4
 	WORD  $0x6e2add49 // fmul v9.4s, v10.4s, v10.4s
 	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
-	VFMLA V2.S4, V10.S4, V9.S4
-	VTBL  V3.B16, [V18.B16], V12.B16
+	VFMLA V4.S4, V10.S4, V9.S4
+	VTBL  V2.B16, [V18.B16], V12.B16
 	FMOVQ 304(R0), F10
-	FMOVQ 320(R0), F14
-	VBIT  V14.B16, V12.B16, V10.B16
+	VBIT  V5.B16, V12.B16, V10.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V10.B16, [V30.B16, V31.B16], V12.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -23618,7 +26493,7 @@ focusnot8_684:
 	VFMLA V9.S4, V12.S4, V10.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V18.S4, V9.S4
+	VSUB  V3.S4, V18.S4, V9.S4
 	WORD  $0x4f3d0529 // sshr v9.4s, v9.4s, #3
 	WORD  $0x4e2ad58e // fadd v14.4s, v12.4s, v10.4s
 	VSHL  $23, V9.S4, V17.S4
@@ -23674,6 +26549,8 @@ focusnot8_684:
 	VORR  V9.B16, V6.B16, V9.B16
 	FMOVQ 368(R0), F6
 	VBIF  V9.B16, V8.B16, V6.B16
+
+focuseasy0_688:
 	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
 	FMOVS 4(R8), F9
@@ -23681,6 +26558,107 @@ focusnot8_684:
 	FMOVS 8(R8), F10
 	VDUP  V10.S[0], V10.S4
 
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F11
+	VSUB  V11.S4, V7.S4, V12.S4
+	VUSHR $23, V12.S4, V11.S4
+	VUSHR $20, V12.S4, V14.S4
+	FMOVQ 656(R0), F13
+	VAND  V13.B16, V12.B16, V12.B16
+	FMOVQ 672(R0), F13
+	VADD  V13.S4, V12.S4, V12.S4
+	WORD  $0x4e21d96d // scvtf v13.4s, v11.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V14.B16], V17.B16
+	FMOVQ 304(R0), F14
+	VBIT  V5.B16, V17.B16, V14.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V17.B16
+	FMOVQ 432(R0), F18
+	VFMLA V17.S4, V12.S4, V18.S4
+	FMOVQ 688(R0), F12
+	WORD  $0x6e2cde53 // fmul v19.4s, v18.4s, v12.4s
+	VMOV  V18.B16, V12.B16
+	VFMLA V19.S4, V12.S4, V12.S4
+	WORD  $0x4eacd651 // fsub v17.4s, v18.4s, v12.4s
+	VFMLA V19.S4, V18.S4, V17.S4
+	WORD  $0x6e32de53 // fmul v19.4s, v18.4s, v18.4s
+	FMOVQ 720(R0), F20
+	FMOVQ 704(R0), F21
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 736(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	FMOVQ 752(R0), F20
+	VFMLA V21.S4, V18.S4, V20.S4
+	FMOVQ 768(R0), F21
+	VFMLA V20.S4, V18.S4, V21.S4
+	WORD  $0x6e32de72 // fmul v18.4s, v19.4s, v18.4s
+	VFMLA V21.S4, V18.S4, V17.S4
+	WORD  $0x4e31d592 // fadd v18.4s, v12.4s, v17.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V19.B16
+	WORD  $0x4e33d5b3 // fadd v19.4s, v13.4s, v19.4s
+	WORD  $0x6e33dd14 // fmul v20.4s, v8.4s, v19.4s
+	WORD  $0x6ea0fa8d // fneg v13.4s, v20.4s
+	VFMLA V19.S4, V8.S4, V13.S4
+	VMOV  V20.B16, V19.B16
+	VFMLA V18.S4, V9.S4, V19.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d672 // fadd v18.4s, v19.4s, v3.4s
+	WORD  $0x4ea3d653 // fsub v19.4s, v18.4s, v3.4s
+	WORD  $0x4eb3d693 // fsub v19.4s, v20.4s, v19.4s
+	VFMLA V12.S4, V9.S4, V19.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
+	VFMLA V14.S4, V8.S4, V13.S4
+	VFMLA V12.S4, V10.S4, V13.S4
+	VFMLA V17.S4, V9.S4, V13.S4
+	WORD  $0x4e2dd66d // fadd v13.4s, v19.4s, v13.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F12
+	FMOVQ 800(R0), F14
+	VFMLA V14.S4, V13.S4, V12.S4
+	FMOVQ 832(R0), F14
+	VFMLA V12.S4, V13.S4, V14.S4
+	WORD  $0x6e2dddac // fmul v12.4s, v13.4s, v13.4s
+	WORD  $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
+	VFMLA V4.S4, V13.S4, V12.S4
+	VTBL  V2.B16, [V18.B16], V14.B16
+	FMOVQ 304(R0), F13
+	VBIT  V5.B16, V14.B16, V13.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V14.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V12.S4, V14.S4, V13.S4
+
+	// times 2^k
+	WORD  $0x4e2dd5cc // fadd v12.4s, v14.4s, v13.4s
+	VSHL  $20, V18.S4, V13.S4
+	FMOVQ 336(R0), F14
+	VAND  V14.B16, V13.B16, V13.B16
+	VADD  V13.S4, V12.S4, V12.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F13
+	WORD  $0x4e6d1d6b // bic v11.16b, v11.16b, v13.16b
+	FMOVQ 880(R0), F13
+	VEOR  V13.B16, V18.B16, V13.B16
+	FMOVQ 864(R0), F14
+	WORD  $0x4e6e1dad // bic v13.16b, v13.16b, v14.16b
+	VORR  V13.B16, V11.B16, V11.B16
+	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
+	FMOVD F11, R9
+	CBNZ  R9, focushard1_688
+	VMOV  V12.B16, V7.B16
+	JMP   focuseasy1_688
+
+focushard1_688:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
 	FMOVQ 640(R0), F12
@@ -23700,10 +26678,9 @@ focusnot8_684:
 	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V14.B16], V17.B16
+	VTBL  V2.B16, [V14.B16], V17.B16
 	FMOVQ 304(R0), F14
-	FMOVQ 320(R0), F18
-	VBIT  V18.B16, V17.B16, V14.B16
+	VBIT  V5.B16, V17.B16, V14.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V17.B16
 	FMOVQ 432(R0), F18
@@ -23739,8 +26716,8 @@ focusnot8_684:
 	VFMLA V18.S4, V9.S4, V13.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d5b2 // fadd v18.4s, v13.4s, v4.4s
-	WORD  $0x4ea4d655 // fsub v21.4s, v18.4s, v4.4s
+	WORD  $0x4e23d5b2 // fadd v18.4s, v13.4s, v3.4s
+	WORD  $0x4ea3d655 // fsub v21.4s, v18.4s, v3.4s
 	WORD  $0x4eb5d694 // fsub v20.4s, v20.4s, v21.4s
 	VFMLA V12.S4, V9.S4, V20.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -23758,11 +26735,10 @@ focusnot8_684:
 	VFMLA V9.S4, V10.S4, V12.S4
 	WORD  $0x6e2add49 // fmul v9.4s, v10.4s, v10.4s
 	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
-	VFMLA V2.S4, V10.S4, V9.S4
-	VTBL  V3.B16, [V18.B16], V12.B16
+	VFMLA V4.S4, V10.S4, V9.S4
+	VTBL  V2.B16, [V18.B16], V12.B16
 	FMOVQ 304(R0), F10
-	FMOVQ 320(R0), F14
-	VBIT  V14.B16, V12.B16, V10.B16
+	VBIT  V5.B16, V12.B16, V10.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V10.B16, [V30.B16, V31.B16], V12.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -23770,7 +26746,7 @@ focusnot8_684:
 	VFMLA V9.S4, V12.S4, V10.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V18.S4, V9.S4
+	VSUB  V3.S4, V18.S4, V9.S4
 	WORD  $0x4f3d0529 // sshr v9.4s, v9.4s, #3
 	WORD  $0x4e2ad58e // fadd v14.4s, v12.4s, v10.4s
 	VSHL  $23, V9.S4, V17.S4
@@ -23827,10 +26803,13 @@ focusnot8_684:
 	FMOVQ 368(R0), F7
 	VBIF  V9.B16, V8.B16, V7.B16
 
-focusdone684:
+focuseasy1_688:
+focusdone688:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e2fe4a8 // fcmge v8.4s, v5.4s, v15.4s
-	WORD  $0x6e30e4a9 // fcmge v9.4s, v5.4s, v16.4s
+	FMOVQ 1104(R0), F8
+	FMOVQ 1104(R0), F9
+	WORD  $0x6e2fe508 // fcmge v8.4s, v8.4s, v15.4s
+	WORD  $0x6e30e529 // fcmge v9.4s, v9.4s, v16.4s
 	WORD  $0x6e26dde6 // fmul v6.4s, v15.4s, v6.4s
 	WORD  $0x6e27de07 // fmul v7.4s, v16.4s, v7.4s
 	VBIT  V8.B16, V6.B16, V15.B16
@@ -23954,7 +26933,8 @@ partdone5:
 	WORD  $0x6ea8e428 // fcmgt v8.4s, v1.4s, v8.4s
 	VAND  V8.B16, V10.B16, V8.B16
 	VAND  V8.B16, V13.B16, V8.B16
-	WORD  $0x6e26e4ac // fcmge v12.4s, v5.4s, v6.4s
+	FMOVQ 1104(R0), F10
+	WORD  $0x6e26e54c // fcmge v12.4s, v10.4s, v6.4s
 	FMOVQ 368(R0), F10
 	VBIT  V12.B16, V11.B16, V10.B16
 	WORD  $0x6eade4cb // fcmgt v11.4s, v6.4s, v13.4s
@@ -23984,7 +26964,7 @@ partdone5:
 	FMOVQ 1200(R0), F12
 	VSUB  V12.S4, V11.S4, V11.S4
 	VSUB  V11.S4, V9.S4, V11.S4
-	VFMLS V2.S4, V6.S4, V10.S4
+	VFMLS V4.S4, V6.S4, V10.S4
 	FMOVQ 96(R0), F9
 	VFMLS V9.S4, V6.S4, V10.S4
 	FMOVQ 1264(R0), F9
@@ -24065,7 +27045,7 @@ partdone5:
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V13.S4, V0.S4, V14.S4
-	VTBL  V3.B16, [V12.B16], V12.B16
+	VTBL  V2.B16, [V12.B16], V12.B16
 	FMOVQ 192(R0), F15
 	FMOVQ 208(R0), F16
 	VBIT  V16.B16, V12.B16, V15.B16
@@ -24106,7 +27086,7 @@ partdone5:
 	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
 	WORD  $0x4e2bd54a // fadd v10.4s, v10.4s, v11.4s
 	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
-	VFMLA V2.S4, V9.S4, V10.S4
+	VFMLA V4.S4, V9.S4, V10.S4
 	WORD  $0x4e28d548 // fadd v8.4s, v10.4s, v8.4s
 	VMOVI $0, V9.B16
 	WORD  $0x6e28dcea // fmul v10.4s, v7.4s, v8.4s
@@ -24117,30 +27097,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_685
+	BGE  focusnot0_689
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
-	JMP  focusdone685
+	JMP  focusdone689
 
-focusnot0_685:
+focusnot0_689:
 	CMP   $2, R7
-	BGE   focusnot1_685
+	BGE   focusnot1_689
 	FMOVQ 224(R0), F6
-	JMP   focusdone685
+	JMP   focusdone689
 
-focusnot1_685:
+focusnot1_689:
 	CMP $3, R7
-	BGE focusnot2_685
-	JMP focusdone685
+	BGE focusnot2_689
+	JMP focusdone689
 
-focusnot2_685:
+focusnot2_689:
 	CMP  $4, R7
-	BGE  focusnot3_685
+	BGE  focusnot3_689
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
-	JMP  focusdone685
+	JMP  focusdone689
 
-focusnot3_685:
+focusnot3_689:
 	CMP   $5, R7
-	BGE   focusnot4_685
+	BGE   focusnot4_689
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	VMOV  V6.B16, V8.B16
 	VFMLS V7.S4, V7.S4, V8.S4
@@ -24149,11 +27129,11 @@ focusnot3_685:
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
 	VFMLA V7.S4, V6.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone685
+	JMP   focusdone689
 
-focusnot4_685:
+focusnot4_689:
 	CMP   $6, R7
-	BGE   focusnot5_685
+	BGE   focusnot5_689
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
@@ -24165,33 +27145,33 @@ focusnot4_685:
 	VFMLA V9.S4, V6.S4, V10.S4
 	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V6.S4
-	JMP   focusdone685
+	JMP   focusdone689
 
-focusnot5_685:
+focusnot5_689:
 	CMP   $7, R7
-	BGE   focusnot6_685
+	BGE   focusnot6_689
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
 	VFMLA V6.S4, V7.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone685
+	JMP   focusdone689
 
-focusnot6_685:
+focusnot6_689:
 	CMP   $8, R7
-	BGE   focusnot7_685
+	BGE   focusnot7_689
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
 	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	VFMLA V7.S4, V7.S4, V6.S4
-	JMP   focusdone685
+	JMP   focusdone689
 
-focusnot7_685:
+focusnot7_689:
 	CMP   $9, R7
-	BGE   focusnot8_685
+	BGE   focusnot8_689
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
@@ -24203,9 +27183,9 @@ focusnot7_685:
 	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
 	VFMLA V6.S4, V9.S4, V7.S4
 	VMOV  V7.B16, V6.B16
-	JMP   focusdone685
+	JMP   focusdone689
 
-focusnot8_685:
+focusnot8_689:
 	ADD   $24, R6, R8
 	FMOVS (R8), F7
 	VDUP  V7.S[0], V7.S4
@@ -24214,6 +27194,107 @@ focusnot8_685:
 	FMOVS 8(R8), F9
 	VDUP  V9.S[0], V9.S4
 
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F10
+	VSUB  V10.S4, V6.S4, V11.S4
+	VUSHR $23, V11.S4, V10.S4
+	VUSHR $20, V11.S4, V13.S4
+	FMOVQ 656(R0), F12
+	VAND  V12.B16, V11.B16, V11.B16
+	FMOVQ 672(R0), F12
+	VADD  V12.S4, V11.S4, V11.S4
+	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V13.B16], V15.B16
+	FMOVQ 304(R0), F13
+	VBIT  V5.B16, V15.B16, V13.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
+	FMOVQ 432(R0), F16
+	VFMLA V15.S4, V11.S4, V16.S4
+	FMOVQ 688(R0), F11
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	VMOV  V16.B16, V11.B16
+	VFMLA V17.S4, V11.S4, V11.S4
+	WORD  $0x4eabd60f // fsub v15.4s, v16.4s, v11.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F18
+	FMOVQ 704(R0), F19
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 736(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R0), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d591 // fadd v17.4s, v12.4s, v17.4s
+	WORD  $0x6e31dcf2 // fmul v18.4s, v7.4s, v17.4s
+	WORD  $0x6ea0fa4c // fneg v12.4s, v18.4s
+	VFMLA V17.S4, V7.S4, V12.S4
+	VMOV  V18.B16, V17.B16
+	VFMLA V16.S4, V8.S4, V17.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d630 // fadd v16.4s, v17.4s, v3.4s
+	WORD  $0x4ea3d611 // fsub v17.4s, v16.4s, v3.4s
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VFMLA V11.S4, V8.S4, V17.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V7.S4, V12.S4
+	VFMLA V11.S4, V9.S4, V12.S4
+	VFMLA V15.S4, V8.S4, V12.S4
+	WORD  $0x4e2cd62c // fadd v12.4s, v17.4s, v12.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F11
+	FMOVQ 800(R0), F13
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ 832(R0), F13
+	VFMLA V11.S4, V12.S4, V13.S4
+	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	VFMLA V4.S4, V12.S4, V11.S4
+	VTBL  V2.B16, [V16.B16], V13.B16
+	FMOVQ 304(R0), F12
+	VBIT  V5.B16, V13.B16, V12.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V13.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V11.S4, V13.S4, V12.S4
+
+	// times 2^k
+	WORD  $0x4e2cd5ab // fadd v11.4s, v13.4s, v12.4s
+	VSHL  $20, V16.S4, V12.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V12.B16
+	VADD  V12.S4, V11.S4, V11.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F12
+	WORD  $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	FMOVQ 880(R0), F12
+	VEOR  V12.B16, V16.B16, V12.B16
+	FMOVQ 864(R0), F13
+	WORD  $0x4e6d1d8c // bic v12.16b, v12.16b, v13.16b
+	VORR  V12.B16, V10.B16, V10.B16
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R9
+	CBNZ  R9, focushard0_689
+	VMOV  V11.B16, V6.B16
+	JMP   focuseasy0_689
+
+focushard0_689:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
 	FMOVQ 640(R0), F11
@@ -24233,10 +27314,9 @@ focusnot8_685:
 	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V13.B16], V15.B16
+	VTBL  V2.B16, [V13.B16], V15.B16
 	FMOVQ 304(R0), F13
-	FMOVQ 320(R0), F16
-	VBIT  V16.B16, V15.B16, V13.B16
+	VBIT  V5.B16, V15.B16, V13.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
 	FMOVQ 432(R0), F16
@@ -24272,8 +27352,8 @@ focusnot8_685:
 	VFMLA V16.S4, V8.S4, V12.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e24d590 // fadd v16.4s, v12.4s, v4.4s
-	WORD  $0x4ea4d613 // fsub v19.4s, v16.4s, v4.4s
+	WORD  $0x4e23d590 // fadd v16.4s, v12.4s, v3.4s
+	WORD  $0x4ea3d613 // fsub v19.4s, v16.4s, v3.4s
 	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
 	VFMLA V11.S4, V8.S4, V18.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -24291,11 +27371,10 @@ focusnot8_685:
 	VFMLA V8.S4, V9.S4, V11.S4
 	WORD  $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
 	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
-	VFMLA V2.S4, V9.S4, V8.S4
-	VTBL  V3.B16, [V16.B16], V11.B16
+	VFMLA V4.S4, V9.S4, V8.S4
+	VTBL  V2.B16, [V16.B16], V11.B16
 	FMOVQ 304(R0), F9
-	FMOVQ 320(R0), F13
-	VBIT  V13.B16, V11.B16, V9.B16
+	VBIT  V5.B16, V11.B16, V9.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -24303,7 +27382,7 @@ focusnot8_685:
 	VFMLA V8.S4, V11.S4, V9.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V4.S4, V16.S4, V8.S4
+	VSUB  V3.S4, V16.S4, V8.S4
 	WORD  $0x4f3d0508 // sshr v8.4s, v8.4s, #3
 	WORD  $0x4e29d56d // fadd v13.4s, v11.4s, v9.4s
 	VSHL  $23, V8.S4, V15.S4
@@ -24360,9 +27439,11 @@ focusnot8_685:
 	FMOVQ 368(R0), F6
 	VBIF  V8.B16, V7.B16, V6.B16
 
-focusdone685:
+focuseasy0_689:
+focusdone689:
 	// loss = (alpha l) q^gamma
-	WORD  $0x6e2ee4a7 // fcmge v7.4s, v5.4s, v14.4s
+	FMOVQ 1104(R0), F7
+	WORD  $0x6e2ee4e7 // fcmge v7.4s, v7.4s, v14.4s
 	WORD  $0x6e26ddc6 // fmul v6.4s, v14.4s, v6.4s
 	VBIT  V7.B16, V6.B16, V14.B16
 	FMOVQ 368(R0), F6
@@ -24782,33 +27863,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R6
-	BGE  focusnot0_712
+	BGE  focusnot0_716
 	WORD $0x6e2add4a // fmul v10.4s, v10.4s, v10.4s
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone712
+	JMP  focusdone716
 
-focusnot0_712:
+focusnot0_716:
 	CMP   $2, R6
-	BGE   focusnot1_712
+	BGE   focusnot1_716
 	FMOVQ 224(R0), F10
 	FMOVQ 224(R0), F11
-	JMP   focusdone712
+	JMP   focusdone716
 
-focusnot1_712:
+focusnot1_716:
 	CMP $3, R6
-	BGE focusnot2_712
-	JMP focusdone712
+	BGE focusnot2_716
+	JMP focusdone716
 
-focusnot2_712:
+focusnot2_716:
 	CMP  $4, R6
-	BGE  focusnot3_712
+	BGE  focusnot3_716
 	WORD $0x6ea1f94a // fsqrt v10.4s, v10.4s
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone712
+	JMP  focusdone716
 
-focusnot3_712:
+focusnot3_716:
 	CMP   $5, R6
-	BGE   focusnot4_712
+	BGE   focusnot4_716
 	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
 	VMOV  V10.B16, V13.B16
 	VFMLS V12.S4, V12.S4, V13.S4
@@ -24825,11 +27906,11 @@ focusnot3_712:
 	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
 	VFMLA V12.S4, V11.S4, V13.S4
 	VMOV  V13.B16, V11.B16
-	JMP   focusdone712
+	JMP   focusdone716
 
-focusnot4_712:
+focusnot4_716:
 	CMP   $6, R6
-	BGE   focusnot5_712
+	BGE   focusnot5_716
 	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
 	WORD  $0x6e2add4d // fmul v13.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f9af // fneg v15.4s, v13.4s
@@ -24852,11 +27933,11 @@ focusnot4_712:
 	VFMLA V14.S4, V11.S4, V15.S4
 	WORD  $0x6e2cddeb // fmul v11.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V13.S4, V11.S4
-	JMP   focusdone712
+	JMP   focusdone716
 
-focusnot5_712:
+focusnot5_716:
 	CMP   $7, R6
-	BGE   focusnot6_712
+	BGE   focusnot6_716
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -24869,11 +27950,11 @@ focusnot5_712:
 	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
 	VFMLA V11.S4, V12.S4, V13.S4
 	VMOV  V13.B16, V11.B16
-	JMP   focusdone712
+	JMP   focusdone716
 
-focusnot6_712:
+focusnot6_716:
 	CMP   $8, R6
-	BGE   focusnot7_712
+	BGE   focusnot7_716
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -24886,11 +27967,11 @@ focusnot6_712:
 	WORD  $0x4e2cd58b // fadd v11.4s, v12.4s, v12.4s
 	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
 	VFMLA V12.S4, V12.S4, V11.S4
-	JMP   focusdone712
+	JMP   focusdone716
 
-focusnot7_712:
+focusnot7_716:
 	CMP   $9, R6
-	BGE   focusnot8_712
+	BGE   focusnot8_716
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -24913,9 +27994,9 @@ focusnot7_712:
 	WORD  $0x6e2bde0c // fmul v12.4s, v16.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V12.S4
 	VMOV  V12.B16, V11.B16
-	JMP   focusdone712
+	JMP   focusdone716
 
-focusnot8_712:
+focusnot8_716:
 	ADD   $24, R5, R9
 	FMOVS (R9), F12
 	VDUP  V12.S[0], V12.S4
@@ -24924,6 +28005,114 @@ focusnot8_712:
 	FMOVS 8(R9), F14
 	VDUP  V14.S[0], V14.S4
 
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F15
+	VSUB  V15.S4, V10.S4, V16.S4
+	VUSHR $23, V16.S4, V15.S4
+	VUSHR $20, V16.S4, V18.S4
+	FMOVQ 656(R0), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	FMOVQ 672(R0), F17
+	VADD  V17.S4, V16.S4, V16.S4
+	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R8), F21
+	VTBL  V21.B16, [V18.B16], V21.B16
+	FMOVQ 304(R0), F18
+	FMOVQ 320(R0), F22
+	VBIT  V22.B16, V21.B16, V18.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V16.S4, V22.S4
+	FMOVQ 688(R0), F16
+	WORD  $0x6e30ded7 // fmul v23.4s, v22.4s, v16.4s
+	VMOV  V22.B16, V16.B16
+	VFMLA V23.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d6d5 // fsub v21.4s, v22.4s, v16.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d637 // fadd v23.4s, v17.4s, v23.4s
+	WORD  $0x6e37dd98 // fmul v24.4s, v12.4s, v23.4s
+	WORD  $0x6ea0fb11 // fneg v17.4s, v24.4s
+	VFMLA V23.S4, V12.S4, V17.S4
+	VMOV  V24.B16, V23.B16
+	VFMLA V22.S4, V13.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F22
+	WORD  $0x4e36d6f6 // fadd v22.4s, v23.4s, v22.4s
+	FMOVQ 784(R0), F23
+	WORD  $0x4eb7d6d7 // fsub v23.4s, v22.4s, v23.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	VFMLA V16.S4, V13.S4, V23.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V12.S4, V17.S4
+	VFMLA V16.S4, V14.S4, V17.S4
+	VFMLA V21.S4, V13.S4, V17.S4
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F16
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 832(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	FMOVQ 80(R0), F18
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ (R8), F17
+	VTBL  V17.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F17
+	FMOVQ 320(R0), F21
+	VBIT  V21.B16, V18.B16, V17.B16
+	FLDPQ 208(R8), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 240(R8), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V18.S4, V17.S4
+
+	// times 2^k
+	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	VSHL  $20, V22.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V17.S4, V16.S4, V16.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F17
+	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
+	FMOVQ 880(R0), F17
+	VEOR  V17.B16, V22.B16, V17.B16
+	FMOVQ 864(R0), F18
+	WORD  $0x4e721e31 // bic v17.16b, v17.16b, v18.16b
+	VORR  V17.B16, V15.B16, V15.B16
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R10
+	CBNZ  R10, focushard0_716
+	VMOV  V16.B16, V10.B16
+	JMP   focuseasy0_716
+
+focushard0_716:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f94f // fabs v15.4s, v10.4s
 	FMOVQ 640(R0), F16
@@ -25075,6 +28264,8 @@ focusnot8_712:
 	VORR  V13.B16, V10.B16, V13.B16
 	FMOVQ 368(R0), F10
 	VBIF  V13.B16, V12.B16, V10.B16
+
+focuseasy0_716:
 	FMOVS (R9), F12
 	VDUP  V12.S[0], V12.S4
 	FMOVS 4(R9), F13
@@ -25082,6 +28273,114 @@ focusnot8_712:
 	FMOVS 8(R9), F14
 	VDUP  V14.S[0], V14.S4
 
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F15
+	VSUB  V15.S4, V11.S4, V16.S4
+	VUSHR $23, V16.S4, V15.S4
+	VUSHR $20, V16.S4, V18.S4
+	FMOVQ 656(R0), F17
+	VAND  V17.B16, V16.B16, V16.B16
+	FMOVQ 672(R0), F17
+	VADD  V17.S4, V16.S4, V16.S4
+	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R8), F21
+	VTBL  V21.B16, [V18.B16], V21.B16
+	FMOVQ 304(R0), F18
+	FMOVQ 320(R0), F22
+	VBIT  V22.B16, V21.B16, V18.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
+	FMOVQ 432(R0), F22
+	VFMLA V21.S4, V16.S4, V22.S4
+	FMOVQ 688(R0), F16
+	WORD  $0x6e30ded7 // fmul v23.4s, v22.4s, v16.4s
+	VMOV  V22.B16, V16.B16
+	VFMLA V23.S4, V16.S4, V16.S4
+	WORD  $0x4eb0d6d5 // fsub v21.4s, v22.4s, v16.4s
+	VFMLA V23.S4, V22.S4, V21.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F24
+	FMOVQ 704(R0), F25
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 736(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	FMOVQ 752(R0), F24
+	VFMLA V25.S4, V22.S4, V24.S4
+	FMOVQ 768(R0), F25
+	VFMLA V24.S4, V22.S4, V25.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V25.S4, V22.S4, V21.S4
+	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
+	WORD  $0x4e37d637 // fadd v23.4s, v17.4s, v23.4s
+	WORD  $0x6e37dd98 // fmul v24.4s, v12.4s, v23.4s
+	WORD  $0x6ea0fb11 // fneg v17.4s, v24.4s
+	VFMLA V23.S4, V12.S4, V17.S4
+	VMOV  V24.B16, V23.B16
+	VFMLA V22.S4, V13.S4, V23.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F22
+	WORD  $0x4e36d6f6 // fadd v22.4s, v23.4s, v22.4s
+	FMOVQ 784(R0), F23
+	WORD  $0x4eb7d6d7 // fsub v23.4s, v22.4s, v23.4s
+	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
+	VFMLA V16.S4, V13.S4, V23.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V12.S4, V17.S4
+	VFMLA V16.S4, V14.S4, V17.S4
+	VFMLA V21.S4, V13.S4, V17.S4
+	WORD  $0x4e31d6f1 // fadd v17.4s, v23.4s, v17.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F16
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ 832(R0), F18
+	VFMLA V16.S4, V17.S4, V18.S4
+	WORD  $0x6e31de30 // fmul v16.4s, v17.4s, v17.4s
+	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
+	FMOVQ 80(R0), F18
+	VFMLA V18.S4, V17.S4, V16.S4
+	FMOVQ (R8), F17
+	VTBL  V17.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F17
+	FMOVQ 320(R0), F21
+	VBIT  V21.B16, V18.B16, V17.B16
+	FLDPQ 208(R8), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 240(R8), (F30, F31)
+	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
+	VFMLA V16.S4, V18.S4, V17.S4
+
+	// times 2^k
+	WORD  $0x4e31d650 // fadd v16.4s, v18.4s, v17.4s
+	VSHL  $20, V22.S4, V17.S4
+	FMOVQ 336(R0), F18
+	VAND  V18.B16, V17.B16, V17.B16
+	VADD  V17.S4, V16.S4, V16.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F17
+	WORD  $0x4e711def // bic v15.16b, v15.16b, v17.16b
+	FMOVQ 880(R0), F17
+	VEOR  V17.B16, V22.B16, V17.B16
+	FMOVQ 864(R0), F18
+	WORD  $0x4e721e31 // bic v17.16b, v17.16b, v18.16b
+	VORR  V17.B16, V15.B16, V15.B16
+	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
+	FMOVD F15, R10
+	CBNZ  R10, focushard1_716
+	VMOV  V16.B16, V11.B16
+	JMP   focuseasy1_716
+
+focushard1_716:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f96f // fabs v15.4s, v11.4s
 	FMOVQ 640(R0), F16
@@ -25234,7 +28533,8 @@ focusnot8_712:
 	FMOVQ 368(R0), F11
 	VBIF  V13.B16, V12.B16, V11.B16
 
-focusdone712:
+focuseasy1_716:
+focusdone716:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F12
 	FMOVQ 1104(R0), F13
@@ -25609,30 +28909,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R6
-	BGE  focusnot0_713
+	BGE  focusnot0_717
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
-	JMP  focusdone713
+	JMP  focusdone717
 
-focusnot0_713:
+focusnot0_717:
 	CMP   $2, R6
-	BGE   focusnot1_713
+	BGE   focusnot1_717
 	FMOVQ 224(R0), F6
-	JMP   focusdone713
+	JMP   focusdone717
 
-focusnot1_713:
+focusnot1_717:
 	CMP $3, R6
-	BGE focusnot2_713
-	JMP focusdone713
+	BGE focusnot2_717
+	JMP focusdone717
 
-focusnot2_713:
+focusnot2_717:
 	CMP  $4, R6
-	BGE  focusnot3_713
+	BGE  focusnot3_717
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
-	JMP  focusdone713
+	JMP  focusdone717
 
-focusnot3_713:
+focusnot3_717:
 	CMP   $5, R6
-	BGE   focusnot4_713
+	BGE   focusnot4_717
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	VMOV  V6.B16, V8.B16
 	VFMLS V7.S4, V7.S4, V8.S4
@@ -25641,11 +28941,11 @@ focusnot3_713:
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
 	VFMLA V7.S4, V6.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone713
+	JMP   focusdone717
 
-focusnot4_713:
+focusnot4_717:
 	CMP   $6, R6
-	BGE   focusnot5_713
+	BGE   focusnot5_717
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
@@ -25657,33 +28957,33 @@ focusnot4_713:
 	VFMLA V9.S4, V6.S4, V10.S4
 	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V6.S4
-	JMP   focusdone713
+	JMP   focusdone717
 
-focusnot5_713:
+focusnot5_717:
 	CMP   $7, R6
-	BGE   focusnot6_713
+	BGE   focusnot6_717
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
 	VFMLA V6.S4, V7.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone713
+	JMP   focusdone717
 
-focusnot6_713:
+focusnot6_717:
 	CMP   $8, R6
-	BGE   focusnot7_713
+	BGE   focusnot7_717
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
 	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	VFMLA V7.S4, V7.S4, V6.S4
-	JMP   focusdone713
+	JMP   focusdone717
 
-focusnot7_713:
+focusnot7_717:
 	CMP   $9, R6
-	BGE   focusnot8_713
+	BGE   focusnot8_717
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
@@ -25695,9 +28995,9 @@ focusnot7_713:
 	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
 	VFMLA V6.S4, V9.S4, V7.S4
 	VMOV  V7.B16, V6.B16
-	JMP   focusdone713
+	JMP   focusdone717
 
-focusnot8_713:
+focusnot8_717:
 	ADD   $24, R5, R9
 	FMOVS (R9), F7
 	VDUP  V7.S[0], V7.S4
@@ -25706,6 +29006,114 @@ focusnot8_713:
 	FMOVS 8(R9), F9
 	VDUP  V9.S[0], V9.S4
 
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F10
+	VSUB  V10.S4, V6.S4, V11.S4
+	VUSHR $23, V11.S4, V10.S4
+	VUSHR $20, V11.S4, V13.S4
+	FMOVQ 656(R0), F12
+	VAND  V12.B16, V11.B16, V11.B16
+	FMOVQ 672(R0), F12
+	VADD  V12.S4, V11.S4, V11.S4
+	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R8), F15
+	VTBL  V15.B16, [V13.B16], V15.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F16
+	VBIT  V16.B16, V15.B16, V13.B16
+	FLDPQ 112(R8), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
+	FMOVQ 432(R0), F16
+	VFMLA V15.S4, V11.S4, V16.S4
+	FMOVQ 688(R0), F11
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	VMOV  V16.B16, V11.B16
+	VFMLA V17.S4, V11.S4, V11.S4
+	WORD  $0x4eabd60f // fsub v15.4s, v16.4s, v11.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F18
+	FMOVQ 704(R0), F19
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 736(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R0), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R8), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d591 // fadd v17.4s, v12.4s, v17.4s
+	WORD  $0x6e31dcf2 // fmul v18.4s, v7.4s, v17.4s
+	WORD  $0x6ea0fa4c // fneg v12.4s, v18.4s
+	VFMLA V17.S4, V7.S4, V12.S4
+	VMOV  V18.B16, V17.B16
+	VFMLA V16.S4, V8.S4, V17.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F16
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	FMOVQ 784(R0), F17
+	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VFMLA V11.S4, V8.S4, V17.S4
+	FLDPQ 176(R8), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V7.S4, V12.S4
+	VFMLA V11.S4, V9.S4, V12.S4
+	VFMLA V15.S4, V8.S4, V12.S4
+	WORD  $0x4e2cd62c // fadd v12.4s, v17.4s, v12.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F11
+	FMOVQ 800(R0), F13
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ 832(R0), F13
+	VFMLA V11.S4, V12.S4, V13.S4
+	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	FMOVQ 80(R0), F13
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ (R8), F12
+	VTBL  V12.B16, [V16.B16], V13.B16
+	FMOVQ 304(R0), F12
+	FMOVQ 320(R0), F15
+	VBIT  V15.B16, V13.B16, V12.B16
+	FLDPQ 208(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V13.B16
+	FLDPQ 240(R8), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V11.S4, V13.S4, V12.S4
+
+	// times 2^k
+	WORD  $0x4e2cd5ab // fadd v11.4s, v13.4s, v12.4s
+	VSHL  $20, V16.S4, V12.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V12.B16
+	VADD  V12.S4, V11.S4, V11.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F12
+	WORD  $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	FMOVQ 880(R0), F12
+	VEOR  V12.B16, V16.B16, V12.B16
+	FMOVQ 864(R0), F13
+	WORD  $0x4e6d1d8c // bic v12.16b, v12.16b, v13.16b
+	VORR  V12.B16, V10.B16, V10.B16
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R10
+	CBNZ  R10, focushard0_717
+	VMOV  V11.B16, V6.B16
+	JMP   focuseasy0_717
+
+focushard0_717:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
 	FMOVQ 640(R0), F11
@@ -25858,7 +29266,8 @@ focusnot8_713:
 	FMOVQ 368(R0), F6
 	VBIF  V8.B16, V7.B16, V6.B16
 
-focusdone713:
+focuseasy0_717:
+focusdone717:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F7
 	WORD  $0x6e2ee4e7 // fcmge v7.4s, v7.4s, v14.4s
@@ -25978,18 +29387,18 @@ done:
 
 // func soleLossNEON(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
 TEXT ·soleLossNEON(SB), NOSPLIT, $128-56
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 80(R0), F0
-	FMOVQ (R1), F1
-	FMOVQ 48(R0), F7
-	FMOVQ 96(R0), F2
-	FMOVQ 208(R0), F3
-	FMOVQ 32(R0), F5
-	FMOVQ 64(R0), F8
-	FMOVQ 112(R0), F9
-	FMOVQ 16(R1), F10
-	FMOVQ 224(R0), F4
+	MOVD  $consts<>+0(SB), R1
+	MOVD  $tables<>+0(SB), R0
+	FMOVQ (R0), F0
+	FMOVQ 80(R1), F1
+	FMOVQ 48(R1), F7
+	FMOVQ 96(R1), F2
+	FMOVQ 208(R1), F3
+	FMOVQ 32(R1), F5
+	FMOVQ 64(R1), F8
+	FMOVQ 112(R1), F9
+	FMOVQ 16(R0), F10
+	FMOVQ 224(R1), F4
 	MOVD  classes+16(FP), R2
 	MOVD  label+24(FP), R3
 	MOVD  logits+8(FP), R5
@@ -26054,10 +29463,10 @@ sum_tile:
 	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	FMOVQ 64(R0), F25
+	FMOVQ 64(R1), F19
+	FMOVQ 64(R1), F21
+	FMOVQ 64(R1), F23
+	FMOVQ 64(R1), F25
 	VFMLA V7.S4, V16.S4, V19.S4
 	VFMLA V7.S4, V17.S4, V21.S4
 	VFMLA V7.S4, V18.S4, V23.S4
@@ -26068,58 +29477,58 @@ sum_tile:
 	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
 
 	// r = c - n ln2
-	VFMLS V0.S4, V20.S4, V16.S4
-	VFMLS V0.S4, V22.S4, V17.S4
-	VFMLS V0.S4, V24.S4, V18.S4
-	VFMLS V0.S4, V26.S4, V27.S4
+	VFMLS V1.S4, V20.S4, V16.S4
+	VFMLS V1.S4, V22.S4, V17.S4
+	VFMLS V1.S4, V24.S4, V18.S4
+	VFMLS V1.S4, V26.S4, V27.S4
 	VFMLS V2.S4, V20.S4, V16.S4
 	VFMLS V2.S4, V22.S4, V17.S4
 	VFMLS V2.S4, V24.S4, V18.S4
 	VFMLS V2.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	FMOVQ 128(R0), F24
-	FMOVQ 128(R0), F28
-	FMOVQ 128(R0), F30
+	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F24
+	FMOVQ 128(R1), F28
+	FMOVQ 128(R1), F30
 	VFMLA V9.S4, V16.S4, V20.S4
 	VFMLA V9.S4, V17.S4, V24.S4
 	VFMLA V9.S4, V18.S4, V28.S4
 	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R0), F22
-	FMOVQ 144(R0), F26
-	FMOVQ 144(R0), F29
-	FMOVQ 144(R0), F31
+	FMOVQ 144(R1), F22
+	FMOVQ 144(R1), F26
+	FMOVQ 144(R1), F29
+	FMOVQ 144(R1), F31
 	VFMLA V20.S4, V16.S4, V22.S4
 	VFMLA V24.S4, V17.S4, V26.S4
 	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R0), F20
-	FMOVQ 160(R0), F24
-	FMOVQ 160(R0), F28
-	FMOVQ 160(R0), F30
+	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F24
+	FMOVQ 160(R1), F28
+	FMOVQ 160(R1), F30
 	VFMLA V22.S4, V16.S4, V20.S4
 	VFMLA V26.S4, V17.S4, V24.S4
 	VFMLA V29.S4, V18.S4, V28.S4
 	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R0), F22
-	FMOVQ 176(R0), F26
-	FMOVQ 176(R0), F29
-	FMOVQ 176(R0), F31
+	FMOVQ 176(R1), F22
+	FMOVQ 176(R1), F26
+	FMOVQ 176(R1), F29
+	FMOVQ 176(R1), F31
 	VFMLA V20.S4, V16.S4, V22.S4
 	VFMLA V24.S4, V17.S4, V26.S4
 	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V1.B16, [V19.B16], V16.B16
-	VTBL  V1.B16, [V21.B16], V18.B16
-	VTBL  V1.B16, [V23.B16], V24.B16
-	VTBL  V1.B16, [V25.B16], V28.B16
-	FMOVQ 192(R0), F17
-	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F27
-	FMOVQ 192(R0), F30
+	VTBL  V0.B16, [V19.B16], V16.B16
+	VTBL  V0.B16, [V21.B16], V18.B16
+	VTBL  V0.B16, [V23.B16], V24.B16
+	VTBL  V0.B16, [V25.B16], V28.B16
+	FMOVQ 192(R1), F17
+	FMOVQ 192(R1), F20
+	FMOVQ 192(R1), F27
+	FMOVQ 192(R1), F30
 	VBIT  V3.B16, V16.B16, V17.B16
 	VBIT  V3.B16, V18.B16, V20.B16
 	VBIT  V3.B16, V24.B16, V27.B16
@@ -26261,10 +29670,10 @@ partdone4:
 	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	FMOVQ 64(R0), F25
+	FMOVQ 64(R1), F19
+	FMOVQ 64(R1), F21
+	FMOVQ 64(R1), F23
+	FMOVQ 64(R1), F25
 	VFMLA V7.S4, V16.S4, V19.S4
 	VFMLA V7.S4, V17.S4, V21.S4
 	VFMLA V7.S4, V18.S4, V23.S4
@@ -26275,58 +29684,58 @@ partdone4:
 	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
 
 	// r = c - n ln2
-	VFMLS V0.S4, V20.S4, V16.S4
-	VFMLS V0.S4, V22.S4, V17.S4
-	VFMLS V0.S4, V24.S4, V18.S4
-	VFMLS V0.S4, V26.S4, V27.S4
+	VFMLS V1.S4, V20.S4, V16.S4
+	VFMLS V1.S4, V22.S4, V17.S4
+	VFMLS V1.S4, V24.S4, V18.S4
+	VFMLS V1.S4, V26.S4, V27.S4
 	VFMLS V2.S4, V20.S4, V16.S4
 	VFMLS V2.S4, V22.S4, V17.S4
 	VFMLS V2.S4, V24.S4, V18.S4
 	VFMLS V2.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	FMOVQ 128(R0), F24
-	FMOVQ 128(R0), F28
-	FMOVQ 128(R0), F30
+	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F24
+	FMOVQ 128(R1), F28
+	FMOVQ 128(R1), F30
 	VFMLA V9.S4, V16.S4, V20.S4
 	VFMLA V9.S4, V17.S4, V24.S4
 	VFMLA V9.S4, V18.S4, V28.S4
 	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R0), F22
-	FMOVQ 144(R0), F26
-	FMOVQ 144(R0), F29
-	FMOVQ 144(R0), F31
+	FMOVQ 144(R1), F22
+	FMOVQ 144(R1), F26
+	FMOVQ 144(R1), F29
+	FMOVQ 144(R1), F31
 	VFMLA V20.S4, V16.S4, V22.S4
 	VFMLA V24.S4, V17.S4, V26.S4
 	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R0), F20
-	FMOVQ 160(R0), F24
-	FMOVQ 160(R0), F28
-	FMOVQ 160(R0), F30
+	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F24
+	FMOVQ 160(R1), F28
+	FMOVQ 160(R1), F30
 	VFMLA V22.S4, V16.S4, V20.S4
 	VFMLA V26.S4, V17.S4, V24.S4
 	VFMLA V29.S4, V18.S4, V28.S4
 	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R0), F22
-	FMOVQ 176(R0), F26
-	FMOVQ 176(R0), F29
-	FMOVQ 176(R0), F31
+	FMOVQ 176(R1), F22
+	FMOVQ 176(R1), F26
+	FMOVQ 176(R1), F29
+	FMOVQ 176(R1), F31
 	VFMLA V20.S4, V16.S4, V22.S4
 	VFMLA V24.S4, V17.S4, V26.S4
 	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V1.B16, [V19.B16], V16.B16
-	VTBL  V1.B16, [V21.B16], V18.B16
-	VTBL  V1.B16, [V23.B16], V24.B16
-	VTBL  V1.B16, [V25.B16], V28.B16
-	FMOVQ 192(R0), F17
-	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F27
-	FMOVQ 192(R0), F30
+	VTBL  V0.B16, [V19.B16], V16.B16
+	VTBL  V0.B16, [V21.B16], V18.B16
+	VTBL  V0.B16, [V23.B16], V24.B16
+	VTBL  V0.B16, [V25.B16], V28.B16
+	FMOVQ 192(R1), F17
+	FMOVQ 192(R1), F20
+	FMOVQ 192(R1), F27
+	FMOVQ 192(R1), F30
 	VBIT  V3.B16, V16.B16, V17.B16
 	VBIT  V3.B16, V18.B16, V20.B16
 	VBIT  V3.B16, V24.B16, V27.B16
@@ -26350,28 +29759,28 @@ partdone4:
 	FMOVQ (R7), F20
 	VAND  V20.B16, V16.B16, V16.B16
 	VDUP  R8, V20.S4
-	FMOVQ 336(R1), F21
+	FMOVQ 336(R0), F21
 	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
 	VAND  V20.B16, V16.B16, V16.B16
 	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
 	FMOVQ 16(R7), F16
 	VAND  V16.B16, V17.B16, V16.B16
 	VDUP  R9, V17.S4
-	FMOVQ 336(R1), F20
+	FMOVQ 336(R0), F20
 	WORD  $0x4eb43631 // cmgt v17.4s, v17.4s, v20.4s
 	VAND  V17.B16, V16.B16, V16.B16
 	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
 	FMOVQ 32(R7), F16
 	VAND  V16.B16, V18.B16, V16.B16
 	VDUP  R10, V17.S4
-	FMOVQ 336(R1), F18
+	FMOVQ 336(R0), F18
 	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
 	VAND  V17.B16, V16.B16, V16.B16
 	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
 	FMOVQ 48(R7), F16
 	VAND  V16.B16, V19.B16, V16.B16
 	VDUP  R11, V17.S4
-	FMOVQ 336(R1), F18
+	FMOVQ 336(R0), F18
 	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
 	VAND  V17.B16, V16.B16, V16.B16
 	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
@@ -26405,10 +29814,10 @@ sum_others_tile:
 	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	FMOVQ 64(R0), F25
+	FMOVQ 64(R1), F19
+	FMOVQ 64(R1), F21
+	FMOVQ 64(R1), F23
+	FMOVQ 64(R1), F25
 	VFMLA V7.S4, V16.S4, V19.S4
 	VFMLA V7.S4, V17.S4, V21.S4
 	VFMLA V7.S4, V18.S4, V23.S4
@@ -26419,58 +29828,58 @@ sum_others_tile:
 	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
 
 	// r = c - n ln2
-	VFMLS V0.S4, V20.S4, V16.S4
-	VFMLS V0.S4, V22.S4, V17.S4
-	VFMLS V0.S4, V24.S4, V18.S4
-	VFMLS V0.S4, V26.S4, V27.S4
+	VFMLS V1.S4, V20.S4, V16.S4
+	VFMLS V1.S4, V22.S4, V17.S4
+	VFMLS V1.S4, V24.S4, V18.S4
+	VFMLS V1.S4, V26.S4, V27.S4
 	VFMLS V2.S4, V20.S4, V16.S4
 	VFMLS V2.S4, V22.S4, V17.S4
 	VFMLS V2.S4, V24.S4, V18.S4
 	VFMLS V2.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	FMOVQ 128(R0), F24
-	FMOVQ 128(R0), F28
-	FMOVQ 128(R0), F30
+	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F24
+	FMOVQ 128(R1), F28
+	FMOVQ 128(R1), F30
 	VFMLA V9.S4, V16.S4, V20.S4
 	VFMLA V9.S4, V17.S4, V24.S4
 	VFMLA V9.S4, V18.S4, V28.S4
 	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R0), F22
-	FMOVQ 144(R0), F26
-	FMOVQ 144(R0), F29
-	FMOVQ 144(R0), F31
+	FMOVQ 144(R1), F22
+	FMOVQ 144(R1), F26
+	FMOVQ 144(R1), F29
+	FMOVQ 144(R1), F31
 	VFMLA V20.S4, V16.S4, V22.S4
 	VFMLA V24.S4, V17.S4, V26.S4
 	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R0), F20
-	FMOVQ 160(R0), F24
-	FMOVQ 160(R0), F28
-	FMOVQ 160(R0), F30
+	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F24
+	FMOVQ 160(R1), F28
+	FMOVQ 160(R1), F30
 	VFMLA V22.S4, V16.S4, V20.S4
 	VFMLA V26.S4, V17.S4, V24.S4
 	VFMLA V29.S4, V18.S4, V28.S4
 	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R0), F22
-	FMOVQ 176(R0), F26
-	FMOVQ 176(R0), F29
-	FMOVQ 176(R0), F31
+	FMOVQ 176(R1), F22
+	FMOVQ 176(R1), F26
+	FMOVQ 176(R1), F29
+	FMOVQ 176(R1), F31
 	VFMLA V20.S4, V16.S4, V22.S4
 	VFMLA V24.S4, V17.S4, V26.S4
 	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V1.B16, [V19.B16], V16.B16
-	VTBL  V1.B16, [V21.B16], V18.B16
-	VTBL  V1.B16, [V23.B16], V24.B16
-	VTBL  V1.B16, [V25.B16], V28.B16
-	FMOVQ 192(R0), F17
-	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F27
-	FMOVQ 192(R0), F30
+	VTBL  V0.B16, [V19.B16], V16.B16
+	VTBL  V0.B16, [V21.B16], V18.B16
+	VTBL  V0.B16, [V23.B16], V24.B16
+	VTBL  V0.B16, [V25.B16], V28.B16
+	FMOVQ 192(R1), F17
+	FMOVQ 192(R1), F20
+	FMOVQ 192(R1), F27
+	FMOVQ 192(R1), F30
 	VBIT  V3.B16, V16.B16, V17.B16
 	VBIT  V3.B16, V18.B16, V20.B16
 	VBIT  V3.B16, V24.B16, V27.B16
@@ -26599,10 +30008,10 @@ partdone8:
 	WORD $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F19
-	FMOVQ 64(R0), F21
-	FMOVQ 64(R0), F23
-	FMOVQ 64(R0), F25
+	FMOVQ 64(R1), F19
+	FMOVQ 64(R1), F21
+	FMOVQ 64(R1), F23
+	FMOVQ 64(R1), F25
 	VFMLA V7.S4, V16.S4, V19.S4
 	VFMLA V7.S4, V17.S4, V21.S4
 	VFMLA V7.S4, V18.S4, V23.S4
@@ -26613,58 +30022,58 @@ partdone8:
 	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
 
 	// r = c - n ln2
-	VFMLS V0.S4, V20.S4, V16.S4
-	VFMLS V0.S4, V22.S4, V17.S4
-	VFMLS V0.S4, V24.S4, V18.S4
-	VFMLS V0.S4, V26.S4, V27.S4
+	VFMLS V1.S4, V20.S4, V16.S4
+	VFMLS V1.S4, V22.S4, V17.S4
+	VFMLS V1.S4, V24.S4, V18.S4
+	VFMLS V1.S4, V26.S4, V27.S4
 	VFMLS V2.S4, V20.S4, V16.S4
 	VFMLS V2.S4, V22.S4, V17.S4
 	VFMLS V2.S4, V24.S4, V18.S4
 	VFMLS V2.S4, V26.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F20
-	FMOVQ 128(R0), F24
-	FMOVQ 128(R0), F28
-	FMOVQ 128(R0), F30
+	FMOVQ 128(R1), F20
+	FMOVQ 128(R1), F24
+	FMOVQ 128(R1), F28
+	FMOVQ 128(R1), F30
 	VFMLA V9.S4, V16.S4, V20.S4
 	VFMLA V9.S4, V17.S4, V24.S4
 	VFMLA V9.S4, V18.S4, V28.S4
 	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R0), F22
-	FMOVQ 144(R0), F26
-	FMOVQ 144(R0), F29
-	FMOVQ 144(R0), F31
+	FMOVQ 144(R1), F22
+	FMOVQ 144(R1), F26
+	FMOVQ 144(R1), F29
+	FMOVQ 144(R1), F31
 	VFMLA V20.S4, V16.S4, V22.S4
 	VFMLA V24.S4, V17.S4, V26.S4
 	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R0), F20
-	FMOVQ 160(R0), F24
-	FMOVQ 160(R0), F28
-	FMOVQ 160(R0), F30
+	FMOVQ 160(R1), F20
+	FMOVQ 160(R1), F24
+	FMOVQ 160(R1), F28
+	FMOVQ 160(R1), F30
 	VFMLA V22.S4, V16.S4, V20.S4
 	VFMLA V26.S4, V17.S4, V24.S4
 	VFMLA V29.S4, V18.S4, V28.S4
 	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R0), F22
-	FMOVQ 176(R0), F26
-	FMOVQ 176(R0), F29
-	FMOVQ 176(R0), F31
+	FMOVQ 176(R1), F22
+	FMOVQ 176(R1), F26
+	FMOVQ 176(R1), F29
+	FMOVQ 176(R1), F31
 	VFMLA V20.S4, V16.S4, V22.S4
 	VFMLA V24.S4, V17.S4, V26.S4
 	VFMLA V28.S4, V18.S4, V29.S4
 	VFMLA V30.S4, V27.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V1.B16, [V19.B16], V16.B16
-	VTBL  V1.B16, [V21.B16], V18.B16
-	VTBL  V1.B16, [V23.B16], V24.B16
-	VTBL  V1.B16, [V25.B16], V28.B16
-	FMOVQ 192(R0), F17
-	FMOVQ 192(R0), F20
-	FMOVQ 192(R0), F27
-	FMOVQ 192(R0), F30
+	VTBL  V0.B16, [V19.B16], V16.B16
+	VTBL  V0.B16, [V21.B16], V18.B16
+	VTBL  V0.B16, [V23.B16], V24.B16
+	VTBL  V0.B16, [V25.B16], V28.B16
+	FMOVQ 192(R1), F17
+	FMOVQ 192(R1), F20
+	FMOVQ 192(R1), F27
+	FMOVQ 192(R1), F30
 	VBIT  V3.B16, V16.B16, V17.B16
 	VBIT  V3.B16, V18.B16, V20.B16
 	VBIT  V3.B16, V24.B16, V27.B16
@@ -26686,22 +30095,22 @@ partdone8:
 	VFMLA V29.S4, V18.S4, V18.S4
 	VFMLA V31.S4, V19.S4, V19.S4
 	VDUP  R7, V20.S4
-	FMOVQ 336(R1), F21
+	FMOVQ 336(R0), F21
 	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
 	VAND  V20.B16, V16.B16, V16.B16
 	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
 	VDUP  R8, V16.S4
-	FMOVQ 336(R1), F20
+	FMOVQ 336(R0), F20
 	WORD  $0x4eb43610 // cmgt v16.4s, v16.4s, v20.4s
 	VAND  V16.B16, V17.B16, V16.B16
 	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
 	VDUP  R9, V16.S4
-	FMOVQ 336(R1), F17
+	FMOVQ 336(R0), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V18.B16, V16.B16
 	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
 	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F17
+	FMOVQ 336(R0), F17
 	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
 	VAND  V16.B16, V19.B16, V16.B16
 	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
@@ -26709,7 +30118,7 @@ partdone8:
 sum_others_done:
 sum_end:
 	// any |z| > 40, but the target's?
-	FMOVQ  1136(R0), F16
+	FMOVQ  1136(R1), F16
 	WORD   $0x4eb03570 // cmgt v16.4s, v11.4s, v16.4s
 	WORD   $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
 	FMOVD  F16, R7
@@ -26806,28 +30215,28 @@ summed:
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
 	WORD  $0x4ea0f988 // fabs v8.4s, v12.4s
-	FMOVQ 1152(R0), F9
+	FMOVQ 1152(R1), F9
 	WORD  $0x6ea9e509 // fcmgt v9.4s, v8.4s, v9.4s
-	FMOVQ 384(R0), F11
+	FMOVQ 384(R1), F11
 	WORD  $0x6ea8e568 // fcmgt v8.4s, v11.4s, v8.4s
 	VAND  V8.B16, V9.B16, V8.B16
 	VAND  V8.B16, V12.B16, V8.B16
-	FMOVQ 1104(R0), F9
+	FMOVQ 1104(R1), F9
 	WORD  $0x6e26e52b // fcmge v11.4s, v9.4s, v6.4s
-	FMOVQ 368(R0), F9
+	FMOVQ 368(R1), F9
 	VBIT  V11.B16, V10.B16, V9.B16
 	WORD  $0x6eace4ca // fcmgt v10.4s, v6.4s, v12.4s
 	VBIT  V10.B16, V6.B16, V12.B16
-	FMOVQ 336(R0), F10
+	FMOVQ 336(R1), F10
 	WORD  $0x4e2ae58a // fcmeq v10.4s, v12.4s, v10.4s
-	FMOVQ 368(R0), F11
+	FMOVQ 368(R1), F11
 	VBIF  V10.B16, V9.B16, V11.B16
 
 	// e^(r_t) = p + pLow
 	WORD  $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
-	FMOVQ 1184(R0), F8
+	FMOVQ 1184(R1), F8
 	WORD  $0x4ea6f508 // fmin v8.4s, v8.4s, v6.4s
-	FMOVQ 1168(R0), F9
+	FMOVQ 1168(R1), F9
 	WORD  $0x4e28f528 // fmax v8.4s, v9.4s, v8.4s
 	WORD  $0x6ea6e509 // fcmgt v9.4s, v8.4s, v6.4s
 	VMOVI $0, V10.B16
@@ -26835,28 +30244,28 @@ summed:
 	VAND  V10.B16, V9.B16, V9.B16
 	WORD  $0x4ea6d506 // fsub v6.4s, v8.4s, v6.4s
 	VAND  V9.B16, V6.B16, V6.B16
-	FMOVQ 1200(R0), F9
+	FMOVQ 1200(R1), F9
 	VFMLA V7.S4, V8.S4, V9.S4
-	FMOVQ 1200(R0), F7
+	FMOVQ 1200(R1), F7
 	WORD  $0x4ea7d527 // fsub v7.4s, v9.4s, v7.4s
 	VMOVI $0, V10.B16
-	FMOVQ 1200(R0), F12
+	FMOVQ 1200(R1), F12
 	VSUB  V12.S4, V9.S4, V9.S4
 	VSUB  V9.S4, V10.S4, V9.S4
-	VFMLS V0.S4, V7.S4, V8.S4
+	VFMLS V1.S4, V7.S4, V8.S4
 	VFMLS V2.S4, V7.S4, V8.S4
-	FMOVQ 1264(R0), F7
-	FMOVQ 1248(R0), F2
+	FMOVQ 1264(R1), F7
+	FMOVQ 1248(R1), F2
 	VFMLA V2.S4, V8.S4, V7.S4
-	FMOVQ 1280(R0), F2
+	FMOVQ 1280(R1), F2
 	VFMLA V7.S4, V8.S4, V2.S4
-	FMOVQ 1296(R0), F7
+	FMOVQ 1296(R1), F7
 	VFMLA V2.S4, V8.S4, V7.S4
-	FMOVQ 1312(R0), F2
+	FMOVQ 1312(R1), F2
 	VFMLA V7.S4, V8.S4, V2.S4
-	FMOVQ 224(R0), F10
+	FMOVQ 224(R1), F10
 	VFMLA V2.S4, V8.S4, V10.S4
-	FMOVQ 224(R0), F2
+	FMOVQ 224(R1), F2
 	VFMLA V10.S4, V8.S4, V2.S4
 	WORD  $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
 	VFMLA V10.S4, V8.S4, V7.S4
@@ -26869,20 +30278,20 @@ summed:
 	WORD  $0x4ea2d562 // fsub v2.4s, v11.4s, v2.4s
 	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
 	VUSHR $23, V8.S4, V7.S4
-	FMOVQ 1376(R0), F10
+	FMOVQ 1376(R1), F10
 	VSUB  V10.S4, V7.S4, V7.S4
 	VADD  V9.S4, V7.S4, V7.S4
 	VMOVI $0, V10.B16
 	WORD  $0x4eaa64e7 // smax v7.4s, v7.4s, v10.4s
 	VSUB  V7.S4, V9.S4, V9.S4
-	FMOVQ 1392(R0), F10
+	FMOVQ 1392(R1), F10
 	WORD  $0x4eaa652a // smax v10.4s, v9.4s, v10.4s
 	WORD  $0x4f3f054b // sshr v11.4s, v10.4s, #1
-	FMOVQ 848(R0), F9
+	FMOVQ 848(R1), F9
 	VADD  V9.S4, V11.S4, V9.S4
 	VSHL  $23, V9.S4, V9.S4
 	VSUB  V11.S4, V10.S4, V10.S4
-	FMOVQ 848(R0), F11
+	FMOVQ 848(R1), F11
 	VADD  V11.S4, V10.S4, V10.S4
 	VSHL  $23, V10.S4, V10.S4
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
@@ -26915,46 +30324,46 @@ summed:
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
 	WORD  $0x4e24d50a // fadd v10.4s, v8.4s, v4.4s
-	FMOVQ 1408(R0), F11
+	FMOVQ 1408(R1), F11
 	VSUB  V11.S4, V10.S4, V10.S4
-	FMOVQ 336(R0), F11
+	FMOVQ 336(R1), F11
 	VAND  V11.B16, V10.B16, V11.B16
 	VUSHR $21, V10.S4, V10.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V11.S4, V4.S4, V4.S4
-	VTBL  V1.B16, [V10.B16], V10.B16
-	FMOVQ 192(R0), F12
+	VTBL  V0.B16, [V10.B16], V10.B16
+	FMOVQ 192(R1), F12
 	VBIT  V3.B16, V10.B16, V12.B16
-	FMOVQ 64(R1), F3
+	FMOVQ 64(R0), F3
 	VTBL  V12.B16, [V3.B16], V3.B16
 	WORD  $0x6e23dc83 // fmul v3.4s, v4.4s, v3.4s
-	FMOVQ 432(R0), F4
+	FMOVQ 432(R1), F4
 	WORD  $0x4e24d464 // fadd v4.4s, v3.4s, v4.4s
 	VFMLA V3.S4, V8.S4, V4.S4
 	WORD  $0x4e21d963 // scvtf v3.4s, v11.4s
-	FMOVQ 80(R1), F8
+	FMOVQ 80(R0), F8
 	VTBL  V12.B16, [V8.B16], V10.B16
-	FMOVQ 96(R1), F8
+	FMOVQ 96(R0), F8
 	VTBL  V12.B16, [V8.B16], V13.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
 	WORD  $0x6e24dc88 // fmul v8.4s, v4.4s, v4.4s
-	FMOVQ 1456(R0), F12
-	FMOVQ 1440(R0), F11
+	FMOVQ 1456(R1), F12
+	FMOVQ 1440(R1), F11
 	VFMLA V11.S4, V4.S4, V12.S4
-	FMOVQ 1424(R0), F11
+	FMOVQ 1424(R1), F11
 	VFMLA V11.S4, V8.S4, V12.S4
-	FMOVQ 1488(R0), F14
-	FMOVQ 1472(R0), F11
+	FMOVQ 1488(R1), F14
+	FMOVQ 1472(R1), F11
 	VFMLA V11.S4, V4.S4, V14.S4
 	VFMLA V12.S4, V8.S4, V14.S4
-	FMOVQ 528(R0), F11
+	FMOVQ 528(R1), F11
 	VFMLA V11.S4, V3.S4, V13.S4
 	VFMLA V14.S4, V8.S4, V13.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R0), F8
+	FMOVQ 544(R1), F8
 	VFMLA V8.S4, V3.S4, V10.S4
 	WORD  $0x4e24d543 // fadd v3.4s, v10.4s, v4.4s
 	WORD  $0x4ea3d548 // fsub v8.4s, v10.4s, v3.4s
@@ -26963,7 +30372,7 @@ summed:
 	WORD  $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
 	WORD  $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
 	WORD  $0x4e21d8e4 // scvtf v4.4s, v7.4s
-	VFMLA V0.S4, V4.S4, V3.S4
+	VFMLA V1.S4, V4.S4, V3.S4
 	WORD  $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
 	VMOVI $0, V4.B16
 	WORD  $0x6e23dca6 // fmul v6.4s, v5.4s, v3.4s
@@ -26974,43 +30383,43 @@ summed:
 
 	// q^gamma
 	CMP  $1, R5
-	BGE  focusnot0_734
+	BGE  focusnot0_738
 	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
-	JMP  focusdone734
+	JMP  focusdone738
 
-focusnot0_734:
+focusnot0_738:
 	CMP   $2, R5
-	BGE   focusnot1_734
-	FMOVQ 224(R0), F2
-	JMP   focusdone734
+	BGE   focusnot1_738
+	FMOVQ 224(R1), F2
+	JMP   focusdone738
 
-focusnot1_734:
+focusnot1_738:
 	CMP $3, R5
-	BGE focusnot2_734
-	JMP focusdone734
+	BGE focusnot2_738
+	JMP focusdone738
 
-focusnot2_734:
+focusnot2_738:
 	CMP  $4, R5
-	BGE  focusnot3_734
+	BGE  focusnot3_738
 	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
-	JMP  focusdone734
+	JMP  focusdone738
 
-focusnot3_734:
+focusnot3_738:
 	CMP   $5, R5
-	BGE   focusnot4_734
+	BGE   focusnot4_738
 	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
 	VMOV  V2.B16, V1.B16
 	VFMLS V0.S4, V0.S4, V1.S4
-	FMOVQ 1088(R0), F3
+	FMOVQ 1088(R1), F3
 	WORD  $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
 	WORD  $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
 	VFMLA V0.S4, V2.S4, V1.S4
 	VMOV  V1.B16, V2.B16
-	JMP   focusdone734
+	JMP   focusdone738
 
-focusnot4_734:
+focusnot4_738:
 	CMP   $6, R5
-	BGE   focusnot5_734
+	BGE   focusnot5_738
 	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
 	WORD  $0x6e22dc41 // fmul v1.4s, v2.4s, v2.4s
 	WORD  $0x6ea0f824 // fneg v4.4s, v1.4s
@@ -27018,37 +30427,37 @@ focusnot4_734:
 	VMOV  V2.B16, V3.B16
 	VFMLS V0.S4, V0.S4, V3.S4
 	WORD  $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
-	FMOVQ 1088(R0), F3
+	FMOVQ 1088(R1), F3
 	VFMLA V3.S4, V2.S4, V4.S4
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	VFMLA V0.S4, V1.S4, V2.S4
-	JMP   focusdone734
+	JMP   focusdone738
 
-focusnot5_734:
+focusnot5_738:
 	CMP   $7, R5
-	BGE   focusnot6_734
+	BGE   focusnot6_738
 	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
 	VFMLA V2.S4, V2.S4, V1.S4
 	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
 	VFMLA V2.S4, V0.S4, V1.S4
 	VMOV  V1.B16, V2.B16
-	JMP   focusdone734
+	JMP   focusdone738
 
-focusnot6_734:
+focusnot6_738:
 	CMP   $8, R5
-	BGE   focusnot7_734
+	BGE   focusnot7_738
 	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
 	VFMLA V2.S4, V2.S4, V1.S4
 	WORD  $0x4e20d402 // fadd v2.4s, v0.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	VFMLA V0.S4, V0.S4, V2.S4
-	JMP   focusdone734
+	JMP   focusdone738
 
-focusnot7_734:
+focusnot7_738:
 	CMP   $9, R5
-	BGE   focusnot8_734
+	BGE   focusnot8_738
 	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
 	VFMLA V2.S4, V2.S4, V1.S4
@@ -27060,9 +30469,9 @@ focusnot7_734:
 	WORD  $0x6e22dca0 // fmul v0.4s, v5.4s, v2.4s
 	VFMLA V2.S4, V3.S4, V0.S4
 	VMOV  V0.B16, V2.B16
-	JMP   focusdone734
+	JMP   focusdone738
 
-focusnot8_734:
+focusnot8_738:
 	ADD   $24, R3, R3
 	FMOVS (R3), F3
 	VDUP  V3.S[0], V3.S4
@@ -27071,55 +30480,160 @@ focusnot8_734:
 	FMOVS 8(R3), F5
 	VDUP  V5.S[0], V5.S4
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
-	FMOVQ 640(R0), F7
-	VSUB  V7.S4, V6.S4, V7.S4
-	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
-	FMOVQ 896(R0), F9
-	VSUB  V9.S4, V8.S4, V8.S4
-	FMOVQ 560(R0), F9
-	WORD  $0x4ea63529 // cmgt v9.4s, v9.4s, v6.4s
-	VBIT  V9.B16, V8.B16, V7.B16
-	WORD  $0x4f2904e8 // sshr v8.4s, v7.4s, #23
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R1), F6
+	VSUB  V6.S4, V2.S4, V7.S4
+	VUSHR $23, V7.S4, V6.S4
 	VUSHR $20, V7.S4, V9.S4
-	FMOVQ 656(R0), F11
-	VAND  V11.B16, V7.B16, V7.B16
-	FMOVQ 672(R0), F11
-	VADD  V11.S4, V7.S4, V7.S4
-	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
+	FMOVQ 656(R1), F8
+	VAND  V8.B16, V7.B16, V7.B16
+	FMOVQ 672(R1), F8
+	VADD  V8.S4, V7.S4, V7.S4
+	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V1.B16, [V9.B16], V11.B16
-	FMOVQ 304(R0), F9
-	FMOVQ 320(R0), F12
+	VTBL  V0.B16, [V9.B16], V11.B16
+	FMOVQ 304(R1), F9
+	FMOVQ 320(R1), F12
 	VBIT  V12.B16, V11.B16, V9.B16
-	FLDPQ 112(R1), (F30, F31)
+	FLDPQ 112(R0), (F30, F31)
 	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
-	FMOVQ 432(R0), F12
+	FMOVQ 432(R1), F12
 	VFMLA V11.S4, V7.S4, V12.S4
-	FMOVQ 688(R0), F7
+	FMOVQ 688(R1), F7
 	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
 	VMOV  V12.B16, V7.B16
 	VFMLA V13.S4, V7.S4, V7.S4
 	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
 	VFMLA V13.S4, V12.S4, V11.S4
 	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	FMOVQ 720(R0), F14
-	FMOVQ 704(R0), F15
+	FMOVQ 720(R1), F14
+	FMOVQ 704(R1), F15
 	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 736(R0), F15
+	FMOVQ 736(R1), F15
 	VFMLA V14.S4, V12.S4, V15.S4
-	FMOVQ 752(R0), F14
+	FMOVQ 752(R1), F14
 	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 768(R0), F15
+	FMOVQ 768(R1), F15
 	VFMLA V14.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	VFMLA V15.S4, V12.S4, V11.S4
 	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
+	FLDPQ 144(R0), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
+	WORD  $0x4e2dd50d // fadd v13.4s, v8.4s, v13.4s
+	WORD  $0x6e2ddc6e // fmul v14.4s, v3.4s, v13.4s
+	WORD  $0x6ea0f9c8 // fneg v8.4s, v14.4s
+	VFMLA V13.S4, V3.S4, V8.S4
+	VMOV  V14.B16, V13.B16
+	VFMLA V12.S4, V4.S4, V13.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R1), F12
+	WORD  $0x4e2cd5ac // fadd v12.4s, v13.4s, v12.4s
+	FMOVQ 784(R1), F13
+	WORD  $0x4eadd58d // fsub v13.4s, v12.4s, v13.4s
+	WORD  $0x4eadd5cd // fsub v13.4s, v14.4s, v13.4s
+	VFMLA V7.S4, V4.S4, V13.S4
+	FLDPQ 176(R0), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V9.S4, V3.S4, V8.S4
+	VFMLA V7.S4, V5.S4, V8.S4
+	VFMLA V11.S4, V4.S4, V8.S4
+	WORD  $0x4e28d5a8 // fadd v8.4s, v13.4s, v8.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R1), F7
+	FMOVQ 800(R1), F9
+	VFMLA V9.S4, V8.S4, V7.S4
+	FMOVQ 832(R1), F9
+	VFMLA V7.S4, V8.S4, V9.S4
+	WORD  $0x6e28dd07 // fmul v7.4s, v8.4s, v8.4s
+	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	VFMLA V1.S4, V8.S4, V7.S4
+	VTBL  V0.B16, [V12.B16], V9.B16
+	FMOVQ 304(R1), F8
+	FMOVQ 320(R1), F11
+	VBIT  V11.B16, V9.B16, V8.B16
+	FLDPQ 208(R0), (F30, F31)
+	VTBL  V8.B16, [V30.B16, V31.B16], V9.B16
+	FLDPQ 240(R0), (F30, F31)
+	VTBL  V8.B16, [V30.B16, V31.B16], V8.B16
+	VFMLA V7.S4, V9.S4, V8.S4
+
+	// times 2^k
+	WORD  $0x4e28d527 // fadd v7.4s, v9.4s, v8.4s
+	VSHL  $20, V12.S4, V8.S4
+	FMOVQ 336(R1), F9
+	VAND  V9.B16, V8.B16, V8.B16
+	VADD  V8.S4, V7.S4, V7.S4
+
+	// x or result out of range?
+	FMOVQ 848(R1), F8
+	WORD  $0x4e681cc6 // bic v6.16b, v6.16b, v8.16b
+	FMOVQ 880(R1), F8
+	VEOR  V8.B16, V12.B16, V8.B16
+	FMOVQ 864(R1), F9
+	WORD  $0x4e691d08 // bic v8.16b, v8.16b, v9.16b
+	VORR  V8.B16, V6.B16, V6.B16
+	WORD  $0x6ea6a4c6 // umaxp v6.4s, v6.4s, v6.4s
+	FMOVD F6, R5
+	CBNZ  R5, focushard0_738
+	VMOV  V7.B16, V2.B16
+	JMP   focuseasy0_738
+
+focushard0_738:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
+	FMOVQ 640(R1), F7
+	VSUB  V7.S4, V6.S4, V7.S4
+	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
+	FMOVQ 896(R1), F9
+	VSUB  V9.S4, V8.S4, V8.S4
+	FMOVQ 560(R1), F9
+	WORD  $0x4ea63529 // cmgt v9.4s, v9.4s, v6.4s
+	VBIT  V9.B16, V8.B16, V7.B16
+	WORD  $0x4f2904e8 // sshr v8.4s, v7.4s, #23
+	VUSHR $20, V7.S4, V9.S4
+	FMOVQ 656(R1), F11
+	VAND  V11.B16, V7.B16, V7.B16
+	FMOVQ 672(R1), F11
+	VADD  V11.S4, V7.S4, V7.S4
+	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V0.B16, [V9.B16], V11.B16
+	FMOVQ 304(R1), F9
+	FMOVQ 320(R1), F12
+	VBIT  V12.B16, V11.B16, V9.B16
+	FLDPQ 112(R0), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
+	FMOVQ 432(R1), F12
+	VFMLA V11.S4, V7.S4, V12.S4
+	FMOVQ 688(R1), F7
+	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
+	VMOV  V12.B16, V7.B16
+	VFMLA V13.S4, V7.S4, V7.S4
+	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
+	VFMLA V13.S4, V12.S4, V11.S4
+	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	FMOVQ 720(R1), F14
+	FMOVQ 704(R1), F15
+	VFMLA V15.S4, V12.S4, V14.S4
+	FMOVQ 736(R1), F15
+	VFMLA V14.S4, V12.S4, V15.S4
+	FMOVQ 752(R1), F14
+	VFMLA V15.S4, V12.S4, V14.S4
+	FMOVQ 768(R1), F15
+	VFMLA V14.S4, V12.S4, V15.S4
+	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
+	VFMLA V15.S4, V12.S4, V11.S4
+	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R0), (F30, F31)
 	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
 	WORD  $0x4e2dd508 // fadd v8.4s, v8.4s, v13.4s
 	WORD  $0x6e28dc6e // fmul v14.4s, v3.4s, v8.4s
@@ -27129,13 +30643,13 @@ focusnot8_734:
 	VFMLA V12.S4, V4.S4, V8.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R0), F12
+	FMOVQ 784(R1), F12
 	WORD  $0x4e2cd50c // fadd v12.4s, v8.4s, v12.4s
-	FMOVQ 784(R0), F15
+	FMOVQ 784(R1), F15
 	WORD  $0x4eafd58f // fsub v15.4s, v12.4s, v15.4s
 	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
 	VFMLA V7.S4, V4.S4, V14.S4
-	FLDPQ 176(R1), (F30, F31)
+	FLDPQ 176(R0), (F30, F31)
 	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
 	VFMLA V9.S4, V3.S4, V13.S4
 	VFMLA V7.S4, V5.S4, V13.S4
@@ -27143,38 +30657,38 @@ focusnot8_734:
 	WORD  $0x4e2dd5c5 // fadd v5.4s, v14.4s, v13.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R0), F4
-	FMOVQ 800(R0), F7
+	FMOVQ 816(R1), F4
+	FMOVQ 800(R1), F7
 	VFMLA V7.S4, V5.S4, V4.S4
-	FMOVQ 832(R0), F7
+	FMOVQ 832(R1), F7
 	VFMLA V4.S4, V5.S4, V7.S4
 	WORD  $0x6e25dca4 // fmul v4.4s, v5.4s, v5.4s
 	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
-	VFMLA V0.S4, V5.S4, V4.S4
-	VTBL  V1.B16, [V12.B16], V1.B16
-	FMOVQ 304(R0), F0
-	FMOVQ 320(R0), F5
+	VFMLA V1.S4, V5.S4, V4.S4
+	VTBL  V0.B16, [V12.B16], V1.B16
+	FMOVQ 304(R1), F0
+	FMOVQ 320(R1), F5
 	VBIT  V5.B16, V1.B16, V0.B16
-	FLDPQ 272(R1), (F30, F31)
+	FLDPQ 272(R0), (F30, F31)
 	VTBL  V0.B16, [V30.B16, V31.B16], V1.B16
-	FLDPQ 304(R1), (F30, F31)
+	FLDPQ 304(R0), (F30, F31)
 	VTBL  V0.B16, [V30.B16, V31.B16], V0.B16
 	VFMLA V4.S4, V1.S4, V0.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R0), F4
+	FMOVQ 784(R1), F4
 	VSUB  V4.S4, V12.S4, V4.S4
 	WORD  $0x4f3d0484 // sshr v4.4s, v4.4s, #3
 	WORD  $0x4e20d425 // fadd v5.4s, v1.4s, v0.4s
 	VSHL  $23, V4.S4, V7.S4
 	VADD  V7.S4, V5.S4, V7.S4
-	FMOVQ 384(R0), F9
+	FMOVQ 384(R1), F9
 	VUMIN V9.S4, V7.S4, V9.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
 	VMOVI $0, V7.B16
 	WORD  $0x4ea76c84 // smin v4.4s, v4.4s, v7.4s
-	FMOVQ 912(R0), F7
+	FMOVQ 912(R1), F7
 	VSUB  V4.S4, V7.S4, V4.S4
 	VSHL  $23, V4.S4, V4.S4
 	WORD  $0x4e21d487 // fadd v7.4s, v4.4s, v1.4s
@@ -27187,22 +30701,22 @@ focusnot8_734:
 	VBIT  V1.B16, V0.B16, V9.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F0
+	FMOVQ 928(R1), F0
 	WORD  $0x6ea0e500 // fcmgt v0.4s, v8.4s, v0.4s
-	FMOVQ 384(R0), F1
+	FMOVQ 384(R1), F1
 	VBIF  V0.B16, V9.B16, V1.B16
-	FMOVQ 944(R0), F0
+	FMOVQ 944(R1), F0
 	WORD  $0x6ea8e400 // fcmgt v0.4s, v0.4s, v8.4s
 	WORD  $0x4e601c21 // bic v1.16b, v1.16b, v0.16b
 	VMOVI $0, V0.B16
 	VCMEQ V0.S4, V6.S4, V0.S4
 	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
-	FMOVQ 384(R0), F4
+	FMOVQ 384(R1), F4
 	VAND  V3.B16, V4.B16, V4.B16
 	VBIT  V0.B16, V4.B16, V1.B16
-	FMOVQ 384(R0), F0
+	FMOVQ 384(R1), F0
 	VCMEQ V0.S4, V6.S4, V0.S4
-	FMOVQ 384(R0), F4
+	FMOVQ 384(R1), F4
 	WORD  $0x4e631c83 // bic v3.16b, v4.16b, v3.16b
 	VBIT  V0.B16, V3.B16, V1.B16
 
@@ -27212,7 +30726,7 @@ focusnot8_734:
 	VAND  V0.B16, V2.B16, V0.B16
 	VORR  V0.B16, V1.B16, V0.B16
 	WORD  $0x4ea088c1 // cmgt v1.4s, v6.4s, #0
-	FMOVQ 384(R0), F3
+	FMOVQ 384(R1), F3
 	WORD  $0x4ea63463 // cmgt v3.4s, v3.4s, v6.4s
 	VAND  V3.B16, V1.B16, V1.B16
 	FMOVS 16(R3), F3
@@ -27220,19 +30734,20 @@ focusnot8_734:
 	VAND  V3.B16, V2.B16, V2.B16
 	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
 	VAND  V2.B16, V1.B16, V1.B16
-	FMOVQ 384(R0), F2
+	FMOVQ 384(R1), F2
 	WORD  $0x4ea234c2 // cmgt v2.4s, v6.4s, v2.4s
 	VORR  V2.B16, V1.B16, V1.B16
-	FMOVQ 368(R0), F2
+	FMOVQ 368(R1), F2
 	VBIF  V1.B16, V0.B16, V2.B16
 
-focusdone734:
+focuseasy0_738:
+focusdone738:
 	// loss = (alpha l) q^gamma
-	FMOVQ 1104(R0), F0
+	FMOVQ 1104(R1), F0
 	WORD  $0x6e2ae400 // fcmge v0.4s, v0.4s, v10.4s
 	WORD  $0x6e22dd41 // fmul v1.4s, v10.4s, v2.4s
 	VBIT  V0.B16, V1.B16, V10.B16
-	FMOVQ 368(R0), F0
+	FMOVQ 368(R1), F0
 	VUMIN V0.S4, V10.S4, V0.S4
 	FMOVS F0, (R2)
 	RET
@@ -29489,30 +33004,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_754
+	BGE  focusnot0_758
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone754
+	JMP  focusdone758
 
-focusnot0_754:
+focusnot0_758:
 	CMP   $2, R10
-	BGE   focusnot1_754
+	BGE   focusnot1_758
 	FMOVQ 224(R0), F17
-	JMP   focusdone754
+	JMP   focusdone758
 
-focusnot1_754:
+focusnot1_758:
 	CMP $3, R10
-	BGE focusnot2_754
-	JMP focusdone754
+	BGE focusnot2_758
+	JMP focusdone758
 
-focusnot2_754:
+focusnot2_758:
 	CMP  $4, R10
-	BGE  focusnot3_754
+	BGE  focusnot3_758
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone754
+	JMP  focusdone758
 
-focusnot3_754:
+focusnot3_758:
 	CMP   $5, R10
-	BGE   focusnot4_754
+	BGE   focusnot4_758
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -29520,11 +33035,11 @@ focusnot3_754:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone754
+	JMP   focusdone758
 
-focusnot4_754:
+focusnot4_758:
 	CMP   $6, R10
-	BGE   focusnot5_754
+	BGE   focusnot5_758
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -29535,33 +33050,33 @@ focusnot4_754:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone754
+	JMP   focusdone758
 
-focusnot5_754:
+focusnot5_758:
 	CMP   $7, R10
-	BGE   focusnot6_754
+	BGE   focusnot6_758
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone754
+	JMP   focusdone758
 
-focusnot6_754:
+focusnot6_758:
 	CMP   $8, R10
-	BGE   focusnot7_754
+	BGE   focusnot7_758
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone754
+	JMP   focusdone758
 
-focusnot7_754:
+focusnot7_758:
 	CMP   $9, R10
-	BGE   focusnot8_754
+	BGE   focusnot8_758
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -29573,9 +33088,9 @@ focusnot7_754:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone754
+	JMP   focusdone758
 
-focusnot8_754:
+focusnot8_758:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -29728,7 +33243,7 @@ focusnot8_754:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone754:
+focusdone758:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -29973,30 +33488,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_755
+	BGE  focusnot0_759
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone755
+	JMP  focusdone759
 
-focusnot0_755:
+focusnot0_759:
 	CMP   $2, R10
-	BGE   focusnot1_755
+	BGE   focusnot1_759
 	FMOVQ 224(R0), F17
-	JMP   focusdone755
+	JMP   focusdone759
 
-focusnot1_755:
+focusnot1_759:
 	CMP $3, R10
-	BGE focusnot2_755
-	JMP focusdone755
+	BGE focusnot2_759
+	JMP focusdone759
 
-focusnot2_755:
+focusnot2_759:
 	CMP  $4, R10
-	BGE  focusnot3_755
+	BGE  focusnot3_759
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone755
+	JMP  focusdone759
 
-focusnot3_755:
+focusnot3_759:
 	CMP   $5, R10
-	BGE   focusnot4_755
+	BGE   focusnot4_759
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -30004,11 +33519,11 @@ focusnot3_755:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone755
+	JMP   focusdone759
 
-focusnot4_755:
+focusnot4_759:
 	CMP   $6, R10
-	BGE   focusnot5_755
+	BGE   focusnot5_759
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -30019,33 +33534,33 @@ focusnot4_755:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone755
+	JMP   focusdone759
 
-focusnot5_755:
+focusnot5_759:
 	CMP   $7, R10
-	BGE   focusnot6_755
+	BGE   focusnot6_759
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone755
+	JMP   focusdone759
 
-focusnot6_755:
+focusnot6_759:
 	CMP   $8, R10
-	BGE   focusnot7_755
+	BGE   focusnot7_759
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone755
+	JMP   focusdone759
 
-focusnot7_755:
+focusnot7_759:
 	CMP   $9, R10
-	BGE   focusnot8_755
+	BGE   focusnot8_759
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -30057,9 +33572,9 @@ focusnot7_755:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone755
+	JMP   focusdone759
 
-focusnot8_755:
+focusnot8_759:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -30212,7 +33727,7 @@ focusnot8_755:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone755:
+focusdone759:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -30405,15 +33920,15 @@ TEXT ·rowSmoothNEON(SB), NOSPLIT, $0-48
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
-	FMOVQ 336(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ (R1), F4
-	FMOVQ 784(R0), F5
-	FMOVQ 1104(R0), F6
-	FMOVQ 368(R0), F7
-	FMOVQ 1200(R0), F8
-	FMOVQ 848(R0), F9
-	FMOVQ 1088(R0), F10
+	FMOVQ (R1), F2
+	FMOVQ 784(R0), F3
+	FMOVQ 336(R0), F4
+	FMOVQ 80(R0), F5
+	FMOVQ 320(R0), F6
+	FMOVQ 848(R0), F7
+	FMOVQ 1104(R0), F8
+	FMOVQ 368(R0), F9
+	FMOVQ 1200(R0), F10
 	MOVD  n+24(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  sums+8(FP), R5
@@ -30440,11 +33955,11 @@ block:
 	WORD  $0x6eace42c // fcmgt v12.4s, v1.4s, v12.4s
 	VAND  V12.B16, V14.B16, V12.B16
 	VAND  V12.B16, V18.B16, V14.B16
-	WORD  $0x6e2de4cc // fcmge v12.4s, v6.4s, v13.4s
-	VBIF  V12.B16, V7.B16, V16.B16
+	WORD  $0x6e2de50c // fcmge v12.4s, v8.4s, v13.4s
+	VBIF  V12.B16, V9.B16, V16.B16
 	WORD  $0x6eb2e5ac // fcmgt v12.4s, v13.4s, v18.4s
 	VBIT  V12.B16, V13.B16, V18.B16
-	WORD  $0x4e22e652 // fcmeq v18.4s, v18.4s, v2.4s
+	WORD  $0x4e24e652 // fcmeq v18.4s, v18.4s, v4.4s
 	FMOVQ 368(R0), F12
 	VBIF  V18.B16, V16.B16, V12.B16
 
@@ -30463,10 +33978,10 @@ block:
 	FMOVQ 1200(R0), F20
 	FMOVQ 48(R0), F14
 	VFMLA V14.S4, V18.S4, V20.S4
-	WORD  $0x4ea8d68e // fsub v14.4s, v20.4s, v8.4s
-	VSUB  V8.S4, V20.S4, V20.S4
+	WORD  $0x4eaad68e // fsub v14.4s, v20.4s, v10.4s
+	VSUB  V10.S4, V20.S4, V20.S4
 	VSUB  V20.S4, V17.S4, V20.S4
-	VFMLS V3.S4, V14.S4, V18.S4
+	VFMLS V5.S4, V14.S4, V18.S4
 	FMOVQ 96(R0), F17
 	VFMLS V17.S4, V14.S4, V18.S4
 	FMOVQ 1264(R0), F17
@@ -30503,10 +34018,10 @@ block:
 	FMOVQ 1392(R0), F21
 	WORD  $0x4eb56695 // smax v21.4s, v20.4s, v21.4s
 	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
-	VADD  V9.S4, V22.S4, V20.S4
+	VADD  V7.S4, V22.S4, V20.S4
 	VSHL  $23, V20.S4, V20.S4
 	VSUB  V22.S4, V21.S4, V21.S4
-	VADD  V9.S4, V21.S4, V21.S4
+	VADD  V7.S4, V21.S4, V21.S4
 	VSHL  $23, V21.S4, V21.S4
 	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
@@ -30540,12 +34055,12 @@ block:
 	WORD  $0x4e20d656 // fadd v22.4s, v18.4s, v0.4s
 	FMOVQ 1408(R0), F23
 	VSUB  V23.S4, V22.S4, V22.S4
-	VAND  V2.B16, V22.B16, V23.B16
+	VAND  V4.B16, V22.B16, V23.B16
 	VUSHR $21, V22.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V23.S4, V0.S4, V24.S4
-	VTBL  V4.B16, [V22.B16], V22.B16
+	VTBL  V2.B16, [V22.B16], V22.B16
 	FMOVQ 192(R0), F25
 	FMOVQ 208(R0), F26
 	VBIT  V26.B16, V22.B16, V25.B16
@@ -30586,9 +34101,9 @@ block:
 	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
 	WORD  $0x4e34d654 // fadd v20.4s, v18.4s, v20.4s
 	WORD  $0x4e21d9d2 // scvtf v18.4s, v14.4s
-	VFMLA V3.S4, V18.S4, V20.S4
+	VFMLA V5.S4, V18.S4, V20.S4
 	WORD  $0x4e30d694 // fadd v20.4s, v20.4s, v16.4s
-	WORD  $0x6ea2e5b0 // fcmgt v16.4s, v13.4s, v2.4s
+	WORD  $0x6ea4e5b0 // fcmgt v16.4s, v13.4s, v4.4s
 	VMOVI $0, V13.B16
 	FMOVS 48(R7), F18
 	VDUP  V18.S[0], V18.S4
@@ -30622,42 +34137,43 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_782
+	BGE  focusnot0_786
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone782
+	JMP  focusdone786
 
-focusnot0_782:
+focusnot0_786:
 	CMP   $2, R8
-	BGE   focusnot1_782
+	BGE   focusnot1_786
 	FMOVQ 224(R0), F17
-	JMP   focusdone782
+	JMP   focusdone786
 
-focusnot1_782:
+focusnot1_786:
 	CMP $3, R8
-	BGE focusnot2_782
-	JMP focusdone782
+	BGE focusnot2_786
+	JMP focusdone786
 
-focusnot2_782:
+focusnot2_786:
 	CMP  $4, R8
-	BGE  focusnot3_782
+	BGE  focusnot3_786
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone782
+	JMP  focusdone786
 
-focusnot3_782:
+focusnot3_786:
 	CMP   $5, R8
-	BGE   focusnot4_782
+	BGE   focusnot4_786
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	FMOVQ 1088(R0), F20
+	WORD  $0x6e34de54 // fmul v20.4s, v18.4s, v20.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone782
+	JMP   focusdone786
 
-focusnot4_782:
+focusnot4_786:
 	CMP   $6, R8
-	BGE   focusnot5_782
+	BGE   focusnot5_786
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -30665,36 +34181,37 @@ focusnot4_782:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
+	FMOVQ 1088(R0), F20
+	VFMLA V20.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone782
+	JMP   focusdone786
 
-focusnot5_782:
+focusnot5_786:
 	CMP   $7, R8
-	BGE   focusnot6_782
+	BGE   focusnot6_786
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone782
+	JMP   focusdone786
 
-focusnot6_782:
+focusnot6_786:
 	CMP   $8, R8
-	BGE   focusnot7_782
+	BGE   focusnot7_786
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone782
+	JMP   focusdone786
 
-focusnot7_782:
+focusnot7_786:
 	CMP   $9, R8
-	BGE   focusnot8_782
+	BGE   focusnot8_786
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -30706,9 +34223,9 @@ focusnot7_782:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone782
+	JMP   focusdone786
 
-focusnot8_782:
+focusnot8_786:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -30717,6 +34234,105 @@ focusnot8_782:
 	FMOVS 8(R10), F20
 	VDUP  V20.S[0], V20.S4
 
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F21
+	VSUB  V21.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	FMOVQ 656(R0), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V24.B16], V26.B16
+	FMOVQ 304(R0), F24
+	VBIT  V6.B16, V26.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6fc // fadd v28.4s, v23.4s, v28.4s
+	WORD  $0x6e3cde5d // fmul v29.4s, v18.4s, v28.4s
+	WORD  $0x6ea0fbb7 // fneg v23.4s, v29.4s
+	VFMLA V28.S4, V18.S4, V23.S4
+	VMOV  V29.B16, V28.B16
+	VFMLA V27.S4, V19.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d79b // fadd v27.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d77c // fsub v28.4s, v27.4s, v3.4s
+	WORD  $0x4ebcd7bc // fsub v28.4s, v29.4s, v28.4s
+	VFMLA V22.S4, V19.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V26.S4, V19.S4, V23.S4
+	WORD  $0x4e37d797 // fadd v23.4s, v28.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F22
+	FMOVQ 800(R0), F24
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 832(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	WORD  $0x6e37def6 // fmul v22.4s, v23.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	VFMLA V5.S4, V23.S4, V22.S4
+	VTBL  V2.B16, [V27.B16], V24.B16
+	FMOVQ 304(R0), F23
+	VBIT  V6.B16, V24.B16, V23.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V22.S4, V24.S4, V23.S4
+
+	// times 2^k
+	WORD $0x4e37d716 // fadd v22.4s, v24.4s, v23.4s
+	VSHL $20, V27.S4, V23.S4
+	VAND V4.B16, V23.B16, V23.B16
+	VADD V23.S4, V22.S4, V22.S4
+
+	// x or result out of range?
+	WORD  $0x4e671eb5 // bic v21.16b, v21.16b, v7.16b
+	FMOVQ 880(R0), F23
+	VEOR  V23.B16, V27.B16, V23.B16
+	FMOVQ 864(R0), F24
+	WORD  $0x4e781ef7 // bic v23.16b, v23.16b, v24.16b
+	VORR  V23.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R11
+	CBNZ  R11, focushard0_786
+	VMOV  V22.B16, V17.B16
+	JMP   focuseasy0_786
+
+focushard0_786:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	FMOVQ 640(R0), F22
@@ -30736,10 +34352,9 @@ focusnot8_782:
 	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V4.B16, [V24.B16], V26.B16
+	VTBL  V2.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	FMOVQ 320(R0), F27
-	VBIT  V27.B16, V26.B16, V24.B16
+	VBIT  V6.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -30775,8 +34390,8 @@ focusnot8_782:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -30794,11 +34409,10 @@ focusnot8_782:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V3.S4, V20.S4, V19.S4
-	VTBL  V4.B16, [V27.B16], V22.B16
+	VFMLA V5.S4, V20.S4, V19.S4
+	VTBL  V2.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	FMOVQ 320(R0), F24
-	VBIT  V24.B16, V22.B16, V20.B16
+	VBIT  V6.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -30806,7 +34420,7 @@ focusnot8_782:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
+	VSUB  V3.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
@@ -30863,14 +34477,15 @@ focusnot8_782:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone782:
+focuseasy0_786:
+focusdone786:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e39e512 // fcmge v18.4s, v8.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V19.B16, V25.B16
 	WORD  $0x4e2de632 // fcmeq v18.4s, v17.4s, v13.4s
 	VBIT  V18.B16, V13.B16, V25.B16
-	VUMIN V7.S4, V25.S4, V18.S4
+	VUMIN V9.S4, V25.S4, V18.S4
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
 	FMOVS (R9), F19
@@ -31061,11 +34676,11 @@ partdone7:
 	WORD  $0x6eace42c // fcmgt v12.4s, v1.4s, v12.4s
 	VAND  V12.B16, V14.B16, V12.B16
 	VAND  V12.B16, V18.B16, V14.B16
-	WORD  $0x6e2de4cc // fcmge v12.4s, v6.4s, v13.4s
-	VBIF  V12.B16, V7.B16, V16.B16
+	WORD  $0x6e2de50c // fcmge v12.4s, v8.4s, v13.4s
+	VBIF  V12.B16, V9.B16, V16.B16
 	WORD  $0x6eb2e5ac // fcmgt v12.4s, v13.4s, v18.4s
 	VBIT  V12.B16, V13.B16, V18.B16
-	WORD  $0x4e22e652 // fcmeq v18.4s, v18.4s, v2.4s
+	WORD  $0x4e24e652 // fcmeq v18.4s, v18.4s, v4.4s
 	FMOVQ 368(R0), F12
 	VBIF  V18.B16, V16.B16, V12.B16
 
@@ -31084,10 +34699,10 @@ partdone7:
 	FMOVQ 1200(R0), F20
 	FMOVQ 48(R0), F14
 	VFMLA V14.S4, V18.S4, V20.S4
-	WORD  $0x4ea8d68e // fsub v14.4s, v20.4s, v8.4s
-	VSUB  V8.S4, V20.S4, V20.S4
+	WORD  $0x4eaad68e // fsub v14.4s, v20.4s, v10.4s
+	VSUB  V10.S4, V20.S4, V20.S4
 	VSUB  V20.S4, V17.S4, V20.S4
-	VFMLS V3.S4, V14.S4, V18.S4
+	VFMLS V5.S4, V14.S4, V18.S4
 	FMOVQ 96(R0), F17
 	VFMLS V17.S4, V14.S4, V18.S4
 	FMOVQ 1264(R0), F17
@@ -31124,10 +34739,10 @@ partdone7:
 	FMOVQ 1392(R0), F21
 	WORD  $0x4eb56695 // smax v21.4s, v20.4s, v21.4s
 	WORD  $0x4f3f06b6 // sshr v22.4s, v21.4s, #1
-	VADD  V9.S4, V22.S4, V20.S4
+	VADD  V7.S4, V22.S4, V20.S4
 	VSHL  $23, V20.S4, V20.S4
 	VSUB  V22.S4, V21.S4, V21.S4
-	VADD  V9.S4, V21.S4, V21.S4
+	VADD  V7.S4, V21.S4, V21.S4
 	VSHL  $23, V21.S4, V21.S4
 	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
 	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
@@ -31161,12 +34776,12 @@ partdone7:
 	WORD  $0x4e20d656 // fadd v22.4s, v18.4s, v0.4s
 	FMOVQ 1408(R0), F23
 	VSUB  V23.S4, V22.S4, V22.S4
-	VAND  V2.B16, V22.B16, V23.B16
+	VAND  V4.B16, V22.B16, V23.B16
 	VUSHR $21, V22.S4, V22.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V23.S4, V0.S4, V24.S4
-	VTBL  V4.B16, [V22.B16], V22.B16
+	VTBL  V2.B16, [V22.B16], V22.B16
 	FMOVQ 192(R0), F25
 	FMOVQ 208(R0), F26
 	VBIT  V26.B16, V22.B16, V25.B16
@@ -31207,9 +34822,9 @@ partdone7:
 	WORD  $0x4e36d652 // fadd v18.4s, v18.4s, v22.4s
 	WORD  $0x4e34d654 // fadd v20.4s, v18.4s, v20.4s
 	WORD  $0x4e21d9d2 // scvtf v18.4s, v14.4s
-	VFMLA V3.S4, V18.S4, V20.S4
+	VFMLA V5.S4, V18.S4, V20.S4
 	WORD  $0x4e30d694 // fadd v20.4s, v20.4s, v16.4s
-	WORD  $0x6ea2e5b0 // fcmgt v16.4s, v13.4s, v2.4s
+	WORD  $0x6ea4e5b0 // fcmgt v16.4s, v13.4s, v4.4s
 	VMOVI $0, V13.B16
 	FMOVS 48(R7), F18
 	VDUP  V18.S[0], V18.S4
@@ -31243,42 +34858,43 @@ partdone7:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_783
+	BGE  focusnot0_787
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone783
+	JMP  focusdone787
 
-focusnot0_783:
+focusnot0_787:
 	CMP   $2, R8
-	BGE   focusnot1_783
+	BGE   focusnot1_787
 	FMOVQ 224(R0), F17
-	JMP   focusdone783
+	JMP   focusdone787
 
-focusnot1_783:
+focusnot1_787:
 	CMP $3, R8
-	BGE focusnot2_783
-	JMP focusdone783
+	BGE focusnot2_787
+	JMP focusdone787
 
-focusnot2_783:
+focusnot2_787:
 	CMP  $4, R8
-	BGE  focusnot3_783
+	BGE  focusnot3_787
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone783
+	JMP  focusdone787
 
-focusnot3_783:
+focusnot3_787:
 	CMP   $5, R8
-	BGE   focusnot4_783
+	BGE   focusnot4_787
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
-	WORD  $0x6e2ade54 // fmul v20.4s, v18.4s, v10.4s
+	FMOVQ 1088(R0), F20
+	WORD  $0x6e34de54 // fmul v20.4s, v18.4s, v20.4s
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone787
 
-focusnot4_783:
+focusnot4_787:
 	CMP   $6, R8
-	BGE   focusnot5_783
+	BGE   focusnot5_787
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -31286,36 +34902,37 @@ focusnot4_783:
 	VMOV  V17.B16, V20.B16
 	VFMLS V18.S4, V18.S4, V20.S4
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
-	VFMLA V10.S4, V17.S4, V21.S4
+	FMOVQ 1088(R0), F20
+	VFMLA V20.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone783
+	JMP   focusdone787
 
-focusnot5_783:
+focusnot5_787:
 	CMP   $7, R8
-	BGE   focusnot6_783
+	BGE   focusnot6_787
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone787
 
-focusnot6_783:
+focusnot6_787:
 	CMP   $8, R8
-	BGE   focusnot7_783
+	BGE   focusnot7_787
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone783
+	JMP   focusdone787
 
-focusnot7_783:
+focusnot7_787:
 	CMP   $9, R8
-	BGE   focusnot8_783
+	BGE   focusnot8_787
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -31327,9 +34944,9 @@ focusnot7_783:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone783
+	JMP   focusdone787
 
-focusnot8_783:
+focusnot8_787:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -31338,6 +34955,105 @@ focusnot8_783:
 	FMOVS 8(R10), F20
 	VDUP  V20.S[0], V20.S4
 
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F21
+	VSUB  V21.S4, V17.S4, V22.S4
+	VUSHR $23, V22.S4, V21.S4
+	VUSHR $20, V22.S4, V24.S4
+	FMOVQ 656(R0), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ 672(R0), F23
+	VADD  V23.S4, V22.S4, V22.S4
+	WORD  $0x4e21dab7 // scvtf v23.4s, v21.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V24.B16], V26.B16
+	FMOVQ 304(R0), F24
+	VBIT  V6.B16, V26.B16, V24.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
+	FMOVQ 432(R0), F27
+	VFMLA V26.S4, V22.S4, V27.S4
+	FMOVQ 688(R0), F22
+	WORD  $0x6e36df7c // fmul v28.4s, v27.4s, v22.4s
+	VMOV  V27.B16, V22.B16
+	VFMLA V28.S4, V22.S4, V22.S4
+	WORD  $0x4eb6d77a // fsub v26.4s, v27.4s, v22.4s
+	VFMLA V28.S4, V27.S4, V26.S4
+	WORD  $0x6e3bdf7c // fmul v28.4s, v27.4s, v27.4s
+	FMOVQ 720(R0), F29
+	FMOVQ 704(R0), F30
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 736(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	FMOVQ 752(R0), F29
+	VFMLA V30.S4, V27.S4, V29.S4
+	FMOVQ 768(R0), F30
+	VFMLA V29.S4, V27.S4, V30.S4
+	WORD  $0x6e3bdf9b // fmul v27.4s, v28.4s, v27.4s
+	VFMLA V30.S4, V27.S4, V26.S4
+	WORD  $0x4e3ad6db // fadd v27.4s, v22.4s, v26.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V28.B16
+	WORD  $0x4e3cd6fc // fadd v28.4s, v23.4s, v28.4s
+	WORD  $0x6e3cde5d // fmul v29.4s, v18.4s, v28.4s
+	WORD  $0x6ea0fbb7 // fneg v23.4s, v29.4s
+	VFMLA V28.S4, V18.S4, V23.S4
+	VMOV  V29.B16, V28.B16
+	VFMLA V27.S4, V19.S4, V28.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d79b // fadd v27.4s, v28.4s, v3.4s
+	WORD  $0x4ea3d77c // fsub v28.4s, v27.4s, v3.4s
+	WORD  $0x4ebcd7bc // fsub v28.4s, v29.4s, v28.4s
+	VFMLA V22.S4, V19.S4, V28.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V24.B16, [V30.B16, V31.B16], V24.B16
+	VFMLA V24.S4, V18.S4, V23.S4
+	VFMLA V22.S4, V20.S4, V23.S4
+	VFMLA V26.S4, V19.S4, V23.S4
+	WORD  $0x4e37d797 // fadd v23.4s, v28.4s, v23.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F22
+	FMOVQ 800(R0), F24
+	VFMLA V24.S4, V23.S4, V22.S4
+	FMOVQ 832(R0), F24
+	VFMLA V22.S4, V23.S4, V24.S4
+	WORD  $0x6e37def6 // fmul v22.4s, v23.4s, v23.4s
+	WORD  $0x6e38ded6 // fmul v22.4s, v22.4s, v24.4s
+	VFMLA V5.S4, V23.S4, V22.S4
+	VTBL  V2.B16, [V27.B16], V24.B16
+	FMOVQ 304(R0), F23
+	VBIT  V6.B16, V24.B16, V23.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V24.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
+	VFMLA V22.S4, V24.S4, V23.S4
+
+	// times 2^k
+	WORD $0x4e37d716 // fadd v22.4s, v24.4s, v23.4s
+	VSHL $20, V27.S4, V23.S4
+	VAND V4.B16, V23.B16, V23.B16
+	VADD V23.S4, V22.S4, V22.S4
+
+	// x or result out of range?
+	WORD  $0x4e671eb5 // bic v21.16b, v21.16b, v7.16b
+	FMOVQ 880(R0), F23
+	VEOR  V23.B16, V27.B16, V23.B16
+	FMOVQ 864(R0), F24
+	WORD  $0x4e781ef7 // bic v23.16b, v23.16b, v24.16b
+	VORR  V23.B16, V21.B16, V21.B16
+	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
+	FMOVD F21, R11
+	CBNZ  R11, focushard0_787
+	VMOV  V22.B16, V17.B16
+	JMP   focuseasy0_787
+
+focushard0_787:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	FMOVQ 640(R0), F22
@@ -31357,10 +35073,9 @@ focusnot8_783:
 	WORD  $0x4e21daf7 // scvtf v23.4s, v23.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V4.B16, [V24.B16], V26.B16
+	VTBL  V2.B16, [V24.B16], V26.B16
 	FMOVQ 304(R0), F24
-	FMOVQ 320(R0), F27
-	VBIT  V27.B16, V26.B16, V24.B16
+	VBIT  V6.B16, V26.B16, V24.B16
 	FLDPQ 112(R1), (F30, F31)
 	VTBL  V24.B16, [V30.B16, V31.B16], V26.B16
 	FMOVQ 432(R0), F27
@@ -31396,8 +35111,8 @@ focusnot8_783:
 	VFMLA V27.S4, V19.S4, V23.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e25d6fb // fadd v27.4s, v23.4s, v5.4s
-	WORD  $0x4ea5d77e // fsub v30.4s, v27.4s, v5.4s
+	WORD  $0x4e23d6fb // fadd v27.4s, v23.4s, v3.4s
+	WORD  $0x4ea3d77e // fsub v30.4s, v27.4s, v3.4s
 	WORD  $0x4ebed7bd // fsub v29.4s, v29.4s, v30.4s
 	VFMLA V22.S4, V19.S4, V29.S4
 	FLDPQ 176(R1), (F30, F31)
@@ -31415,11 +35130,10 @@ focusnot8_783:
 	VFMLA V19.S4, V20.S4, V22.S4
 	WORD  $0x6e34de93 // fmul v19.4s, v20.4s, v20.4s
 	WORD  $0x6e36de73 // fmul v19.4s, v19.4s, v22.4s
-	VFMLA V3.S4, V20.S4, V19.S4
-	VTBL  V4.B16, [V27.B16], V22.B16
+	VFMLA V5.S4, V20.S4, V19.S4
+	VTBL  V2.B16, [V27.B16], V22.B16
 	FMOVQ 304(R0), F20
-	FMOVQ 320(R0), F24
-	VBIT  V24.B16, V22.B16, V20.B16
+	VBIT  V6.B16, V22.B16, V20.B16
 	FLDPQ 272(R1), (F30, F31)
 	VTBL  V20.B16, [V30.B16, V31.B16], V22.B16
 	FLDPQ 304(R1), (F30, F31)
@@ -31427,7 +35141,7 @@ focusnot8_783:
 	VFMLA V19.S4, V22.S4, V20.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V5.S4, V27.S4, V19.S4
+	VSUB  V3.S4, V27.S4, V19.S4
 	WORD  $0x4f3d0673 // sshr v19.4s, v19.4s, #3
 	WORD  $0x4e34d6d8 // fadd v24.4s, v22.4s, v20.4s
 	VSHL  $23, V19.S4, V26.S4
@@ -31484,14 +35198,15 @@ focusnot8_783:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focusdone783:
+focuseasy0_787:
+focusdone787:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
-	WORD  $0x6e39e4d2 // fcmge v18.4s, v6.4s, v25.4s
+	WORD  $0x6e39e512 // fcmge v18.4s, v8.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
 	VBIT  V18.B16, V19.B16, V25.B16
 	WORD  $0x4e2de632 // fcmeq v18.4s, v17.4s, v13.4s
 	VBIT  V18.B16, V13.B16, V25.B16
-	VUMIN V7.S4, V25.S4, V18.S4
+	VUMIN V9.S4, V25.S4, V18.S4
 
 	// s = scale alpha q^gamma, k = s (q + gamma p_t ce)
 	FMOVS (R9), F19
@@ -32041,17 +35756,16 @@ TEXT ·softTermsNEON(SB), NOSPLIT, $0-64
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 384(R0), F0
 	FMOVQ 784(R0), F1
-	FMOVQ 1088(R0), F2
-	FMOVQ (R1), F3
-	FMOVQ 320(R0), F4
-	FMOVQ 224(R0), F5
-	FMOVQ 1248(R0), F6
-	FMOVQ 1568(R0), F7
-	FMOVQ 640(R0), F8
-	FMOVQ 896(R0), F9
-	FMOVQ 560(R0), F10
-	FMOVQ 656(R0), F11
-	FMOVQ 672(R0), F12
+	FMOVQ (R1), F2
+	FMOVQ 320(R0), F3
+	FMOVQ 1088(R0), F4
+	FMOVQ 640(R0), F5
+	FMOVQ 656(R0), F6
+	FMOVQ 672(R0), F7
+	FLDPQ 112(R1), (F28, F29)
+	FMOVQ 688(R0), F8
+	FMOVQ 704(R0), F9
+	FLDPQ 144(R1), (F26, F27)
 	MOVD  n+48(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  slopes+8(FP), R5
@@ -32065,298 +35779,394 @@ TEXT ·softTermsNEON(SB), NOSPLIT, $0-64
 	BLT   rest
 
 block:
-	FMOVQ (R7), F18
-	FMOVQ (R6), F15
-	FMOVQ (R8), F13
-	FMOVQ (R9), F14
-	VMOVI $0, V16.B16
-	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
-	WORD  $0x4eafd611 // fsub v17.4s, v16.4s, v15.4s
+	FMOVQ (R7), F15
+	FMOVQ (R6), F16
+	FMOVQ (R8), F10
+	FMOVQ (R9), F11
+	VMOVI $0, V13.B16
+	FMOVQ 224(R0), F12
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x4eb0d5ae // fsub v14.4s, v13.4s, v16.4s
 
 	// q = 1 - e^-l
-	FMOVQ 1264(R0), F14
-	VFMLA V6.S4, V15.S4, V14.S4
-	FMOVQ 1280(R0), F19
-	VFMLA V14.S4, V15.S4, V19.S4
-	FMOVQ 1296(R0), F14
-	VFMLA V19.S4, V15.S4, V14.S4
-	FMOVQ 1312(R0), F19
-	VFMLA V14.S4, V15.S4, V19.S4
-	FMOVQ 224(R0), F14
-	VFMLA V19.S4, V15.S4, V14.S4
-	WORD  $0x6eb1e4ef // fcmgt v15.4s, v7.4s, v17.4s
-	WORD  $0x6e2ede33 // fmul v19.4s, v17.4s, v14.4s
-	WORD  $0x4eb2d4ae // fsub v14.4s, v5.4s, v18.4s
-	VBIT  V15.B16, V19.B16, V14.B16
+	FMOVQ 1264(R0), F11
+	FMOVQ 1248(R0), F17
+	VFMLA V17.S4, V16.S4, V11.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V11.S4, V16.S4, V17.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V17.S4, V16.S4, V11.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V11.S4, V16.S4, V17.S4
+	FMOVQ 224(R0), F11
+	VFMLA V17.S4, V16.S4, V11.S4
+	FMOVQ 1568(R0), F16
+	WORD  $0x6eaee610 // fcmgt v16.4s, v16.4s, v14.4s
+	WORD  $0x6e2bddd1 // fmul v17.4s, v14.4s, v11.4s
+	WORD  $0x4eafd58b // fsub v11.4s, v12.4s, v15.4s
+	VBIT  V16.B16, V17.B16, V11.B16
 
 	// 1 + gamma p l / q
-	WORD  $0x4e30e5cf // fcmeq v15.4s, v14.4s, v16.4s
-	WORD  $0x6e2efe33 // fdiv v19.4s, v17.4s, v14.4s
-	VBIT  V15.B16, V5.B16, V19.B16
-	WORD  $0x4e30e64f // fcmeq v15.4s, v18.4s, v16.4s
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VBIT  V15.B16, V16.B16, V18.B16
-	FMOVS 8(R10), F15
-	VDUP  V15.S[0], V19.S4
-	VMOV  V5.B16, V15.B16
-	VFMLA V18.S4, V19.S4, V15.S4
-	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
-	WORD  $0x4e30e5b2 // fcmeq v18.4s, v13.4s, v16.4s
-	WORD  $0x4e31e631 // fcmeq v17.4s, v17.4s, v17.4s
-	VAND  V17.B16, V18.B16, V17.B16
-	VBIT  V17.B16, V16.B16, V24.B16
-	VMOV  V14.B16, V16.B16
+	WORD  $0x4e2de570 // fcmeq v16.4s, v11.4s, v13.4s
+	WORD  $0x6e2bfdd1 // fdiv v17.4s, v14.4s, v11.4s
+	VBIT  V16.B16, V12.B16, V17.B16
+	WORD  $0x4e2de5f0 // fcmeq v16.4s, v15.4s, v13.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VBIT  V16.B16, V13.B16, V15.B16
+	FMOVS 8(R10), F16
+	VDUP  V16.S[0], V16.S4
+	VFMLA V15.S4, V16.S4, V12.S4
+	WORD  $0x6e2edd58 // fmul v24.4s, v10.4s, v14.4s
+	WORD  $0x4e2de54f // fcmeq v15.4s, v10.4s, v13.4s
+	WORD  $0x4e2ee5ce // fcmeq v14.4s, v14.4s, v14.4s
+	VAND  V14.B16, V15.B16, V14.B16
+	VBIT  V14.B16, V13.B16, V24.B16
+	VMOV  V11.B16, V13.B16
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_808
-	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone808
+	BGE  focusnot0_814
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone814
 
-focusnot0_808:
+focusnot0_814:
 	CMP   $2, R11
-	BGE   focusnot1_808
-	FMOVQ 224(R0), F16
-	JMP   focusdone808
+	BGE   focusnot1_814
+	FMOVQ 224(R0), F13
+	JMP   focusdone814
 
-focusnot1_808:
+focusnot1_814:
 	CMP $3, R11
-	BGE focusnot2_808
-	JMP focusdone808
+	BGE focusnot2_814
+	JMP focusdone814
 
-focusnot2_808:
+focusnot2_814:
 	CMP  $4, R11
-	BGE  focusnot3_808
-	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone808
+	BGE  focusnot3_814
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone814
 
-focusnot3_808:
+focusnot3_814:
 	CMP   $5, R11
-	BGE   focusnot4_808
-	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
-	VMOV  V16.B16, V18.B16
-	VFMLS V17.S4, V17.S4, V18.S4
-	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VFMLA V17.S4, V16.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	JMP   focusdone808
+	BGE   focusnot4_814
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e24ddd0 // fmul v16.4s, v14.4s, v4.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone814
 
-focusnot4_808:
+focusnot4_814:
 	CMP   $6, R11
-	BGE   focusnot5_808
-	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V20.S4
-	VMOV  V16.B16, V19.B16
-	VFMLS V17.S4, V17.S4, V19.S4
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V2.S4, V16.S4, V20.S4
-	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone808
+	BGE   focusnot5_814
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V4.S4, V13.S4, V17.S4
+	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V13.S4
+	JMP   focusdone814
 
-focusnot5_808:
+focusnot5_814:
 	CMP   $7, R11
-	BGE   focusnot6_808
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
-	VFMLA V16.S4, V17.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	JMP   focusdone808
+	BGE   focusnot6_814
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone814
 
-focusnot6_808:
+focusnot6_814:
 	CMP   $8, R11
-	BGE   focusnot7_808
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone808
+	BGE   focusnot7_814
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V13.S4
+	JMP   focusdone814
 
-focusnot7_808:
+focusnot7_814:
 	CMP   $9, R11
-	BGE   focusnot8_808
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VFMLA V18.S4, V20.S4, V21.S4
-	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
-	VFMLA V16.S4, V19.S4, V17.S4
-	VMOV  V17.B16, V16.B16
-	JMP   focusdone808
+	BGE   focusnot8_814
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V13.B16
+	JMP   focusdone814
 
-focusnot8_808:
+focusnot8_814:
 	ADD   $24, R10, R12
-	FMOVS (R12), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 4(R12), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 8(R12), F19
-	VDUP  V19.S[0], V19.S4
+	FMOVS (R12), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R12), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R12), F16
+	VDUP  V16.S[0], V16.S4
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
-	VSUB  V8.S4, V20.S4, V21.S4
-	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
-	VSUB  V9.S4, V22.S4, V22.S4
-	WORD  $0x4eb43557 // cmgt v23.4s, v10.4s, v20.4s
-	VBIT  V23.B16, V22.B16, V21.B16
-	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
-	VUSHR $20, V21.S4, V23.S4
-	VAND  V11.B16, V21.B16, V21.B16
-	VADD  V12.S4, V21.S4, V21.S4
-	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V5.S4, V13.S4, V19.S4
+	VUSHR $23, V19.S4, V17.S4
+	VUSHR $20, V19.S4, V18.S4
+	VAND  V6.B16, V19.B16, V19.B16
+	VADD  V7.S4, V19.S4, V19.S4
+	WORD  $0x4e21da36 // scvtf v22.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V23.B16], V25.B16
-	FMOVQ 304(R0), F23
-	VBIT  V4.B16, V25.B16, V23.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R0), F26
-	VFMLA V25.S4, V21.S4, V26.S4
-	FMOVQ 688(R0), F21
-	WORD  $0x6e35df5b // fmul v27.4s, v26.4s, v21.4s
-	VMOV  V26.B16, V21.B16
-	VFMLA V27.S4, V21.S4, V21.S4
-	WORD  $0x4eb5d759 // fsub v25.4s, v26.4s, v21.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R0), F28
-	FMOVQ 704(R0), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R0), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R0), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R0), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6ba // fadd v26.4s, v21.4s, v25.4s
+	VTBL  V2.B16, [V18.B16], V20.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V20.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F21
+	VFMLA V20.S4, V19.S4, V21.S4
+	WORD  $0x6e28deb7 // fmul v23.4s, v21.4s, v8.4s
+	VMOV  V21.B16, V19.B16
+	VFMLA V23.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6b4 // fsub v20.4s, v21.4s, v19.4s
+	VFMLA V23.S4, V21.S4, V20.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	FMOVQ 720(R0), F25
+	VFMLA V9.S4, V21.S4, V25.S4
+	FMOVQ 736(R0), F30
+	VFMLA V25.S4, V21.S4, V30.S4
+	FMOVQ 752(R0), F25
+	VFMLA V30.S4, V21.S4, V25.S4
+	FMOVQ 768(R0), F30
+	VFMLA V25.S4, V21.S4, V30.S4
+	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
+	VFMLA V30.S4, V21.S4, V20.S4
+	WORD  $0x4e34d675 // fadd v21.4s, v19.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
-	WORD  $0x6e36de3c // fmul v28.4s, v17.4s, v22.4s
-	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
-	VFMLA V22.S4, V17.S4, V27.S4
-	VMOV  V28.B16, V22.B16
-	VFMLA V26.S4, V18.S4, V22.S4
+	VTBL  V18.B16, [V26.B16, V27.B16], V23.B16
+	WORD  $0x4e37d6d9 // fadd v25.4s, v22.4s, v23.4s
+	WORD  $0x6e39ddd6 // fmul v22.4s, v14.4s, v25.4s
+	WORD  $0x6ea0fad7 // fneg v23.4s, v22.4s
+	VFMLA V25.S4, V14.S4, V23.S4
+	VMOV  V22.B16, V25.B16
+	VFMLA V21.S4, V15.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e21d6da // fadd v26.4s, v22.4s, v1.4s
-	WORD  $0x4ea1d75d // fsub v29.4s, v26.4s, v1.4s
-	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
-	VFMLA V21.S4, V18.S4, V28.S4
+	WORD  $0x4e21d735 // fadd v21.4s, v25.4s, v1.4s
+	WORD  $0x4ea1d6b9 // fsub v25.4s, v21.4s, v1.4s
+	WORD  $0x4eb9d6d6 // fsub v22.4s, v22.4s, v25.4s
+	VFMLA V19.S4, V15.S4, V22.S4
 	FLDPQ 176(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V17.S4, V27.S4
-	VFMLA V21.S4, V19.S4, V27.S4
-	VFMLA V25.S4, V18.S4, V27.S4
-	WORD  $0x4e3bd793 // fadd v19.4s, v28.4s, v27.4s
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V14.S4, V23.S4
+	VFMLA V19.S4, V16.S4, V23.S4
+	VFMLA V20.S4, V15.S4, V23.S4
+	WORD  $0x4e37d6d3 // fadd v19.4s, v22.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	FMOVQ 816(R0), F18
-	FMOVQ 800(R0), F21
-	VFMLA V21.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F21
-	VFMLA V18.S4, V19.S4, V21.S4
+	FMOVQ 800(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	FMOVQ 80(R0), F21
-	VFMLA V21.S4, V19.S4, V18.S4
-	VTBL  V3.B16, [V26.B16], V21.B16
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ 80(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	VTBL  V2.B16, [V21.B16], V20.B16
 	FMOVQ 304(R0), F19
-	VBIT  V4.B16, V21.B16, V19.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
-	FLDPQ 304(R1), (F30, F31)
+	VBIT  V3.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V21.S4, V19.S4
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V21.S4, V19.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V18.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V21.B16, V19.B16
+	FMOVQ 864(R0), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V17.B16, V17.B16
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R13
+	CBNZ  R13, focushard0_814
+	VMOV  V18.B16, V13.B16
+	JMP   focuseasy0_814
+
+focushard0_814:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	VSUB  V5.S4, V17.S4, V19.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F20
+	VSUB  V20.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V18.B16, V19.B16
+	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
+	VUSHR $20, V19.S4, V18.S4
+	VAND  V6.B16, V19.B16, V19.B16
+	VADD  V7.S4, V19.S4, V19.S4
+	WORD  $0x4e21da95 // scvtf v21.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V18.B16], V20.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V20.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F22
+	VFMLA V20.S4, V19.S4, V22.S4
+	WORD  $0x6e28ded7 // fmul v23.4s, v22.4s, v8.4s
+	VMOV  V22.B16, V19.B16
+	VFMLA V23.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6d4 // fsub v20.4s, v22.4s, v19.4s
+	VFMLA V23.S4, V22.S4, V20.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F25
+	VFMLA V9.S4, V22.S4, V25.S4
+	FMOVQ 736(R0), F30
+	VFMLA V25.S4, V22.S4, V30.S4
+	FMOVQ 752(R0), F25
+	VFMLA V30.S4, V22.S4, V25.S4
+	FMOVQ 768(R0), F30
+	VFMLA V25.S4, V22.S4, V30.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V30.S4, V22.S4, V20.S4
+	WORD  $0x4e34d676 // fadd v22.4s, v19.4s, v20.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VTBL  V18.B16, [V26.B16, V27.B16], V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x6e35ddd7 // fmul v23.4s, v14.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V14.S4, V25.S4
+	VMOV  V23.B16, V21.B16
+	VFMLA V22.S4, V15.S4, V21.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e21d6b6 // fadd v22.4s, v21.4s, v1.4s
+	WORD  $0x4ea1d6de // fsub v30.4s, v22.4s, v1.4s
+	WORD  $0x4ebed6f7 // fsub v23.4s, v23.4s, v30.4s
+	VFMLA V19.S4, V15.S4, V23.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V14.S4, V25.S4
+	VFMLA V19.S4, V16.S4, V25.S4
+	VFMLA V20.S4, V15.S4, V25.S4
+	WORD  $0x4e39d6f0 // fadd v16.4s, v23.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	FMOVQ 80(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	VTBL  V2.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V18.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V1.S4, V26.S4, V18.S4
-	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
-	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
-	VSHL  $23, V18.S4, V25.S4
-	VADD  V25.S4, V23.S4, V25.S4
-	VUMIN V0.S4, V25.S4, V26.S4
+	VSUB  V1.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d653 // fadd v19.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V20.S4
+	VADD  V20.S4, V19.S4, V20.S4
+	VUMIN V0.S4, V20.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V25.B16
-	WORD  $0x4eb96e52 // smin v18.4s, v18.4s, v25.4s
-	FMOVQ 912(R0), F25
-	VSUB  V18.S4, V25.S4, V18.S4
-	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d659 // fadd v25.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d73b // fsub v27.4s, v25.4s, v18.4s
-	WORD  $0x4ebbd6b5 // fsub v21.4s, v21.4s, v27.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e33d733 // fadd v19.4s, v25.4s, v19.4s
-	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
-	VSUB  V18.S4, V19.S4, V18.S4
-	VBIT  V21.B16, V18.B16, V26.B16
+	VMOVI $0, V20.B16
+	WORD  $0x4eb46def // smin v15.4s, v15.4s, v20.4s
+	FMOVQ 912(R0), F20
+	VSUB  V15.S4, V20.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f4 // fadd v20.4s, v15.4s, v18.4s
+	WORD  $0x4eafd697 // fsub v23.4s, v20.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	WORD  $0x6eb3e5f2 // fcmgt v18.4s, v15.4s, v19.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F18
-	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
-	FMOVQ 384(R0), F19
-	VBIF  V18.B16, V26.B16, V19.B16
-	FMOVQ 944(R0), F18
-	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V20.S4, V18.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V0.B16, V21.B16
-	VBIT  V18.B16, V21.B16, V19.B16
-	VCMEQ V0.S4, V20.S4, V18.S4
-	WORD  $0x4e711c11 // bic v17.16b, v0.16b, v17.16b
-	VBIT  V18.B16, V17.B16, V19.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe6af // fcmgt v15.4s, v21.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb5e5ef // fcmgt v15.4s, v15.4s, v21.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R12), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V16.B16, V17.B16
-	VORR  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb43413 // cmgt v19.4s, v0.4s, v20.4s
-	VAND  V19.B16, V18.B16, V18.B16
-	FMOVS 16(R12), F19
-	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V16.B16, V16.B16
-	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea03692 // cmgt v18.4s, v20.4s, v0.4s
-	VORR  V18.B16, V16.B16, V18.B16
-	FMOVQ 368(R0), F16
-	VBIF  V18.B16, V17.B16, V16.B16
+	FMOVS 12(R12), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V13.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R12), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R0), F13
+	VBIF  V15.B16, V14.B16, V13.B16
 
-focusdone808:
+focuseasy0_814:
+focusdone814:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
-	FMOVQ 1104(R0), F17
-	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
-	WORD  $0x6e30df12 // fmul v18.4s, v24.4s, v16.4s
-	VBIT  V17.B16, V18.B16, V24.B16
-	FMOVQ 368(R0), F17
-	VUMIN V17.S4, V24.S4, V17.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
-	FMOVQ F17, (R3)
-	FMOVQ F13, (R5)
-	FMOVQ F14, (R6)
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e38e5ce // fcmge v14.4s, v14.4s, v24.4s
+	WORD  $0x6e2ddf0f // fmul v15.4s, v24.4s, v13.4s
+	VBIT  V14.B16, V15.B16, V24.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V24.S4, V14.S4
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	FMOVQ F14, (R3)
+	FMOVQ F10, (R5)
+	FMOVQ F11, (R6)
 	ADD   $16, R3, R3
 	ADD   $16, R5, R5
 	ADD   $16, R6, R6
@@ -32372,419 +36182,515 @@ rest:
 	BLT done
 
 vector:
-	FMOVQ 224(R0), F18
+	FMOVQ 224(R0), F15
 	ADD   $0, R7, R12
 	CMP   $4, R2
 	BLT   partless1
-	FMOVQ (R7), F18
+	FMOVQ (R7), F15
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R2, partone1
-	VLD1.P 8(R12), V18.D[0]
+	VLD1.P 8(R12), V15.D[0]
 	TBZ    $0, R2, partdone1
-	VLD1   (R12), V18.S[2]
+	VLD1   (R12), V15.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R2, partdone1
-	VLD1 (R12), V18.S[0]
+	VLD1 (R12), V15.S[0]
 
 partdone1:
-	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
 	ADD   $0, R6, R12
 	CMP   $4, R2
 	BLT   partless2
-	FMOVQ (R6), F15
+	FMOVQ (R6), F16
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R2, partone2
-	VLD1.P 8(R12), V15.D[0]
+	VLD1.P 8(R12), V16.D[0]
 	TBZ    $0, R2, partdone2
-	VLD1   (R12), V15.S[2]
+	VLD1   (R12), V16.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R2, partdone2
-	VLD1 (R12), V15.S[0]
+	VLD1 (R12), V16.S[0]
 
 partdone2:
-	VMOVI $0, V13.B16
+	VMOVI $0, V10.B16
 	ADD   $0, R8, R12
 	CMP   $4, R2
 	BLT   partless3
-	FMOVQ (R8), F13
+	FMOVQ (R8), F10
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R2, partone3
-	VLD1.P 8(R12), V13.D[0]
+	VLD1.P 8(R12), V10.D[0]
 	TBZ    $0, R2, partdone3
-	VLD1   (R12), V13.S[2]
+	VLD1   (R12), V10.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R2, partdone3
-	VLD1 (R12), V13.S[0]
+	VLD1 (R12), V10.S[0]
 
 partdone3:
-	VMOVI $0, V14.B16
+	VMOVI $0, V11.B16
 	ADD   $0, R9, R12
 	CMP   $4, R2
 	BLT   partless4
-	FMOVQ (R9), F14
+	FMOVQ (R9), F11
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R2, partone4
-	VLD1.P 8(R12), V14.D[0]
+	VLD1.P 8(R12), V11.D[0]
 	TBZ    $0, R2, partdone4
-	VLD1   (R12), V14.S[2]
+	VLD1   (R12), V11.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R2, partdone4
-	VLD1 (R12), V14.S[0]
+	VLD1 (R12), V11.S[0]
 
 partdone4:
-	VMOVI $0, V16.B16
-	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
-	WORD  $0x4eafd611 // fsub v17.4s, v16.4s, v15.4s
+	VMOVI $0, V13.B16
+	FMOVQ 224(R0), F12
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x4eb0d5ae // fsub v14.4s, v13.4s, v16.4s
 
 	// q = 1 - e^-l
-	FMOVQ 1264(R0), F14
-	VFMLA V6.S4, V15.S4, V14.S4
-	FMOVQ 1280(R0), F19
-	VFMLA V14.S4, V15.S4, V19.S4
-	FMOVQ 1296(R0), F14
-	VFMLA V19.S4, V15.S4, V14.S4
-	FMOVQ 1312(R0), F19
-	VFMLA V14.S4, V15.S4, V19.S4
-	FMOVQ 224(R0), F14
-	VFMLA V19.S4, V15.S4, V14.S4
-	WORD  $0x6eb1e4ef // fcmgt v15.4s, v7.4s, v17.4s
-	WORD  $0x6e2ede33 // fmul v19.4s, v17.4s, v14.4s
-	WORD  $0x4eb2d4ae // fsub v14.4s, v5.4s, v18.4s
-	VBIT  V15.B16, V19.B16, V14.B16
+	FMOVQ 1264(R0), F11
+	FMOVQ 1248(R0), F17
+	VFMLA V17.S4, V16.S4, V11.S4
+	FMOVQ 1280(R0), F17
+	VFMLA V11.S4, V16.S4, V17.S4
+	FMOVQ 1296(R0), F11
+	VFMLA V17.S4, V16.S4, V11.S4
+	FMOVQ 1312(R0), F17
+	VFMLA V11.S4, V16.S4, V17.S4
+	FMOVQ 224(R0), F11
+	VFMLA V17.S4, V16.S4, V11.S4
+	FMOVQ 1568(R0), F16
+	WORD  $0x6eaee610 // fcmgt v16.4s, v16.4s, v14.4s
+	WORD  $0x6e2bddd1 // fmul v17.4s, v14.4s, v11.4s
+	WORD  $0x4eafd58b // fsub v11.4s, v12.4s, v15.4s
+	VBIT  V16.B16, V17.B16, V11.B16
 
 	// 1 + gamma p l / q
-	WORD  $0x4e30e5cf // fcmeq v15.4s, v14.4s, v16.4s
-	WORD  $0x6e2efe33 // fdiv v19.4s, v17.4s, v14.4s
-	VBIT  V15.B16, V5.B16, V19.B16
-	WORD  $0x4e30e64f // fcmeq v15.4s, v18.4s, v16.4s
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VBIT  V15.B16, V16.B16, V18.B16
-	FMOVS 8(R10), F15
-	VDUP  V15.S[0], V19.S4
-	VMOV  V5.B16, V15.B16
-	VFMLA V18.S4, V19.S4, V15.S4
-	WORD  $0x6e31ddb8 // fmul v24.4s, v13.4s, v17.4s
-	WORD  $0x4e30e5b2 // fcmeq v18.4s, v13.4s, v16.4s
-	WORD  $0x4e31e631 // fcmeq v17.4s, v17.4s, v17.4s
-	VAND  V17.B16, V18.B16, V17.B16
-	VBIT  V17.B16, V16.B16, V24.B16
-	VMOV  V14.B16, V16.B16
+	WORD  $0x4e2de570 // fcmeq v16.4s, v11.4s, v13.4s
+	WORD  $0x6e2bfdd1 // fdiv v17.4s, v14.4s, v11.4s
+	VBIT  V16.B16, V12.B16, V17.B16
+	WORD  $0x4e2de5f0 // fcmeq v16.4s, v15.4s, v13.4s
+	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
+	VBIT  V16.B16, V13.B16, V15.B16
+	FMOVS 8(R10), F16
+	VDUP  V16.S[0], V16.S4
+	VFMLA V15.S4, V16.S4, V12.S4
+	WORD  $0x6e2edd58 // fmul v24.4s, v10.4s, v14.4s
+	WORD  $0x4e2de54f // fcmeq v15.4s, v10.4s, v13.4s
+	WORD  $0x4e2ee5ce // fcmeq v14.4s, v14.4s, v14.4s
+	VAND  V14.B16, V15.B16, V14.B16
+	VBIT  V14.B16, V13.B16, V24.B16
+	VMOV  V11.B16, V13.B16
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_809
-	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
-	JMP  focusdone809
+	BGE  focusnot0_815
+	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
+	JMP  focusdone815
 
-focusnot0_809:
+focusnot0_815:
 	CMP   $2, R11
-	BGE   focusnot1_809
-	FMOVQ 224(R0), F16
-	JMP   focusdone809
+	BGE   focusnot1_815
+	FMOVQ 224(R0), F13
+	JMP   focusdone815
 
-focusnot1_809:
+focusnot1_815:
 	CMP $3, R11
-	BGE focusnot2_809
-	JMP focusdone809
+	BGE focusnot2_815
+	JMP focusdone815
 
-focusnot2_809:
+focusnot2_815:
 	CMP  $4, R11
-	BGE  focusnot3_809
-	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
-	JMP  focusdone809
+	BGE  focusnot3_815
+	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
+	JMP  focusdone815
 
-focusnot3_809:
+focusnot3_815:
 	CMP   $5, R11
-	BGE   focusnot4_809
-	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
-	VMOV  V16.B16, V18.B16
-	VFMLS V17.S4, V17.S4, V18.S4
-	WORD  $0x6e22de33 // fmul v19.4s, v17.4s, v2.4s
-	WORD  $0x6e33de52 // fmul v18.4s, v18.4s, v19.4s
-	VFMLA V17.S4, V16.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	JMP   focusdone809
+	BGE   focusnot4_815
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	VMOV  V13.B16, V15.B16
+	VFMLS V14.S4, V14.S4, V15.S4
+	WORD  $0x6e24ddd0 // fmul v16.4s, v14.4s, v4.4s
+	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
+	VFMLA V14.S4, V13.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone815
 
-focusnot4_809:
+focusnot4_815:
 	CMP   $6, R11
-	BGE   focusnot5_809
-	WORD  $0x6ea1fa11 // fsqrt v17.4s, v16.4s
-	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa54 // fneg v20.4s, v18.4s
-	VFMLA V16.S4, V16.S4, V20.S4
-	VMOV  V16.B16, V19.B16
-	VFMLS V17.S4, V17.S4, V19.S4
-	WORD  $0x6e33de10 // fmul v16.4s, v16.4s, v19.4s
-	VFMLA V2.S4, V16.S4, V20.S4
-	WORD  $0x6e31de90 // fmul v16.4s, v20.4s, v17.4s
-	VFMLA V17.S4, V18.S4, V16.S4
-	JMP   focusdone809
+	BGE   focusnot5_815
+	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
+	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	VFMLA V13.S4, V13.S4, V17.S4
+	VMOV  V13.B16, V16.B16
+	VFMLS V14.S4, V14.S4, V16.S4
+	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
+	VFMLA V4.S4, V13.S4, V17.S4
+	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	VFMLA V14.S4, V15.S4, V13.S4
+	JMP   focusdone815
 
-focusnot5_809:
+focusnot5_815:
 	CMP   $7, R11
-	BGE   focusnot6_809
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x6e30de52 // fmul v18.4s, v18.4s, v16.4s
-	VFMLA V16.S4, V17.S4, V18.S4
-	VMOV  V18.B16, V16.B16
-	JMP   focusdone809
+	BGE   focusnot6_815
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
+	VFMLA V13.S4, V14.S4, V15.S4
+	VMOV  V15.B16, V13.B16
+	JMP   focusdone815
 
-focusnot6_809:
+focusnot6_815:
 	CMP   $8, R11
-	BGE   focusnot7_809
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x4e31d630 // fadd v16.4s, v17.4s, v17.4s
-	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
-	VFMLA V17.S4, V17.S4, V16.S4
-	JMP   focusdone809
+	BGE   focusnot7_815
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
+	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	VFMLA V14.S4, V14.S4, V13.S4
+	JMP   focusdone815
 
-focusnot7_809:
+focusnot7_815:
 	CMP   $9, R11
-	BGE   focusnot8_809
-	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
-	WORD  $0x6ea0fa32 // fneg v18.4s, v17.4s
-	VFMLA V16.S4, V16.S4, V18.S4
-	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
-	WORD  $0x4e31d634 // fadd v20.4s, v17.4s, v17.4s
-	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
-	VFMLA V17.S4, V17.S4, V21.S4
-	VFMLA V18.S4, V20.S4, V21.S4
-	WORD  $0x6e30deb1 // fmul v17.4s, v21.4s, v16.4s
-	VFMLA V16.S4, V19.S4, V17.S4
-	VMOV  V17.B16, V16.B16
-	JMP   focusdone809
+	BGE   focusnot8_815
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
+	VFMLA V13.S4, V13.S4, V15.S4
+	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD  $0x4e2ed5d1 // fadd v17.4s, v14.4s, v14.4s
+	WORD  $0x6ea0fa12 // fneg v18.4s, v16.4s
+	VFMLA V14.S4, V14.S4, V18.S4
+	VFMLA V15.S4, V17.S4, V18.S4
+	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
+	VFMLA V13.S4, V16.S4, V14.S4
+	VMOV  V14.B16, V13.B16
+	JMP   focusdone815
 
-focusnot8_809:
+focusnot8_815:
 	ADD   $24, R10, R12
-	FMOVS (R12), F17
-	VDUP  V17.S[0], V17.S4
-	FMOVS 4(R12), F18
-	VDUP  V18.S[0], V18.S4
-	FMOVS 8(R12), F19
-	VDUP  V19.S[0], V19.S4
+	FMOVS (R12), F14
+	VDUP  V14.S[0], V14.S4
+	FMOVS 4(R12), F15
+	VDUP  V15.S[0], V15.S4
+	FMOVS 8(R12), F16
+	VDUP  V16.S[0], V16.S4
 
-	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
-	VSUB  V8.S4, V20.S4, V21.S4
-	WORD  $0x4e21da96 // scvtf v22.4s, v20.4s
-	VSUB  V9.S4, V22.S4, V22.S4
-	WORD  $0x4eb43557 // cmgt v23.4s, v10.4s, v20.4s
-	VBIT  V23.B16, V22.B16, V21.B16
-	WORD  $0x4f2906b6 // sshr v22.4s, v21.4s, #23
-	VUSHR $20, V21.S4, V23.S4
-	VAND  V11.B16, V21.B16, V21.B16
-	VADD  V12.S4, V21.S4, V21.S4
-	WORD  $0x4e21dad6 // scvtf v22.4s, v22.4s
+	// x = 2^(E-64) z; j is z's table cell
+	VSUB  V5.S4, V13.S4, V19.S4
+	VUSHR $23, V19.S4, V17.S4
+	VUSHR $20, V19.S4, V18.S4
+	VAND  V6.B16, V19.B16, V19.B16
+	VADD  V7.S4, V19.S4, V19.S4
+	WORD  $0x4e21da36 // scvtf v22.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V3.B16, [V23.B16], V25.B16
-	FMOVQ 304(R0), F23
-	VBIT  V4.B16, V25.B16, V23.B16
-	FLDPQ 112(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V25.B16
-	FMOVQ 432(R0), F26
-	VFMLA V25.S4, V21.S4, V26.S4
-	FMOVQ 688(R0), F21
-	WORD  $0x6e35df5b // fmul v27.4s, v26.4s, v21.4s
-	VMOV  V26.B16, V21.B16
-	VFMLA V27.S4, V21.S4, V21.S4
-	WORD  $0x4eb5d759 // fsub v25.4s, v26.4s, v21.4s
-	VFMLA V27.S4, V26.S4, V25.S4
-	WORD  $0x6e3adf5b // fmul v27.4s, v26.4s, v26.4s
-	FMOVQ 720(R0), F28
-	FMOVQ 704(R0), F29
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 736(R0), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	FMOVQ 752(R0), F28
-	VFMLA V29.S4, V26.S4, V28.S4
-	FMOVQ 768(R0), F29
-	VFMLA V28.S4, V26.S4, V29.S4
-	WORD  $0x6e3adf7a // fmul v26.4s, v27.4s, v26.4s
-	VFMLA V29.S4, V26.S4, V25.S4
-	WORD  $0x4e39d6ba // fadd v26.4s, v21.4s, v25.4s
+	VTBL  V2.B16, [V18.B16], V20.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V20.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F21
+	VFMLA V20.S4, V19.S4, V21.S4
+	WORD  $0x6e28deb7 // fmul v23.4s, v21.4s, v8.4s
+	VMOV  V21.B16, V19.B16
+	VFMLA V23.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6b4 // fsub v20.4s, v21.4s, v19.4s
+	VFMLA V23.S4, V21.S4, V20.S4
+	WORD  $0x6e35deb7 // fmul v23.4s, v21.4s, v21.4s
+	FMOVQ 720(R0), F25
+	VFMLA V9.S4, V21.S4, V25.S4
+	FMOVQ 736(R0), F30
+	VFMLA V25.S4, V21.S4, V30.S4
+	FMOVQ 752(R0), F25
+	VFMLA V30.S4, V21.S4, V25.S4
+	FMOVQ 768(R0), F30
+	VFMLA V25.S4, V21.S4, V30.S4
+	WORD  $0x6e35def5 // fmul v21.4s, v23.4s, v21.4s
+	VFMLA V30.S4, V21.S4, V20.S4
+	WORD  $0x4e34d675 // fadd v21.4s, v19.4s, v20.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V27.B16
-	WORD  $0x4e3bd6d6 // fadd v22.4s, v22.4s, v27.4s
-	WORD  $0x6e36de3c // fmul v28.4s, v17.4s, v22.4s
-	WORD  $0x6ea0fb9b // fneg v27.4s, v28.4s
-	VFMLA V22.S4, V17.S4, V27.S4
-	VMOV  V28.B16, V22.B16
-	VFMLA V26.S4, V18.S4, V22.S4
+	VTBL  V18.B16, [V26.B16, V27.B16], V23.B16
+	WORD  $0x4e37d6d9 // fadd v25.4s, v22.4s, v23.4s
+	WORD  $0x6e39ddd6 // fmul v22.4s, v14.4s, v25.4s
+	WORD  $0x6ea0fad7 // fneg v23.4s, v22.4s
+	VFMLA V25.S4, V14.S4, V23.S4
+	VMOV  V22.B16, V25.B16
+	VFMLA V21.S4, V15.S4, V25.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	WORD  $0x4e21d6da // fadd v26.4s, v22.4s, v1.4s
-	WORD  $0x4ea1d75d // fsub v29.4s, v26.4s, v1.4s
-	WORD  $0x4ebdd79c // fsub v28.4s, v28.4s, v29.4s
-	VFMLA V21.S4, V18.S4, V28.S4
+	WORD  $0x4e21d735 // fadd v21.4s, v25.4s, v1.4s
+	WORD  $0x4ea1d6b9 // fsub v25.4s, v21.4s, v1.4s
+	WORD  $0x4eb9d6d6 // fsub v22.4s, v22.4s, v25.4s
+	VFMLA V19.S4, V15.S4, V22.S4
 	FLDPQ 176(R1), (F30, F31)
-	VTBL  V23.B16, [V30.B16, V31.B16], V23.B16
-	VFMLA V23.S4, V17.S4, V27.S4
-	VFMLA V21.S4, V19.S4, V27.S4
-	VFMLA V25.S4, V18.S4, V27.S4
-	WORD  $0x4e3bd793 // fadd v19.4s, v28.4s, v27.4s
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V14.S4, V23.S4
+	VFMLA V19.S4, V16.S4, V23.S4
+	VFMLA V20.S4, V15.S4, V23.S4
+	WORD  $0x4e37d6d3 // fadd v19.4s, v22.4s, v23.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
 	FMOVQ 816(R0), F18
-	FMOVQ 800(R0), F21
-	VFMLA V21.S4, V19.S4, V18.S4
-	FMOVQ 832(R0), F21
-	VFMLA V18.S4, V19.S4, V21.S4
+	FMOVQ 800(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	FMOVQ 832(R0), F20
+	VFMLA V18.S4, V19.S4, V20.S4
 	WORD  $0x6e33de72 // fmul v18.4s, v19.4s, v19.4s
-	WORD  $0x6e35de52 // fmul v18.4s, v18.4s, v21.4s
-	FMOVQ 80(R0), F21
-	VFMLA V21.S4, V19.S4, V18.S4
-	VTBL  V3.B16, [V26.B16], V21.B16
+	WORD  $0x6e34de52 // fmul v18.4s, v18.4s, v20.4s
+	FMOVQ 80(R0), F20
+	VFMLA V20.S4, V19.S4, V18.S4
+	VTBL  V2.B16, [V21.B16], V20.B16
 	FMOVQ 304(R0), F19
-	VBIT  V4.B16, V21.B16, V19.B16
-	FLDPQ 272(R1), (F30, F31)
-	VTBL  V19.B16, [V30.B16, V31.B16], V21.B16
-	FLDPQ 304(R1), (F30, F31)
+	VBIT  V3.B16, V20.B16, V19.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V19.B16, [V30.B16, V31.B16], V20.B16
+	FLDPQ 240(R1), (F30, F31)
 	VTBL  V19.B16, [V30.B16, V31.B16], V19.B16
-	VFMLA V18.S4, V21.S4, V19.S4
+	VFMLA V18.S4, V20.S4, V19.S4
+
+	// times 2^k
+	WORD  $0x4e33d692 // fadd v18.4s, v20.4s, v19.4s
+	VSHL  $20, V21.S4, V19.S4
+	FMOVQ 336(R0), F20
+	VAND  V20.B16, V19.B16, V19.B16
+	VADD  V19.S4, V18.S4, V18.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F19
+	WORD  $0x4e731e31 // bic v17.16b, v17.16b, v19.16b
+	FMOVQ 880(R0), F19
+	VEOR  V19.B16, V21.B16, V19.B16
+	FMOVQ 864(R0), F20
+	WORD  $0x4e741e73 // bic v19.16b, v19.16b, v20.16b
+	VORR  V19.B16, V17.B16, V17.B16
+	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
+	FMOVD F17, R13
+	CBNZ  R13, focushard0_815
+	VMOV  V18.B16, V13.B16
+	JMP   focuseasy0_815
+
+focushard0_815:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
+	VSUB  V5.S4, V17.S4, V19.S4
+	WORD  $0x4e21da32 // scvtf v18.4s, v17.4s
+	FMOVQ 896(R0), F20
+	VSUB  V20.S4, V18.S4, V18.S4
+	FMOVQ 560(R0), F20
+	WORD  $0x4eb13694 // cmgt v20.4s, v20.4s, v17.4s
+	VBIT  V20.B16, V18.B16, V19.B16
+	WORD  $0x4f290674 // sshr v20.4s, v19.4s, #23
+	VUSHR $20, V19.S4, V18.S4
+	VAND  V6.B16, V19.B16, V19.B16
+	VADD  V7.S4, V19.S4, V19.S4
+	WORD  $0x4e21da95 // scvtf v21.4s, v20.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V18.B16], V20.B16
+	FMOVQ 304(R0), F18
+	VBIT  V3.B16, V20.B16, V18.B16
+	VTBL  V18.B16, [V28.B16, V29.B16], V20.B16
+	FMOVQ 432(R0), F22
+	VFMLA V20.S4, V19.S4, V22.S4
+	WORD  $0x6e28ded7 // fmul v23.4s, v22.4s, v8.4s
+	VMOV  V22.B16, V19.B16
+	VFMLA V23.S4, V19.S4, V19.S4
+	WORD  $0x4eb3d6d4 // fsub v20.4s, v22.4s, v19.4s
+	VFMLA V23.S4, V22.S4, V20.S4
+	WORD  $0x6e36ded7 // fmul v23.4s, v22.4s, v22.4s
+	FMOVQ 720(R0), F25
+	VFMLA V9.S4, V22.S4, V25.S4
+	FMOVQ 736(R0), F30
+	VFMLA V25.S4, V22.S4, V30.S4
+	FMOVQ 752(R0), F25
+	VFMLA V30.S4, V22.S4, V25.S4
+	FMOVQ 768(R0), F30
+	VFMLA V25.S4, V22.S4, V30.S4
+	WORD  $0x6e36def6 // fmul v22.4s, v23.4s, v22.4s
+	VFMLA V30.S4, V22.S4, V20.S4
+	WORD  $0x4e34d676 // fadd v22.4s, v19.4s, v20.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VTBL  V18.B16, [V26.B16, V27.B16], V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x6e35ddd7 // fmul v23.4s, v14.4s, v21.4s
+	WORD  $0x6ea0faf9 // fneg v25.4s, v23.4s
+	VFMLA V21.S4, V14.S4, V25.S4
+	VMOV  V23.B16, V21.B16
+	VFMLA V22.S4, V15.S4, V21.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e21d6b6 // fadd v22.4s, v21.4s, v1.4s
+	WORD  $0x4ea1d6de // fsub v30.4s, v22.4s, v1.4s
+	WORD  $0x4ebed6f7 // fsub v23.4s, v23.4s, v30.4s
+	VFMLA V19.S4, V15.S4, V23.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
+	VFMLA V18.S4, V14.S4, V25.S4
+	VFMLA V19.S4, V16.S4, V25.S4
+	VFMLA V20.S4, V15.S4, V25.S4
+	WORD  $0x4e39d6f0 // fadd v16.4s, v23.4s, v25.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F15
+	FMOVQ 800(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	FMOVQ 832(R0), F18
+	VFMLA V15.S4, V16.S4, V18.S4
+	WORD  $0x6e30de0f // fmul v15.4s, v16.4s, v16.4s
+	WORD  $0x6e32ddef // fmul v15.4s, v15.4s, v18.4s
+	FMOVQ 80(R0), F18
+	VFMLA V18.S4, V16.S4, V15.S4
+	VTBL  V2.B16, [V22.B16], V18.B16
+	FMOVQ 304(R0), F16
+	VBIT  V3.B16, V18.B16, V16.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V18.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V16.B16, [V30.B16, V31.B16], V16.B16
+	VFMLA V15.S4, V18.S4, V16.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	VSUB  V1.S4, V26.S4, V18.S4
-	WORD  $0x4f3d0652 // sshr v18.4s, v18.4s, #3
-	WORD  $0x4e33d6b7 // fadd v23.4s, v21.4s, v19.4s
-	VSHL  $23, V18.S4, V25.S4
-	VADD  V25.S4, V23.S4, V25.S4
-	VUMIN V0.S4, V25.S4, V26.S4
+	VSUB  V1.S4, V22.S4, V15.S4
+	WORD  $0x4f3d05ef // sshr v15.4s, v15.4s, #3
+	WORD  $0x4e30d653 // fadd v19.4s, v18.4s, v16.4s
+	VSHL  $23, V15.S4, V20.S4
+	VADD  V20.S4, V19.S4, V20.S4
+	VUMIN V0.S4, V20.S4, V22.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V25.B16
-	WORD  $0x4eb96e52 // smin v18.4s, v18.4s, v25.4s
-	FMOVQ 912(R0), F25
-	VSUB  V18.S4, V25.S4, V18.S4
-	VSHL  $23, V18.S4, V18.S4
-	WORD  $0x4e35d659 // fadd v25.4s, v18.4s, v21.4s
-	WORD  $0x4eb2d73b // fsub v27.4s, v25.4s, v18.4s
-	WORD  $0x4ebbd6b5 // fsub v21.4s, v21.4s, v27.4s
-	WORD  $0x4e33d6b3 // fadd v19.4s, v21.4s, v19.4s
-	WORD  $0x4e33d733 // fadd v19.4s, v25.4s, v19.4s
-	WORD  $0x6eb7e655 // fcmgt v21.4s, v18.4s, v23.4s
-	VSUB  V18.S4, V19.S4, V18.S4
-	VBIT  V21.B16, V18.B16, V26.B16
+	VMOVI $0, V20.B16
+	WORD  $0x4eb46def // smin v15.4s, v15.4s, v20.4s
+	FMOVQ 912(R0), F20
+	VSUB  V15.S4, V20.S4, V15.S4
+	VSHL  $23, V15.S4, V15.S4
+	WORD  $0x4e32d5f4 // fadd v20.4s, v15.4s, v18.4s
+	WORD  $0x4eafd697 // fsub v23.4s, v20.4s, v15.4s
+	WORD  $0x4eb7d652 // fsub v18.4s, v18.4s, v23.4s
+	WORD  $0x4e30d650 // fadd v16.4s, v18.4s, v16.4s
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	WORD  $0x6eb3e5f2 // fcmgt v18.4s, v15.4s, v19.4s
+	VSUB  V15.S4, V16.S4, V15.S4
+	VBIT  V18.B16, V15.B16, V22.B16
 
 	// overflow, underflow, x = 0 and Inf
-	FMOVQ 928(R0), F18
-	WORD  $0x6eb2e6d2 // fcmgt v18.4s, v22.4s, v18.4s
-	FMOVQ 384(R0), F19
-	VBIF  V18.B16, V26.B16, V19.B16
-	FMOVQ 944(R0), F18
-	WORD  $0x6eb6e652 // fcmgt v18.4s, v18.4s, v22.4s
-	WORD  $0x4e721e73 // bic v19.16b, v19.16b, v18.16b
-	VMOVI $0, V18.B16
-	VCMEQ V18.S4, V20.S4, V18.S4
-	WORD  $0x4ea0aa31 // cmlt v17.4s, v17.4s, #0
-	VAND  V17.B16, V0.B16, V21.B16
-	VBIT  V18.B16, V21.B16, V19.B16
-	VCMEQ V0.S4, V20.S4, V18.S4
-	WORD  $0x4e711c11 // bic v17.16b, v0.16b, v17.16b
-	VBIT  V18.B16, V17.B16, V19.B16
+	FMOVQ 928(R0), F15
+	WORD  $0x6eafe6af // fcmgt v15.4s, v21.4s, v15.4s
+	FMOVQ 384(R0), F16
+	VBIF  V15.B16, V22.B16, V16.B16
+	FMOVQ 944(R0), F15
+	WORD  $0x6eb5e5ef // fcmgt v15.4s, v15.4s, v21.4s
+	WORD  $0x4e6f1e10 // bic v16.16b, v16.16b, v15.16b
+	VMOVI $0, V15.B16
+	VCMEQ V15.S4, V17.S4, V15.S4
+	WORD  $0x4ea0a9ce // cmlt v14.4s, v14.4s, #0
+	VAND  V14.B16, V0.B16, V18.B16
+	VBIT  V15.B16, V18.B16, V16.B16
+	VCMEQ V0.S4, V17.S4, V15.S4
+	WORD  $0x4e6e1c0e // bic v14.16b, v0.16b, v14.16b
+	VBIT  V15.B16, V14.B16, V16.B16
 
 	// negative x: the sign for odd y, NaN for fractions
-	FMOVS 12(R12), F17
-	VDUP  V17.S[0], V17.S4
-	VAND  V17.B16, V16.B16, V17.B16
-	VORR  V17.B16, V19.B16, V17.B16
-	WORD  $0x4ea08a92 // cmgt v18.4s, v20.4s, #0
-	WORD  $0x4eb43413 // cmgt v19.4s, v0.4s, v20.4s
-	VAND  V19.B16, V18.B16, V18.B16
-	FMOVS 16(R12), F19
-	VDUP  V19.S[0], V19.S4
-	VAND  V19.B16, V16.B16, V16.B16
-	WORD  $0x4ea0aa10 // cmlt v16.4s, v16.4s, #0
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4ea03692 // cmgt v18.4s, v20.4s, v0.4s
-	VORR  V18.B16, V16.B16, V18.B16
-	FMOVQ 368(R0), F16
-	VBIF  V18.B16, V17.B16, V16.B16
+	FMOVS 12(R12), F14
+	VDUP  V14.S[0], V14.S4
+	VAND  V14.B16, V13.B16, V14.B16
+	VORR  V14.B16, V16.B16, V14.B16
+	WORD  $0x4ea08a2f // cmgt v15.4s, v17.4s, #0
+	WORD  $0x4eb13410 // cmgt v16.4s, v0.4s, v17.4s
+	VAND  V16.B16, V15.B16, V15.B16
+	FMOVS 16(R12), F16
+	VDUP  V16.S[0], V16.S4
+	VAND  V16.B16, V13.B16, V13.B16
+	WORD  $0x4ea0a9ad // cmlt v13.4s, v13.4s, #0
+	VAND  V13.B16, V15.B16, V13.B16
+	WORD  $0x4ea0362f // cmgt v15.4s, v17.4s, v0.4s
+	VORR  V15.B16, V13.B16, V15.B16
+	FMOVQ 368(R0), F13
+	VBIF  V15.B16, V14.B16, V13.B16
 
-focusdone809:
+focuseasy0_815:
+focusdone815:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
-	FMOVQ 1104(R0), F17
-	WORD  $0x6e38e631 // fcmge v17.4s, v17.4s, v24.4s
-	WORD  $0x6e30df12 // fmul v18.4s, v24.4s, v16.4s
-	VBIT  V17.B16, V18.B16, V24.B16
-	FMOVQ 368(R0), F17
-	VUMIN V17.S4, V24.S4, V17.S4
-	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
-	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
+	FMOVQ 1104(R0), F14
+	WORD  $0x6e38e5ce // fcmge v14.4s, v14.4s, v24.4s
+	WORD  $0x6e2ddf0f // fmul v15.4s, v24.4s, v13.4s
+	VBIT  V14.B16, V15.B16, V24.B16
+	FMOVQ 368(R0), F14
+	VUMIN V14.S4, V24.S4, V14.S4
+	WORD  $0x6e2ddd4a // fmul v10.4s, v10.4s, v13.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
 	ADD   $0, R3, R12
 	CMP   $4, R2
 	BLT   partless5
-	FMOVQ F17, (R3)
+	FMOVQ F14, (R3)
 	JMP   partdone5
 
 partless5:
 	TBZ    $1, R2, partone5
-	VST1.P V17.D[0], 8(R12)
+	VST1.P V14.D[0], 8(R12)
 	TBZ    $0, R2, partdone5
-	VST1   V17.S[2], (R12)
+	VST1   V14.S[2], (R12)
 	JMP    partdone5
 
 partone5:
 	TBZ  $0, R2, partdone5
-	VST1 V17.S[0], (R12)
+	VST1 V14.S[0], (R12)
 
 partdone5:
 	ADD   $0, R5, R12
 	CMP   $4, R2
 	BLT   partless6
-	FMOVQ F13, (R5)
+	FMOVQ F10, (R5)
 	JMP   partdone6
 
 partless6:
 	TBZ    $1, R2, partone6
-	VST1.P V13.D[0], 8(R12)
+	VST1.P V10.D[0], 8(R12)
 	TBZ    $0, R2, partdone6
-	VST1   V13.S[2], (R12)
+	VST1   V10.S[2], (R12)
 	JMP    partdone6
 
 partone6:
 	TBZ  $0, R2, partdone6
-	VST1 V13.S[0], (R12)
+	VST1 V10.S[0], (R12)
 
 partdone6:
 	ADD   $0, R6, R12
 	CMP   $4, R2
 	BLT   partless7
-	FMOVQ F14, (R6)
+	FMOVQ F11, (R6)
 	JMP   partdone7
 
 partless7:
 	TBZ    $1, R2, partone7
-	VST1.P V14.D[0], 8(R12)
+	VST1.P V11.D[0], 8(R12)
 	TBZ    $0, R2, partdone7
-	VST1   V14.S[2], (R12)
+	VST1   V11.S[2], (R12)
 	JMP    partdone7
 
 partone7:
 	TBZ  $0, R2, partdone7
-	VST1 V14.S[0], (R12)
+	VST1 V11.S[0], (R12)
 
 partdone7:
 	ADD $16, R3, R3

@@ -634,7 +634,7 @@ func firstMax(z []float32) (m float32, first int) {
 	return m, first
 }
 
-// lossParams is a loss's configuration, prepared once by New.... Assembly reads the fields up to smooth at their offsets.
+// lossParams is a loss's configuration, prepared once by New.... Assembly reads the fields up to least at their offsets.
 type lossParams struct {
 	focusKind focusKind
 	factor    float32   // gamma where it multiplies: beyond 2^126 it changes nothing but would make 0 * Inf of a product
@@ -643,6 +643,7 @@ type lossParams struct {
 	limit     float32   // sigmoid forms: the largest |x| of the assembly's fast path
 	power     powParams // of gamma
 	smooth    float32   // label smoothing: softmax form eps, one-vs-rest eps/2
+	least     float32   // sigmoid forms: what the assembly takes e^-|x| for where it is smaller, for targets 0 and 1
 	classes   int
 	ignores   bool      // there may be ignored rows
 	alpha     []float32 // softmax form: a weight per class; nil: every class weighs 1
@@ -675,7 +676,14 @@ func newLossParams(classes int, gamma float32, alpha []float32, positive, negati
 			kind = focusKind(k)
 		}
 	}
+	// From gamma 1.5 on q^gamma is 0 for all q up to 2^-102, and while gamma is no larger than 2^24, e^-|x| adds nothing to
+	// 1 + gamma ce e^-|x|. So any e up to there gives the same results, and a normal one without the delays of subnormal numbers.
+	least := float32(0)
+	if gamma >= 1.5 && gamma <= 0x1p24 {
+		least = 0x1p-102
+	}
 	return lossParams{
+		least:     least,
 		focusKind: kind, factor: min(gamma, 0x1p126), positive: positive, negative: negative, limit: 87,
 		power: newPowParams(gamma), classes: classes, ignores: true, alpha: alpha,
 	}

@@ -44,6 +44,9 @@ func testSigmoidIdentity(t *testing.T, withGrad bool) {
 			if stretch&2 == 0 || i%3 > 0 {
 				x[i] = float32(r.NormFloat64() * 5)
 			}
+			if stretch%8 == 7 { // around the least normal and the least number
+				x[i] = float32(math.Copysign(60+50*r.Float64(), r.NormFloat64()))
+			}
 		}
 		positive, negative := float32(1), float32(1)
 		if round%2 == 0 {

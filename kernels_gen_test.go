@@ -26,4 +26,5 @@ var generatedOffsets = []struct {
 	{"lossParams.limit", 20, unsafe.Offsetof(lossParams{}.limit)},
 	{"lossParams.power", 24, unsafe.Offsetof(lossParams{}.power)},
 	{"lossParams.smooth", 48, unsafe.Offsetof(lossParams{}.smooth)},
+	{"lossParams.least", 52, unsafe.Offsetof(lossParams{}.least)},
 }

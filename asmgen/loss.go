@@ -8,7 +8,7 @@ import (
 )
 
 // lossFields are the byte offsets in lossParams of focal_generic.go.
-var lossFields = struct{ focus, factor, positive, negative, limit, power, smooth int }{0, 8, 12, 16, 20, 24, 48}
+var lossFields = struct{ focus, factor, positive, negative, limit, power, smooth, least int }{0, 8, 12, 16, 20, 24, 48, 52}
 
 // The values of focusKind in focal_generic.go.
 const (
@@ -33,6 +33,9 @@ type lossArgs struct {
 // smooth is half the label smoothing, 0 where there is none.
 func (a lossArgs) smooth(m machine) vec { return m.broadcast(a.params, lossFields.smooth) }
 
+// least is what e may be taken for where it is smaller: see lossParams of focal_generic.go.
+func (a lossArgs) least(m machine) vec { return m.broadcast(a.params, lossFields.least) }
+
 func loadLossArgs(m machine, grad bool) lossArgs {
 	a := lossArgs{params: m.param("p")}
 	a.kind = m.field(a.params, lossFields.focus)
@@ -46,9 +49,9 @@ func loadLossArgs(m machine, grad bool) lossArgs {
 var focusUnique int
 
 // focus is q^gamma for q in [0, 1], as lossParams.focus of focal_generic.go says, for some vectors together: the way is
-// chosen by kind, once more for each block, which a branch predictor makes free. With slow, some powers that need their
-// slow path jump there; without, all are right here. live is what else the caller still needs.
-func focus(m machine, a lossArgs, q []vec, slow string, live ...vec) []vec {
+// chosen by kind, once more for each block, which a branch predictor makes free. With hard, powers take their slow path at
+// once. live is what else the caller still needs.
+func focus(m machine, a lossArgs, q []vec, hard bool, live ...vec) []vec {
 	focusUnique++
 	name := func(s string) string { return "focus" + s + strconv.Itoa(focusUnique) }
 	done := name("done")
@@ -108,14 +111,16 @@ func focus(m machine, a lossArgs, q []vec, slow string, live ...vec) []vec {
 		for i := range p {
 			others := append(slices.Clone(live), slices.Delete(slices.Clone(p), i, i+1)...)
 			m.aside(others, func() {
-				y := loadExponent(m, power)
-				if slow == "" {
-					m.set(p[i], powSlow(m, p[i], y, power))
-					return
+				y, easy := loadExponent(m, power), name("easy"+strconv.Itoa(i)+"_")
+				if !hard {
+					v, bad := pow(m, p[i], y)
+					m.jumpIfBits(bad, name("hard"+strconv.Itoa(i)+"_"))
+					m.set(p[i], v)
+					m.jump(easy)
+					m.label(name("hard" + strconv.Itoa(i) + "_"))
 				}
-				v, bad := pow(m, p[i], y)
-				m.jumpIfBits(bad, slow)
-				m.set(p[i], v)
+				m.set(p[i], powSlow(m, p[i], y, power))
+				m.label(easy)
 			})
 		}
 	})
@@ -190,6 +195,11 @@ func newSoftTerm(m machine, x, y vec, args lossArgs, grad, slow bool) (t sigmoid
 	if slow {
 		m.comment("e = e^-|x|; the likelier side has 1/(1+e), the other e/(1+e)")
 		exact := m.umin(expClamped(m, m.max(m.f32(coef.ExpMin), sigmoidArg(m, x))), m.u32(nanBits))
+		if args.scales == nil {
+			m.comment("for targets 0 and 1 whose q^gamma will be 0, e is taken for larger: nothing is subnormal then")
+			hard := m.both(m.eq(m.fnma(y, y, y), m.f32(0)), m.lt(m.hold(m.f32(0)), exact))
+			exact = m.pick(hard, m.max(args.least(m), exact), exact)
+		}
 		m.comment("below 2^-60, log1p(e) and e/(1+e) are e")
 		small := m.lt(exact, m.f32(0x1p-60))
 		e = m.max(m.f32(0x1p-60), exact)
@@ -245,10 +255,13 @@ func newSoftTerm(m machine, x, y vec, args lossArgs, grad, slow bool) (t sigmoid
 func sigmoidLosses(m machine, terms []sigmoidTerm, args lossArgs, grad bool, slow string) (out [][]vec) {
 	var q, live []vec
 	for _, t := range terms {
+		if slow == "" {
+			t.q = m.drop(m.le(t.q, args.least(m)), t.q)
+		}
 		q = append(q, t.q)
 		live = append(live, t.live(grad)...)
 	}
-	for i, f := range focus(m, args, q, slow, live...) {
+	for i, f := range focus(m, args, q, slow == "", live...) {
 		t := terms[i]
 		m.comment("loss = (alpha ce) q^gamma")
 		l := m.mul(t.l, f)
@@ -350,7 +363,7 @@ func sigmoidGradScaled(m machine) {
 			args := args
 			args.scales = &scales
 			t := newSoftTerm(m, x[0], x[1], args, true, true)
-			f := focus(m, args, []vec{t.q}, "", append(t.live(true), scales)...)[0]
+			f := focus(m, args, []vec{t.q}, true, append(t.live(true), scales)...)[0]
 			m.comment("a smoothed loss is 0 where q^gamma is")
 			vanished := m.both(m.lt(m.hold(zero), args.smooth(m)), m.eq(f, zero))
 			l := m.pick(m.le(t.l, m.u32(0x7f7fffff)), m.mul(t.l, f), t.l)

@@ -356,6 +356,7 @@ func testTable() []byte {
 	field("lossParams", "limit", lossFields.limit)
 	field("lossParams", "power", lossFields.power)
 	field("lossParams", "smooth", lossFields.smooth)
+	field("lossParams", "least", lossFields.least)
 	fmt.Fprintf(&b, "}\n")
 	text, err := format.Source(bytes.ReplaceAll(b.Bytes(), []byte(", }"), []byte("}")))
 	if err != nil {

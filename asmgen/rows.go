@@ -737,7 +737,7 @@ func rowEnds(m machine, x [][]vec, args lossArgs, grad bool) [][]vec {
 			live = append(live, g[u], q[u], end.sum)
 		}
 	}
-	f := focus(m, args, q, "", live...)
+	f := focus(m, args, q, false, live...)
 	abreast(func(u int) {
 		m.comment("loss = (alpha l) q^gamma")
 		loss := m.hold(l[u])

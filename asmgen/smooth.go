@@ -37,7 +37,7 @@ func rowSmooth(m machine) {
 			k := m.fma(factor, c, end.q)
 			share := m.div(smooth, classes)
 			rest := m.sub(smooth, m.keep(unmasked, share))
-			f := focus(m, args, []vec{end.q}, "", l, k, share, rest, end.sum, alpha, zero)[0]
+			f := focus(m, args, []vec{end.q}, false, l, k, share, rest, end.sum, alpha, zero)[0]
 			m.comment("loss = (alpha ce) q^gamma, 0 where q^gamma is")
 			loss := m.pick(m.le(l, m.u32(0x7f7fffff)), m.mul(l, f), l)
 			loss = m.umin(m.pick(m.eq(f, zero), zero, loss), m.u32(nanBits))

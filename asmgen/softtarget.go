@@ -30,7 +30,7 @@ func softTerms(m machine) {
 			g := m.fma(m.broadcast(args.params, lossFields.factor), c, one)
 			loss := m.mul(w, l)
 			loss = m.pick(m.both(m.eq(w, zero), m.eq(l, l)), zero, loss)
-			f := focus(m, args, []vec{q}, "", q, w, g, loss)[0]
+			f := focus(m, args, []vec{q}, false, q, w, g, loss)[0]
 			m.comment("loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)")
 			loss = m.pick(m.le(loss, m.u32(0x7f7fffff)), m.mul(loss, f), loss)
 			return []vec{m.umin(loss, m.u32(nanBits)), m.mul(m.mul(w, f), g), q}
