@@ -214,6 +214,56 @@ func partOperations(n int) []operation {
 
 var numbers = table{"test_numbers", []uint32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}}
 
+// asideOperation and parkOperation exchange the first two vectors of a block, paramOperation moves all words but the first
+// one down, the last one staying.
+var (
+	asideOperation = blockOperation("aside", 2, func(m machine, dst, src gp) {
+		lanes := m.properties().lanes
+		low, high := m.hold(m.load(src, 0)), m.hold(m.load(src, 4*lanes))
+		m.aside([]vec{low, high}, func() {
+			var all []vec // with the two values more than 16 registers
+			for range 15 {
+				all = append(all, m.variable(m.load(src, 0)))
+			}
+			for _, v := range all {
+				m.store(dst, 0, v)
+			}
+		})
+		m.store(dst, 0, high)
+		m.store(dst, 4*lanes, low)
+	}, exchanged)
+	parkOperation = blockOperation("park", 2, func(m machine, dst, src gp) {
+		lanes := m.properties().lanes
+		low, high := m.park(m.hold(m.load(src, 0))), m.park(m.hold(m.load(src, 4*lanes)))
+		m.store(dst, 0, high)
+		m.store(dst, 4*lanes, low)
+		m.unpark()
+	}, exchanged)
+	paramOperation = operation{
+		name: "advanceParam",
+		body: func(m machine) {
+			m.advanceParam("dst", 4)
+			m.advanceParamBy("src", m.count(8))
+			m.advanceParam("n", -2)
+			m.label("word")
+			m.copyWord(m.param("dst"), m.param("src"))
+			m.advanceParam("dst", 4)
+			m.advanceParamBy("src", m.count(4))
+			m.advanceParam("n", -1)
+			m.jumpIfParam("n", "word")
+			m.ret()
+		},
+		wantAt: func(_ int, src []uint32, i int) uint32 {
+			if i == 0 || i == len(src)-1 {
+				return src[i]
+			}
+			return src[i+1]
+		},
+	}
+)
+
+func exchanged(lanes int, block []uint32, i int) uint32 { return block[(i+lanes)%len(block)] }
+
 var blockOperations = func() []operation {
 	list := []operation{
 		swappedOperation(1), swappedOperation(2), swappedOperation(4), swappedOperation(8),
@@ -327,6 +377,7 @@ var blockOperations = func() []operation {
 		blockOperation("wordBefore", 1, func(m machine, dst, src gp) { m.copyWord(dst, m.wordBefore(numbers, 20, m.count(3))) },
 			firstWord(func(int, []uint32) uint32 { return 17 })),
 	}
+	list = append(list, asideOperation, parkOperation, paramOperation)
 	for width := 2; width <= 4; width++ {
 		for _, stride := range []int{width, 5, 7} {
 			list = append(list, loadColumnsOperation(width, stride), storeColumnsOperation(width, stride))
