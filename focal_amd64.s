@@ -40134,6 +40134,9 @@ TEXT ·rowLossAVX512(SB), NOSPLIT, $0-32
 	VBROADCASTSS consts<>+160(SB), Z8
 	VBROADCASTSS consts<>+1664(SB), Z9
 	MOVQ         n+16(FP), AX
+	CMPQ         AX, $+2
+	JLT          sole
+	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
 	MOVQ         p+24(FP), BX
@@ -40396,33 +40399,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_267
+	JGE    focusnot0_273
 	VMULPS Z10, Z10, Z10
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone267
+	JMP    focusdone273
 
-focusnot0_267:
+focusnot0_273:
 	CMPQ    SI, $+2
-	JGE     focusnot1_267
+	JGE     focusnot1_273
 	VMOVAPS Z0, Z10
 	VMOVAPS Z0, Z17
-	JMP     focusdone267
+	JMP     focusdone273
 
-focusnot1_267:
+focusnot1_273:
 	CMPQ SI, $+3
-	JGE  focusnot2_267
-	JMP  focusdone267
+	JGE  focusnot2_273
+	JMP  focusdone273
 
-focusnot2_267:
+focusnot2_273:
 	CMPQ    SI, $+4
-	JGE     focusnot3_267
+	JGE     focusnot3_273
 	VSQRTPS Z10, Z10
 	VSQRTPS Z17, Z17
-	JMP     focusdone267
+	JMP     focusdone273
 
-focusnot3_267:
+focusnot3_273:
 	CMPQ         SI, $+5
-	JGE          focusnot4_267
+	JGE          focusnot4_273
 	VSQRTPS      Z10, Z13
 	VMOVAPS      Z10, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -40437,11 +40440,11 @@ focusnot3_267:
 	VMULPS       Z15, Z14, Z14
 	VFMADD231PS  Z13, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone267
+	JMP          focusdone273
 
-focusnot4_267:
+focusnot4_273:
 	CMPQ             SI, $+6
-	JGE              focusnot5_267
+	JGE              focusnot5_273
 	VSQRTPS          Z10, Z13
 	VMULPS           Z10, Z10, Z14
 	VMOVAPS          Z14, Z15
@@ -40462,11 +40465,11 @@ focusnot4_267:
 	VFMADD231PS.BCST consts<>+2144(SB), Z16, Z15
 	VMULPS           Z13, Z15, Z17
 	VFMADD231PS      Z13, Z14, Z17
-	JMP              focusdone267
+	JMP              focusdone273
 
-focusnot5_267:
+focusnot5_273:
 	CMPQ        SI, $+7
-	JGE         focusnot6_267
+	JGE         focusnot6_273
 	VMULPS      Z10, Z10, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z10, Z10, Z14
@@ -40479,11 +40482,11 @@ focusnot5_267:
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z13, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone267
+	JMP         focusdone273
 
-focusnot6_267:
+focusnot6_273:
 	CMPQ        SI, $+8
-	JGE         focusnot7_267
+	JGE         focusnot7_273
 	VMULPS      Z10, Z10, Z13
 	VFMSUB213PS Z13, Z10, Z10
 	VADDPS      Z13, Z13, Z14
@@ -40494,11 +40497,11 @@ focusnot6_267:
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z13, Z13, Z17
-	JMP         focusdone267
+	JMP         focusdone273
 
-focusnot7_267:
+focusnot7_273:
 	CMPQ        SI, $+9
-	JGE         focusnot8_267
+	JGE         focusnot8_273
 	VMULPS      Z10, Z10, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z10, Z10, Z14
@@ -40519,9 +40522,9 @@ focusnot7_267:
 	VMULPS      Z17, Z13, Z13
 	VFMADD231PS Z17, Z15, Z13
 	VMOVAPS     Z13, Z17
-	JMP         focusdone267
+	JMP         focusdone273
 
-focusnot8_267:
+focusnot8_273:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z13
 	VBROADCASTSS 4(DI), Z14
@@ -40596,11 +40599,11 @@ focusnot8_267:
 	VPORD        Z16, Z18, Z16
 	VPTESTMD     Z16, Z16, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_267
+	JNE          focushard0_273
 	VMOVAPS      Z19, Z10
-	JMP          focuseasy0_267
+	JMP          focuseasy0_273
 
-focushard0_267:
+focushard0_273:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z10, Z16
 	VPSUBD.BCST  consts<>+1248(SB), Z16, Z18
@@ -40723,7 +40726,7 @@ focushard0_267:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z13, K1, Z10
 
-focuseasy0_267:
+focuseasy0_273:
 	VBROADCASTSS (DI), Z13
 	VBROADCASTSS 4(DI), Z14
 	VBROADCASTSS 8(DI), Z15
@@ -40797,11 +40800,11 @@ focuseasy0_267:
 	VPORD        Z16, Z18, Z16
 	VPTESTMD     Z16, Z16, K1
 	KORTESTW     K1, K1
-	JNE          focushard1_267
+	JNE          focushard1_273
 	VMOVAPS      Z19, Z17
-	JMP          focuseasy1_267
+	JMP          focuseasy1_273
 
-focushard1_267:
+focushard1_273:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z17, Z16
 	VPSUBD.BCST  consts<>+1248(SB), Z16, Z18
@@ -40924,8 +40927,8 @@ focushard1_267:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z13, K1, Z17
 
-focuseasy1_267:
-focusdone267:
+focuseasy1_273:
+focusdone273:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z11, K1
 	VCMPPS    $0x12, Z6, Z12, K2
@@ -41094,30 +41097,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_268
+	JGE    focusnot0_274
 	VMULPS Z11, Z11, Z11
-	JMP    focusdone268
+	JMP    focusdone274
 
-focusnot0_268:
+focusnot0_274:
 	CMPQ    SI, $+2
-	JGE     focusnot1_268
+	JGE     focusnot1_274
 	VMOVAPS Z0, Z11
-	JMP     focusdone268
+	JMP     focusdone274
 
-focusnot1_268:
+focusnot1_274:
 	CMPQ SI, $+3
-	JGE  focusnot2_268
-	JMP  focusdone268
+	JGE  focusnot2_274
+	JMP  focusdone274
 
-focusnot2_268:
+focusnot2_274:
 	CMPQ    SI, $+4
-	JGE     focusnot3_268
+	JGE     focusnot3_274
 	VSQRTPS Z11, Z11
-	JMP     focusdone268
+	JMP     focusdone274
 
-focusnot3_268:
+focusnot3_274:
 	CMPQ         SI, $+5
-	JGE          focusnot4_268
+	JGE          focusnot4_274
 	VSQRTPS      Z11, Z12
 	VMOVAPS      Z11, Z13
 	VFNMADD231PS Z12, Z12, Z13
@@ -41125,11 +41128,11 @@ focusnot3_268:
 	VMULPS       Z14, Z13, Z13
 	VFMADD231PS  Z12, Z11, Z13
 	VMOVAPS      Z13, Z11
-	JMP          focusdone268
+	JMP          focusdone274
 
-focusnot4_268:
+focusnot4_274:
 	CMPQ             SI, $+6
-	JGE              focusnot5_268
+	JGE              focusnot5_274
 	VSQRTPS          Z11, Z12
 	VMULPS           Z11, Z11, Z13
 	VMOVAPS          Z13, Z14
@@ -41140,32 +41143,32 @@ focusnot4_268:
 	VFMADD231PS.BCST consts<>+2144(SB), Z11, Z14
 	VMULPS           Z12, Z14, Z11
 	VFMADD231PS      Z12, Z13, Z11
-	JMP              focusdone268
+	JMP              focusdone274
 
-focusnot5_268:
+focusnot5_274:
 	CMPQ        SI, $+7
-	JGE         focusnot6_268
+	JGE         focusnot6_274
 	VMULPS      Z11, Z11, Z12
 	VMOVAPS     Z12, Z13
 	VFMSUB231PS Z11, Z11, Z13
 	VMULPS      Z11, Z13, Z13
 	VFMADD231PS Z11, Z12, Z13
 	VMOVAPS     Z13, Z11
-	JMP         focusdone268
+	JMP         focusdone274
 
-focusnot6_268:
+focusnot6_274:
 	CMPQ        SI, $+8
-	JGE         focusnot7_268
+	JGE         focusnot7_274
 	VMULPS      Z11, Z11, Z12
 	VFMSUB213PS Z12, Z11, Z11
 	VADDPS      Z12, Z12, Z13
 	VMULPS      Z11, Z13, Z11
 	VFMADD231PS Z12, Z12, Z11
-	JMP         focusdone268
+	JMP         focusdone274
 
-focusnot7_268:
+focusnot7_274:
 	CMPQ        SI, $+9
-	JGE         focusnot8_268
+	JGE         focusnot8_274
 	VMULPS      Z11, Z11, Z12
 	VMOVAPS     Z12, Z13
 	VFMSUB231PS Z11, Z11, Z13
@@ -41176,9 +41179,9 @@ focusnot7_268:
 	VMULPS      Z11, Z12, Z12
 	VFMADD231PS Z11, Z14, Z12
 	VMOVAPS     Z12, Z11
-	JMP         focusdone268
+	JMP         focusdone274
 
-focusnot8_268:
+focusnot8_274:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Z12
 	VBROADCASTSS 4(DI), Z13
@@ -41253,11 +41256,11 @@ focusnot8_268:
 	VPORD        Z15, Z16, Z15
 	VPTESTMD     Z15, Z15, K2
 	KORTESTW     K2, K2
-	JNE          focushard0_268
+	JNE          focushard0_274
 	VMOVAPS      Z17, Z11
-	JMP          focuseasy0_268
+	JMP          focuseasy0_274
 
-focushard0_268:
+focushard0_274:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z11, Z15
 	VPSUBD.BCST  consts<>+1248(SB), Z15, Z16
@@ -41380,8 +41383,8 @@ focushard0_268:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z12, K2, Z11
 
-focuseasy0_268:
-focusdone268:
+focuseasy0_274:
+focusdone274:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z6, Z10, K2
 	VMULPS    Z11, Z10, Z11
@@ -41398,11 +41401,458 @@ done:
 	VZEROUPPER
 	RET
 
+sole:
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Z10
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Z11
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Z12
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 384(AX), Z13
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Z14
+	MOVQ         p+24(FP), AX
+	MOVQ         (AX), CX
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD.BCST consts<>+32(SB), Z12, Z15
+	VCMPPS      $0x11, Z15, Z2, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z15, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z12, K1, Z2
+	VCMPPS      $0x12, Z6, Z13, K1
+	VBLENDMPS   Z10, Z1, K1, Z10
+	VMAXPS      Z12, Z13, Z12
+	VCMPPS      $0x00, Z7, Z12, K1
+	VBLENDMPS   Z1, Z10, K1, Z10
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z2, Z13, Z2
+	VMINPS            Z2, Z3, Z3
+	VMAXPS            Z3, Z4, Z3
+	VCMPPS            $0x11, Z3, Z2, K1
+	VPXORD            Z4, Z4, Z4
+	VCMPPS            $0x11, Z10, Z4, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z2, Z3, Z2
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVAPS           Z5, Z4
+	VFMADD231PS.BCST  consts<>+96(SB), Z3, Z4
+	VSUBPS            Z5, Z4, Z12
+	VPSUBD            Z5, Z4, Z4
+	VPSUBD            Z4, Z11, Z4
+	VFNMADD231PS      Z8, Z12, Z3
+	VFNMADD231PS.BCST consts<>+192(SB), Z12, Z3
+	VBROADCASTSS      consts<>+2464(SB), Z5
+	VFMADD213PS.BCST  consts<>+2496(SB), Z3, Z5
+	VFMADD213PS.BCST  consts<>+2528(SB), Z3, Z5
+	VFMADD213PS.BCST  consts<>+2560(SB), Z3, Z5
+	VFMADD213PS.BCST  consts<>+2592(SB), Z3, Z5
+	VFMADD213PS       Z0, Z3, Z5
+	VMOVAPS           Z0, Z11
+	VFMADD231PS       Z5, Z3, Z11
+	VSUBPS            Z11, Z0, Z12
+	VFMADD231PS       Z5, Z3, Z12
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z11, Z0, Z3
+	VMULPS       Z10, Z3, Z5
+	VFNMADD231PS Z11, Z5, Z10
+	VMULPS       Z12, Z5, Z11
+	VSUBPS       Z11, Z10, Z10
+	VMULPS       Z3, Z10, Z3
+	VPSRLD       $0x17, Z5, Z10
+	VPSUBD.BCST  consts<>+2720(SB), Z10, Z10
+	VPADDD       Z4, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VPMAXSD      Z11, Z10, Z10
+	VPSUBD       Z10, Z4, Z4
+	VPMAXSD.BCST consts<>+2752(SB), Z4, Z4
+	VPSRAD       $0x01, Z4, Z11
+	VPADDD       Z9, Z11, Z12
+	VPSLLD       $0x17, Z12, Z12
+	VPSUBD       Z11, Z4, Z4
+	VPADDD       Z9, Z4, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VMULPS       Z12, Z5, Z5
+	VMULPS       Z4, Z5, Z5
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z4, Z3, Z3
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z5, Z0, Z4
+	VMINPS       Z5, Z0, Z11
+	VADDPS       Z11, Z4, Z12
+	VSUBPS       Z4, Z12, Z4
+	VSUBPS       Z4, Z11, Z4
+	VDIVPS       Z12, Z0, Z11
+	VMULPS       Z11, Z3, Z13
+	VMULPS       Z11, Z5, Z15
+	VFNMADD213PS Z5, Z15, Z12
+	VADDPS       Z3, Z12, Z12
+	VADDPS       Z3, Z4, Z3
+	VMULPS       Z3, Z15, Z3
+	VSUBPS       Z3, Z12, Z3
+	VMULPS       Z11, Z3, Z3
+	VADDPS       Z3, Z15, Z3
+	VMINPS       Z3, Z0, Z4
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z5, Z3
+	VPSUBD.BCST consts<>+2784(SB), Z3, Z3
+	VPANDD      Z7, Z3, Z11
+	VPSRLD      $0x15, Z3, Z3
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z11, Z0, Z12
+	VPERMPS     log_r<>+0(SB), Z3, Z15
+	VMULPS      Z15, Z12, Z12
+	VADDPS.BCST consts<>+672(SB), Z12, Z15
+	VFMADD231PS Z12, Z5, Z15
+	VCVTDQ2PS   Z11, Z5
+	VPERMPS     log_th<>+0(SB), Z3, Z11
+	VPERMPS     log_tl<>+0(SB), Z3, Z3
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z15, Z15, Z12
+	VBROADCASTSS     consts<>+2848(SB), Z16
+	VFMADD213PS.BCST consts<>+2880(SB), Z15, Z16
+	VFMADD231PS.BCST consts<>+2816(SB), Z12, Z16
+	VBROADCASTSS     consts<>+2912(SB), Z17
+	VFMADD213PS.BCST consts<>+2944(SB), Z15, Z17
+	VFMADD231PS      Z16, Z12, Z17
+	VFMADD231PS.BCST consts<>+1056(SB), Z5, Z3
+	VFMADD231PS      Z17, Z12, Z3
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z5, Z11
+	VADDPS           Z15, Z11, Z5
+	VSUBPS           Z5, Z11, Z11
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z11, Z3, Z3
+	VADDPS           Z3, Z5, Z3
+	VADDPS           Z13, Z3, Z3
+	VCVTDQ2PS        Z10, Z5
+	VFMADD231PS      Z8, Z5, Z3
+	VADDPS           Z2, Z3, Z2
+	VPXORD           Z3, Z3, Z3
+	VMULPS           Z2, Z14, Z5
+	VCMPPS           $0x00, Z14, Z3, K1
+	VCMPPS           $0x00, Z2, Z2, K2
+	KANDW            K1, K2, K1
+	VPXORD           Z2, Z2, Z2
+	VBLENDMPS        Z2, Z5, K1, Z2
+
+	// q^gamma
+	CMPQ   CX, $+1
+	JGE    focusnot0_275
+	VMULPS Z4, Z4, Z4
+	JMP    focusdone275
+
+focusnot0_275:
+	CMPQ    CX, $+2
+	JGE     focusnot1_275
+	VMOVAPS Z0, Z4
+	JMP     focusdone275
+
+focusnot1_275:
+	CMPQ CX, $+3
+	JGE  focusnot2_275
+	JMP  focusdone275
+
+focusnot2_275:
+	CMPQ    CX, $+4
+	JGE     focusnot3_275
+	VSQRTPS Z4, Z4
+	JMP     focusdone275
+
+focusnot3_275:
+	CMPQ         CX, $+5
+	JGE          focusnot4_275
+	VSQRTPS      Z4, Z0
+	VMOVAPS      Z4, Z3
+	VFNMADD231PS Z0, Z0, Z3
+	VMULPS.BCST  consts<>+2144(SB), Z0, Z5
+	VMULPS       Z5, Z3, Z3
+	VFMADD231PS  Z0, Z4, Z3
+	VMOVAPS      Z3, Z4
+	JMP          focusdone275
+
+focusnot4_275:
+	CMPQ             CX, $+6
+	JGE              focusnot5_275
+	VSQRTPS          Z4, Z0
+	VMULPS           Z4, Z4, Z3
+	VMOVAPS          Z3, Z5
+	VFMSUB231PS      Z4, Z4, Z5
+	VMOVAPS          Z4, Z7
+	VFNMADD231PS     Z0, Z0, Z7
+	VMULPS           Z7, Z4, Z4
+	VFMADD231PS.BCST consts<>+2144(SB), Z4, Z5
+	VMULPS           Z0, Z5, Z4
+	VFMADD231PS      Z0, Z3, Z4
+	JMP              focusdone275
+
+focusnot5_275:
+	CMPQ        CX, $+7
+	JGE         focusnot6_275
+	VMULPS      Z4, Z4, Z0
+	VMOVAPS     Z0, Z3
+	VFMSUB231PS Z4, Z4, Z3
+	VMULPS      Z4, Z3, Z3
+	VFMADD231PS Z4, Z0, Z3
+	VMOVAPS     Z3, Z4
+	JMP         focusdone275
+
+focusnot6_275:
+	CMPQ        CX, $+8
+	JGE         focusnot7_275
+	VMULPS      Z4, Z4, Z0
+	VFMSUB213PS Z0, Z4, Z4
+	VADDPS      Z0, Z0, Z3
+	VMULPS      Z4, Z3, Z4
+	VFMADD231PS Z0, Z0, Z4
+	JMP         focusdone275
+
+focusnot7_275:
+	CMPQ        CX, $+9
+	JGE         focusnot8_275
+	VMULPS      Z4, Z4, Z0
+	VMOVAPS     Z0, Z3
+	VFMSUB231PS Z4, Z4, Z3
+	VMULPS      Z0, Z0, Z5
+	VADDPS      Z0, Z0, Z7
+	VFMSUB213PS Z5, Z0, Z0
+	VFMADD231PS Z3, Z7, Z0
+	VMULPS      Z4, Z0, Z0
+	VFMADD231PS Z4, Z5, Z0
+	VMOVAPS     Z0, Z4
+	JMP         focusdone275
+
+focusnot8_275:
+	LEAQ         24(AX), AX
+	VBROADCASTSS (AX), Z0
+	VBROADCASTSS 4(AX), Z3
+	VBROADCASTSS 8(AX), Z5
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z4, Z10
+	VPSRLD      $0x17, Z10, Z11
+	VPSRLD      $0x14, Z10, Z12
+	VPANDD.BCST consts<>+1280(SB), Z10, Z10
+	VPADDD.BCST consts<>+1312(SB), Z10, Z10
+	VCVTDQ2PS   Z11, Z13
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z12, Z14
+	VFMADD213PS.BCST consts<>+672(SB), Z14, Z10
+	VMULPS.BCST      consts<>+1344(SB), Z10, Z14
+	VMOVAPS          Z10, Z15
+	VFMADD231PS      Z14, Z10, Z15
+	VSUBPS           Z15, Z10, Z16
+	VFMADD231PS      Z14, Z10, Z16
+	VMULPS           Z10, Z10, Z14
+	VBROADCASTSS     consts<>+1376(SB), Z17
+	VFMADD213PS.BCST consts<>+1408(SB), Z10, Z17
+	VFMADD213PS.BCST consts<>+1440(SB), Z10, Z17
+	VFMADD213PS.BCST consts<>+1472(SB), Z10, Z17
+	VFMADD213PS.BCST consts<>+1504(SB), Z10, Z17
+	VMULPS           Z10, Z14, Z10
+	VFMADD231PS      Z17, Z10, Z16
+	VADDPS           Z16, Z15, Z10
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z12, Z14
+	VADDPS      Z14, Z13, Z13
+	VMULPS      Z13, Z0, Z14
+	VFMSUB213PS Z14, Z0, Z13
+	VFMADD213PS Z14, Z3, Z10
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z10, Z10
+	VSUBPS.BCST consts<>+1536(SB), Z10, Z17
+	VSUBPS      Z17, Z14, Z14
+	VFMADD231PS Z15, Z3, Z14
+	VPERMPS     pow_tl<>+0(SB), Z12, Z12
+	VFMADD231PS Z12, Z0, Z13
+	VFMADD231PS Z15, Z5, Z13
+	VFMADD231PS Z16, Z3, Z13
+	VADDPS      Z13, Z14, Z12
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z13
+	VFMADD213PS.BCST consts<>+1600(SB), Z12, Z13
+	VFMADD213PS.BCST consts<>+1632(SB), Z12, Z13
+	VMULPS           Z12, Z12, Z14
+	VMULPS           Z13, Z14, Z13
+	VFMADD231PS      Z8, Z12, Z13
+	VPERMPS          pow_exp_hi<>+0(SB), Z10, Z12
+	VPERMPS          pow_exp_lo<>+0(SB), Z10, Z14
+	VFMADD231PS      Z13, Z12, Z14
+
+	// times 2^k
+	VADDPS Z14, Z12, Z12
+	VPSLLD $0x14, Z10, Z13
+	VPANDD Z7, Z13, Z7
+	VPADDD Z7, Z12, Z7
+
+	// x or result out of range?
+	VPANDND      Z11, Z9, Z9
+	VPXORD.BCST  consts<>+1728(SB), Z10, Z10
+	VBROADCASTSS consts<>+1696(SB), Z11
+	VPANDND      Z10, Z11, Z10
+	VPORD        Z10, Z9, Z9
+	VPTESTMD     Z9, Z9, K1
+	KORTESTW     K1, K1
+	JNE          focushard0_275
+	VMOVAPS      Z7, Z4
+	JMP          focuseasy0_275
+
+focushard0_275:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z4, Z7
+	VPSUBD.BCST  consts<>+1248(SB), Z7, Z9
+	VCVTDQ2PS    Z7, Z10
+	VPSUBD.BCST  consts<>+1760(SB), Z10, Z10
+	VBROADCASTSS consts<>+1120(SB), Z11
+	VPCMPD       $0x06, Z7, Z11, K1
+	VBLENDMPS    Z10, Z9, K1, Z9
+	VPSRAD       $0x17, Z9, Z10
+	VPSRLD       $0x14, Z9, Z11
+	VPANDD.BCST  consts<>+1280(SB), Z9, Z9
+	VPADDD.BCST  consts<>+1312(SB), Z9, Z9
+	VCVTDQ2PS    Z10, Z10
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z11, Z12
+	VFMADD213PS.BCST consts<>+672(SB), Z12, Z9
+	VMULPS.BCST      consts<>+1344(SB), Z9, Z12
+	VMOVAPS          Z9, Z13
+	VFMADD231PS      Z12, Z9, Z13
+	VSUBPS           Z13, Z9, Z14
+	VFMADD231PS      Z12, Z9, Z14
+	VMULPS           Z9, Z9, Z12
+	VBROADCASTSS     consts<>+1376(SB), Z15
+	VFMADD213PS.BCST consts<>+1408(SB), Z9, Z15
+	VFMADD213PS.BCST consts<>+1440(SB), Z9, Z15
+	VFMADD213PS.BCST consts<>+1472(SB), Z9, Z15
+	VFMADD213PS.BCST consts<>+1504(SB), Z9, Z15
+	VMULPS           Z9, Z12, Z9
+	VFMADD231PS      Z15, Z9, Z14
+	VADDPS           Z14, Z13, Z9
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z11, Z12
+	VADDPS      Z12, Z10, Z10
+	VMULPS      Z10, Z0, Z12
+	VFMSUB213PS Z12, Z0, Z10
+	VFMADD213PS Z12, Z3, Z9
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z9, Z15
+	VSUBPS.BCST consts<>+1536(SB), Z15, Z16
+	VSUBPS      Z16, Z12, Z12
+	VFMADD231PS Z13, Z3, Z12
+	VPERMPS     pow_tl<>+0(SB), Z11, Z11
+	VFMADD231PS Z11, Z0, Z10
+	VFMADD231PS Z13, Z5, Z10
+	VFMADD231PS Z14, Z3, Z10
+	VADDPS      Z10, Z12, Z3
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z5
+	VFMADD213PS.BCST consts<>+1600(SB), Z3, Z5
+	VFMADD213PS.BCST consts<>+1632(SB), Z3, Z5
+	VMULPS           Z3, Z3, Z10
+	VMULPS           Z5, Z10, Z5
+	VFMADD231PS      Z8, Z3, Z5
+	VPERMPS          pow_full_hi<>+0(SB), Z15, Z3
+	VPERMPS          pow_full_lo<>+0(SB), Z15, Z8
+	VFMADD231PS      Z5, Z3, Z8
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z15, Z5
+	VPSRAD       $0x03, Z5, Z5
+	VADDPS       Z8, Z3, Z10
+	VPSLLD       $0x17, Z5, Z11
+	VPADDD       Z11, Z10, Z11
+	VPMINUD.BCST consts<>+928(SB), Z11, Z11
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z12, Z12, Z12
+	VPMINSD      Z12, Z5, Z5
+	VBROADCASTSS consts<>+1792(SB), Z12
+	VPSUBD       Z5, Z12, Z5
+	VPSLLD       $0x17, Z5, Z5
+	VADDPS       Z3, Z5, Z12
+	VSUBPS       Z5, Z12, Z13
+	VSUBPS       Z13, Z3, Z3
+	VADDPS       Z8, Z3, Z3
+	VADDPS       Z3, Z12, Z3
+	VCMPPS       $0x11, Z5, Z10, K1
+	VPSUBD       Z5, Z3, Z3
+	VBLENDMPS    Z3, Z11, K1, Z3
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z5
+	VCMPPS         $0x11, Z9, Z5, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z3, K1, Z3
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z9, K1
+	VPXORD         Z5, Z5, Z5
+	VBLENDMPS      Z5, Z3, K1, Z3
+	VPXORD         Z5, Z5, Z5
+	VPCMPD         $0x00, Z5, Z7, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z5, Z5, Z5
+	VBLENDMPS.BCST consts<>+928(SB), Z5, K2, Z5
+	VBLENDMPS      Z5, Z3, K1, Z3
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z7, K1
+	VPMOVD2M       Z0, K2
+	VPXORD         Z0, Z0, Z0
+	VBROADCASTSS   consts<>+928(SB), Z5
+	VBLENDMPS      Z0, Z5, K2, Z0
+	VBLENDMPS      Z0, Z3, K1, Z0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(AX), Z3
+	VPANDD       Z3, Z4, Z3
+	VPORD        Z3, Z0, Z0
+	VPXORD       Z3, Z3, Z3
+	VPCMPD       $0x06, Z3, Z7, K1
+	VBROADCASTSS consts<>+928(SB), Z3
+	VPCMPD       $0x06, Z7, Z3, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(AX), Z3
+	VPANDD       Z3, Z4, Z3
+	VPXORD       Z4, Z4, Z4
+	VPCMPD       $0x06, Z3, Z4, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z7, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z0, K1, Z4
+
+focuseasy0_275:
+focusdone275:
+	// loss = (alpha l) q^gamma
+	VCMPPS    $0x12, Z6, Z2, K1
+	VMULPS    Z4, Z2, Z0
+	VBLENDMPS Z0, Z2, K1, Z0
+	VPMINUD   Z1, Z0, Z0
+	MOVQ      losses+0(FP), AX
+	VMOVSS    X0, (AX)
+	VZEROUPPER
+	RET
+
 // func rowLossAVX2(losses *float32, sums *float32, n int, p *lossParams)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowLossAVX2(SB), NOSPLIT, $544-32
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
+	MOVQ    n+16(FP), AX
+	CMPQ    AX, $+2
+	JLT     sole
 	MOVQ    n+16(FP), AX
 	MOVQ    losses+0(FP), CX
 	MOVQ    sums+8(FP), DX
@@ -41698,33 +42148,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_279
+	JGE    focusnot0_291
 	VMULPS Y5, Y5, Y5
 	VMULPS Y6, Y6, Y6
-	JMP    focusdone279
+	JMP    focusdone291
 
-focusnot0_279:
+focusnot0_291:
 	CMPQ    SI, $+2
-	JGE     focusnot1_279
+	JGE     focusnot1_291
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
-	JMP     focusdone279
+	JMP     focusdone291
 
-focusnot1_279:
+focusnot1_291:
 	CMPQ SI, $+3
-	JGE  focusnot2_279
-	JMP  focusdone279
+	JGE  focusnot2_291
+	JMP  focusdone291
 
-focusnot2_279:
+focusnot2_291:
 	CMPQ    SI, $+4
-	JGE     focusnot3_279
+	JGE     focusnot3_291
 	VSQRTPS Y5, Y5
 	VSQRTPS Y6, Y6
-	JMP     focusdone279
+	JMP     focusdone291
 
-focusnot3_279:
+focusnot3_291:
 	CMPQ         SI, $+5
-	JGE          focusnot4_279
+	JGE          focusnot4_291
 	VSQRTPS      Y5, Y2
 	VMOVAPS      Y5, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -41739,11 +42189,11 @@ focusnot3_279:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y6, Y3
 	VMOVAPS      Y3, Y6
-	JMP          focusdone279
+	JMP          focusdone291
 
-focusnot4_279:
+focusnot4_291:
 	CMPQ         SI, $+6
-	JGE          focusnot5_279
+	JGE          focusnot5_291
 	VSQRTPS      Y5, Y2
 	VMULPS       Y5, Y5, Y3
 	VMOVAPS      Y3, Y4
@@ -41764,11 +42214,11 @@ focusnot4_279:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y4
 	VMULPS       Y2, Y4, Y6
 	VFMADD231PS  Y2, Y3, Y6
-	JMP          focusdone279
+	JMP          focusdone291
 
-focusnot5_279:
+focusnot5_291:
 	CMPQ        SI, $+7
-	JGE         focusnot6_279
+	JGE         focusnot6_291
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -41781,11 +42231,11 @@ focusnot5_279:
 	VMULPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y2, Y3
 	VMOVAPS     Y3, Y6
-	JMP         focusdone279
+	JMP         focusdone291
 
-focusnot6_279:
+focusnot6_291:
 	CMPQ        SI, $+8
-	JGE         focusnot7_279
+	JGE         focusnot7_291
 	VMULPS      Y5, Y5, Y2
 	VFMSUB213PS Y2, Y5, Y5
 	VADDPS      Y2, Y2, Y3
@@ -41796,11 +42246,11 @@ focusnot6_279:
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y6, Y3, Y6
 	VFMADD231PS Y2, Y2, Y6
-	JMP         focusdone279
+	JMP         focusdone291
 
-focusnot7_279:
+focusnot7_291:
 	CMPQ        SI, $+9
-	JGE         focusnot8_279
+	JGE         focusnot8_291
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -41821,9 +42271,9 @@ focusnot7_279:
 	VMULPS      Y6, Y2, Y2
 	VFMADD231PS Y6, Y4, Y2
 	VMOVAPS     Y2, Y6
-	JMP         focusdone279
+	JMP         focusdone291
 
-focusnot8_279:
+focusnot8_291:
 	LEAQ         24(BX), DI
 	VMOVUPS      Y6, 512(SP)
 	VBROADCASTSS (DI), Y0
@@ -41899,11 +42349,11 @@ focusnot8_279:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_279
+	JNE     focushard0_291
 	VMOVAPS Y6, Y5
-	JMP     focuseasy0_279
+	JMP     focuseasy0_291
 
-focushard0_279:
+focushard0_291:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -42024,7 +42474,7 @@ focushard0_279:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
 
-focuseasy0_279:
+focuseasy0_291:
 	VMOVUPS      512(SP), Y6
 	VMOVUPS      Y5, 512(SP)
 	VBROADCASTSS (DI), Y0
@@ -42100,11 +42550,11 @@ focuseasy0_279:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard1_279
+	JNE     focushard1_291
 	VMOVAPS Y5, Y6
-	JMP     focuseasy1_279
+	JMP     focuseasy1_291
 
-focushard1_279:
+focushard1_291:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y6, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -42225,12 +42675,12 @@ focushard1_279:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
 
-focuseasy1_279:
+focuseasy1_291:
 	VMOVUPS 512(SP), Y5
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 
-focusdone279:
+focusdone291:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   224(SP), Y2
 	VMOVUPS   480(SP), Y4
@@ -42424,30 +42874,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_280
+	JGE    focusnot0_292
 	VMULPS Y5, Y5, Y5
-	JMP    focusdone280
+	JMP    focusdone292
 
-focusnot0_280:
+focusnot0_292:
 	CMPQ    SI, $+2
-	JGE     focusnot1_280
+	JGE     focusnot1_292
 	VMOVAPS Y0, Y5
-	JMP     focusdone280
+	JMP     focusdone292
 
-focusnot1_280:
+focusnot1_292:
 	CMPQ SI, $+3
-	JGE  focusnot2_280
-	JMP  focusdone280
+	JGE  focusnot2_292
+	JMP  focusdone292
 
-focusnot2_280:
+focusnot2_292:
 	CMPQ    SI, $+4
-	JGE     focusnot3_280
+	JGE     focusnot3_292
 	VSQRTPS Y5, Y5
-	JMP     focusdone280
+	JMP     focusdone292
 
-focusnot3_280:
+focusnot3_292:
 	CMPQ         SI, $+5
-	JGE          focusnot4_280
+	JGE          focusnot4_292
 	VSQRTPS      Y5, Y2
 	VMOVAPS      Y5, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -42455,11 +42905,11 @@ focusnot3_280:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y5, Y3
 	VMOVAPS      Y3, Y5
-	JMP          focusdone280
+	JMP          focusdone292
 
-focusnot4_280:
+focusnot4_292:
 	CMPQ         SI, $+6
-	JGE          focusnot5_280
+	JGE          focusnot5_292
 	VSQRTPS      Y5, Y2
 	VMULPS       Y5, Y5, Y3
 	VMOVAPS      Y3, Y4
@@ -42470,32 +42920,32 @@ focusnot4_280:
 	VFMADD231PS  consts<>+2144(SB), Y5, Y4
 	VMULPS       Y2, Y4, Y5
 	VFMADD231PS  Y2, Y3, Y5
-	JMP          focusdone280
+	JMP          focusdone292
 
-focusnot5_280:
+focusnot5_292:
 	CMPQ        SI, $+7
-	JGE         focusnot6_280
+	JGE         focusnot6_292
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
 	VMULPS      Y5, Y3, Y3
 	VFMADD231PS Y5, Y2, Y3
 	VMOVAPS     Y3, Y5
-	JMP         focusdone280
+	JMP         focusdone292
 
-focusnot6_280:
+focusnot6_292:
 	CMPQ        SI, $+8
-	JGE         focusnot7_280
+	JGE         focusnot7_292
 	VMULPS      Y5, Y5, Y2
 	VFMSUB213PS Y2, Y5, Y5
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y5, Y3, Y5
 	VFMADD231PS Y2, Y2, Y5
-	JMP         focusdone280
+	JMP         focusdone292
 
-focusnot7_280:
+focusnot7_292:
 	CMPQ        SI, $+9
-	JGE         focusnot8_280
+	JGE         focusnot8_292
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -42506,9 +42956,9 @@ focusnot7_280:
 	VMULPS      Y5, Y2, Y2
 	VFMADD231PS Y5, Y4, Y2
 	VMOVAPS     Y2, Y5
-	JMP         focusdone280
+	JMP         focusdone292
 
-focusnot8_280:
+focusnot8_292:
 	LEAQ         24(BX), DI
 	VBROADCASTSS (DI), Y0
 	VBROADCASTSS 4(DI), Y1
@@ -42583,11 +43033,11 @@ focusnot8_280:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_280
+	JNE     focushard0_292
 	VMOVAPS Y6, Y5
-	JMP     focuseasy0_280
+	JMP     focuseasy0_292
 
-focushard0_280:
+focushard0_292:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -42708,11 +43158,11 @@ focushard0_280:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
 
-focuseasy0_280:
+focuseasy0_292:
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 
-focusdone280:
+focusdone292:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   224(SP), Y2
 	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
@@ -42756,6 +43206,467 @@ done:
 	VZEROUPPER
 	RET
 
+sole:
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Y2
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Y3
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Y4
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 384(AX), Y5
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Y6
+	MOVQ         p+24(FP), AX
+	MOVQ         (AX), CX
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND     consts<>+32(SB), Y4, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y4, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y8
+	VBLENDVPS Y8, Y2, Y1, Y2
+	VMAXPS    Y4, Y5, Y4
+	VCMPPS    $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS Y4, Y1, Y2, Y2
+	VMOVUPS   Y2, (SP)
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y7, Y5, Y2
+	VMOVUPS      consts<>+2336(SB), Y4
+	VMINPS       Y2, Y4, Y4
+	VMOVUPS      consts<>+2304(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x11, Y4, Y2, Y5
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, (SP), Y7, Y7
+	VPAND        Y5, Y7, Y5
+	VSUBPS       Y2, Y4, Y2
+	VPAND        Y2, Y5, Y2
+	VMOVUPS      Y2, 32(SP)
+	VMOVUPS      consts<>+96(SB), Y2
+	VFMADD213PS  consts<>+2368(SB), Y4, Y2
+	VSUBPS       consts<>+2368(SB), Y2, Y5
+	VPSUBD       consts<>+2368(SB), Y2, Y2
+	VPSUBD       Y2, Y3, Y2
+	VMOVUPS      Y2, 64(SP)
+	VFNMADD231PS consts<>+160(SB), Y5, Y4
+	VFNMADD231PS consts<>+192(SB), Y5, Y4
+	VMOVUPS      consts<>+2464(SB), Y2
+	VFMADD213PS  consts<>+2496(SB), Y4, Y2
+	VFMADD213PS  consts<>+2528(SB), Y4, Y2
+	VFMADD213PS  consts<>+2560(SB), Y4, Y2
+	VFMADD213PS  consts<>+2592(SB), Y4, Y2
+	VFMADD213PS  Y0, Y4, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VSUBPS       Y3, Y0, Y5
+	VFMADD231PS  Y2, Y4, Y5
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y3, Y0, Y2
+	VMULPS       (SP), Y2, Y4
+	VFNMADD213PS (SP), Y4, Y3
+	VMULPS       Y5, Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VPSRLD       $0x17, Y4, Y3
+	VPSUBD       consts<>+2720(SB), Y3, Y3
+	VPADDD       64(SP), Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VPMAXSD      Y5, Y3, Y3
+	VMOVUPS      64(SP), Y5
+	VPSUBD       Y3, Y5, Y5
+	VPMAXSD      consts<>+2752(SB), Y5, Y5
+	VMOVUPS      Y3, 96(SP)
+	VPSRAD       $0x01, Y5, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSUBD       Y3, Y5, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y4, Y0, Y3
+	VMINPS       Y4, Y0, Y5
+	VADDPS       Y5, Y3, Y7
+	VSUBPS       Y3, Y7, Y3
+	VSUBPS       Y3, Y5, Y3
+	VDIVPS       Y7, Y0, Y5
+	VMULPS       Y5, Y2, Y8
+	VMOVUPS      Y8, 128(SP)
+	VMULPS       Y5, Y4, Y8
+	VFNMADD213PS Y4, Y8, Y7
+	VADDPS       Y2, Y7, Y7
+	VADDPS       Y2, Y3, Y2
+	VMULPS       Y2, Y8, Y2
+	VSUBPS       Y2, Y7, Y2
+	VMULPS       Y5, Y2, Y2
+	VADDPS       Y2, Y8, Y2
+	VMINPS       Y2, Y0, Y2
+	VMOVUPS      Y2, 160(SP)
+	VMOVUPS      Y5, 192(SP)
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y4, Y2
+	VPSUBD consts<>+2784(SB), Y2, Y2
+	VPAND  consts<>+640(SB), Y2, Y3
+	VPSRLD $0x15, Y2, Y2
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y3, Y0, Y5
+	VMOVUPS     log_r<>+0(SB), Y7
+	VPERMILPS   Y2, Y7, Y7
+	VMULPS      Y7, Y5, Y5
+	VADDPS      consts<>+672(SB), Y5, Y7
+	VFMADD231PS Y5, Y4, Y7
+	VCVTDQ2PS   Y3, Y3
+	VMOVUPS     log_th<>+0(SB), Y4
+	VPERMILPS   Y2, Y4, Y4
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VPERMILPS   Y2, Y5, Y2
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Y7, Y7, Y5
+	VMOVUPS     consts<>+2848(SB), Y8
+	VFMADD213PS consts<>+2880(SB), Y7, Y8
+	VFMADD231PS consts<>+2816(SB), Y5, Y8
+	VMOVUPS     consts<>+2912(SB), Y9
+	VFMADD213PS consts<>+2944(SB), Y7, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VFMADD231PS consts<>+1056(SB), Y3, Y2
+	VFMADD231PS Y9, Y5, Y2
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y3, Y4
+	VADDPS      Y7, Y4, Y3
+	VSUBPS      Y3, Y4, Y4
+	VADDPS      Y7, Y4, Y4
+	VADDPS      Y4, Y2, Y2
+	VADDPS      Y2, Y3, Y2
+	VADDPS      128(SP), Y2, Y2
+	VMOVUPS     96(SP), Y3
+	VCVTDQ2PS   Y3, Y3
+	VFMADD231PS consts<>+160(SB), Y3, Y2
+	VADDPS      32(SP), Y2, Y2
+	VPXOR       Y3, Y3, Y3
+	VMULPS      Y2, Y6, Y4
+	VCMPPS      $0x00, Y6, Y3, Y3
+	VCMPPS      $0x00, Y2, Y2, Y2
+	VPAND       Y3, Y2, Y2
+	VPANDN      Y4, Y2, Y2
+	VMOVUPS     Y2, 224(SP)
+	VMOVUPS     160(SP), Y2
+
+	// q^gamma
+	CMPQ   CX, $+1
+	JGE    focusnot0_293
+	VMULPS Y2, Y2, Y2
+	JMP    focusdone293
+
+focusnot0_293:
+	CMPQ    CX, $+2
+	JGE     focusnot1_293
+	VMOVAPS Y0, Y2
+	JMP     focusdone293
+
+focusnot1_293:
+	CMPQ CX, $+3
+	JGE  focusnot2_293
+	JMP  focusdone293
+
+focusnot2_293:
+	CMPQ    CX, $+4
+	JGE     focusnot3_293
+	VSQRTPS Y2, Y2
+	JMP     focusdone293
+
+focusnot3_293:
+	CMPQ         CX, $+5
+	JGE          focusnot4_293
+	VSQRTPS      Y2, Y0
+	VMOVAPS      Y2, Y3
+	VFNMADD231PS Y0, Y0, Y3
+	VMULPS       consts<>+2144(SB), Y0, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y0, Y2, Y3
+	VMOVAPS      Y3, Y2
+	JMP          focusdone293
+
+focusnot4_293:
+	CMPQ         CX, $+6
+	JGE          focusnot5_293
+	VSQRTPS      Y2, Y0
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y2, Y2, Y4
+	VMOVAPS      Y2, Y5
+	VFNMADD231PS Y0, Y0, Y5
+	VMULPS       Y5, Y2, Y2
+	VFMADD231PS  consts<>+2144(SB), Y2, Y4
+	VMULPS       Y0, Y4, Y2
+	VFMADD231PS  Y0, Y3, Y2
+	JMP          focusdone293
+
+focusnot5_293:
+	CMPQ        CX, $+7
+	JGE         focusnot6_293
+	VMULPS      Y2, Y2, Y0
+	VMOVAPS     Y0, Y3
+	VFMSUB231PS Y2, Y2, Y3
+	VMULPS      Y2, Y3, Y3
+	VFMADD231PS Y2, Y0, Y3
+	VMOVAPS     Y3, Y2
+	JMP         focusdone293
+
+focusnot6_293:
+	CMPQ        CX, $+8
+	JGE         focusnot7_293
+	VMULPS      Y2, Y2, Y0
+	VFMSUB213PS Y0, Y2, Y2
+	VADDPS      Y0, Y0, Y3
+	VMULPS      Y2, Y3, Y2
+	VFMADD231PS Y0, Y0, Y2
+	JMP         focusdone293
+
+focusnot7_293:
+	CMPQ        CX, $+9
+	JGE         focusnot8_293
+	VMULPS      Y2, Y2, Y0
+	VMOVAPS     Y0, Y3
+	VFMSUB231PS Y2, Y2, Y3
+	VMULPS      Y0, Y0, Y4
+	VADDPS      Y0, Y0, Y5
+	VFMSUB213PS Y4, Y0, Y0
+	VFMADD231PS Y3, Y5, Y0
+	VMULPS      Y2, Y0, Y0
+	VFMADD231PS Y2, Y4, Y0
+	VMOVAPS     Y0, Y2
+	JMP         focusdone293
+
+focusnot8_293:
+	LEAQ         24(AX), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y3
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y2, Y4
+	VPSRLD    $0x17, Y4, Y5
+	VPSRLD    $0x14, Y4, Y6
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y5, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y6, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y8
+	VMOVAPS     Y4, Y9
+	VFMADD231PS Y8, Y4, Y9
+	VSUBPS      Y9, Y4, Y10
+	VFMADD231PS Y8, Y4, Y10
+	VMULPS      Y4, Y4, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y4, Y11
+	VFMADD213PS consts<>+1440(SB), Y4, Y11
+	VFMADD213PS consts<>+1472(SB), Y4, Y11
+	VFMADD213PS consts<>+1504(SB), Y4, Y11
+	VMULPS      Y4, Y8, Y4
+	VFMADD231PS Y11, Y4, Y10
+	VADDPS      Y10, Y9, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y6, Y8
+	VADDPS      Y8, Y7, Y7
+	VMULPS      Y7, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y7
+	VFMADD213PS Y8, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y4
+	VSUBPS      consts<>+1536(SB), Y4, Y11
+	VSUBPS      Y11, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y6, Y6
+	VFMADD231PS Y6, Y0, Y7
+	VFMADD231PS Y9, Y3, Y7
+	VFMADD231PS Y10, Y1, Y7
+	VADDPS      Y7, Y8, Y6
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y7
+	VFMADD213PS consts<>+1600(SB), Y6, Y7
+	VFMADD213PS consts<>+1632(SB), Y6, Y7
+	VMULPS      Y6, Y6, Y8
+	VMULPS      Y7, Y8, Y7
+	VFMADD231PS consts<>+160(SB), Y6, Y7
+	VPERMPS     pow_exp_hi<>+0(SB), Y4, Y6
+	VPERMPS     pow_exp_lo<>+0(SB), Y4, Y8
+	VFMADD231PS Y7, Y6, Y8
+
+	// times 2^k
+	VADDPS Y8, Y6, Y6
+	VPSLLD $0x14, Y4, Y7
+	VPAND  consts<>+640(SB), Y7, Y7
+	VPADDD Y7, Y6, Y6
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y7
+	VPANDN  Y5, Y7, Y5
+	VPXOR   consts<>+1728(SB), Y4, Y4
+	VMOVUPS consts<>+1696(SB), Y7
+	VPANDN  Y4, Y7, Y4
+	VPOR    Y4, Y5, Y4
+	VPTEST  Y4, Y4
+	JNE     focushard0_293
+	VMOVAPS Y6, Y2
+	JMP     focuseasy0_293
+
+focushard0_293:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y2, Y4
+	VPSUBD    consts<>+1248(SB), Y4, Y5
+	VCVTDQ2PS Y4, Y6
+	VPSUBD    consts<>+1760(SB), Y6, Y6
+	VMOVUPS   consts<>+1120(SB), Y7
+	VPCMPGTD  Y4, Y7, Y7
+	VBLENDVPS Y7, Y6, Y5, Y5
+	VPSRAD    $0x17, Y5, Y6
+	VPSRLD    $0x14, Y5, Y7
+	VPAND     consts<>+1280(SB), Y5, Y5
+	VPADDD    consts<>+1312(SB), Y5, Y5
+	VCVTDQ2PS Y6, Y6
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y8
+	VFMADD213PS consts<>+672(SB), Y8, Y5
+	VMULPS      consts<>+1344(SB), Y5, Y8
+	VMOVAPS     Y5, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VSUBPS      Y9, Y5, Y10
+	VFMADD231PS Y8, Y5, Y10
+	VMULPS      Y5, Y5, Y8
+	VMOVUPS     consts<>+1376(SB), Y11
+	VFMADD213PS consts<>+1408(SB), Y5, Y11
+	VFMADD213PS consts<>+1440(SB), Y5, Y11
+	VFMADD213PS consts<>+1472(SB), Y5, Y11
+	VFMADD213PS consts<>+1504(SB), Y5, Y11
+	VMULPS      Y5, Y8, Y5
+	VFMADD231PS Y11, Y5, Y10
+	VADDPS      Y10, Y9, Y5
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y8
+	VADDPS      Y8, Y6, Y6
+	VMULPS      Y6, Y0, Y8
+	VFMSUB213PS Y8, Y0, Y6
+	VFMADD213PS Y8, Y1, Y5
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y5, Y11
+	VSUBPS      consts<>+1536(SB), Y11, Y12
+	VSUBPS      Y12, Y8, Y8
+	VFMADD231PS Y9, Y1, Y8
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y6
+	VFMADD231PS Y9, Y3, Y6
+	VFMADD231PS Y10, Y1, Y6
+	VADDPS      Y6, Y8, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y3
+	VFMADD213PS consts<>+1600(SB), Y1, Y3
+	VFMADD213PS consts<>+1632(SB), Y1, Y3
+	VMULPS      Y1, Y1, Y6
+	VMULPS      Y3, Y6, Y3
+	VFMADD231PS consts<>+160(SB), Y1, Y3
+	VPERMPS     pow_full_hi<>+0(SB), Y11, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y11, Y6
+	VFMADD231PS Y3, Y1, Y6
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y11, Y3
+	VPSRAD  $0x03, Y3, Y3
+	VADDPS  Y6, Y1, Y7
+	VPSLLD  $0x17, Y3, Y8
+	VPADDD  Y8, Y7, Y8
+	VPMINUD consts<>+928(SB), Y8, Y8
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y9, Y9, Y9
+	VPMINSD   Y9, Y3, Y3
+	VMOVUPS   consts<>+1792(SB), Y9
+	VPSUBD    Y3, Y9, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VADDPS    Y1, Y3, Y9
+	VSUBPS    Y3, Y9, Y10
+	VSUBPS    Y10, Y1, Y1
+	VADDPS    Y6, Y1, Y1
+	VADDPS    Y1, Y9, Y1
+	VCMPPS    $0x11, Y3, Y7, Y6
+	VPSUBD    Y3, Y1, Y1
+	VBLENDVPS Y6, Y1, Y8, Y1
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y3
+	VCMPPS    $0x11, Y5, Y3, Y3
+	VBLENDVPS Y3, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y5, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPXOR     Y3, Y3, Y3
+	VPCMPEQD  Y3, Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VBLENDVPS Y0, consts<>+928(SB), Y5, Y5
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y4, Y3
+	VPXOR     Y5, Y5, Y5
+	VMOVUPS   consts<>+928(SB), Y6
+	VBLENDVPS Y0, Y5, Y6, Y0
+	VBLENDVPS Y3, Y0, Y1, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(AX), Y1
+	VPAND        Y1, Y2, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y4, Y1
+	VMOVUPS      consts<>+928(SB), Y3
+	VPCMPGTD     Y4, Y3, Y3
+	VPAND        Y1, Y3, Y1
+	VBROADCASTSS 16(AX), Y3
+	VPAND        Y3, Y2, Y2
+	VPXOR        Y3, Y3, Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y4, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y2
+
+focuseasy0_293:
+	VMOVUPS consts<>+608(SB), Y1
+
+focusdone293:
+	// loss = (alpha l) q^gamma
+	VMOVUPS   224(SP), Y0
+	VCMPPS    $0x12, consts<>+2176(SB), Y0, Y3
+	VMULPS    Y2, Y0, Y2
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VPMINUD   Y1, Y0, Y0
+	MOVQ      losses+0(FP), AX
+	VMOVSS    X0, (AX)
+	VZEROUPPER
+	RET
+
 // func rowGradAVX512(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
@@ -42765,6 +43676,9 @@ TEXT ·rowGradAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+2336(SB), Z3
 	VBROADCASTSS consts<>+2304(SB), Z4
 	VBROADCASTSS consts<>+2976(SB), Z5
+	MOVQ         n+16(FP), AX
+	CMPQ         AX, $+2
+	JLT          sole
 	MOVQ         n+16(FP), AX
 	MOVQ         losses+0(FP), CX
 	MOVQ         sums+8(FP), DX
@@ -43059,33 +43973,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_293
+	JGE    focusnot0_312
 	VMULPS Z16, Z16, Z16
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone293
+	JMP    focusdone312
 
-focusnot0_293:
+focusnot0_312:
 	CMPQ    SI, $+2
-	JGE     focusnot1_293
+	JGE     focusnot1_312
 	VMOVAPS Z0, Z16
 	VMOVAPS Z0, Z17
-	JMP     focusdone293
+	JMP     focusdone312
 
-focusnot1_293:
+focusnot1_312:
 	CMPQ SI, $+3
-	JGE  focusnot2_293
-	JMP  focusdone293
+	JGE  focusnot2_312
+	JMP  focusdone312
 
-focusnot2_293:
+focusnot2_312:
 	CMPQ    SI, $+4
-	JGE     focusnot3_293
+	JGE     focusnot3_312
 	VSQRTPS Z16, Z16
 	VSQRTPS Z17, Z17
-	JMP     focusdone293
+	JMP     focusdone312
 
-focusnot3_293:
+focusnot3_312:
 	CMPQ         SI, $+5
-	JGE          focusnot4_293
+	JGE          focusnot4_312
 	VSQRTPS      Z16, Z7
 	VMOVAPS      Z16, Z12
 	VFNMADD231PS Z7, Z7, Z12
@@ -43100,11 +44014,11 @@ focusnot3_293:
 	VMULPS       Z14, Z12, Z12
 	VFMADD231PS  Z7, Z17, Z12
 	VMOVAPS      Z12, Z17
-	JMP          focusdone293
+	JMP          focusdone312
 
-focusnot4_293:
+focusnot4_312:
 	CMPQ             SI, $+6
-	JGE              focusnot5_293
+	JGE              focusnot5_312
 	VSQRTPS          Z16, Z7
 	VMULPS           Z16, Z16, Z12
 	VMOVAPS          Z12, Z14
@@ -43125,11 +44039,11 @@ focusnot4_293:
 	VFMADD231PS.BCST consts<>+2144(SB), Z17, Z14
 	VMULPS           Z7, Z14, Z17
 	VFMADD231PS      Z7, Z12, Z17
-	JMP              focusdone293
+	JMP              focusdone312
 
-focusnot5_293:
+focusnot5_312:
 	CMPQ        SI, $+7
-	JGE         focusnot6_293
+	JGE         focusnot6_312
 	VMULPS      Z16, Z16, Z7
 	VMOVAPS     Z7, Z12
 	VFMSUB231PS Z16, Z16, Z12
@@ -43142,11 +44056,11 @@ focusnot5_293:
 	VMULPS      Z17, Z12, Z12
 	VFMADD231PS Z17, Z7, Z12
 	VMOVAPS     Z12, Z17
-	JMP         focusdone293
+	JMP         focusdone312
 
-focusnot6_293:
+focusnot6_312:
 	CMPQ        SI, $+8
-	JGE         focusnot7_293
+	JGE         focusnot7_312
 	VMULPS      Z16, Z16, Z7
 	VFMSUB213PS Z7, Z16, Z16
 	VADDPS      Z7, Z7, Z12
@@ -43157,11 +44071,11 @@ focusnot6_293:
 	VADDPS      Z7, Z7, Z12
 	VMULPS      Z17, Z12, Z17
 	VFMADD231PS Z7, Z7, Z17
-	JMP         focusdone293
+	JMP         focusdone312
 
-focusnot7_293:
+focusnot7_312:
 	CMPQ        SI, $+9
-	JGE         focusnot8_293
+	JGE         focusnot8_312
 	VMULPS      Z16, Z16, Z7
 	VMOVAPS     Z7, Z12
 	VFMSUB231PS Z16, Z16, Z12
@@ -43182,9 +44096,9 @@ focusnot7_293:
 	VMULPS      Z17, Z7, Z7
 	VFMADD231PS Z17, Z14, Z7
 	VMOVAPS     Z7, Z17
-	JMP         focusdone293
+	JMP         focusdone312
 
-focusnot8_293:
+focusnot8_312:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z7
 	VBROADCASTSS 4(R8), Z12
@@ -43260,11 +44174,11 @@ focusnot8_293:
 	VPORD        Z18, Z20, Z18
 	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_293
+	JNE          focushard0_312
 	VMOVAPS      Z21, Z16
-	JMP          focuseasy0_293
+	JMP          focuseasy0_312
 
-focushard0_293:
+focushard0_312:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z16, Z18
 	VPSUBD.BCST  consts<>+1248(SB), Z18, Z20
@@ -43387,7 +44301,7 @@ focushard0_293:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z7, K1, Z16
 
-focuseasy0_293:
+focuseasy0_312:
 	VBROADCASTSS (R8), Z7
 	VBROADCASTSS 4(R8), Z12
 	VBROADCASTSS 8(R8), Z14
@@ -43462,11 +44376,11 @@ focuseasy0_293:
 	VPORD        Z18, Z20, Z18
 	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
-	JNE          focushard1_293
+	JNE          focushard1_312
 	VMOVAPS      Z21, Z17
-	JMP          focuseasy1_293
+	JMP          focuseasy1_312
 
-focushard1_293:
+focushard1_312:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z17, Z18
 	VPSUBD.BCST  consts<>+1248(SB), Z18, Z20
@@ -43589,8 +44503,8 @@ focushard1_293:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z7, K1, Z17
 
-focuseasy1_293:
-focusdone293:
+focuseasy1_312:
+focusdone312:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z11, K1
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z19, K2
@@ -43827,30 +44741,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_294
+	JGE    focusnot0_313
 	VMULPS Z14, Z14, Z14
-	JMP    focusdone294
+	JMP    focusdone313
 
-focusnot0_294:
+focusnot0_313:
 	CMPQ    SI, $+2
-	JGE     focusnot1_294
+	JGE     focusnot1_313
 	VMOVAPS Z0, Z14
-	JMP     focusdone294
+	JMP     focusdone313
 
-focusnot1_294:
+focusnot1_313:
 	CMPQ SI, $+3
-	JGE  focusnot2_294
-	JMP  focusdone294
+	JGE  focusnot2_313
+	JMP  focusdone313
 
-focusnot2_294:
+focusnot2_313:
 	CMPQ    SI, $+4
-	JGE     focusnot3_294
+	JGE     focusnot3_313
 	VSQRTPS Z14, Z14
-	JMP     focusdone294
+	JMP     focusdone313
 
-focusnot3_294:
+focusnot3_313:
 	CMPQ         SI, $+5
-	JGE          focusnot4_294
+	JGE          focusnot4_313
 	VSQRTPS      Z14, Z8
 	VMOVAPS      Z14, Z12
 	VFNMADD231PS Z8, Z8, Z12
@@ -43858,11 +44772,11 @@ focusnot3_294:
 	VMULPS       Z13, Z12, Z12
 	VFMADD231PS  Z8, Z14, Z12
 	VMOVAPS      Z12, Z14
-	JMP          focusdone294
+	JMP          focusdone313
 
-focusnot4_294:
+focusnot4_313:
 	CMPQ             SI, $+6
-	JGE              focusnot5_294
+	JGE              focusnot5_313
 	VSQRTPS          Z14, Z8
 	VMULPS           Z14, Z14, Z12
 	VMOVAPS          Z12, Z13
@@ -43873,32 +44787,32 @@ focusnot4_294:
 	VFMADD231PS.BCST consts<>+2144(SB), Z14, Z13
 	VMULPS           Z8, Z13, Z14
 	VFMADD231PS      Z8, Z12, Z14
-	JMP              focusdone294
+	JMP              focusdone313
 
-focusnot5_294:
+focusnot5_313:
 	CMPQ        SI, $+7
-	JGE         focusnot6_294
+	JGE         focusnot6_313
 	VMULPS      Z14, Z14, Z8
 	VMOVAPS     Z8, Z12
 	VFMSUB231PS Z14, Z14, Z12
 	VMULPS      Z14, Z12, Z12
 	VFMADD231PS Z14, Z8, Z12
 	VMOVAPS     Z12, Z14
-	JMP         focusdone294
+	JMP         focusdone313
 
-focusnot6_294:
+focusnot6_313:
 	CMPQ        SI, $+8
-	JGE         focusnot7_294
+	JGE         focusnot7_313
 	VMULPS      Z14, Z14, Z8
 	VFMSUB213PS Z8, Z14, Z14
 	VADDPS      Z8, Z8, Z12
 	VMULPS      Z14, Z12, Z14
 	VFMADD231PS Z8, Z8, Z14
-	JMP         focusdone294
+	JMP         focusdone313
 
-focusnot7_294:
+focusnot7_313:
 	CMPQ        SI, $+9
-	JGE         focusnot8_294
+	JGE         focusnot8_313
 	VMULPS      Z14, Z14, Z8
 	VMOVAPS     Z8, Z12
 	VFMSUB231PS Z14, Z14, Z12
@@ -43909,9 +44823,9 @@ focusnot7_294:
 	VMULPS      Z14, Z8, Z8
 	VFMADD231PS Z14, Z13, Z8
 	VMOVAPS     Z8, Z14
-	JMP         focusdone294
+	JMP         focusdone313
 
-focusnot8_294:
+focusnot8_313:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Z8
 	VBROADCASTSS 4(R8), Z12
@@ -43987,11 +44901,11 @@ focusnot8_294:
 	VPORD        Z15, Z16, Z15
 	VPTESTMD     Z15, Z15, K2
 	KORTESTW     K2, K2
-	JNE          focushard0_294
+	JNE          focushard0_313
 	VMOVAPS      Z17, Z14
-	JMP          focuseasy0_294
+	JMP          focuseasy0_313
 
-focushard0_294:
+focushard0_313:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z14, Z15
 	VPSUBD.BCST  consts<>+1248(SB), Z15, Z16
@@ -44114,8 +45028,8 @@ focushard0_294:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z8, K2, Z14
 
-focuseasy0_294:
-focusdone294:
+focuseasy0_313:
+focusdone313:
 	// loss = (alpha l) q^gamma
 	VCMPPS.BCST $0x12, consts<>+2176(SB), Z11, K2
 	VMULPS      Z14, Z11, Z8
@@ -44159,11 +45073,506 @@ done:
 	VZEROUPPER
 	RET
 
+sole:
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Z6
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Z7
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Z8
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 384(AX), Z9
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Z10
+	MOVQ         p+24(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         scale+32(FP), DX
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPANDD.BCST consts<>+32(SB), Z8, Z11
+	VCMPPS      $0x11, Z11, Z2, K1
+	VCMPPS.BCST $0x11, consts<>+928(SB), Z11, K2
+	KANDW       K1, K2, K1
+	VMOVAPS.Z   Z8, K1, Z2
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z9, K1
+	VBLENDMPS   Z6, Z1, K1, Z6
+	VMAXPS      Z8, Z9, Z8
+	VCMPPS.BCST $0x00, consts<>+640(SB), Z8, K1
+	VBLENDMPS   Z1, Z6, K1, Z6
+
+	// e^(r_t) = p + pLow
+	VSUBPS            Z2, Z9, Z2
+	VMINPS            Z2, Z3, Z3
+	VMAXPS            Z3, Z4, Z3
+	VCMPPS            $0x11, Z3, Z2, K1
+	VPXORD            Z4, Z4, Z4
+	VCMPPS            $0x11, Z6, Z4, K2
+	KANDW             K1, K2, K1
+	VSUBPS            Z2, Z3, Z2
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      consts<>+96(SB), Z4
+	VFMADD213PS.BCST  consts<>+2368(SB), Z3, Z4
+	VSUBPS.BCST       consts<>+2368(SB), Z4, Z8
+	VPSUBD.BCST       consts<>+2368(SB), Z4, Z4
+	VPSUBD            Z4, Z7, Z4
+	VFNMADD231PS.BCST consts<>+160(SB), Z8, Z3
+	VFNMADD231PS.BCST consts<>+192(SB), Z8, Z3
+	VBROADCASTSS      consts<>+2464(SB), Z7
+	VFMADD213PS.BCST  consts<>+2496(SB), Z3, Z7
+	VFMADD213PS.BCST  consts<>+2528(SB), Z3, Z7
+	VFMADD213PS.BCST  consts<>+2560(SB), Z3, Z7
+	VFMADD213PS.BCST  consts<>+2592(SB), Z3, Z7
+	VFMADD213PS       Z0, Z3, Z7
+	VMOVAPS           Z0, Z8
+	VFMADD231PS       Z7, Z3, Z8
+	VSUBPS            Z8, Z0, Z9
+	VFMADD231PS       Z7, Z3, Z9
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Z8, Z0, Z3
+	VMULPS       Z6, Z3, Z7
+	VFNMADD213PS Z6, Z7, Z8
+	VMULPS       Z9, Z7, Z9
+	VSUBPS       Z9, Z8, Z8
+	VMULPS       Z3, Z8, Z3
+	VPSRLD       $0x17, Z7, Z8
+	VPSUBD.BCST  consts<>+2720(SB), Z8, Z8
+	VPADDD       Z4, Z8, Z8
+	VPXORD       Z9, Z9, Z9
+	VPMAXSD      Z9, Z8, Z8
+	VPSUBD       Z8, Z4, Z4
+	VPMAXSD.BCST consts<>+2752(SB), Z4, Z4
+	VPSRAD       $0x01, Z4, Z9
+	VPADDD.BCST  consts<>+1664(SB), Z9, Z11
+	VPSLLD       $0x17, Z11, Z11
+	VPSUBD       Z9, Z4, Z4
+	VPADDD.BCST  consts<>+1664(SB), Z4, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VMULPS       Z11, Z7, Z7
+	VMULPS       Z4, Z7, Z7
+	VMULPS       Z11, Z3, Z3
+	VMULPS       Z4, Z3, Z3
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Z7, Z0, Z4
+	VMINPS       Z7, Z0, Z9
+	VADDPS       Z9, Z4, Z11
+	VSUBPS       Z4, Z11, Z4
+	VSUBPS       Z4, Z9, Z4
+	VDIVPS       Z11, Z0, Z9
+	VMULPS       Z9, Z3, Z12
+	VMULPS       Z9, Z7, Z13
+	VFNMADD213PS Z7, Z13, Z11
+	VADDPS       Z3, Z11, Z11
+	VADDPS       Z3, Z4, Z3
+	VMULPS       Z3, Z13, Z3
+	VSUBPS       Z3, Z11, Z3
+	VMULPS       Z9, Z3, Z3
+	VADDPS       Z3, Z13, Z3
+	VMINPS       Z3, Z0, Z3
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS      Z0, Z7, Z4
+	VPSUBD.BCST consts<>+2784(SB), Z4, Z4
+	VPANDD.BCST consts<>+640(SB), Z4, Z11
+	VPSRLD      $0x15, Z4, Z4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Z11, Z0, Z13
+	VPERMPS     log_r<>+0(SB), Z4, Z14
+	VMULPS      Z14, Z13, Z13
+	VADDPS.BCST consts<>+672(SB), Z13, Z14
+	VFMADD231PS Z13, Z7, Z14
+	VCVTDQ2PS   Z11, Z7
+	VPERMPS     log_th<>+0(SB), Z4, Z11
+	VPERMPS     log_tl<>+0(SB), Z4, Z4
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS           Z14, Z14, Z13
+	VBROADCASTSS     consts<>+2848(SB), Z15
+	VFMADD213PS.BCST consts<>+2880(SB), Z14, Z15
+	VFMADD231PS.BCST consts<>+2816(SB), Z13, Z15
+	VBROADCASTSS     consts<>+2912(SB), Z16
+	VFMADD213PS.BCST consts<>+2944(SB), Z14, Z16
+	VFMADD231PS      Z15, Z13, Z16
+	VFMADD231PS.BCST consts<>+1056(SB), Z7, Z4
+	VFMADD231PS      Z16, Z13, Z4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS.BCST consts<>+1088(SB), Z7, Z11
+	VADDPS           Z14, Z11, Z7
+	VSUBPS           Z7, Z11, Z11
+	VADDPS           Z14, Z11, Z11
+	VADDPS           Z11, Z4, Z4
+	VADDPS           Z4, Z7, Z4
+	VADDPS           Z12, Z4, Z4
+	VCVTDQ2PS        Z8, Z7
+	VFMADD231PS.BCST consts<>+160(SB), Z7, Z4
+	VADDPS           Z2, Z4, Z2
+	VPXORD           Z4, Z4, Z4
+	VMULPS           Z2, Z10, Z7
+	VCMPPS           $0x00, Z10, Z4, K1
+	VCMPPS           $0x00, Z2, Z2, K2
+	KANDW            K1, K2, K1
+	VPXORD           Z11, Z11, Z11
+	VBLENDMPS        Z11, Z7, K1, Z7
+
+	// 1 + gamma p_t l / q
+	VPXORD       Z11, Z11, Z11
+	VPCMPD       $0x06, Z11, Z8, K1
+	VPXORD       Z8, Z8, Z8
+	VBLENDMPS    Z8, Z9, K1, Z8
+	VCMPPS       $0x00, Z3, Z4, K1
+	VDIVPS       Z3, Z2, Z2
+	VBLENDMPS    Z0, Z2, K1, Z2
+	VCMPPS       $0x00, Z4, Z8, K1
+	VMULPS       Z2, Z8, Z2
+	VPXORD       Z4, Z4, Z4
+	VBLENDMPS    Z4, Z2, K1, Z2
+	VBROADCASTSS 8(AX), Z4
+	VFMADD213PS  Z0, Z2, Z4
+	VMOVAPS      Z3, Z11
+
+	// q^gamma
+	CMPQ   CX, $+1
+	JGE    focusnot0_314
+	VMULPS Z11, Z11, Z11
+	JMP    focusdone314
+
+focusnot0_314:
+	CMPQ    CX, $+2
+	JGE     focusnot1_314
+	VMOVAPS Z0, Z11
+	JMP     focusdone314
+
+focusnot1_314:
+	CMPQ CX, $+3
+	JGE  focusnot2_314
+	JMP  focusdone314
+
+focusnot2_314:
+	CMPQ    CX, $+4
+	JGE     focusnot3_314
+	VSQRTPS Z11, Z11
+	JMP     focusdone314
+
+focusnot3_314:
+	CMPQ         CX, $+5
+	JGE          focusnot4_314
+	VSQRTPS      Z11, Z2
+	VMOVAPS      Z11, Z8
+	VFNMADD231PS Z2, Z2, Z8
+	VMULPS.BCST  consts<>+2144(SB), Z2, Z9
+	VMULPS       Z9, Z8, Z8
+	VFMADD231PS  Z2, Z11, Z8
+	VMOVAPS      Z8, Z11
+	JMP          focusdone314
+
+focusnot4_314:
+	CMPQ             CX, $+6
+	JGE              focusnot5_314
+	VSQRTPS          Z11, Z2
+	VMULPS           Z11, Z11, Z8
+	VMOVAPS          Z8, Z9
+	VFMSUB231PS      Z11, Z11, Z9
+	VMOVAPS          Z11, Z12
+	VFNMADD231PS     Z2, Z2, Z12
+	VMULPS           Z12, Z11, Z11
+	VFMADD231PS.BCST consts<>+2144(SB), Z11, Z9
+	VMULPS           Z2, Z9, Z11
+	VFMADD231PS      Z2, Z8, Z11
+	JMP              focusdone314
+
+focusnot5_314:
+	CMPQ        CX, $+7
+	JGE         focusnot6_314
+	VMULPS      Z11, Z11, Z2
+	VMOVAPS     Z2, Z8
+	VFMSUB231PS Z11, Z11, Z8
+	VMULPS      Z11, Z8, Z8
+	VFMADD231PS Z11, Z2, Z8
+	VMOVAPS     Z8, Z11
+	JMP         focusdone314
+
+focusnot6_314:
+	CMPQ        CX, $+8
+	JGE         focusnot7_314
+	VMULPS      Z11, Z11, Z2
+	VFMSUB213PS Z2, Z11, Z11
+	VADDPS      Z2, Z2, Z8
+	VMULPS      Z11, Z8, Z11
+	VFMADD231PS Z2, Z2, Z11
+	JMP         focusdone314
+
+focusnot7_314:
+	CMPQ        CX, $+9
+	JGE         focusnot8_314
+	VMULPS      Z11, Z11, Z2
+	VMOVAPS     Z2, Z8
+	VFMSUB231PS Z11, Z11, Z8
+	VMULPS      Z2, Z2, Z9
+	VADDPS      Z2, Z2, Z12
+	VFMSUB213PS Z9, Z2, Z2
+	VFMADD231PS Z8, Z12, Z2
+	VMULPS      Z11, Z2, Z2
+	VFMADD231PS Z11, Z9, Z2
+	VMOVAPS     Z2, Z11
+	JMP         focusdone314
+
+focusnot8_314:
+	LEAQ         24(AX), AX
+	VBROADCASTSS (AX), Z2
+	VBROADCASTSS 4(AX), Z8
+	VBROADCASTSS 8(AX), Z9
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD.BCST consts<>+1248(SB), Z11, Z12
+	VPSRLD      $0x17, Z12, Z13
+	VPSRLD      $0x14, Z12, Z14
+	VPANDD.BCST consts<>+1280(SB), Z12, Z12
+	VPADDD.BCST consts<>+1312(SB), Z12, Z12
+	VCVTDQ2PS   Z13, Z15
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z14, Z16
+	VFMADD213PS.BCST consts<>+672(SB), Z16, Z12
+	VMULPS.BCST      consts<>+1344(SB), Z12, Z16
+	VMOVAPS          Z12, Z17
+	VFMADD231PS      Z16, Z12, Z17
+	VSUBPS           Z17, Z12, Z18
+	VFMADD231PS      Z16, Z12, Z18
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     consts<>+1376(SB), Z19
+	VFMADD213PS.BCST consts<>+1408(SB), Z12, Z19
+	VFMADD213PS.BCST consts<>+1440(SB), Z12, Z19
+	VFMADD213PS.BCST consts<>+1472(SB), Z12, Z19
+	VFMADD213PS.BCST consts<>+1504(SB), Z12, Z19
+	VMULPS           Z12, Z16, Z12
+	VFMADD231PS      Z19, Z12, Z18
+	VADDPS           Z18, Z17, Z12
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z14, Z16
+	VADDPS      Z16, Z15, Z15
+	VMULPS      Z15, Z2, Z16
+	VFMSUB213PS Z16, Z2, Z15
+	VFMADD213PS Z16, Z8, Z12
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z12, Z12
+	VSUBPS.BCST consts<>+1536(SB), Z12, Z19
+	VSUBPS      Z19, Z16, Z16
+	VFMADD231PS Z17, Z8, Z16
+	VPERMPS     pow_tl<>+0(SB), Z14, Z14
+	VFMADD231PS Z14, Z2, Z15
+	VFMADD231PS Z17, Z9, Z15
+	VFMADD231PS Z18, Z8, Z15
+	VADDPS      Z15, Z16, Z14
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z15
+	VFMADD213PS.BCST consts<>+1600(SB), Z14, Z15
+	VFMADD213PS.BCST consts<>+1632(SB), Z14, Z15
+	VMULPS           Z14, Z14, Z16
+	VMULPS           Z15, Z16, Z15
+	VFMADD231PS.BCST consts<>+160(SB), Z14, Z15
+	VPERMPS          pow_exp_hi<>+0(SB), Z12, Z14
+	VPERMPS          pow_exp_lo<>+0(SB), Z12, Z16
+	VFMADD231PS      Z15, Z14, Z16
+
+	// times 2^k
+	VADDPS      Z16, Z14, Z14
+	VPSLLD      $0x14, Z12, Z15
+	VPANDD.BCST consts<>+640(SB), Z15, Z15
+	VPADDD      Z15, Z14, Z14
+
+	// x or result out of range?
+	VBROADCASTSS consts<>+1664(SB), Z15
+	VPANDND      Z13, Z15, Z13
+	VPXORD.BCST  consts<>+1728(SB), Z12, Z12
+	VBROADCASTSS consts<>+1696(SB), Z15
+	VPANDND      Z12, Z15, Z12
+	VPORD        Z12, Z13, Z12
+	VPTESTMD     Z12, Z12, K1
+	KORTESTW     K1, K1
+	JNE          focushard0_314
+	VMOVAPS      Z14, Z11
+	JMP          focuseasy0_314
+
+focushard0_314:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPANDD.BCST  consts<>+32(SB), Z11, Z12
+	VPSUBD.BCST  consts<>+1248(SB), Z12, Z13
+	VCVTDQ2PS    Z12, Z14
+	VPSUBD.BCST  consts<>+1760(SB), Z14, Z14
+	VBROADCASTSS consts<>+1120(SB), Z15
+	VPCMPD       $0x06, Z12, Z15, K1
+	VBLENDMPS    Z14, Z13, K1, Z13
+	VPSRAD       $0x17, Z13, Z14
+	VPSRLD       $0x14, Z13, Z15
+	VPANDD.BCST  consts<>+1280(SB), Z13, Z13
+	VPADDD.BCST  consts<>+1312(SB), Z13, Z13
+	VCVTDQ2PS    Z14, Z14
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS          pow_r<>+0(SB), Z15, Z16
+	VFMADD213PS.BCST consts<>+672(SB), Z16, Z13
+	VMULPS.BCST      consts<>+1344(SB), Z13, Z16
+	VMOVAPS          Z13, Z17
+	VFMADD231PS      Z16, Z13, Z17
+	VSUBPS           Z17, Z13, Z18
+	VFMADD231PS      Z16, Z13, Z18
+	VMULPS           Z13, Z13, Z16
+	VBROADCASTSS     consts<>+1376(SB), Z19
+	VFMADD213PS.BCST consts<>+1408(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1440(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1472(SB), Z13, Z19
+	VFMADD213PS.BCST consts<>+1504(SB), Z13, Z19
+	VMULPS           Z13, Z16, Z13
+	VFMADD231PS      Z19, Z13, Z18
+	VADDPS           Z18, Z17, Z13
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Z15, Z16
+	VADDPS      Z16, Z14, Z14
+	VMULPS      Z14, Z2, Z16
+	VFMSUB213PS Z16, Z2, Z14
+	VFMADD213PS Z16, Z8, Z13
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS.BCST consts<>+1536(SB), Z13, Z19
+	VSUBPS.BCST consts<>+1536(SB), Z19, Z20
+	VSUBPS      Z20, Z16, Z16
+	VFMADD231PS Z17, Z8, Z16
+	VPERMPS     pow_tl<>+0(SB), Z15, Z15
+	VFMADD231PS Z15, Z2, Z14
+	VFMADD231PS Z17, Z9, Z14
+	VFMADD231PS Z18, Z8, Z14
+	VADDPS      Z14, Z16, Z8
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VBROADCASTSS     consts<>+1568(SB), Z9
+	VFMADD213PS.BCST consts<>+1600(SB), Z8, Z9
+	VFMADD213PS.BCST consts<>+1632(SB), Z8, Z9
+	VMULPS           Z8, Z8, Z14
+	VMULPS           Z9, Z14, Z9
+	VFMADD231PS.BCST consts<>+160(SB), Z8, Z9
+	VPERMPS          pow_full_hi<>+0(SB), Z19, Z8
+	VPERMPS          pow_full_lo<>+0(SB), Z19, Z14
+	VFMADD231PS      Z9, Z8, Z14
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD.BCST  consts<>+1536(SB), Z19, Z9
+	VPSRAD       $0x03, Z9, Z9
+	VADDPS       Z14, Z8, Z15
+	VPSLLD       $0x17, Z9, Z16
+	VPADDD       Z16, Z15, Z16
+	VPMINUD.BCST consts<>+928(SB), Z16, Z16
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXORD       Z17, Z17, Z17
+	VPMINSD      Z17, Z9, Z9
+	VBROADCASTSS consts<>+1792(SB), Z17
+	VPSUBD       Z9, Z17, Z9
+	VPSLLD       $0x17, Z9, Z9
+	VADDPS       Z8, Z9, Z17
+	VSUBPS       Z9, Z17, Z18
+	VSUBPS       Z18, Z8, Z8
+	VADDPS       Z14, Z8, Z8
+	VADDPS       Z8, Z17, Z8
+	VCMPPS       $0x11, Z9, Z15, K1
+	VPSUBD       Z9, Z8, Z8
+	VBLENDMPS    Z8, Z16, K1, Z8
+
+	// overflow, underflow, x = 0 and Inf
+	VBROADCASTSS   consts<>+1824(SB), Z9
+	VCMPPS         $0x11, Z13, Z9, K1
+	VBLENDMPS.BCST consts<>+928(SB), Z8, K1, Z8
+	VCMPPS.BCST    $0x11, consts<>+1856(SB), Z13, K1
+	VPXORD         Z9, Z9, Z9
+	VBLENDMPS      Z9, Z8, K1, Z8
+	VPXORD         Z9, Z9, Z9
+	VPCMPD         $0x00, Z9, Z12, K1
+	VPMOVD2M       Z2, K2
+	VPXORD         Z9, Z9, Z9
+	VBLENDMPS.BCST consts<>+928(SB), Z9, K2, Z9
+	VBLENDMPS      Z9, Z8, K1, Z8
+	VPCMPD.BCST    $0x00, consts<>+928(SB), Z12, K1
+	VPMOVD2M       Z2, K2
+	VPXORD         Z2, Z2, Z2
+	VBROADCASTSS   consts<>+928(SB), Z9
+	VBLENDMPS      Z2, Z9, K2, Z2
+	VBLENDMPS      Z2, Z8, K1, Z2
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(AX), Z8
+	VPANDD       Z8, Z11, Z8
+	VPORD        Z8, Z2, Z2
+	VPXORD       Z8, Z8, Z8
+	VPCMPD       $0x06, Z8, Z12, K1
+	VBROADCASTSS consts<>+928(SB), Z8
+	VPCMPD       $0x06, Z12, Z8, K2
+	KANDW        K1, K2, K1
+	VBROADCASTSS 16(AX), Z8
+	VPANDD       Z8, Z11, Z8
+	VPXORD       Z9, Z9, Z9
+	VPCMPD       $0x06, Z8, Z9, K2
+	KANDW        K1, K2, K1
+	VPCMPD.BCST  $0x06, consts<>+928(SB), Z12, K2
+	KORW         K1, K2, K1
+	VBLENDMPS    Z1, Z2, K1, Z11
+
+focuseasy0_314:
+focusdone314:
+	// loss = (alpha l) q^gamma
+	VCMPPS.BCST $0x12, consts<>+2176(SB), Z7, K1
+	VMULPS      Z11, Z7, Z2
+	VBLENDMPS   Z2, Z7, K1, Z2
+	VPMINUD     Z1, Z2, Z2
+
+	// s q, pre and f
+	VBROADCASTSS   (DX), Z7
+	VMULPS         Z11, Z10, Z8
+	VMULPS         Z4, Z8, Z4
+	VMULPS         Z4, Z7, Z4
+	VMULPS         Z3, Z4, Z3
+	VPANDD.BCST    consts<>+32(SB), Z3, Z4
+	VCMPPS         $0x12, Z4, Z5, K1
+	VCMPPS         $0x11, Z0, Z6, K2
+	VBLENDMPS.BCST consts<>+3008(SB), Z0, K2, Z0
+	VBROADCASTSS   consts<>+3040(SB), Z4
+	VBLENDMPS      Z0, Z4, K1, Z0
+	VMULPS         Z0, Z6, Z4
+	VDIVPS         Z4, Z3, Z4
+	VPXORD         Z5, Z5, Z5
+	VCMPPS         $0x00, Z5, Z6, K1
+	VPXORD         Z5, Z5, Z5
+	VBLENDMPS      Z5, Z4, K1, Z4
+	VCMPPS         $0x03, Z4, Z4, K1
+	VBLENDMPS      Z1, Z4, K1, Z4
+	VPXORD.BCST    consts<>+1184(SB), Z3, Z3
+	VCMPPS         $0x03, Z3, Z3, K1
+	VBLENDMPS      Z1, Z3, K1, Z1
+	MOVQ           losses+0(FP), AX
+	VMOVSS         X2, (AX)
+	MOVQ           sums+8(FP), AX
+	VMOVSS         X1, 384(AX)
+	MOVQ           sums+8(FP), AX
+	VMOVSS         X0, 512(AX)
+	MOVQ           sums+8(FP), AX
+	VMOVSS         X4, (AX)
+	VZEROUPPER
+	RET
+
 // func rowGradAVX2(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 // Requires: AVX, AVX2, CMOV, FMA3
 TEXT ·rowGradAVX2(SB), NOSPLIT, $608-40
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
+	MOVQ    n+16(FP), AX
+	CMPQ    AX, $+2
+	JLT     sole
 	MOVQ    n+16(FP), AX
 	MOVQ    losses+0(FP), CX
 	MOVQ    sums+8(FP), DX
@@ -44488,33 +45897,33 @@ block:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_305
+	JGE    focusnot0_330
 	VMULPS Y5, Y5, Y5
 	VMULPS Y6, Y6, Y6
-	JMP    focusdone305
+	JMP    focusdone330
 
-focusnot0_305:
+focusnot0_330:
 	CMPQ    SI, $+2
-	JGE     focusnot1_305
+	JGE     focusnot1_330
 	VMOVAPS Y0, Y5
 	VMOVAPS Y0, Y6
-	JMP     focusdone305
+	JMP     focusdone330
 
-focusnot1_305:
+focusnot1_330:
 	CMPQ SI, $+3
-	JGE  focusnot2_305
-	JMP  focusdone305
+	JGE  focusnot2_330
+	JMP  focusdone330
 
-focusnot2_305:
+focusnot2_330:
 	CMPQ    SI, $+4
-	JGE     focusnot3_305
+	JGE     focusnot3_330
 	VSQRTPS Y5, Y5
 	VSQRTPS Y6, Y6
-	JMP     focusdone305
+	JMP     focusdone330
 
-focusnot3_305:
+focusnot3_330:
 	CMPQ         SI, $+5
-	JGE          focusnot4_305
+	JGE          focusnot4_330
 	VSQRTPS      Y5, Y2
 	VMOVAPS      Y5, Y3
 	VFNMADD231PS Y2, Y2, Y3
@@ -44529,11 +45938,11 @@ focusnot3_305:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y2, Y6, Y3
 	VMOVAPS      Y3, Y6
-	JMP          focusdone305
+	JMP          focusdone330
 
-focusnot4_305:
+focusnot4_330:
 	CMPQ         SI, $+6
-	JGE          focusnot5_305
+	JGE          focusnot5_330
 	VSQRTPS      Y5, Y2
 	VMULPS       Y5, Y5, Y3
 	VMOVAPS      Y3, Y4
@@ -44554,11 +45963,11 @@ focusnot4_305:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y4
 	VMULPS       Y2, Y4, Y6
 	VFMADD231PS  Y2, Y3, Y6
-	JMP          focusdone305
+	JMP          focusdone330
 
-focusnot5_305:
+focusnot5_330:
 	CMPQ        SI, $+7
-	JGE         focusnot6_305
+	JGE         focusnot6_330
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -44571,11 +45980,11 @@ focusnot5_305:
 	VMULPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y2, Y3
 	VMOVAPS     Y3, Y6
-	JMP         focusdone305
+	JMP         focusdone330
 
-focusnot6_305:
+focusnot6_330:
 	CMPQ        SI, $+8
-	JGE         focusnot7_305
+	JGE         focusnot7_330
 	VMULPS      Y5, Y5, Y2
 	VFMSUB213PS Y2, Y5, Y5
 	VADDPS      Y2, Y2, Y3
@@ -44586,11 +45995,11 @@ focusnot6_305:
 	VADDPS      Y2, Y2, Y3
 	VMULPS      Y6, Y3, Y6
 	VFMADD231PS Y2, Y2, Y6
-	JMP         focusdone305
+	JMP         focusdone330
 
-focusnot7_305:
+focusnot7_330:
 	CMPQ        SI, $+9
-	JGE         focusnot8_305
+	JGE         focusnot8_330
 	VMULPS      Y5, Y5, Y2
 	VMOVAPS     Y2, Y3
 	VFMSUB231PS Y5, Y5, Y3
@@ -44611,9 +46020,9 @@ focusnot7_305:
 	VMULPS      Y6, Y2, Y2
 	VFMADD231PS Y6, Y4, Y2
 	VMOVAPS     Y2, Y6
-	JMP         focusdone305
+	JMP         focusdone330
 
-focusnot8_305:
+focusnot8_330:
 	LEAQ         24(BX), R8
 	VMOVUPS      Y6, 576(SP)
 	VBROADCASTSS (R8), Y0
@@ -44689,11 +46098,11 @@ focusnot8_305:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_305
+	JNE     focushard0_330
 	VMOVAPS Y6, Y5
-	JMP     focuseasy0_305
+	JMP     focuseasy0_330
 
-focushard0_305:
+focushard0_330:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y5, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -44814,7 +46223,7 @@ focushard0_305:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
 
-focuseasy0_305:
+focuseasy0_330:
 	VMOVUPS      576(SP), Y6
 	VMOVUPS      Y5, 576(SP)
 	VBROADCASTSS (R8), Y0
@@ -44890,11 +46299,11 @@ focuseasy0_305:
 	VPANDN  Y3, Y7, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard1_305
+	JNE     focushard1_330
 	VMOVAPS Y5, Y6
-	JMP     focuseasy1_305
+	JMP     focuseasy1_330
 
-focushard1_305:
+focushard1_330:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y6, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -45015,12 +46424,12 @@ focushard1_305:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
 
-focuseasy1_305:
+focuseasy1_330:
 	VMOVUPS 576(SP), Y5
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 
-focusdone305:
+focusdone330:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   224(SP), Y2
 	VMOVUPS   512(SP), Y7
@@ -45287,30 +46696,30 @@ vector:
 
 	// q^gamma
 	CMPQ   SI, $+1
-	JGE    focusnot0_306
+	JGE    focusnot0_331
 	VMULPS Y6, Y6, Y6
-	JMP    focusdone306
+	JMP    focusdone331
 
-focusnot0_306:
+focusnot0_331:
 	CMPQ    SI, $+2
-	JGE     focusnot1_306
+	JGE     focusnot1_331
 	VMOVAPS Y0, Y6
-	JMP     focusdone306
+	JMP     focusdone331
 
-focusnot1_306:
+focusnot1_331:
 	CMPQ SI, $+3
-	JGE  focusnot2_306
-	JMP  focusdone306
+	JGE  focusnot2_331
+	JMP  focusdone331
 
-focusnot2_306:
+focusnot2_331:
 	CMPQ    SI, $+4
-	JGE     focusnot3_306
+	JGE     focusnot3_331
 	VSQRTPS Y6, Y6
-	JMP     focusdone306
+	JMP     focusdone331
 
-focusnot3_306:
+focusnot3_331:
 	CMPQ         SI, $+5
-	JGE          focusnot4_306
+	JGE          focusnot4_331
 	VSQRTPS      Y6, Y3
 	VMOVAPS      Y6, Y4
 	VFNMADD231PS Y3, Y3, Y4
@@ -45318,11 +46727,11 @@ focusnot3_306:
 	VMULPS       Y5, Y4, Y4
 	VFMADD231PS  Y3, Y6, Y4
 	VMOVAPS      Y4, Y6
-	JMP          focusdone306
+	JMP          focusdone331
 
-focusnot4_306:
+focusnot4_331:
 	CMPQ         SI, $+6
-	JGE          focusnot5_306
+	JGE          focusnot5_331
 	VSQRTPS      Y6, Y3
 	VMULPS       Y6, Y6, Y4
 	VMOVAPS      Y4, Y5
@@ -45333,32 +46742,32 @@ focusnot4_306:
 	VFMADD231PS  consts<>+2144(SB), Y6, Y5
 	VMULPS       Y3, Y5, Y6
 	VFMADD231PS  Y3, Y4, Y6
-	JMP          focusdone306
+	JMP          focusdone331
 
-focusnot5_306:
+focusnot5_331:
 	CMPQ        SI, $+7
-	JGE         focusnot6_306
+	JGE         focusnot6_331
 	VMULPS      Y6, Y6, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y6, Y6, Y4
 	VMULPS      Y6, Y4, Y4
 	VFMADD231PS Y6, Y3, Y4
 	VMOVAPS     Y4, Y6
-	JMP         focusdone306
+	JMP         focusdone331
 
-focusnot6_306:
+focusnot6_331:
 	CMPQ        SI, $+8
-	JGE         focusnot7_306
+	JGE         focusnot7_331
 	VMULPS      Y6, Y6, Y3
 	VFMSUB213PS Y3, Y6, Y6
 	VADDPS      Y3, Y3, Y4
 	VMULPS      Y6, Y4, Y6
 	VFMADD231PS Y3, Y3, Y6
-	JMP         focusdone306
+	JMP         focusdone331
 
-focusnot7_306:
+focusnot7_331:
 	CMPQ        SI, $+9
-	JGE         focusnot8_306
+	JGE         focusnot8_331
 	VMULPS      Y6, Y6, Y3
 	VMOVAPS     Y3, Y4
 	VFMSUB231PS Y6, Y6, Y4
@@ -45369,9 +46778,9 @@ focusnot7_306:
 	VMULPS      Y6, Y3, Y3
 	VFMADD231PS Y6, Y5, Y3
 	VMOVAPS     Y3, Y6
-	JMP         focusdone306
+	JMP         focusdone331
 
-focusnot8_306:
+focusnot8_331:
 	LEAQ         24(BX), R8
 	VBROADCASTSS (R8), Y0
 	VBROADCASTSS 4(R8), Y1
@@ -45446,11 +46855,11 @@ focusnot8_306:
 	VPANDN  Y4, Y8, Y4
 	VPOR    Y4, Y5, Y4
 	VPTEST  Y4, Y4
-	JNE     focushard0_306
+	JNE     focushard0_331
 	VMOVAPS Y7, Y6
-	JMP     focuseasy0_306
+	JMP     focuseasy0_331
 
-focushard0_306:
+focushard0_331:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y6, Y4
 	VPSUBD    consts<>+1248(SB), Y4, Y5
@@ -45571,11 +46980,11 @@ focushard0_306:
 	VPOR         Y1, Y3, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y6
 
-focuseasy0_306:
+focuseasy0_331:
 	VMOVUPS consts<>+384(SB), Y0
 	VMOVUPS consts<>+608(SB), Y1
 
-focusdone306:
+focusdone331:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   224(SP), Y3
 	VCMPPS    $0x12, consts<>+2176(SB), Y3, Y4
@@ -45724,6 +47133,517 @@ partdone4:
 	JGE  vector
 
 done:
+	VZEROUPPER
+	RET
+
+sole:
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS (AX), Y2
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 128(AX), Y3
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 256(AX), Y4
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 384(AX), Y5
+	MOVQ         sums+8(FP), AX
+	VBROADCASTSS 512(AX), Y6
+	MOVQ         p+24(FP), AX
+	MOVQ         (AX), CX
+	MOVQ         scale+32(FP), DX
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	VPAND     consts<>+32(SB), Y4, Y7
+	VMOVUPS   consts<>+2272(SB), Y8
+	VCMPPS    $0x11, Y7, Y8, Y8
+	VCMPPS    $0x11, consts<>+928(SB), Y7, Y7
+	VPAND     Y8, Y7, Y7
+	VPAND     Y4, Y7, Y7
+	VCMPPS    $0x12, consts<>+2176(SB), Y5, Y8
+	VBLENDVPS Y8, Y2, Y1, Y2
+	VMAXPS    Y4, Y5, Y4
+	VCMPPS    $0x00, consts<>+640(SB), Y4, Y4
+	VBLENDVPS Y4, Y1, Y2, Y2
+	VMOVUPS   Y2, (SP)
+
+	// e^(r_t) = p + pLow
+	VSUBPS       Y7, Y5, Y2
+	VMOVUPS      consts<>+2336(SB), Y4
+	VMINPS       Y2, Y4, Y4
+	VMOVUPS      consts<>+2304(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VCMPPS       $0x11, Y4, Y2, Y5
+	VPXOR        Y7, Y7, Y7
+	VCMPPS       $0x11, (SP), Y7, Y7
+	VPAND        Y5, Y7, Y5
+	VSUBPS       Y2, Y4, Y2
+	VPAND        Y2, Y5, Y2
+	VMOVUPS      Y2, 32(SP)
+	VMOVUPS      consts<>+96(SB), Y2
+	VFMADD213PS  consts<>+2368(SB), Y4, Y2
+	VSUBPS       consts<>+2368(SB), Y2, Y5
+	VPSUBD       consts<>+2368(SB), Y2, Y2
+	VPSUBD       Y2, Y3, Y2
+	VMOVUPS      Y2, 64(SP)
+	VFNMADD231PS consts<>+160(SB), Y5, Y4
+	VFNMADD231PS consts<>+192(SB), Y5, Y4
+	VMOVUPS      consts<>+2464(SB), Y2
+	VFMADD213PS  consts<>+2496(SB), Y4, Y2
+	VFMADD213PS  consts<>+2528(SB), Y4, Y2
+	VFMADD213PS  consts<>+2560(SB), Y4, Y2
+	VFMADD213PS  consts<>+2592(SB), Y4, Y2
+	VFMADD213PS  Y0, Y4, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VSUBPS       Y3, Y0, Y5
+	VFMADD231PS  Y2, Y4, Y5
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	VDIVPS       Y3, Y0, Y2
+	VMULPS       (SP), Y2, Y4
+	VFNMADD213PS (SP), Y4, Y3
+	VMULPS       Y5, Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VPSRLD       $0x17, Y4, Y3
+	VPSUBD       consts<>+2720(SB), Y3, Y3
+	VPADDD       64(SP), Y3, Y3
+	VPXOR        Y5, Y5, Y5
+	VPMAXSD      Y5, Y3, Y3
+	VMOVUPS      64(SP), Y5
+	VPSUBD       Y3, Y5, Y5
+	VPMAXSD      consts<>+2752(SB), Y5, Y5
+	VMOVUPS      Y3, 96(SP)
+	VPSRAD       $0x01, Y5, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VPSUBD       Y3, Y5, Y3
+	VPADDD       consts<>+1664(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMULPS       Y7, Y2, Y2
+	VMULPS       Y3, Y2, Y2
+
+	// w + wLow = 1 + u; q = u / w
+	VMAXPS       Y4, Y0, Y3
+	VMINPS       Y4, Y0, Y5
+	VADDPS       Y5, Y3, Y7
+	VSUBPS       Y3, Y7, Y3
+	VSUBPS       Y3, Y5, Y3
+	VDIVPS       Y7, Y0, Y5
+	VMULPS       Y5, Y2, Y8
+	VMOVUPS      Y8, 128(SP)
+	VMULPS       Y5, Y4, Y8
+	VFNMADD213PS Y4, Y8, Y7
+	VADDPS       Y2, Y7, Y7
+	VADDPS       Y2, Y3, Y2
+	VMULPS       Y2, Y8, Y2
+	VSUBPS       Y2, Y7, Y2
+	VMULPS       Y5, Y2, Y2
+	VADDPS       Y2, Y8, Y2
+	VMINPS       Y2, Y0, Y2
+	VMOVUPS      Y2, 160(SP)
+	VMOVUPS      Y5, 192(SP)
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	VADDPS Y0, Y4, Y2
+	VPSUBD consts<>+2784(SB), Y2, Y2
+	VPAND  consts<>+640(SB), Y2, Y3
+	VPSRLD $0x15, Y2, Y2
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VPSUBD      Y3, Y0, Y5
+	VMOVUPS     log_r<>+0(SB), Y7
+	VPERMILPS   Y2, Y7, Y7
+	VMULPS      Y7, Y5, Y5
+	VADDPS      consts<>+672(SB), Y5, Y7
+	VFMADD231PS Y5, Y4, Y7
+	VCVTDQ2PS   Y3, Y3
+	VMOVUPS     log_th<>+0(SB), Y4
+	VPERMILPS   Y2, Y4, Y4
+	VMOVUPS     log_tl<>+0(SB), Y5
+	VPERMILPS   Y2, Y5, Y2
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	VMULPS      Y7, Y7, Y5
+	VMOVUPS     consts<>+2848(SB), Y8
+	VFMADD213PS consts<>+2880(SB), Y7, Y8
+	VFMADD231PS consts<>+2816(SB), Y5, Y8
+	VMOVUPS     consts<>+2912(SB), Y9
+	VFMADD213PS consts<>+2944(SB), Y7, Y9
+	VFMADD231PS Y8, Y5, Y9
+	VFMADD231PS consts<>+1056(SB), Y3, Y2
+	VFMADD231PS Y9, Y5, Y2
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	VFMADD231PS consts<>+1088(SB), Y3, Y4
+	VADDPS      Y7, Y4, Y3
+	VSUBPS      Y3, Y4, Y4
+	VADDPS      Y7, Y4, Y4
+	VADDPS      Y4, Y2, Y2
+	VADDPS      Y2, Y3, Y2
+	VADDPS      128(SP), Y2, Y2
+	VMOVUPS     96(SP), Y3
+	VCVTDQ2PS   Y3, Y3
+	VFMADD231PS consts<>+160(SB), Y3, Y2
+	VADDPS      32(SP), Y2, Y2
+	VPXOR       Y3, Y3, Y3
+	VMULPS      Y2, Y6, Y4
+	VCMPPS      $0x00, Y6, Y3, Y5
+	VCMPPS      $0x00, Y2, Y2, Y7
+	VPAND       Y5, Y7, Y5
+	VPANDN      Y4, Y5, Y4
+	VMOVUPS     Y4, 224(SP)
+
+	// 1 + gamma p_t l / q
+	VPXOR        Y4, Y4, Y4
+	VMOVUPS      96(SP), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VPANDN       192(SP), Y4, Y4
+	VCMPPS       $0x00, 160(SP), Y3, Y5
+	VDIVPS       160(SP), Y2, Y2
+	VBLENDVPS    Y5, Y0, Y2, Y2
+	VCMPPS       $0x00, Y3, Y4, Y3
+	VMULPS       Y2, Y4, Y2
+	VPANDN       Y2, Y3, Y2
+	VBROADCASTSS 8(AX), Y3
+	VFMADD213PS  Y0, Y2, Y3
+	VMOVUPS      Y3, 256(SP)
+	VMOVUPS      160(SP), Y5
+
+	// q^gamma
+	CMPQ   CX, $+1
+	JGE    focusnot0_332
+	VMULPS Y5, Y5, Y5
+	JMP    focusdone332
+
+focusnot0_332:
+	CMPQ    CX, $+2
+	JGE     focusnot1_332
+	VMOVAPS Y0, Y5
+	JMP     focusdone332
+
+focusnot1_332:
+	CMPQ CX, $+3
+	JGE  focusnot2_332
+	JMP  focusdone332
+
+focusnot2_332:
+	CMPQ    CX, $+4
+	JGE     focusnot3_332
+	VSQRTPS Y5, Y5
+	JMP     focusdone332
+
+focusnot3_332:
+	CMPQ         CX, $+5
+	JGE          focusnot4_332
+	VSQRTPS      Y5, Y2
+	VMOVAPS      Y5, Y3
+	VFNMADD231PS Y2, Y2, Y3
+	VMULPS       consts<>+2144(SB), Y2, Y4
+	VMULPS       Y4, Y3, Y3
+	VFMADD231PS  Y2, Y5, Y3
+	VMOVAPS      Y3, Y5
+	JMP          focusdone332
+
+focusnot4_332:
+	CMPQ         CX, $+6
+	JGE          focusnot5_332
+	VSQRTPS      Y5, Y2
+	VMULPS       Y5, Y5, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y5, Y5, Y4
+	VMOVAPS      Y5, Y7
+	VFNMADD231PS Y2, Y2, Y7
+	VMULPS       Y7, Y5, Y5
+	VFMADD231PS  consts<>+2144(SB), Y5, Y4
+	VMULPS       Y2, Y4, Y5
+	VFMADD231PS  Y2, Y3, Y5
+	JMP          focusdone332
+
+focusnot5_332:
+	CMPQ        CX, $+7
+	JGE         focusnot6_332
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y5, Y3, Y3
+	VFMADD231PS Y5, Y2, Y3
+	VMOVAPS     Y3, Y5
+	JMP         focusdone332
+
+focusnot6_332:
+	CMPQ        CX, $+8
+	JGE         focusnot7_332
+	VMULPS      Y5, Y5, Y2
+	VFMSUB213PS Y2, Y5, Y5
+	VADDPS      Y2, Y2, Y3
+	VMULPS      Y5, Y3, Y5
+	VFMADD231PS Y2, Y2, Y5
+	JMP         focusdone332
+
+focusnot7_332:
+	CMPQ        CX, $+9
+	JGE         focusnot8_332
+	VMULPS      Y5, Y5, Y2
+	VMOVAPS     Y2, Y3
+	VFMSUB231PS Y5, Y5, Y3
+	VMULPS      Y2, Y2, Y4
+	VADDPS      Y2, Y2, Y7
+	VFMSUB213PS Y4, Y2, Y2
+	VFMADD231PS Y3, Y7, Y2
+	VMULPS      Y5, Y2, Y2
+	VFMADD231PS Y5, Y4, Y2
+	VMOVAPS     Y2, Y5
+	JMP         focusdone332
+
+focusnot8_332:
+	LEAQ         24(AX), AX
+	VBROADCASTSS (AX), Y0
+	VBROADCASTSS 4(AX), Y1
+	VBROADCASTSS 8(AX), Y2
+
+	// x = 2^(E-64) z; j is z's table cell
+	VPSUBD    consts<>+1248(SB), Y5, Y3
+	VPSRLD    $0x17, Y3, Y4
+	VPSRLD    $0x14, Y3, Y7
+	VPAND     consts<>+1280(SB), Y3, Y3
+	VPADDD    consts<>+1312(SB), Y3, Y3
+	VCVTDQ2PS Y4, Y8
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y7, Y9
+	VFMADD213PS consts<>+672(SB), Y9, Y3
+	VMULPS      consts<>+1344(SB), Y3, Y9
+	VMOVAPS     Y3, Y10
+	VFMADD231PS Y9, Y3, Y10
+	VSUBPS      Y10, Y3, Y11
+	VFMADD231PS Y9, Y3, Y11
+	VMULPS      Y3, Y3, Y9
+	VMOVUPS     consts<>+1376(SB), Y12
+	VFMADD213PS consts<>+1408(SB), Y3, Y12
+	VFMADD213PS consts<>+1440(SB), Y3, Y12
+	VFMADD213PS consts<>+1472(SB), Y3, Y12
+	VFMADD213PS consts<>+1504(SB), Y3, Y12
+	VMULPS      Y3, Y9, Y3
+	VFMADD231PS Y12, Y3, Y11
+	VADDPS      Y11, Y10, Y3
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y7, Y9
+	VADDPS      Y9, Y8, Y8
+	VMULPS      Y8, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y8
+	VFMADD213PS Y9, Y1, Y3
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y3, Y3
+	VSUBPS      consts<>+1536(SB), Y3, Y12
+	VSUBPS      Y12, Y9, Y9
+	VFMADD231PS Y10, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y7, Y7
+	VFMADD231PS Y7, Y0, Y8
+	VFMADD231PS Y10, Y2, Y8
+	VFMADD231PS Y11, Y1, Y8
+	VADDPS      Y8, Y9, Y7
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y8
+	VFMADD213PS consts<>+1600(SB), Y7, Y8
+	VFMADD213PS consts<>+1632(SB), Y7, Y8
+	VMULPS      Y7, Y7, Y9
+	VMULPS      Y8, Y9, Y8
+	VFMADD231PS consts<>+160(SB), Y7, Y8
+	VPERMPS     pow_exp_hi<>+0(SB), Y3, Y7
+	VPERMPS     pow_exp_lo<>+0(SB), Y3, Y9
+	VFMADD231PS Y8, Y7, Y9
+
+	// times 2^k
+	VADDPS Y9, Y7, Y7
+	VPSLLD $0x14, Y3, Y8
+	VPAND  consts<>+640(SB), Y8, Y8
+	VPADDD Y8, Y7, Y7
+
+	// x or result out of range?
+	VMOVUPS consts<>+1664(SB), Y8
+	VPANDN  Y4, Y8, Y4
+	VPXOR   consts<>+1728(SB), Y3, Y3
+	VMOVUPS consts<>+1696(SB), Y8
+	VPANDN  Y3, Y8, Y3
+	VPOR    Y3, Y4, Y3
+	VPTEST  Y3, Y3
+	JNE     focushard0_332
+	VMOVAPS Y7, Y5
+	JMP     focuseasy0_332
+
+focushard0_332:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	VPAND     consts<>+32(SB), Y5, Y3
+	VPSUBD    consts<>+1248(SB), Y3, Y4
+	VCVTDQ2PS Y3, Y7
+	VPSUBD    consts<>+1760(SB), Y7, Y7
+	VMOVUPS   consts<>+1120(SB), Y8
+	VPCMPGTD  Y3, Y8, Y8
+	VBLENDVPS Y8, Y7, Y4, Y4
+	VPSRAD    $0x17, Y4, Y7
+	VPSRLD    $0x14, Y4, Y8
+	VPAND     consts<>+1280(SB), Y4, Y4
+	VPADDD    consts<>+1312(SB), Y4, Y4
+	VCVTDQ2PS Y7, Y7
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VPERMPS     pow_r<>+0(SB), Y8, Y9
+	VFMADD213PS consts<>+672(SB), Y9, Y4
+	VMULPS      consts<>+1344(SB), Y4, Y9
+	VMOVAPS     Y4, Y10
+	VFMADD231PS Y9, Y4, Y10
+	VSUBPS      Y10, Y4, Y11
+	VFMADD231PS Y9, Y4, Y11
+	VMULPS      Y4, Y4, Y9
+	VMOVUPS     consts<>+1376(SB), Y12
+	VFMADD213PS consts<>+1408(SB), Y4, Y12
+	VFMADD213PS consts<>+1440(SB), Y4, Y12
+	VFMADD213PS consts<>+1472(SB), Y4, Y12
+	VFMADD213PS consts<>+1504(SB), Y4, Y12
+	VMULPS      Y4, Y9, Y4
+	VFMADD231PS Y12, Y4, Y11
+	VADDPS      Y11, Y10, Y4
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	VPERMPS     pow_th<>+0(SB), Y8, Y9
+	VADDPS      Y9, Y7, Y7
+	VMULPS      Y7, Y0, Y9
+	VFMSUB213PS Y9, Y0, Y7
+	VFMADD213PS Y9, Y1, Y4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	VADDPS      consts<>+1536(SB), Y4, Y12
+	VSUBPS      consts<>+1536(SB), Y12, Y13
+	VSUBPS      Y13, Y9, Y9
+	VFMADD231PS Y10, Y1, Y9
+	VPERMPS     pow_tl<>+0(SB), Y8, Y8
+	VFMADD231PS Y8, Y0, Y7
+	VFMADD231PS Y10, Y2, Y7
+	VFMADD231PS Y11, Y1, Y7
+	VADDPS      Y7, Y9, Y1
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	VMOVUPS     consts<>+1568(SB), Y2
+	VFMADD213PS consts<>+1600(SB), Y1, Y2
+	VFMADD213PS consts<>+1632(SB), Y1, Y2
+	VMULPS      Y1, Y1, Y7
+	VMULPS      Y2, Y7, Y2
+	VFMADD231PS consts<>+160(SB), Y1, Y2
+	VPERMPS     pow_full_hi<>+0(SB), Y12, Y1
+	VPERMPS     pow_full_lo<>+0(SB), Y12, Y7
+	VFMADD231PS Y2, Y1, Y7
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VPSUBD  consts<>+1536(SB), Y12, Y2
+	VPSRAD  $0x03, Y2, Y2
+	VADDPS  Y7, Y1, Y8
+	VPSLLD  $0x17, Y2, Y9
+	VPADDD  Y9, Y8, Y9
+	VPMINUD consts<>+928(SB), Y9, Y9
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VPXOR     Y10, Y10, Y10
+	VPMINSD   Y10, Y2, Y2
+	VMOVUPS   consts<>+1792(SB), Y10
+	VPSUBD    Y2, Y10, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VADDPS    Y1, Y2, Y10
+	VSUBPS    Y2, Y10, Y11
+	VSUBPS    Y11, Y1, Y1
+	VADDPS    Y7, Y1, Y1
+	VADDPS    Y1, Y10, Y1
+	VCMPPS    $0x11, Y2, Y8, Y7
+	VPSUBD    Y2, Y1, Y1
+	VBLENDVPS Y7, Y1, Y9, Y1
+
+	// overflow, underflow, x = 0 and Inf
+	VMOVUPS   consts<>+1824(SB), Y2
+	VCMPPS    $0x11, Y4, Y2, Y2
+	VBLENDVPS Y2, consts<>+928(SB), Y1, Y1
+	VCMPPS    $0x11, consts<>+1856(SB), Y4, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPXOR     Y2, Y2, Y2
+	VPCMPEQD  Y2, Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VBLENDVPS Y0, consts<>+928(SB), Y4, Y4
+	VBLENDVPS Y2, Y4, Y1, Y1
+	VPCMPEQD  consts<>+928(SB), Y3, Y2
+	VPXOR     Y4, Y4, Y4
+	VMOVUPS   consts<>+928(SB), Y7
+	VBLENDVPS Y0, Y4, Y7, Y0
+	VBLENDVPS Y2, Y0, Y1, Y0
+
+	// negative x: the sign for odd y, NaN for fractions
+	VBROADCASTSS 12(AX), Y1
+	VPAND        Y1, Y5, Y1
+	VPOR         Y1, Y0, Y0
+	VPXOR        Y1, Y1, Y1
+	VPCMPGTD     Y1, Y3, Y1
+	VMOVUPS      consts<>+928(SB), Y2
+	VPCMPGTD     Y3, Y2, Y2
+	VPAND        Y1, Y2, Y1
+	VBROADCASTSS 16(AX), Y2
+	VPAND        Y2, Y5, Y2
+	VPXOR        Y4, Y4, Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPAND        Y1, Y2, Y1
+	VPCMPGTD     consts<>+928(SB), Y3, Y2
+	VPOR         Y1, Y2, Y1
+	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y5
+
+focuseasy0_332:
+	VMOVUPS consts<>+384(SB), Y0
+	VMOVUPS consts<>+608(SB), Y1
+
+focusdone332:
+	// loss = (alpha l) q^gamma
+	VMOVUPS   224(SP), Y2
+	VCMPPS    $0x12, consts<>+2176(SB), Y2, Y3
+	VMULPS    Y5, Y2, Y4
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VPMINUD   Y1, Y2, Y2
+
+	// s q, pre and f
+	VBROADCASTSS (DX), Y3
+	VMULPS       Y5, Y6, Y4
+	VMULPS       256(SP), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       160(SP), Y3, Y3
+	VMOVUPS      consts<>+2976(SB), Y4
+	VPAND        consts<>+32(SB), Y3, Y5
+	VCMPPS       $0x12, Y5, Y4, Y4
+	VMOVUPS      (SP), Y5
+	VCMPPS       $0x11, Y0, Y5, Y5
+	VBLENDVPS    Y5, consts<>+3008(SB), Y0, Y0
+	VMOVUPS      consts<>+3040(SB), Y5
+	VBLENDVPS    Y4, Y0, Y5, Y0
+	VMULPS       (SP), Y0, Y4
+	VDIVPS       Y4, Y3, Y4
+	VPXOR        Y5, Y5, Y5
+	VMOVUPS      (SP), Y6
+	VCMPPS       $0x00, Y5, Y6, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VCMPPS       $0x03, Y4, Y4, Y5
+	VBLENDVPS    Y5, Y1, Y4, Y4
+	VPXOR        consts<>+1184(SB), Y3, Y3
+	VCMPPS       $0x03, Y3, Y3, Y5
+	VBLENDVPS    Y5, Y1, Y3, Y1
+	MOVQ         losses+0(FP), AX
+	VMOVSS       X2, (AX)
+	MOVQ         sums+8(FP), AX
+	VMOVSS       X1, 384(AX)
+	MOVQ         sums+8(FP), AX
+	VMOVSS       X0, 512(AX)
+	MOVQ         sums+8(FP), AX
+	VMOVSS       X4, (AX)
 	VZEROUPPER
 	RET
 
@@ -46369,30 +48289,30 @@ summed:
 
 	// q^gamma
 	CMPQ   DX, $+1
-	JGE    focusnot0_313
+	JGE    focusnot0_339
 	VMULPS Z7, Z7, Z7
-	JMP    focusdone313
+	JMP    focusdone339
 
-focusnot0_313:
+focusnot0_339:
 	CMPQ    DX, $+2
-	JGE     focusnot1_313
+	JGE     focusnot1_339
 	VMOVAPS Z0, Z7
-	JMP     focusdone313
+	JMP     focusdone339
 
-focusnot1_313:
+focusnot1_339:
 	CMPQ DX, $+3
-	JGE  focusnot2_313
-	JMP  focusdone313
+	JGE  focusnot2_339
+	JMP  focusdone339
 
-focusnot2_313:
+focusnot2_339:
 	CMPQ    DX, $+4
-	JGE     focusnot3_313
+	JGE     focusnot3_339
 	VSQRTPS Z7, Z7
-	JMP     focusdone313
+	JMP     focusdone339
 
-focusnot3_313:
+focusnot3_339:
 	CMPQ         DX, $+5
-	JGE          focusnot4_313
+	JGE          focusnot4_339
 	VSQRTPS      Z7, Z0
 	VMOVAPS      Z7, Z3
 	VFNMADD231PS Z0, Z0, Z3
@@ -46400,11 +48320,11 @@ focusnot3_313:
 	VMULPS       Z4, Z3, Z3
 	VFMADD231PS  Z0, Z7, Z3
 	VMOVAPS      Z3, Z7
-	JMP          focusdone313
+	JMP          focusdone339
 
-focusnot4_313:
+focusnot4_339:
 	CMPQ         DX, $+6
-	JGE          focusnot5_313
+	JGE          focusnot5_339
 	VSQRTPS      Z7, Z0
 	VMULPS       Z7, Z7, Z3
 	VMOVAPS      Z3, Z4
@@ -46415,32 +48335,32 @@ focusnot4_313:
 	VFMADD231PS  Z21, Z5, Z4
 	VMULPS       Z0, Z4, Z7
 	VFMADD231PS  Z0, Z3, Z7
-	JMP          focusdone313
+	JMP          focusdone339
 
-focusnot5_313:
+focusnot5_339:
 	CMPQ        DX, $+7
-	JGE         focusnot6_313
+	JGE         focusnot6_339
 	VMULPS      Z7, Z7, Z0
 	VMOVAPS     Z0, Z3
 	VFMSUB231PS Z7, Z7, Z3
 	VMULPS      Z7, Z3, Z3
 	VFMADD231PS Z7, Z0, Z3
 	VMOVAPS     Z3, Z7
-	JMP         focusdone313
+	JMP         focusdone339
 
-focusnot6_313:
+focusnot6_339:
 	CMPQ        DX, $+8
-	JGE         focusnot7_313
+	JGE         focusnot7_339
 	VMULPS      Z7, Z7, Z0
 	VFMSUB213PS Z0, Z7, Z7
 	VADDPS      Z0, Z0, Z3
 	VMULPS      Z7, Z3, Z7
 	VFMADD231PS Z0, Z0, Z7
-	JMP         focusdone313
+	JMP         focusdone339
 
-focusnot7_313:
+focusnot7_339:
 	CMPQ        DX, $+9
-	JGE         focusnot8_313
+	JGE         focusnot8_339
 	VMULPS      Z7, Z7, Z0
 	VMOVAPS     Z0, Z3
 	VFMSUB231PS Z7, Z7, Z3
@@ -46451,9 +48371,9 @@ focusnot7_313:
 	VMULPS      Z7, Z0, Z0
 	VFMADD231PS Z7, Z4, Z0
 	VMOVAPS     Z0, Z7
-	JMP         focusdone313
+	JMP         focusdone339
 
-focusnot8_313:
+focusnot8_339:
 	LEAQ         24(CX), CX
 	VBROADCASTSS (CX), Z0
 	VBROADCASTSS 4(CX), Z3
@@ -46528,11 +48448,11 @@ focusnot8_313:
 	VPORD        Z5, Z8, Z5
 	VPTESTMD     Z5, Z5, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_313
+	JNE          focushard0_339
 	VMOVAPS      Z9, Z7
-	JMP          focuseasy0_313
+	JMP          focuseasy0_339
 
-focushard0_313:
+focushard0_339:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD       Z16, Z7, Z5
 	VPSUBD.BCST  consts<>+1248(SB), Z5, Z8
@@ -46653,8 +48573,8 @@ focushard0_313:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z0, K1, Z7
 
-focuseasy0_313:
-focusdone313:
+focuseasy0_339:
+focusdone339:
 	// loss = (alpha l) q^gamma
 	VCMPPS    $0x12, Z18, Z2, K1
 	VMULPS    Z7, Z2, Z0
@@ -47471,30 +49391,30 @@ summed:
 
 	// q^gamma
 	CMPQ   DX, $+1
-	JGE    focusnot0_319
+	JGE    focusnot0_345
 	VMULPS Y0, Y0, Y0
-	JMP    focusdone319
+	JMP    focusdone345
 
-focusnot0_319:
+focusnot0_345:
 	CMPQ    DX, $+2
-	JGE     focusnot1_319
+	JGE     focusnot1_345
 	VMOVAPS Y1, Y0
-	JMP     focusdone319
+	JMP     focusdone345
 
-focusnot1_319:
+focusnot1_345:
 	CMPQ DX, $+3
-	JGE  focusnot2_319
-	JMP  focusdone319
+	JGE  focusnot2_345
+	JMP  focusdone345
 
-focusnot2_319:
+focusnot2_345:
 	CMPQ    DX, $+4
-	JGE     focusnot3_319
+	JGE     focusnot3_345
 	VSQRTPS Y0, Y0
-	JMP     focusdone319
+	JMP     focusdone345
 
-focusnot3_319:
+focusnot3_345:
 	CMPQ         DX, $+5
-	JGE          focusnot4_319
+	JGE          focusnot4_345
 	VSQRTPS      Y0, Y1
 	VMOVAPS      Y0, Y3
 	VFNMADD231PS Y1, Y1, Y3
@@ -47502,11 +49422,11 @@ focusnot3_319:
 	VMULPS       Y4, Y3, Y3
 	VFMADD231PS  Y1, Y0, Y3
 	VMOVAPS      Y3, Y0
-	JMP          focusdone319
+	JMP          focusdone345
 
-focusnot4_319:
+focusnot4_345:
 	CMPQ         DX, $+6
-	JGE          focusnot5_319
+	JGE          focusnot5_345
 	VSQRTPS      Y0, Y1
 	VMULPS       Y0, Y0, Y3
 	VMOVAPS      Y3, Y4
@@ -47517,32 +49437,32 @@ focusnot4_319:
 	VFMADD231PS  consts<>+2144(SB), Y0, Y4
 	VMULPS       Y1, Y4, Y0
 	VFMADD231PS  Y1, Y3, Y0
-	JMP          focusdone319
+	JMP          focusdone345
 
-focusnot5_319:
+focusnot5_345:
 	CMPQ        DX, $+7
-	JGE         focusnot6_319
+	JGE         focusnot6_345
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y3
 	VFMSUB231PS Y0, Y0, Y3
 	VMULPS      Y0, Y3, Y3
 	VFMADD231PS Y0, Y1, Y3
 	VMOVAPS     Y3, Y0
-	JMP         focusdone319
+	JMP         focusdone345
 
-focusnot6_319:
+focusnot6_345:
 	CMPQ        DX, $+8
-	JGE         focusnot7_319
+	JGE         focusnot7_345
 	VMULPS      Y0, Y0, Y1
 	VFMSUB213PS Y1, Y0, Y0
 	VADDPS      Y1, Y1, Y3
 	VMULPS      Y0, Y3, Y0
 	VFMADD231PS Y1, Y1, Y0
-	JMP         focusdone319
+	JMP         focusdone345
 
-focusnot7_319:
+focusnot7_345:
 	CMPQ        DX, $+9
-	JGE         focusnot8_319
+	JGE         focusnot8_345
 	VMULPS      Y0, Y0, Y1
 	VMOVAPS     Y1, Y3
 	VFMSUB231PS Y0, Y0, Y3
@@ -47553,9 +49473,9 @@ focusnot7_319:
 	VMULPS      Y0, Y1, Y1
 	VFMADD231PS Y0, Y4, Y1
 	VMOVAPS     Y1, Y0
-	JMP         focusdone319
+	JMP         focusdone345
 
-focusnot8_319:
+focusnot8_345:
 	LEAQ         24(CX), CX
 	VBROADCASTSS (CX), Y1
 	VBROADCASTSS 4(CX), Y2
@@ -47630,11 +49550,11 @@ focusnot8_319:
 	VPANDN  Y4, Y7, Y4
 	VPOR    Y4, Y5, Y4
 	VPTEST  Y4, Y4
-	JNE     focushard0_319
+	JNE     focushard0_345
 	VMOVAPS Y6, Y0
-	JMP     focuseasy0_319
+	JMP     focuseasy0_345
 
-focushard0_319:
+focushard0_345:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y0, Y4
 	VPSUBD    consts<>+1248(SB), Y4, Y5
@@ -47755,10 +49675,10 @@ focushard0_319:
 	VPOR         Y0, Y2, Y0
 	VBLENDVPS    Y0, consts<>+608(SB), Y1, Y0
 
-focuseasy0_319:
+focuseasy0_345:
 	VMOVUPS consts<>+608(SB), Y2
 
-focusdone319:
+focusdone345:
 	// loss = (alpha l) q^gamma
 	VMOVUPS   416(SP), Y1
 	VCMPPS    $0x12, consts<>+2176(SB), Y1, Y3
@@ -50448,30 +52368,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_332
+	JGE    focusnot0_358
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone332
+	JMP    focusdone358
 
-focusnot0_332:
+focusnot0_358:
 	CMPQ    R9, $+2
-	JGE     focusnot1_332
+	JGE     focusnot1_358
 	VMOVAPS Z0, Z24
-	JMP     focusdone332
+	JMP     focusdone358
 
-focusnot1_332:
+focusnot1_358:
 	CMPQ R9, $+3
-	JGE  focusnot2_332
-	JMP  focusdone332
+	JGE  focusnot2_358
+	JMP  focusdone358
 
-focusnot2_332:
+focusnot2_358:
 	CMPQ    R9, $+4
-	JGE     focusnot3_332
+	JGE     focusnot3_358
 	VSQRTPS Z24, Z24
-	JMP     focusdone332
+	JMP     focusdone358
 
-focusnot3_332:
+focusnot3_358:
 	CMPQ         R9, $+5
-	JGE          focusnot4_332
+	JGE          focusnot4_358
 	VSQRTPS      Z24, Z17
 	VMOVAPS      Z24, Z18
 	VFNMADD231PS Z17, Z17, Z18
@@ -50479,11 +52399,11 @@ focusnot3_332:
 	VMULPS       Z19, Z18, Z18
 	VFMADD231PS  Z17, Z24, Z18
 	VMOVAPS      Z18, Z24
-	JMP          focusdone332
+	JMP          focusdone358
 
-focusnot4_332:
+focusnot4_358:
 	CMPQ         R9, $+6
-	JGE          focusnot5_332
+	JGE          focusnot5_358
 	VSQRTPS      Z24, Z17
 	VMULPS       Z24, Z24, Z18
 	VMOVAPS      Z18, Z19
@@ -50494,32 +52414,32 @@ focusnot4_332:
 	VFMADD231PS  Z7, Z20, Z19
 	VMULPS       Z17, Z19, Z24
 	VFMADD231PS  Z17, Z18, Z24
-	JMP          focusdone332
+	JMP          focusdone358
 
-focusnot5_332:
+focusnot5_358:
 	CMPQ        R9, $+7
-	JGE         focusnot6_332
+	JGE         focusnot6_358
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z18
 	VFMSUB231PS Z24, Z24, Z18
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z17, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone332
+	JMP         focusdone358
 
-focusnot6_332:
+focusnot6_358:
 	CMPQ        R9, $+8
-	JGE         focusnot7_332
+	JGE         focusnot7_358
 	VMULPS      Z24, Z24, Z17
 	VFMSUB213PS Z17, Z24, Z24
 	VADDPS      Z17, Z17, Z18
 	VMULPS      Z24, Z18, Z24
 	VFMADD231PS Z17, Z17, Z24
-	JMP         focusdone332
+	JMP         focusdone358
 
-focusnot7_332:
+focusnot7_358:
 	CMPQ        R9, $+9
-	JGE         focusnot8_332
+	JGE         focusnot8_358
 	VMULPS      Z24, Z24, Z17
 	VMOVAPS     Z17, Z18
 	VFMSUB231PS Z24, Z24, Z18
@@ -50530,9 +52450,9 @@ focusnot7_332:
 	VMULPS      Z24, Z17, Z17
 	VFMADD231PS Z24, Z19, Z17
 	VMOVAPS     Z17, Z24
-	JMP         focusdone332
+	JMP         focusdone358
 
-focusnot8_332:
+focusnot8_358:
 	LEAQ         24(R8), R10
 	VBROADCASTSS (R10), Z17
 	VBROADCASTSS 4(R10), Z18
@@ -50660,7 +52580,7 @@ focusnot8_332:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z5, Z17, K1, Z24
 
-focusdone332:
+focusdone358:
 	// a smoothed loss is 0 where q^gamma is
 	VPXORD       Z17, Z17, Z17
 	VBROADCASTSS 48(R8), Z18
@@ -50829,30 +52749,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_333
+	JGE    focusnot0_359
 	VMULPS Z24, Z24, Z24
-	JMP    focusdone333
+	JMP    focusdone359
 
-focusnot0_333:
+focusnot0_359:
 	CMPQ    R9, $+2
-	JGE     focusnot1_333
+	JGE     focusnot1_359
 	VMOVAPS Z0, Z24
-	JMP     focusdone333
+	JMP     focusdone359
 
-focusnot1_333:
+focusnot1_359:
 	CMPQ R9, $+3
-	JGE  focusnot2_333
-	JMP  focusdone333
+	JGE  focusnot2_359
+	JMP  focusdone359
 
-focusnot2_333:
+focusnot2_359:
 	CMPQ    R9, $+4
-	JGE     focusnot3_333
+	JGE     focusnot3_359
 	VSQRTPS Z24, Z24
-	JMP     focusdone333
+	JMP     focusdone359
 
-focusnot3_333:
+focusnot3_359:
 	CMPQ         R9, $+5
-	JGE          focusnot4_333
+	JGE          focusnot4_359
 	VSQRTPS      Z24, Z16
 	VMOVAPS      Z24, Z18
 	VFNMADD231PS Z16, Z16, Z18
@@ -50860,11 +52780,11 @@ focusnot3_333:
 	VMULPS       Z19, Z18, Z18
 	VFMADD231PS  Z16, Z24, Z18
 	VMOVAPS      Z18, Z24
-	JMP          focusdone333
+	JMP          focusdone359
 
-focusnot4_333:
+focusnot4_359:
 	CMPQ         R9, $+6
-	JGE          focusnot5_333
+	JGE          focusnot5_359
 	VSQRTPS      Z24, Z16
 	VMULPS       Z24, Z24, Z18
 	VMOVAPS      Z18, Z19
@@ -50875,32 +52795,32 @@ focusnot4_333:
 	VFMADD231PS  Z7, Z20, Z19
 	VMULPS       Z16, Z19, Z24
 	VFMADD231PS  Z16, Z18, Z24
-	JMP          focusdone333
+	JMP          focusdone359
 
-focusnot5_333:
+focusnot5_359:
 	CMPQ        R9, $+7
-	JGE         focusnot6_333
+	JGE         focusnot6_359
 	VMULPS      Z24, Z24, Z16
 	VMOVAPS     Z16, Z18
 	VFMSUB231PS Z24, Z24, Z18
 	VMULPS      Z24, Z18, Z18
 	VFMADD231PS Z24, Z16, Z18
 	VMOVAPS     Z18, Z24
-	JMP         focusdone333
+	JMP         focusdone359
 
-focusnot6_333:
+focusnot6_359:
 	CMPQ        R9, $+8
-	JGE         focusnot7_333
+	JGE         focusnot7_359
 	VMULPS      Z24, Z24, Z16
 	VFMSUB213PS Z16, Z24, Z24
 	VADDPS      Z16, Z16, Z18
 	VMULPS      Z24, Z18, Z24
 	VFMADD231PS Z16, Z16, Z24
-	JMP         focusdone333
+	JMP         focusdone359
 
-focusnot7_333:
+focusnot7_359:
 	CMPQ        R9, $+9
-	JGE         focusnot8_333
+	JGE         focusnot8_359
 	VMULPS      Z24, Z24, Z16
 	VMOVAPS     Z16, Z18
 	VFMSUB231PS Z24, Z24, Z18
@@ -50911,9 +52831,9 @@ focusnot7_333:
 	VMULPS      Z24, Z16, Z16
 	VFMADD231PS Z24, Z19, Z16
 	VMOVAPS     Z16, Z24
-	JMP         focusdone333
+	JMP         focusdone359
 
-focusnot8_333:
+focusnot8_359:
 	LEAQ         24(R8), R10
 	VBROADCASTSS (R10), Z16
 	VBROADCASTSS 4(R10), Z18
@@ -51041,7 +52961,7 @@ focusnot8_333:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z5, Z16, K2, Z24
 
-focusdone333:
+focusdone359:
 	// a smoothed loss is 0 where q^gamma is
 	VPXORD       Z16, Z16, Z16
 	VBROADCASTSS 48(R8), Z18
@@ -51220,30 +53140,30 @@ block:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_344
+	JGE    focusnot0_370
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone344
+	JMP    focusdone370
 
-focusnot0_344:
+focusnot0_370:
 	CMPQ    R9, $+2
-	JGE     focusnot1_344
+	JGE     focusnot1_370
 	VMOVAPS Y0, Y12
-	JMP     focusdone344
+	JMP     focusdone370
 
-focusnot1_344:
+focusnot1_370:
 	CMPQ R9, $+3
-	JGE  focusnot2_344
-	JMP  focusdone344
+	JGE  focusnot2_370
+	JMP  focusdone370
 
-focusnot2_344:
+focusnot2_370:
 	CMPQ    R9, $+4
-	JGE     focusnot3_344
+	JGE     focusnot3_370
 	VSQRTPS Y12, Y12
-	JMP     focusdone344
+	JMP     focusdone370
 
-focusnot3_344:
+focusnot3_370:
 	CMPQ         R9, $+5
-	JGE          focusnot4_344
+	JGE          focusnot4_370
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -51251,11 +53171,11 @@ focusnot3_344:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone344
+	JMP          focusdone370
 
-focusnot4_344:
+focusnot4_370:
 	CMPQ         R9, $+6
-	JGE          focusnot5_344
+	JGE          focusnot5_370
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y7
@@ -51266,32 +53186,32 @@ focusnot4_344:
 	VFMADD231PS  consts<>+2144(SB), Y8, Y7
 	VMULPS       Y5, Y7, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone344
+	JMP          focusdone370
 
-focusnot5_344:
+focusnot5_370:
 	CMPQ        R9, $+7
-	JGE         focusnot6_344
+	JGE         focusnot6_370
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone344
+	JMP         focusdone370
 
-focusnot6_344:
+focusnot6_370:
 	CMPQ        R9, $+8
-	JGE         focusnot7_344
+	JGE         focusnot7_370
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone344
+	JMP         focusdone370
 
-focusnot7_344:
+focusnot7_370:
 	CMPQ        R9, $+9
-	JGE         focusnot8_344
+	JGE         focusnot8_370
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -51302,9 +53222,9 @@ focusnot7_344:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y7, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone344
+	JMP         focusdone370
 
-focusnot8_344:
+focusnot8_370:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -51442,7 +53362,7 @@ focusnot8_344:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone344:
+focusdone370:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS 48(R8), Y6
@@ -51615,30 +53535,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R9, $+1
-	JGE    focusnot0_345
+	JGE    focusnot0_371
 	VMULPS Y12, Y12, Y12
-	JMP    focusdone345
+	JMP    focusdone371
 
-focusnot0_345:
+focusnot0_371:
 	CMPQ    R9, $+2
-	JGE     focusnot1_345
+	JGE     focusnot1_371
 	VMOVAPS Y0, Y12
-	JMP     focusdone345
+	JMP     focusdone371
 
-focusnot1_345:
+focusnot1_371:
 	CMPQ R9, $+3
-	JGE  focusnot2_345
-	JMP  focusdone345
+	JGE  focusnot2_371
+	JMP  focusdone371
 
-focusnot2_345:
+focusnot2_371:
 	CMPQ    R9, $+4
-	JGE     focusnot3_345
+	JGE     focusnot3_371
 	VSQRTPS Y12, Y12
-	JMP     focusdone345
+	JMP     focusdone371
 
-focusnot3_345:
+focusnot3_371:
 	CMPQ         R9, $+5
-	JGE          focusnot4_345
+	JGE          focusnot4_371
 	VSQRTPS      Y12, Y5
 	VMOVAPS      Y12, Y6
 	VFNMADD231PS Y5, Y5, Y6
@@ -51646,11 +53566,11 @@ focusnot3_345:
 	VMULPS       Y7, Y6, Y6
 	VFMADD231PS  Y5, Y12, Y6
 	VMOVAPS      Y6, Y12
-	JMP          focusdone345
+	JMP          focusdone371
 
-focusnot4_345:
+focusnot4_371:
 	CMPQ         R9, $+6
-	JGE          focusnot5_345
+	JGE          focusnot5_371
 	VSQRTPS      Y12, Y5
 	VMULPS       Y12, Y12, Y6
 	VMOVAPS      Y6, Y7
@@ -51661,32 +53581,32 @@ focusnot4_345:
 	VFMADD231PS  consts<>+2144(SB), Y8, Y7
 	VMULPS       Y5, Y7, Y12
 	VFMADD231PS  Y5, Y6, Y12
-	JMP          focusdone345
+	JMP          focusdone371
 
-focusnot5_345:
+focusnot5_371:
 	CMPQ        R9, $+7
-	JGE         focusnot6_345
+	JGE         focusnot6_371
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
 	VMULPS      Y12, Y6, Y6
 	VFMADD231PS Y12, Y5, Y6
 	VMOVAPS     Y6, Y12
-	JMP         focusdone345
+	JMP         focusdone371
 
-focusnot6_345:
+focusnot6_371:
 	CMPQ        R9, $+8
-	JGE         focusnot7_345
+	JGE         focusnot7_371
 	VMULPS      Y12, Y12, Y5
 	VFMSUB213PS Y5, Y12, Y12
 	VADDPS      Y5, Y5, Y6
 	VMULPS      Y12, Y6, Y12
 	VFMADD231PS Y5, Y5, Y12
-	JMP         focusdone345
+	JMP         focusdone371
 
-focusnot7_345:
+focusnot7_371:
 	CMPQ        R9, $+9
-	JGE         focusnot8_345
+	JGE         focusnot8_371
 	VMULPS      Y12, Y12, Y5
 	VMOVAPS     Y5, Y6
 	VFMSUB231PS Y12, Y12, Y6
@@ -51697,9 +53617,9 @@ focusnot7_345:
 	VMULPS      Y12, Y5, Y5
 	VFMADD231PS Y12, Y7, Y5
 	VMOVAPS     Y5, Y12
-	JMP         focusdone345
+	JMP         focusdone371
 
-focusnot8_345:
+focusnot8_371:
 	LEAQ         24(R8), R10
 	VMOVUPS      Y10, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -51837,7 +53757,7 @@ focusnot8_345:
 	VMOVUPS      consts<>+1216(SB), Y1
 	VMOVUPS      consts<>+416(SB), Y2
 
-focusdone345:
+focusdone371:
 	// a smoothed loss is 0 where q^gamma is
 	VPXOR        Y5, Y5, Y5
 	VBROADCASTSS 48(R8), Y6
@@ -52279,30 +54199,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_358
+	JGE    focusnot0_384
 	VMULPS Z19, Z19, Z19
-	JMP    focusdone358
+	JMP    focusdone384
 
-focusnot0_358:
+focusnot0_384:
 	CMPQ    DI, $+2
-	JGE     focusnot1_358
+	JGE     focusnot1_384
 	VMOVAPS Z0, Z19
-	JMP     focusdone358
+	JMP     focusdone384
 
-focusnot1_358:
+focusnot1_384:
 	CMPQ DI, $+3
-	JGE  focusnot2_358
-	JMP  focusdone358
+	JGE  focusnot2_384
+	JMP  focusdone384
 
-focusnot2_358:
+focusnot2_384:
 	CMPQ    DI, $+4
-	JGE     focusnot3_358
+	JGE     focusnot3_384
 	VSQRTPS Z19, Z19
-	JMP     focusdone358
+	JMP     focusdone384
 
-focusnot3_358:
+focusnot3_384:
 	CMPQ         DI, $+5
-	JGE          focusnot4_358
+	JGE          focusnot4_384
 	VSQRTPS      Z19, Z18
 	VMOVAPS      Z19, Z21
 	VFNMADD231PS Z18, Z18, Z21
@@ -52310,11 +54230,11 @@ focusnot3_358:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z18, Z19, Z21
 	VMOVAPS      Z21, Z19
-	JMP          focusdone358
+	JMP          focusdone384
 
-focusnot4_358:
+focusnot4_384:
 	CMPQ             DI, $+6
-	JGE              focusnot5_358
+	JGE              focusnot5_384
 	VSQRTPS          Z19, Z18
 	VMULPS           Z19, Z19, Z21
 	VMOVAPS          Z21, Z22
@@ -52325,32 +54245,32 @@ focusnot4_358:
 	VFMADD231PS.BCST consts<>+2144(SB), Z19, Z22
 	VMULPS           Z18, Z22, Z19
 	VFMADD231PS      Z18, Z21, Z19
-	JMP              focusdone358
+	JMP              focusdone384
 
-focusnot5_358:
+focusnot5_384:
 	CMPQ        DI, $+7
-	JGE         focusnot6_358
+	JGE         focusnot6_384
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
 	VMULPS      Z19, Z21, Z21
 	VFMADD231PS Z19, Z18, Z21
 	VMOVAPS     Z21, Z19
-	JMP         focusdone358
+	JMP         focusdone384
 
-focusnot6_358:
+focusnot6_384:
 	CMPQ        DI, $+8
-	JGE         focusnot7_358
+	JGE         focusnot7_384
 	VMULPS      Z19, Z19, Z18
 	VFMSUB213PS Z18, Z19, Z19
 	VADDPS      Z18, Z18, Z21
 	VMULPS      Z19, Z21, Z19
 	VFMADD231PS Z18, Z18, Z19
-	JMP         focusdone358
+	JMP         focusdone384
 
-focusnot7_358:
+focusnot7_384:
 	CMPQ        DI, $+9
-	JGE         focusnot8_358
+	JGE         focusnot8_384
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
@@ -52361,9 +54281,9 @@ focusnot7_358:
 	VMULPS      Z19, Z18, Z18
 	VFMADD231PS Z19, Z22, Z18
 	VMOVAPS     Z18, Z19
-	JMP         focusdone358
+	JMP         focusdone384
 
-focusnot8_358:
+focusnot8_384:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
 	VBROADCASTSS 4(R9), Z21
@@ -52439,11 +54359,11 @@ focusnot8_358:
 	VPORD        Z23, Z24, Z23
 	VPTESTMD     Z23, Z23, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_358
+	JNE          focushard0_384
 	VMOVAPS      Z25, Z19
-	JMP          focuseasy0_358
+	JMP          focuseasy0_384
 
-focushard0_358:
+focushard0_384:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD       Z9, Z19, Z23
 	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
@@ -52566,8 +54486,8 @@ focushard0_358:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z1, Z18, K1, Z19
 
-focuseasy0_358:
-focusdone358:
+focuseasy0_384:
+focusdone384:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z14, K1
 	VMULPS    Z19, Z14, Z18
@@ -52791,30 +54711,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_359
+	JGE    focusnot0_385
 	VMULPS Z19, Z19, Z19
-	JMP    focusdone359
+	JMP    focusdone385
 
-focusnot0_359:
+focusnot0_385:
 	CMPQ    DI, $+2
-	JGE     focusnot1_359
+	JGE     focusnot1_385
 	VMOVAPS Z0, Z19
-	JMP     focusdone359
+	JMP     focusdone385
 
-focusnot1_359:
+focusnot1_385:
 	CMPQ DI, $+3
-	JGE  focusnot2_359
-	JMP  focusdone359
+	JGE  focusnot2_385
+	JMP  focusdone385
 
-focusnot2_359:
+focusnot2_385:
 	CMPQ    DI, $+4
-	JGE     focusnot3_359
+	JGE     focusnot3_385
 	VSQRTPS Z19, Z19
-	JMP     focusdone359
+	JMP     focusdone385
 
-focusnot3_359:
+focusnot3_385:
 	CMPQ         DI, $+5
-	JGE          focusnot4_359
+	JGE          focusnot4_385
 	VSQRTPS      Z19, Z18
 	VMOVAPS      Z19, Z21
 	VFNMADD231PS Z18, Z18, Z21
@@ -52822,11 +54742,11 @@ focusnot3_359:
 	VMULPS       Z22, Z21, Z21
 	VFMADD231PS  Z18, Z19, Z21
 	VMOVAPS      Z21, Z19
-	JMP          focusdone359
+	JMP          focusdone385
 
-focusnot4_359:
+focusnot4_385:
 	CMPQ             DI, $+6
-	JGE              focusnot5_359
+	JGE              focusnot5_385
 	VSQRTPS          Z19, Z18
 	VMULPS           Z19, Z19, Z21
 	VMOVAPS          Z21, Z22
@@ -52837,32 +54757,32 @@ focusnot4_359:
 	VFMADD231PS.BCST consts<>+2144(SB), Z19, Z22
 	VMULPS           Z18, Z22, Z19
 	VFMADD231PS      Z18, Z21, Z19
-	JMP              focusdone359
+	JMP              focusdone385
 
-focusnot5_359:
+focusnot5_385:
 	CMPQ        DI, $+7
-	JGE         focusnot6_359
+	JGE         focusnot6_385
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
 	VMULPS      Z19, Z21, Z21
 	VFMADD231PS Z19, Z18, Z21
 	VMOVAPS     Z21, Z19
-	JMP         focusdone359
+	JMP         focusdone385
 
-focusnot6_359:
+focusnot6_385:
 	CMPQ        DI, $+8
-	JGE         focusnot7_359
+	JGE         focusnot7_385
 	VMULPS      Z19, Z19, Z18
 	VFMSUB213PS Z18, Z19, Z19
 	VADDPS      Z18, Z18, Z21
 	VMULPS      Z19, Z21, Z19
 	VFMADD231PS Z18, Z18, Z19
-	JMP         focusdone359
+	JMP         focusdone385
 
-focusnot7_359:
+focusnot7_385:
 	CMPQ        DI, $+9
-	JGE         focusnot8_359
+	JGE         focusnot8_385
 	VMULPS      Z19, Z19, Z18
 	VMOVAPS     Z18, Z21
 	VFMSUB231PS Z19, Z19, Z21
@@ -52873,9 +54793,9 @@ focusnot7_359:
 	VMULPS      Z19, Z18, Z18
 	VFMADD231PS Z19, Z22, Z18
 	VMOVAPS     Z18, Z19
-	JMP         focusdone359
+	JMP         focusdone385
 
-focusnot8_359:
+focusnot8_385:
 	LEAQ         24(SI), R9
 	VBROADCASTSS (R9), Z18
 	VBROADCASTSS 4(R9), Z21
@@ -52951,11 +54871,11 @@ focusnot8_359:
 	VPORD        Z23, Z24, Z23
 	VPTESTMD     Z23, Z23, K2
 	KORTESTW     K2, K2
-	JNE          focushard0_359
+	JNE          focushard0_385
 	VMOVAPS      Z25, Z19
-	JMP          focuseasy0_359
+	JMP          focuseasy0_385
 
-focushard0_359:
+focushard0_385:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD       Z9, Z19, Z23
 	VPSUBD.BCST  consts<>+1248(SB), Z23, Z24
@@ -53078,8 +54998,8 @@ focushard0_359:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z1, Z18, K2, Z19
 
-focuseasy0_359:
-focusdone359:
+focuseasy0_385:
+focusdone385:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, Z10, Z17, K2
 	VMULPS    Z19, Z17, Z18
@@ -53333,30 +55253,30 @@ block:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_370
+	JGE    focusnot0_396
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone370
+	JMP    focusdone396
 
-focusnot0_370:
+focusnot0_396:
 	CMPQ    DI, $+2
-	JGE     focusnot1_370
+	JGE     focusnot1_396
 	VMOVAPS Y0, Y14
-	JMP     focusdone370
+	JMP     focusdone396
 
-focusnot1_370:
+focusnot1_396:
 	CMPQ DI, $+3
-	JGE  focusnot2_370
-	JMP  focusdone370
+	JGE  focusnot2_396
+	JMP  focusdone396
 
-focusnot2_370:
+focusnot2_396:
 	CMPQ    DI, $+4
-	JGE     focusnot3_370
+	JGE     focusnot3_396
 	VSQRTPS Y14, Y14
-	JMP     focusdone370
+	JMP     focusdone396
 
-focusnot3_370:
+focusnot3_396:
 	CMPQ         DI, $+5
-	JGE          focusnot4_370
+	JGE          focusnot4_396
 	VSQRTPS      Y14, Y9
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y9, Y9, Y11
@@ -53364,11 +55284,11 @@ focusnot3_370:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y9, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone370
+	JMP          focusdone396
 
-focusnot4_370:
+focusnot4_396:
 	CMPQ         DI, $+6
-	JGE          focusnot5_370
+	JGE          focusnot5_396
 	VSQRTPS      Y14, Y9
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -53379,32 +55299,32 @@ focusnot4_370:
 	VFMADD231PS  consts<>+2144(SB), Y14, Y13
 	VMULPS       Y9, Y13, Y14
 	VFMADD231PS  Y9, Y11, Y14
-	JMP          focusdone370
+	JMP          focusdone396
 
-focusnot5_370:
+focusnot5_396:
 	CMPQ        DI, $+7
-	JGE         focusnot6_370
+	JGE         focusnot6_396
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y9, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone370
+	JMP         focusdone396
 
-focusnot6_370:
+focusnot6_396:
 	CMPQ        DI, $+8
-	JGE         focusnot7_370
+	JGE         focusnot7_396
 	VMULPS      Y14, Y14, Y9
 	VFMSUB213PS Y9, Y14, Y14
 	VADDPS      Y9, Y9, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y9, Y9, Y14
-	JMP         focusdone370
+	JMP         focusdone396
 
-focusnot7_370:
+focusnot7_396:
 	CMPQ        DI, $+9
-	JGE         focusnot8_370
+	JGE         focusnot8_396
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -53415,9 +55335,9 @@ focusnot7_370:
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y13, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone370
+	JMP         focusdone396
 
-focusnot8_370:
+focusnot8_396:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y7, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -53498,11 +55418,11 @@ focusnot8_370:
 	VPANDN  Y3, Y6, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_370
+	JNE     focushard0_396
 	VMOVAPS Y5, Y14
-	JMP     focuseasy0_370
+	JMP     focuseasy0_396
 
-focushard0_370:
+focushard0_396:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -53623,7 +55543,7 @@ focushard0_370:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
 
-focuseasy0_370:
+focuseasy0_396:
 	VMOVUPS (SP), Y7
 	VMOVUPS 32(SP), Y12
 	VMOVUPS 64(SP), Y8
@@ -53636,7 +55556,7 @@ focuseasy0_370:
 	VMOVUPS consts<>+2272(SB), Y3
 	VMOVUPS consts<>+2336(SB), Y4
 
-focusdone370:
+focusdone396:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
 	VMULPS    Y14, Y7, Y11
@@ -53894,30 +55814,30 @@ vector:
 
 	// q^gamma
 	CMPQ   DI, $+1
-	JGE    focusnot0_371
+	JGE    focusnot0_397
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone371
+	JMP    focusdone397
 
-focusnot0_371:
+focusnot0_397:
 	CMPQ    DI, $+2
-	JGE     focusnot1_371
+	JGE     focusnot1_397
 	VMOVAPS Y0, Y14
-	JMP     focusdone371
+	JMP     focusdone397
 
-focusnot1_371:
+focusnot1_397:
 	CMPQ DI, $+3
-	JGE  focusnot2_371
-	JMP  focusdone371
+	JGE  focusnot2_397
+	JMP  focusdone397
 
-focusnot2_371:
+focusnot2_397:
 	CMPQ    DI, $+4
-	JGE     focusnot3_371
+	JGE     focusnot3_397
 	VSQRTPS Y14, Y14
-	JMP     focusdone371
+	JMP     focusdone397
 
-focusnot3_371:
+focusnot3_397:
 	CMPQ         DI, $+5
-	JGE          focusnot4_371
+	JGE          focusnot4_397
 	VSQRTPS      Y14, Y7
 	VMOVAPS      Y14, Y9
 	VFNMADD231PS Y7, Y7, Y9
@@ -53925,11 +55845,11 @@ focusnot3_371:
 	VMULPS       Y13, Y9, Y9
 	VFMADD231PS  Y7, Y14, Y9
 	VMOVAPS      Y9, Y14
-	JMP          focusdone371
+	JMP          focusdone397
 
-focusnot4_371:
+focusnot4_397:
 	CMPQ         DI, $+6
-	JGE          focusnot5_371
+	JGE          focusnot5_397
 	VSQRTPS      Y14, Y7
 	VMULPS       Y14, Y14, Y9
 	VMOVAPS      Y9, Y13
@@ -53940,32 +55860,32 @@ focusnot4_371:
 	VFMADD231PS  consts<>+2144(SB), Y14, Y13
 	VMULPS       Y7, Y13, Y14
 	VFMADD231PS  Y7, Y9, Y14
-	JMP          focusdone371
+	JMP          focusdone397
 
-focusnot5_371:
+focusnot5_397:
 	CMPQ        DI, $+7
-	JGE         focusnot6_371
+	JGE         focusnot6_397
 	VMULPS      Y14, Y14, Y7
 	VMOVAPS     Y7, Y9
 	VFMSUB231PS Y14, Y14, Y9
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y7, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone371
+	JMP         focusdone397
 
-focusnot6_371:
+focusnot6_397:
 	CMPQ        DI, $+8
-	JGE         focusnot7_371
+	JGE         focusnot7_397
 	VMULPS      Y14, Y14, Y7
 	VFMSUB213PS Y7, Y14, Y14
 	VADDPS      Y7, Y7, Y9
 	VMULPS      Y14, Y9, Y14
 	VFMADD231PS Y7, Y7, Y14
-	JMP         focusdone371
+	JMP         focusdone397
 
-focusnot7_371:
+focusnot7_397:
 	CMPQ        DI, $+9
-	JGE         focusnot8_371
+	JGE         focusnot8_397
 	VMULPS      Y14, Y14, Y7
 	VMOVAPS     Y7, Y9
 	VFMSUB231PS Y14, Y14, Y9
@@ -53976,9 +55896,9 @@ focusnot7_371:
 	VMULPS      Y14, Y7, Y7
 	VFMADD231PS Y14, Y13, Y7
 	VMOVAPS     Y7, Y14
-	JMP         focusdone371
+	JMP         focusdone397
 
-focusnot8_371:
+focusnot8_397:
 	LEAQ         24(SI), R9
 	VMOVUPS      Y11, (SP)
 	VMOVUPS      Y12, 32(SP)
@@ -54059,11 +55979,11 @@ focusnot8_371:
 	VPANDN  Y3, Y6, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_371
+	JNE     focushard0_397
 	VMOVAPS Y5, Y14
-	JMP     focuseasy0_371
+	JMP     focuseasy0_397
 
-focushard0_371:
+focushard0_397:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -54184,7 +56104,7 @@ focushard0_371:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
 
-focuseasy0_371:
+focuseasy0_397:
 	VMOVUPS (SP), Y11
 	VMOVUPS 32(SP), Y12
 	VMOVUPS 64(SP), Y5
@@ -54197,7 +56117,7 @@ focuseasy0_371:
 	VMOVUPS consts<>+2272(SB), Y3
 	VMOVUPS consts<>+2336(SB), Y4
 
-focusdone371:
+focusdone397:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	VCMPPS    $0x12, consts<>+2176(SB), Y11, Y7
 	VMULPS    Y14, Y11, Y9
@@ -55008,30 +56928,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_382
+	JGE    focusnot0_408
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone382
+	JMP    focusdone408
 
-focusnot0_382:
+focusnot0_408:
 	CMPQ    R10, $+2
-	JGE     focusnot1_382
+	JGE     focusnot1_408
 	VMOVAPS Z0, Z17
-	JMP     focusdone382
+	JMP     focusdone408
 
-focusnot1_382:
+focusnot1_408:
 	CMPQ R10, $+3
-	JGE  focusnot2_382
-	JMP  focusdone382
+	JGE  focusnot2_408
+	JMP  focusdone408
 
-focusnot2_382:
+focusnot2_408:
 	CMPQ    R10, $+4
-	JGE     focusnot3_382
+	JGE     focusnot3_408
 	VSQRTPS Z17, Z17
-	JMP     focusdone382
+	JMP     focusdone408
 
-focusnot3_382:
+focusnot3_408:
 	CMPQ         R10, $+5
-	JGE          focusnot4_382
+	JGE          focusnot4_408
 	VSQRTPS      Z17, Z12
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z12, Z12, Z14
@@ -55039,11 +56959,11 @@ focusnot3_382:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z12, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone382
+	JMP          focusdone408
 
-focusnot4_382:
+focusnot4_408:
 	CMPQ         R10, $+6
-	JGE          focusnot5_382
+	JGE          focusnot5_408
 	VSQRTPS      Z17, Z12
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -55054,32 +56974,32 @@ focusnot4_382:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z12, Z16, Z17
 	VFMADD231PS  Z12, Z14, Z17
-	JMP          focusdone382
+	JMP          focusdone408
 
-focusnot5_382:
+focusnot5_408:
 	CMPQ        R10, $+7
-	JGE         focusnot6_382
+	JGE         focusnot6_408
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z12, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone382
+	JMP         focusdone408
 
-focusnot6_382:
+focusnot6_408:
 	CMPQ        R10, $+8
-	JGE         focusnot7_382
+	JGE         focusnot7_408
 	VMULPS      Z17, Z17, Z12
 	VFMSUB213PS Z12, Z17, Z17
 	VADDPS      Z12, Z12, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z12, Z12, Z17
-	JMP         focusdone382
+	JMP         focusdone408
 
-focusnot7_382:
+focusnot7_408:
 	CMPQ        R10, $+9
-	JGE         focusnot8_382
+	JGE         focusnot8_408
 	VMULPS      Z17, Z17, Z12
 	VMOVAPS     Z12, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -55090,9 +57010,9 @@ focusnot7_382:
 	VMULPS      Z17, Z12, Z12
 	VFMADD231PS Z17, Z16, Z12
 	VMOVAPS     Z12, Z17
-	JMP         focusdone382
+	JMP         focusdone408
 
-focusnot8_382:
+focusnot8_408:
 	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z12
 	VBROADCASTSS 4(R11), Z14
@@ -55168,11 +57088,11 @@ focusnot8_382:
 	VPORD        Z18, Z19, Z18
 	VPTESTMD     Z18, Z18, K1
 	KORTESTW     K1, K1
-	JNE          focushard0_382
+	JNE          focushard0_408
 	VMOVAPS      Z20, Z17
-	JMP          focuseasy0_382
+	JMP          focuseasy0_408
 
-focushard0_382:
+focushard0_408:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z17, Z18
 	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
@@ -55295,8 +57215,8 @@ focushard0_382:
 	KORW         K1, K2, K1
 	VBLENDMPS    Z9, Z12, K1, Z17
 
-focuseasy0_382:
-focusdone382:
+focuseasy0_408:
+focusdone408:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K1
 	VMULPS    Z17, Z10, Z12
@@ -55367,30 +57287,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_383
+	JGE    focusnot0_409
 	VMULPS Z17, Z17, Z17
-	JMP    focusdone383
+	JMP    focusdone409
 
-focusnot0_383:
+focusnot0_409:
 	CMPQ    R10, $+2
-	JGE     focusnot1_383
+	JGE     focusnot1_409
 	VMOVAPS Z0, Z17
-	JMP     focusdone383
+	JMP     focusdone409
 
-focusnot1_383:
+focusnot1_409:
 	CMPQ R10, $+3
-	JGE  focusnot2_383
-	JMP  focusdone383
+	JGE  focusnot2_409
+	JMP  focusdone409
 
-focusnot2_383:
+focusnot2_409:
 	CMPQ    R10, $+4
-	JGE     focusnot3_383
+	JGE     focusnot3_409
 	VSQRTPS Z17, Z17
-	JMP     focusdone383
+	JMP     focusdone409
 
-focusnot3_383:
+focusnot3_409:
 	CMPQ         R10, $+5
-	JGE          focusnot4_383
+	JGE          focusnot4_409
 	VSQRTPS      Z17, Z13
 	VMOVAPS      Z17, Z14
 	VFNMADD231PS Z13, Z13, Z14
@@ -55398,11 +57318,11 @@ focusnot3_383:
 	VMULPS       Z16, Z14, Z14
 	VFMADD231PS  Z13, Z17, Z14
 	VMOVAPS      Z14, Z17
-	JMP          focusdone383
+	JMP          focusdone409
 
-focusnot4_383:
+focusnot4_409:
 	CMPQ         R10, $+6
-	JGE          focusnot5_383
+	JGE          focusnot5_409
 	VSQRTPS      Z17, Z13
 	VMULPS       Z17, Z17, Z14
 	VMOVAPS      Z14, Z16
@@ -55413,32 +57333,32 @@ focusnot4_383:
 	VFMADD231PS  Z1, Z17, Z16
 	VMULPS       Z13, Z16, Z17
 	VFMADD231PS  Z13, Z14, Z17
-	JMP          focusdone383
+	JMP          focusdone409
 
-focusnot5_383:
+focusnot5_409:
 	CMPQ        R10, $+7
-	JGE         focusnot6_383
+	JGE         focusnot6_409
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
 	VMULPS      Z17, Z14, Z14
 	VFMADD231PS Z17, Z13, Z14
 	VMOVAPS     Z14, Z17
-	JMP         focusdone383
+	JMP         focusdone409
 
-focusnot6_383:
+focusnot6_409:
 	CMPQ        R10, $+8
-	JGE         focusnot7_383
+	JGE         focusnot7_409
 	VMULPS      Z17, Z17, Z13
 	VFMSUB213PS Z13, Z17, Z17
 	VADDPS      Z13, Z13, Z14
 	VMULPS      Z17, Z14, Z17
 	VFMADD231PS Z13, Z13, Z17
-	JMP         focusdone383
+	JMP         focusdone409
 
-focusnot7_383:
+focusnot7_409:
 	CMPQ        R10, $+9
-	JGE         focusnot8_383
+	JGE         focusnot8_409
 	VMULPS      Z17, Z17, Z13
 	VMOVAPS     Z13, Z14
 	VFMSUB231PS Z17, Z17, Z14
@@ -55449,9 +57369,9 @@ focusnot7_383:
 	VMULPS      Z17, Z13, Z13
 	VFMADD231PS Z17, Z16, Z13
 	VMOVAPS     Z13, Z17
-	JMP         focusdone383
+	JMP         focusdone409
 
-focusnot8_383:
+focusnot8_409:
 	LEAQ         24(R9), R11
 	VBROADCASTSS (R11), Z13
 	VBROADCASTSS 4(R11), Z14
@@ -55527,11 +57447,11 @@ focusnot8_383:
 	VPORD        Z18, Z19, Z18
 	VPTESTMD     Z18, Z18, K2
 	KORTESTW     K2, K2
-	JNE          focushard0_383
+	JNE          focushard0_409
 	VMOVAPS      Z20, Z17
-	JMP          focuseasy0_383
+	JMP          focuseasy0_409
 
-focushard0_383:
+focushard0_409:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPANDD.BCST  consts<>+32(SB), Z17, Z18
 	VPSUBD.BCST  consts<>+1248(SB), Z18, Z19
@@ -55654,8 +57574,8 @@ focushard0_383:
 	KORW         K2, K3, K2
 	VBLENDMPS    Z9, Z13, K2, Z17
 
-focuseasy0_383:
-focusdone383:
+focuseasy0_409:
+focusdone409:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, Z8, Z10, K2
 	VMULPS    Z17, Z10, Z13
@@ -55740,30 +57660,30 @@ block:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_394
+	JGE    focusnot0_420
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone394
+	JMP    focusdone420
 
-focusnot0_394:
+focusnot0_420:
 	CMPQ    R10, $+2
-	JGE     focusnot1_394
+	JGE     focusnot1_420
 	VMOVAPS Y0, Y14
-	JMP     focusdone394
+	JMP     focusdone420
 
-focusnot1_394:
+focusnot1_420:
 	CMPQ R10, $+3
-	JGE  focusnot2_394
-	JMP  focusdone394
+	JGE  focusnot2_420
+	JMP  focusdone420
 
-focusnot2_394:
+focusnot2_420:
 	CMPQ    R10, $+4
-	JGE     focusnot3_394
+	JGE     focusnot3_420
 	VSQRTPS Y14, Y14
-	JMP     focusdone394
+	JMP     focusdone420
 
-focusnot3_394:
+focusnot3_420:
 	CMPQ         R10, $+5
-	JGE          focusnot4_394
+	JGE          focusnot4_420
 	VSQRTPS      Y14, Y9
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y9, Y9, Y11
@@ -55771,11 +57691,11 @@ focusnot3_394:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y9, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone394
+	JMP          focusdone420
 
-focusnot4_394:
+focusnot4_420:
 	CMPQ         R10, $+6
-	JGE          focusnot5_394
+	JGE          focusnot5_420
 	VSQRTPS      Y14, Y9
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -55786,32 +57706,32 @@ focusnot4_394:
 	VFMADD231PS  Y1, Y14, Y13
 	VMULPS       Y9, Y13, Y14
 	VFMADD231PS  Y9, Y11, Y14
-	JMP          focusdone394
+	JMP          focusdone420
 
-focusnot5_394:
+focusnot5_420:
 	CMPQ        R10, $+7
-	JGE         focusnot6_394
+	JGE         focusnot6_420
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y9, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone394
+	JMP         focusdone420
 
-focusnot6_394:
+focusnot6_420:
 	CMPQ        R10, $+8
-	JGE         focusnot7_394
+	JGE         focusnot7_420
 	VMULPS      Y14, Y14, Y9
 	VFMSUB213PS Y9, Y14, Y14
 	VADDPS      Y9, Y9, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y9, Y9, Y14
-	JMP         focusdone394
+	JMP         focusdone420
 
-focusnot7_394:
+focusnot7_420:
 	CMPQ        R10, $+9
-	JGE         focusnot8_394
+	JGE         focusnot8_420
 	VMULPS      Y14, Y14, Y9
 	VMOVAPS     Y9, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -55822,9 +57742,9 @@ focusnot7_394:
 	VMULPS      Y14, Y9, Y9
 	VFMADD231PS Y14, Y13, Y9
 	VMOVAPS     Y9, Y14
-	JMP         focusdone394
+	JMP         focusdone420
 
-focusnot8_394:
+focusnot8_420:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y8, (SP)
 	VMOVUPS      Y10, 32(SP)
@@ -55903,11 +57823,11 @@ focusnot8_394:
 	VPANDN  Y3, Y6, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_394
+	JNE     focushard0_420
 	VMOVAPS Y5, Y14
-	JMP     focuseasy0_394
+	JMP     focuseasy0_420
 
-focushard0_394:
+focushard0_420:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -56028,7 +57948,7 @@ focushard0_394:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
 
-focuseasy0_394:
+focuseasy0_420:
 	VMOVUPS (SP), Y8
 	VMOVUPS 32(SP), Y10
 	VMOVUPS 64(SP), Y12
@@ -56041,7 +57961,7 @@ focuseasy0_394:
 	VMOVUPS consts<>+2560(SB), Y5
 	VMOVUPS consts<>+2592(SB), Y6
 
-focusdone394:
+focusdone420:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y7, Y9
 	VMULPS    Y14, Y7, Y11
@@ -56119,30 +58039,30 @@ vector:
 
 	// q^gamma
 	CMPQ   R10, $+1
-	JGE    focusnot0_395
+	JGE    focusnot0_421
 	VMULPS Y14, Y14, Y14
-	JMP    focusdone395
+	JMP    focusdone421
 
-focusnot0_395:
+focusnot0_421:
 	CMPQ    R10, $+2
-	JGE     focusnot1_395
+	JGE     focusnot1_421
 	VMOVAPS Y0, Y14
-	JMP     focusdone395
+	JMP     focusdone421
 
-focusnot1_395:
+focusnot1_421:
 	CMPQ R10, $+3
-	JGE  focusnot2_395
-	JMP  focusdone395
+	JGE  focusnot2_421
+	JMP  focusdone421
 
-focusnot2_395:
+focusnot2_421:
 	CMPQ    R10, $+4
-	JGE     focusnot3_395
+	JGE     focusnot3_421
 	VSQRTPS Y14, Y14
-	JMP     focusdone395
+	JMP     focusdone421
 
-focusnot3_395:
+focusnot3_421:
 	CMPQ         R10, $+5
-	JGE          focusnot4_395
+	JGE          focusnot4_421
 	VSQRTPS      Y14, Y10
 	VMOVAPS      Y14, Y11
 	VFNMADD231PS Y10, Y10, Y11
@@ -56150,11 +58070,11 @@ focusnot3_395:
 	VMULPS       Y13, Y11, Y11
 	VFMADD231PS  Y10, Y14, Y11
 	VMOVAPS      Y11, Y14
-	JMP          focusdone395
+	JMP          focusdone421
 
-focusnot4_395:
+focusnot4_421:
 	CMPQ         R10, $+6
-	JGE          focusnot5_395
+	JGE          focusnot5_421
 	VSQRTPS      Y14, Y10
 	VMULPS       Y14, Y14, Y11
 	VMOVAPS      Y11, Y13
@@ -56165,32 +58085,32 @@ focusnot4_395:
 	VFMADD231PS  Y1, Y14, Y13
 	VMULPS       Y10, Y13, Y14
 	VFMADD231PS  Y10, Y11, Y14
-	JMP          focusdone395
+	JMP          focusdone421
 
-focusnot5_395:
+focusnot5_421:
 	CMPQ        R10, $+7
-	JGE         focusnot6_395
+	JGE         focusnot6_421
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
 	VMULPS      Y14, Y11, Y11
 	VFMADD231PS Y14, Y10, Y11
 	VMOVAPS     Y11, Y14
-	JMP         focusdone395
+	JMP         focusdone421
 
-focusnot6_395:
+focusnot6_421:
 	CMPQ        R10, $+8
-	JGE         focusnot7_395
+	JGE         focusnot7_421
 	VMULPS      Y14, Y14, Y10
 	VFMSUB213PS Y10, Y14, Y14
 	VADDPS      Y10, Y10, Y11
 	VMULPS      Y14, Y11, Y14
 	VFMADD231PS Y10, Y10, Y14
-	JMP         focusdone395
+	JMP         focusdone421
 
-focusnot7_395:
+focusnot7_421:
 	CMPQ        R10, $+9
-	JGE         focusnot8_395
+	JGE         focusnot8_421
 	VMULPS      Y14, Y14, Y10
 	VMOVAPS     Y10, Y11
 	VFMSUB231PS Y14, Y14, Y11
@@ -56201,9 +58121,9 @@ focusnot7_395:
 	VMULPS      Y14, Y10, Y10
 	VFMADD231PS Y14, Y13, Y10
 	VMOVAPS     Y10, Y14
-	JMP         focusdone395
+	JMP         focusdone421
 
-focusnot8_395:
+focusnot8_421:
 	LEAQ         24(R9), R11
 	VMOVUPS      Y9, (SP)
 	VMOVUPS      Y7, 32(SP)
@@ -56282,11 +58202,11 @@ focusnot8_395:
 	VPANDN  Y3, Y6, Y3
 	VPOR    Y3, Y4, Y3
 	VPTEST  Y3, Y3
-	JNE     focushard0_395
+	JNE     focushard0_421
 	VMOVAPS Y5, Y14
-	JMP     focuseasy0_395
+	JMP     focuseasy0_421
 
-focushard0_395:
+focushard0_421:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	VPAND     consts<>+32(SB), Y14, Y3
 	VPSUBD    consts<>+1248(SB), Y3, Y4
@@ -56407,7 +58327,7 @@ focushard0_395:
 	VPOR         Y1, Y2, Y1
 	VBLENDVPS    Y1, consts<>+608(SB), Y0, Y14
 
-focuseasy0_395:
+focuseasy0_421:
 	VMOVUPS (SP), Y9
 	VMOVUPS 32(SP), Y7
 	VMOVUPS 64(SP), Y12
@@ -56420,7 +58340,7 @@ focuseasy0_395:
 	VMOVUPS consts<>+2560(SB), Y5
 	VMOVUPS consts<>+2592(SB), Y6
 
-focusdone395:
+focusdone421:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	VCMPPS    $0x12, consts<>+2176(SB), Y8, Y10
 	VMULPS    Y14, Y8, Y11

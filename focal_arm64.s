@@ -2597,33 +2597,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_432
+	BGE  focusnot0_458
 	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
 	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone432
+	JMP  focusdone458
 
-focusnot0_432:
+focusnot0_458:
 	CMP   $2, R8
-	BGE   focusnot1_432
+	BGE   focusnot1_458
 	FMOVQ 224(R0), F14
 	FMOVQ 224(R0), F15
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot1_432:
+focusnot1_458:
 	CMP $3, R8
-	BGE focusnot2_432
-	JMP focusdone432
+	BGE focusnot2_458
+	JMP focusdone458
 
-focusnot2_432:
+focusnot2_458:
 	CMP  $4, R8
-	BGE  focusnot3_432
+	BGE  focusnot3_458
 	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
 	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone432
+	JMP  focusdone458
 
-focusnot3_432:
+focusnot3_458:
 	CMP   $5, R8
-	BGE   focusnot4_432
+	BGE   focusnot4_458
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	VMOV  V14.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -2638,11 +2638,11 @@ focusnot3_432:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V15.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot4_432:
+focusnot4_458:
 	CMP   $6, R8
-	BGE   focusnot5_432
+	BGE   focusnot5_458
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -2663,11 +2663,11 @@ focusnot4_432:
 	VFMLA V6.S4, V15.S4, V19.S4
 	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V15.S4
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot5_432:
+focusnot5_458:
 	CMP   $7, R8
-	BGE   focusnot6_432
+	BGE   focusnot6_458
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -2680,11 +2680,11 @@ focusnot5_432:
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot6_432:
+focusnot6_458:
 	CMP   $8, R8
-	BGE   focusnot7_432
+	BGE   focusnot7_458
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -2697,11 +2697,11 @@ focusnot6_432:
 	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V15.S4
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot7_432:
+focusnot7_458:
 	CMP   $9, R8
-	BGE   focusnot8_432
+	BGE   focusnot8_458
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -2724,9 +2724,9 @@ focusnot7_432:
 	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V15.B16
-	JMP   focusdone432
+	JMP   focusdone458
 
-focusnot8_432:
+focusnot8_458:
 	ADD   $24, R7, R9
 	FMOVS (R9), F16
 	VDUP  V16.S[0], V16.S4
@@ -2825,11 +2825,11 @@ focusnot8_432:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R10
-	CBNZ  R10, focushard0_432
+	CBNZ  R10, focushard0_458
 	VMOV  V20.B16, V14.B16
-	JMP   focuseasy0_432
+	JMP   focuseasy0_458
 
-focushard0_432:
+focushard0_458:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -2968,7 +2968,7 @@ focushard0_432:
 	FMOVQ 368(R0), F14
 	VBIF  V17.B16, V16.B16, V14.B16
 
-focuseasy0_432:
+focuseasy0_458:
 	FMOVS (R9), F16
 	VDUP  V16.S[0], V16.S4
 	FMOVS 4(R9), F17
@@ -3066,11 +3066,11 @@ focuseasy0_432:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R10
-	CBNZ  R10, focushard1_432
+	CBNZ  R10, focushard1_458
 	VMOV  V20.B16, V15.B16
-	JMP   focuseasy1_432
+	JMP   focuseasy1_458
 
-focushard1_432:
+focushard1_458:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -3209,8 +3209,8 @@ focushard1_432:
 	FMOVQ 368(R0), F15
 	VBIF  V17.B16, V16.B16, V15.B16
 
-focuseasy1_432:
-focusdone432:
+focuseasy1_458:
+focusdone458:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
@@ -3371,30 +3371,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_433
+	BGE  focusnot0_459
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone433
+	JMP  focusdone459
 
-focusnot0_433:
+focusnot0_459:
 	CMP   $2, R8
-	BGE   focusnot1_433
+	BGE   focusnot1_459
 	FMOVQ 224(R0), F13
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot1_433:
+focusnot1_459:
 	CMP $3, R8
-	BGE focusnot2_433
-	JMP focusdone433
+	BGE focusnot2_459
+	JMP focusdone459
 
-focusnot2_433:
+focusnot2_459:
 	CMP  $4, R8
-	BGE  focusnot3_433
+	BGE  focusnot3_459
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone433
+	JMP  focusdone459
 
-focusnot3_433:
+focusnot3_459:
 	CMP   $5, R8
-	BGE   focusnot4_433
+	BGE   focusnot4_459
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -3402,11 +3402,11 @@ focusnot3_433:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot4_433:
+focusnot4_459:
 	CMP   $6, R8
-	BGE   focusnot5_433
+	BGE   focusnot5_459
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -3417,33 +3417,33 @@ focusnot4_433:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot5_433:
+focusnot5_459:
 	CMP   $7, R8
-	BGE   focusnot6_433
+	BGE   focusnot6_459
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot6_433:
+focusnot6_459:
 	CMP   $8, R8
-	BGE   focusnot7_433
+	BGE   focusnot7_459
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot7_433:
+focusnot7_459:
 	CMP   $9, R8
-	BGE   focusnot8_433
+	BGE   focusnot8_459
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -3455,9 +3455,9 @@ focusnot7_433:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone433
+	JMP   focusdone459
 
-focusnot8_433:
+focusnot8_459:
 	ADD   $24, R7, R9
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
@@ -3556,11 +3556,11 @@ focusnot8_433:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R10
-	CBNZ  R10, focushard0_433
+	CBNZ  R10, focushard0_459
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_433
+	JMP   focuseasy0_459
 
-focushard0_433:
+focushard0_459:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V7.S4, V17.S4, V20.S4
@@ -3699,8 +3699,8 @@ focushard0_433:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_433:
-focusdone433:
+focuseasy0_459:
+focusdone459:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R9
@@ -3890,33 +3890,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_434
+	BGE  focusnot0_460
 	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
 	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone434
+	JMP  focusdone460
 
-focusnot0_434:
+focusnot0_460:
 	CMP   $2, R8
-	BGE   focusnot1_434
+	BGE   focusnot1_460
 	FMOVQ 224(R0), F14
 	FMOVQ 224(R0), F15
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot1_434:
+focusnot1_460:
 	CMP $3, R8
-	BGE focusnot2_434
-	JMP focusdone434
+	BGE focusnot2_460
+	JMP focusdone460
 
-focusnot2_434:
+focusnot2_460:
 	CMP  $4, R8
-	BGE  focusnot3_434
+	BGE  focusnot3_460
 	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
 	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone434
+	JMP  focusdone460
 
-focusnot3_434:
+focusnot3_460:
 	CMP   $5, R8
-	BGE   focusnot4_434
+	BGE   focusnot4_460
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	VMOV  V14.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -3931,11 +3931,11 @@ focusnot3_434:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V15.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot4_434:
+focusnot4_460:
 	CMP   $6, R8
-	BGE   focusnot5_434
+	BGE   focusnot5_460
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -3956,11 +3956,11 @@ focusnot4_434:
 	VFMLA V6.S4, V15.S4, V19.S4
 	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V15.S4
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot5_434:
+focusnot5_460:
 	CMP   $7, R8
-	BGE   focusnot6_434
+	BGE   focusnot6_460
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -3973,11 +3973,11 @@ focusnot5_434:
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot6_434:
+focusnot6_460:
 	CMP   $8, R8
-	BGE   focusnot7_434
+	BGE   focusnot7_460
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -3990,11 +3990,11 @@ focusnot6_434:
 	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V15.S4
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot7_434:
+focusnot7_460:
 	CMP   $9, R8
-	BGE   focusnot8_434
+	BGE   focusnot8_460
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -4017,9 +4017,9 @@ focusnot7_434:
 	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V15.B16
-	JMP   focusdone434
+	JMP   focusdone460
 
-focusnot8_434:
+focusnot8_460:
 	ADD   $24, R7, R9
 	FMOVS (R9), F16
 	VDUP  V16.S[0], V16.S4
@@ -4118,11 +4118,11 @@ focusnot8_434:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R10
-	CBNZ  R10, focushard0_434
+	CBNZ  R10, focushard0_460
 	VMOV  V20.B16, V14.B16
-	JMP   focuseasy0_434
+	JMP   focuseasy0_460
 
-focushard0_434:
+focushard0_460:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -4261,7 +4261,7 @@ focushard0_434:
 	FMOVQ 368(R0), F14
 	VBIF  V17.B16, V16.B16, V14.B16
 
-focuseasy0_434:
+focuseasy0_460:
 	FMOVS (R9), F16
 	VDUP  V16.S[0], V16.S4
 	FMOVS 4(R9), F17
@@ -4359,11 +4359,11 @@ focuseasy0_434:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R10
-	CBNZ  R10, focushard1_434
+	CBNZ  R10, focushard1_460
 	VMOV  V20.B16, V15.B16
-	JMP   focuseasy1_434
+	JMP   focuseasy1_460
 
-focushard1_434:
+focushard1_460:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -4502,8 +4502,8 @@ focushard1_434:
 	FMOVQ 368(R0), F15
 	VBIF  V17.B16, V16.B16, V15.B16
 
-focuseasy1_434:
-focusdone434:
+focuseasy1_460:
+focusdone460:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
@@ -4599,30 +4599,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_435
+	BGE  focusnot0_461
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone435
+	JMP  focusdone461
 
-focusnot0_435:
+focusnot0_461:
 	CMP   $2, R8
-	BGE   focusnot1_435
+	BGE   focusnot1_461
 	FMOVQ 224(R0), F13
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot1_435:
+focusnot1_461:
 	CMP $3, R8
-	BGE focusnot2_435
-	JMP focusdone435
+	BGE focusnot2_461
+	JMP focusdone461
 
-focusnot2_435:
+focusnot2_461:
 	CMP  $4, R8
-	BGE  focusnot3_435
+	BGE  focusnot3_461
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone435
+	JMP  focusdone461
 
-focusnot3_435:
+focusnot3_461:
 	CMP   $5, R8
-	BGE   focusnot4_435
+	BGE   focusnot4_461
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -4630,11 +4630,11 @@ focusnot3_435:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot4_435:
+focusnot4_461:
 	CMP   $6, R8
-	BGE   focusnot5_435
+	BGE   focusnot5_461
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -4645,33 +4645,33 @@ focusnot4_435:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot5_435:
+focusnot5_461:
 	CMP   $7, R8
-	BGE   focusnot6_435
+	BGE   focusnot6_461
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot6_435:
+focusnot6_461:
 	CMP   $8, R8
-	BGE   focusnot7_435
+	BGE   focusnot7_461
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot7_435:
+focusnot7_461:
 	CMP   $9, R8
-	BGE   focusnot8_435
+	BGE   focusnot8_461
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -4683,9 +4683,9 @@ focusnot7_435:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone435
+	JMP   focusdone461
 
-focusnot8_435:
+focusnot8_461:
 	ADD   $24, R7, R9
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
@@ -4784,11 +4784,11 @@ focusnot8_435:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R10
-	CBNZ  R10, focushard0_435
+	CBNZ  R10, focushard0_461
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_435
+	JMP   focuseasy0_461
 
-focushard0_435:
+focushard0_461:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V7.S4, V17.S4, V20.S4
@@ -4927,8 +4927,8 @@ focushard0_435:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_435:
-focusdone435:
+focuseasy0_461:
+focusdone461:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R9
@@ -5090,30 +5090,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_436
+	BGE  focusnot0_462
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone436
+	JMP  focusdone462
 
-focusnot0_436:
+focusnot0_462:
 	CMP   $2, R8
-	BGE   focusnot1_436
+	BGE   focusnot1_462
 	FMOVQ 224(R0), F12
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot1_436:
+focusnot1_462:
 	CMP $3, R8
-	BGE focusnot2_436
-	JMP focusdone436
+	BGE focusnot2_462
+	JMP focusdone462
 
-focusnot2_436:
+focusnot2_462:
 	CMP  $4, R8
-	BGE  focusnot3_436
+	BGE  focusnot3_462
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone436
+	JMP  focusdone462
 
-focusnot3_436:
+focusnot3_462:
 	CMP   $5, R8
-	BGE   focusnot4_436
+	BGE   focusnot4_462
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -5121,11 +5121,11 @@ focusnot3_436:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot4_436:
+focusnot4_462:
 	CMP   $6, R8
-	BGE   focusnot5_436
+	BGE   focusnot5_462
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -5136,33 +5136,33 @@ focusnot4_436:
 	VFMLA V6.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot5_436:
+focusnot5_462:
 	CMP   $7, R8
-	BGE   focusnot6_436
+	BGE   focusnot6_462
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot6_436:
+focusnot6_462:
 	CMP   $8, R8
-	BGE   focusnot7_436
+	BGE   focusnot7_462
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot7_436:
+focusnot7_462:
 	CMP   $9, R8
-	BGE   focusnot8_436
+	BGE   focusnot8_462
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -5174,9 +5174,9 @@ focusnot7_436:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone436
+	JMP   focusdone462
 
-focusnot8_436:
+focusnot8_462:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
@@ -5323,7 +5323,7 @@ focusnot8_436:
 	FMOVQ 368(R0), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone436:
+focusdone462:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	FMOVQ 1104(R0), F14
@@ -5512,30 +5512,30 @@ partdone6:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_437
+	BGE  focusnot0_463
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone437
+	JMP  focusdone463
 
-focusnot0_437:
+focusnot0_463:
 	CMP   $2, R8
-	BGE   focusnot1_437
+	BGE   focusnot1_463
 	FMOVQ 224(R0), F12
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot1_437:
+focusnot1_463:
 	CMP $3, R8
-	BGE focusnot2_437
-	JMP focusdone437
+	BGE focusnot2_463
+	JMP focusdone463
 
-focusnot2_437:
+focusnot2_463:
 	CMP  $4, R8
-	BGE  focusnot3_437
+	BGE  focusnot3_463
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone437
+	JMP  focusdone463
 
-focusnot3_437:
+focusnot3_463:
 	CMP   $5, R8
-	BGE   focusnot4_437
+	BGE   focusnot4_463
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -5543,11 +5543,11 @@ focusnot3_437:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot4_437:
+focusnot4_463:
 	CMP   $6, R8
-	BGE   focusnot5_437
+	BGE   focusnot5_463
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -5558,33 +5558,33 @@ focusnot4_437:
 	VFMLA V6.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot5_437:
+focusnot5_463:
 	CMP   $7, R8
-	BGE   focusnot6_437
+	BGE   focusnot6_463
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot6_437:
+focusnot6_463:
 	CMP   $8, R8
-	BGE   focusnot7_437
+	BGE   focusnot7_463
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot7_437:
+focusnot7_463:
 	CMP   $9, R8
-	BGE   focusnot8_437
+	BGE   focusnot8_463
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -5596,9 +5596,9 @@ focusnot7_437:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone437
+	JMP   focusdone463
 
-focusnot8_437:
+focusnot8_463:
 	ADD   $24, R7, R9
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
@@ -5745,7 +5745,7 @@ focusnot8_437:
 	FMOVQ 368(R0), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone437:
+focusdone463:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	FMOVQ 1104(R0), F14
@@ -5993,33 +5993,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_516
+	BGE  focusnot0_542
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone516
+	JMP  focusdone542
 
-focusnot0_516:
+focusnot0_542:
 	CMP   $2, R9
-	BGE   focusnot1_516
+	BGE   focusnot1_542
 	FMOVQ 224(R0), F16
 	FMOVQ 224(R0), F17
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot1_516:
+focusnot1_542:
 	CMP $3, R9
-	BGE focusnot2_516
-	JMP focusdone516
+	BGE focusnot2_542
+	JMP focusdone542
 
-focusnot2_516:
+focusnot2_542:
 	CMP  $4, R9
-	BGE  focusnot3_516
+	BGE  focusnot3_542
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone516
+	JMP  focusdone542
 
-focusnot3_516:
+focusnot3_542:
 	CMP   $5, R9
-	BGE   focusnot4_516
+	BGE   focusnot4_542
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -6034,11 +6034,11 @@ focusnot3_516:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot4_516:
+focusnot4_542:
 	CMP   $6, R9
-	BGE   focusnot5_516
+	BGE   focusnot5_542
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -6059,11 +6059,11 @@ focusnot4_516:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot5_516:
+focusnot5_542:
 	CMP   $7, R9
-	BGE   focusnot6_516
+	BGE   focusnot6_542
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6076,11 +6076,11 @@ focusnot5_516:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot6_516:
+focusnot6_542:
 	CMP   $8, R9
-	BGE   focusnot7_516
+	BGE   focusnot7_542
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6093,11 +6093,11 @@ focusnot6_516:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot7_516:
+focusnot7_542:
 	CMP   $9, R9
-	BGE   focusnot8_516
+	BGE   focusnot8_542
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -6120,9 +6120,9 @@ focusnot7_516:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone516
+	JMP   focusdone542
 
-focusnot8_516:
+focusnot8_542:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -6225,11 +6225,11 @@ focusnot8_516:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R12
-	CBNZ  R12, focushard0_516
+	CBNZ  R12, focushard0_542
 	VMOV  V22.B16, V16.B16
-	JMP   focuseasy0_516
+	JMP   focuseasy0_542
 
-focushard0_516:
+focushard0_542:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
 	VSUB  V8.S4, V21.S4, V22.S4
@@ -6372,7 +6372,7 @@ focushard0_516:
 	FMOVQ 368(R0), F16
 	VBIF  V19.B16, V18.B16, V16.B16
 
-focuseasy0_516:
+focuseasy0_542:
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R11), F19
@@ -6474,11 +6474,11 @@ focuseasy0_516:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R12
-	CBNZ  R12, focushard1_516
+	CBNZ  R12, focushard1_542
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy1_516
+	JMP   focuseasy1_542
 
-focushard1_516:
+focushard1_542:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	VSUB  V8.S4, V21.S4, V22.S4
@@ -6621,8 +6621,8 @@ focushard1_516:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy1_516:
-focusdone516:
+focuseasy1_542:
+focusdone542:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -6807,30 +6807,30 @@ partdone2:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_517
+	BGE  focusnot0_543
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone517
+	JMP  focusdone543
 
-focusnot0_517:
+focusnot0_543:
 	CMP   $2, R9
-	BGE   focusnot1_517
+	BGE   focusnot1_543
 	FMOVQ 224(R0), F13
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot1_517:
+focusnot1_543:
 	CMP $3, R9
-	BGE focusnot2_517
-	JMP focusdone517
+	BGE focusnot2_543
+	JMP focusdone543
 
-focusnot2_517:
+focusnot2_543:
 	CMP  $4, R9
-	BGE  focusnot3_517
+	BGE  focusnot3_543
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone517
+	JMP  focusdone543
 
-focusnot3_517:
+focusnot3_543:
 	CMP   $5, R9
-	BGE   focusnot4_517
+	BGE   focusnot4_543
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -6838,11 +6838,11 @@ focusnot3_517:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot4_517:
+focusnot4_543:
 	CMP   $6, R9
-	BGE   focusnot5_517
+	BGE   focusnot5_543
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -6853,33 +6853,33 @@ focusnot4_517:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot5_517:
+focusnot5_543:
 	CMP   $7, R9
-	BGE   focusnot6_517
+	BGE   focusnot6_543
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot6_517:
+focusnot6_543:
 	CMP   $8, R9
-	BGE   focusnot7_517
+	BGE   focusnot7_543
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot7_517:
+focusnot7_543:
 	CMP   $9, R9
-	BGE   focusnot8_517
+	BGE   focusnot8_543
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -6891,9 +6891,9 @@ focusnot7_517:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone517
+	JMP   focusdone543
 
-focusnot8_517:
+focusnot8_543:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -6996,11 +6996,11 @@ focusnot8_517:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R12
-	CBNZ  R12, focushard0_517
+	CBNZ  R12, focushard0_543
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_517
+	JMP   focuseasy0_543
 
-focushard0_517:
+focushard0_543:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V8.S4, V17.S4, V18.S4
@@ -7143,8 +7143,8 @@ focushard0_517:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_517:
-focusdone517:
+focuseasy0_543:
+focusdone543:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 
@@ -7396,33 +7396,33 @@ otherblock:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_518
+	BGE  focusnot0_544
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone518
+	JMP  focusdone544
 
-focusnot0_518:
+focusnot0_544:
 	CMP   $2, R9
-	BGE   focusnot1_518
+	BGE   focusnot1_544
 	FMOVQ 224(R0), F16
 	FMOVQ 224(R0), F17
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot1_518:
+focusnot1_544:
 	CMP $3, R9
-	BGE focusnot2_518
-	JMP focusdone518
+	BGE focusnot2_544
+	JMP focusdone544
 
-focusnot2_518:
+focusnot2_544:
 	CMP  $4, R9
-	BGE  focusnot3_518
+	BGE  focusnot3_544
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone518
+	JMP  focusdone544
 
-focusnot3_518:
+focusnot3_544:
 	CMP   $5, R9
-	BGE   focusnot4_518
+	BGE   focusnot4_544
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -7437,11 +7437,11 @@ focusnot3_518:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot4_518:
+focusnot4_544:
 	CMP   $6, R9
-	BGE   focusnot5_518
+	BGE   focusnot5_544
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -7462,11 +7462,11 @@ focusnot4_518:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot5_518:
+focusnot5_544:
 	CMP   $7, R9
-	BGE   focusnot6_518
+	BGE   focusnot6_544
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -7479,11 +7479,11 @@ focusnot5_518:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot6_518:
+focusnot6_544:
 	CMP   $8, R9
-	BGE   focusnot7_518
+	BGE   focusnot7_544
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -7496,11 +7496,11 @@ focusnot6_518:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot7_518:
+focusnot7_544:
 	CMP   $9, R9
-	BGE   focusnot8_518
+	BGE   focusnot8_544
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -7523,9 +7523,9 @@ focusnot7_518:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone518
+	JMP   focusdone544
 
-focusnot8_518:
+focusnot8_544:
 	ADD   $24, R8, R11
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
@@ -7628,11 +7628,11 @@ focusnot8_518:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R12
-	CBNZ  R12, focushard0_518
+	CBNZ  R12, focushard0_544
 	VMOV  V22.B16, V16.B16
-	JMP   focuseasy0_518
+	JMP   focuseasy0_544
 
-focushard0_518:
+focushard0_544:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
 	VSUB  V8.S4, V21.S4, V22.S4
@@ -7775,7 +7775,7 @@ focushard0_518:
 	FMOVQ 368(R0), F16
 	VBIF  V19.B16, V18.B16, V16.B16
 
-focuseasy0_518:
+focuseasy0_544:
 	FMOVS (R11), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R11), F19
@@ -7877,11 +7877,11 @@ focuseasy0_518:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R12
-	CBNZ  R12, focushard1_518
+	CBNZ  R12, focushard1_544
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy1_518
+	JMP   focuseasy1_544
 
-focushard1_518:
+focushard1_544:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	VSUB  V8.S4, V21.S4, V22.S4
@@ -8024,8 +8024,8 @@ focushard1_518:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy1_518:
-focusdone518:
+focuseasy1_544:
+focusdone544:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd6b // fmul v11.4s, v11.4s, v16.4s
 
@@ -8155,30 +8155,30 @@ othervector:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_519
+	BGE  focusnot0_545
 	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
-	JMP  focusdone519
+	JMP  focusdone545
 
-focusnot0_519:
+focusnot0_545:
 	CMP   $2, R9
-	BGE   focusnot1_519
+	BGE   focusnot1_545
 	FMOVQ 224(R0), F14
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot1_519:
+focusnot1_545:
 	CMP $3, R9
-	BGE focusnot2_519
-	JMP focusdone519
+	BGE focusnot2_545
+	JMP focusdone545
 
-focusnot2_519:
+focusnot2_545:
 	CMP  $4, R9
-	BGE  focusnot3_519
+	BGE  focusnot3_545
 	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
-	JMP  focusdone519
+	JMP  focusdone545
 
-focusnot3_519:
+focusnot3_545:
 	CMP   $5, R9
-	BGE   focusnot4_519
+	BGE   focusnot4_545
 	WORD  $0x6ea1f9cc // fsqrt v12.4s, v14.4s
 	VMOV  V14.B16, V15.B16
 	VFMLS V12.S4, V12.S4, V15.S4
@@ -8186,11 +8186,11 @@ focusnot3_519:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V14.B16
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot4_519:
+focusnot4_545:
 	CMP   $6, R9
-	BGE   focusnot5_519
+	BGE   focusnot5_545
 	WORD  $0x6ea1f9cc // fsqrt v12.4s, v14.4s
 	WORD  $0x6e2eddcf // fmul v15.4s, v14.4s, v14.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -8201,33 +8201,33 @@ focusnot4_519:
 	VFMLA V6.S4, V14.S4, V17.S4
 	WORD  $0x6e2cde2e // fmul v14.4s, v17.4s, v12.4s
 	VFMLA V12.S4, V15.S4, V14.S4
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot5_519:
+focusnot5_545:
 	CMP   $7, R9
-	BGE   focusnot6_519
+	BGE   focusnot6_545
 	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
 	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
 	VFMLA V14.S4, V14.S4, V15.S4
 	WORD  $0x6e2eddef // fmul v15.4s, v15.4s, v14.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V14.B16
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot6_519:
+focusnot6_545:
 	CMP   $8, R9
-	BGE   focusnot7_519
+	BGE   focusnot7_545
 	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
 	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
 	VFMLA V14.S4, V14.S4, V15.S4
 	WORD  $0x4e2cd58e // fadd v14.4s, v12.4s, v12.4s
 	WORD  $0x6e2fddce // fmul v14.4s, v14.4s, v15.4s
 	VFMLA V12.S4, V12.S4, V14.S4
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot7_519:
+focusnot7_545:
 	CMP   $9, R9
-	BGE   focusnot8_519
+	BGE   focusnot8_545
 	WORD  $0x6e2eddcc // fmul v12.4s, v14.4s, v14.4s
 	WORD  $0x6ea0f98f // fneg v15.4s, v12.4s
 	VFMLA V14.S4, V14.S4, V15.S4
@@ -8239,9 +8239,9 @@ focusnot7_519:
 	WORD  $0x6e2ede4c // fmul v12.4s, v18.4s, v14.4s
 	VFMLA V14.S4, V16.S4, V12.S4
 	VMOV  V12.B16, V14.B16
-	JMP   focusdone519
+	JMP   focusdone545
 
-focusnot8_519:
+focusnot8_545:
 	ADD   $24, R8, R11
 	FMOVS (R11), F12
 	VDUP  V12.S[0], V12.S4
@@ -8344,11 +8344,11 @@ focusnot8_519:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R12
-	CBNZ  R12, focushard0_519
+	CBNZ  R12, focushard0_545
 	VMOV  V18.B16, V14.B16
-	JMP   focuseasy0_519
+	JMP   focuseasy0_545
 
-focushard0_519:
+focushard0_545:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9d1 // fabs v17.4s, v14.4s
 	VSUB  V8.S4, V17.S4, V18.S4
@@ -8491,8 +8491,8 @@ focushard0_519:
 	FMOVQ 368(R0), F14
 	VBIF  V15.B16, V12.B16, V14.B16
 
-focuseasy0_519:
-focusdone519:
+focuseasy0_545:
+focusdone545:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
 
@@ -8705,30 +8705,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_520
+	BGE  focusnot0_546
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone520
+	JMP  focusdone546
 
-focusnot0_520:
+focusnot0_546:
 	CMP   $2, R9
-	BGE   focusnot1_520
+	BGE   focusnot1_546
 	FMOVQ 224(R0), F11
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot1_520:
+focusnot1_546:
 	CMP $3, R9
-	BGE focusnot2_520
-	JMP focusdone520
+	BGE focusnot2_546
+	JMP focusdone546
 
-focusnot2_520:
+focusnot2_546:
 	CMP  $4, R9
-	BGE  focusnot3_520
+	BGE  focusnot3_546
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone520
+	JMP  focusdone546
 
-focusnot3_520:
+focusnot3_546:
 	CMP   $5, R9
-	BGE   focusnot4_520
+	BGE   focusnot4_546
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	VMOV  V11.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -8736,11 +8736,11 @@ focusnot3_520:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot4_520:
+focusnot4_546:
 	CMP   $6, R9
-	BGE   focusnot5_520
+	BGE   focusnot5_546
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -8751,33 +8751,33 @@ focusnot4_520:
 	VFMLA V6.S4, V11.S4, V17.S4
 	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V11.S4
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot5_520:
+focusnot5_546:
 	CMP   $7, R9
-	BGE   focusnot6_520
+	BGE   focusnot6_546
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot6_520:
+focusnot6_546:
 	CMP   $8, R9
-	BGE   focusnot7_520
+	BGE   focusnot7_546
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V11.S4
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot7_520:
+focusnot7_546:
 	CMP   $9, R9
-	BGE   focusnot8_520
+	BGE   focusnot8_546
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
@@ -8789,9 +8789,9 @@ focusnot7_520:
 	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
 	VFMLA V11.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V11.B16
-	JMP   focusdone520
+	JMP   focusdone546
 
-focusnot8_520:
+focusnot8_546:
 	ADD   $24, R8, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -8942,7 +8942,7 @@ focusnot8_520:
 	FMOVQ 368(R0), F11
 	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone520:
+focusdone546:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
@@ -9169,30 +9169,30 @@ partdone8:
 
 	// q^gamma
 	CMP  $1, R9
-	BGE  focusnot0_521
+	BGE  focusnot0_547
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone521
+	JMP  focusdone547
 
-focusnot0_521:
+focusnot0_547:
 	CMP   $2, R9
-	BGE   focusnot1_521
+	BGE   focusnot1_547
 	FMOVQ 224(R0), F11
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot1_521:
+focusnot1_547:
 	CMP $3, R9
-	BGE focusnot2_521
-	JMP focusdone521
+	BGE focusnot2_547
+	JMP focusdone547
 
-focusnot2_521:
+focusnot2_547:
 	CMP  $4, R9
-	BGE  focusnot3_521
+	BGE  focusnot3_547
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone521
+	JMP  focusdone547
 
-focusnot3_521:
+focusnot3_547:
 	CMP   $5, R9
-	BGE   focusnot4_521
+	BGE   focusnot4_547
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	VMOV  V11.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -9200,11 +9200,11 @@ focusnot3_521:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot4_521:
+focusnot4_547:
 	CMP   $6, R9
-	BGE   focusnot5_521
+	BGE   focusnot5_547
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -9215,33 +9215,33 @@ focusnot4_521:
 	VFMLA V6.S4, V11.S4, V17.S4
 	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V11.S4
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot5_521:
+focusnot5_547:
 	CMP   $7, R9
-	BGE   focusnot6_521
+	BGE   focusnot6_547
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot6_521:
+focusnot6_547:
 	CMP   $8, R9
-	BGE   focusnot7_521
+	BGE   focusnot7_547
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V11.S4
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot7_521:
+focusnot7_547:
 	CMP   $9, R9
-	BGE   focusnot8_521
+	BGE   focusnot8_547
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
@@ -9253,9 +9253,9 @@ focusnot7_521:
 	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
 	VFMLA V11.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V11.B16
-	JMP   focusdone521
+	JMP   focusdone547
 
-focusnot8_521:
+focusnot8_547:
 	ADD   $24, R8, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -9406,7 +9406,7 @@ focusnot8_521:
 	FMOVQ 368(R0), F11
 	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone521:
+focusdone547:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
@@ -9638,33 +9638,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_588
+	BGE  focusnot0_614
 	WORD $0x6e2eddce // fmul v14.4s, v14.4s, v14.4s
 	WORD $0x6e2fddef // fmul v15.4s, v15.4s, v15.4s
-	JMP  focusdone588
+	JMP  focusdone614
 
-focusnot0_588:
+focusnot0_614:
 	CMP   $2, R7
-	BGE   focusnot1_588
+	BGE   focusnot1_614
 	FMOVQ 224(R0), F14
 	FMOVQ 224(R0), F15
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot1_588:
+focusnot1_614:
 	CMP $3, R7
-	BGE focusnot2_588
-	JMP focusdone588
+	BGE focusnot2_614
+	JMP focusdone614
 
-focusnot2_588:
+focusnot2_614:
 	CMP  $4, R7
-	BGE  focusnot3_588
+	BGE  focusnot3_614
 	WORD $0x6ea1f9ce // fsqrt v14.4s, v14.4s
 	WORD $0x6ea1f9ef // fsqrt v15.4s, v15.4s
-	JMP  focusdone588
+	JMP  focusdone614
 
-focusnot3_588:
+focusnot3_614:
 	CMP   $5, R7
-	BGE   focusnot4_588
+	BGE   focusnot4_614
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	VMOV  V14.B16, V17.B16
 	VFMLS V16.S4, V16.S4, V17.S4
@@ -9679,11 +9679,11 @@ focusnot3_588:
 	WORD  $0x6e32de31 // fmul v17.4s, v17.4s, v18.4s
 	VFMLA V16.S4, V15.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot4_588:
+focusnot4_614:
 	CMP   $6, R7
-	BGE   focusnot5_588
+	BGE   focusnot5_614
 	WORD  $0x6ea1f9d0 // fsqrt v16.4s, v14.4s
 	WORD  $0x6e2eddd1 // fmul v17.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa33 // fneg v19.4s, v17.4s
@@ -9704,11 +9704,11 @@ focusnot4_588:
 	VFMLA V6.S4, V15.S4, V19.S4
 	WORD  $0x6e30de6f // fmul v15.4s, v19.4s, v16.4s
 	VFMLA V16.S4, V17.S4, V15.S4
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot5_588:
+focusnot5_614:
 	CMP   $7, R7
-	BGE   focusnot6_588
+	BGE   focusnot6_614
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -9721,11 +9721,11 @@ focusnot5_588:
 	WORD  $0x6e2fde31 // fmul v17.4s, v17.4s, v15.4s
 	VFMLA V15.S4, V16.S4, V17.S4
 	VMOV  V17.B16, V15.B16
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot6_588:
+focusnot6_614:
 	CMP   $8, R7
-	BGE   focusnot7_588
+	BGE   focusnot7_614
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -9738,11 +9738,11 @@ focusnot6_588:
 	WORD  $0x4e30d60f // fadd v15.4s, v16.4s, v16.4s
 	WORD  $0x6e31ddef // fmul v15.4s, v15.4s, v17.4s
 	VFMLA V16.S4, V16.S4, V15.S4
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot7_588:
+focusnot7_614:
 	CMP   $9, R7
-	BGE   focusnot8_588
+	BGE   focusnot8_614
 	WORD  $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
 	WORD  $0x6ea0fa11 // fneg v17.4s, v16.4s
 	VFMLA V14.S4, V14.S4, V17.S4
@@ -9765,9 +9765,9 @@ focusnot7_588:
 	WORD  $0x6e2fde90 // fmul v16.4s, v20.4s, v15.4s
 	VFMLA V15.S4, V18.S4, V16.S4
 	VMOV  V16.B16, V15.B16
-	JMP   focusdone588
+	JMP   focusdone614
 
-focusnot8_588:
+focusnot8_614:
 	ADD   $24, R6, R8
 	FMOVS (R8), F16
 	VDUP  V16.S[0], V16.S4
@@ -9866,11 +9866,11 @@ focusnot8_588:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R9
-	CBNZ  R9, focushard0_588
+	CBNZ  R9, focushard0_614
 	VMOV  V20.B16, V14.B16
-	JMP   focuseasy0_588
+	JMP   focuseasy0_614
 
-focushard0_588:
+focushard0_614:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9d3 // fabs v19.4s, v14.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -10009,7 +10009,7 @@ focushard0_588:
 	FMOVQ 368(R0), F14
 	VBIF  V17.B16, V16.B16, V14.B16
 
-focuseasy0_588:
+focuseasy0_614:
 	FMOVS (R8), F16
 	VDUP  V16.S[0], V16.S4
 	FMOVS 4(R8), F17
@@ -10107,11 +10107,11 @@ focuseasy0_588:
 	VORR  V21.B16, V19.B16, V19.B16
 	WORD  $0x6eb3a673 // umaxp v19.4s, v19.4s, v19.4s
 	FMOVD F19, R9
-	CBNZ  R9, focushard1_588
+	CBNZ  R9, focushard1_614
 	VMOV  V20.B16, V15.B16
-	JMP   focuseasy1_588
+	JMP   focuseasy1_614
 
-focushard1_588:
+focushard1_614:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
 	VSUB  V7.S4, V19.S4, V22.S4
@@ -10250,8 +10250,8 @@ focushard1_588:
 	FMOVQ 368(R0), F15
 	VBIF  V17.B16, V16.B16, V15.B16
 
-focuseasy1_588:
-focusdone588:
+focuseasy1_614:
+focusdone614:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2edd8c // fmul v12.4s, v12.4s, v14.4s
 
@@ -10375,30 +10375,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_589
+	BGE  focusnot0_615
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone589
+	JMP  focusdone615
 
-focusnot0_589:
+focusnot0_615:
 	CMP   $2, R7
-	BGE   focusnot1_589
+	BGE   focusnot1_615
 	FMOVQ 224(R0), F13
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot1_589:
+focusnot1_615:
 	CMP $3, R7
-	BGE focusnot2_589
-	JMP focusdone589
+	BGE focusnot2_615
+	JMP focusdone615
 
-focusnot2_589:
+focusnot2_615:
 	CMP  $4, R7
-	BGE  focusnot3_589
+	BGE  focusnot3_615
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone589
+	JMP  focusdone615
 
-focusnot3_589:
+focusnot3_615:
 	CMP   $5, R7
-	BGE   focusnot4_589
+	BGE   focusnot4_615
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -10406,11 +10406,11 @@ focusnot3_589:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot4_589:
+focusnot4_615:
 	CMP   $6, R7
-	BGE   focusnot5_589
+	BGE   focusnot5_615
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -10421,33 +10421,33 @@ focusnot4_589:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot5_589:
+focusnot5_615:
 	CMP   $7, R7
-	BGE   focusnot6_589
+	BGE   focusnot6_615
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot6_589:
+focusnot6_615:
 	CMP   $8, R7
-	BGE   focusnot7_589
+	BGE   focusnot7_615
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot7_589:
+focusnot7_615:
 	CMP   $9, R7
-	BGE   focusnot8_589
+	BGE   focusnot8_615
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -10459,9 +10459,9 @@ focusnot7_589:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone589
+	JMP   focusdone615
 
-focusnot8_589:
+focusnot8_615:
 	ADD   $24, R6, R8
 	FMOVS (R8), F14
 	VDUP  V14.S[0], V14.S4
@@ -10560,11 +10560,11 @@ focusnot8_589:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R9
-	CBNZ  R9, focushard0_589
+	CBNZ  R9, focushard0_615
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_589
+	JMP   focuseasy0_615
 
-focushard0_589:
+focushard0_615:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V7.S4, V17.S4, V20.S4
@@ -10703,8 +10703,8 @@ focushard0_589:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_589:
-focusdone589:
+focuseasy0_615:
+focusdone615:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 	ADD   $0, R3, R8
@@ -10874,30 +10874,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_590
+	BGE  focusnot0_616
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone590
+	JMP  focusdone616
 
-focusnot0_590:
+focusnot0_616:
 	CMP   $2, R7
-	BGE   focusnot1_590
+	BGE   focusnot1_616
 	FMOVQ 224(R0), F12
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot1_590:
+focusnot1_616:
 	CMP $3, R7
-	BGE focusnot2_590
-	JMP focusdone590
+	BGE focusnot2_616
+	JMP focusdone616
 
-focusnot2_590:
+focusnot2_616:
 	CMP  $4, R7
-	BGE  focusnot3_590
+	BGE  focusnot3_616
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone590
+	JMP  focusdone616
 
-focusnot3_590:
+focusnot3_616:
 	CMP   $5, R7
-	BGE   focusnot4_590
+	BGE   focusnot4_616
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -10905,11 +10905,11 @@ focusnot3_590:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot4_590:
+focusnot4_616:
 	CMP   $6, R7
-	BGE   focusnot5_590
+	BGE   focusnot5_616
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -10920,33 +10920,33 @@ focusnot4_590:
 	VFMLA V6.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot5_590:
+focusnot5_616:
 	CMP   $7, R7
-	BGE   focusnot6_590
+	BGE   focusnot6_616
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot6_590:
+focusnot6_616:
 	CMP   $8, R7
-	BGE   focusnot7_590
+	BGE   focusnot7_616
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot7_590:
+focusnot7_616:
 	CMP   $9, R7
-	BGE   focusnot8_590
+	BGE   focusnot8_616
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -10958,9 +10958,9 @@ focusnot7_590:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone590
+	JMP   focusdone616
 
-focusnot8_590:
+focusnot8_616:
 	ADD   $24, R6, R9
 	FMOVS (R9), F14
 	VDUP  V14.S[0], V14.S4
@@ -11107,7 +11107,7 @@ focusnot8_590:
 	FMOVQ 368(R0), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone590:
+focusdone616:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	FMOVQ 1104(R0), F14
@@ -11278,30 +11278,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_591
+	BGE  focusnot0_617
 	WORD $0x6e2cdd8c // fmul v12.4s, v12.4s, v12.4s
-	JMP  focusdone591
+	JMP  focusdone617
 
-focusnot0_591:
+focusnot0_617:
 	CMP   $2, R7
-	BGE   focusnot1_591
+	BGE   focusnot1_617
 	FMOVQ 224(R0), F12
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot1_591:
+focusnot1_617:
 	CMP $3, R7
-	BGE focusnot2_591
-	JMP focusdone591
+	BGE focusnot2_617
+	JMP focusdone617
 
-focusnot2_591:
+focusnot2_617:
 	CMP  $4, R7
-	BGE  focusnot3_591
+	BGE  focusnot3_617
 	WORD $0x6ea1f98c // fsqrt v12.4s, v12.4s
-	JMP  focusdone591
+	JMP  focusdone617
 
-focusnot3_591:
+focusnot3_617:
 	CMP   $5, R7
-	BGE   focusnot4_591
+	BGE   focusnot4_617
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	VMOV  V12.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -11309,11 +11309,11 @@ focusnot3_591:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V12.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot4_591:
+focusnot4_617:
 	CMP   $6, R7
-	BGE   focusnot5_591
+	BGE   focusnot5_617
 	WORD  $0x6ea1f98e // fsqrt v14.4s, v12.4s
 	WORD  $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -11324,33 +11324,33 @@ focusnot4_591:
 	VFMLA V6.S4, V12.S4, V17.S4
 	WORD  $0x6e2ede2c // fmul v12.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V12.S4
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot5_591:
+focusnot5_617:
 	CMP   $7, R7
-	BGE   focusnot6_591
+	BGE   focusnot6_617
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x6e2cddef // fmul v15.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V12.B16
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot6_591:
+focusnot6_617:
 	CMP   $8, R7
-	BGE   focusnot7_591
+	BGE   focusnot7_617
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
 	WORD  $0x4e2ed5cc // fadd v12.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd8c // fmul v12.4s, v12.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V12.S4
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot7_591:
+focusnot7_617:
 	CMP   $9, R7
-	BGE   focusnot8_591
+	BGE   focusnot8_617
 	WORD  $0x6e2cdd8e // fmul v14.4s, v12.4s, v12.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V12.S4, V12.S4, V15.S4
@@ -11362,9 +11362,9 @@ focusnot7_591:
 	WORD  $0x6e2cde4e // fmul v14.4s, v18.4s, v12.4s
 	VFMLA V12.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V12.B16
-	JMP   focusdone591
+	JMP   focusdone617
 
-focusnot8_591:
+focusnot8_617:
 	ADD   $24, R6, R8
 	FMOVS (R8), F14
 	VDUP  V14.S[0], V14.S4
@@ -11511,7 +11511,7 @@ focusnot8_591:
 	FMOVQ 368(R0), F12
 	VBIF  V15.B16, V14.B16, V12.B16
 
-focusdone591:
+focusdone617:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
 	FMOVQ 1104(R0), F14
@@ -11730,33 +11730,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_644
+	BGE  focusnot0_670
 	WORD $0x6e30de10 // fmul v16.4s, v16.4s, v16.4s
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone644
+	JMP  focusdone670
 
-focusnot0_644:
+focusnot0_670:
 	CMP   $2, R8
-	BGE   focusnot1_644
+	BGE   focusnot1_670
 	FMOVQ 224(R0), F16
 	FMOVQ 224(R0), F17
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot1_644:
+focusnot1_670:
 	CMP $3, R8
-	BGE focusnot2_644
-	JMP focusdone644
+	BGE focusnot2_670
+	JMP focusdone670
 
-focusnot2_644:
+focusnot2_670:
 	CMP  $4, R8
-	BGE  focusnot3_644
+	BGE  focusnot3_670
 	WORD $0x6ea1fa10 // fsqrt v16.4s, v16.4s
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone644
+	JMP  focusdone670
 
-focusnot3_644:
+focusnot3_670:
 	CMP   $5, R8
-	BGE   focusnot4_644
+	BGE   focusnot4_670
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	VMOV  V16.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -11771,11 +11771,11 @@ focusnot3_644:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot4_644:
+focusnot4_670:
 	CMP   $6, R8
-	BGE   focusnot5_644
+	BGE   focusnot5_670
 	WORD  $0x6ea1fa12 // fsqrt v18.4s, v16.4s
 	WORD  $0x6e30de13 // fmul v19.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -11796,11 +11796,11 @@ focusnot4_644:
 	VFMLA V6.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot5_644:
+focusnot5_670:
 	CMP   $7, R8
-	BGE   focusnot6_644
+	BGE   focusnot6_670
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -11813,11 +11813,11 @@ focusnot5_644:
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot6_644:
+focusnot6_670:
 	CMP   $8, R8
-	BGE   focusnot7_644
+	BGE   focusnot7_670
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -11830,11 +11830,11 @@ focusnot6_644:
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot7_644:
+focusnot7_670:
 	CMP   $9, R8
-	BGE   focusnot8_644
+	BGE   focusnot8_670
 	WORD  $0x6e30de12 // fmul v18.4s, v16.4s, v16.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V16.S4, V16.S4, V19.S4
@@ -11857,9 +11857,9 @@ focusnot7_644:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone644
+	JMP   focusdone670
 
-focusnot8_644:
+focusnot8_670:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -11961,11 +11961,11 @@ focusnot8_644:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, focushard0_644
+	CBNZ  R11, focushard0_670
 	VMOV  V22.B16, V16.B16
-	JMP   focuseasy0_644
+	JMP   focuseasy0_670
 
-focushard0_644:
+focushard0_670:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa15 // fabs v21.4s, v16.4s
 	VSUB  V7.S4, V21.S4, V22.S4
@@ -12107,7 +12107,7 @@ focushard0_644:
 	FMOVQ 368(R0), F16
 	VBIF  V19.B16, V18.B16, V16.B16
 
-focuseasy0_644:
+focuseasy0_670:
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
 	FMOVS 4(R10), F19
@@ -12208,11 +12208,11 @@ focuseasy0_644:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, focushard1_644
+	CBNZ  R11, focushard1_670
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy1_644
+	JMP   focuseasy1_670
 
-focushard1_644:
+focushard1_670:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	VSUB  V7.S4, V21.S4, V22.S4
@@ -12354,8 +12354,8 @@ focushard1_644:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy1_644:
-focusdone644:
+focuseasy1_670:
+focusdone670:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e30dd8c // fmul v12.4s, v12.4s, v16.4s
 
@@ -12503,30 +12503,30 @@ partdone1:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_645
+	BGE  focusnot0_671
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone645
+	JMP  focusdone671
 
-focusnot0_645:
+focusnot0_671:
 	CMP   $2, R8
-	BGE   focusnot1_645
+	BGE   focusnot1_671
 	FMOVQ 224(R0), F13
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot1_645:
+focusnot1_671:
 	CMP $3, R8
-	BGE focusnot2_645
-	JMP focusdone645
+	BGE focusnot2_671
+	JMP focusdone671
 
-focusnot2_645:
+focusnot2_671:
 	CMP  $4, R8
-	BGE  focusnot3_645
+	BGE  focusnot3_671
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone645
+	JMP  focusdone671
 
-focusnot3_645:
+focusnot3_671:
 	CMP   $5, R8
-	BGE   focusnot4_645
+	BGE   focusnot4_671
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -12534,11 +12534,11 @@ focusnot3_645:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot4_645:
+focusnot4_671:
 	CMP   $6, R8
-	BGE   focusnot5_645
+	BGE   focusnot5_671
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -12549,33 +12549,33 @@ focusnot4_645:
 	VFMLA V6.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot5_645:
+focusnot5_671:
 	CMP   $7, R8
-	BGE   focusnot6_645
+	BGE   focusnot6_671
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot6_645:
+focusnot6_671:
 	CMP   $8, R8
-	BGE   focusnot7_645
+	BGE   focusnot7_671
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot7_645:
+focusnot7_671:
 	CMP   $9, R8
-	BGE   focusnot8_645
+	BGE   focusnot8_671
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -12587,9 +12587,9 @@ focusnot7_645:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone645
+	JMP   focusdone671
 
-focusnot8_645:
+focusnot8_671:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
@@ -12691,11 +12691,11 @@ focusnot8_645:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R11
-	CBNZ  R11, focushard0_645
+	CBNZ  R11, focushard0_671
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_645
+	JMP   focuseasy0_671
 
-focushard0_645:
+focushard0_671:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V7.S4, V17.S4, V18.S4
@@ -12837,8 +12837,8 @@ focushard0_645:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_645:
-focusdone645:
+focuseasy0_671:
+focusdone671:
 	// loss = (alpha ce) q^gamma
 	WORD $0x6e2ddd8c // fmul v12.4s, v12.4s, v13.4s
 
@@ -13061,30 +13061,30 @@ slow:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_646
+	BGE  focusnot0_672
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone646
+	JMP  focusdone672
 
-focusnot0_646:
+focusnot0_672:
 	CMP   $2, R8
-	BGE   focusnot1_646
+	BGE   focusnot1_672
 	FMOVQ 224(R0), F11
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot1_646:
+focusnot1_672:
 	CMP $3, R8
-	BGE focusnot2_646
-	JMP focusdone646
+	BGE focusnot2_672
+	JMP focusdone672
 
-focusnot2_646:
+focusnot2_672:
 	CMP  $4, R8
-	BGE  focusnot3_646
+	BGE  focusnot3_672
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone646
+	JMP  focusdone672
 
-focusnot3_646:
+focusnot3_672:
 	CMP   $5, R8
-	BGE   focusnot4_646
+	BGE   focusnot4_672
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	VMOV  V11.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -13092,11 +13092,11 @@ focusnot3_646:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot4_646:
+focusnot4_672:
 	CMP   $6, R8
-	BGE   focusnot5_646
+	BGE   focusnot5_672
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -13107,33 +13107,33 @@ focusnot4_646:
 	VFMLA V6.S4, V11.S4, V17.S4
 	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V11.S4
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot5_646:
+focusnot5_672:
 	CMP   $7, R8
-	BGE   focusnot6_646
+	BGE   focusnot6_672
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot6_646:
+focusnot6_672:
 	CMP   $8, R8
-	BGE   focusnot7_646
+	BGE   focusnot7_672
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V11.S4
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot7_646:
+focusnot7_672:
 	CMP   $9, R8
-	BGE   focusnot8_646
+	BGE   focusnot8_672
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
@@ -13145,9 +13145,9 @@ focusnot7_646:
 	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
 	VFMLA V11.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V11.B16
-	JMP   focusdone646
+	JMP   focusdone672
 
-focusnot8_646:
+focusnot8_672:
 	ADD   $24, R7, R11
 	FMOVS (R11), F14
 	VDUP  V14.S[0], V14.S4
@@ -13297,7 +13297,7 @@ focusnot8_646:
 	FMOVQ 368(R0), F11
 	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone646:
+focusdone672:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
@@ -13507,30 +13507,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_647
+	BGE  focusnot0_673
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone647
+	JMP  focusdone673
 
-focusnot0_647:
+focusnot0_673:
 	CMP   $2, R8
-	BGE   focusnot1_647
+	BGE   focusnot1_673
 	FMOVQ 224(R0), F11
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot1_647:
+focusnot1_673:
 	CMP $3, R8
-	BGE focusnot2_647
-	JMP focusdone647
+	BGE focusnot2_673
+	JMP focusdone673
 
-focusnot2_647:
+focusnot2_673:
 	CMP  $4, R8
-	BGE  focusnot3_647
+	BGE  focusnot3_673
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone647
+	JMP  focusdone673
 
-focusnot3_647:
+focusnot3_673:
 	CMP   $5, R8
-	BGE   focusnot4_647
+	BGE   focusnot4_673
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	VMOV  V11.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -13538,11 +13538,11 @@ focusnot3_647:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V11.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot4_647:
+focusnot4_673:
 	CMP   $6, R8
-	BGE   focusnot5_647
+	BGE   focusnot5_673
 	WORD  $0x6ea1f96e // fsqrt v14.4s, v11.4s
 	WORD  $0x6e2bdd6f // fmul v15.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -13553,33 +13553,33 @@ focusnot4_647:
 	VFMLA V6.S4, V11.S4, V17.S4
 	WORD  $0x6e2ede2b // fmul v11.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V11.S4
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot5_647:
+focusnot5_673:
 	CMP   $7, R8
-	BGE   focusnot6_647
+	BGE   focusnot6_673
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x6e2bddef // fmul v15.4s, v15.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V11.B16
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot6_647:
+focusnot6_673:
 	CMP   $8, R8
-	BGE   focusnot7_647
+	BGE   focusnot7_673
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
 	WORD  $0x4e2ed5cb // fadd v11.4s, v14.4s, v14.4s
 	WORD  $0x6e2fdd6b // fmul v11.4s, v11.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V11.S4
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot7_647:
+focusnot7_673:
 	CMP   $9, R8
-	BGE   focusnot8_647
+	BGE   focusnot8_673
 	WORD  $0x6e2bdd6e // fmul v14.4s, v11.4s, v11.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V11.S4, V11.S4, V15.S4
@@ -13591,9 +13591,9 @@ focusnot7_647:
 	WORD  $0x6e2bde4e // fmul v14.4s, v18.4s, v11.4s
 	VFMLA V11.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V11.B16
-	JMP   focusdone647
+	JMP   focusdone673
 
-focusnot8_647:
+focusnot8_673:
 	ADD   $24, R7, R10
 	FMOVS (R10), F14
 	VDUP  V14.S[0], V14.S4
@@ -13743,7 +13743,7 @@ focusnot8_647:
 	FMOVQ 368(R0), F11
 	VBIF  V15.B16, V14.B16, V11.B16
 
-focusdone647:
+focusdone673:
 	// loss = (alpha ce) q^gamma
 	WORD  $0x6e2bddae // fmul v14.4s, v13.4s, v11.4s
 	FMOVQ 1104(R0), F15
@@ -25821,6 +25821,9 @@ TEXT ·rowLossNEON(SB), NOSPLIT, $0-32
 	FMOVQ 80(R0), F4
 	FMOVQ 320(R0), F5
 	MOVD  n+16(FP), R2
+	CMP   $2, R2
+	BLT   sole
+	MOVD  n+16(FP), R2
 	MOVD  losses+0(FP), R3
 	MOVD  sums+8(FP), R5
 	MOVD  p+24(FP), R6
@@ -26163,33 +26166,33 @@ block:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_688
+	BGE  focusnot0_720
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
 	WORD $0x6e27dce7 // fmul v7.4s, v7.4s, v7.4s
-	JMP  focusdone688
+	JMP  focusdone720
 
-focusnot0_688:
+focusnot0_720:
 	CMP   $2, R7
-	BGE   focusnot1_688
+	BGE   focusnot1_720
 	FMOVQ 224(R0), F6
 	FMOVQ 224(R0), F7
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot1_688:
+focusnot1_720:
 	CMP $3, R7
-	BGE focusnot2_688
-	JMP focusdone688
+	BGE focusnot2_720
+	JMP focusdone720
 
-focusnot2_688:
+focusnot2_720:
 	CMP  $4, R7
-	BGE  focusnot3_688
+	BGE  focusnot3_720
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
 	WORD $0x6ea1f8e7 // fsqrt v7.4s, v7.4s
-	JMP  focusdone688
+	JMP  focusdone720
 
-focusnot3_688:
+focusnot3_720:
 	CMP   $5, R7
-	BGE   focusnot4_688
+	BGE   focusnot4_720
 	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
 	VMOV  V6.B16, V9.B16
 	VFMLS V8.S4, V8.S4, V9.S4
@@ -26206,11 +26209,11 @@ focusnot3_688:
 	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
 	VFMLA V8.S4, V7.S4, V9.S4
 	VMOV  V9.B16, V7.B16
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot4_688:
+focusnot4_720:
 	CMP   $6, R7
-	BGE   focusnot5_688
+	BGE   focusnot5_720
 	WORD  $0x6ea1f8c8 // fsqrt v8.4s, v6.4s
 	WORD  $0x6e26dcc9 // fmul v9.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f92b // fneg v11.4s, v9.4s
@@ -26233,11 +26236,11 @@ focusnot4_688:
 	VFMLA V10.S4, V7.S4, V11.S4
 	WORD  $0x6e28dd67 // fmul v7.4s, v11.4s, v8.4s
 	VFMLA V8.S4, V9.S4, V7.S4
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot5_688:
+focusnot5_720:
 	CMP   $7, R7
-	BGE   focusnot6_688
+	BGE   focusnot6_720
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -26250,11 +26253,11 @@ focusnot5_688:
 	WORD  $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V9.S4
 	VMOV  V9.B16, V7.B16
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot6_688:
+focusnot6_720:
 	CMP   $8, R7
-	BGE   focusnot7_688
+	BGE   focusnot7_720
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -26267,11 +26270,11 @@ focusnot6_688:
 	WORD  $0x4e28d507 // fadd v7.4s, v8.4s, v8.4s
 	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
 	VFMLA V8.S4, V8.S4, V7.S4
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot7_688:
+focusnot7_720:
 	CMP   $9, R7
-	BGE   focusnot8_688
+	BGE   focusnot8_720
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f909 // fneg v9.4s, v8.4s
 	VFMLA V6.S4, V6.S4, V9.S4
@@ -26294,9 +26297,9 @@ focusnot7_688:
 	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
 	VFMLA V7.S4, V10.S4, V8.S4
 	VMOV  V8.B16, V7.B16
-	JMP   focusdone688
+	JMP   focusdone720
 
-focusnot8_688:
+focusnot8_720:
 	ADD   $24, R6, R8
 	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
@@ -26401,11 +26404,11 @@ focusnot8_688:
 	VORR  V13.B16, V11.B16, V11.B16
 	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
 	FMOVD F11, R9
-	CBNZ  R9, focushard0_688
+	CBNZ  R9, focushard0_720
 	VMOV  V12.B16, V6.B16
-	JMP   focuseasy0_688
+	JMP   focuseasy0_720
 
-focushard0_688:
+focushard0_720:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8cb // fabs v11.4s, v6.4s
 	FMOVQ 640(R0), F12
@@ -26550,7 +26553,7 @@ focushard0_688:
 	FMOVQ 368(R0), F6
 	VBIF  V9.B16, V8.B16, V6.B16
 
-focuseasy0_688:
+focuseasy0_720:
 	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
 	FMOVS 4(R8), F9
@@ -26654,11 +26657,11 @@ focuseasy0_688:
 	VORR  V13.B16, V11.B16, V11.B16
 	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
 	FMOVD F11, R9
-	CBNZ  R9, focushard1_688
+	CBNZ  R9, focushard1_720
 	VMOV  V12.B16, V7.B16
-	JMP   focuseasy1_688
+	JMP   focuseasy1_720
 
-focushard1_688:
+focushard1_720:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8eb // fabs v11.4s, v7.4s
 	FMOVQ 640(R0), F12
@@ -26803,8 +26806,8 @@ focushard1_688:
 	FMOVQ 368(R0), F7
 	VBIF  V9.B16, V8.B16, V7.B16
 
-focuseasy1_688:
-focusdone688:
+focuseasy1_720:
+focusdone720:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F8
 	FMOVQ 1104(R0), F9
@@ -27097,30 +27100,30 @@ partdone5:
 
 	// q^gamma
 	CMP  $1, R7
-	BGE  focusnot0_689
+	BGE  focusnot0_721
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
-	JMP  focusdone689
+	JMP  focusdone721
 
-focusnot0_689:
+focusnot0_721:
 	CMP   $2, R7
-	BGE   focusnot1_689
+	BGE   focusnot1_721
 	FMOVQ 224(R0), F6
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot1_689:
+focusnot1_721:
 	CMP $3, R7
-	BGE focusnot2_689
-	JMP focusdone689
+	BGE focusnot2_721
+	JMP focusdone721
 
-focusnot2_689:
+focusnot2_721:
 	CMP  $4, R7
-	BGE  focusnot3_689
+	BGE  focusnot3_721
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
-	JMP  focusdone689
+	JMP  focusdone721
 
-focusnot3_689:
+focusnot3_721:
 	CMP   $5, R7
-	BGE   focusnot4_689
+	BGE   focusnot4_721
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	VMOV  V6.B16, V8.B16
 	VFMLS V7.S4, V7.S4, V8.S4
@@ -27129,11 +27132,11 @@ focusnot3_689:
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
 	VFMLA V7.S4, V6.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot4_689:
+focusnot4_721:
 	CMP   $6, R7
-	BGE   focusnot5_689
+	BGE   focusnot5_721
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
@@ -27145,33 +27148,33 @@ focusnot4_689:
 	VFMLA V9.S4, V6.S4, V10.S4
 	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V6.S4
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot5_689:
+focusnot5_721:
 	CMP   $7, R7
-	BGE   focusnot6_689
+	BGE   focusnot6_721
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
 	VFMLA V6.S4, V7.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot6_689:
+focusnot6_721:
 	CMP   $8, R7
-	BGE   focusnot7_689
+	BGE   focusnot7_721
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
 	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	VFMLA V7.S4, V7.S4, V6.S4
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot7_689:
+focusnot7_721:
 	CMP   $9, R7
-	BGE   focusnot8_689
+	BGE   focusnot8_721
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
@@ -27183,9 +27186,9 @@ focusnot7_689:
 	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
 	VFMLA V6.S4, V9.S4, V7.S4
 	VMOV  V7.B16, V6.B16
-	JMP   focusdone689
+	JMP   focusdone721
 
-focusnot8_689:
+focusnot8_721:
 	ADD   $24, R6, R8
 	FMOVS (R8), F7
 	VDUP  V7.S[0], V7.S4
@@ -27290,11 +27293,11 @@ focusnot8_689:
 	VORR  V12.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R9
-	CBNZ  R9, focushard0_689
+	CBNZ  R9, focushard0_721
 	VMOV  V11.B16, V6.B16
-	JMP   focuseasy0_689
+	JMP   focuseasy0_721
 
-focushard0_689:
+focushard0_721:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
 	FMOVQ 640(R0), F11
@@ -27439,8 +27442,8 @@ focushard0_689:
 	FMOVQ 368(R0), F6
 	VBIF  V8.B16, V7.B16, V6.B16
 
-focuseasy0_689:
-focusdone689:
+focuseasy0_721:
+focusdone721:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F7
 	WORD  $0x6e2ee4e7 // fcmge v7.4s, v7.4s, v14.4s
@@ -27475,32 +27478,580 @@ partdone6:
 done:
 	RET
 
+sole:
+	MOVD  sums+8(FP), R2
+	FMOVS (R2), F6
+	VDUP  V6.S[0], V11.S4
+	MOVD  sums+8(FP), R2
+	FMOVS 128(R2), F6
+	VDUP  V6.S[0], V9.S4
+	MOVD  sums+8(FP), R2
+	FMOVS 256(R2), F6
+	VDUP  V6.S[0], V13.S4
+	MOVD  sums+8(FP), R2
+	FMOVS 384(R2), F6
+	VDUP  V6.S[0], V6.S4
+	MOVD  sums+8(FP), R2
+	FMOVS 512(R2), F7
+	VDUP  V7.S[0], V7.S4
+	MOVD  p+24(FP), R2
+	MOVD  (R2), R3
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0f9a8 // fabs v8.4s, v13.4s
+	FMOVQ 1152(R0), F10
+	WORD  $0x6eaae50a // fcmgt v10.4s, v8.4s, v10.4s
+	WORD  $0x6ea8e428 // fcmgt v8.4s, v1.4s, v8.4s
+	VAND  V8.B16, V10.B16, V8.B16
+	VAND  V8.B16, V13.B16, V8.B16
+	FMOVQ 1104(R0), F10
+	WORD  $0x6e26e54c // fcmge v12.4s, v10.4s, v6.4s
+	FMOVQ 368(R0), F10
+	VBIT  V12.B16, V11.B16, V10.B16
+	WORD  $0x6eade4cb // fcmgt v11.4s, v6.4s, v13.4s
+	VBIT  V11.B16, V6.B16, V13.B16
+	FMOVQ 336(R0), F11
+	WORD  $0x4e2be5ab // fcmeq v11.4s, v13.4s, v11.4s
+	FMOVQ 368(R0), F13
+	VBIF  V11.B16, V10.B16, V13.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
+	FMOVQ 1184(R0), F8
+	WORD  $0x4ea6f508 // fmin v8.4s, v8.4s, v6.4s
+	FMOVQ 1168(R0), F10
+	WORD  $0x4e28f54a // fmax v10.4s, v10.4s, v8.4s
+	WORD  $0x6ea6e548 // fcmgt v8.4s, v10.4s, v6.4s
+	VMOVI $0, V11.B16
+	WORD  $0x6eabe5ab // fcmgt v11.4s, v13.4s, v11.4s
+	VAND  V11.B16, V8.B16, V8.B16
+	WORD  $0x4ea6d546 // fsub v6.4s, v10.4s, v6.4s
+	VAND  V8.B16, V6.B16, V8.B16
+	FMOVQ 1200(R0), F11
+	FMOVQ 48(R0), F6
+	VFMLA V6.S4, V10.S4, V11.S4
+	FMOVQ 1200(R0), F6
+	WORD  $0x4ea6d566 // fsub v6.4s, v11.4s, v6.4s
+	FMOVQ 1200(R0), F12
+	VSUB  V12.S4, V11.S4, V11.S4
+	VSUB  V11.S4, V9.S4, V11.S4
+	VFMLS V4.S4, V6.S4, V10.S4
+	FMOVQ 96(R0), F9
+	VFMLS V9.S4, V6.S4, V10.S4
+	FMOVQ 1264(R0), F9
+	FMOVQ 1248(R0), F6
+	VFMLA V6.S4, V10.S4, V9.S4
+	FMOVQ 1280(R0), F6
+	VFMLA V9.S4, V10.S4, V6.S4
+	FMOVQ 1296(R0), F9
+	VFMLA V6.S4, V10.S4, V9.S4
+	FMOVQ 1312(R0), F6
+	VFMLA V9.S4, V10.S4, V6.S4
+	FMOVQ 224(R0), F12
+	VFMLA V6.S4, V10.S4, V12.S4
+	FMOVQ 224(R0), F6
+	VFMLA V12.S4, V10.S4, V6.S4
+	WORD  $0x4ea6d409 // fsub v9.4s, v0.4s, v6.4s
+	VFMLA V12.S4, V10.S4, V9.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e26fc0c // fdiv v12.4s, v0.4s, v6.4s
+	WORD  $0x6e2ddd8a // fmul v10.4s, v12.4s, v13.4s
+	VFMLS V6.S4, V10.S4, V13.S4
+	WORD  $0x6e29dd46 // fmul v6.4s, v10.4s, v9.4s
+	WORD  $0x4ea6d5a6 // fsub v6.4s, v13.4s, v6.4s
+	WORD  $0x6e2cdcc6 // fmul v6.4s, v6.4s, v12.4s
+	VUSHR $23, V10.S4, V9.S4
+	FMOVQ 1376(R0), F12
+	VSUB  V12.S4, V9.S4, V9.S4
+	VADD  V11.S4, V9.S4, V9.S4
+	VMOVI $0, V12.B16
+	WORD  $0x4eac6529 // smax v9.4s, v9.4s, v12.4s
+	VSUB  V9.S4, V11.S4, V11.S4
+	FMOVQ 1392(R0), F12
+	WORD  $0x4eac656c // smax v12.4s, v11.4s, v12.4s
+	WORD  $0x4f3f058d // sshr v13.4s, v12.4s, #1
+	FMOVQ 848(R0), F11
+	VADD  V11.S4, V13.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 848(R0), F13
+	VADD  V13.S4, V12.S4, V12.S4
+	VSHL  $23, V12.S4, V12.S4
+	WORD  $0x6e2bdd4a // fmul v10.4s, v10.4s, v11.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	WORD  $0x6e2bdcc6 // fmul v6.4s, v6.4s, v11.4s
+	WORD  $0x6e2cdcc6 // fmul v6.4s, v6.4s, v12.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6eaae40b // fcmgt v11.4s, v0.4s, v10.4s
+	VBSL  V10.B16, V0.B16, V11.B16
+	WORD  $0x6ea0e54d // fcmgt v13.4s, v10.4s, v0.4s
+	VBSL  V10.B16, V0.B16, V13.B16
+	WORD  $0x4e2dd56c // fadd v12.4s, v11.4s, v13.4s
+	WORD  $0x4eabd58b // fsub v11.4s, v12.4s, v11.4s
+	WORD  $0x4eabd5ad // fsub v13.4s, v13.4s, v11.4s
+	WORD  $0x6e2cfc0e // fdiv v14.4s, v0.4s, v12.4s
+	WORD  $0x6e2edccb // fmul v11.4s, v6.4s, v14.4s
+	WORD  $0x6e2edd4f // fmul v15.4s, v10.4s, v14.4s
+	VMOV  V10.B16, V16.B16
+	VFMLS V12.S4, V15.S4, V16.S4
+	WORD  $0x4e26d60c // fadd v12.4s, v16.4s, v6.4s
+	WORD  $0x4e26d5a6 // fadd v6.4s, v13.4s, v6.4s
+	WORD  $0x6e26dde6 // fmul v6.4s, v15.4s, v6.4s
+	WORD  $0x4ea6d586 // fsub v6.4s, v12.4s, v6.4s
+	WORD  $0x6e2edcc6 // fmul v6.4s, v6.4s, v14.4s
+	WORD  $0x4e26d5e6 // fadd v6.4s, v15.4s, v6.4s
+	WORD  $0x6ea0e4cc // fcmgt v12.4s, v6.4s, v0.4s
+	VBIT  V12.B16, V0.B16, V6.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d54c // fadd v12.4s, v10.4s, v0.4s
+	FMOVQ 1408(R0), F13
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V13.B16
+	VUSHR $21, V12.S4, V12.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V13.S4, V0.S4, V0.S4
+	VTBL  V2.B16, [V12.B16], V12.B16
+	FMOVQ 192(R0), F14
+	FMOVQ 208(R0), F15
+	VBIT  V15.B16, V12.B16, V14.B16
+	FMOVQ 64(R1), F12
+	VTBL  V14.B16, [V12.B16], V12.B16
+	WORD  $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	FMOVQ 432(R0), F12
+	WORD  $0x4e2cd40c // fadd v12.4s, v0.4s, v12.4s
+	VFMLA V0.S4, V10.S4, V12.S4
+	WORD  $0x4e21d9a0 // scvtf v0.4s, v13.4s
+	FMOVQ 80(R1), F10
+	VTBL  V14.B16, [V10.B16], V13.B16
+	FMOVQ 96(R1), F10
+	VTBL  V14.B16, [V10.B16], V16.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e2cdd8a // fmul v10.4s, v12.4s, v12.4s
+	FMOVQ 1456(R0), F15
+	FMOVQ 1440(R0), F14
+	VFMLA V14.S4, V12.S4, V15.S4
+	FMOVQ 1424(R0), F14
+	VFMLA V14.S4, V10.S4, V15.S4
+	FMOVQ 1488(R0), F17
+	FMOVQ 1472(R0), F14
+	VFMLA V14.S4, V12.S4, V17.S4
+	VFMLA V15.S4, V10.S4, V17.S4
+	FMOVQ 528(R0), F14
+	VFMLA V14.S4, V0.S4, V16.S4
+	VFMLA V17.S4, V10.S4, V16.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F10
+	VFMLA V10.S4, V0.S4, V13.S4
+	WORD  $0x4e2cd5a0 // fadd v0.4s, v13.4s, v12.4s
+	WORD  $0x4ea0d5aa // fsub v10.4s, v13.4s, v0.4s
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ad60a // fadd v10.4s, v16.4s, v10.4s
+	WORD  $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	WORD  $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	VFMLA V4.S4, V9.S4, V0.S4
+	WORD  $0x4e28d400 // fadd v0.4s, v0.4s, v8.4s
+	VMOVI $0, V8.B16
+	WORD  $0x6e20dce9 // fmul v9.4s, v7.4s, v0.4s
+	WORD  $0x4e27e507 // fcmeq v7.4s, v8.4s, v7.4s
+	WORD  $0x4e20e400 // fcmeq v0.4s, v0.4s, v0.4s
+	VAND  V0.B16, V7.B16, V0.B16
+	WORD  $0x4e601d2d // bic v13.16b, v9.16b, v0.16b
+
+	// q^gamma
+	CMP  $1, R3
+	BGE  focusnot0_722
+	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
+	JMP  focusdone722
+
+focusnot0_722:
+	CMP   $2, R3
+	BGE   focusnot1_722
+	FMOVQ 224(R0), F6
+	JMP   focusdone722
+
+focusnot1_722:
+	CMP $3, R3
+	BGE focusnot2_722
+	JMP focusdone722
+
+focusnot2_722:
+	CMP  $4, R3
+	BGE  focusnot3_722
+	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
+	JMP  focusdone722
+
+focusnot3_722:
+	CMP   $5, R3
+	BGE   focusnot4_722
+	WORD  $0x6ea1f8c0 // fsqrt v0.4s, v6.4s
+	VMOV  V6.B16, V1.B16
+	VFMLS V0.S4, V0.S4, V1.S4
+	FMOVQ 1088(R0), F2
+	WORD  $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	VFMLA V0.S4, V6.S4, V1.S4
+	VMOV  V1.B16, V6.B16
+	JMP   focusdone722
+
+focusnot4_722:
+	CMP   $6, R3
+	BGE   focusnot5_722
+	WORD  $0x6ea1f8c0 // fsqrt v0.4s, v6.4s
+	WORD  $0x6e26dcc1 // fmul v1.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f823 // fneg v3.4s, v1.4s
+	VFMLA V6.S4, V6.S4, V3.S4
+	VMOV  V6.B16, V2.B16
+	VFMLS V0.S4, V0.S4, V2.S4
+	WORD  $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	FMOVQ 1088(R0), F4
+	VFMLA V4.S4, V2.S4, V3.S4
+	WORD  $0x6e20dc66 // fmul v6.4s, v3.4s, v0.4s
+	VFMLA V0.S4, V1.S4, V6.S4
+	JMP   focusdone722
+
+focusnot5_722:
+	CMP   $7, R3
+	BGE   focusnot6_722
+	WORD  $0x6e26dcc0 // fmul v0.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V6.S4, V6.S4, V1.S4
+	WORD  $0x6e26dc21 // fmul v1.4s, v1.4s, v6.4s
+	VFMLA V6.S4, V0.S4, V1.S4
+	VMOV  V1.B16, V6.B16
+	JMP   focusdone722
+
+focusnot6_722:
+	CMP   $8, R3
+	BGE   focusnot7_722
+	WORD  $0x6e26dcc0 // fmul v0.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V6.S4, V6.S4, V1.S4
+	WORD  $0x4e20d402 // fadd v2.4s, v0.4s, v0.4s
+	WORD  $0x6e21dc46 // fmul v6.4s, v2.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V6.S4
+	JMP   focusdone722
+
+focusnot7_722:
+	CMP   $9, R3
+	BGE   focusnot8_722
+	WORD  $0x6e26dcc0 // fmul v0.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
+	VFMLA V6.S4, V6.S4, V1.S4
+	WORD  $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
+	WORD  $0x4e20d403 // fadd v3.4s, v0.4s, v0.4s
+	WORD  $0x6ea0f844 // fneg v4.4s, v2.4s
+	VFMLA V0.S4, V0.S4, V4.S4
+	VFMLA V1.S4, V3.S4, V4.S4
+	WORD  $0x6e26dc80 // fmul v0.4s, v4.4s, v6.4s
+	VFMLA V6.S4, V2.S4, V0.S4
+	VMOV  V0.B16, V6.B16
+	JMP   focusdone722
+
+focusnot8_722:
+	ADD   $24, R2, R2
+	FMOVS (R2), F0
+	VDUP  V0.S[0], V0.S4
+	FMOVS 4(R2), F7
+	VDUP  V7.S[0], V7.S4
+	FMOVS 8(R2), F8
+	VDUP  V8.S[0], V8.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F9
+	VSUB  V9.S4, V6.S4, V10.S4
+	VUSHR $23, V10.S4, V9.S4
+	VUSHR $20, V10.S4, V12.S4
+	FMOVQ 656(R0), F11
+	VAND  V11.B16, V10.B16, V10.B16
+	FMOVQ 672(R0), F11
+	VADD  V11.S4, V10.S4, V10.S4
+	WORD  $0x4e21d92b // scvtf v11.4s, v9.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V12.B16], V14.B16
+	FMOVQ 304(R0), F12
+	VBIT  V5.B16, V14.B16, V12.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
+	FMOVQ 432(R0), F15
+	VFMLA V14.S4, V10.S4, V15.S4
+	FMOVQ 688(R0), F10
+	WORD  $0x6e2addf0 // fmul v16.4s, v15.4s, v10.4s
+	VMOV  V15.B16, V10.B16
+	VFMLA V16.S4, V10.S4, V10.S4
+	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
+	VFMLA V16.S4, V15.S4, V14.S4
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	FMOVQ 720(R0), F17
+	FMOVQ 704(R0), F18
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 736(R0), F18
+	VFMLA V17.S4, V15.S4, V18.S4
+	FMOVQ 752(R0), F17
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 768(R0), F18
+	VFMLA V17.S4, V15.S4, V18.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V18.S4, V15.S4, V14.S4
+	WORD  $0x4e2ed54f // fadd v15.4s, v10.4s, v14.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V16.B16
+	WORD  $0x4e30d570 // fadd v16.4s, v11.4s, v16.4s
+	WORD  $0x6e30dc11 // fmul v17.4s, v0.4s, v16.4s
+	WORD  $0x6ea0fa2b // fneg v11.4s, v17.4s
+	VFMLA V16.S4, V0.S4, V11.S4
+	VMOV  V17.B16, V16.B16
+	VFMLA V15.S4, V7.S4, V16.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d60f // fadd v15.4s, v16.4s, v3.4s
+	WORD  $0x4ea3d5f0 // fsub v16.4s, v15.4s, v3.4s
+	WORD  $0x4eb0d630 // fsub v16.4s, v17.4s, v16.4s
+	VFMLA V10.S4, V7.S4, V16.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V12.S4, V0.S4, V11.S4
+	VFMLA V10.S4, V8.S4, V11.S4
+	VFMLA V14.S4, V7.S4, V11.S4
+	WORD  $0x4e2bd60b // fadd v11.4s, v16.4s, v11.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F10
+	FMOVQ 800(R0), F12
+	VFMLA V12.S4, V11.S4, V10.S4
+	FMOVQ 832(R0), F12
+	VFMLA V10.S4, V11.S4, V12.S4
+	WORD  $0x6e2bdd6a // fmul v10.4s, v11.4s, v11.4s
+	WORD  $0x6e2cdd4a // fmul v10.4s, v10.4s, v12.4s
+	VFMLA V4.S4, V11.S4, V10.S4
+	VTBL  V2.B16, [V15.B16], V12.B16
+	FMOVQ 304(R0), F11
+	VBIT  V5.B16, V12.B16, V11.B16
+	FLDPQ 208(R1), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V12.B16
+	FLDPQ 240(R1), (F30, F31)
+	VTBL  V11.B16, [V30.B16, V31.B16], V11.B16
+	VFMLA V10.S4, V12.S4, V11.S4
+
+	// times 2^k
+	WORD  $0x4e2bd58a // fadd v10.4s, v12.4s, v11.4s
+	VSHL  $20, V15.S4, V11.S4
+	FMOVQ 336(R0), F12
+	VAND  V12.B16, V11.B16, V11.B16
+	VADD  V11.S4, V10.S4, V10.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F11
+	WORD  $0x4e6b1d29 // bic v9.16b, v9.16b, v11.16b
+	FMOVQ 880(R0), F11
+	VEOR  V11.B16, V15.B16, V11.B16
+	FMOVQ 864(R0), F12
+	WORD  $0x4e6c1d6b // bic v11.16b, v11.16b, v12.16b
+	VORR  V11.B16, V9.B16, V9.B16
+	WORD  $0x6ea9a529 // umaxp v9.4s, v9.4s, v9.4s
+	FMOVD F9, R3
+	CBNZ  R3, focushard0_722
+	VMOV  V10.B16, V6.B16
+	JMP   focuseasy0_722
+
+focushard0_722:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f8c9 // fabs v9.4s, v6.4s
+	FMOVQ 640(R0), F10
+	VSUB  V10.S4, V9.S4, V10.S4
+	WORD  $0x4e21d92b // scvtf v11.4s, v9.4s
+	FMOVQ 896(R0), F12
+	VSUB  V12.S4, V11.S4, V11.S4
+	FMOVQ 560(R0), F12
+	WORD  $0x4ea9358c // cmgt v12.4s, v12.4s, v9.4s
+	VBIT  V12.B16, V11.B16, V10.B16
+	WORD  $0x4f29054b // sshr v11.4s, v10.4s, #23
+	VUSHR $20, V10.S4, V12.S4
+	FMOVQ 656(R0), F14
+	VAND  V14.B16, V10.B16, V10.B16
+	FMOVQ 672(R0), F14
+	VADD  V14.S4, V10.S4, V10.S4
+	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	VTBL  V2.B16, [V12.B16], V14.B16
+	FMOVQ 304(R0), F12
+	VBIT  V5.B16, V14.B16, V12.B16
+	FLDPQ 112(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V14.B16
+	FMOVQ 432(R0), F15
+	VFMLA V14.S4, V10.S4, V15.S4
+	FMOVQ 688(R0), F10
+	WORD  $0x6e2addf0 // fmul v16.4s, v15.4s, v10.4s
+	VMOV  V15.B16, V10.B16
+	VFMLA V16.S4, V10.S4, V10.S4
+	WORD  $0x4eaad5ee // fsub v14.4s, v15.4s, v10.4s
+	VFMLA V16.S4, V15.S4, V14.S4
+	WORD  $0x6e2fddf0 // fmul v16.4s, v15.4s, v15.4s
+	FMOVQ 720(R0), F17
+	FMOVQ 704(R0), F18
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 736(R0), F18
+	VFMLA V17.S4, V15.S4, V18.S4
+	FMOVQ 752(R0), F17
+	VFMLA V18.S4, V15.S4, V17.S4
+	FMOVQ 768(R0), F18
+	VFMLA V17.S4, V15.S4, V18.S4
+	WORD  $0x6e2fde0f // fmul v15.4s, v16.4s, v15.4s
+	VFMLA V18.S4, V15.S4, V14.S4
+	WORD  $0x4e2ed54f // fadd v15.4s, v10.4s, v14.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V16.B16
+	WORD  $0x4e30d56b // fadd v11.4s, v11.4s, v16.4s
+	WORD  $0x6e2bdc11 // fmul v17.4s, v0.4s, v11.4s
+	WORD  $0x6ea0fa30 // fneg v16.4s, v17.4s
+	VFMLA V11.S4, V0.S4, V16.S4
+	VMOV  V17.B16, V11.B16
+	VFMLA V15.S4, V7.S4, V11.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	WORD  $0x4e23d56f // fadd v15.4s, v11.4s, v3.4s
+	WORD  $0x4ea3d5f2 // fsub v18.4s, v15.4s, v3.4s
+	WORD  $0x4eb2d631 // fsub v17.4s, v17.4s, v18.4s
+	VFMLA V10.S4, V7.S4, V17.S4
+	FLDPQ 176(R1), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V12.S4, V0.S4, V16.S4
+	VFMLA V10.S4, V8.S4, V16.S4
+	VFMLA V14.S4, V7.S4, V16.S4
+	WORD  $0x4e30d628 // fadd v8.4s, v17.4s, v16.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F7
+	FMOVQ 800(R0), F10
+	VFMLA V10.S4, V8.S4, V7.S4
+	FMOVQ 832(R0), F10
+	VFMLA V7.S4, V8.S4, V10.S4
+	WORD  $0x6e28dd07 // fmul v7.4s, v8.4s, v8.4s
+	WORD  $0x6e2adce7 // fmul v7.4s, v7.4s, v10.4s
+	VFMLA V4.S4, V8.S4, V7.S4
+	VTBL  V2.B16, [V15.B16], V4.B16
+	FMOVQ 304(R0), F2
+	VBIT  V5.B16, V4.B16, V2.B16
+	FLDPQ 272(R1), (F30, F31)
+	VTBL  V2.B16, [V30.B16, V31.B16], V4.B16
+	FLDPQ 304(R1), (F30, F31)
+	VTBL  V2.B16, [V30.B16, V31.B16], V2.B16
+	VFMLA V7.S4, V4.S4, V2.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	VSUB  V3.S4, V15.S4, V3.S4
+	WORD  $0x4f3d0463 // sshr v3.4s, v3.4s, #3
+	WORD  $0x4e22d485 // fadd v5.4s, v4.4s, v2.4s
+	VSHL  $23, V3.S4, V7.S4
+	VADD  V7.S4, V5.S4, V7.S4
+	VUMIN V1.S4, V7.S4, V8.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V7.B16
+	WORD  $0x4ea76c63 // smin v3.4s, v3.4s, v7.4s
+	FMOVQ 912(R0), F7
+	VSUB  V3.S4, V7.S4, V3.S4
+	VSHL  $23, V3.S4, V3.S4
+	WORD  $0x4e24d467 // fadd v7.4s, v3.4s, v4.4s
+	WORD  $0x4ea3d4ea // fsub v10.4s, v7.4s, v3.4s
+	WORD  $0x4eaad484 // fsub v4.4s, v4.4s, v10.4s
+	WORD  $0x4e22d482 // fadd v2.4s, v4.4s, v2.4s
+	WORD  $0x4e22d4e2 // fadd v2.4s, v7.4s, v2.4s
+	WORD  $0x6ea5e464 // fcmgt v4.4s, v3.4s, v5.4s
+	VSUB  V3.S4, V2.S4, V2.S4
+	VBIT  V4.B16, V2.B16, V8.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F2
+	WORD  $0x6ea2e562 // fcmgt v2.4s, v11.4s, v2.4s
+	FMOVQ 384(R0), F3
+	VBIF  V2.B16, V8.B16, V3.B16
+	FMOVQ 944(R0), F2
+	WORD  $0x6eabe442 // fcmgt v2.4s, v2.4s, v11.4s
+	WORD  $0x4e621c63 // bic v3.16b, v3.16b, v2.16b
+	VMOVI $0, V2.B16
+	VCMEQ V2.S4, V9.S4, V2.S4
+	WORD  $0x4ea0a800 // cmlt v0.4s, v0.4s, #0
+	VAND  V0.B16, V1.B16, V4.B16
+	VBIT  V2.B16, V4.B16, V3.B16
+	VCMEQ V1.S4, V9.S4, V2.S4
+	WORD  $0x4e601c20 // bic v0.16b, v1.16b, v0.16b
+	VBIT  V2.B16, V0.B16, V3.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R2), F0
+	VDUP  V0.S[0], V0.S4
+	VAND  V0.B16, V6.B16, V0.B16
+	VORR  V0.B16, V3.B16, V0.B16
+	WORD  $0x4ea08922 // cmgt v2.4s, v9.4s, #0
+	WORD  $0x4ea93423 // cmgt v3.4s, v1.4s, v9.4s
+	VAND  V3.B16, V2.B16, V2.B16
+	FMOVS 16(R2), F3
+	VDUP  V3.S[0], V3.S4
+	VAND  V3.B16, V6.B16, V3.B16
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
+	VAND  V3.B16, V2.B16, V2.B16
+	WORD  $0x4ea13521 // cmgt v1.4s, v9.4s, v1.4s
+	VORR  V1.B16, V2.B16, V1.B16
+	FMOVQ 368(R0), F6
+	VBIF  V1.B16, V0.B16, V6.B16
+
+focuseasy0_722:
+focusdone722:
+	// loss = (alpha l) q^gamma
+	FMOVQ 1104(R0), F0
+	WORD  $0x6e2de400 // fcmge v0.4s, v0.4s, v13.4s
+	WORD  $0x6e26dda1 // fmul v1.4s, v13.4s, v6.4s
+	VBIT  V0.B16, V1.B16, V13.B16
+	FMOVQ 368(R0), F0
+	VUMIN V0.S4, V13.S4, V0.S4
+	MOVD  losses+0(FP), R0
+	FMOVS F0, (R0)
+	RET
+
 // func rowGradNEON(losses *float32, sums *float32, n int, p *lossParams, scale *float32)
 TEXT ·rowGradNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R8
+	MOVD  $tables<>+0(SB), R2
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 224(R0), F0
 	FMOVQ 384(R0), F1
 	MOVD  n+16(FP), R1
-	MOVD  losses+0(FP), R2
-	MOVD  sums+8(FP), R3
-	MOVD  p+24(FP), R5
-	MOVD  (R5), R6
-	MOVD  scale+32(FP), R7
+	CMP   $2, R1
+	BLT   sole
+	MOVD  n+16(FP), R1
+	MOVD  losses+0(FP), R3
+	MOVD  sums+8(FP), R5
+	MOVD  p+24(FP), R6
+	MOVD  (R6), R7
+	MOVD  scale+32(FP), R8
 	CMP   $8, R1
 	BLT   rest
 
 block:
-	FMOVQ (R3), F7
-	FMOVQ 128(R3), F5
-	FMOVQ 256(R3), F4
-	FMOVQ 384(R3), F6
-	FMOVQ 512(R3), F2
-	FMOVQ 16(R3), F15
-	FMOVQ 144(R3), F9
-	FMOVQ 272(R3), F12
-	FMOVQ 400(R3), F10
-	FMOVQ 528(R3), F3
+	FMOVQ (R5), F7
+	FMOVQ 128(R5), F5
+	FMOVQ 256(R5), F4
+	FMOVQ 384(R5), F6
+	FMOVQ 512(R5), F2
+	FMOVQ 16(R5), F15
+	FMOVQ 144(R5), F9
+	FMOVQ 272(R5), F12
+	FMOVQ 400(R5), F10
+	FMOVQ 528(R5), F3
 	WORD  $0x4ea0f98e // fabs v14.4s, v12.4s
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
@@ -27732,8 +28283,8 @@ block:
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V13.S4, V0.S4, V20.S4
-	FMOVQ (R8), F25
-	FMOVQ (R8), F19
+	FMOVQ (R2), F25
+	FMOVQ (R2), F19
 	VTBL  V25.B16, [V21.B16], V26.B16
 	VTBL  V19.B16, [V17.B16], V21.B16
 	FMOVQ 192(R0), F19
@@ -27742,8 +28293,8 @@ block:
 	FMOVQ 208(R0), F25
 	VBIT  V27.B16, V26.B16, V19.B16
 	VBIT  V25.B16, V21.B16, V17.B16
-	FMOVQ 64(R8), F25
-	FMOVQ 64(R8), F21
+	FMOVQ 64(R2), F25
+	FMOVQ 64(R2), F21
 	VTBL  V19.B16, [V25.B16], V25.B16
 	VTBL  V17.B16, [V21.B16], V21.B16
 	WORD  $0x6e39ded9 // fmul v25.4s, v22.4s, v25.4s
@@ -27756,12 +28307,12 @@ block:
 	VFMLA V22.S4, V18.S4, V20.S4
 	WORD  $0x4e21db1a // scvtf v26.4s, v24.4s
 	WORD  $0x4e21d9ad // scvtf v13.4s, v13.4s
-	FMOVQ 80(R8), F22
-	FMOVQ 80(R8), F18
+	FMOVQ 80(R2), F22
+	FMOVQ 80(R2), F18
 	VTBL  V19.B16, [V22.B16], V23.B16
 	VTBL  V17.B16, [V18.B16], V22.B16
-	FMOVQ 96(R8), F24
-	FMOVQ 96(R8), F18
+	FMOVQ 96(R2), F24
+	FMOVQ 96(R2), F18
 	VTBL  V19.B16, [V24.B16], V19.B16
 	VTBL  V17.B16, [V18.B16], V18.B16
 	WORD  $0x6e35debb // fmul v27.4s, v21.4s, v21.4s
@@ -27850,8 +28401,8 @@ block:
 	WORD  $0x6e2cdd29 // fmul v9.4s, v9.4s, v12.4s
 	WORD  $0x4e6a1d6c // bic v12.16b, v11.16b, v10.16b
 	WORD  $0x4e661d2a // bic v10.16b, v9.16b, v6.16b
-	FMOVS 8(R5), F9
-	FMOVS 8(R5), F6
+	FMOVS 8(R6), F9
+	FMOVS 8(R6), F6
 	VDUP  V9.S[0], V13.S4
 	VDUP  V6.S[0], V11.S4
 	FMOVQ 224(R0), F9
@@ -27862,34 +28413,34 @@ block:
 	VMOV  V8.B16, V11.B16
 
 	// q^gamma
-	CMP  $1, R6
-	BGE  focusnot0_716
+	CMP  $1, R7
+	BGE  focusnot0_762
 	WORD $0x6e2add4a // fmul v10.4s, v10.4s, v10.4s
 	WORD $0x6e2bdd6b // fmul v11.4s, v11.4s, v11.4s
-	JMP  focusdone716
+	JMP  focusdone762
 
-focusnot0_716:
-	CMP   $2, R6
-	BGE   focusnot1_716
+focusnot0_762:
+	CMP   $2, R7
+	BGE   focusnot1_762
 	FMOVQ 224(R0), F10
 	FMOVQ 224(R0), F11
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot1_716:
-	CMP $3, R6
-	BGE focusnot2_716
-	JMP focusdone716
+focusnot1_762:
+	CMP $3, R7
+	BGE focusnot2_762
+	JMP focusdone762
 
-focusnot2_716:
-	CMP  $4, R6
-	BGE  focusnot3_716
+focusnot2_762:
+	CMP  $4, R7
+	BGE  focusnot3_762
 	WORD $0x6ea1f94a // fsqrt v10.4s, v10.4s
 	WORD $0x6ea1f96b // fsqrt v11.4s, v11.4s
-	JMP  focusdone716
+	JMP  focusdone762
 
-focusnot3_716:
-	CMP   $5, R6
-	BGE   focusnot4_716
+focusnot3_762:
+	CMP   $5, R7
+	BGE   focusnot4_762
 	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
 	VMOV  V10.B16, V13.B16
 	VFMLS V12.S4, V12.S4, V13.S4
@@ -27906,11 +28457,11 @@ focusnot3_716:
 	WORD  $0x6e2eddad // fmul v13.4s, v13.4s, v14.4s
 	VFMLA V12.S4, V11.S4, V13.S4
 	VMOV  V13.B16, V11.B16
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot4_716:
-	CMP   $6, R6
-	BGE   focusnot5_716
+focusnot4_762:
+	CMP   $6, R7
+	BGE   focusnot5_762
 	WORD  $0x6ea1f94c // fsqrt v12.4s, v10.4s
 	WORD  $0x6e2add4d // fmul v13.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f9af // fneg v15.4s, v13.4s
@@ -27933,11 +28484,11 @@ focusnot4_716:
 	VFMLA V14.S4, V11.S4, V15.S4
 	WORD  $0x6e2cddeb // fmul v11.4s, v15.4s, v12.4s
 	VFMLA V12.S4, V13.S4, V11.S4
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot5_716:
-	CMP   $7, R6
-	BGE   focusnot6_716
+focusnot5_762:
+	CMP   $7, R7
+	BGE   focusnot6_762
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -27950,11 +28501,11 @@ focusnot5_716:
 	WORD  $0x6e2bddad // fmul v13.4s, v13.4s, v11.4s
 	VFMLA V11.S4, V12.S4, V13.S4
 	VMOV  V13.B16, V11.B16
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot6_716:
-	CMP   $8, R6
-	BGE   focusnot7_716
+focusnot6_762:
+	CMP   $8, R7
+	BGE   focusnot7_762
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -27967,11 +28518,11 @@ focusnot6_716:
 	WORD  $0x4e2cd58b // fadd v11.4s, v12.4s, v12.4s
 	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
 	VFMLA V12.S4, V12.S4, V11.S4
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot7_716:
-	CMP   $9, R6
-	BGE   focusnot8_716
+focusnot7_762:
+	CMP   $9, R7
+	BGE   focusnot8_762
 	WORD  $0x6e2add4c // fmul v12.4s, v10.4s, v10.4s
 	WORD  $0x6ea0f98d // fneg v13.4s, v12.4s
 	VFMLA V10.S4, V10.S4, V13.S4
@@ -27994,10 +28545,10 @@ focusnot7_716:
 	WORD  $0x6e2bde0c // fmul v12.4s, v16.4s, v11.4s
 	VFMLA V11.S4, V14.S4, V12.S4
 	VMOV  V12.B16, V11.B16
-	JMP   focusdone716
+	JMP   focusdone762
 
-focusnot8_716:
-	ADD   $24, R5, R9
+focusnot8_762:
+	ADD   $24, R6, R9
 	FMOVS (R9), F12
 	VDUP  V12.S[0], V12.S4
 	FMOVS 4(R9), F13
@@ -28017,12 +28568,12 @@ focusnot8_716:
 	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F21
+	FMOVQ (R2), F21
 	VTBL  V21.B16, [V18.B16], V21.B16
 	FMOVQ 304(R0), F18
 	FMOVQ 320(R0), F22
 	VBIT  V22.B16, V21.B16, V18.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V16.S4, V22.S4
@@ -28047,7 +28598,7 @@ focusnot8_716:
 	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d637 // fadd v23.4s, v17.4s, v23.4s
 	WORD  $0x6e37dd98 // fmul v24.4s, v12.4s, v23.4s
@@ -28063,7 +28614,7 @@ focusnot8_716:
 	WORD  $0x4eb7d6d7 // fsub v23.4s, v22.4s, v23.4s
 	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
 	VFMLA V16.S4, V13.S4, V23.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V18.S4, V12.S4, V17.S4
 	VFMLA V16.S4, V14.S4, V17.S4
@@ -28080,14 +28631,14 @@ focusnot8_716:
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	FMOVQ 80(R0), F18
 	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ (R8), F17
+	FMOVQ (R2), F17
 	VTBL  V17.B16, [V22.B16], V18.B16
 	FMOVQ 304(R0), F17
 	FMOVQ 320(R0), F21
 	VBIT  V21.B16, V18.B16, V17.B16
-	FLDPQ 208(R8), (F30, F31)
+	FLDPQ 208(R2), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 240(R8), (F30, F31)
+	FLDPQ 240(R2), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
 	VFMLA V16.S4, V18.S4, V17.S4
 
@@ -28108,11 +28659,11 @@ focusnot8_716:
 	VORR  V17.B16, V15.B16, V15.B16
 	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
 	FMOVD F15, R10
-	CBNZ  R10, focushard0_716
+	CBNZ  R10, focushard0_762
 	VMOV  V16.B16, V10.B16
-	JMP   focuseasy0_716
+	JMP   focuseasy0_762
 
-focushard0_716:
+focushard0_762:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f94f // fabs v15.4s, v10.4s
 	FMOVQ 640(R0), F16
@@ -28132,12 +28683,12 @@ focushard0_716:
 	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F21
+	FMOVQ (R2), F21
 	VTBL  V21.B16, [V18.B16], V21.B16
 	FMOVQ 304(R0), F18
 	FMOVQ 320(R0), F22
 	VBIT  V22.B16, V21.B16, V18.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V16.S4, V22.S4
@@ -28162,7 +28713,7 @@ focushard0_716:
 	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
 	WORD  $0x6e31dd98 // fmul v24.4s, v12.4s, v17.4s
@@ -28178,7 +28729,7 @@ focushard0_716:
 	WORD  $0x4eb9d6d9 // fsub v25.4s, v22.4s, v25.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V16.S4, V13.S4, V24.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V18.S4, V12.S4, V23.S4
 	VFMLA V16.S4, V14.S4, V23.S4
@@ -28195,14 +28746,14 @@ focushard0_716:
 	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	FMOVQ 80(R0), F16
 	VFMLA V16.S4, V14.S4, V13.S4
-	FMOVQ (R8), F14
+	FMOVQ (R2), F14
 	VTBL  V14.B16, [V22.B16], V16.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 320(R0), F18
 	VBIT  V18.B16, V16.B16, V14.B16
-	FLDPQ 272(R8), (F30, F31)
+	FLDPQ 272(R2), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V16.B16
-	FLDPQ 304(R8), (F30, F31)
+	FLDPQ 304(R2), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
 	VFMLA V13.S4, V16.S4, V14.S4
 
@@ -28265,7 +28816,7 @@ focushard0_716:
 	FMOVQ 368(R0), F10
 	VBIF  V13.B16, V12.B16, V10.B16
 
-focuseasy0_716:
+focuseasy0_762:
 	FMOVS (R9), F12
 	VDUP  V12.S[0], V12.S4
 	FMOVS 4(R9), F13
@@ -28285,12 +28836,12 @@ focuseasy0_716:
 	WORD  $0x4e21d9f1 // scvtf v17.4s, v15.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F21
+	FMOVQ (R2), F21
 	VTBL  V21.B16, [V18.B16], V21.B16
 	FMOVQ 304(R0), F18
 	FMOVQ 320(R0), F22
 	VBIT  V22.B16, V21.B16, V18.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V16.S4, V22.S4
@@ -28315,7 +28866,7 @@ focuseasy0_716:
 	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d637 // fadd v23.4s, v17.4s, v23.4s
 	WORD  $0x6e37dd98 // fmul v24.4s, v12.4s, v23.4s
@@ -28331,7 +28882,7 @@ focuseasy0_716:
 	WORD  $0x4eb7d6d7 // fsub v23.4s, v22.4s, v23.4s
 	WORD  $0x4eb7d717 // fsub v23.4s, v24.4s, v23.4s
 	VFMLA V16.S4, V13.S4, V23.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V18.S4, V12.S4, V17.S4
 	VFMLA V16.S4, V14.S4, V17.S4
@@ -28348,14 +28899,14 @@ focuseasy0_716:
 	WORD  $0x6e32de10 // fmul v16.4s, v16.4s, v18.4s
 	FMOVQ 80(R0), F18
 	VFMLA V18.S4, V17.S4, V16.S4
-	FMOVQ (R8), F17
+	FMOVQ (R2), F17
 	VTBL  V17.B16, [V22.B16], V18.B16
 	FMOVQ 304(R0), F17
 	FMOVQ 320(R0), F21
 	VBIT  V21.B16, V18.B16, V17.B16
-	FLDPQ 208(R8), (F30, F31)
+	FLDPQ 208(R2), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V18.B16
-	FLDPQ 240(R8), (F30, F31)
+	FLDPQ 240(R2), (F30, F31)
 	VTBL  V17.B16, [V30.B16, V31.B16], V17.B16
 	VFMLA V16.S4, V18.S4, V17.S4
 
@@ -28376,11 +28927,11 @@ focuseasy0_716:
 	VORR  V17.B16, V15.B16, V15.B16
 	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
 	FMOVD F15, R10
-	CBNZ  R10, focushard1_716
+	CBNZ  R10, focushard1_762
 	VMOV  V16.B16, V11.B16
-	JMP   focuseasy1_716
+	JMP   focuseasy1_762
 
-focushard1_716:
+focushard1_762:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f96f // fabs v15.4s, v11.4s
 	FMOVQ 640(R0), F16
@@ -28400,12 +28951,12 @@ focushard1_716:
 	WORD  $0x4e21da31 // scvtf v17.4s, v17.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F21
+	FMOVQ (R2), F21
 	VTBL  V21.B16, [V18.B16], V21.B16
 	FMOVQ 304(R0), F18
 	FMOVQ 320(R0), F22
 	VBIT  V22.B16, V21.B16, V18.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V21.B16
 	FMOVQ 432(R0), F22
 	VFMLA V21.S4, V16.S4, V22.S4
@@ -28430,7 +28981,7 @@ focushard1_716:
 	WORD  $0x4e35d616 // fadd v22.4s, v16.4s, v21.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V23.B16
 	WORD  $0x4e37d631 // fadd v17.4s, v17.4s, v23.4s
 	WORD  $0x6e31dd98 // fmul v24.4s, v12.4s, v17.4s
@@ -28446,7 +28997,7 @@ focushard1_716:
 	WORD  $0x4eb9d6d9 // fsub v25.4s, v22.4s, v25.4s
 	WORD  $0x4eb9d718 // fsub v24.4s, v24.4s, v25.4s
 	VFMLA V16.S4, V13.S4, V24.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V18.B16, [V30.B16, V31.B16], V18.B16
 	VFMLA V18.S4, V12.S4, V23.S4
 	VFMLA V16.S4, V14.S4, V23.S4
@@ -28463,14 +29014,14 @@ focushard1_716:
 	WORD  $0x6e30ddad // fmul v13.4s, v13.4s, v16.4s
 	FMOVQ 80(R0), F16
 	VFMLA V16.S4, V14.S4, V13.S4
-	FMOVQ (R8), F14
+	FMOVQ (R2), F14
 	VTBL  V14.B16, [V22.B16], V16.B16
 	FMOVQ 304(R0), F14
 	FMOVQ 320(R0), F18
 	VBIT  V18.B16, V16.B16, V14.B16
-	FLDPQ 272(R8), (F30, F31)
+	FLDPQ 272(R2), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V16.B16
-	FLDPQ 304(R8), (F30, F31)
+	FLDPQ 304(R2), (F30, F31)
 	VTBL  V14.B16, [V30.B16, V31.B16], V14.B16
 	VFMLA V13.S4, V16.S4, V14.S4
 
@@ -28533,8 +29084,8 @@ focushard1_716:
 	FMOVQ 368(R0), F11
 	VBIF  V13.B16, V12.B16, V11.B16
 
-focuseasy1_716:
-focusdone716:
+focuseasy1_762:
+focusdone762:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F12
 	FMOVQ 1104(R0), F13
@@ -28550,8 +29101,8 @@ focusdone716:
 	VUMIN V13.S4, V20.S4, V14.S4
 
 	// s q, pre and f
-	FMOVS (R7), F13
-	FMOVS (R7), F15
+	FMOVS (R8), F13
+	FMOVS (R8), F15
 	VDUP  V13.S[0], V13.S4
 	VDUP  V15.S[0], V15.S4
 	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
@@ -28604,16 +29155,16 @@ focusdone716:
 	FMOVQ 368(R0), F9
 	VBIT  V3.B16, V2.B16, V4.B16
 	VBIT  V8.B16, V6.B16, V9.B16
-	FMOVQ F12, (R2)
-	FMOVQ F4, 384(R3)
-	FMOVQ F5, 512(R3)
-	FMOVQ F7, (R3)
-	FMOVQ F14, 16(R2)
-	FMOVQ F9, 400(R3)
-	FMOVQ F10, 528(R3)
-	FMOVQ F11, 16(R3)
-	ADD   $32, R2, R2
+	FMOVQ F12, (R3)
+	FMOVQ F4, 384(R5)
+	FMOVQ F5, 512(R5)
+	FMOVQ F7, (R5)
+	FMOVQ F14, 16(R3)
+	FMOVQ F9, 400(R5)
+	FMOVQ F10, 528(R5)
+	FMOVQ F11, 16(R5)
 	ADD   $32, R3, R3
+	ADD   $32, R5, R5
 	SUB   $8, R1, R1
 	CMP   $8, R1
 	BGE   block
@@ -28624,10 +29175,10 @@ rest:
 
 vector:
 	FMOVQ 224(R0), F3
-	ADD   $0, R3, R9
+	ADD   $0, R5, R9
 	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R3), F3
+	FMOVQ (R5), F3
 	JMP   partdone1
 
 partless1:
@@ -28643,10 +29194,10 @@ partone1:
 
 partdone1:
 	VMOVI $0, V5.B16
-	ADD   $128, R3, R9
+	ADD   $128, R5, R9
 	CMP   $4, R1
 	BLT   partless2
-	FMOVQ 128(R3), F5
+	FMOVQ 128(R5), F5
 	JMP   partdone2
 
 partless2:
@@ -28662,10 +29213,10 @@ partone2:
 
 partdone2:
 	VMOVI $0, V9.B16
-	ADD   $256, R3, R9
+	ADD   $256, R5, R9
 	CMP   $4, R1
 	BLT   partless3
-	FMOVQ 256(R3), F9
+	FMOVQ 256(R5), F9
 	JMP   partdone3
 
 partless3:
@@ -28681,10 +29232,10 @@ partone3:
 
 partdone3:
 	VMOVI $0, V4.B16
-	ADD   $384, R3, R9
+	ADD   $384, R5, R9
 	CMP   $4, R1
 	BLT   partless4
-	FMOVQ 384(R3), F4
+	FMOVQ 384(R5), F4
 	JMP   partdone4
 
 partless4:
@@ -28700,10 +29251,10 @@ partone4:
 
 partdone4:
 	FMOVQ 224(R0), F2
-	ADD   $512, R3, R9
+	ADD   $512, R5, R9
 	CMP   $4, R1
 	BLT   partless5
-	FMOVQ 512(R3), F2
+	FMOVQ 512(R5), F2
 	JMP   partdone5
 
 partless5:
@@ -28839,21 +29390,21 @@ partdone5:
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
 	VSUB  V11.S4, V0.S4, V12.S4
-	FMOVQ (R8), F13
+	FMOVQ (R2), F13
 	VTBL  V13.B16, [V10.B16], V10.B16
 	FMOVQ 192(R0), F13
 	FMOVQ 208(R0), F14
 	VBIT  V14.B16, V10.B16, V13.B16
-	FMOVQ 64(R8), F10
+	FMOVQ 64(R2), F10
 	VTBL  V13.B16, [V10.B16], V10.B16
 	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
 	FMOVQ 432(R0), F12
 	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
 	VFMLA V10.S4, V8.S4, V12.S4
 	WORD  $0x4e21d968 // scvtf v8.4s, v11.4s
-	FMOVQ 80(R8), F10
+	FMOVQ 80(R2), F10
 	VTBL  V13.B16, [V10.B16], V11.B16
-	FMOVQ 96(R8), F10
+	FMOVQ 96(R2), F10
 	VTBL  V13.B16, [V10.B16], V15.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
@@ -28901,38 +29452,38 @@ partdone5:
 	WORD  $0x4e28e4a6 // fcmeq v6.4s, v5.4s, v8.4s
 	WORD  $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
 	WORD  $0x4e661ca6 // bic v6.16b, v5.16b, v6.16b
-	FMOVS 8(R5), F5
+	FMOVS 8(R6), F5
 	VDUP  V5.S[0], V7.S4
 	FMOVQ 224(R0), F5
 	VFMLA V6.S4, V7.S4, V5.S4
 	VMOV  V4.B16, V6.B16
 
 	// q^gamma
-	CMP  $1, R6
-	BGE  focusnot0_717
+	CMP  $1, R7
+	BGE  focusnot0_763
 	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
-	JMP  focusdone717
+	JMP  focusdone763
 
-focusnot0_717:
-	CMP   $2, R6
-	BGE   focusnot1_717
+focusnot0_763:
+	CMP   $2, R7
+	BGE   focusnot1_763
 	FMOVQ 224(R0), F6
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot1_717:
-	CMP $3, R6
-	BGE focusnot2_717
-	JMP focusdone717
+focusnot1_763:
+	CMP $3, R7
+	BGE focusnot2_763
+	JMP focusdone763
 
-focusnot2_717:
-	CMP  $4, R6
-	BGE  focusnot3_717
+focusnot2_763:
+	CMP  $4, R7
+	BGE  focusnot3_763
 	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
-	JMP  focusdone717
+	JMP  focusdone763
 
-focusnot3_717:
-	CMP   $5, R6
-	BGE   focusnot4_717
+focusnot3_763:
+	CMP   $5, R7
+	BGE   focusnot4_763
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	VMOV  V6.B16, V8.B16
 	VFMLS V7.S4, V7.S4, V8.S4
@@ -28941,11 +29492,11 @@ focusnot3_717:
 	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
 	VFMLA V7.S4, V6.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot4_717:
-	CMP   $6, R6
-	BGE   focusnot5_717
+focusnot4_763:
+	CMP   $6, R7
+	BGE   focusnot5_763
 	WORD  $0x6ea1f8c7 // fsqrt v7.4s, v6.4s
 	WORD  $0x6e26dcc8 // fmul v8.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
@@ -28957,33 +29508,33 @@ focusnot4_717:
 	VFMLA V9.S4, V6.S4, V10.S4
 	WORD  $0x6e27dd46 // fmul v6.4s, v10.4s, v7.4s
 	VFMLA V7.S4, V8.S4, V6.S4
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot5_717:
-	CMP   $7, R6
-	BGE   focusnot6_717
+focusnot5_763:
+	CMP   $7, R7
+	BGE   focusnot6_763
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
 	VFMLA V6.S4, V7.S4, V8.S4
 	VMOV  V8.B16, V6.B16
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot6_717:
-	CMP   $8, R6
-	BGE   focusnot7_717
+focusnot6_763:
+	CMP   $8, R7
+	BGE   focusnot7_763
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
 	WORD  $0x4e27d4e6 // fadd v6.4s, v7.4s, v7.4s
 	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
 	VFMLA V7.S4, V7.S4, V6.S4
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot7_717:
-	CMP   $9, R6
-	BGE   focusnot8_717
+focusnot7_763:
+	CMP   $9, R7
+	BGE   focusnot8_763
 	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
 	WORD  $0x6ea0f8e8 // fneg v8.4s, v7.4s
 	VFMLA V6.S4, V6.S4, V8.S4
@@ -28995,10 +29546,10 @@ focusnot7_717:
 	WORD  $0x6e26dd67 // fmul v7.4s, v11.4s, v6.4s
 	VFMLA V6.S4, V9.S4, V7.S4
 	VMOV  V7.B16, V6.B16
-	JMP   focusdone717
+	JMP   focusdone763
 
-focusnot8_717:
-	ADD   $24, R5, R9
+focusnot8_763:
+	ADD   $24, R6, R9
 	FMOVS (R9), F7
 	VDUP  V7.S[0], V7.S4
 	FMOVS 4(R9), F8
@@ -29018,12 +29569,12 @@ focusnot8_717:
 	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F15
+	FMOVQ (R2), F15
 	VTBL  V15.B16, [V13.B16], V15.B16
 	FMOVQ 304(R0), F13
 	FMOVQ 320(R0), F16
 	VBIT  V16.B16, V15.B16, V13.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
 	FMOVQ 432(R0), F16
 	VFMLA V15.S4, V11.S4, V16.S4
@@ -29048,7 +29599,7 @@ focusnot8_717:
 	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
 	WORD  $0x4e31d591 // fadd v17.4s, v12.4s, v17.4s
 	WORD  $0x6e31dcf2 // fmul v18.4s, v7.4s, v17.4s
@@ -29064,7 +29615,7 @@ focusnot8_717:
 	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
 	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
 	VFMLA V11.S4, V8.S4, V17.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
 	VFMLA V13.S4, V7.S4, V12.S4
 	VFMLA V11.S4, V9.S4, V12.S4
@@ -29081,14 +29632,14 @@ focusnot8_717:
 	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
 	FMOVQ 80(R0), F13
 	VFMLA V13.S4, V12.S4, V11.S4
-	FMOVQ (R8), F12
+	FMOVQ (R2), F12
 	VTBL  V12.B16, [V16.B16], V13.B16
 	FMOVQ 304(R0), F12
 	FMOVQ 320(R0), F15
 	VBIT  V15.B16, V13.B16, V12.B16
-	FLDPQ 208(R8), (F30, F31)
+	FLDPQ 208(R2), (F30, F31)
 	VTBL  V12.B16, [V30.B16, V31.B16], V13.B16
-	FLDPQ 240(R8), (F30, F31)
+	FLDPQ 240(R2), (F30, F31)
 	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
 	VFMLA V11.S4, V13.S4, V12.S4
 
@@ -29109,11 +29660,11 @@ focusnot8_717:
 	VORR  V12.B16, V10.B16, V10.B16
 	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
 	FMOVD F10, R10
-	CBNZ  R10, focushard0_717
+	CBNZ  R10, focushard0_763
 	VMOV  V11.B16, V6.B16
-	JMP   focuseasy0_717
+	JMP   focuseasy0_763
 
-focushard0_717:
+focushard0_763:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
 	FMOVQ 640(R0), F11
@@ -29133,12 +29684,12 @@ focushard0_717:
 	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	FMOVQ (R8), F15
+	FMOVQ (R2), F15
 	VTBL  V15.B16, [V13.B16], V15.B16
 	FMOVQ 304(R0), F13
 	FMOVQ 320(R0), F16
 	VBIT  V16.B16, V15.B16, V13.B16
-	FLDPQ 112(R8), (F30, F31)
+	FLDPQ 112(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
 	FMOVQ 432(R0), F16
 	VFMLA V15.S4, V11.S4, V16.S4
@@ -29163,7 +29714,7 @@ focushard0_717:
 	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
-	FLDPQ 144(R8), (F30, F31)
+	FLDPQ 144(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
 	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
 	WORD  $0x6e2cdcf2 // fmul v18.4s, v7.4s, v12.4s
@@ -29179,7 +29730,7 @@ focushard0_717:
 	WORD  $0x4eb3d613 // fsub v19.4s, v16.4s, v19.4s
 	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
 	VFMLA V11.S4, V8.S4, V18.S4
-	FLDPQ 176(R8), (F30, F31)
+	FLDPQ 176(R2), (F30, F31)
 	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
 	VFMLA V13.S4, V7.S4, V17.S4
 	VFMLA V11.S4, V9.S4, V17.S4
@@ -29196,14 +29747,14 @@ focushard0_717:
 	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
 	FMOVQ 80(R0), F11
 	VFMLA V11.S4, V9.S4, V8.S4
-	FMOVQ (R8), F9
+	FMOVQ (R2), F9
 	VTBL  V9.B16, [V16.B16], V11.B16
 	FMOVQ 304(R0), F9
 	FMOVQ 320(R0), F13
 	VBIT  V13.B16, V11.B16, V9.B16
-	FLDPQ 272(R8), (F30, F31)
+	FLDPQ 272(R2), (F30, F31)
 	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
-	FLDPQ 304(R8), (F30, F31)
+	FLDPQ 304(R2), (F30, F31)
 	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
 	VFMLA V8.S4, V11.S4, V9.S4
 
@@ -29266,8 +29817,8 @@ focushard0_717:
 	FMOVQ 368(R0), F6
 	VBIF  V8.B16, V7.B16, V6.B16
 
-focuseasy0_717:
-focusdone717:
+focuseasy0_763:
+focusdone763:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R0), F7
 	WORD  $0x6e2ee4e7 // fcmge v7.4s, v7.4s, v14.4s
@@ -29277,7 +29828,7 @@ focusdone717:
 	VUMIN V7.S4, V14.S4, V7.S4
 
 	// s q, pre and f
-	FMOVS (R7), F8
+	FMOVS (R8), F8
 	VDUP  V8.S[0], V8.S4
 	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
 	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
@@ -29304,10 +29855,10 @@ focusdone717:
 	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
 	FMOVQ 368(R0), F4
 	VBIT  V3.B16, V2.B16, V4.B16
-	ADD   $0, R2, R9
+	ADD   $0, R3, R9
 	CMP   $4, R1
 	BLT   partless6
-	FMOVQ F7, (R2)
+	FMOVQ F7, (R3)
 	JMP   partdone6
 
 partless6:
@@ -29322,10 +29873,10 @@ partone6:
 	VST1 V7.S[0], (R9)
 
 partdone6:
-	ADD   $384, R3, R9
+	ADD   $384, R5, R9
 	CMP   $4, R1
 	BLT   partless7
-	FMOVQ F4, 384(R3)
+	FMOVQ F4, 384(R5)
 	JMP   partdone7
 
 partless7:
@@ -29340,10 +29891,10 @@ partone7:
 	VST1 V4.S[0], (R9)
 
 partdone7:
-	ADD   $512, R3, R9
+	ADD   $512, R5, R9
 	CMP   $4, R1
 	BLT   partless8
-	FMOVQ F5, 512(R3)
+	FMOVQ F5, 512(R5)
 	JMP   partdone8
 
 partless8:
@@ -29358,10 +29909,10 @@ partone8:
 	VST1 V5.S[0], (R9)
 
 partdone8:
-	ADD   $0, R3, R9
+	ADD   $0, R5, R9
 	CMP   $4, R1
 	BLT   partless9
-	FMOVQ F6, (R3)
+	FMOVQ F6, (R5)
 	JMP   partdone9
 
 partless9:
@@ -29376,13 +29927,629 @@ partone9:
 	VST1 V6.S[0], (R9)
 
 partdone9:
-	ADD $16, R2, R2
 	ADD $16, R3, R3
+	ADD $16, R5, R5
 	SUB $4, R1, R1
 	CMP $1, R1
 	BGE vector
 
 done:
+	RET
+
+sole:
+	MOVD  sums+8(FP), R1
+	FMOVS (R1), F2
+	VDUP  V2.S[0], V3.S4
+	MOVD  sums+8(FP), R1
+	FMOVS 128(R1), F2
+	VDUP  V2.S[0], V5.S4
+	MOVD  sums+8(FP), R1
+	FMOVS 256(R1), F2
+	VDUP  V2.S[0], V9.S4
+	MOVD  sums+8(FP), R1
+	FMOVS 384(R1), F2
+	VDUP  V2.S[0], V4.S4
+	MOVD  sums+8(FP), R1
+	FMOVS 512(R1), F2
+	VDUP  V2.S[0], V2.S4
+	MOVD  p+24(FP), R1
+	MOVD  (R1), R3
+	MOVD  scale+32(FP), R5
+
+	// the shift; a label on +Inf or NaN, or no class unmasked
+	WORD  $0x4ea0f926 // fabs v6.4s, v9.4s
+	FMOVQ 1152(R0), F7
+	WORD  $0x6ea7e4c7 // fcmgt v7.4s, v6.4s, v7.4s
+	WORD  $0x6ea6e426 // fcmgt v6.4s, v1.4s, v6.4s
+	VAND  V6.B16, V7.B16, V6.B16
+	VAND  V6.B16, V9.B16, V6.B16
+	FMOVQ 1104(R0), F7
+	WORD  $0x6e24e4e8 // fcmge v8.4s, v7.4s, v4.4s
+	FMOVQ 368(R0), F7
+	VBIT  V8.B16, V3.B16, V7.B16
+	WORD  $0x6ea9e483 // fcmgt v3.4s, v4.4s, v9.4s
+	VBIT  V3.B16, V4.B16, V9.B16
+	FMOVQ 336(R0), F3
+	WORD  $0x4e23e528 // fcmeq v8.4s, v9.4s, v3.4s
+	FMOVQ 368(R0), F3
+	VBIF  V8.B16, V7.B16, V3.B16
+
+	// e^(r_t) = p + pLow
+	WORD  $0x4ea6d484 // fsub v4.4s, v4.4s, v6.4s
+	FMOVQ 1184(R0), F6
+	WORD  $0x4ea4f4c6 // fmin v6.4s, v6.4s, v4.4s
+	FMOVQ 1168(R0), F7
+	WORD  $0x4e26f4e8 // fmax v8.4s, v7.4s, v6.4s
+	WORD  $0x6ea4e506 // fcmgt v6.4s, v8.4s, v4.4s
+	VMOVI $0, V7.B16
+	WORD  $0x6ea7e467 // fcmgt v7.4s, v3.4s, v7.4s
+	VAND  V7.B16, V6.B16, V6.B16
+	WORD  $0x4ea4d504 // fsub v4.4s, v8.4s, v4.4s
+	VAND  V6.B16, V4.B16, V7.B16
+	FMOVQ 1200(R0), F6
+	FMOVQ 48(R0), F4
+	VFMLA V4.S4, V8.S4, V6.S4
+	FMOVQ 1200(R0), F4
+	WORD  $0x4ea4d4c4 // fsub v4.4s, v6.4s, v4.4s
+	FMOVQ 1200(R0), F9
+	VSUB  V9.S4, V6.S4, V6.S4
+	VSUB  V6.S4, V5.S4, V6.S4
+	FMOVQ 80(R0), F5
+	VFMLS V5.S4, V4.S4, V8.S4
+	FMOVQ 96(R0), F5
+	VFMLS V5.S4, V4.S4, V8.S4
+	FMOVQ 1264(R0), F5
+	FMOVQ 1248(R0), F4
+	VFMLA V4.S4, V8.S4, V5.S4
+	FMOVQ 1280(R0), F4
+	VFMLA V5.S4, V8.S4, V4.S4
+	FMOVQ 1296(R0), F5
+	VFMLA V4.S4, V8.S4, V5.S4
+	FMOVQ 1312(R0), F4
+	VFMLA V5.S4, V8.S4, V4.S4
+	FMOVQ 224(R0), F9
+	VFMLA V4.S4, V8.S4, V9.S4
+	FMOVQ 224(R0), F4
+	VFMLA V9.S4, V8.S4, V4.S4
+	WORD  $0x4ea4d405 // fsub v5.4s, v0.4s, v4.4s
+	VFMLA V9.S4, V8.S4, V5.S4
+
+	// v = R / e^(r_t), u = v 2^(N - n_t)
+	WORD  $0x6e24fc09 // fdiv v9.4s, v0.4s, v4.4s
+	WORD  $0x6e23dd28 // fmul v8.4s, v9.4s, v3.4s
+	VMOV  V3.B16, V10.B16
+	VFMLS V4.S4, V8.S4, V10.S4
+	WORD  $0x6e25dd04 // fmul v4.4s, v8.4s, v5.4s
+	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
+	WORD  $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+	VUSHR $23, V8.S4, V5.S4
+	FMOVQ 1376(R0), F9
+	VSUB  V9.S4, V5.S4, V5.S4
+	VADD  V6.S4, V5.S4, V5.S4
+	VMOVI $0, V9.B16
+	WORD  $0x4ea964a5 // smax v5.4s, v5.4s, v9.4s
+	VSUB  V5.S4, V6.S4, V6.S4
+	FMOVQ 1392(R0), F9
+	WORD  $0x4ea964c9 // smax v9.4s, v6.4s, v9.4s
+	WORD  $0x4f3f052a // sshr v10.4s, v9.4s, #1
+	FMOVQ 848(R0), F6
+	VADD  V6.S4, V10.S4, V6.S4
+	VSHL  $23, V6.S4, V6.S4
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 848(R0), F10
+	VADD  V10.S4, V9.S4, V9.S4
+	VSHL  $23, V9.S4, V9.S4
+	WORD  $0x6e26dd08 // fmul v8.4s, v8.4s, v6.4s
+	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD  $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+
+	// w + wLow = 1 + u; q = u / w
+	WORD  $0x6ea8e406 // fcmgt v6.4s, v0.4s, v8.4s
+	VBSL  V8.B16, V0.B16, V6.B16
+	WORD  $0x6ea0e509 // fcmgt v9.4s, v8.4s, v0.4s
+	VBSL  V8.B16, V0.B16, V9.B16
+	WORD  $0x4e29d4ca // fadd v10.4s, v6.4s, v9.4s
+	WORD  $0x4ea6d546 // fsub v6.4s, v10.4s, v6.4s
+	WORD  $0x4ea6d52b // fsub v11.4s, v9.4s, v6.4s
+	WORD  $0x6e2afc06 // fdiv v6.4s, v0.4s, v10.4s
+	WORD  $0x6e26dc89 // fmul v9.4s, v4.4s, v6.4s
+	WORD  $0x6e26dd0c // fmul v12.4s, v8.4s, v6.4s
+	VMOV  V8.B16, V13.B16
+	VFMLS V10.S4, V12.S4, V13.S4
+	WORD  $0x4e24d5aa // fadd v10.4s, v13.4s, v4.4s
+	WORD  $0x4e24d564 // fadd v4.4s, v11.4s, v4.4s
+	WORD  $0x6e24dd84 // fmul v4.4s, v12.4s, v4.4s
+	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
+	WORD  $0x6e26dc84 // fmul v4.4s, v4.4s, v6.4s
+	WORD  $0x4e24d584 // fadd v4.4s, v12.4s, v4.4s
+	WORD  $0x6ea0e48a // fcmgt v10.4s, v4.4s, v0.4s
+	VBIT  V10.B16, V0.B16, V4.B16
+
+	// -log p_t = log1p(u) and what the exponent and the clamp left out
+	// 1 + v = 2^k z; e = k << 23, j is z's table cell
+	WORD  $0x4e20d50a // fadd v10.4s, v8.4s, v0.4s
+	FMOVQ 1408(R0), F11
+	VSUB  V11.S4, V10.S4, V10.S4
+	FMOVQ 336(R0), F11
+	VAND  V11.B16, V10.B16, V11.B16
+	VUSHR $21, V10.S4, V10.S4
+
+	// f = (1 + v) 2^-k R[j] - 1, rounded once
+	VSUB  V11.S4, V0.S4, V12.S4
+	FMOVQ (R2), F13
+	VTBL  V13.B16, [V10.B16], V10.B16
+	FMOVQ 192(R0), F13
+	FMOVQ 208(R0), F14
+	VBIT  V14.B16, V10.B16, V13.B16
+	FMOVQ 64(R2), F10
+	VTBL  V13.B16, [V10.B16], V10.B16
+	WORD  $0x6e2add8a // fmul v10.4s, v12.4s, v10.4s
+	FMOVQ 432(R0), F12
+	WORD  $0x4e2cd54c // fadd v12.4s, v10.4s, v12.4s
+	VFMLA V10.S4, V8.S4, V12.S4
+	WORD  $0x4e21d968 // scvtf v8.4s, v11.4s
+	FMOVQ 80(R2), F10
+	VTBL  V13.B16, [V10.B16], V11.B16
+	FMOVQ 96(R2), F10
+	VTBL  V13.B16, [V10.B16], V15.B16
+
+	// g = k ln2_lo + TL[j] + f^2 Q(f)
+	WORD  $0x6e2cdd8a // fmul v10.4s, v12.4s, v12.4s
+	FMOVQ 1456(R0), F14
+	FMOVQ 1440(R0), F13
+	VFMLA V13.S4, V12.S4, V14.S4
+	FMOVQ 1424(R0), F13
+	VFMLA V13.S4, V10.S4, V14.S4
+	FMOVQ 1488(R0), F16
+	FMOVQ 1472(R0), F13
+	VFMLA V13.S4, V12.S4, V16.S4
+	VFMLA V14.S4, V10.S4, V16.S4
+	FMOVQ 528(R0), F13
+	VFMLA V13.S4, V8.S4, V15.S4
+	VFMLA V16.S4, V10.S4, V15.S4
+
+	// A = k ln2_hi + TH[j], exact; B + d = A + f
+	FMOVQ 544(R0), F10
+	VFMLA V10.S4, V8.S4, V11.S4
+	WORD  $0x4e2cd568 // fadd v8.4s, v11.4s, v12.4s
+	WORD  $0x4ea8d56a // fsub v10.4s, v11.4s, v8.4s
+	WORD  $0x4e2cd54a // fadd v10.4s, v10.4s, v12.4s
+	WORD  $0x4e2ad5ea // fadd v10.4s, v15.4s, v10.4s
+	WORD  $0x4e2ad508 // fadd v8.4s, v8.4s, v10.4s
+	WORD  $0x4e29d509 // fadd v9.4s, v8.4s, v9.4s
+	WORD  $0x4e21d8a8 // scvtf v8.4s, v5.4s
+	FMOVQ 80(R0), F10
+	VFMLA V10.S4, V8.S4, V9.S4
+	WORD  $0x4e27d527 // fadd v7.4s, v9.4s, v7.4s
+	VMOVI $0, V8.B16
+	WORD  $0x6e27dc49 // fmul v9.4s, v2.4s, v7.4s
+	WORD  $0x4e22e50a // fcmeq v10.4s, v8.4s, v2.4s
+	WORD  $0x4e27e4eb // fcmeq v11.4s, v7.4s, v7.4s
+	VAND  V11.B16, V10.B16, V10.B16
+	WORD  $0x4e6a1d2e // bic v14.16b, v9.16b, v10.16b
+
+	// 1 + gamma p_t l / q
+	VMOVI $0, V9.B16
+	WORD  $0x4ea934a5 // cmgt v5.4s, v5.4s, v9.4s
+	WORD  $0x4e651cc5 // bic v5.16b, v6.16b, v5.16b
+	WORD  $0x4e24e506 // fcmeq v6.4s, v8.4s, v4.4s
+	WORD  $0x6e24fce7 // fdiv v7.4s, v7.4s, v4.4s
+	VBIT  V6.B16, V0.B16, V7.B16
+	WORD  $0x4e28e4a6 // fcmeq v6.4s, v5.4s, v8.4s
+	WORD  $0x6e27dca5 // fmul v5.4s, v5.4s, v7.4s
+	WORD  $0x4e661ca6 // bic v6.16b, v5.16b, v6.16b
+	FMOVS 8(R1), F5
+	VDUP  V5.S[0], V7.S4
+	FMOVQ 224(R0), F5
+	VFMLA V6.S4, V7.S4, V5.S4
+	VMOV  V4.B16, V6.B16
+
+	// q^gamma
+	CMP  $1, R3
+	BGE  focusnot0_764
+	WORD $0x6e26dcc6 // fmul v6.4s, v6.4s, v6.4s
+	JMP  focusdone764
+
+focusnot0_764:
+	CMP   $2, R3
+	BGE   focusnot1_764
+	FMOVQ 224(R0), F6
+	JMP   focusdone764
+
+focusnot1_764:
+	CMP $3, R3
+	BGE focusnot2_764
+	JMP focusdone764
+
+focusnot2_764:
+	CMP  $4, R3
+	BGE  focusnot3_764
+	WORD $0x6ea1f8c6 // fsqrt v6.4s, v6.4s
+	JMP  focusdone764
+
+focusnot3_764:
+	CMP   $5, R3
+	BGE   focusnot4_764
+	WORD  $0x6ea1f8c1 // fsqrt v1.4s, v6.4s
+	VMOV  V6.B16, V7.B16
+	VFMLS V1.S4, V1.S4, V7.S4
+	FMOVQ 1088(R0), F8
+	WORD  $0x6e28dc28 // fmul v8.4s, v1.4s, v8.4s
+	WORD  $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	VFMLA V1.S4, V6.S4, V7.S4
+	VMOV  V7.B16, V6.B16
+	JMP   focusdone764
+
+focusnot4_764:
+	CMP   $6, R3
+	BGE   focusnot5_764
+	WORD  $0x6ea1f8c1 // fsqrt v1.4s, v6.4s
+	WORD  $0x6e26dcc7 // fmul v7.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f8e9 // fneg v9.4s, v7.4s
+	VFMLA V6.S4, V6.S4, V9.S4
+	VMOV  V6.B16, V8.B16
+	VFMLS V1.S4, V1.S4, V8.S4
+	WORD  $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	FMOVQ 1088(R0), F8
+	VFMLA V8.S4, V6.S4, V9.S4
+	WORD  $0x6e21dd26 // fmul v6.4s, v9.4s, v1.4s
+	VFMLA V1.S4, V7.S4, V6.S4
+	JMP   focusdone764
+
+focusnot5_764:
+	CMP   $7, R3
+	BGE   focusnot6_764
+	WORD  $0x6e26dcc1 // fmul v1.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f827 // fneg v7.4s, v1.4s
+	VFMLA V6.S4, V6.S4, V7.S4
+	WORD  $0x6e26dce7 // fmul v7.4s, v7.4s, v6.4s
+	VFMLA V6.S4, V1.S4, V7.S4
+	VMOV  V7.B16, V6.B16
+	JMP   focusdone764
+
+focusnot6_764:
+	CMP   $8, R3
+	BGE   focusnot7_764
+	WORD  $0x6e26dcc1 // fmul v1.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f827 // fneg v7.4s, v1.4s
+	VFMLA V6.S4, V6.S4, V7.S4
+	WORD  $0x4e21d426 // fadd v6.4s, v1.4s, v1.4s
+	WORD  $0x6e27dcc6 // fmul v6.4s, v6.4s, v7.4s
+	VFMLA V1.S4, V1.S4, V6.S4
+	JMP   focusdone764
+
+focusnot7_764:
+	CMP   $9, R3
+	BGE   focusnot8_764
+	WORD  $0x6e26dcc1 // fmul v1.4s, v6.4s, v6.4s
+	WORD  $0x6ea0f827 // fneg v7.4s, v1.4s
+	VFMLA V6.S4, V6.S4, V7.S4
+	WORD  $0x6e21dc28 // fmul v8.4s, v1.4s, v1.4s
+	WORD  $0x4e21d429 // fadd v9.4s, v1.4s, v1.4s
+	WORD  $0x6ea0f90a // fneg v10.4s, v8.4s
+	VFMLA V1.S4, V1.S4, V10.S4
+	VFMLA V7.S4, V9.S4, V10.S4
+	WORD  $0x6e26dd41 // fmul v1.4s, v10.4s, v6.4s
+	VFMLA V6.S4, V8.S4, V1.S4
+	VMOV  V1.B16, V6.B16
+	JMP   focusdone764
+
+focusnot8_764:
+	ADD   $24, R1, R1
+	FMOVS (R1), F7
+	VDUP  V7.S[0], V7.S4
+	FMOVS 4(R1), F8
+	VDUP  V8.S[0], V8.S4
+	FMOVS 8(R1), F9
+	VDUP  V9.S[0], V9.S4
+
+	// x = 2^(E-64) z; j is z's table cell
+	FMOVQ 640(R0), F10
+	VSUB  V10.S4, V6.S4, V11.S4
+	VUSHR $23, V11.S4, V10.S4
+	VUSHR $20, V11.S4, V13.S4
+	FMOVQ 656(R0), F12
+	VAND  V12.B16, V11.B16, V11.B16
+	FMOVQ 672(R0), F12
+	VADD  V12.S4, V11.S4, V11.S4
+	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R2), F15
+	VTBL  V15.B16, [V13.B16], V15.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F16
+	VBIT  V16.B16, V15.B16, V13.B16
+	FLDPQ 112(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
+	FMOVQ 432(R0), F16
+	VFMLA V15.S4, V11.S4, V16.S4
+	FMOVQ 688(R0), F11
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	VMOV  V16.B16, V11.B16
+	VFMLA V17.S4, V11.S4, V11.S4
+	WORD  $0x4eabd60f // fsub v15.4s, v16.4s, v11.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F18
+	FMOVQ 704(R0), F19
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 736(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R0), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d591 // fadd v17.4s, v12.4s, v17.4s
+	WORD  $0x6e31dcf2 // fmul v18.4s, v7.4s, v17.4s
+	WORD  $0x6ea0fa4c // fneg v12.4s, v18.4s
+	VFMLA V17.S4, V7.S4, V12.S4
+	VMOV  V18.B16, V17.B16
+	VFMLA V16.S4, V8.S4, V17.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F16
+	WORD  $0x4e30d630 // fadd v16.4s, v17.4s, v16.4s
+	FMOVQ 784(R0), F17
+	WORD  $0x4eb1d611 // fsub v17.4s, v16.4s, v17.4s
+	WORD  $0x4eb1d651 // fsub v17.4s, v18.4s, v17.4s
+	VFMLA V11.S4, V8.S4, V17.S4
+	FLDPQ 176(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V7.S4, V12.S4
+	VFMLA V11.S4, V9.S4, V12.S4
+	VFMLA V15.S4, V8.S4, V12.S4
+	WORD  $0x4e2cd62c // fadd v12.4s, v17.4s, v12.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F11
+	FMOVQ 800(R0), F13
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ 832(R0), F13
+	VFMLA V11.S4, V12.S4, V13.S4
+	WORD  $0x6e2cdd8b // fmul v11.4s, v12.4s, v12.4s
+	WORD  $0x6e2ddd6b // fmul v11.4s, v11.4s, v13.4s
+	FMOVQ 80(R0), F13
+	VFMLA V13.S4, V12.S4, V11.S4
+	FMOVQ (R2), F12
+	VTBL  V12.B16, [V16.B16], V13.B16
+	FMOVQ 304(R0), F12
+	FMOVQ 320(R0), F15
+	VBIT  V15.B16, V13.B16, V12.B16
+	FLDPQ 208(R2), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V13.B16
+	FLDPQ 240(R2), (F30, F31)
+	VTBL  V12.B16, [V30.B16, V31.B16], V12.B16
+	VFMLA V11.S4, V13.S4, V12.S4
+
+	// times 2^k
+	WORD  $0x4e2cd5ab // fadd v11.4s, v13.4s, v12.4s
+	VSHL  $20, V16.S4, V12.S4
+	FMOVQ 336(R0), F13
+	VAND  V13.B16, V12.B16, V12.B16
+	VADD  V12.S4, V11.S4, V11.S4
+
+	// x or result out of range?
+	FMOVQ 848(R0), F12
+	WORD  $0x4e6c1d4a // bic v10.16b, v10.16b, v12.16b
+	FMOVQ 880(R0), F12
+	VEOR  V12.B16, V16.B16, V12.B16
+	FMOVQ 864(R0), F13
+	WORD  $0x4e6d1d8c // bic v12.16b, v12.16b, v13.16b
+	VORR  V12.B16, V10.B16, V10.B16
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R3
+	CBNZ  R3, focushard0_764
+	VMOV  V11.B16, V6.B16
+	JMP   focuseasy0_764
+
+focushard0_764:
+	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
+	WORD  $0x4ea0f8ca // fabs v10.4s, v6.4s
+	FMOVQ 640(R0), F11
+	VSUB  V11.S4, V10.S4, V11.S4
+	WORD  $0x4e21d94c // scvtf v12.4s, v10.4s
+	FMOVQ 896(R0), F13
+	VSUB  V13.S4, V12.S4, V12.S4
+	FMOVQ 560(R0), F13
+	WORD  $0x4eaa35ad // cmgt v13.4s, v13.4s, v10.4s
+	VBIT  V13.B16, V12.B16, V11.B16
+	WORD  $0x4f29056c // sshr v12.4s, v11.4s, #23
+	VUSHR $20, V11.S4, V13.S4
+	FMOVQ 656(R0), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	FMOVQ 672(R0), F15
+	VADD  V15.S4, V11.S4, V11.S4
+	WORD  $0x4e21d98c // scvtf v12.4s, v12.4s
+
+	// f = z R[j] - 1, exact; u + l = log(1+f)
+	FMOVQ (R2), F15
+	VTBL  V15.B16, [V13.B16], V15.B16
+	FMOVQ 304(R0), F13
+	FMOVQ 320(R0), F16
+	VBIT  V16.B16, V15.B16, V13.B16
+	FLDPQ 112(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V15.B16
+	FMOVQ 432(R0), F16
+	VFMLA V15.S4, V11.S4, V16.S4
+	FMOVQ 688(R0), F11
+	WORD  $0x6e2bde11 // fmul v17.4s, v16.4s, v11.4s
+	VMOV  V16.B16, V11.B16
+	VFMLA V17.S4, V11.S4, V11.S4
+	WORD  $0x4eabd60f // fsub v15.4s, v16.4s, v11.4s
+	VFMLA V17.S4, V16.S4, V15.S4
+	WORD  $0x6e30de11 // fmul v17.4s, v16.4s, v16.4s
+	FMOVQ 720(R0), F18
+	FMOVQ 704(R0), F19
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 736(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	FMOVQ 752(R0), F18
+	VFMLA V19.S4, V16.S4, V18.S4
+	FMOVQ 768(R0), F19
+	VFMLA V18.S4, V16.S4, V19.S4
+	WORD  $0x6e30de30 // fmul v16.4s, v17.4s, v16.4s
+	VFMLA V19.S4, V16.S4, V15.S4
+	WORD  $0x4e2fd570 // fadd v16.4s, v11.4s, v15.4s
+
+	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
+	FLDPQ 144(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V17.B16
+	WORD  $0x4e31d58c // fadd v12.4s, v12.4s, v17.4s
+	WORD  $0x6e2cdcf2 // fmul v18.4s, v7.4s, v12.4s
+	WORD  $0x6ea0fa51 // fneg v17.4s, v18.4s
+	VFMLA V12.S4, V7.S4, V17.S4
+	VMOV  V18.B16, V12.B16
+	VFMLA V16.S4, V8.S4, V12.S4
+
+	// n = s to the nearest eighth; r = y log2 x - n
+	FMOVQ 784(R0), F16
+	WORD  $0x4e30d590 // fadd v16.4s, v12.4s, v16.4s
+	FMOVQ 784(R0), F19
+	WORD  $0x4eb3d613 // fsub v19.4s, v16.4s, v19.4s
+	WORD  $0x4eb3d652 // fsub v18.4s, v18.4s, v19.4s
+	VFMLA V11.S4, V8.S4, V18.S4
+	FLDPQ 176(R2), (F30, F31)
+	VTBL  V13.B16, [V30.B16, V31.B16], V13.B16
+	VFMLA V13.S4, V7.S4, V17.S4
+	VFMLA V11.S4, V9.S4, V17.S4
+	VFMLA V15.S4, V8.S4, V17.S4
+	WORD  $0x4e31d649 // fadd v9.4s, v18.4s, v17.4s
+
+	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
+	FMOVQ 816(R0), F8
+	FMOVQ 800(R0), F11
+	VFMLA V11.S4, V9.S4, V8.S4
+	FMOVQ 832(R0), F11
+	VFMLA V8.S4, V9.S4, V11.S4
+	WORD  $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
+	WORD  $0x6e2bdd08 // fmul v8.4s, v8.4s, v11.4s
+	FMOVQ 80(R0), F11
+	VFMLA V11.S4, V9.S4, V8.S4
+	FMOVQ (R2), F9
+	VTBL  V9.B16, [V16.B16], V11.B16
+	FMOVQ 304(R0), F9
+	FMOVQ 320(R0), F13
+	VBIT  V13.B16, V11.B16, V9.B16
+	FLDPQ 272(R2), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
+	FLDPQ 304(R2), (F30, F31)
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V8.S4, V11.S4, V9.S4
+
+	// normal results: times 2^k, +Inf from 2^128 on
+	FMOVQ 784(R0), F8
+	VSUB  V8.S4, V16.S4, V8.S4
+	WORD  $0x4f3d0508 // sshr v8.4s, v8.4s, #3
+	WORD  $0x4e29d56d // fadd v13.4s, v11.4s, v9.4s
+	VSHL  $23, V8.S4, V15.S4
+	VADD  V15.S4, V13.S4, V15.S4
+	VUMIN V1.S4, V15.S4, V16.S4
+
+	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
+	VMOVI $0, V15.B16
+	WORD  $0x4eaf6d08 // smin v8.4s, v8.4s, v15.4s
+	FMOVQ 912(R0), F15
+	VSUB  V8.S4, V15.S4, V8.S4
+	VSHL  $23, V8.S4, V8.S4
+	WORD  $0x4e2bd50f // fadd v15.4s, v8.4s, v11.4s
+	WORD  $0x4ea8d5f1 // fsub v17.4s, v15.4s, v8.4s
+	WORD  $0x4eb1d56b // fsub v11.4s, v11.4s, v17.4s
+	WORD  $0x4e29d569 // fadd v9.4s, v11.4s, v9.4s
+	WORD  $0x4e29d5e9 // fadd v9.4s, v15.4s, v9.4s
+	WORD  $0x6eade50b // fcmgt v11.4s, v8.4s, v13.4s
+	VSUB  V8.S4, V9.S4, V8.S4
+	VBIT  V11.B16, V8.B16, V16.B16
+
+	// overflow, underflow, x = 0 and Inf
+	FMOVQ 928(R0), F8
+	WORD  $0x6ea8e588 // fcmgt v8.4s, v12.4s, v8.4s
+	FMOVQ 384(R0), F9
+	VBIF  V8.B16, V16.B16, V9.B16
+	FMOVQ 944(R0), F8
+	WORD  $0x6eace508 // fcmgt v8.4s, v8.4s, v12.4s
+	WORD  $0x4e681d29 // bic v9.16b, v9.16b, v8.16b
+	VMOVI $0, V8.B16
+	VCMEQ V8.S4, V10.S4, V8.S4
+	WORD  $0x4ea0a8e7 // cmlt v7.4s, v7.4s, #0
+	VAND  V7.B16, V1.B16, V11.B16
+	VBIT  V8.B16, V11.B16, V9.B16
+	VCMEQ V1.S4, V10.S4, V8.S4
+	WORD  $0x4e671c27 // bic v7.16b, v1.16b, v7.16b
+	VBIT  V8.B16, V7.B16, V9.B16
+
+	// negative x: the sign for odd y, NaN for fractions
+	FMOVS 12(R1), F7
+	VDUP  V7.S[0], V7.S4
+	VAND  V7.B16, V6.B16, V7.B16
+	VORR  V7.B16, V9.B16, V7.B16
+	WORD  $0x4ea08948 // cmgt v8.4s, v10.4s, #0
+	WORD  $0x4eaa3429 // cmgt v9.4s, v1.4s, v10.4s
+	VAND  V9.B16, V8.B16, V8.B16
+	FMOVS 16(R1), F9
+	VDUP  V9.S[0], V9.S4
+	VAND  V9.B16, V6.B16, V6.B16
+	WORD  $0x4ea0a8c6 // cmlt v6.4s, v6.4s, #0
+	VAND  V6.B16, V8.B16, V6.B16
+	WORD  $0x4ea13541 // cmgt v1.4s, v10.4s, v1.4s
+	VORR  V1.B16, V6.B16, V1.B16
+	FMOVQ 368(R0), F6
+	VBIF  V1.B16, V7.B16, V6.B16
+
+focuseasy0_764:
+focusdone764:
+	// loss = (alpha l) q^gamma
+	FMOVQ 1104(R0), F1
+	WORD  $0x6e2ee421 // fcmge v1.4s, v1.4s, v14.4s
+	WORD  $0x6e26ddc7 // fmul v7.4s, v14.4s, v6.4s
+	VBIT  V1.B16, V7.B16, V14.B16
+	FMOVQ 368(R0), F1
+	VUMIN V1.S4, V14.S4, V1.S4
+
+	// s q, pre and f
+	FMOVS (R5), F7
+	VDUP  V7.S[0], V7.S4
+	WORD  $0x6e26dc42 // fmul v2.4s, v2.4s, v6.4s
+	WORD  $0x6e25dc42 // fmul v2.4s, v2.4s, v5.4s
+	WORD  $0x6e22dce2 // fmul v2.4s, v7.4s, v2.4s
+	WORD  $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	FMOVQ 1504(R0), F4
+	WORD  $0x4ea0f845 // fabs v5.4s, v2.4s
+	WORD  $0x6e24e4a4 // fcmge v4.4s, v5.4s, v4.4s
+	WORD  $0x6ea3e405 // fcmgt v5.4s, v0.4s, v3.4s
+	FMOVQ 1520(R0), F6
+	VBIF  V5.B16, V0.B16, V6.B16
+	FMOVQ 1536(R0), F0
+	VBIT  V4.B16, V6.B16, V0.B16
+	WORD  $0x6e20dc64 // fmul v4.4s, v3.4s, v0.4s
+	WORD  $0x6e24fc44 // fdiv v4.4s, v2.4s, v4.4s
+	WORD  $0x4ea0d863 // fcmeq v3.4s, v3.4s, #0.0
+	VMOVI $0, V5.B16
+	VBIT  V3.B16, V5.B16, V4.B16
+	WORD  $0x4e24e483 // fcmeq v3.4s, v4.4s, v4.4s
+	FMOVQ 368(R0), F5
+	VBIT  V3.B16, V4.B16, V5.B16
+	FMOVQ 608(R0), F3
+	VEOR  V3.B16, V2.B16, V2.B16
+	WORD  $0x4e22e443 // fcmeq v3.4s, v2.4s, v2.4s
+	FMOVQ 368(R0), F4
+	VBIT  V3.B16, V2.B16, V4.B16
+	MOVD  losses+0(FP), R0
+	FMOVS F1, (R0)
+	MOVD  sums+8(FP), R0
+	FMOVS F4, 384(R0)
+	MOVD  sums+8(FP), R0
+	FMOVS F0, 512(R0)
+	MOVD  sums+8(FP), R0
+	FMOVS F5, (R0)
 	RET
 
 // func soleLossNEON(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
@@ -30383,30 +31550,30 @@ summed:
 
 	// q^gamma
 	CMP  $1, R5
-	BGE  focusnot0_738
+	BGE  focusnot0_792
 	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
-	JMP  focusdone738
+	JMP  focusdone792
 
-focusnot0_738:
+focusnot0_792:
 	CMP   $2, R5
-	BGE   focusnot1_738
+	BGE   focusnot1_792
 	FMOVQ 224(R1), F2
-	JMP   focusdone738
+	JMP   focusdone792
 
-focusnot1_738:
+focusnot1_792:
 	CMP $3, R5
-	BGE focusnot2_738
-	JMP focusdone738
+	BGE focusnot2_792
+	JMP focusdone792
 
-focusnot2_738:
+focusnot2_792:
 	CMP  $4, R5
-	BGE  focusnot3_738
+	BGE  focusnot3_792
 	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
-	JMP  focusdone738
+	JMP  focusdone792
 
-focusnot3_738:
+focusnot3_792:
 	CMP   $5, R5
-	BGE   focusnot4_738
+	BGE   focusnot4_792
 	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
 	VMOV  V2.B16, V1.B16
 	VFMLS V0.S4, V0.S4, V1.S4
@@ -30415,11 +31582,11 @@ focusnot3_738:
 	WORD  $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
 	VFMLA V0.S4, V2.S4, V1.S4
 	VMOV  V1.B16, V2.B16
-	JMP   focusdone738
+	JMP   focusdone792
 
-focusnot4_738:
+focusnot4_792:
 	CMP   $6, R5
-	BGE   focusnot5_738
+	BGE   focusnot5_792
 	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
 	WORD  $0x6e22dc41 // fmul v1.4s, v2.4s, v2.4s
 	WORD  $0x6ea0f824 // fneg v4.4s, v1.4s
@@ -30431,33 +31598,33 @@ focusnot4_738:
 	VFMLA V3.S4, V2.S4, V4.S4
 	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
 	VFMLA V0.S4, V1.S4, V2.S4
-	JMP   focusdone738
+	JMP   focusdone792
 
-focusnot5_738:
+focusnot5_792:
 	CMP   $7, R5
-	BGE   focusnot6_738
+	BGE   focusnot6_792
 	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
 	VFMLA V2.S4, V2.S4, V1.S4
 	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
 	VFMLA V2.S4, V0.S4, V1.S4
 	VMOV  V1.B16, V2.B16
-	JMP   focusdone738
+	JMP   focusdone792
 
-focusnot6_738:
+focusnot6_792:
 	CMP   $8, R5
-	BGE   focusnot7_738
+	BGE   focusnot7_792
 	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
 	VFMLA V2.S4, V2.S4, V1.S4
 	WORD  $0x4e20d402 // fadd v2.4s, v0.4s, v0.4s
 	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	VFMLA V0.S4, V0.S4, V2.S4
-	JMP   focusdone738
+	JMP   focusdone792
 
-focusnot7_738:
+focusnot7_792:
 	CMP   $9, R5
-	BGE   focusnot8_738
+	BGE   focusnot8_792
 	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
 	VFMLA V2.S4, V2.S4, V1.S4
@@ -30469,9 +31636,9 @@ focusnot7_738:
 	WORD  $0x6e22dca0 // fmul v0.4s, v5.4s, v2.4s
 	VFMLA V2.S4, V3.S4, V0.S4
 	VMOV  V0.B16, V2.B16
-	JMP   focusdone738
+	JMP   focusdone792
 
-focusnot8_738:
+focusnot8_792:
 	ADD   $24, R3, R3
 	FMOVS (R3), F3
 	VDUP  V3.S[0], V3.S4
@@ -30580,11 +31747,11 @@ focusnot8_738:
 	VORR  V8.B16, V6.B16, V6.B16
 	WORD  $0x6ea6a4c6 // umaxp v6.4s, v6.4s, v6.4s
 	FMOVD F6, R5
-	CBNZ  R5, focushard0_738
+	CBNZ  R5, focushard0_792
 	VMOV  V7.B16, V2.B16
-	JMP   focuseasy0_738
+	JMP   focuseasy0_792
 
-focushard0_738:
+focushard0_792:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
 	FMOVQ 640(R1), F7
@@ -30740,8 +31907,8 @@ focushard0_738:
 	FMOVQ 368(R1), F2
 	VBIF  V1.B16, V0.B16, V2.B16
 
-focuseasy0_738:
-focusdone738:
+focuseasy0_792:
+focusdone792:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R1), F0
 	WORD  $0x6e2ae400 // fcmge v0.4s, v0.4s, v10.4s
@@ -33004,30 +34171,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_758
+	BGE  focusnot0_812
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone758
+	JMP  focusdone812
 
-focusnot0_758:
+focusnot0_812:
 	CMP   $2, R10
-	BGE   focusnot1_758
+	BGE   focusnot1_812
 	FMOVQ 224(R0), F17
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot1_758:
+focusnot1_812:
 	CMP $3, R10
-	BGE focusnot2_758
-	JMP focusdone758
+	BGE focusnot2_812
+	JMP focusdone812
 
-focusnot2_758:
+focusnot2_812:
 	CMP  $4, R10
-	BGE  focusnot3_758
+	BGE  focusnot3_812
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone758
+	JMP  focusdone812
 
-focusnot3_758:
+focusnot3_812:
 	CMP   $5, R10
-	BGE   focusnot4_758
+	BGE   focusnot4_812
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -33035,11 +34202,11 @@ focusnot3_758:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot4_758:
+focusnot4_812:
 	CMP   $6, R10
-	BGE   focusnot5_758
+	BGE   focusnot5_812
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -33050,33 +34217,33 @@ focusnot4_758:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot5_758:
+focusnot5_812:
 	CMP   $7, R10
-	BGE   focusnot6_758
+	BGE   focusnot6_812
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot6_758:
+focusnot6_812:
 	CMP   $8, R10
-	BGE   focusnot7_758
+	BGE   focusnot7_812
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot7_758:
+focusnot7_812:
 	CMP   $9, R10
-	BGE   focusnot8_758
+	BGE   focusnot8_812
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -33088,9 +34255,9 @@ focusnot7_758:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone758
+	JMP   focusdone812
 
-focusnot8_758:
+focusnot8_812:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -33243,7 +34410,7 @@ focusnot8_758:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone758:
+focusdone812:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -33488,30 +34655,30 @@ partdone3:
 
 	// q^gamma
 	CMP  $1, R10
-	BGE  focusnot0_759
+	BGE  focusnot0_813
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone759
+	JMP  focusdone813
 
-focusnot0_759:
+focusnot0_813:
 	CMP   $2, R10
-	BGE   focusnot1_759
+	BGE   focusnot1_813
 	FMOVQ 224(R0), F17
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot1_759:
+focusnot1_813:
 	CMP $3, R10
-	BGE focusnot2_759
-	JMP focusdone759
+	BGE focusnot2_813
+	JMP focusdone813
 
-focusnot2_759:
+focusnot2_813:
 	CMP  $4, R10
-	BGE  focusnot3_759
+	BGE  focusnot3_813
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone759
+	JMP  focusdone813
 
-focusnot3_759:
+focusnot3_813:
 	CMP   $5, R10
-	BGE   focusnot4_759
+	BGE   focusnot4_813
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	VMOV  V17.B16, V20.B16
 	VFMLS V15.S4, V15.S4, V20.S4
@@ -33519,11 +34686,11 @@ focusnot3_759:
 	WORD  $0x6e35de94 // fmul v20.4s, v20.4s, v21.4s
 	VFMLA V15.S4, V17.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot4_759:
+focusnot4_813:
 	CMP   $6, R10
-	BGE   focusnot5_759
+	BGE   focusnot5_813
 	WORD  $0x6ea1fa2f // fsqrt v15.4s, v17.4s
 	WORD  $0x6e31de34 // fmul v20.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa96 // fneg v22.4s, v20.4s
@@ -33534,33 +34701,33 @@ focusnot4_759:
 	VFMLA V5.S4, V17.S4, V22.S4
 	WORD  $0x6e2fded1 // fmul v17.4s, v22.4s, v15.4s
 	VFMLA V15.S4, V20.S4, V17.S4
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot5_759:
+focusnot5_813:
 	CMP   $7, R10
-	BGE   focusnot6_759
+	BGE   focusnot6_813
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x6e31de94 // fmul v20.4s, v20.4s, v17.4s
 	VFMLA V17.S4, V15.S4, V20.S4
 	VMOV  V20.B16, V17.B16
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot6_759:
+focusnot6_813:
 	CMP   $8, R10
-	BGE   focusnot7_759
+	BGE   focusnot7_813
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
 	WORD  $0x4e2fd5f1 // fadd v17.4s, v15.4s, v15.4s
 	WORD  $0x6e34de31 // fmul v17.4s, v17.4s, v20.4s
 	VFMLA V15.S4, V15.S4, V17.S4
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot7_759:
+focusnot7_813:
 	CMP   $9, R10
-	BGE   focusnot8_759
+	BGE   focusnot8_813
 	WORD  $0x6e31de2f // fmul v15.4s, v17.4s, v17.4s
 	WORD  $0x6ea0f9f4 // fneg v20.4s, v15.4s
 	VFMLA V17.S4, V17.S4, V20.S4
@@ -33572,9 +34739,9 @@ focusnot7_759:
 	WORD  $0x6e31deef // fmul v15.4s, v23.4s, v17.4s
 	VFMLA V17.S4, V21.S4, V15.S4
 	VMOV  V15.B16, V17.B16
-	JMP   focusdone759
+	JMP   focusdone813
 
-focusnot8_759:
+focusnot8_813:
 	ADD   $24, R9, R11
 	FMOVS (R11), F15
 	VDUP  V15.S[0], V15.S4
@@ -33727,7 +34894,7 @@ focusnot8_759:
 	FMOVQ 368(R0), F17
 	VBIF  V20.B16, V15.B16, V17.B16
 
-focusdone759:
+focusdone813:
 	// a smoothed loss is 0 where q^gamma is
 	VMOVI $0, V15.B16
 	FMOVS 48(R9), F20
@@ -34137,30 +35304,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_786
+	BGE  focusnot0_840
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone786
+	JMP  focusdone840
 
-focusnot0_786:
+focusnot0_840:
 	CMP   $2, R8
-	BGE   focusnot1_786
+	BGE   focusnot1_840
 	FMOVQ 224(R0), F17
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot1_786:
+focusnot1_840:
 	CMP $3, R8
-	BGE focusnot2_786
-	JMP focusdone786
+	BGE focusnot2_840
+	JMP focusdone840
 
-focusnot2_786:
+focusnot2_840:
 	CMP  $4, R8
-	BGE  focusnot3_786
+	BGE  focusnot3_840
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone786
+	JMP  focusdone840
 
-focusnot3_786:
+focusnot3_840:
 	CMP   $5, R8
-	BGE   focusnot4_786
+	BGE   focusnot4_840
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -34169,11 +35336,11 @@ focusnot3_786:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot4_786:
+focusnot4_840:
 	CMP   $6, R8
-	BGE   focusnot5_786
+	BGE   focusnot5_840
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -34185,33 +35352,33 @@ focusnot4_786:
 	VFMLA V20.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot5_786:
+focusnot5_840:
 	CMP   $7, R8
-	BGE   focusnot6_786
+	BGE   focusnot6_840
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot6_786:
+focusnot6_840:
 	CMP   $8, R8
-	BGE   focusnot7_786
+	BGE   focusnot7_840
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot7_786:
+focusnot7_840:
 	CMP   $9, R8
-	BGE   focusnot8_786
+	BGE   focusnot8_840
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -34223,9 +35390,9 @@ focusnot7_786:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone786
+	JMP   focusdone840
 
-focusnot8_786:
+focusnot8_840:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -34328,11 +35495,11 @@ focusnot8_786:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, focushard0_786
+	CBNZ  R11, focushard0_840
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy0_786
+	JMP   focuseasy0_840
 
-focushard0_786:
+focushard0_840:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	FMOVQ 640(R0), F22
@@ -34477,8 +35644,8 @@ focushard0_786:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy0_786:
-focusdone786:
+focuseasy0_840:
+focusdone840:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e512 // fcmge v18.4s, v8.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -34858,30 +36025,30 @@ partdone7:
 
 	// q^gamma
 	CMP  $1, R8
-	BGE  focusnot0_787
+	BGE  focusnot0_841
 	WORD $0x6e31de31 // fmul v17.4s, v17.4s, v17.4s
-	JMP  focusdone787
+	JMP  focusdone841
 
-focusnot0_787:
+focusnot0_841:
 	CMP   $2, R8
-	BGE   focusnot1_787
+	BGE   focusnot1_841
 	FMOVQ 224(R0), F17
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot1_787:
+focusnot1_841:
 	CMP $3, R8
-	BGE focusnot2_787
-	JMP focusdone787
+	BGE focusnot2_841
+	JMP focusdone841
 
-focusnot2_787:
+focusnot2_841:
 	CMP  $4, R8
-	BGE  focusnot3_787
+	BGE  focusnot3_841
 	WORD $0x6ea1fa31 // fsqrt v17.4s, v17.4s
-	JMP  focusdone787
+	JMP  focusdone841
 
-focusnot3_787:
+focusnot3_841:
 	CMP   $5, R8
-	BGE   focusnot4_787
+	BGE   focusnot4_841
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	VMOV  V17.B16, V19.B16
 	VFMLS V18.S4, V18.S4, V19.S4
@@ -34890,11 +36057,11 @@ focusnot3_787:
 	WORD  $0x6e34de73 // fmul v19.4s, v19.4s, v20.4s
 	VFMLA V18.S4, V17.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot4_787:
+focusnot4_841:
 	CMP   $6, R8
-	BGE   focusnot5_787
+	BGE   focusnot5_841
 	WORD  $0x6ea1fa32 // fsqrt v18.4s, v17.4s
 	WORD  $0x6e31de33 // fmul v19.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa75 // fneg v21.4s, v19.4s
@@ -34906,33 +36073,33 @@ focusnot4_787:
 	VFMLA V20.S4, V17.S4, V21.S4
 	WORD  $0x6e32deb1 // fmul v17.4s, v21.4s, v18.4s
 	VFMLA V18.S4, V19.S4, V17.S4
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot5_787:
+focusnot5_841:
 	CMP   $7, R8
-	BGE   focusnot6_787
+	BGE   focusnot6_841
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x6e31de73 // fmul v19.4s, v19.4s, v17.4s
 	VFMLA V17.S4, V18.S4, V19.S4
 	VMOV  V19.B16, V17.B16
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot6_787:
+focusnot6_841:
 	CMP   $8, R8
-	BGE   focusnot7_787
+	BGE   focusnot7_841
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
 	WORD  $0x4e32d651 // fadd v17.4s, v18.4s, v18.4s
 	WORD  $0x6e33de31 // fmul v17.4s, v17.4s, v19.4s
 	VFMLA V18.S4, V18.S4, V17.S4
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot7_787:
+focusnot7_841:
 	CMP   $9, R8
-	BGE   focusnot8_787
+	BGE   focusnot8_841
 	WORD  $0x6e31de32 // fmul v18.4s, v17.4s, v17.4s
 	WORD  $0x6ea0fa53 // fneg v19.4s, v18.4s
 	VFMLA V17.S4, V17.S4, V19.S4
@@ -34944,9 +36111,9 @@ focusnot7_787:
 	WORD  $0x6e31ded2 // fmul v18.4s, v22.4s, v17.4s
 	VFMLA V17.S4, V20.S4, V18.S4
 	VMOV  V18.B16, V17.B16
-	JMP   focusdone787
+	JMP   focusdone841
 
-focusnot8_787:
+focusnot8_841:
 	ADD   $24, R7, R10
 	FMOVS (R10), F18
 	VDUP  V18.S[0], V18.S4
@@ -35049,11 +36216,11 @@ focusnot8_787:
 	VORR  V23.B16, V21.B16, V21.B16
 	WORD  $0x6eb5a6b5 // umaxp v21.4s, v21.4s, v21.4s
 	FMOVD F21, R11
-	CBNZ  R11, focushard0_787
+	CBNZ  R11, focushard0_841
 	VMOV  V22.B16, V17.B16
-	JMP   focuseasy0_787
+	JMP   focuseasy0_841
 
-focushard0_787:
+focushard0_841:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0fa35 // fabs v21.4s, v17.4s
 	FMOVQ 640(R0), F22
@@ -35198,8 +36365,8 @@ focushard0_787:
 	FMOVQ 368(R0), F17
 	VBIF  V19.B16, V18.B16, V17.B16
 
-focuseasy0_787:
-focusdone787:
+focuseasy0_841:
+focusdone841:
 	// loss = (alpha ce) q^gamma, 0 where q^gamma is
 	WORD  $0x6e39e512 // fcmge v18.4s, v8.4s, v25.4s
 	WORD  $0x6e31df33 // fmul v19.4s, v25.4s, v17.4s
@@ -35825,30 +36992,30 @@ block:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_814
+	BGE  focusnot0_868
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone814
+	JMP  focusdone868
 
-focusnot0_814:
+focusnot0_868:
 	CMP   $2, R11
-	BGE   focusnot1_814
+	BGE   focusnot1_868
 	FMOVQ 224(R0), F13
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot1_814:
+focusnot1_868:
 	CMP $3, R11
-	BGE focusnot2_814
-	JMP focusdone814
+	BGE focusnot2_868
+	JMP focusdone868
 
-focusnot2_814:
+focusnot2_868:
 	CMP  $4, R11
-	BGE  focusnot3_814
+	BGE  focusnot3_868
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone814
+	JMP  focusdone868
 
-focusnot3_814:
+focusnot3_868:
 	CMP   $5, R11
-	BGE   focusnot4_814
+	BGE   focusnot4_868
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -35856,11 +37023,11 @@ focusnot3_814:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot4_814:
+focusnot4_868:
 	CMP   $6, R11
-	BGE   focusnot5_814
+	BGE   focusnot5_868
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -35871,33 +37038,33 @@ focusnot4_814:
 	VFMLA V4.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot5_814:
+focusnot5_868:
 	CMP   $7, R11
-	BGE   focusnot6_814
+	BGE   focusnot6_868
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot6_814:
+focusnot6_868:
 	CMP   $8, R11
-	BGE   focusnot7_814
+	BGE   focusnot7_868
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot7_814:
+focusnot7_868:
 	CMP   $9, R11
-	BGE   focusnot8_814
+	BGE   focusnot8_868
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -35909,9 +37076,9 @@ focusnot7_814:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone814
+	JMP   focusdone868
 
-focusnot8_814:
+focusnot8_868:
 	ADD   $24, R10, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -36010,11 +37177,11 @@ focusnot8_814:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R13
-	CBNZ  R13, focushard0_814
+	CBNZ  R13, focushard0_868
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_814
+	JMP   focuseasy0_868
 
-focushard0_814:
+focushard0_868:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V5.S4, V17.S4, V19.S4
@@ -36153,8 +37320,8 @@ focushard0_814:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_814:
-focusdone814:
+focuseasy0_868:
+focusdone868:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F14
 	WORD  $0x6e38e5ce // fcmge v14.4s, v14.4s, v24.4s
@@ -36300,30 +37467,30 @@ partdone4:
 
 	// q^gamma
 	CMP  $1, R11
-	BGE  focusnot0_815
+	BGE  focusnot0_869
 	WORD $0x6e2dddad // fmul v13.4s, v13.4s, v13.4s
-	JMP  focusdone815
+	JMP  focusdone869
 
-focusnot0_815:
+focusnot0_869:
 	CMP   $2, R11
-	BGE   focusnot1_815
+	BGE   focusnot1_869
 	FMOVQ 224(R0), F13
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot1_815:
+focusnot1_869:
 	CMP $3, R11
-	BGE focusnot2_815
-	JMP focusdone815
+	BGE focusnot2_869
+	JMP focusdone869
 
-focusnot2_815:
+focusnot2_869:
 	CMP  $4, R11
-	BGE  focusnot3_815
+	BGE  focusnot3_869
 	WORD $0x6ea1f9ad // fsqrt v13.4s, v13.4s
-	JMP  focusdone815
+	JMP  focusdone869
 
-focusnot3_815:
+focusnot3_869:
 	CMP   $5, R11
-	BGE   focusnot4_815
+	BGE   focusnot4_869
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	VMOV  V13.B16, V15.B16
 	VFMLS V14.S4, V14.S4, V15.S4
@@ -36331,11 +37498,11 @@ focusnot3_815:
 	WORD  $0x6e30ddef // fmul v15.4s, v15.4s, v16.4s
 	VFMLA V14.S4, V13.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot4_815:
+focusnot4_869:
 	CMP   $6, R11
-	BGE   focusnot5_815
+	BGE   focusnot5_869
 	WORD  $0x6ea1f9ae // fsqrt v14.4s, v13.4s
 	WORD  $0x6e2dddaf // fmul v15.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9f1 // fneg v17.4s, v15.4s
@@ -36346,33 +37513,33 @@ focusnot4_815:
 	VFMLA V4.S4, V13.S4, V17.S4
 	WORD  $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
 	VFMLA V14.S4, V15.S4, V13.S4
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot5_815:
+focusnot5_869:
 	CMP   $7, R11
-	BGE   focusnot6_815
+	BGE   focusnot6_869
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x6e2dddef // fmul v15.4s, v15.4s, v13.4s
 	VFMLA V13.S4, V14.S4, V15.S4
 	VMOV  V15.B16, V13.B16
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot6_815:
+focusnot6_869:
 	CMP   $8, R11
-	BGE   focusnot7_815
+	BGE   focusnot7_869
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
 	WORD  $0x4e2ed5cd // fadd v13.4s, v14.4s, v14.4s
 	WORD  $0x6e2fddad // fmul v13.4s, v13.4s, v15.4s
 	VFMLA V14.S4, V14.S4, V13.S4
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot7_815:
+focusnot7_869:
 	CMP   $9, R11
-	BGE   focusnot8_815
+	BGE   focusnot8_869
 	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
 	WORD  $0x6ea0f9cf // fneg v15.4s, v14.4s
 	VFMLA V13.S4, V13.S4, V15.S4
@@ -36384,9 +37551,9 @@ focusnot7_815:
 	WORD  $0x6e2dde4e // fmul v14.4s, v18.4s, v13.4s
 	VFMLA V13.S4, V16.S4, V14.S4
 	VMOV  V14.B16, V13.B16
-	JMP   focusdone815
+	JMP   focusdone869
 
-focusnot8_815:
+focusnot8_869:
 	ADD   $24, R10, R12
 	FMOVS (R12), F14
 	VDUP  V14.S[0], V14.S4
@@ -36485,11 +37652,11 @@ focusnot8_815:
 	VORR  V19.B16, V17.B16, V17.B16
 	WORD  $0x6eb1a631 // umaxp v17.4s, v17.4s, v17.4s
 	FMOVD F17, R13
-	CBNZ  R13, focushard0_815
+	CBNZ  R13, focushard0_869
 	VMOV  V18.B16, V13.B16
-	JMP   focuseasy0_815
+	JMP   focuseasy0_869
 
-focushard0_815:
+focushard0_869:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
 	WORD  $0x4ea0f9b1 // fabs v17.4s, v13.4s
 	VSUB  V5.S4, V17.S4, V19.S4
@@ -36628,8 +37795,8 @@ focushard0_815:
 	FMOVQ 368(R0), F13
 	VBIF  V15.B16, V14.B16, V13.B16
 
-focuseasy0_815:
-focusdone815:
+focuseasy0_869:
+focusdone869:
 	// loss = (w l) q^gamma; H = w q^gamma (1 + gamma p l / q)
 	FMOVQ 1104(R0), F14
 	WORD  $0x6e38e5ce // fcmge v14.4s, v14.4s, v24.4s

@@ -213,6 +213,11 @@ const narrowMost = lanes
 // columns are the e_j of narrow rows, a column of rows for each class; those behind the last class are 0.
 type columns [rowsAtOnce * narrowMost]float32
 
+// someNarrow reports whether some of these rows are narrow ones. Only then a function has columns: Go clears them.
+func someNarrow(rows, classes int) bool {
+	return classes <= narrowMost && rows >= vectorLanes[active]
+}
+
 // newPass plans the work on n rows; keep says that the e_j are wanted after the sum.
 func newPass(n, classes int, targets, keep bool) rowPass {
 	r := rowPass{rows: n, classes: classes, targets: targets, softmax: keep && !targets, plain: true}
@@ -430,7 +435,7 @@ func softmaxGradKernel(losses, grad, logits []float32, labels []int32, p *lossPa
 
 // softmaxLosses writes the gradients too, unless grad is nil.
 func softmaxLosses(losses, grad, logits []float32, labels []int32, p *lossParams, scale float32) {
-	if p.classes <= narrowMost && len(labels) >= vectorLanes[active] {
+	if someNarrow(len(labels), p.classes) {
 		var e columns
 		softmaxRows(&e, losses, grad, logits, labels, p, scale)
 		return
@@ -508,20 +513,37 @@ func (p *lossParams) weights(sums *rowSums, labels []int32) {
 }
 
 func softmaxKernel(dst, logits []float32, classes int) {
-	if active == generic {
+	switch {
+	case active == generic:
 		softmaxGeneric(dst, logits, classes)
+	case someNarrow(len(logits)/classes, classes):
+		var e columns
+		softmaxBlocks(&e, dst, logits, classes)
+	default:
+		softmaxBlocks(nil, dst, logits, classes)
+	}
+}
+
+// reciprocals makes Softmax's factors of the sums of some rows. That of one row is in the way of a vector: see rowEndKernel in
+// asmgen.
+func (sums *rowSums) reciprocals(n int) {
+	if n == 1 {
+		sums.sum[0], sums.weight[0] = reciprocal(sums.sum[0])
 		return
 	}
+	reciprocalsAsm(&sums.sum[0], n)
+}
+
+func softmaxBlocks(e *columns, dst, logits []float32, classes int) {
 	var sums rowSums
-	var e columns
 	rows := rowsPerCall(classes, cachedRows)
 	for len(logits) > 0 {
 		n := min(rows, len(logits)/classes)
 		z, d := logits[:n*classes], dst[:n*classes]
 		pass := newPass(n, classes, false, true)
-		pass.sum(&sums, &e, d, z, noLabels[:n])
-		reciprocalsAsm(&sums.sum[0], n)
-		pass.write(&sums, &e, d, z, noLabels[:n], probabilities)
+		pass.sum(&sums, e, d, z, noLabels[:n])
+		sums.reciprocals(n)
+		pass.write(&sums, e, d, z, noLabels[:n], probabilities)
 		dst, logits = dst[n*classes:], logits[n*classes:]
 	}
 }
@@ -559,12 +581,20 @@ func logSoftmaxKernel(dst, logits []float32, classes int) {
 // logSums leaves in sums what log-softmax subtracts from the logits of some rows: the maximum in most, and minus the
 // logarithm of its probability in sum.
 func logSums(sums *rowSums, logits []float32, rows, classes int) {
+	if someNarrow(rows, classes) {
+		var e columns
+		logSumsOf(&e, sums, logits, rows, classes)
+		return
+	}
+	logSumsOf(nil, sums, logits, rows, classes)
+}
+
+func logSumsOf(e *columns, sums *rowSums, logits []float32, rows, classes int) {
 	var first [rowsAtOnce]float32
 	var labels [rowsAtOnce]int32
-	var e columns
 	firstMaxima(&first, &labels, logits, rows, classes)
 	pass := newPass(rows, classes, true, false)
-	pass.sum(sums, &e, nil, logits, labels[:rows])
+	pass.sum(sums, e, nil, logits, labels[:rows])
 	logParams.weights(sums, labels[:rows])
 	rowLossAsm(&sums.sum[0], &sums.sum[0], rows, &logParams)
 	sums.most = first
@@ -591,17 +621,24 @@ func firstOfPart(z []float32) (m float32, t int32) {
 }
 
 func logSumExpKernel(dst, logits []float32, classes int) {
-	if active == generic {
+	switch {
+	case active == generic:
 		logSumExpGeneric(dst, logits, classes)
-		return
+	case someNarrow(len(dst), classes):
+		var e columns
+		logSumExpBlocks(&e, dst, logits, classes)
+	default:
+		logSumExpBlocks(nil, dst, logits, classes)
 	}
+}
+
+func logSumExpBlocks(e *columns, dst, logits []float32, classes int) {
 	var sums rowSums
-	var e columns
 	rows := rowsPerCall(classes, rowChunk)
 	for len(dst) > 0 {
 		n := min(rows, len(dst))
 		pass := newPass(n, classes, false, false)
-		pass.sum(&sums, &e, nil, logits[:n*classes], noLabels[:n])
+		pass.sum(&sums, e, nil, logits[:n*classes], noLabels[:n])
 		if pass.plain {
 			logKernel(dst[:n], sums.sum[:n])
 		} else {

@@ -325,7 +325,7 @@ func (b *planePass) softmax(dst, logits []float32, n int) {
 	for i := 0; i < n; i += planePixels {
 		t := noLabels[:min(planePixels, n-i)]
 		b.sum(logits[i:], t)
-		reciprocalsAsm(&b.sums.sum[0], len(t))
+		b.sums.reciprocals(len(t))
 		planeSoftmaxAsm(&dst[i], &b.sums.sum[0], &t[0], len(t), b.classes, 4*b.inner, &b.e[0], b.step)
 	}
 }

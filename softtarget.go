@@ -273,7 +273,7 @@ func (b *softBuffers) longRow(grad, z, y []float32, params *lossParams, scale fl
 	var sums, logs rowSums
 	pass := newPass(1, len(z), false, true)
 	pass.plain = pass.sumLong(&sums, z, noLabel)
-	reciprocalsAsm(&sums.sum[0], 1)
+	sums.reciprocals(1)
 	logSums(&logs, z, 1, len(z))
 	piece := func(start int) int {
 		n := min(lossChunk, len(z)-start)

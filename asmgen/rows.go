@@ -761,18 +761,36 @@ const (
 // power2 is 2^k for integers -126 <= k <= 127.
 func power2(m machine, k vec) vec { return m.shl(m.iadd(k, m.u32(127)), 23) }
 
-// rowEndKernel finishes rows whose logits have been summed.
+// rowEndKernel finishes rows whose logits have been summed. A single one is read and written word by word, as it was written
+// just before: a vector that reaches over such words would wait until they are in the cache.
 func rowEndKernel(m machine, grad bool) {
 	var args lossArgs
-	field := func(offset int) place { return place{param: "sums", offset: offset} }
+	ins := []int{rowSumField, rowNField, rowMostField, rowTargetField, rowWeightField}
 	outs := at0("losses")
 	if grad {
-		outs = append(outs, field(rowTargetField), field(rowWeightField), field(rowSumField))
+		for _, offset := range []int{rowTargetField, rowWeightField, rowSumField} {
+			outs = append(outs, place{param: "sums", offset: offset})
+		}
 	}
-	elementwise{
+	rows := elementwise{
 		outs: outs, unroll: 2, fill: []float32{1, 0, 0, 0, 1},
-		ins:      []place{field(rowSumField), field(rowNField), field(rowMostField), field(rowTargetField), field(rowWeightField)},
 		prologue: func(m machine) { args = loadLossArgs(m, grad) },
 		steps:    func(m machine, x [][]vec, _ string) [][]vec { return rowEnds(m, x, args, grad) },
-	}.emit(m)
+	}
+	for _, offset := range ins {
+		rows.ins = append(rows.ins, place{param: "sums", offset: offset})
+	}
+	m.jumpIfLess(m.param("n"), 2, "sole")
+	rows.emit(m)
+
+	m.label("sole")
+	var x []vec
+	for _, offset := range ins {
+		x = append(x, m.broadcast(m.param("sums"), offset))
+	}
+	rows.prologue(m)
+	for i, y := range rowEnds(m, [][]vec{x}, args, grad)[0] {
+		m.storeFirst(m.param(outs[i].param), outs[i].offset, y)
+	}
+	m.ret()
 }
