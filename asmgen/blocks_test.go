@@ -363,11 +363,18 @@ var blockOperations = func() []operation {
 			firstWord(func(_ int, block []uint32) uint32 { return block[0] })),
 		blockOperation("broadcast", 1, func(m machine, dst, src gp) { m.store(dst, 0, m.broadcast(src, 4)) },
 			func(_ int, block []uint32, i int) uint32 { return block[1] }),
-		blockOperation("increment", 1, func(m machine, dst, src gp) { m.increment(dst) }, func(_ int, block []uint32, i int) uint32 {
-			if i > 1 {
-				return block[i]
+		blockOperation("increment", 1, func(m machine, dst, src gp) {
+			m.storeWord(dst, 0, ^uint32(0)) // with a carry, and without
+			m.increment(dst)
+			m.increment(dst)
+		}, func(_ int, block []uint32, i int) uint32 {
+			switch i {
+			case 0:
+				return 1
+			case 1:
+				return block[1] + 1
 			}
-			return uint32((uint64(block[1])<<32 | uint64(block[0]) + 1) >> (32 * i))
+			return block[i]
 		}),
 		blockOperation("field", 1, func(m machine, dst, src gp) {
 			m.storeFirst(dst, 0, m.broadcastCount(m.sum(m.field(src, 4), m.count(0))))

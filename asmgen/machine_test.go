@@ -367,7 +367,7 @@ func operands() (a, b, c []uint32) {
 		a, b, c = append(a, x), append(b, y), append(c, z)
 	}
 	for len(a)%3 != 1 { // ends with a part of a vector
-		a, b, c = append(a, 0), append(b, 0), append(c, 0)
+		a, b, c = append(a, uint32(len(a))), append(b, 0), append(c, 0)
 	}
 	return a, b, c
 }
