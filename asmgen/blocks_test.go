@@ -182,6 +182,18 @@ func swappedOperation(h int) operation {
 func partOperations(n int) []operation {
 	const fill = 0x7f800001 // a NaN whose bits are handed on
 	inPart := func(lanes, i int) bool { return i < min(n, lanes) }
+	// store is of the second vector, to the end of both.
+	store := func(name string, op func(m machine, k part, p gp, offset int, v vec)) operation {
+		return blockOperation(fmt.Sprintf("%s%dOfVector", name, n), 2, func(m machine, dst, src gp) {
+			lanes := m.properties().lanes
+			op(m, m.part(m.count(n)), dst, 4*(2*lanes-min(n, lanes)), m.hold(m.load(src, 0)))
+		}, func(lanes int, block []uint32, i int) uint32 {
+			if at := i - (2*lanes - min(n, lanes)); at >= 0 {
+				return block[at]
+			}
+			return block[i]
+		})
+	}
 	return []operation{
 		blockOperation(fmt.Sprintf("load%dOfVector", n), 1, func(m machine, dst, src gp) {
 			lanes := m.properties().lanes
@@ -200,15 +212,7 @@ func partOperations(n int) []operation {
 			}
 			return 0
 		}),
-		blockOperation(fmt.Sprintf("store%dOfVector", n), 2, func(m machine, dst, src gp) { // of the second vector to the end of both
-			lanes := m.properties().lanes
-			m.storePart(m.part(m.count(n)), dst, 4*(2*lanes-min(n, lanes)), m.hold(m.load(src, 0)))
-		}, func(lanes int, block []uint32, i int) uint32 {
-			if at := i - (2*lanes - min(n, lanes)); at >= 0 {
-				return block[at]
-			}
-			return block[i]
-		}),
+		store("store", machine.storePart), store("storePieces", machine.storePieces),
 	}
 }
 
