@@ -51542,9 +51542,15 @@ TEXT ·rowFirstAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSS consts<>+3072(SB), Z3
 
 row:
-	VMOVAPS Z1, Z7
-	VMOVUPS lane_numbers<>+0(SB), Z5
-	VPXORD  Z6, Z6, Z6
+	VMOVAPS Z1, Z13
+	VPXORD  Z12, Z12, Z12
+	VMOVAPS Z1, Z6
+	VPXORD  Z5, Z5, Z5
+	VMOVAPS Z1, Z8
+	VPXORD  Z7, Z7, Z7
+	VMOVAPS Z1, Z10
+	VPXORD  Z9, Z9, Z9
+	VMOVUPS lane_numbers<>+0(SB), Z11
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+64
@@ -51552,25 +51558,25 @@ row:
 
 all_round:
 	VMOVUPS   (CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z13, K1
+	VBLENDMPS Z11, Z12, K1, Z12
+	VBLENDMPS Z4, Z13, K1, Z13
+	VPADDD    Z3, Z11, Z11
 	VMOVUPS   64(CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z6, K1
+	VBLENDMPS Z11, Z5, K1, Z5
+	VBLENDMPS Z4, Z6, K1, Z6
+	VPADDD    Z3, Z11, Z11
 	VMOVUPS   128(CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z8, K1
+	VBLENDMPS Z11, Z7, K1, Z7
+	VBLENDMPS Z4, Z8, K1, Z8
+	VPADDD    Z3, Z11, Z11
 	VMOVUPS   192(CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z10, K1
+	VBLENDMPS Z11, Z9, K1, Z9
+	VBLENDMPS Z4, Z10, K1, Z10
+	VPADDD    Z3, Z11, Z11
 	ADDQ      $+256, CX
 	ADDQ      $-64, AX
 	CMPQ      AX, $+64
@@ -51582,10 +51588,10 @@ all_few:
 
 all_tile:
 	VMOVUPS   (CX), Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
-	VPADDD    Z3, Z5, Z5
+	VCMPPS    $0x11, Z4, Z13, K1
+	VBLENDMPS Z11, Z12, K1, Z12
+	VBLENDMPS Z4, Z13, K1, Z13
+	VPADDD    Z3, Z11, Z11
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -51599,22 +51605,65 @@ all_part:
 	KMOVW     DX, K1
 	VMOVAPS   Z2, Z4
 	VMOVUPS   (CX), K1, Z4
-	VCMPPS    $0x11, Z4, Z7, K1
-	VBLENDMPS Z5, Z6, K1, Z6
-	VBLENDMPS Z4, Z7, K1, Z7
+	VCMPPS    $0x11, Z4, Z13, K1
+	VBLENDMPS Z11, Z12, K1, Z12
+	VBLENDMPS Z4, Z13, K1, Z13
 
 all_done:
+	MOVQ classes+32(FP), AX
+	CMPQ AX, $+64
+	JLT  short
+
 	// the largest of all lanes, the first of its places
-	VSHUFF64X2 $0x4e, Z7, Z7, Z4
-	VMAXPS     Z4, Z7, Z4
+	VMAXPS     Z13, Z6, Z4
+	VMAXPS     Z4, Z8, Z4
+	VMAXPS     Z4, Z10, Z4
+	VSHUFF64X2 $0x4e, Z4, Z4, Z11
+	VMAXPS     Z11, Z4, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z11
+	VMAXPS     Z11, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z11
+	VMAXPS     Z11, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z11
+	VMAXPS     Z11, Z4, Z4
+	VCMPPS     $0x00, Z4, Z13, K1
+	VBLENDMPS  Z12, Z0, K1, Z11
+	VPMINSD    Z0, Z11, Z11
+	VCMPPS     $0x00, Z4, Z6, K1
+	VBLENDMPS  Z5, Z0, K1, Z5
+	VPMINSD    Z11, Z5, Z5
+	VCMPPS     $0x00, Z4, Z8, K1
+	VBLENDMPS  Z7, Z0, K1, Z6
+	VPMINSD    Z5, Z6, Z5
+	VCMPPS     $0x00, Z4, Z10, K1
+	VBLENDMPS  Z9, Z0, K1, Z6
+	VPMINSD    Z5, Z6, Z5
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X4, (AX)
+	MOVQ       labels+16(FP), AX
+	VSHUFF64X2 $0x4e, Z5, Z5, Z4
+	VPMINSD    Z4, Z5, Z4
+	VSHUFF64X2 $0xb1, Z4, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VPERMILPS  $0x4e, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z5
+	VPMINSD    Z5, Z4, Z4
+	VMOVSS     X4, (AX)
+	JMP        found
+
+short:
+	// the largest of all lanes, the first of its places
+	VSHUFF64X2 $0x4e, Z13, Z13, Z4
+	VMAXPS     Z4, Z13, Z4
 	VSHUFF64X2 $0xb1, Z4, Z4, Z5
 	VMAXPS     Z5, Z4, Z4
 	VPERMILPS  $0x4e, Z4, Z5
 	VMAXPS     Z5, Z4, Z4
 	VPERMILPS  $0xb1, Z4, Z5
 	VMAXPS     Z5, Z4, Z4
-	VCMPPS     $0x00, Z4, Z7, K1
-	VBLENDMPS  Z6, Z0, K1, Z5
+	VCMPPS     $0x00, Z4, Z13, K1
+	VBLENDMPS  Z12, Z0, K1, Z5
 	VPMINSD    Z0, Z5, Z5
 	MOVQ       sums+0(FP), AX
 	VMOVSS     X4, (AX)
@@ -51628,14 +51677,16 @@ all_done:
 	VPERMILPS  $0xb1, Z4, Z5
 	VPMINSD    Z5, Z4, Z4
 	VMOVSS     X4, (AX)
-	ADDQ       $+4, sums+0(FP)
-	ADDQ       $+4, labels+16(FP)
-	MOVQ       classes+32(FP), AX
-	SHLQ       $0x02, AX
-	ADDQ       AX, logits+8(FP)
-	ADDQ       $-1, rows+24(FP)
-	CMPQ       rows+24(FP), $0x00
-	JNE        row
+
+found:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET
 
@@ -51645,41 +51696,44 @@ TEXT ·rowFirstAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS consts<>+32(SB), Y0
 	VMOVUPS consts<>+640(SB), Y1
 	VMOVUPS consts<>+608(SB), Y2
-	VMOVUPS consts<>+3072(SB), Y3
 
 row:
-	VMOVAPS Y1, Y9
-	VMOVUPS lane_numbers<>+0(SB), Y6
-	VPXOR   Y8, Y8, Y8
-	VMOVAPS Y1, Y11
-	VMOVUPS lane_numbers<>+32(SB), Y7
-	VPXOR   Y10, Y10, Y10
+	VMOVAPS Y1, Y12
+	VPXOR   Y11, Y11, Y11
+	VMOVAPS Y1, Y14
+	VPXOR   Y13, Y13, Y13
+	VMOVAPS Y1, Y6
+	VPXOR   Y5, Y5, Y5
+	VMOVAPS Y1, Y8
+	VPXOR   Y7, Y7, Y7
+	VMOVUPS lane_numbers<>+0(SB), Y9
+	VMOVUPS lane_numbers<>+32(SB), Y10
 	MOVQ    classes+32(FP), AX
 	MOVQ    logits+8(FP), CX
 	CMPQ    AX, $+32
 	JLT     all_few
 
 all_round:
-	VMOVUPS   (CX), Y4
-	VCMPPS    $0x11, Y4, Y9, Y5
-	VBLENDVPS Y5, Y6, Y8, Y8
-	VBLENDVPS Y5, Y4, Y9, Y9
-	VPADDD    Y3, Y6, Y6
-	VMOVUPS   32(CX), Y4
-	VCMPPS    $0x11, Y4, Y11, Y5
-	VBLENDVPS Y5, Y7, Y10, Y10
-	VBLENDVPS Y5, Y4, Y11, Y11
-	VPADDD    Y3, Y7, Y7
-	VMOVUPS   64(CX), Y4
-	VCMPPS    $0x11, Y4, Y9, Y5
-	VBLENDVPS Y5, Y6, Y8, Y8
-	VBLENDVPS Y5, Y4, Y9, Y9
-	VPADDD    Y3, Y6, Y6
-	VMOVUPS   96(CX), Y4
-	VCMPPS    $0x11, Y4, Y11, Y5
-	VBLENDVPS Y5, Y7, Y10, Y10
-	VBLENDVPS Y5, Y4, Y11, Y11
-	VPADDD    Y3, Y7, Y7
+	VMOVUPS   (CX), Y3
+	VCMPPS    $0x11, Y3, Y12, Y4
+	VBLENDVPS Y4, Y9, Y11, Y11
+	VBLENDVPS Y4, Y3, Y12, Y12
+	VPADDD    consts<>+3072(SB), Y9, Y9
+	VMOVUPS   32(CX), Y3
+	VCMPPS    $0x11, Y3, Y14, Y4
+	VBLENDVPS Y4, Y10, Y13, Y13
+	VBLENDVPS Y4, Y3, Y14, Y14
+	VPADDD    consts<>+3072(SB), Y10, Y10
+	VMOVUPS   64(CX), Y3
+	VCMPPS    $0x11, Y3, Y6, Y4
+	VBLENDVPS Y4, Y9, Y5, Y5
+	VBLENDVPS Y4, Y3, Y6, Y6
+	VPADDD    consts<>+3072(SB), Y9, Y9
+	VMOVUPS   96(CX), Y3
+	VCMPPS    $0x11, Y3, Y8, Y4
+	VBLENDVPS Y4, Y10, Y7, Y7
+	VBLENDVPS Y4, Y3, Y8, Y8
+	VPADDD    consts<>+3072(SB), Y10, Y10
 	ADDQ      $+128, CX
 	ADDQ      $-32, AX
 	CMPQ      AX, $+32
@@ -51690,16 +51744,16 @@ all_few:
 	JLT  all_part
 
 all_tile:
-	VMOVUPS   (CX), Y4
-	VCMPPS    $0x11, Y4, Y9, Y5
-	VBLENDVPS Y5, Y6, Y8, Y8
-	VBLENDVPS Y5, Y4, Y9, Y9
-	VPADDD    Y3, Y6, Y6
-	VMOVUPS   32(CX), Y4
-	VCMPPS    $0x11, Y4, Y11, Y5
-	VBLENDVPS Y5, Y7, Y10, Y10
-	VBLENDVPS Y5, Y4, Y11, Y11
-	VPADDD    Y3, Y7, Y7
+	VMOVUPS   (CX), Y3
+	VCMPPS    $0x11, Y3, Y12, Y4
+	VBLENDVPS Y4, Y9, Y11, Y11
+	VBLENDVPS Y4, Y3, Y12, Y12
+	VPADDD    consts<>+3072(SB), Y9, Y9
+	VMOVUPS   32(CX), Y3
+	VCMPPS    $0x11, Y3, Y14, Y4
+	VBLENDVPS Y4, Y10, Y13, Y13
+	VBLENDVPS Y4, Y3, Y14, Y14
+	VPADDD    consts<>+3072(SB), Y10, Y10
 	ADDQ      $+64, CX
 	ADDQ      $-16, AX
 	CMPQ      AX, $+16
@@ -51714,9 +51768,9 @@ all_part:
 	CMOVQGT    DX, BX
 	NEGQ       BX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(BX*4), Y4
-	VMASKMOVPS (CX), Y4, Y5
-	VBLENDVPS  Y4, Y5, Y2, Y4
+	VMOVUPS    (DX)(BX*4), Y3
+	VMASKMOVPS (CX), Y3, Y4
+	VBLENDVPS  Y3, Y4, Y2, Y3
 	MOVQ       $0x00000000, DX
 	MOVQ       AX, AX
 	SUBQ       $+8, AX
@@ -51727,49 +51781,90 @@ all_part:
 	CMOVQGT    DX, AX
 	NEGQ       AX
 	LEAQ       lane_mask<>+32(SB), DX
-	VMOVUPS    (DX)(AX*4), Y5
-	VMASKMOVPS 32(CX), Y5, Y12
-	VBLENDVPS  Y5, Y12, Y2, Y5
-	VCMPPS     $0x11, Y4, Y9, Y12
-	VBLENDVPS  Y12, Y6, Y8, Y8
-	VBLENDVPS  Y12, Y4, Y9, Y9
-	VCMPPS     $0x11, Y5, Y11, Y4
-	VBLENDVPS  Y4, Y7, Y10, Y10
-	VBLENDVPS  Y4, Y5, Y11, Y11
+	VMOVUPS    (DX)(AX*4), Y4
+	VMASKMOVPS 32(CX), Y4, Y15
+	VBLENDVPS  Y4, Y15, Y2, Y4
+	VCMPPS     $0x11, Y3, Y12, Y15
+	VBLENDVPS  Y15, Y9, Y11, Y11
+	VBLENDVPS  Y15, Y3, Y12, Y12
+	VCMPPS     $0x11, Y4, Y14, Y3
+	VBLENDVPS  Y3, Y10, Y13, Y13
+	VBLENDVPS  Y3, Y4, Y14, Y14
 
 all_done:
+	MOVQ classes+32(FP), AX
+	CMPQ AX, $+32
+	JLT  short
+
 	// the largest of all lanes, the first of its places
-	VMAXPS     Y9, Y11, Y4
-	VPERM2F128 $0x01, Y4, Y4, Y5
-	VMAXPS     Y5, Y4, Y4
-	VPERMILPS  $0x4e, Y4, Y5
-	VMAXPS     Y5, Y4, Y4
-	VPERMILPS  $0xb1, Y4, Y5
-	VMAXPS     Y5, Y4, Y4
-	VCMPPS     $0x00, Y4, Y9, Y5
-	VBLENDVPS  Y5, Y8, Y0, Y5
-	VPMINSD    Y0, Y5, Y5
-	VCMPPS     $0x00, Y4, Y11, Y6
-	VBLENDVPS  Y6, Y10, Y0, Y6
-	VPMINSD    Y5, Y6, Y5
-	MOVQ       sums+0(FP), AX
-	VMOVSS     X4, (AX)
-	MOVQ       labels+16(FP), AX
-	VPERM2F128 $0x01, Y5, Y5, Y4
+	VMAXPS     Y12, Y14, Y3
+	VMAXPS     Y3, Y6, Y3
+	VMAXPS     Y3, Y8, Y3
+	VPERM2F128 $0x01, Y3, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VPERMILPS  $0x4e, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VPERMILPS  $0xb1, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VCMPPS     $0x00, Y3, Y12, Y4
+	VBLENDVPS  Y4, Y11, Y0, Y4
+	VPMINSD    Y0, Y4, Y4
+	VCMPPS     $0x00, Y3, Y14, Y9
+	VBLENDVPS  Y9, Y13, Y0, Y9
+	VPMINSD    Y4, Y9, Y4
+	VCMPPS     $0x00, Y3, Y6, Y6
+	VBLENDVPS  Y6, Y5, Y0, Y5
 	VPMINSD    Y4, Y5, Y4
-	VPERMILPS  $0x4e, Y4, Y5
-	VPMINSD    Y5, Y4, Y4
-	VPERMILPS  $0xb1, Y4, Y5
-	VPMINSD    Y5, Y4, Y4
-	VMOVSS     X4, (AX)
-	ADDQ       $+4, sums+0(FP)
-	ADDQ       $+4, labels+16(FP)
-	MOVQ       classes+32(FP), AX
-	SHLQ       $0x02, AX
-	ADDQ       AX, logits+8(FP)
-	ADDQ       $-1, rows+24(FP)
-	CMPQ       rows+24(FP), $0x00
-	JNE        row
+	VCMPPS     $0x00, Y3, Y8, Y5
+	VBLENDVPS  Y5, Y7, Y0, Y5
+	VPMINSD    Y4, Y5, Y4
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X3, (AX)
+	MOVQ       labels+16(FP), AX
+	VPERM2F128 $0x01, Y4, Y4, Y3
+	VPMINSD    Y3, Y4, Y3
+	VPERMILPS  $0x4e, Y3, Y4
+	VPMINSD    Y4, Y3, Y3
+	VPERMILPS  $0xb1, Y3, Y4
+	VPMINSD    Y4, Y3, Y3
+	VMOVSS     X3, (AX)
+	JMP        found
+
+short:
+	// the largest of all lanes, the first of its places
+	VMAXPS     Y12, Y14, Y3
+	VPERM2F128 $0x01, Y3, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VPERMILPS  $0x4e, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VPERMILPS  $0xb1, Y3, Y4
+	VMAXPS     Y4, Y3, Y3
+	VCMPPS     $0x00, Y3, Y12, Y4
+	VBLENDVPS  Y4, Y11, Y0, Y4
+	VPMINSD    Y0, Y4, Y4
+	VCMPPS     $0x00, Y3, Y14, Y5
+	VBLENDVPS  Y5, Y13, Y0, Y5
+	VPMINSD    Y4, Y5, Y4
+	MOVQ       sums+0(FP), AX
+	VMOVSS     X3, (AX)
+	MOVQ       labels+16(FP), AX
+	VPERM2F128 $0x01, Y4, Y4, Y3
+	VPMINSD    Y3, Y4, Y3
+	VPERMILPS  $0x4e, Y3, Y4
+	VPMINSD    Y4, Y3, Y3
+	VPERMILPS  $0xb1, Y3, Y4
+	VPMINSD    Y4, Y3, Y3
+	VMOVSS     X3, (AX)
+
+found:
+	ADDQ $+4, sums+0(FP)
+	ADDQ $+4, labels+16(FP)
+	MOVQ classes+32(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, logits+8(FP)
+	ADDQ $-1, rows+24(FP)
+	CMPQ rows+24(FP), $0x00
+	JNE  row
 	VZEROUPPER
 	RET
 

@@ -33469,17 +33469,17 @@ TEXT ·rowFirstNEON(SB), NOSPLIT, $0-40
 
 row:
 	FMOVQ 336(R0), F12
-	FMOVQ 352(R1), F2
 	VMOVI $0, V11.B16
 	FMOVQ 336(R0), F14
-	FMOVQ 368(R1), F3
 	VMOVI $0, V13.B16
 	FMOVQ 336(R0), F16
-	FMOVQ 384(R1), F4
 	VMOVI $0, V15.B16
 	FMOVQ 336(R0), F18
-	FMOVQ 400(R1), F5
 	VMOVI $0, V17.B16
+	FMOVQ 352(R1), F2
+	FMOVQ 368(R1), F3
+	FMOVQ 384(R1), F4
+	FMOVQ 400(R1), F5
 	MOVD  classes+32(FP), R2
 	MOVD  logits+8(FP), R3
 	CMP   $16, R2
@@ -33610,6 +33610,10 @@ partdone4:
 	VBIT V2.B16, V9.B16, V18.B16
 
 all_done:
+	MOVD classes+32(FP), R2
+	CMP  $16, R2
+	BLT  short
+
 	// the largest of all lanes, the first of its places
 	WORD   $0x6eace5c3 // fcmgt v3.4s, v14.4s, v12.4s
 	VBSL   V12.B16, V14.B16, V3.B16
@@ -33647,22 +33651,64 @@ all_done:
 	VREV64 V2.S4, V3.S4
 	WORD   $0x4ea36c42 // smin v2.4s, v2.4s, v3.4s
 	FMOVS  F2, (R2)
+	JMP    found
+
+short:
+	// the largest of all lanes, the first of its places
+	WORD   $0x6eace5c3 // fcmgt v3.4s, v14.4s, v12.4s
+	VBSL   V12.B16, V14.B16, V3.B16
+	WORD   $0x6ea3e602 // fcmgt v2.4s, v16.4s, v3.4s
+	VBIT   V2.B16, V16.B16, V3.B16
+	WORD   $0x6ea3e642 // fcmgt v2.4s, v18.4s, v3.4s
+	VBIT   V2.B16, V18.B16, V3.B16
+	VEXT   $8, V3.B16, V3.B16, V4.B16
+	WORD   $0x6ea4e462 // fcmgt v2.4s, v3.4s, v4.4s
+	VBIT   V2.B16, V3.B16, V4.B16
+	VREV64 V4.S4, V3.S4
+	WORD   $0x6ea3e482 // fcmgt v2.4s, v4.4s, v3.4s
+	VBIT   V2.B16, V4.B16, V3.B16
+	WORD   $0x4e23e582 // fcmeq v2.4s, v12.4s, v3.4s
+	FMOVQ  16(R0), F4
+	VBIT   V2.B16, V11.B16, V4.B16
+	WORD   $0x4ea16c82 // smin v2.4s, v4.4s, v1.4s
+	WORD   $0x4e23e5c4 // fcmeq v4.4s, v14.4s, v3.4s
+	FMOVQ  16(R0), F5
+	VBIT   V4.B16, V13.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
+	WORD   $0x4e23e604 // fcmeq v4.4s, v16.4s, v3.4s
+	FMOVQ  16(R0), F5
+	VBIT   V4.B16, V15.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
+	WORD   $0x4e23e644 // fcmeq v4.4s, v18.4s, v3.4s
+	FMOVQ  16(R0), F5
+	VBIT   V4.B16, V17.B16, V5.B16
+	WORD   $0x4ea26ca2 // smin v2.4s, v5.4s, v2.4s
 	MOVD   sums+0(FP), R2
-	ADD    $4, R2, R2
-	MOVD   R2, sums+0(FP)
+	FMOVS  F3, (R2)
 	MOVD   labels+16(FP), R2
-	ADD    $4, R2, R2
-	MOVD   R2, labels+16(FP)
-	MOVD   classes+32(FP), R2
-	LSL    $2, R2, R2
-	MOVD   logits+8(FP), R3
-	ADD    R2, R3, R3
-	MOVD   R3, logits+8(FP)
-	MOVD   rows+24(FP), R2
-	SUB    $1, R2, R2
-	MOVD   R2, rows+24(FP)
-	MOVD   rows+24(FP), R2
-	CBNZ   R2, row
+	VEXT   $8, V2.B16, V2.B16, V3.B16
+	WORD   $0x4ea36c42 // smin v2.4s, v2.4s, v3.4s
+	VREV64 V2.S4, V3.S4
+	WORD   $0x4ea36c42 // smin v2.4s, v2.4s, v3.4s
+	FMOVS  F2, (R2)
+
+found:
+	MOVD sums+0(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, sums+0(FP)
+	MOVD labels+16(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, labels+16(FP)
+	MOVD classes+32(FP), R2
+	LSL  $2, R2, R2
+	MOVD logits+8(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, logits+8(FP)
+	MOVD rows+24(FP), R2
+	SUB  $1, R2, R2
+	MOVD R2, rows+24(FP)
+	MOVD rows+24(FP), R2
+	CBNZ R2, row
 	RET
 
 // func logSoftmaxRowsNEON(dst *float32, sums *float32, logits *float32, rows int, classes int)

@@ -143,8 +143,10 @@ func tiles(m machine, name string, left, z gp, others []gp, fill vec, step func(
 	m.label(name + "_done")
 }
 
-// wholeTiles is tiles without the part at the end. Four vectors are done in a round: enough to hide the loop, and no row of usual
-// length is all rest.
+// tilesPerRound makes a round of four vectors: enough to hide the loop, and no row of usual length is all rest.
+func tilesPerRound(m machine) int { return max(1, 4*m.properties().lanes/rowTile) }
+
+// wholeTiles is tiles without the part at the end.
 func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t tile)) {
 	vectors := rowTile / m.properties().lanes
 	pointers := append([]gp{z}, others...)
@@ -163,7 +165,7 @@ func wholeTiles(m machine, name string, left, z gp, others []gp, step func(t til
 		m.advance(left, -rowTile*n)
 		m.jumpIfAtLeast(left, rowTile*n, name)
 	}
-	round := max(1, 4/vectors)
+	round := tilesPerRound(m)
 	if round > 1 {
 		m.jumpIfLess(left, rowTile*round, name+"_few")
 		whole(name+"_round", round)
@@ -573,37 +575,50 @@ func rowScale(m machine, grad bool) {
 	rowLoop{matrices: []string{"dst"}}.next(m)
 }
 
-// rowFirst finds each row's first maximum and its place, 0 where all is -Inf or NaN.
+// rowFirst finds each row's first maximum and its place, 0 where all is -Inf or NaN. The tiles of a round have a maximum each:
+// a comparison waits for the one before.
 func rowFirst(m machine) {
 	lanes := m.properties().lanes
+	vectors := rowTile / lanes
 	var most, at, place []vec
 	m.label("row")
-	for u := range rowTile / lanes {
+	for range vectors * tilesPerRound(m) {
 		most = append(most, m.variable(m.u32(0xff800000)))
-		place = append(place, m.variable(m.loadTable(laneNumbers, u*lanes)))
 		at = append(at, m.variable(m.u32(0)))
+	}
+	for u := range vectors {
+		place = append(place, m.variable(m.loadTable(laneNumbers, u*lanes)))
 	}
 	tiles(m, "all", m.param("classes"), m.param("logits"), nil, m.u32(nanBits), func(t tile) {
 		for u, v := range t.x {
 			v = m.hold(v)
-			larger := m.lt(most[u], v)
-			m.set(at[u], m.pick(larger, place[u], at[u]))
-			m.set(most[u], m.pick(larger, v, most[u]))
+			i := t.at/(4*lanes) + u
+			larger := m.lt(most[i], v)
+			m.set(at[i], m.pick(larger, place[u], at[i]))
+			m.set(most[i], m.pick(larger, v, most[i]))
 			m.set(place[u], m.iadd(place[u], m.u32(rowTile)))
 		}
 	})
-	m.comment("the largest of all lanes, the first of its places")
-	all := most[0]
-	for _, v := range most[1:] {
-		all = m.max(v, all)
+	end := func(most []vec) {
+		m.comment("the largest of all lanes, the first of its places")
+		all := most[0]
+		for _, v := range most[1:] {
+			all = m.max(v, all)
+		}
+		all = across(m, all, m.max)
+		first := m.u32(math.MaxInt32)
+		for i, v := range most {
+			first = m.smin(m.pick(m.eq(v, all), at[i], m.u32(math.MaxInt32)), first)
+		}
+		m.storeFirst(m.param("sums"), 0, all)
+		m.storeFirst(m.param("labels"), 0, across(m, first, m.smin))
 	}
-	all = across(m, all, m.max)
-	first := m.u32(math.MaxInt32)
-	for u, v := range most {
-		first = m.smin(m.pick(m.eq(v, all), at[u], m.u32(math.MaxInt32)), first)
-	}
-	m.storeFirst(m.param("sums"), 0, all)
-	m.storeFirst(m.param("labels"), 0, across(m, first, m.smin))
+	m.jumpIfLess(m.param("classes"), rowTile*tilesPerRound(m), "short")
+	end(most)
+	m.jump("found")
+	m.label("short")
+	end(most[:vectors])
+	m.label("found")
 	rowLoop{matrices: []string{"logits"}, labels: true}.next(m)
 }
 
