@@ -13800,7 +13800,7 @@ partdone6:
 	JMP nextvector
 
 // func rowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-TEXT ·rowSumNEON(SB), NOSPLIT, $128-48
+TEXT ·rowSumNEON(SB), NOSPLIT, $0-48
 	MOVD  $tables<>+0(SB), R1
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 32(R0), F0
@@ -13833,2326 +13833,1052 @@ row:
 	VMOVI $0, V12.B16
 	VMOVI $0, V13.B16
 	VMOVI $0, V14.B16
-	MOVD  $local-128(SP), R6
-	CMP   $129, R2
-	BLT   begin
 	VMOVI $0, V15.B16
-	FMOVQ F15, (R6)
-	FMOVQ F15, 16(R6)
-	FMOVQ F15, 32(R6)
-	FMOVQ F15, 48(R6)
-	FMOVQ F15, 64(R6)
-	FMOVQ F15, 80(R6)
-	FMOVQ F15, 96(R6)
-	FMOVQ F15, 112(R6)
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
 
-begin:
-sum_block:
+sum_piece:
 	CMP  $0, R3
 	BLT  sum_others
 	CMP  $128, R3
 	BGE  sum_others
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
-	BLT   partless1
-	FMOVQ (R5), F15
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V15.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V15.S[0]
-
-partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
-	BLT   partless2
-	FMOVQ 16(R5), F16
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V16.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V16.S[0]
-
-partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
-	BLT   partless3
-	FMOVQ 32(R5), F17
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V17.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V17.S[0]
-
-partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
-	BLT   partless4
-	FMOVQ 48(R5), F18
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V18.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V18.S[0]
-
-partdone4:
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R9, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_done:
-	JMP sum_end
-
-sum_others:
+	MOVD $144, R6
+	CMP  R6, R3
+	CSEL HI, R6, R3, R6
+	MOVD $target<>+576(SB), R7
+	SUB  R6<<2, R7, R6
 	MOVD $128, R7
 	CMP  R7, R2
 	CSEL HI, R7, R2, R7
-	CMP  $16, R7
-	BLT  sum_others_part
+	CMP  $32, R7
+	BLT  sum_rest
 
-sum_others_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+sum_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	ADD   $64, R5, R5
-	SUB   $16, R7, R7
-	CMP   $16, R7
-	BGE   sum_others_tile
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
 
-sum_others_part:
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V24.B16
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V25.B16
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V26.B16
+	FMOVQ 64(R6), F27
+	VAND  V27.B16, V19.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 80(R6), F27
+	VAND  V27.B16, V20.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 96(R6), F27
+	VAND  V27.B16, V21.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 112(R6), F27
+	VAND  V27.B16, V22.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ 64(R6), F27
+	VAND  V27.B16, V19.B16, V19.B16
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ 80(R6), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ 96(R6), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 112(R6), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
+
+sum_rest:
 	CMP   $1, R7
-	BLT   sum_others_done
-	VMOVI $0, V15.B16
+	BLT   sum_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	FMOVQ (R6), F23
+	VAND  V23.B16, V19.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 16(R6), F23
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 32(R6), F23
+	VAND  V23.B16, V21.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 48(R6), F23
+	VAND  V23.B16, V22.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ (R6), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	FMOVQ 16(R6), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	FMOVQ 32(R6), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 48(R6), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_part:
+	CMP   $1, R7
+	BLT   sum_done
+	VMOVI $0, V23.B16
 	ADD   $0, R5, R8
 	CMP   $4, R7
-	BLT   partless5
-	FMOVQ (R5), F15
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R7, partone5
-	VLD1.P 8(R8), V15.D[0]
-	TBZ    $0, R7, partdone5
-	VLD1   (R8), V15.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R7, partdone5
-	VLD1 (R8), V15.S[0]
-
-partdone5:
-	SUBS  $4, R7, R8
-	CSEL  LT, ZR, R8, R8
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R9
-	CMP   $4, R8
-	BLT   partless6
-	FMOVQ 16(R5), F16
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R8, partone6
-	VLD1.P 8(R9), V16.D[0]
-	TBZ    $0, R8, partdone6
-	VLD1   (R9), V16.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R8, partdone6
-	VLD1 (R9), V16.S[0]
-
-partdone6:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R10
-	CMP   $4, R9
-	BLT   partless7
-	FMOVQ 32(R5), F17
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R9, partone7
-	VLD1.P 8(R10), V17.D[0]
-	TBZ    $0, R9, partdone7
-	VLD1   (R10), V17.S[2]
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R9, partdone7
-	VLD1 (R10), V17.S[0]
-
-partdone7:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R11
-	CMP   $4, R10
-	BLT   partless8
-	FMOVQ 48(R5), F18
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R10, partone8
-	VLD1.P 8(R11), V18.D[0]
-	TBZ    $0, R10, partdone8
-	VLD1   (R11), V18.S[2]
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R10, partdone8
-	VLD1 (R11), V18.S[0]
-
-partdone8:
-	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	VDUP  R7, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	VDUP  R8, V15.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	VDUP  R9, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	WORD   $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD   $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD  F15, R7
-	CBNZ   R7, slow
-	MOVD   classes+32(FP), R7
-	CMP    $129, R7
-	BLT    only
-	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ  (R6), F16
-	WORD   $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ  F15, (R6)
-	FMOVQ  16(R6), F15
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ  F11, 16(R6)
-	WORD   $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ  32(R6), F15
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ  F11, 32(R6)
-	FMOVQ  48(R6), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 48(R6)
-	WORD   $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD   $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ  64(R6), F13
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ  F11, 64(R6)
-	FMOVQ  80(R6), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 80(R6)
-	WORD   $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD   $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ  96(R6), F13
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ  F11, 96(R6)
-	FMOVQ  112(R6), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 112(R6)
-	VMOVI  $0, V11.B16
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	VMOVI  $0, V14.B16
-	SUB    $128, R3, R3
-	SUB    $128, R2, R2
-	CMP    $1, R2
-	BGE    sum_block
-	FMOVQ  (R6), F10
-	FMOVQ  16(R6), F11
-	FMOVQ  32(R6), F12
-	FMOVQ  48(R6), F13
-	FMOVQ  64(R6), F14
-	FMOVQ  80(R6), F15
-	FMOVQ  96(R6), F16
-	FMOVQ  112(R6), F17
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	MOVD   sums+0(FP), R2
-	FMOVS  F10, (R2)
-	JMP    summed
-
-only:
-	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	WORD   $0x0e61798f // fcvtl v15.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	WORD   $0x0e6179b0 // fcvtl v16.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	WORD   $0x0e6179d1 // fcvtl v17.2d, v14.2s
-	WORD   $0x4e6179ce // fcvtl2 v14.2d, v14.4s
-	WORD   $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6fd54a // fadd v10.2d, v10.2d, v15.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	MOVD   sums+0(FP), R2
-	FMOVS  F10, (R2)
-
-summed:
-	MOVD sums+0(FP), R2
-	MOVD $0, R3
-	MOVW R3, 128(R2)
-	MOVD $0, R3
-	MOVW R3, 256(R2)
-	MOVD $4294967295, R3
-	MOVW R3, 640(R2)
-
-next:
-	MOVD sums+0(FP), R2
-	ADD  $4, R2, R2
-	MOVD R2, sums+0(FP)
-	MOVD labels+16(FP), R2
-	ADD  $4, R2, R2
-	MOVD R2, labels+16(FP)
-	MOVD classes+32(FP), R2
-	LSL  $2, R2, R2
-	MOVD logits+8(FP), R3
-	ADD  R2, R3, R3
-	MOVD R3, logits+8(FP)
-	MOVD rows+24(FP), R2
-	SUB  $1, R2, R2
-	MOVD R2, rows+24(FP)
-	MOVD rows+24(FP), R2
-	CBNZ R2, row
-	RET
-
-slow:
-	MOVD slow+40(FP), R2
-	MOVD (R2), R3
-	ADD  $1, R3, R3
-	MOVD R3, (R2)
-	MOVD sums+0(FP), R2
-	MOVD $0, R3
-	MOVW R3, 640(R2)
-	MOVD sums+0(FP), R2
-	MOVD $4286578688, R3
-	MOVW R3, 256(R2)
-	JMP  next
-
-// func rowExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-TEXT ·rowExpNEON(SB), NOSPLIT, $128-56
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 32(R0), F0
-	FMOVQ 48(R0), F1
-	FMOVQ 64(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ 96(R0), F4
-	FMOVQ 112(R0), F5
-	FMOVQ (R1), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 16(R1), F8
-	FMOVQ 1136(R0), F9
-
-row:
-	MOVD classes+40(FP), R2
-	MOVD labels+24(FP), R3
-	MOVW (R3), R3
-	MOVD logits+16(FP), R5
-
-	// the target's logit; any where there is none
-	MOVD  sums+8(FP), R6
-	ADD   $384, R6, R6
-	CMP   $0, R3
-	CSEL  LT, ZR, R3, R7
-	ADD   R7<<2, R5, R7
-	MOVW  (R7), R7
-	MOVW  R7, (R6)
-	VMOVI $0, V10.B16
-	MOVD  dst+0(FP), R6
-	SUB   R5, R6, R6
-	CMP   $0, R6
-	BLT   apart
-	CMP   $1, R6
-	BGE   apart
-	MOVD  R2, R6
-	MOVD  R3, R7
-	MOVD  R5, R8
-
-look_block:
-	CMP  $0, R7
-	BLT  look_others
-	CMP  $128, R7
-	BGE  look_others
-	MOVD $144, R9
-	CMP  R9, R7
-	CSEL HI, R9, R7, R9
-	MOVD $target<>+576(SB), R10
-	SUB  R9<<2, R10, R9
-	MOVD $128, R10
-	CMP  R10, R6
-	CSEL HI, R10, R6, R10
-	CMP  $16, R10
-	BLT  look_part
-
-look_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
-	ADD   $64, R9, R9
-	SUB   $16, R10, R10
-	CMP   $16, R10
-	BGE   look_tile
-
-look_part:
-	CMP   $1, R10
-	BLT   look_done
-	VMOVI $0, V11.B16
-	ADD   $0, R8, R11
-	CMP   $4, R10
 	BLT   partless1
-	FMOVQ (R8), F11
+	FMOVQ (R5), F23
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R10, partone1
-	VLD1.P 8(R11), V11.D[0]
-	TBZ    $0, R10, partdone1
-	VLD1   (R11), V11.S[2]
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V23.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R10, partdone1
-	VLD1 (R11), V11.S[0]
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V23.S[0]
 
 partdone1:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V12.B16
-	ADD   $16, R8, R11
-	CMP   $4, R10
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
 	BLT   partless2
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R5), F24
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V12.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V12.S[2]
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V24.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V12.S[0]
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V24.S[0]
 
 partdone2:
-	SUBS  $4, R10, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V13.B16
-	ADD   $32, R8, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
 	BLT   partless3
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R5), F25
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V13.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V13.S[2]
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V25.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V13.S[0]
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V25.S[0]
 
 partdone3:
-	SUBS  $4, R10, R10
+	SUBS  $4, R9, R10
 	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V14.B16
-	ADD   $48, R8, R11
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R11
 	CMP   $4, R10
 	BLT   partless4
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R5), F26
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R10, partone4
-	VLD1.P 8(R11), V14.D[0]
+	VLD1.P 8(R11), V26.D[0]
 	TBZ    $0, R10, partdone4
-	VLD1   (R11), V14.S[2]
+	VLD1   (R11), V26.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R10, partdone4
-	VLD1 (R11), V14.S[0]
+	VLD1 (R11), V26.S[0]
 
 partdone4:
-	FMOVQ (R9), F15
-	VAND  V15.B16, V11.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 16(R9), F11
-	VAND  V11.B16, V12.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 32(R9), F11
-	VAND  V11.B16, V13.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	FMOVQ 48(R9), F11
-	VAND  V11.B16, V14.B16, V11.B16
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-
-look_done:
-	JMP look_end
-
-look_others:
-	MOVD $128, R9
-	CMP  R9, R6
-	CSEL HI, R9, R6, R9
-	CMP  $16, R9
-	BLT  look_others_part
-
-look_others_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
-	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   look_others_tile
-
-look_others_part:
-	CMP   $1, R9
-	BLT   look_others_done
-	VMOVI $0, V11.B16
-	ADD   $0, R8, R10
-	CMP   $4, R9
-	BLT   partless5
-	FMOVQ (R8), F11
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R9, partone5
-	VLD1.P 8(R10), V11.D[0]
-	TBZ    $0, R9, partdone5
-	VLD1   (R10), V11.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R9, partdone5
-	VLD1 (R10), V11.S[0]
-
-partdone5:
-	SUBS  $4, R9, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V12.B16
-	ADD   $16, R8, R10
-	CMP   $4, R9
-	BLT   partless6
-	FMOVQ 16(R8), F12
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R9, partone6
-	VLD1.P 8(R10), V12.D[0]
-	TBZ    $0, R9, partdone6
-	VLD1   (R10), V12.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R9, partdone6
-	VLD1 (R10), V12.S[0]
-
-partdone6:
-	SUBS  $4, R9, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V13.B16
-	ADD   $32, R8, R10
-	CMP   $4, R9
-	BLT   partless7
-	FMOVQ 32(R8), F13
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R9, partone7
-	VLD1.P 8(R10), V13.D[0]
-	TBZ    $0, R9, partdone7
-	VLD1   (R10), V13.S[2]
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R9, partdone7
-	VLD1 (R10), V13.S[0]
-
-partdone7:
-	SUBS  $4, R9, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V14.B16
-	ADD   $48, R8, R10
-	CMP   $4, R9
-	BLT   partless8
-	FMOVQ 48(R8), F14
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R9, partone8
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone8
-	VLD1   (R10), V14.S[2]
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R9, partdone8
-	VLD1 (R10), V14.S[0]
-
-partdone8:
-	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-
-look_others_done:
-look_end:
-	SUB $128, R7, R7
-	SUB $128, R6, R6
-	CMP $1, R6
-	BGE look_block
-
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354b // cmgt v11.4s, v10.4s, v9.4s
-	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
-	FMOVD F11, R6
-	CBNZ  R6, slow
-
-apart:
-	MOVD  dst+0(FP), R6
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	MOVD  $local-128(SP), R7
-	CMP   $129, R2
-	BLT   begin
-	VMOVI $0, V15.B16
-	FMOVQ F15, (R7)
-	FMOVQ F15, 16(R7)
-	FMOVQ F15, 32(R7)
-	FMOVQ F15, 48(R7)
-	FMOVQ F15, 64(R7)
-	FMOVQ F15, 80(R7)
-	FMOVQ F15, 96(R7)
-	FMOVQ F15, 112(R7)
-
-begin:
-sum_block:
-	CMP  $0, R3
-	BLT  sum_others
-	CMP  $128, R3
-	BGE  sum_others
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $128, R9
-	CMP  R9, R2
-	CSEL HI, R9, R2, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R8), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R8), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R8), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	FMOVQ F15, (R6)
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	FMOVQ F15, 16(R6)
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	FMOVQ F15, 32(R6)
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	FMOVQ F15, 48(R6)
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
-	BLT   partless9
-	FMOVQ (R5), F15
-	JMP   partdone9
-
-partless9:
-	TBZ    $1, R9, partone9
-	VLD1.P 8(R10), V15.D[0]
-	TBZ    $0, R9, partdone9
-	VLD1   (R10), V15.S[2]
-	JMP    partdone9
-
-partone9:
-	TBZ  $0, R9, partdone9
-	VLD1 (R10), V15.S[0]
-
-partdone9:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
-	BLT   partless10
-	FMOVQ 16(R5), F16
-	JMP   partdone10
-
-partless10:
-	TBZ    $1, R10, partone10
-	VLD1.P 8(R11), V16.D[0]
-	TBZ    $0, R10, partdone10
-	VLD1   (R11), V16.S[2]
-	JMP    partdone10
-
-partone10:
-	TBZ  $0, R10, partdone10
-	VLD1 (R11), V16.S[0]
-
-partdone10:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
-	BLT   partless11
-	FMOVQ 32(R5), F17
-	JMP   partdone11
-
-partless11:
-	TBZ    $1, R11, partone11
-	VLD1.P 8(R12), V17.D[0]
-	TBZ    $0, R11, partdone11
-	VLD1   (R12), V17.S[2]
-	JMP    partdone11
-
-partone11:
-	TBZ  $0, R11, partdone11
-	VLD1 (R12), V17.S[0]
-
-partdone11:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
-	BLT   partless12
-	FMOVQ 48(R5), F18
-	JMP   partdone12
-
-partless12:
-	TBZ    $1, R12, partone12
-	VLD1.P 8(R13), V18.D[0]
-	TBZ    $0, R12, partdone12
-	VLD1   (R13), V18.S[2]
-	JMP    partdone12
-
-partone12:
-	TBZ  $0, R12, partdone12
-	VLD1 (R13), V18.S[0]
-
-partdone12:
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R8), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R8), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R8), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	VDUP  R7, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
 	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
 	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V24.S4, V27.S4, V28.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R9, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	ADD   $0, R6, R13
-	CMP   $4, R9
-	BLT   partless13
-	FMOVQ F15, (R6)
-	JMP   partdone13
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	FMOVQ 16(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R8, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
 
-partless13:
-	TBZ    $1, R9, partone13
-	VST1.P V15.D[0], 8(R13)
-	TBZ    $0, R9, partdone13
-	VST1   V15.S[2], (R13)
-	JMP    partdone13
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
-partone13:
-	TBZ  $0, R9, partdone13
-	VST1 V15.S[0], (R13)
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
-partdone13:
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $16, R6, R9
-	CMP   $4, R10
-	BLT   partless14
-	FMOVQ F15, 16(R6)
-	JMP   partdone14
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
 
-partless14:
-	TBZ    $1, R10, partone14
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R10, partdone14
-	VST1   V15.S[2], (R9)
-	JMP    partdone14
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
 
-partone14:
-	TBZ  $0, R10, partdone14
-	VST1 V15.S[0], (R9)
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
-partdone14:
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $32, R6, R9
-	CMP   $4, R11
-	BLT   partless15
-	FMOVQ F15, 32(R6)
-	JMP   partdone15
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
-partless15:
-	TBZ    $1, R11, partone15
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R11, partdone15
-	VST1   V15.S[2], (R9)
-	JMP    partdone15
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
 
-partone15:
-	TBZ  $0, R11, partdone15
-	VST1 V15.S[0], (R9)
-
-partdone15:
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R12, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $48, R6, R8
-	CMP   $4, R12
-	BLT   partless16
-	FMOVQ F15, 48(R6)
-	JMP   partdone16
-
-partless16:
-	TBZ    $1, R12, partone16
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R12, partdone16
-	VST1   V15.S[2], (R8)
-	JMP    partdone16
-
-partone16:
-	TBZ  $0, R12, partdone16
-	VST1 V15.S[0], (R8)
-
-partdone16:
-	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	FMOVQ 48(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 
 sum_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_added:
 	JMP sum_end
 
 sum_others:
-	MOVD $128, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_others_part
+	MOVD $128, R6
+	CMP  R6, R2
+	CSEL HI, R6, R2, R6
+	CMP  $32, R6
+	BLT  sum_others_rest
 
-sum_others_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ F15, (R6)
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ F16, 16(R6)
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	FMOVQ F17, 32(R6)
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	FMOVQ F18, 48(R6)
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	ADD   $64, R5, R5
-	ADD   $64, R6, R6
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_others_tile
-
-sum_others_part:
-	CMP   $1, R8
-	BLT   sum_others_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
-	BLT   partless17
-	FMOVQ (R5), F15
-	JMP   partdone17
-
-partless17:
-	TBZ    $1, R8, partone17
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone17
-	VLD1   (R9), V15.S[2]
-	JMP    partdone17
-
-partone17:
-	TBZ  $0, R8, partdone17
-	VLD1 (R9), V15.S[0]
-
-partdone17:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
-	BLT   partless18
-	FMOVQ 16(R5), F16
-	JMP   partdone18
-
-partless18:
-	TBZ    $1, R9, partone18
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone18
-	VLD1   (R10), V16.S[2]
-	JMP    partdone18
-
-partone18:
-	TBZ  $0, R9, partdone18
-	VLD1 (R10), V16.S[0]
-
-partdone18:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
-	BLT   partless19
-	FMOVQ 32(R5), F17
-	JMP   partdone19
-
-partless19:
-	TBZ    $1, R10, partone19
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone19
-	VLD1   (R11), V17.S[2]
-	JMP    partdone19
-
-partone19:
-	TBZ  $0, R10, partdone19
-	VLD1 (R11), V17.S[0]
-
-partdone19:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
-	BLT   partless20
-	FMOVQ 48(R5), F18
-	JMP   partdone20
-
-partless20:
-	TBZ    $1, R11, partone20
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone20
-	VLD1   (R12), V18.S[2]
-	JMP    partdone20
-
-partone20:
-	TBZ  $0, R11, partdone20
-	VLD1 (R12), V18.S[0]
-
-partdone20:
-	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+sum_others_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
 	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	WORD  $0x4ea0fa7b // fabs v27.4s, v19.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fa9b // fabs v27.4s, v20.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fabb // fabs v27.4s, v21.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
 	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
 	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	ADD   $0, R6, R12
-	CMP   $4, R8
-	BLT   partless21
-	FMOVQ F15, (R6)
-	JMP   partdone21
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	SUB   $32, R6, R6
+	CMP   $32, R6
+	BGE   sum_others_block
 
-partless21:
-	TBZ    $1, R8, partone21
-	VST1.P V15.D[0], 8(R12)
-	TBZ    $0, R8, partdone21
-	VST1   V15.S[2], (R12)
-	JMP    partdone21
-
-partone21:
-	TBZ  $0, R8, partdone21
-	VST1 V15.S[0], (R12)
-
-partdone21:
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	VDUP  R9, V15.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
-	VAND  V15.B16, V16.B16, V15.B16
-	ADD   $16, R6, R8
-	CMP   $4, R9
-	BLT   partless22
-	FMOVQ F15, 16(R6)
-	JMP   partdone22
-
-partless22:
-	TBZ    $1, R9, partone22
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R9, partdone22
-	VST1   V15.S[2], (R8)
-	JMP    partdone22
-
-partone22:
-	TBZ  $0, R9, partdone22
-	VST1 V15.S[0], (R8)
-
-partdone22:
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V17.B16, V15.B16
-	ADD   $32, R6, R8
-	CMP   $4, R10
-	BLT   partless23
-	FMOVQ F15, 32(R6)
-	JMP   partdone23
-
-partless23:
-	TBZ    $1, R10, partone23
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R10, partdone23
-	VST1   V15.S[2], (R8)
-	JMP    partdone23
-
-partone23:
-	TBZ  $0, R10, partdone23
-	VST1 V15.S[0], (R8)
-
-partdone23:
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	VDUP  R11, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V18.B16, V15.B16
-	ADD   $48, R6, R8
-	CMP   $4, R11
-	BLT   partless24
-	FMOVQ F15, 48(R6)
-	JMP   partdone24
-
-partless24:
-	TBZ    $1, R11, partone24
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R11, partdone24
-	VST1   V15.S[2], (R8)
-	JMP    partdone24
-
-partone24:
-	TBZ  $0, R11, partdone24
-	VST1 V15.S[0], (R8)
-
-partdone24:
-	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	WORD   $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD   $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD  F15, R8
-	CBNZ   R8, slow
-	MOVD   classes+40(FP), R8
-	CMP    $129, R8
-	BLT    only
-	WORD   $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ  (R7), F16
-	WORD   $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ  F15, (R7)
-	FMOVQ  16(R7), F15
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ  F11, 16(R7)
-	WORD   $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ  32(R7), F15
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ  F11, 32(R7)
-	FMOVQ  48(R7), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 48(R7)
-	WORD   $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD   $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ  64(R7), F13
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ  F11, 64(R7)
-	FMOVQ  80(R7), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 80(R7)
-	WORD   $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD   $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ  96(R7), F13
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ  F11, 96(R7)
-	FMOVQ  112(R7), F11
-	WORD   $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ  F12, 112(R7)
-	VMOVI  $0, V11.B16
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	VMOVI  $0, V14.B16
-	SUB    $128, R3, R3
-	SUB    $128, R2, R2
-	CMP    $1, R2
-	BGE    sum_block
-	FMOVQ  (R7), F10
-	FMOVQ  16(R7), F11
-	FMOVQ  32(R7), F12
-	FMOVQ  48(R7), F13
-	FMOVQ  64(R7), F14
-	FMOVQ  80(R7), F15
-	FMOVQ  96(R7), F16
-	FMOVQ  112(R7), F17
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	MOVD   sums+8(FP), R2
-	FMOVS  F10, (R2)
-	JMP    summed
-
-only:
-	WORD   $0x0e61796a // fcvtl v10.2d, v11.2s
-	WORD   $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	WORD   $0x0e61798f // fcvtl v15.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	WORD   $0x0e6179b0 // fcvtl v16.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	WORD   $0x0e6179d1 // fcvtl v17.2d, v14.2s
-	WORD   $0x4e6179ce // fcvtl2 v14.2d, v14.4s
-	WORD   $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6fd54a // fadd v10.2d, v10.2d, v15.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	MOVD   sums+8(FP), R2
-	FMOVS  F10, (R2)
-
-summed:
-	MOVD sums+8(FP), R2
-	MOVD $0, R3
-	MOVW R3, 128(R2)
-	MOVD $0, R3
-	MOVW R3, 256(R2)
-	MOVD $4294967295, R3
-	MOVW R3, 640(R2)
-
-next:
-	MOVD sums+8(FP), R2
-	ADD  $4, R2, R2
-	MOVD R2, sums+8(FP)
-	MOVD labels+24(FP), R2
-	ADD  $4, R2, R2
-	MOVD R2, labels+24(FP)
-	MOVD classes+40(FP), R2
-	LSL  $2, R2, R2
-	MOVD dst+0(FP), R3
-	ADD  R2, R3, R3
-	MOVD R3, dst+0(FP)
-	MOVD logits+16(FP), R3
-	ADD  R2, R3, R3
-	MOVD R3, logits+16(FP)
-	MOVD rows+32(FP), R2
-	SUB  $1, R2, R2
-	MOVD R2, rows+32(FP)
-	MOVD rows+32(FP), R2
-	CBNZ R2, row
-	RET
-
-slow:
-	MOVD slow+48(FP), R2
-	MOVD (R2), R3
-	ADD  $1, R3, R3
-	MOVD R3, (R2)
-	MOVD sums+8(FP), R2
-	MOVD $0, R3
-	MOVW R3, 640(R2)
-	MOVD sums+8(FP), R2
-	MOVD $4286578688, R3
-	MOVW R3, 256(R2)
-	JMP  next
-
-// func softmaxExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
-TEXT ·softmaxExpNEON(SB), NOSPLIT, $128-56
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 32(R0), F0
-	FMOVQ 48(R0), F1
-	FMOVQ 64(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ 96(R0), F4
-	FMOVQ 112(R0), F5
-	FMOVQ (R1), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 16(R1), F8
-	FMOVQ 1136(R0), F9
-
-row:
-	MOVD  classes+40(FP), R2
-	MOVD  labels+24(FP), R3
-	MOVW  (R3), R3
-	MOVD  logits+16(FP), R3
-	VMOVI $0, V10.B16
-	MOVD  dst+0(FP), R5
-	SUB   R3, R5, R5
-	CMP   $0, R5
-	BLT   apart
-	CMP   $1, R5
-	BGE   apart
-	MOVD  R2, R5
-	MOVD  R3, R6
-	CMP   $16, R5
-	BLT   look_part
-
-look_tile:
-	FMOVQ (R6), F11
-	FMOVQ 16(R6), F12
-	FMOVQ 32(R6), F13
-	FMOVQ 48(R6), F14
-	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
-	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R6, R6
-	SUB   $16, R5, R5
-	CMP   $16, R5
-	BGE   look_tile
-
-look_part:
-	CMP   $1, R5
-	BLT   look_done
-	VMOVI $0, V11.B16
-	ADD   $0, R6, R7
-	CMP   $4, R5
-	BLT   partless1
-	FMOVQ (R6), F11
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R5, partone1
-	VLD1.P 8(R7), V11.D[0]
-	TBZ    $0, R5, partdone1
-	VLD1   (R7), V11.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R5, partdone1
-	VLD1 (R7), V11.S[0]
-
-partdone1:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V12.B16
-	ADD   $16, R6, R7
-	CMP   $4, R5
-	BLT   partless2
-	FMOVQ 16(R6), F12
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R5, partone2
-	VLD1.P 8(R7), V12.D[0]
-	TBZ    $0, R5, partdone2
-	VLD1   (R7), V12.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R5, partdone2
-	VLD1 (R7), V12.S[0]
-
-partdone2:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V13.B16
-	ADD   $32, R6, R7
-	CMP   $4, R5
-	BLT   partless3
-	FMOVQ 32(R6), F13
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R5, partone3
-	VLD1.P 8(R7), V13.D[0]
-	TBZ    $0, R5, partdone3
-	VLD1   (R7), V13.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R5, partdone3
-	VLD1 (R7), V13.S[0]
-
-partdone3:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V14.B16
-	ADD   $48, R6, R7
-	CMP   $4, R5
-	BLT   partless4
-	FMOVQ 48(R6), F14
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R5, partone4
-	VLD1.P 8(R7), V14.D[0]
-	TBZ    $0, R5, partdone4
-	VLD1   (R7), V14.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R5, partdone4
-	VLD1 (R7), V14.S[0]
-
-partdone4:
-	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
-	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-
-look_done:
-	WORD  $0x4ea9354b // cmgt v11.4s, v10.4s, v9.4s
-	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
-	FMOVD F11, R5
-	CBNZ  R5, slow
-
-apart:
-	MOVD  dst+0(FP), R5
-	MOVD  $local-128(SP), R6
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	VMOVI $0, V17.B16
-	VMOVI $0, V18.B16
-	CMP   $32, R2
-	BLT   rest
-
-pair:
-	FMOVQ (R3), F19
-	FMOVQ 16(R3), F20
-	FMOVQ 32(R3), F21
-	FMOVQ 48(R3), F22
+sum_others_rest:
+	CMP   $1, R6
+	BLT   sum_others_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R6
+	BLT   sum_others_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
 	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
 	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
 	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
@@ -16190,7 +14916,6 @@ pair:
 	VSHL  $21, V19.S4, V19.S4
 	VADD  V19.S4, V24.S4, V19.S4
 	VFMLA V23.S4, V19.S4, V19.S4
-	FMOVQ F19, (R5)
 	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -16220,7 +14945,6 @@ pair:
 	VSHL  $21, V20.S4, V20.S4
 	VADD  V20.S4, V24.S4, V20.S4
 	VFMLA V23.S4, V20.S4, V20.S4
-	FMOVQ F20, 16(R5)
 	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -16250,7 +14974,6 @@ pair:
 	VSHL  $21, V21.S4, V21.S4
 	VADD  V21.S4, V24.S4, V21.S4
 	VFMLA V23.S4, V21.S4, V21.S4
-	FMOVQ F21, 32(R5)
 	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
@@ -16280,345 +15003,38 @@ pair:
 	VSHL  $21, V22.S4, V22.S4
 	VADD  V22.S4, V24.S4, V22.S4
 	VFMLA V23.S4, V22.S4, V22.S4
-	FMOVQ F22, 48(R5)
-	FMOVQ 64(R3), F23
-	FMOVQ 80(R3), F24
-	FMOVQ 96(R3), F25
-	FMOVQ 112(R3), F26
-	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V28.S4, V23.S4
-	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V27.S4, V28.S4
-	VFMLS V4.S4, V27.S4, V28.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F27
-	VFMLA V5.S4, V28.S4, V27.S4
-	FMOVQ 144(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-	FMOVQ 160(R0), F27
-	VFMLA V29.S4, V28.S4, V27.S4
-	FMOVQ 176(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V27.B16
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V27.B16, V28.B16
-	VTBL  V28.B16, [V8.B16], V27.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V27.S4, V23.S4
-	VFMLA V29.S4, V23.S4, V23.S4
-	FMOVQ F23, 64(R5)
-	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V27.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V27.S4
-	VFMLS V4.S4, V24.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V27.S4, V24.S4
-	FMOVQ 144(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-	FMOVQ 160(R0), F24
-	VFMLA V28.S4, V27.S4, V24.S4
-	FMOVQ 176(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V24.B16, V27.B16
-	VTBL  V27.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V23.S4, V23.S4
-	FMOVQ F23, 80(R5)
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F24
-	VFMLA V27.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V27.S4, V23.S4, V23.S4
-	FMOVQ F23, 96(R5)
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V23.S4, V23.S4
-	FMOVQ F23, 112(R5)
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
-	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
-	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
-	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
-	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
-	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
-	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
-	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
-	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
-	ADD   $128, R3, R3
-	ADD   $128, R5, R5
-	SUB   $32, R2, R2
-	CMP   $32, R2
-	BGE   pair
-
-rest:
-	VMOVI $0, V19.B16
-	VMOVI $0, V20.B16
-	VMOVI $0, V21.B16
-	VMOVI $0, V22.B16
-	CMP   $16, R2
-	BLT   last_part
-
-last_tile:
-	FMOVQ (R3), F23
-	FMOVQ 16(R3), F24
-	FMOVQ 32(R3), F25
-	FMOVQ 48(R3), F26
-	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V28.S4, V23.S4
-	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V27.S4, V28.S4
-	VFMLS V4.S4, V27.S4, V28.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F27
-	VFMLA V5.S4, V28.S4, V27.S4
-	FMOVQ 144(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-	FMOVQ 160(R0), F27
-	VFMLA V29.S4, V28.S4, V27.S4
-	FMOVQ 176(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V27.B16
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V27.B16, V28.B16
-	VTBL  V28.B16, [V8.B16], V27.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V27.S4, V23.S4
-	VFMLA V29.S4, V23.S4, V23.S4
-	FMOVQ F23, (R5)
-	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V27.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V27.S4
-	VFMLS V4.S4, V24.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V27.S4, V24.S4
-	FMOVQ 144(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-	FMOVQ 160(R0), F24
-	VFMLA V28.S4, V27.S4, V24.S4
-	FMOVQ 176(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V24.B16, V27.B16
-	VTBL  V27.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V23.S4, V23.S4
-	FMOVQ F23, 16(R5)
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F24
-	VFMLA V27.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V27.S4, V23.S4, V23.S4
-	FMOVQ F23, 32(R5)
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V23.S4, V23.S4
-	FMOVQ F23, 48(R5)
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	ADD   $64, R3, R3
 	ADD   $64, R5, R5
-	SUB   $16, R2, R2
-	CMP   $16, R2
-	BGE   last_tile
+	SUB   $16, R6, R6
 
-last_part:
-	CMP   $1, R2
-	BLT   last_done
+sum_others_part:
+	CMP   $1, R6
+	BLT   sum_others_done
 	VMOVI $0, V23.B16
-	ADD   $0, R3, R7
-	CMP   $4, R2
+	ADD   $0, R5, R7
+	CMP   $4, R6
 	BLT   partless5
-	FMOVQ (R3), F23
+	FMOVQ (R5), F23
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R2, partone5
+	TBZ    $1, R6, partone5
 	VLD1.P 8(R7), V23.D[0]
-	TBZ    $0, R2, partdone5
+	TBZ    $0, R6, partdone5
 	VLD1   (R7), V23.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R2, partdone5
+	TBZ  $0, R6, partdone5
 	VLD1 (R7), V23.S[0]
 
 partdone5:
-	SUBS  $4, R2, R7
+	SUBS  $4, R6, R7
 	CSEL  LT, ZR, R7, R7
 	VMOVI $0, V24.B16
-	ADD   $16, R3, R8
+	ADD   $16, R5, R8
 	CMP   $4, R7
 	BLT   partless6
-	FMOVQ 16(R3), F24
+	FMOVQ 16(R5), F24
 	JMP   partdone6
 
 partless6:
@@ -16636,10 +15052,10 @@ partdone6:
 	SUBS  $4, R7, R8
 	CSEL  LT, ZR, R8, R8
 	VMOVI $0, V25.B16
-	ADD   $32, R3, R9
+	ADD   $32, R5, R9
 	CMP   $4, R8
 	BLT   partless7
-	FMOVQ 32(R3), F25
+	FMOVQ 32(R5), F25
 	JMP   partdone7
 
 partless7:
@@ -16657,10 +15073,10 @@ partdone7:
 	SUBS  $4, R8, R9
 	CSEL  LT, ZR, R9, R9
 	VMOVI $0, V26.B16
-	ADD   $48, R3, R10
+	ADD   $48, R5, R10
 	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R3), F26
+	FMOVQ 48(R5), F26
 	JMP   partdone8
 
 partless8:
@@ -16712,30 +15128,12 @@ partdone8:
 	VSHL  $21, V23.S4, V23.S4
 	VADD  V23.S4, V27.S4, V23.S4
 	VFMLA V29.S4, V23.S4, V23.S4
-	VDUP  R2, V27.S4
+	VDUP  R6, V27.S4
 	FMOVQ 336(R1), F28
 	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
 	VAND  V27.B16, V23.B16, V23.B16
-	ADD   $0, R5, R3
-	CMP   $4, R2
-	BLT   partless9
-	FMOVQ F23, (R5)
-	JMP   partdone9
-
-partless9:
-	TBZ    $1, R2, partone9
-	VST1.P V23.D[0], 8(R3)
-	TBZ    $0, R2, partdone9
-	VST1   V23.S[2], (R3)
-	JMP    partdone9
-
-partone9:
-	TBZ  $0, R2, partdone9
-	VST1 V23.S[0], (R3)
-
-partdone9:
-	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F23
@@ -16768,26 +15166,8 @@ partdone9:
 	FMOVQ 336(R1), F27
 	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
 	VAND  V24.B16, V23.B16, V23.B16
-	ADD   $16, R5, R2
-	CMP   $4, R7
-	BLT   partless10
-	FMOVQ F23, 16(R5)
-	JMP   partdone10
-
-partless10:
-	TBZ    $1, R7, partone10
-	VST1.P V23.D[0], 8(R2)
-	TBZ    $0, R7, partdone10
-	VST1   V23.S[2], (R2)
-	JMP    partdone10
-
-partone10:
-	TBZ  $0, R7, partdone10
-	VST1 V23.S[0], (R2)
-
-partdone10:
-	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F23
@@ -16820,26 +15200,8 @@ partdone10:
 	FMOVQ 336(R1), F25
 	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
 	VAND  V24.B16, V23.B16, V23.B16
-	ADD   $32, R5, R2
-	CMP   $4, R8
-	BLT   partless11
-	FMOVQ F23, 32(R5)
-	JMP   partdone11
-
-partless11:
-	TBZ    $1, R8, partone11
-	VST1.P V23.D[0], 8(R2)
-	TBZ    $0, R8, partdone11
-	VST1   V23.S[2], (R2)
-	JMP    partdone11
-
-partone11:
-	TBZ  $0, R8, partdone11
-	VST1 V23.S[0], (R2)
-
-partdone11:
-	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
 	FMOVQ 64(R0), F23
@@ -16872,81 +15234,2030 @@ partdone11:
 	FMOVQ 336(R1), F25
 	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
 	VAND  V24.B16, V23.B16, V23.B16
-	ADD   $48, R5, R2
-	CMP   $4, R9
-	BLT   partless12
-	FMOVQ F23, 48(R5)
-	JMP   partdone12
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 
-partless12:
-	TBZ    $1, R9, partone12
-	VST1.P V23.D[0], 8(R2)
-	TBZ    $0, R9, partdone12
-	VST1   V23.S[2], (R2)
-	JMP    partdone12
+sum_others_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
 
-partone12:
-	TBZ  $0, R9, partdone12
-	VST1 V23.S[0], (R2)
-
-partdone12:
-	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-
-last_done:
-	WORD   $0x0e617a77 // fcvtl v23.2d, v19.2s
-	WORD   $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	WORD   $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
-	WORD   $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
-	WORD   $0x0e617a93 // fcvtl v19.2d, v20.2s
-	WORD   $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	WORD   $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD   $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
-	WORD   $0x0e617ab3 // fcvtl v19.2d, v21.2s
-	WORD   $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
-	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
-	WORD   $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
-	WORD   $0x0e617ad3 // fcvtl v19.2d, v22.2s
-	WORD   $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
-	WORD   $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD   $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
-	WORD   $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
-	WORD   $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
-	FMOVD  F10, R2
-	CBNZ   R2, slow
-	FMOVQ  F11, (R6)
-	FMOVQ  F12, 16(R6)
-	FMOVQ  F13, 32(R6)
-	FMOVQ  F14, 48(R6)
-	FMOVQ  F15, 64(R6)
-	FMOVQ  F16, 80(R6)
-	FMOVQ  F17, 96(R6)
-	FMOVQ  F18, 112(R6)
-	MOVD   sums+8(FP), R2
-	FMOVQ  (R6), F10
-	FMOVQ  16(R6), F11
-	FMOVQ  32(R6), F12
-	FMOVQ  48(R6), F13
-	FMOVQ  64(R6), F14
-	FMOVQ  80(R6), F15
-	FMOVQ  96(R6), F16
-	FMOVQ  112(R6), F17
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
+sum_others_added:
+sum_end:
+	SUB    $128, R3, R3
+	SUB    $128, R2, R2
+	CMP    $1, R2
+	BGE    sum_piece
 	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e6cd54a // fadd v10.2d, v10.2d, v12.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
 	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6bd54a // fadd v10.2d, v10.2d, v11.2d
-	WORD   $0x7e70d94a // faddp d10, v10.2d
-	FCVTDS F10, F10
-	FMOVS  F10, (R2)
-	MOVD   sums+8(FP), R2
-	MOVD   $0, R3
-	MOVW   R3, 128(R2)
-	MOVD   $0, R3
-	MOVW   R3, 256(R2)
-	MOVD   $4294967295, R3
-	MOVW   R3, 640(R2)
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R2
+	CBNZ  R2, slow
+	MOVD  sums+0(FP), R2
+	FMOVS F11, (R2)
+	MOVD  sums+0(FP), R2
+	MOVD  $0, R3
+	MOVW  R3, 128(R2)
+	MOVD  $0, R3
+	MOVW  R3, 256(R2)
+	MOVD  $4294967295, R3
+	MOVW  R3, 640(R2)
+
+next:
+	MOVD sums+0(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, sums+0(FP)
+	MOVD labels+16(FP), R2
+	ADD  $4, R2, R2
+	MOVD R2, labels+16(FP)
+	MOVD classes+32(FP), R2
+	LSL  $2, R2, R2
+	MOVD logits+8(FP), R3
+	ADD  R2, R3, R3
+	MOVD R3, logits+8(FP)
+	MOVD rows+24(FP), R2
+	SUB  $1, R2, R2
+	MOVD R2, rows+24(FP)
+	MOVD rows+24(FP), R2
+	CBNZ R2, row
+	RET
+
+slow:
+	MOVD slow+40(FP), R2
+	MOVD (R2), R3
+	ADD  $1, R3, R3
+	MOVD R3, (R2)
+	MOVD sums+0(FP), R2
+	MOVD $0, R3
+	MOVW R3, 640(R2)
+	MOVD sums+0(FP), R2
+	MOVD $4286578688, R3
+	MOVW R3, 256(R2)
+	JMP  next
+
+// func rowExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int, slow *int)
+TEXT ·rowExpNEON(SB), NOSPLIT, $0-56
+	MOVD  $tables<>+0(SB), R1
+	MOVD  $consts<>+0(SB), R0
+	FMOVQ 32(R0), F0
+	FMOVQ 48(R0), F1
+	FMOVQ 64(R0), F2
+	FMOVQ 80(R0), F3
+	FMOVQ 96(R0), F4
+	FMOVQ 112(R0), F5
+	FMOVQ (R1), F6
+	FMOVQ 208(R0), F7
+	FMOVQ 16(R1), F8
+	FMOVQ 1136(R0), F9
+
+row:
+	MOVD classes+40(FP), R2
+	MOVD labels+24(FP), R3
+	MOVW (R3), R3
+	MOVD logits+16(FP), R5
+
+	// the target's logit; any where there is none
+	MOVD  sums+8(FP), R6
+	ADD   $384, R6, R6
+	CMP   $0, R3
+	CSEL  LT, ZR, R3, R7
+	ADD   R7<<2, R5, R7
+	MOVW  (R7), R7
+	MOVW  R7, (R6)
+	VMOVI $0, V10.B16
+	MOVD  dst+0(FP), R6
+	SUB   R5, R6, R6
+	CMP   $0, R6
+	BLT   apart
+	CMP   $1, R6
+	BGE   apart
+	MOVD  R5, R6
+	MOVD  R2, R7
+	MOVD  R3, R8
+
+look_piece:
+	CMP  $0, R8
+	BLT  look_others
+	CMP  $128, R8
+	BGE  look_others
+	MOVD $144, R9
+	CMP  R9, R8
+	CSEL HI, R9, R8, R9
+	MOVD $target<>+576(SB), R10
+	SUB  R9<<2, R10, R9
+	MOVD $128, R10
+	CMP  R10, R7
+	CSEL HI, R10, R7, R10
+	CMP  $16, R10
+	BLT  look_part
+
+look_tile:
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R6, R6
+	ADD   $64, R9, R9
+	SUB   $16, R10, R10
+	CMP   $16, R10
+	BGE   look_tile
+
+look_part:
+	CMP   $1, R10
+	BLT   look_done
+	VMOVI $0, V11.B16
+	ADD   $0, R6, R11
+	CMP   $4, R10
+	BLT   partless1
+	FMOVQ (R6), F11
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R10, partone1
+	VLD1.P 8(R11), V11.D[0]
+	TBZ    $0, R10, partdone1
+	VLD1   (R11), V11.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R10, partdone1
+	VLD1 (R11), V11.S[0]
+
+partdone1:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V12.B16
+	ADD   $16, R6, R11
+	CMP   $4, R10
+	BLT   partless2
+	FMOVQ 16(R6), F12
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R10, partone2
+	VLD1.P 8(R11), V12.D[0]
+	TBZ    $0, R10, partdone2
+	VLD1   (R11), V12.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R10, partdone2
+	VLD1 (R11), V12.S[0]
+
+partdone2:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V13.B16
+	ADD   $32, R6, R11
+	CMP   $4, R10
+	BLT   partless3
+	FMOVQ 32(R6), F13
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V13.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V13.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V13.S[0]
+
+partdone3:
+	SUBS  $4, R10, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V14.B16
+	ADD   $48, R6, R11
+	CMP   $4, R10
+	BLT   partless4
+	FMOVQ 48(R6), F14
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V14.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V14.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V14.S[0]
+
+partdone4:
+	FMOVQ (R9), F15
+	VAND  V15.B16, V11.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 16(R9), F11
+	VAND  V11.B16, V12.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 32(R9), F11
+	VAND  V11.B16, V13.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	FMOVQ 48(R9), F11
+	VAND  V11.B16, V14.B16, V11.B16
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_done:
+	JMP look_end
+
+look_others:
+	MOVD $128, R9
+	CMP  R9, R7
+	CSEL HI, R9, R7, R9
+	CMP  $16, R9
+	BLT  look_others_part
+
+look_others_tile:
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	ADD   $64, R6, R6
+	SUB   $16, R9, R9
+	CMP   $16, R9
+	BGE   look_others_tile
+
+look_others_part:
+	CMP   $1, R9
+	BLT   look_others_done
+	VMOVI $0, V11.B16
+	ADD   $0, R6, R10
+	CMP   $4, R9
+	BLT   partless5
+	FMOVQ (R6), F11
+	JMP   partdone5
+
+partless5:
+	TBZ    $1, R9, partone5
+	VLD1.P 8(R10), V11.D[0]
+	TBZ    $0, R9, partdone5
+	VLD1   (R10), V11.S[2]
+	JMP    partdone5
+
+partone5:
+	TBZ  $0, R9, partdone5
+	VLD1 (R10), V11.S[0]
+
+partdone5:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V12.B16
+	ADD   $16, R6, R10
+	CMP   $4, R9
+	BLT   partless6
+	FMOVQ 16(R6), F12
+	JMP   partdone6
+
+partless6:
+	TBZ    $1, R9, partone6
+	VLD1.P 8(R10), V12.D[0]
+	TBZ    $0, R9, partdone6
+	VLD1   (R10), V12.S[2]
+	JMP    partdone6
+
+partone6:
+	TBZ  $0, R9, partdone6
+	VLD1 (R10), V12.S[0]
+
+partdone6:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V13.B16
+	ADD   $32, R6, R10
+	CMP   $4, R9
+	BLT   partless7
+	FMOVQ 32(R6), F13
+	JMP   partdone7
+
+partless7:
+	TBZ    $1, R9, partone7
+	VLD1.P 8(R10), V13.D[0]
+	TBZ    $0, R9, partdone7
+	VLD1   (R10), V13.S[2]
+	JMP    partdone7
+
+partone7:
+	TBZ  $0, R9, partdone7
+	VLD1 (R10), V13.S[0]
+
+partdone7:
+	SUBS  $4, R9, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V14.B16
+	ADD   $48, R6, R10
+	CMP   $4, R9
+	BLT   partless8
+	FMOVQ 48(R6), F14
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V14.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V14.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V14.S[0]
+
+partdone8:
+	WORD $0x4ea0f96b // fabs v11.4s, v11.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f98b // fabs v11.4s, v12.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9ab // fabs v11.4s, v13.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+	WORD $0x4ea0f9cb // fabs v11.4s, v14.4s
+	WORD $0x4eab654a // smax v10.4s, v10.4s, v11.4s
+
+look_others_done:
+look_end:
+	SUB $128, R8, R8
+	SUB $128, R7, R7
+	CMP $1, R7
+	BGE look_piece
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354b // cmgt v11.4s, v10.4s, v9.4s
+	WORD  $0x6eaba56b // umaxp v11.4s, v11.4s, v11.4s
+	FMOVD F11, R6
+	CBNZ  R6, slow
+
+apart:
+	MOVD  dst+0(FP), R6
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+
+sum_piece:
+	CMP  $0, R3
+	BLT  sum_others
+	CMP  $128, R3
+	BGE  sum_others
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R2
+	CSEL HI, R8, R2, R8
+	CMP  $32, R8
+	BLT  sum_rest
+
+sum_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	FMOVQ F23, (R6)
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V24.B16
+	FMOVQ F24, 16(R6)
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V25.B16
+	FMOVQ F25, 32(R6)
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V26.B16
+	FMOVQ F26, 48(R6)
+	FMOVQ 64(R7), F27
+	VAND  V27.B16, V19.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 80(R7), F27
+	VAND  V27.B16, V20.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 96(R7), F27
+	VAND  V27.B16, V21.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 112(R7), F27
+	VAND  V27.B16, V22.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ 64(R7), F27
+	VAND  V27.B16, V19.B16, V19.B16
+	FMOVQ F19, 64(R6)
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ 80(R7), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	FMOVQ F20, 80(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ 96(R7), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	FMOVQ F21, 96(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 112(R7), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ F22, 112(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R7, R7
+	ADD   $128, R6, R6
+	SUB   $32, R8, R8
+	CMP   $32, R8
+	BGE   sum_block
+
+sum_rest:
+	CMP   $1, R8
+	BLT   sum_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R8
+	BLT   sum_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	FMOVQ (R7), F23
+	VAND  V23.B16, V19.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 16(R7), F23
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 32(R7), F23
+	VAND  V23.B16, V21.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 48(R7), F23
+	VAND  V23.B16, V22.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ (R7), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	FMOVQ F19, (R6)
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	FMOVQ 16(R7), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	FMOVQ F20, 16(R6)
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	FMOVQ 32(R7), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	FMOVQ F21, 32(R6)
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 48(R7), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ F22, 48(R6)
+	ADD   $64, R5, R5
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R8, R8
+
+sum_part:
+	CMP   $1, R8
+	BLT   sum_done
+	VMOVI $0, V23.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
+	BLT   partless9
+	FMOVQ (R5), F23
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R8, partone9
+	VLD1.P 8(R9), V23.D[0]
+	TBZ    $0, R8, partdone9
+	VLD1   (R9), V23.S[2]
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R8, partdone9
+	VLD1 (R9), V23.S[0]
+
+partdone9:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless10
+	FMOVQ 16(R5), F24
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R9, partone10
+	VLD1.P 8(R10), V24.D[0]
+	TBZ    $0, R9, partdone10
+	VLD1   (R10), V24.S[2]
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R9, partdone10
+	VLD1 (R10), V24.S[0]
+
+partdone10:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless11
+	FMOVQ 32(R5), F25
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R10, partone11
+	VLD1.P 8(R11), V25.D[0]
+	TBZ    $0, R10, partdone11
+	VLD1   (R11), V25.S[2]
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R10, partdone11
+	VLD1 (R11), V25.S[0]
+
+partdone11:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless12
+	FMOVQ 48(R5), F26
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R11, partone12
+	VLD1.P 8(R12), V26.D[0]
+	TBZ    $0, R11, partdone12
+	VLD1   (R12), V26.S[2]
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R11, partdone12
+	VLD1 (R12), V26.S[0]
+
+partdone12:
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	VDUP  R8, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	ADD   $0, R6, R12
+	CMP   $4, R8
+	BLT   partless13
+	FMOVQ F23, (R6)
+	JMP   partdone13
+
+partless13:
+	TBZ    $1, R8, partone13
+	VST1.P V23.D[0], 8(R12)
+	TBZ    $0, R8, partdone13
+	VST1   V23.S[2], (R12)
+	JMP    partdone13
+
+partone13:
+	TBZ  $0, R8, partdone13
+	VST1 V23.S[0], (R12)
+
+partdone13:
+	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	FMOVQ 16(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $16, R6, R8
+	CMP   $4, R9
+	BLT   partless14
+	FMOVQ F23, 16(R6)
+	JMP   partdone14
+
+partless14:
+	TBZ    $1, R9, partone14
+	VST1.P V23.D[0], 8(R8)
+	TBZ    $0, R9, partdone14
+	VST1   V23.S[2], (R8)
+	JMP    partdone14
+
+partone14:
+	TBZ  $0, R9, partdone14
+	VST1 V23.S[0], (R8)
+
+partdone14:
+	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $32, R6, R8
+	CMP   $4, R10
+	BLT   partless15
+	FMOVQ F23, 32(R6)
+	JMP   partdone15
+
+partless15:
+	TBZ    $1, R10, partone15
+	VST1.P V23.D[0], 8(R8)
+	TBZ    $0, R10, partdone15
+	VST1   V23.S[2], (R8)
+	JMP    partdone15
+
+partone15:
+	TBZ  $0, R10, partdone15
+	VST1 V23.S[0], (R8)
+
+partdone15:
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	FMOVQ 48(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R11, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $48, R6, R7
+	CMP   $4, R11
+	BLT   partless16
+	FMOVQ F23, 48(R6)
+	JMP   partdone16
+
+partless16:
+	TBZ    $1, R11, partone16
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R11, partdone16
+	VST1   V23.S[2], (R7)
+	JMP    partdone16
+
+partone16:
+	TBZ  $0, R11, partdone16
+	VST1 V23.S[0], (R7)
+
+partdone16:
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+
+sum_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	CMP  $32, R7
+	BLT  sum_others_rest
+
+sum_others_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ F23, (R6)
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ F24, 16(R6)
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ F25, 32(R6)
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ F26, 48(R6)
+	WORD  $0x4ea0fa7b // fabs v27.4s, v19.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fa9b // fabs v27.4s, v20.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fabb // fabs v27.4s, v21.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ F19, 64(R6)
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ F20, 80(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ F21, 96(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 112(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_others_block
+
+sum_others_rest:
+	CMP   $1, R7
+	BLT   sum_others_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R7
+	BLT   sum_others_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V24.S4, V19.S4
+	VFMLA V23.S4, V19.S4, V19.S4
+	FMOVQ F19, (R6)
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V23.S4, V20.S4, V20.S4
+	FMOVQ F20, 16(R6)
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V24.S4, V21.S4
+	VFMLA V23.S4, V21.S4, V21.S4
+	FMOVQ F21, 32(R6)
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V24.S4, V22.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	FMOVQ F22, 48(R6)
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_others_part:
+	CMP   $1, R7
+	BLT   sum_others_done
+	VMOVI $0, V23.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
+	BLT   partless17
+	FMOVQ (R5), F23
+	JMP   partdone17
+
+partless17:
+	TBZ    $1, R7, partone17
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone17
+	VLD1   (R8), V23.S[2]
+	JMP    partdone17
+
+partone17:
+	TBZ  $0, R7, partdone17
+	VLD1 (R8), V23.S[0]
+
+partdone17:
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
+	BLT   partless18
+	FMOVQ 16(R5), F24
+	JMP   partdone18
+
+partless18:
+	TBZ    $1, R8, partone18
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone18
+	VLD1   (R9), V24.S[2]
+	JMP    partdone18
+
+partone18:
+	TBZ  $0, R8, partdone18
+	VLD1 (R9), V24.S[0]
+
+partdone18:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
+	BLT   partless19
+	FMOVQ 32(R5), F25
+	JMP   partdone19
+
+partless19:
+	TBZ    $1, R9, partone19
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone19
+	VLD1   (R10), V25.S[2]
+	JMP    partdone19
+
+partone19:
+	TBZ  $0, R9, partdone19
+	VLD1 (R10), V25.S[0]
+
+partdone19:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
+	BLT   partless20
+	FMOVQ 48(R5), F26
+	JMP   partdone20
+
+partless20:
+	TBZ    $1, R10, partone20
+	VLD1.P 8(R11), V26.D[0]
+	TBZ    $0, R10, partdone20
+	VLD1   (R11), V26.S[2]
+	JMP    partdone20
+
+partone20:
+	TBZ  $0, R10, partdone20
+	VLD1 (R11), V26.S[0]
+
+partdone20:
+	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	VDUP  R7, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	ADD   $0, R6, R11
+	CMP   $4, R7
+	BLT   partless21
+	FMOVQ F23, (R6)
+	JMP   partdone21
+
+partless21:
+	TBZ    $1, R7, partone21
+	VST1.P V23.D[0], 8(R11)
+	TBZ    $0, R7, partdone21
+	VST1   V23.S[2], (R11)
+	JMP    partdone21
+
+partone21:
+	TBZ  $0, R7, partdone21
+	VST1 V23.S[0], (R11)
+
+partdone21:
+	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	VDUP  R8, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $16, R6, R7
+	CMP   $4, R8
+	BLT   partless22
+	FMOVQ F23, 16(R6)
+	JMP   partdone22
+
+partless22:
+	TBZ    $1, R8, partone22
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R8, partdone22
+	VST1   V23.S[2], (R7)
+	JMP    partdone22
+
+partone22:
+	TBZ  $0, R8, partdone22
+	VST1 V23.S[0], (R7)
+
+partdone22:
+	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $32, R6, R7
+	CMP   $4, R9
+	BLT   partless23
+	FMOVQ F23, 32(R6)
+	JMP   partdone23
+
+partless23:
+	TBZ    $1, R9, partone23
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R9, partdone23
+	VST1   V23.S[2], (R7)
+	JMP    partdone23
+
+partone23:
+	TBZ  $0, R9, partdone23
+	VST1 V23.S[0], (R7)
+
+partdone23:
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $48, R6, R7
+	CMP   $4, R10
+	BLT   partless24
+	FMOVQ F23, 48(R6)
+	JMP   partdone24
+
+partless24:
+	TBZ    $1, R10, partone24
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R10, partdone24
+	VST1   V23.S[2], (R7)
+	JMP    partdone24
+
+partone24:
+	TBZ  $0, R10, partdone24
+	VST1 V23.S[0], (R7)
+
+partdone24:
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+
+sum_others_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_others_added:
+sum_end:
+	SUB    $128, R3, R3
+	SUB    $128, R2, R2
+	CMP    $1, R2
+	BGE    sum_piece
+	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
+	WORD   $0x7e70d96b // faddp d11, v11.2d
+	FCVTDS F11, F11
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea9354a // cmgt v10.4s, v10.4s, v9.4s
+	WORD  $0x6eaaa54a // umaxp v10.4s, v10.4s, v10.4s
+	FMOVD F10, R2
+	CBNZ  R2, slow
+	MOVD  sums+8(FP), R2
+	FMOVS F11, (R2)
+	MOVD  sums+8(FP), R2
+	MOVD  $0, R3
+	MOVW  R3, 128(R2)
+	MOVD  $0, R3
+	MOVW  R3, 256(R2)
+	MOVD  $4294967295, R3
+	MOVW  R3, 640(R2)
 
 next:
 	MOVD sums+8(FP), R2
@@ -17001,794 +17312,1057 @@ TEXT ·partSumNEON(SB), NOSPLIT, $0-40
 	MOVD  label+24(FP), R3
 	MOVD  logits+8(FP), R5
 	VMOVI $0, V10.B16
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
 	MOVD  total+0(FP), R6
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
+	FMOVQ 64(R6), F15
+	FMOVQ 80(R6), F16
+	FMOVQ 96(R6), F17
+	FMOVQ 112(R6), F18
 
-sum_block:
+sum_piece:
 	CMP  $0, R3
 	BLT  sum_others
 	CMP  $128, R3
 	BGE  sum_others
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
-	BLT   partless1
-	FMOVQ (R5), F15
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V15.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V15.S[0]
-
-partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
-	BLT   partless2
-	FMOVQ 16(R5), F16
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V16.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V16.S[0]
-
-partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
-	BLT   partless3
-	FMOVQ 32(R5), F17
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V17.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V17.S[0]
-
-partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
-	BLT   partless4
-	FMOVQ 48(R5), F18
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V18.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V18.S[0]
-
-partdone4:
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R7), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R7), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R7), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R7), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R7), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R9, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R7), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R7), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_done:
-	JMP sum_end
-
-sum_others:
+	MOVD $144, R6
+	CMP  R6, R3
+	CSEL HI, R6, R3, R6
+	MOVD $target<>+576(SB), R7
+	SUB  R6<<2, R7, R6
 	MOVD $128, R7
 	CMP  R7, R2
 	CSEL HI, R7, R2, R7
-	CMP  $16, R7
-	BLT  sum_others_part
+	CMP  $32, R7
+	BLT  sum_rest
 
-sum_others_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+sum_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	ADD   $64, R5, R5
-	SUB   $16, R7, R7
-	CMP   $16, R7
-	BGE   sum_others_tile
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
 
-sum_others_part:
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V24.B16
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V25.B16
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V26.B16
+	FMOVQ 64(R6), F27
+	VAND  V27.B16, V19.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 80(R6), F27
+	VAND  V27.B16, V20.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 96(R6), F27
+	VAND  V27.B16, V21.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 112(R6), F27
+	VAND  V27.B16, V22.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ 64(R6), F27
+	VAND  V27.B16, V19.B16, V19.B16
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ 80(R6), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ 96(R6), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 112(R6), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
+
+sum_rest:
 	CMP   $1, R7
-	BLT   sum_others_done
-	VMOVI $0, V15.B16
+	BLT   sum_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	FMOVQ (R6), F23
+	VAND  V23.B16, V19.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 16(R6), F23
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 32(R6), F23
+	VAND  V23.B16, V21.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 48(R6), F23
+	VAND  V23.B16, V22.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ (R6), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	FMOVQ 16(R6), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	FMOVQ 32(R6), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 48(R6), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_part:
+	CMP   $1, R7
+	BLT   sum_done
+	VMOVI $0, V23.B16
 	ADD   $0, R5, R8
 	CMP   $4, R7
-	BLT   partless5
-	FMOVQ (R5), F15
-	JMP   partdone5
+	BLT   partless1
+	FMOVQ (R5), F23
+	JMP   partdone1
 
-partless5:
-	TBZ    $1, R7, partone5
-	VLD1.P 8(R8), V15.D[0]
-	TBZ    $0, R7, partdone5
-	VLD1   (R8), V15.S[2]
-	JMP    partdone5
+partless1:
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V23.S[2]
+	JMP    partdone1
 
-partone5:
-	TBZ  $0, R7, partdone5
-	VLD1 (R8), V15.S[0]
+partone1:
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V23.S[0]
 
-partdone5:
+partdone1:
 	SUBS  $4, R7, R8
 	CSEL  LT, ZR, R8, R8
-	VMOVI $0, V16.B16
+	VMOVI $0, V24.B16
 	ADD   $16, R5, R9
 	CMP   $4, R8
-	BLT   partless6
-	FMOVQ 16(R5), F16
-	JMP   partdone6
+	BLT   partless2
+	FMOVQ 16(R5), F24
+	JMP   partdone2
 
-partless6:
-	TBZ    $1, R8, partone6
-	VLD1.P 8(R9), V16.D[0]
-	TBZ    $0, R8, partdone6
-	VLD1   (R9), V16.S[2]
-	JMP    partdone6
+partless2:
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V24.S[2]
+	JMP    partdone2
 
-partone6:
-	TBZ  $0, R8, partdone6
-	VLD1 (R9), V16.S[0]
+partone2:
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V24.S[0]
 
-partdone6:
+partdone2:
 	SUBS  $4, R8, R9
 	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V17.B16
+	VMOVI $0, V25.B16
 	ADD   $32, R5, R10
 	CMP   $4, R9
-	BLT   partless7
-	FMOVQ 32(R5), F17
-	JMP   partdone7
+	BLT   partless3
+	FMOVQ 32(R5), F25
+	JMP   partdone3
 
-partless7:
-	TBZ    $1, R9, partone7
-	VLD1.P 8(R10), V17.D[0]
-	TBZ    $0, R9, partdone7
-	VLD1   (R10), V17.S[2]
-	JMP    partdone7
+partless3:
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V25.S[2]
+	JMP    partdone3
 
-partone7:
-	TBZ  $0, R9, partdone7
-	VLD1 (R10), V17.S[0]
+partone3:
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V25.S[0]
 
-partdone7:
+partdone3:
 	SUBS  $4, R9, R10
 	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V18.B16
+	VMOVI $0, V26.B16
 	ADD   $48, R5, R11
 	CMP   $4, R10
-	BLT   partless8
-	FMOVQ 48(R5), F18
-	JMP   partdone8
+	BLT   partless4
+	FMOVQ 48(R5), F26
+	JMP   partdone4
 
-partless8:
-	TBZ    $1, R10, partone8
-	VLD1.P 8(R11), V18.D[0]
-	TBZ    $0, R10, partdone8
-	VLD1   (R11), V18.S[2]
-	JMP    partdone8
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V26.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V26.S[2]
+	JMP    partdone4
 
-partone8:
-	TBZ  $0, R10, partdone8
-	VLD1 (R11), V18.S[0]
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V26.S[0]
 
-partdone8:
-	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+partdone4:
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R6), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R6), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R6), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R6), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	VDUP  R7, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	FMOVQ 16(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R8, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	FMOVQ 48(R6), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+
+sum_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R6
+	CMP  R6, R2
+	CSEL HI, R6, R2, R6
+	CMP  $32, R6
+	BLT  sum_others_rest
+
+sum_others_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
 	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	WORD  $0x4ea0fa7b // fabs v27.4s, v19.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fa9b // fabs v27.4s, v20.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fabb // fabs v27.4s, v21.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
 	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
 	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	VDUP  R7, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	VDUP  R8, V15.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
-	VAND  V15.B16, V16.B16, V15.B16
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	VDUP  R9, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V17.B16, V15.B16
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V18.B16, V15.B16
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	SUB   $32, R6, R6
+	CMP   $32, R6
+	BGE   sum_others_block
 
-sum_others_done:
-sum_end:
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R7
-	CBNZ  R7, slow
-	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ (R6), F16
-	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ F15, (R6)
-	FMOVQ 16(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 16(R6)
-	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 32(R6), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 32(R6)
-	FMOVQ 48(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 48(R6)
-	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ 64(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 64(R6)
-	FMOVQ 80(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 80(R6)
-	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ 96(R6), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 96(R6)
-	FMOVQ 112(R6), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 112(R6)
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	SUB   $128, R3, R3
-	SUB   $128, R2, R2
-	CMP   $1, R2
-	BGE   sum_block
-	RET
-
-slow:
-	MOVD slow+32(FP), R0
-	MOVD (R0), R1
-	ADD  $1, R1, R1
-	MOVD R1, (R0)
-	RET
-
-// func softmaxPartNEON(total *[16]float64, logits *float32, n int, label int, slow *int)
-TEXT ·softmaxPartNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R1
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 32(R0), F0
-	FMOVQ 48(R0), F1
-	FMOVQ 64(R0), F2
-	FMOVQ 80(R0), F3
-	FMOVQ 96(R0), F4
-	FMOVQ 112(R0), F5
-	FMOVQ (R1), F6
-	FMOVQ 208(R0), F7
-	FMOVQ 16(R1), F8
-	FMOVQ 1136(R0), F9
-	MOVD  n+16(FP), R2
-	MOVD  label+24(FP), R3
-	MOVD  logits+8(FP), R3
-	VMOVI $0, V10.B16
-	MOVD  total+0(FP), R5
-	FMOVQ (R5), F11
-	FMOVQ 16(R5), F12
-	FMOVQ 32(R5), F13
-	FMOVQ 48(R5), F14
-	FMOVQ 64(R5), F15
-	FMOVQ 80(R5), F16
-	FMOVQ 96(R5), F17
-	FMOVQ 112(R5), F18
-	CMP   $32, R2
-	BLT   rest
-
-pair:
-	FMOVQ (R3), F19
-	FMOVQ 16(R3), F20
-	FMOVQ 32(R3), F21
-	FMOVQ 48(R3), F22
+sum_others_rest:
+	CMP   $1, R6
+	BLT   sum_others_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R6
+	BLT   sum_others_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
 	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
 	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
 	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
@@ -17913,390 +18487,94 @@ pair:
 	VSHL  $21, V22.S4, V22.S4
 	VADD  V22.S4, V24.S4, V22.S4
 	VFMLA V23.S4, V22.S4, V22.S4
-	FMOVQ 64(R3), F23
-	FMOVQ 80(R3), F24
-	FMOVQ 96(R3), F25
-	FMOVQ 112(R3), F26
-	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+	ADD   $64, R5, R5
+	SUB   $16, R6, R6
 
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V28.S4, V23.S4
-	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V27.S4, V28.S4
-	VFMLS V4.S4, V27.S4, V28.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F27
-	VFMLA V5.S4, V28.S4, V27.S4
-	FMOVQ 144(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-	FMOVQ 160(R0), F27
-	VFMLA V29.S4, V28.S4, V27.S4
-	FMOVQ 176(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V27.B16
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V27.B16, V28.B16
-	VTBL  V28.B16, [V8.B16], V27.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V27.S4, V23.S4
-	VFMLA V29.S4, V23.S4, V23.S4
-	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V27.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V27.S4
-	VFMLS V4.S4, V24.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V27.S4, V24.S4
-	FMOVQ 144(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-	FMOVQ 160(R0), F24
-	VFMLA V28.S4, V27.S4, V24.S4
-	FMOVQ 176(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V24.B16, V27.B16
-	VTBL  V27.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V23.S4, V23.S4
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F24
-	VFMLA V27.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V27.S4, V23.S4, V23.S4
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V23.S4, V23.S4
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
-	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
-	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
-	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
-	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
-	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
-	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
-	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
-	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
-	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
-	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
-	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
-	ADD   $128, R3, R3
-	SUB   $32, R2, R2
-	CMP   $32, R2
-	BGE   pair
-
-rest:
-	VMOVI $0, V19.B16
-	VMOVI $0, V20.B16
-	VMOVI $0, V21.B16
-	VMOVI $0, V22.B16
-	CMP   $16, R2
-	BLT   last_part
-
-last_tile:
-	FMOVQ (R3), F23
-	FMOVQ 16(R3), F24
-	FMOVQ 32(R3), F25
-	FMOVQ 48(R3), F26
-	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
-	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
-	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V28.S4, V23.S4
-	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V27.S4, V28.S4
-	VFMLS V4.S4, V27.S4, V28.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F27
-	VFMLA V5.S4, V28.S4, V27.S4
-	FMOVQ 144(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-	FMOVQ 160(R0), F27
-	VFMLA V29.S4, V28.S4, V27.S4
-	FMOVQ 176(R0), F29
-	VFMLA V27.S4, V28.S4, V29.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V27.B16
-	FMOVQ 192(R0), F28
-	VBIT  V7.B16, V27.B16, V28.B16
-	VTBL  V28.B16, [V8.B16], V27.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V27.S4, V23.S4
-	VFMLA V29.S4, V23.S4, V23.S4
-	WORD  $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
-	WORD  $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V27.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V27.S4
-	VFMLS V4.S4, V24.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V27.S4, V24.S4
-	FMOVQ 144(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-	FMOVQ 160(R0), F24
-	VFMLA V28.S4, V27.S4, V24.S4
-	FMOVQ 176(R0), F28
-	VFMLA V24.S4, V27.S4, V28.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F27
-	VBIT  V7.B16, V24.B16, V27.B16
-	VTBL  V27.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V28.S4, V23.S4, V23.S4
-	WORD  $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
-	WORD  $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-	FMOVQ 160(R0), F24
-	VFMLA V27.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F27
-	VFMLA V24.S4, V25.S4, V27.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V27.S4, V23.S4, V23.S4
-	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F23
-	VFMLA V1.S4, V25.S4, V23.S4
-	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V24.S4, V25.S4
-	VFMLS V4.S4, V24.S4, V25.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F24
-	VFMLA V5.S4, V25.S4, V24.S4
-	FMOVQ 144(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-	FMOVQ 160(R0), F24
-	VFMLA V26.S4, V25.S4, V24.S4
-	FMOVQ 176(R0), F26
-	VFMLA V24.S4, V25.S4, V26.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V23.B16], V24.B16
-	FMOVQ 192(R0), F25
-	VBIT  V7.B16, V24.B16, V25.B16
-	VTBL  V25.B16, [V8.B16], V24.B16
-	VSHL  $21, V23.S4, V23.S4
-	VADD  V23.S4, V24.S4, V23.S4
-	VFMLA V26.S4, V23.S4, V23.S4
-	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
-	ADD   $64, R3, R3
-	SUB   $16, R2, R2
-	CMP   $16, R2
-	BGE   last_tile
-
-last_part:
-	CMP   $1, R2
-	BLT   last_done
+sum_others_part:
+	CMP   $1, R6
+	BLT   sum_others_done
 	VMOVI $0, V23.B16
-	ADD   $0, R3, R6
-	CMP   $4, R2
-	BLT   partless1
-	FMOVQ (R3), F23
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R2, partone1
-	VLD1.P 8(R6), V23.D[0]
-	TBZ    $0, R2, partdone1
-	VLD1   (R6), V23.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R2, partdone1
-	VLD1 (R6), V23.S[0]
-
-partdone1:
-	SUBS  $4, R2, R6
-	CSEL  LT, ZR, R6, R6
-	VMOVI $0, V24.B16
-	ADD   $16, R3, R7
+	ADD   $0, R5, R7
 	CMP   $4, R6
-	BLT   partless2
-	FMOVQ 16(R3), F24
-	JMP   partdone2
+	BLT   partless5
+	FMOVQ (R5), F23
+	JMP   partdone5
 
-partless2:
-	TBZ    $1, R6, partone2
-	VLD1.P 8(R7), V24.D[0]
-	TBZ    $0, R6, partdone2
-	VLD1   (R7), V24.S[2]
-	JMP    partdone2
+partless5:
+	TBZ    $1, R6, partone5
+	VLD1.P 8(R7), V23.D[0]
+	TBZ    $0, R6, partdone5
+	VLD1   (R7), V23.S[2]
+	JMP    partdone5
 
-partone2:
-	TBZ  $0, R6, partdone2
-	VLD1 (R7), V24.S[0]
+partone5:
+	TBZ  $0, R6, partdone5
+	VLD1 (R7), V23.S[0]
 
-partdone2:
+partdone5:
 	SUBS  $4, R6, R7
 	CSEL  LT, ZR, R7, R7
-	VMOVI $0, V25.B16
-	ADD   $32, R3, R8
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R8
 	CMP   $4, R7
-	BLT   partless3
-	FMOVQ 32(R3), F25
-	JMP   partdone3
+	BLT   partless6
+	FMOVQ 16(R5), F24
+	JMP   partdone6
 
-partless3:
-	TBZ    $1, R7, partone3
-	VLD1.P 8(R8), V25.D[0]
-	TBZ    $0, R7, partdone3
-	VLD1   (R8), V25.S[2]
-	JMP    partdone3
+partless6:
+	TBZ    $1, R7, partone6
+	VLD1.P 8(R8), V24.D[0]
+	TBZ    $0, R7, partdone6
+	VLD1   (R8), V24.S[2]
+	JMP    partdone6
 
-partone3:
-	TBZ  $0, R7, partdone3
-	VLD1 (R8), V25.S[0]
+partone6:
+	TBZ  $0, R7, partdone6
+	VLD1 (R8), V24.S[0]
 
-partdone3:
+partdone6:
 	SUBS  $4, R7, R8
 	CSEL  LT, ZR, R8, R8
-	VMOVI $0, V26.B16
-	ADD   $48, R3, R9
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R9
 	CMP   $4, R8
-	BLT   partless4
-	FMOVQ 48(R3), F26
-	JMP   partdone4
+	BLT   partless7
+	FMOVQ 32(R5), F25
+	JMP   partdone7
 
-partless4:
-	TBZ    $1, R8, partone4
-	VLD1.P 8(R9), V26.D[0]
-	TBZ    $0, R8, partdone4
-	VLD1   (R9), V26.S[2]
-	JMP    partdone4
+partless7:
+	TBZ    $1, R8, partone7
+	VLD1.P 8(R9), V25.D[0]
+	TBZ    $0, R8, partdone7
+	VLD1   (R9), V25.S[2]
+	JMP    partdone7
 
-partone4:
-	TBZ  $0, R8, partdone4
-	VLD1 (R9), V26.S[0]
+partone7:
+	TBZ  $0, R8, partdone7
+	VLD1 (R9), V25.S[0]
 
-partdone4:
+partdone7:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R10
+	CMP   $4, R9
+	BLT   partless8
+	FMOVQ 48(R5), F26
+	JMP   partdone8
+
+partless8:
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V26.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V26.S[2]
+	JMP    partdone8
+
+partone8:
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V26.S[0]
+
+partdone8:
 	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
 	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
 	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
@@ -18334,7 +18612,7 @@ partdone4:
 	VSHL  $21, V23.S4, V23.S4
 	VADD  V23.S4, V27.S4, V23.S4
 	VFMLA V29.S4, V23.S4, V23.S4
-	VDUP  R2, V27.S4
+	VDUP  R6, V27.S4
 	FMOVQ 336(R1), F28
 	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
 	VAND  V27.B16, V23.B16, V23.B16
@@ -18368,7 +18646,7 @@ partdone4:
 	VSHL  $21, V23.S4, V23.S4
 	VADD  V23.S4, V24.S4, V23.S4
 	VFMLA V28.S4, V23.S4, V23.S4
-	VDUP  R6, V24.S4
+	VDUP  R7, V24.S4
 	FMOVQ 336(R1), F27
 	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
 	VAND  V24.B16, V23.B16, V23.B16
@@ -18402,75 +18680,85 @@ partdone4:
 	VSHL  $21, V23.S4, V23.S4
 	VADD  V23.S4, V24.S4, V23.S4
 	VFMLA V27.S4, V23.S4, V23.S4
-	VDUP  R7, V24.S4
+	VDUP  R8, V24.S4
 	FMOVQ 336(R1), F25
 	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
 	VAND  V24.B16, V23.B16, V23.B16
 	WORD  $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
-	WORD  $0x4e20d757 // fadd v23.4s, v26.4s, v0.4s
+	WORD  $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F0
-	VFMLA V1.S4, V23.S4, V0.S4
-	WORD  $0x4ea2d401 // fsub v1.4s, v0.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V1.S4, V23.S4
-	VFMLS V4.S4, V1.S4, V23.S4
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F1
-	VFMLA V5.S4, V23.S4, V1.S4
-	FMOVQ 144(R0), F2
-	VFMLA V1.S4, V23.S4, V2.S4
-	FMOVQ 160(R0), F1
-	VFMLA V2.S4, V23.S4, V1.S4
-	FMOVQ 176(R0), F2
-	VFMLA V1.S4, V23.S4, V2.S4
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V0.B16], V1.B16
-	FMOVQ 192(R0), F3
-	VBIT  V7.B16, V1.B16, V3.B16
-	VTBL  V3.B16, [V8.B16], V1.B16
-	VSHL  $21, V0.S4, V0.S4
-	VADD  V0.S4, V1.S4, V0.S4
-	VFMLA V2.S4, V0.S4, V0.S4
-	VDUP  R8, V1.S4
-	FMOVQ 336(R1), F2
-	WORD  $0x4ea23421 // cmgt v1.4s, v1.4s, v2.4s
-	VAND  V1.B16, V0.B16, V0.B16
-	WORD  $0x4e20d6d6 // fadd v22.4s, v22.4s, v0.4s
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 
-last_done:
-	WORD  $0x0e617a60 // fcvtl v0.2d, v19.2s
-	WORD  $0x4e617a61 // fcvtl2 v1.2d, v19.4s
-	WORD  $0x4e60d56b // fadd v11.2d, v11.2d, v0.2d
-	WORD  $0x4e61d58c // fadd v12.2d, v12.2d, v1.2d
-	WORD  $0x0e617a80 // fcvtl v0.2d, v20.2s
-	WORD  $0x4e617a81 // fcvtl2 v1.2d, v20.4s
-	WORD  $0x4e60d5ad // fadd v13.2d, v13.2d, v0.2d
-	WORD  $0x4e61d5ce // fadd v14.2d, v14.2d, v1.2d
-	WORD  $0x0e617aa0 // fcvtl v0.2d, v21.2s
-	WORD  $0x4e617aa1 // fcvtl2 v1.2d, v21.4s
-	WORD  $0x4e60d5ef // fadd v15.2d, v15.2d, v0.2d
-	WORD  $0x4e61d610 // fadd v16.2d, v16.2d, v1.2d
-	WORD  $0x0e617ac0 // fcvtl v0.2d, v22.2s
-	WORD  $0x4e617ac1 // fcvtl2 v1.2d, v22.4s
-	WORD  $0x4e60d631 // fadd v17.2d, v17.2d, v0.2d
-	WORD  $0x4e61d652 // fadd v18.2d, v18.2d, v1.2d
+sum_others_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_others_added:
+sum_end:
+	SUB   $128, R3, R3
+	SUB   $128, R2, R2
+	CMP   $1, R2
+	BGE   sum_piece
+	MOVD  total+0(FP), R0
+	FMOVQ F11, (R0)
+	FMOVQ F12, 16(R0)
+	FMOVQ F13, 32(R0)
+	FMOVQ F14, 48(R0)
+	FMOVQ F15, 64(R0)
+	FMOVQ F16, 80(R0)
+	FMOVQ F17, 96(R0)
+	FMOVQ F18, 112(R0)
+
+	// any |z| > 40, but the target's?
 	WORD  $0x4ea93540 // cmgt v0.4s, v10.4s, v9.4s
 	WORD  $0x6ea0a400 // umaxp v0.4s, v0.4s, v0.4s
 	FMOVD F0, R0
 	CBNZ  R0, slow
-	FMOVQ F11, (R5)
-	FMOVQ F12, 16(R5)
-	FMOVQ F13, 32(R5)
-	FMOVQ F14, 48(R5)
-	FMOVQ F15, 64(R5)
-	FMOVQ F16, 80(R5)
-	FMOVQ F17, 96(R5)
-	FMOVQ F18, 112(R5)
 	RET
 
 slow:
@@ -18504,31 +18792,31 @@ TEXT ·partExpNEON(SB), NOSPLIT, $0-48
 	BLT   apart
 	CMP   $1, R6
 	BGE   apart
-	MOVD  R2, R6
-	MOVD  R3, R7
-	MOVD  R5, R8
+	MOVD  R5, R6
+	MOVD  R2, R7
+	MOVD  R3, R8
 
-look_block:
-	CMP  $0, R7
+look_piece:
+	CMP  $0, R8
 	BLT  look_others
-	CMP  $128, R7
+	CMP  $128, R8
 	BGE  look_others
 	MOVD $144, R9
-	CMP  R9, R7
-	CSEL HI, R9, R7, R9
+	CMP  R9, R8
+	CSEL HI, R9, R8, R9
 	MOVD $target<>+576(SB), R10
 	SUB  R9<<2, R10, R9
 	MOVD $128, R10
-	CMP  R10, R6
-	CSEL HI, R10, R6, R10
+	CMP  R10, R7
+	CSEL HI, R10, R7, R10
 	CMP  $16, R10
 	BLT  look_part
 
 look_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
 	FMOVQ (R9), F15
 	VAND  V15.B16, V11.B16, V11.B16
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
@@ -18541,7 +18829,7 @@ look_tile:
 	FMOVQ 48(R9), F11
 	VAND  V11.B16, V14.B16, V11.B16
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
+	ADD   $64, R6, R6
 	ADD   $64, R9, R9
 	SUB   $16, R10, R10
 	CMP   $16, R10
@@ -18551,10 +18839,10 @@ look_part:
 	CMP   $1, R10
 	BLT   look_done
 	VMOVI $0, V11.B16
-	ADD   $0, R8, R11
+	ADD   $0, R6, R11
 	CMP   $4, R10
 	BLT   partless1
-	FMOVQ (R8), F11
+	FMOVQ (R6), F11
 	JMP   partdone1
 
 partless1:
@@ -18572,10 +18860,10 @@ partdone1:
 	SUBS  $4, R10, R10
 	CSEL  LT, ZR, R10, R10
 	VMOVI $0, V12.B16
-	ADD   $16, R8, R11
+	ADD   $16, R6, R11
 	CMP   $4, R10
 	BLT   partless2
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R6), F12
 	JMP   partdone2
 
 partless2:
@@ -18593,10 +18881,10 @@ partdone2:
 	SUBS  $4, R10, R10
 	CSEL  LT, ZR, R10, R10
 	VMOVI $0, V13.B16
-	ADD   $32, R8, R11
+	ADD   $32, R6, R11
 	CMP   $4, R10
 	BLT   partless3
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R6), F13
 	JMP   partdone3
 
 partless3:
@@ -18614,10 +18902,10 @@ partdone3:
 	SUBS  $4, R10, R10
 	CSEL  LT, ZR, R10, R10
 	VMOVI $0, V14.B16
-	ADD   $48, R8, R11
+	ADD   $48, R6, R11
 	CMP   $4, R10
 	BLT   partless4
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R6), F14
 	JMP   partdone4
 
 partless4:
@@ -18650,16 +18938,16 @@ look_done:
 
 look_others:
 	MOVD $128, R9
-	CMP  R9, R6
-	CSEL HI, R9, R6, R9
+	CMP  R9, R7
+	CSEL HI, R9, R7, R9
 	CMP  $16, R9
 	BLT  look_others_part
 
 look_others_tile:
-	FMOVQ (R8), F11
-	FMOVQ 16(R8), F12
-	FMOVQ 32(R8), F13
-	FMOVQ 48(R8), F14
+	FMOVQ (R6), F11
+	FMOVQ 16(R6), F12
+	FMOVQ 32(R6), F13
+	FMOVQ 48(R6), F14
 	WORD  $0x4ea0f96b // fabs v11.4s, v11.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 	WORD  $0x4ea0f98b // fabs v11.4s, v12.4s
@@ -18668,7 +18956,7 @@ look_others_tile:
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
 	WORD  $0x4ea0f9cb // fabs v11.4s, v14.4s
 	WORD  $0x4eab654a // smax v10.4s, v10.4s, v11.4s
-	ADD   $64, R8, R8
+	ADD   $64, R6, R6
 	SUB   $16, R9, R9
 	CMP   $16, R9
 	BGE   look_others_tile
@@ -18677,10 +18965,10 @@ look_others_part:
 	CMP   $1, R9
 	BLT   look_others_done
 	VMOVI $0, V11.B16
-	ADD   $0, R8, R10
+	ADD   $0, R6, R10
 	CMP   $4, R9
 	BLT   partless5
-	FMOVQ (R8), F11
+	FMOVQ (R6), F11
 	JMP   partdone5
 
 partless5:
@@ -18698,10 +18986,10 @@ partdone5:
 	SUBS  $4, R9, R9
 	CSEL  LT, ZR, R9, R9
 	VMOVI $0, V12.B16
-	ADD   $16, R8, R10
+	ADD   $16, R6, R10
 	CMP   $4, R9
 	BLT   partless6
-	FMOVQ 16(R8), F12
+	FMOVQ 16(R6), F12
 	JMP   partdone6
 
 partless6:
@@ -18719,10 +19007,10 @@ partdone6:
 	SUBS  $4, R9, R9
 	CSEL  LT, ZR, R9, R9
 	VMOVI $0, V13.B16
-	ADD   $32, R8, R10
+	ADD   $32, R6, R10
 	CMP   $4, R9
 	BLT   partless7
-	FMOVQ 32(R8), F13
+	FMOVQ 32(R6), F13
 	JMP   partdone7
 
 partless7:
@@ -18740,10 +19028,10 @@ partdone7:
 	SUBS  $4, R9, R9
 	CSEL  LT, ZR, R9, R9
 	VMOVI $0, V14.B16
-	ADD   $48, R8, R10
+	ADD   $48, R6, R10
 	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R8), F14
+	FMOVQ 48(R6), F14
 	JMP   partdone8
 
 partless8:
@@ -18769,10 +19057,10 @@ partdone8:
 
 look_others_done:
 look_end:
+	SUB $128, R8, R8
 	SUB $128, R7, R7
-	SUB $128, R6, R6
-	CMP $1, R6
-	BGE look_block
+	CMP $1, R7
+	BGE look_piece
 
 	// any |z| > 40, but the target's?
 	WORD  $0x4ea9354b // cmgt v11.4s, v10.4s, v9.4s
@@ -18782,904 +19070,1625 @@ look_end:
 
 apart:
 	MOVD  dst+0(FP), R6
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
 	MOVD  total+8(FP), R7
+	FMOVQ (R7), F11
+	FMOVQ 16(R7), F12
+	FMOVQ 32(R7), F13
+	FMOVQ 48(R7), F14
+	FMOVQ 64(R7), F15
+	FMOVQ 80(R7), F16
+	FMOVQ 96(R7), F17
+	FMOVQ 112(R7), F18
 
-sum_block:
+sum_piece:
 	CMP  $0, R3
 	BLT  sum_others
 	CMP  $128, R3
 	BGE  sum_others
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $128, R9
-	CMP  R9, R2
-	CSEL HI, R9, R2, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R8), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R8), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R8), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	FMOVQ F15, (R6)
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	FMOVQ F15, 16(R6)
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	FMOVQ F15, 32(R6)
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	FMOVQ F15, 48(R6)
-	WORD  $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V15.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
-	BLT   partless9
-	FMOVQ (R5), F15
-	JMP   partdone9
-
-partless9:
-	TBZ    $1, R9, partone9
-	VLD1.P 8(R10), V15.D[0]
-	TBZ    $0, R9, partdone9
-	VLD1   (R10), V15.S[2]
-	JMP    partdone9
-
-partone9:
-	TBZ  $0, R9, partdone9
-	VLD1 (R10), V15.S[0]
-
-partdone9:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
-	BLT   partless10
-	FMOVQ 16(R5), F16
-	JMP   partdone10
-
-partless10:
-	TBZ    $1, R10, partone10
-	VLD1.P 8(R11), V16.D[0]
-	TBZ    $0, R10, partdone10
-	VLD1   (R11), V16.S[2]
-	JMP    partdone10
-
-partone10:
-	TBZ  $0, R10, partdone10
-	VLD1 (R11), V16.S[0]
-
-partdone10:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
-	BLT   partless11
-	FMOVQ 32(R5), F17
-	JMP   partdone11
-
-partless11:
-	TBZ    $1, R11, partone11
-	VLD1.P 8(R12), V17.D[0]
-	TBZ    $0, R11, partdone11
-	VLD1   (R12), V17.S[2]
-	JMP    partdone11
-
-partone11:
-	TBZ  $0, R11, partdone11
-	VLD1 (R12), V17.S[0]
-
-partdone11:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
-	BLT   partless12
-	FMOVQ 48(R5), F18
-	JMP   partdone12
-
-partless12:
-	TBZ    $1, R12, partone12
-	VLD1.P 8(R13), V18.D[0]
-	TBZ    $0, R12, partdone12
-	VLD1   (R13), V18.S[2]
-	JMP    partdone12
-
-partone12:
-	TBZ  $0, R12, partdone12
-	VLD1 (R13), V18.S[0]
-
-partdone12:
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 16(R8), F19
-	VAND  V19.B16, V16.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 32(R8), F19
-	VAND  V19.B16, V17.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	FMOVQ 48(R8), F19
-	VAND  V19.B16, V18.B16, V19.B16
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
-
-	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
-	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
-	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ (R8), F19
-	VAND  V19.B16, V15.B16, V15.B16
-	VDUP  R9, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	ADD   $0, R6, R13
-	CMP   $4, R9
-	BLT   partless13
-	FMOVQ F15, (R6)
-	JMP   partdone13
-
-partless13:
-	TBZ    $1, R9, partone13
-	VST1.P V15.D[0], 8(R13)
-	TBZ    $0, R9, partdone13
-	VST1   V15.S[2], (R13)
-	JMP    partdone13
-
-partone13:
-	TBZ  $0, R9, partdone13
-	VST1 V15.S[0], (R13)
-
-partdone13:
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ 16(R8), F15
-	VAND  V15.B16, V16.B16, V15.B16
-	VDUP  R10, V16.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb33610 // cmgt v16.4s, v16.4s, v19.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $16, R6, R9
-	CMP   $4, R10
-	BLT   partless14
-	FMOVQ F15, 16(R6)
-	JMP   partdone14
-
-partless14:
-	TBZ    $1, R10, partone14
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R10, partdone14
-	VST1   V15.S[2], (R9)
-	JMP    partdone14
-
-partone14:
-	TBZ  $0, R10, partdone14
-	VST1 V15.S[0], (R9)
-
-partdone14:
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	FMOVQ 32(R8), F15
-	VAND  V15.B16, V17.B16, V15.B16
-	VDUP  R11, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $32, R6, R9
-	CMP   $4, R11
-	BLT   partless15
-	FMOVQ F15, 32(R6)
-	JMP   partdone15
-
-partless15:
-	TBZ    $1, R11, partone15
-	VST1.P V15.D[0], 8(R9)
-	TBZ    $0, R11, partdone15
-	VST1   V15.S[2], (R9)
-	JMP    partdone15
-
-partone15:
-	TBZ  $0, R11, partdone15
-	VST1 V15.S[0], (R9)
-
-partdone15:
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	FMOVQ 48(R8), F15
-	VAND  V15.B16, V18.B16, V15.B16
-	VDUP  R12, V16.S4
-	FMOVQ 336(R1), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V15.B16, V15.B16
-	ADD   $48, R6, R8
-	CMP   $4, R12
-	BLT   partless16
-	FMOVQ F15, 48(R6)
-	JMP   partdone16
-
-partless16:
-	TBZ    $1, R12, partone16
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R12, partdone16
-	VST1   V15.S[2], (R8)
-	JMP    partdone16
-
-partone16:
-	TBZ  $0, R12, partdone16
-	VST1 V15.S[0], (R8)
-
-partdone16:
-	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
-
-sum_done:
-	JMP sum_end
-
-sum_others:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
 	MOVD $128, R8
 	CMP  R8, R2
 	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_others_part
+	CMP  $32, R8
+	BLT  sum_rest
 
-sum_others_tile:
-	FMOVQ (R5), F15
-	FMOVQ 16(R5), F16
-	FMOVQ 32(R5), F17
-	FMOVQ 48(R5), F18
-	WORD  $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD  $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD  $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD  $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD  $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD  $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+sum_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	FMOVQ F23, (R6)
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
 	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V24.B16
+	FMOVQ F24, 16(R6)
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V25.B16
+	FMOVQ F25, 32(R6)
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V26.B16
+	FMOVQ F26, 48(R6)
+	FMOVQ 64(R7), F27
+	VAND  V27.B16, V19.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 80(R7), F27
+	VAND  V27.B16, V20.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 96(R7), F27
+	VAND  V27.B16, V21.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 112(R7), F27
+	VAND  V27.B16, V22.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ 64(R7), F27
+	VAND  V27.B16, V19.B16, V19.B16
+	FMOVQ F19, 64(R6)
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
 	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ 80(R7), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	FMOVQ F20, 80(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ 96(R7), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	FMOVQ F21, 96(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
 	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	FMOVQ F15, (R6)
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	FMOVQ F16, 16(R6)
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	FMOVQ F17, 32(R6)
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	FMOVQ F18, 48(R6)
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 112(R7), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ F22, 112(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R7, R7
+	ADD   $128, R6, R6
+	SUB   $32, R8, R8
+	CMP   $32, R8
+	BGE   sum_block
+
+sum_rest:
+	CMP   $1, R8
+	BLT   sum_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R8
+	BLT   sum_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	FMOVQ (R7), F23
+	VAND  V23.B16, V19.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 16(R7), F23
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 32(R7), F23
+	VAND  V23.B16, V21.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	FMOVQ 48(R7), F23
+	VAND  V23.B16, V22.B16, V23.B16
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V23.S4, V19.S4
+	VFMLA V25.S4, V19.S4, V19.S4
+	FMOVQ (R7), F23
+	VAND  V23.B16, V19.B16, V19.B16
+	FMOVQ F19, (R6)
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V25.S4, V20.S4, V20.S4
+	FMOVQ 16(R7), F23
+	VAND  V23.B16, V20.B16, V20.B16
+	FMOVQ F20, 16(R6)
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	FMOVQ 32(R7), F23
+	VAND  V23.B16, V21.B16, V21.B16
+	FMOVQ F21, 32(R6)
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ 48(R7), F23
+	VAND  V23.B16, V22.B16, V22.B16
+	FMOVQ F22, 48(R6)
 	ADD   $64, R5, R5
+	ADD   $64, R7, R7
 	ADD   $64, R6, R6
 	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_others_tile
 
-sum_others_part:
+sum_part:
 	CMP   $1, R8
-	BLT   sum_others_done
-	VMOVI $0, V15.B16
+	BLT   sum_done
+	VMOVI $0, V23.B16
 	ADD   $0, R5, R9
 	CMP   $4, R8
+	BLT   partless9
+	FMOVQ (R5), F23
+	JMP   partdone9
+
+partless9:
+	TBZ    $1, R8, partone9
+	VLD1.P 8(R9), V23.D[0]
+	TBZ    $0, R8, partdone9
+	VLD1   (R9), V23.S[2]
+	JMP    partdone9
+
+partone9:
+	TBZ  $0, R8, partdone9
+	VLD1 (R9), V23.S[0]
+
+partdone9:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
+	BLT   partless10
+	FMOVQ 16(R5), F24
+	JMP   partdone10
+
+partless10:
+	TBZ    $1, R9, partone10
+	VLD1.P 8(R10), V24.D[0]
+	TBZ    $0, R9, partdone10
+	VLD1   (R10), V24.S[2]
+	JMP    partdone10
+
+partone10:
+	TBZ  $0, R9, partdone10
+	VLD1 (R10), V24.S[0]
+
+partdone10:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
+	BLT   partless11
+	FMOVQ 32(R5), F25
+	JMP   partdone11
+
+partless11:
+	TBZ    $1, R10, partone11
+	VLD1.P 8(R11), V25.D[0]
+	TBZ    $0, R10, partdone11
+	VLD1   (R11), V25.S[2]
+	JMP    partdone11
+
+partone11:
+	TBZ  $0, R10, partdone11
+	VLD1 (R11), V25.S[0]
+
+partdone11:
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
+	BLT   partless12
+	FMOVQ 48(R5), F26
+	JMP   partdone12
+
+partless12:
+	TBZ    $1, R11, partone12
+	VLD1.P 8(R12), V26.D[0]
+	TBZ    $0, R11, partdone12
+	VLD1   (R12), V26.S[2]
+	JMP    partdone12
+
+partone12:
+	TBZ  $0, R11, partdone12
+	VLD1 (R12), V26.S[0]
+
+partdone12:
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 16(R7), F27
+	VAND  V27.B16, V24.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 32(R7), F27
+	VAND  V27.B16, V25.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	FMOVQ 48(R7), F27
+	VAND  V27.B16, V26.B16, V27.B16
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ (R7), F27
+	VAND  V27.B16, V23.B16, V23.B16
+	VDUP  R8, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	ADD   $0, R6, R12
+	CMP   $4, R8
+	BLT   partless13
+	FMOVQ F23, (R6)
+	JMP   partdone13
+
+partless13:
+	TBZ    $1, R8, partone13
+	VST1.P V23.D[0], 8(R12)
+	TBZ    $0, R8, partdone13
+	VST1   V23.S[2], (R12)
+	JMP    partdone13
+
+partone13:
+	TBZ  $0, R8, partdone13
+	VST1 V23.S[0], (R12)
+
+partdone13:
+	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	FMOVQ 16(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $16, R6, R8
+	CMP   $4, R9
+	BLT   partless14
+	FMOVQ F23, 16(R6)
+	JMP   partdone14
+
+partless14:
+	TBZ    $1, R9, partone14
+	VST1.P V23.D[0], 8(R8)
+	TBZ    $0, R9, partdone14
+	VST1   V23.S[2], (R8)
+	JMP    partdone14
+
+partone14:
+	TBZ  $0, R9, partdone14
+	VST1 V23.S[0], (R8)
+
+partdone14:
+	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $32, R6, R8
+	CMP   $4, R10
+	BLT   partless15
+	FMOVQ F23, 32(R6)
+	JMP   partdone15
+
+partless15:
+	TBZ    $1, R10, partone15
+	VST1.P V23.D[0], 8(R8)
+	TBZ    $0, R10, partdone15
+	VST1   V23.S[2], (R8)
+	JMP    partdone15
+
+partone15:
+	TBZ  $0, R10, partdone15
+	VST1 V23.S[0], (R8)
+
+partdone15:
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	FMOVQ 48(R7), F24
+	VAND  V24.B16, V23.B16, V23.B16
+	VDUP  R11, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $48, R6, R7
+	CMP   $4, R11
+	BLT   partless16
+	FMOVQ F23, 48(R6)
+	JMP   partdone16
+
+partless16:
+	TBZ    $1, R11, partone16
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R11, partdone16
+	VST1   V23.S[2], (R7)
+	JMP    partdone16
+
+partone16:
+	TBZ  $0, R11, partdone16
+	VST1 V23.S[0], (R7)
+
+partdone16:
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
+
+sum_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	CMP  $32, R7
+	BLT  sum_others_rest
+
+sum_others_block:
+	FMOVQ 64(R5), F19
+	FMOVQ 80(R5), F20
+	FMOVQ 96(R5), F21
+	FMOVQ 112(R5), F22
+	FMOVQ (R5), F23
+	FMOVQ 16(R5), F24
+	FMOVQ 32(R5), F25
+	FMOVQ 48(R5), F26
+	WORD  $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ F23, (R6)
+	WORD  $0x4e20d71c // fadd v28.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F24
+	VFMLA V1.S4, V28.S4, V24.S4
+	WORD  $0x4ea2d71b // fsub v27.4s, v24.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V24.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V27.S4, V24.S4
+	VFMLA V29.S4, V24.S4, V24.S4
+	FMOVQ F24, 16(R6)
+	WORD  $0x4e20d73c // fadd v28.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F25
+	VFMLA V1.S4, V28.S4, V25.S4
+	WORD  $0x4ea2d73b // fsub v27.4s, v25.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V25.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V27.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ F25, 32(R6)
+	WORD  $0x4e20d75c // fadd v28.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F26
+	VFMLA V1.S4, V28.S4, V26.S4
+	WORD  $0x4ea2d75b // fsub v27.4s, v26.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V26.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V27.S4, V26.S4
+	VFMLA V29.S4, V26.S4, V26.S4
+	FMOVQ F26, 48(R6)
+	WORD  $0x4ea0fa7b // fabs v27.4s, v19.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fa9b // fabs v27.4s, v20.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fabb // fabs v27.4s, v21.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4ea0fadb // fabs v27.4s, v22.4s
+	WORD  $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD  $0x4e20d67c // fadd v28.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V28.S4, V19.S4
+	WORD  $0x4ea2d67b // fsub v27.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F27
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+	FMOVQ 160(R0), F27
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V27.S4, V19.S4
+	VFMLA V29.S4, V19.S4, V19.S4
+	FMOVQ F19, 64(R6)
+	WORD  $0x4e33d6f3 // fadd v19.4s, v23.4s, v19.4s
+	WORD  $0x4e20d69b // fadd v27.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V27.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V27.S4
+	VFMLS V4.S4, V23.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V27.S4, V23.S4
+	FMOVQ 144(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F23
+	VFMLA V28.S4, V27.S4, V23.S4
+	FMOVQ 176(R0), F28
+	VFMLA V23.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V23.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V23.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V23.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V23.S4, V20.S4
+	VFMLA V28.S4, V20.S4, V20.S4
+	FMOVQ F20, 80(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+	FMOVQ 160(R0), F23
+	VFMLA V27.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F27
+	VFMLA V23.S4, V24.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V23.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ F21, 96(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F23
+	VFMLA V5.S4, V24.S4, V23.S4
+	FMOVQ 144(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 160(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 176(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V23.B16
+	FMOVQ 192(R0), F24
+	VBIT  V7.B16, V23.B16, V24.B16
+	VTBL  V24.B16, [V8.B16], V23.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V23.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	FMOVQ F22, 112(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD  $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD  $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD  $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD  $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD  $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD  $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD  $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_others_block
+
+sum_others_rest:
+	CMP   $1, R7
+	BLT   sum_others_added
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	CMP   $16, R7
+	BLT   sum_others_part
+	FMOVQ (R5), F19
+	FMOVQ 16(R5), F20
+	FMOVQ 32(R5), F21
+	FMOVQ 48(R5), F22
+	WORD  $0x4ea0fa77 // fabs v23.4s, v19.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fa97 // fabs v23.4s, v20.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fab7 // fabs v23.4s, v21.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4ea0fad7 // fabs v23.4s, v22.4s
+	WORD  $0x4eb7654a // smax v10.4s, v10.4s, v23.4s
+	WORD  $0x4e20d678 // fadd v24.4s, v19.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F19
+	VFMLA V1.S4, V24.S4, V19.S4
+	WORD  $0x4ea2d677 // fsub v23.4s, v19.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V19.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V19.S4, V19.S4
+	VADD  V19.S4, V24.S4, V19.S4
+	VFMLA V23.S4, V19.S4, V19.S4
+	FMOVQ F19, (R6)
+	WORD  $0x4e20d698 // fadd v24.4s, v20.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F20
+	VFMLA V1.S4, V24.S4, V20.S4
+	WORD  $0x4ea2d697 // fsub v23.4s, v20.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V20.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V20.S4, V20.S4
+	VADD  V20.S4, V24.S4, V20.S4
+	VFMLA V23.S4, V20.S4, V20.S4
+	FMOVQ F20, 16(R6)
+	WORD  $0x4e20d6b8 // fadd v24.4s, v21.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F21
+	VFMLA V1.S4, V24.S4, V21.S4
+	WORD  $0x4ea2d6b7 // fsub v23.4s, v21.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V21.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V24.S4, V21.S4
+	VFMLA V23.S4, V21.S4, V21.S4
+	FMOVQ F21, 32(R6)
+	WORD  $0x4e20d6d8 // fadd v24.4s, v22.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F22
+	VFMLA V1.S4, V24.S4, V22.S4
+	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V23.S4, V24.S4
+	VFMLS V4.S4, V23.S4, V24.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F25
+	VFMLA V5.S4, V24.S4, V25.S4
+	FMOVQ 144(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+	FMOVQ 160(R0), F25
+	VFMLA V23.S4, V24.S4, V25.S4
+	FMOVQ 176(R0), F23
+	VFMLA V25.S4, V24.S4, V23.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V22.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V24.S4, V22.S4
+	VFMLA V23.S4, V22.S4, V22.S4
+	FMOVQ F22, 48(R6)
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_others_part:
+	CMP   $1, R7
+	BLT   sum_others_done
+	VMOVI $0, V23.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
 	BLT   partless17
-	FMOVQ (R5), F15
+	FMOVQ (R5), F23
 	JMP   partdone17
 
 partless17:
-	TBZ    $1, R8, partone17
-	VLD1.P 8(R9), V15.D[0]
-	TBZ    $0, R8, partdone17
-	VLD1   (R9), V15.S[2]
+	TBZ    $1, R7, partone17
+	VLD1.P 8(R8), V23.D[0]
+	TBZ    $0, R7, partdone17
+	VLD1   (R8), V23.S[2]
 	JMP    partdone17
 
 partone17:
-	TBZ  $0, R8, partdone17
-	VLD1 (R9), V15.S[0]
+	TBZ  $0, R7, partdone17
+	VLD1 (R8), V23.S[0]
 
 partdone17:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V16.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V24.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
 	BLT   partless18
-	FMOVQ 16(R5), F16
+	FMOVQ 16(R5), F24
 	JMP   partdone18
 
 partless18:
-	TBZ    $1, R9, partone18
-	VLD1.P 8(R10), V16.D[0]
-	TBZ    $0, R9, partdone18
-	VLD1   (R10), V16.S[2]
+	TBZ    $1, R8, partone18
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone18
+	VLD1   (R9), V24.S[2]
 	JMP    partdone18
 
 partone18:
-	TBZ  $0, R9, partdone18
-	VLD1 (R10), V16.S[0]
+	TBZ  $0, R8, partdone18
+	VLD1 (R9), V24.S[0]
 
 partdone18:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V17.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
 	BLT   partless19
-	FMOVQ 32(R5), F17
+	FMOVQ 32(R5), F25
 	JMP   partdone19
 
 partless19:
-	TBZ    $1, R10, partone19
-	VLD1.P 8(R11), V17.D[0]
-	TBZ    $0, R10, partdone19
-	VLD1   (R11), V17.S[2]
+	TBZ    $1, R9, partone19
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone19
+	VLD1   (R10), V25.S[2]
 	JMP    partdone19
 
 partone19:
-	TBZ  $0, R10, partdone19
-	VLD1 (R11), V17.S[0]
+	TBZ  $0, R9, partdone19
+	VLD1 (R10), V25.S[0]
 
 partdone19:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V18.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V26.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
 	BLT   partless20
-	FMOVQ 48(R5), F18
+	FMOVQ 48(R5), F26
 	JMP   partdone20
 
 partless20:
-	TBZ    $1, R11, partone20
-	VLD1.P 8(R12), V18.D[0]
-	TBZ    $0, R11, partdone20
-	VLD1   (R12), V18.S[2]
+	TBZ    $1, R10, partone20
+	VLD1.P 8(R11), V26.D[0]
+	TBZ    $0, R10, partdone20
+	VLD1   (R11), V26.S[2]
 	JMP    partdone20
 
 partone20:
-	TBZ  $0, R11, partdone20
-	VLD1 (R12), V18.S[0]
+	TBZ  $0, R10, partdone20
+	VLD1 (R11), V26.S[0]
 
 partdone20:
-	WORD $0x4ea0f9f3 // fabs v19.4s, v15.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa13 // fabs v19.4s, v16.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa33 // fabs v19.4s, v17.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4ea0fa53 // fabs v19.4s, v18.4s
-	WORD $0x4eb3654a // smax v10.4s, v10.4s, v19.4s
-	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
-	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
-	WORD $0x4e20d631 // fadd v17.4s, v17.4s, v0.4s
-	WORD $0x4e20d65a // fadd v26.4s, v18.4s, v0.4s
+	WORD $0x4ea0fafb // fabs v27.4s, v23.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb1b // fabs v27.4s, v24.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb3b // fabs v27.4s, v25.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4ea0fb5b // fabs v27.4s, v26.4s
+	WORD $0x4ebb654a // smax v10.4s, v10.4s, v27.4s
+	WORD $0x4e20d6fc // fadd v28.4s, v23.4s, v0.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R0), F18
-	FMOVQ 64(R0), F20
-	FMOVQ 64(R0), F22
-	FMOVQ 64(R0), F24
-	VFMLA V1.S4, V15.S4, V18.S4
-	VFMLA V1.S4, V16.S4, V20.S4
-	VFMLA V1.S4, V17.S4, V22.S4
-	VFMLA V1.S4, V26.S4, V24.S4
-	WORD  $0x4ea2d653 // fsub v19.4s, v18.4s, v2.4s
-	WORD  $0x4ea2d695 // fsub v21.4s, v20.4s, v2.4s
-	WORD  $0x4ea2d6d7 // fsub v23.4s, v22.4s, v2.4s
-	WORD  $0x4ea2d719 // fsub v25.4s, v24.4s, v2.4s
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V28.S4, V23.S4
+	WORD  $0x4ea2d6fb // fsub v27.4s, v23.4s, v2.4s
 
 	// r = c - n ln2
-	VFMLS V3.S4, V19.S4, V15.S4
-	VFMLS V3.S4, V21.S4, V16.S4
-	VFMLS V3.S4, V23.S4, V17.S4
-	VFMLS V3.S4, V25.S4, V26.S4
-	VFMLS V4.S4, V19.S4, V15.S4
-	VFMLS V4.S4, V21.S4, V16.S4
-	VFMLS V4.S4, V23.S4, V17.S4
-	VFMLS V4.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V27.S4, V28.S4
+	VFMLS V4.S4, V27.S4, V28.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R0), F19
-	FMOVQ 128(R0), F23
 	FMOVQ 128(R0), F27
-	FMOVQ 128(R0), F29
-	VFMLA V5.S4, V15.S4, V19.S4
-	VFMLA V5.S4, V16.S4, V23.S4
-	VFMLA V5.S4, V17.S4, V27.S4
-	VFMLA V5.S4, V26.S4, V29.S4
-	FMOVQ 144(R0), F21
-	FMOVQ 144(R0), F25
-	FMOVQ 144(R0), F28
-	FMOVQ 144(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
-	FMOVQ 160(R0), F19
-	FMOVQ 160(R0), F23
+	VFMLA V5.S4, V28.S4, V27.S4
+	FMOVQ 144(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 	FMOVQ 160(R0), F27
-	FMOVQ 160(R0), F29
-	VFMLA V21.S4, V15.S4, V19.S4
-	VFMLA V25.S4, V16.S4, V23.S4
-	VFMLA V28.S4, V17.S4, V27.S4
-	VFMLA V30.S4, V26.S4, V29.S4
-	FMOVQ 176(R0), F21
-	FMOVQ 176(R0), F25
-	FMOVQ 176(R0), F28
-	FMOVQ 176(R0), F30
-	VFMLA V19.S4, V15.S4, V21.S4
-	VFMLA V23.S4, V16.S4, V25.S4
-	VFMLA V27.S4, V17.S4, V28.S4
-	VFMLA V29.S4, V26.S4, V30.S4
+	VFMLA V29.S4, V28.S4, V27.S4
+	FMOVQ 176(R0), F29
+	VFMLA V27.S4, V28.S4, V29.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V6.B16, [V18.B16], V15.B16
-	VTBL  V6.B16, [V20.B16], V17.B16
-	VTBL  V6.B16, [V22.B16], V23.B16
-	VTBL  V6.B16, [V24.B16], V27.B16
-	FMOVQ 192(R0), F16
-	FMOVQ 192(R0), F19
-	FMOVQ 192(R0), F26
-	FMOVQ 192(R0), F29
-	VBIT  V7.B16, V15.B16, V16.B16
-	VBIT  V7.B16, V17.B16, V19.B16
-	VBIT  V7.B16, V23.B16, V26.B16
-	VBIT  V7.B16, V27.B16, V29.B16
-	VTBL  V16.B16, [V8.B16], V15.B16
-	VTBL  V19.B16, [V8.B16], V16.B16
-	VTBL  V26.B16, [V8.B16], V17.B16
-	VTBL  V29.B16, [V8.B16], V19.B16
-	VSHL  $21, V18.S4, V18.S4
-	VSHL  $21, V20.S4, V20.S4
-	VSHL  $21, V22.S4, V22.S4
-	VSHL  $21, V24.S4, V23.S4
-	VADD  V18.S4, V15.S4, V15.S4
-	VADD  V20.S4, V16.S4, V16.S4
-	VADD  V22.S4, V17.S4, V17.S4
-	VADD  V23.S4, V19.S4, V18.S4
-	VFMLA V21.S4, V15.S4, V15.S4
-	VFMLA V25.S4, V16.S4, V16.S4
-	VFMLA V28.S4, V17.S4, V17.S4
-	VFMLA V30.S4, V18.S4, V18.S4
-	VDUP  R8, V19.S4
-	FMOVQ 336(R1), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V15.B16, V15.B16
-	ADD   $0, R6, R12
-	CMP   $4, R8
+	VTBL  V6.B16, [V23.B16], V27.B16
+	FMOVQ 192(R0), F28
+	VBIT  V7.B16, V27.B16, V28.B16
+	VTBL  V28.B16, [V8.B16], V27.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V27.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	VDUP  R7, V27.S4
+	FMOVQ 336(R1), F28
+	WORD  $0x4ebc377b // cmgt v27.4s, v27.4s, v28.4s
+	VAND  V27.B16, V23.B16, V23.B16
+	ADD   $0, R6, R11
+	CMP   $4, R7
 	BLT   partless21
-	FMOVQ F15, (R6)
+	FMOVQ F23, (R6)
 	JMP   partdone21
 
 partless21:
-	TBZ    $1, R8, partone21
-	VST1.P V15.D[0], 8(R12)
-	TBZ    $0, R8, partdone21
-	VST1   V15.S[2], (R12)
+	TBZ    $1, R7, partone21
+	VST1.P V23.D[0], 8(R11)
+	TBZ    $0, R7, partdone21
+	VST1   V23.S[2], (R11)
 	JMP    partdone21
 
 partone21:
-	TBZ  $0, R8, partdone21
-	VST1 V15.S[0], (R12)
+	TBZ  $0, R7, partdone21
+	VST1 V23.S[0], (R11)
 
 partdone21:
-	WORD  $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
-	VDUP  R9, V15.S4
-	FMOVQ 336(R1), F19
-	WORD  $0x4eb335ef // cmgt v15.4s, v15.4s, v19.4s
-	VAND  V15.B16, V16.B16, V15.B16
-	ADD   $16, R6, R8
-	CMP   $4, R9
+	WORD $0x4e37d673 // fadd v19.4s, v19.4s, v23.4s
+	WORD $0x4e20d71b // fadd v27.4s, v24.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V27.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V27.S4
+	VFMLS V4.S4, V24.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V27.S4, V24.S4
+	FMOVQ 144(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+	FMOVQ 160(R0), F24
+	VFMLA V28.S4, V27.S4, V24.S4
+	FMOVQ 176(R0), F28
+	VFMLA V24.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F27
+	VBIT  V7.B16, V24.B16, V27.B16
+	VTBL  V27.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V28.S4, V23.S4, V23.S4
+	VDUP  R8, V24.S4
+	FMOVQ 336(R1), F27
+	WORD  $0x4ebb3718 // cmgt v24.4s, v24.4s, v27.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $16, R6, R7
+	CMP   $4, R8
 	BLT   partless22
-	FMOVQ F15, 16(R6)
+	FMOVQ F23, 16(R6)
 	JMP   partdone22
 
 partless22:
-	TBZ    $1, R9, partone22
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R9, partdone22
-	VST1   V15.S[2], (R8)
+	TBZ    $1, R8, partone22
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R8, partdone22
+	VST1   V23.S[2], (R7)
 	JMP    partdone22
 
 partone22:
-	TBZ  $0, R9, partdone22
-	VST1 V15.S[0], (R8)
+	TBZ  $0, R8, partdone22
+	VST1 V23.S[0], (R7)
 
 partdone22:
-	WORD  $0x4e2fd58c // fadd v12.4s, v12.4s, v15.4s
-	VDUP  R10, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V17.B16, V15.B16
-	ADD   $32, R6, R8
-	CMP   $4, R10
+	WORD $0x4e37d694 // fadd v20.4s, v20.4s, v23.4s
+	WORD $0x4e20d739 // fadd v25.4s, v25.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+	FMOVQ 160(R0), F24
+	VFMLA V27.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F27
+	VFMLA V24.S4, V25.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	VDUP  R9, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $32, R6, R7
+	CMP   $4, R9
 	BLT   partless23
-	FMOVQ F15, 32(R6)
+	FMOVQ F23, 32(R6)
 	JMP   partdone23
 
 partless23:
-	TBZ    $1, R10, partone23
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R10, partdone23
-	VST1   V15.S[2], (R8)
+	TBZ    $1, R9, partone23
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R9, partdone23
+	VST1   V23.S[2], (R7)
 	JMP    partdone23
 
 partone23:
-	TBZ  $0, R10, partdone23
-	VST1 V15.S[0], (R8)
+	TBZ  $0, R9, partdone23
+	VST1 V23.S[0], (R7)
 
 partdone23:
-	WORD  $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
-	VDUP  R11, V15.S4
-	FMOVQ 336(R1), F16
-	WORD  $0x4eb035ef // cmgt v15.4s, v15.4s, v16.4s
-	VAND  V15.B16, V18.B16, V15.B16
-	ADD   $48, R6, R8
-	CMP   $4, R11
+	WORD $0x4e37d6b5 // fadd v21.4s, v21.4s, v23.4s
+	WORD $0x4e20d759 // fadd v25.4s, v26.4s, v0.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R0), F23
+	VFMLA V1.S4, V25.S4, V23.S4
+	WORD  $0x4ea2d6f8 // fsub v24.4s, v23.4s, v2.4s
+
+	// r = c - n ln2
+	VFMLS V3.S4, V24.S4, V25.S4
+	VFMLS V4.S4, V24.S4, V25.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R0), F24
+	VFMLA V5.S4, V25.S4, V24.S4
+	FMOVQ 144(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+	FMOVQ 160(R0), F24
+	VFMLA V26.S4, V25.S4, V24.S4
+	FMOVQ 176(R0), F26
+	VFMLA V24.S4, V25.S4, V26.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V6.B16, [V23.B16], V24.B16
+	FMOVQ 192(R0), F25
+	VBIT  V7.B16, V24.B16, V25.B16
+	VTBL  V25.B16, [V8.B16], V24.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V24.S4, V23.S4
+	VFMLA V26.S4, V23.S4, V23.S4
+	VDUP  R10, V24.S4
+	FMOVQ 336(R1), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V23.B16, V23.B16
+	ADD   $48, R6, R7
+	CMP   $4, R10
 	BLT   partless24
-	FMOVQ F15, 48(R6)
+	FMOVQ F23, 48(R6)
 	JMP   partdone24
 
 partless24:
-	TBZ    $1, R11, partone24
-	VST1.P V15.D[0], 8(R8)
-	TBZ    $0, R11, partdone24
-	VST1   V15.S[2], (R8)
+	TBZ    $1, R10, partone24
+	VST1.P V23.D[0], 8(R7)
+	TBZ    $0, R10, partdone24
+	VST1   V23.S[2], (R7)
 	JMP    partdone24
 
 partone24:
-	TBZ  $0, R11, partdone24
-	VST1 V15.S[0], (R8)
+	TBZ  $0, R10, partdone24
+	VST1 V23.S[0], (R7)
 
 partdone24:
-	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	WORD $0x4e37d6d6 // fadd v22.4s, v22.4s, v23.4s
 
 sum_others_done:
+	WORD $0x0e617a77 // fcvtl v23.2d, v19.2s
+	WORD $0x4e617a73 // fcvtl2 v19.2d, v19.4s
+	WORD $0x4e77d56b // fadd v11.2d, v11.2d, v23.2d
+	WORD $0x4e73d58c // fadd v12.2d, v12.2d, v19.2d
+	WORD $0x0e617a93 // fcvtl v19.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e73d5ad // fadd v13.2d, v13.2d, v19.2d
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x0e617ab3 // fcvtl v19.2d, v21.2s
+	WORD $0x4e617ab4 // fcvtl2 v20.2d, v21.4s
+	WORD $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x0e617ad3 // fcvtl v19.2d, v22.2s
+	WORD $0x4e617ad4 // fcvtl2 v20.2d, v22.4s
+	WORD $0x4e73d631 // fadd v17.2d, v17.2d, v19.2d
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+
+sum_others_added:
 sum_end:
-	// any |z| > 40, but the target's?
-	WORD  $0x4ea9354f // cmgt v15.4s, v10.4s, v9.4s
-	WORD  $0x6eafa5ef // umaxp v15.4s, v15.4s, v15.4s
-	FMOVD F15, R8
-	CBNZ  R8, slow
-	WORD  $0x0e61796f // fcvtl v15.2d, v11.2s
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ (R7), F16
-	WORD  $0x4e70d5ef // fadd v15.2d, v15.2d, v16.2d
-	FMOVQ F15, (R7)
-	FMOVQ 16(R7), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 16(R7)
-	WORD  $0x0e61798b // fcvtl v11.2d, v12.2s
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 32(R7), F15
-	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	FMOVQ F11, 32(R7)
-	FMOVQ 48(R7), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 48(R7)
-	WORD  $0x0e6179ab // fcvtl v11.2d, v13.2s
-	WORD  $0x4e6179ac // fcvtl2 v12.2d, v13.4s
-	FMOVQ 64(R7), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 64(R7)
-	FMOVQ 80(R7), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 80(R7)
-	WORD  $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD  $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	FMOVQ 96(R7), F13
-	WORD  $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	FMOVQ F11, 96(R7)
-	FMOVQ 112(R7), F11
-	WORD  $0x4e6bd58c // fadd v12.2d, v12.2d, v11.2d
-	FMOVQ F12, 112(R7)
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
 	SUB   $128, R3, R3
 	SUB   $128, R2, R2
 	CMP   $1, R2
-	BGE   sum_block
+	BGE   sum_piece
+	MOVD  total+8(FP), R0
+	FMOVQ F11, (R0)
+	FMOVQ F12, 16(R0)
+	FMOVQ F13, 32(R0)
+	FMOVQ F14, 48(R0)
+	FMOVQ F15, 64(R0)
+	FMOVQ F16, 80(R0)
+	FMOVQ F17, 96(R0)
+	FMOVQ F18, 112(R0)
+
+	// any |z| > 40, but the target's?
+	WORD  $0x4ea93540 // cmgt v0.4s, v10.4s, v9.4s
+	WORD  $0x6ea0a400 // umaxp v0.4s, v0.4s, v0.4s
+	FMOVD F0, R0
+	CBNZ  R0, slow
 	RET
 
 slow:
@@ -19710,28 +20719,28 @@ row:
 	MOVD  sums+0(FP), R1
 	FMOVS 256(R1), F1
 	VDUP  V1.S[0], V9.S4
-	MOVD  classes+32(FP), R1
-	MOVD  labels+16(FP), R2
-	MOVW  (R2), R2
-	MOVD  logits+8(FP), R3
+	MOVD  logits+8(FP), R1
+	MOVD  classes+32(FP), R2
+	MOVD  labels+16(FP), R3
+	MOVW  (R3), R3
 
-most_block:
+most_piece:
 	MOVD $144, R5
-	CMP  R5, R2
-	CSEL HI, R5, R2, R5
+	CMP  R5, R3
+	CSEL HI, R5, R3, R5
 	MOVD $target<>+576(SB), R6
 	SUB  R5<<2, R6, R5
 	MOVD $128, R6
-	CMP  R6, R1
-	CSEL HI, R6, R1, R6
+	CMP  R6, R2
+	CSEL HI, R6, R2, R6
 	CMP  $16, R6
 	BLT  most_part
 
 most_tile:
-	FMOVQ (R3), F1
-	FMOVQ 16(R3), F5
-	FMOVQ 32(R3), F6
-	FMOVQ 48(R3), F7
+	FMOVQ (R1), F1
+	FMOVQ 16(R1), F5
+	FMOVQ 32(R1), F6
+	FMOVQ 48(R1), F7
 	FMOVQ (R5), F8
 	WORD  $0x4e681c08 // bic v8.16b, v0.16b, v8.16b
 	VORR  V8.B16, V1.B16, V1.B16
@@ -19752,7 +20761,7 @@ most_tile:
 	VORR  V1.B16, V7.B16, V1.B16
 	WORD  $0x6ea9e425 // fcmgt v5.4s, v1.4s, v9.4s
 	VBIT  V5.B16, V1.B16, V9.B16
-	ADD   $64, R3, R3
+	ADD   $64, R1, R1
 	ADD   $64, R5, R5
 	SUB   $16, R6, R6
 	CMP   $16, R6
@@ -19762,10 +20771,10 @@ most_part:
 	CMP   $1, R6
 	BLT   most_done
 	FMOVQ 368(R0), F1
-	ADD   $0, R3, R7
+	ADD   $0, R1, R7
 	CMP   $4, R6
 	BLT   partless1
-	FMOVQ (R3), F1
+	FMOVQ (R1), F1
 	JMP   partdone1
 
 partless1:
@@ -19783,10 +20792,10 @@ partdone1:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
 	FMOVQ 368(R0), F5
-	ADD   $16, R3, R7
+	ADD   $16, R1, R7
 	CMP   $4, R6
 	BLT   partless2
-	FMOVQ 16(R3), F5
+	FMOVQ 16(R1), F5
 	JMP   partdone2
 
 partless2:
@@ -19804,10 +20813,10 @@ partdone2:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
 	FMOVQ 368(R0), F6
-	ADD   $32, R3, R7
+	ADD   $32, R1, R7
 	CMP   $4, R6
 	BLT   partless3
-	FMOVQ 32(R3), F6
+	FMOVQ 32(R1), F6
 	JMP   partdone3
 
 partless3:
@@ -19825,10 +20834,10 @@ partdone3:
 	SUBS  $4, R6, R6
 	CSEL  LT, ZR, R6, R6
 	FMOVQ 368(R0), F7
-	ADD   $48, R3, R7
+	ADD   $48, R1, R7
 	CMP   $4, R6
 	BLT   partless4
-	FMOVQ 48(R3), F7
+	FMOVQ 48(R1), F7
 	JMP   partdone4
 
 partless4:
@@ -19865,10 +20874,10 @@ partdone4:
 	VBIT  V5.B16, V1.B16, V9.B16
 
 most_done:
+	SUB    $128, R3, R3
 	SUB    $128, R2, R2
-	SUB    $128, R1, R1
-	CMP    $1, R1
-	BGE    most_block
+	CMP    $1, R2
+	BGE    most_piece
 	WORD   $0x6ea2e461 // fcmgt v1.4s, v3.4s, v2.4s
 	VBIT   V1.B16, V3.B16, V2.B16
 	WORD   $0x6ea2e481 // fcmgt v1.4s, v4.4s, v2.4s
@@ -19904,7 +20913,7 @@ next:
 	RET
 
 // func rowShiftedNEON(sums *float32, logits *float32, labels *int32, rows int, classes int)
-TEXT ·rowShiftedNEON(SB), NOSPLIT, $128-40
+TEXT ·rowShiftedNEON(SB), NOSPLIT, $0-40
 	MOVD  $tables<>+0(SB), R2
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 48(R0), F0
@@ -19916,8 +20925,6 @@ TEXT ·rowShiftedNEON(SB), NOSPLIT, $128-40
 	FMOVQ 1184(R0), F6
 	FMOVQ 1168(R0), F7
 	FMOVQ 1216(R0), F8
-	FMOVQ 1232(R0), F9
-	FMOVQ 1200(R0), F10
 
 row:
 	MOVD  sums+0(FP), R1
@@ -19930,487 +20937,689 @@ row:
 
 	// the shift and N
 	MOVD  sums+0(FP), R6
-	FMOVS 256(R6), F11
-	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
-	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
-	VAND  V12.B16, V13.B16, V12.B16
-	VAND  V12.B16, V11.B16, V12.B16
-	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
-	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
-	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
-	FMOVQ 1200(R0), F13
-	VFMLA V0.S4, V11.S4, V13.S4
-	VSUB  V8.S4, V13.S4, V11.S4
+	FMOVS 256(R6), F9
+	VDUP  V9.S[0], V9.S4
+	WORD  $0x4ea0f92a // fabs v10.4s, v9.4s
+	WORD  $0x6ea4e54b // fcmgt v11.4s, v10.4s, v4.4s
+	WORD  $0x6eaae4aa // fcmgt v10.4s, v5.4s, v10.4s
+	VAND  V10.B16, V11.B16, V10.B16
+	VAND  V10.B16, V9.B16, V10.B16
+	WORD  $0x4eaad529 // fsub v9.4s, v9.4s, v10.4s
+	WORD  $0x4ea9f4c9 // fmin v9.4s, v6.4s, v9.4s
+	WORD  $0x4e29f4e9 // fmax v9.4s, v7.4s, v9.4s
+	FMOVQ 1200(R0), F11
+	VFMLA V0.S4, V9.S4, V11.S4
+	VSUB  V8.S4, V11.S4, V9.S4
 	MOVD  sums+0(FP), R6
-	FMOVS F11, 128(R6)
-	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVS F9, 128(R6)
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	FMOVQ 1232(R0), F11
+	WORD  $0x4eabd529 // fsub v9.4s, v9.4s, v11.4s
+	FMOVQ 1200(R0), F11
 	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
-	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
-	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD  $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
 	VMOVI $0, V15.B16
 	VMOVI $0, V16.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V18.B16
-	MOVD  $local-128(SP), R6
-	CMP   $129, R1
-	BLT   begin
-	VMOVI $0, V14.B16
-	FMOVQ F14, (R6)
-	FMOVQ F14, 16(R6)
-	FMOVQ F14, 32(R6)
-	FMOVQ F14, 48(R6)
-	FMOVQ F14, 64(R6)
-	FMOVQ F14, 80(R6)
-	FMOVQ F14, 96(R6)
-	FMOVQ F14, 112(R6)
+	VMOVI $0, V19.B16
 
-begin:
+sum_piece:
+	MOVD $144, R6
+	CMP  R6, R3
+	CSEL HI, R6, R3, R6
+	MOVD $target<>+576(SB), R7
+	SUB  R6<<2, R7, R6
+	MOVD $128, R7
+	CMP  R7, R1
+	CSEL HI, R7, R1, R7
+	CMP  $32, R7
+	BLT  sum_rest
+
 sum_block:
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R1
-	CSEL HI, R8, R1, R8
-	CMP  $16, R8
-	BLT  sum_part
+	FMOVQ 64(R5), F20
+	FMOVQ 80(R5), F21
+	FMOVQ 96(R5), F22
+	FMOVQ 112(R5), F23
+	FMOVQ (R5), F24
+	FMOVQ 16(R5), F25
+	FMOVQ 32(R5), F26
+	FMOVQ 48(R5), F27
+	FMOVQ (R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad718 // fsub v24.4s, v24.4s, v10.4s
+	VAND  V28.B16, V24.B16, V29.B16
+	WORD  $0x6ebde538 // fcmgt v24.4s, v9.4s, v29.4s
+	VBIT  V24.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V24.B16
+	VFMLA V0.S4, V29.S4, V24.S4
+	WORD  $0x4eabd71e // fsub v30.4s, v24.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V24.S4, V24.S4
+	VAND  V28.B16, V24.B16, V24.B16
+	WORD  $0x6e38dff8 // fmul v24.4s, v31.4s, v24.4s
+	FMOVQ 16(R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad739 // fsub v25.4s, v25.4s, v10.4s
+	VAND  V28.B16, V25.B16, V29.B16
+	WORD  $0x6ebde539 // fcmgt v25.4s, v9.4s, v29.4s
+	VBIT  V25.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V29.S4, V25.S4
+	WORD  $0x4eabd73e // fsub v30.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V28.B16, V25.B16, V25.B16
+	WORD  $0x6e39dff9 // fmul v25.4s, v31.4s, v25.4s
+	FMOVQ 32(R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad75a // fsub v26.4s, v26.4s, v10.4s
+	VAND  V28.B16, V26.B16, V29.B16
+	WORD  $0x6ebde53a // fcmgt v26.4s, v9.4s, v29.4s
+	VBIT  V26.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V26.B16
+	VFMLA V0.S4, V29.S4, V26.S4
+	WORD  $0x4eabd75e // fsub v30.4s, v26.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V26.S4, V26.S4
+	VAND  V28.B16, V26.B16, V26.B16
+	WORD  $0x6e3adffa // fmul v26.4s, v31.4s, v26.4s
+	FMOVQ 48(R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad77b // fsub v27.4s, v27.4s, v10.4s
+	VAND  V28.B16, V27.B16, V29.B16
+	WORD  $0x6ebde53b // fcmgt v27.4s, v9.4s, v29.4s
+	VBIT  V27.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V27.B16
+	VFMLA V0.S4, V29.S4, V27.S4
+	WORD  $0x4eabd77e // fsub v30.4s, v27.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V27.S4, V27.S4
+	VAND  V28.B16, V27.B16, V27.B16
+	WORD  $0x6e3bdffb // fmul v27.4s, v31.4s, v27.4s
+	FMOVQ 64(R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad694 // fsub v20.4s, v20.4s, v10.4s
+	VAND  V28.B16, V20.B16, V29.B16
+	WORD  $0x6ebde534 // fcmgt v20.4s, v9.4s, v29.4s
+	VBIT  V20.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V20.B16
+	VFMLA V0.S4, V29.S4, V20.S4
+	WORD  $0x4eabd69e // fsub v30.4s, v20.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V28.B16, V20.B16, V20.B16
+	WORD  $0x6e34dff4 // fmul v20.4s, v31.4s, v20.4s
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	FMOVQ 80(R6), F24
+	VMOVI $0, V28.B16
+	WORD  $0x4ebc3718 // cmgt v24.4s, v24.4s, v28.4s
+	WORD  $0x4eaad6b5 // fsub v21.4s, v21.4s, v10.4s
+	VAND  V24.B16, V21.B16, V28.B16
+	WORD  $0x6ebce535 // fcmgt v21.4s, v9.4s, v28.4s
+	VBIT  V21.B16, V9.B16, V28.B16
+	VMOV  V11.B16, V21.B16
+	VFMLA V0.S4, V28.S4, V21.S4
+	WORD  $0x4eabd6bd // fsub v29.4s, v21.4s, v11.4s
+	VFMLS V1.S4, V29.S4, V28.S4
+	VFMLS V2.S4, V29.S4, V28.S4
+	FMOVQ 1264(R0), F29
+	VFMLA V3.S4, V28.S4, V29.S4
+	FMOVQ 1280(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 1296(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1312(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 224(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 224(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x6e35dfd5 // fmul v21.4s, v30.4s, v21.4s
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	FMOVQ 96(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VAND  V24.B16, V22.B16, V25.B16
+	WORD  $0x6eb9e536 // fcmgt v22.4s, v9.4s, v25.4s
+	VBIT  V22.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V22.B16
+	VFMLA V0.S4, V25.S4, V22.S4
+	WORD  $0x4eabd6dc // fsub v28.4s, v22.4s, v11.4s
+	VFMLS V1.S4, V28.S4, V25.S4
+	VFMLS V2.S4, V28.S4, V25.S4
+	FMOVQ 1264(R0), F28
+	VFMLA V3.S4, V25.S4, V28.S4
+	FMOVQ 1280(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 1296(R0), F28
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 1312(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 224(R0), F28
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 224(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V24.B16, V22.B16, V22.B16
+	WORD  $0x6e36dfb6 // fmul v22.4s, v29.4s, v22.4s
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	FMOVQ 112(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6f7 // fsub v23.4s, v23.4s, v10.4s
+	VAND  V24.B16, V23.B16, V25.B16
+	WORD  $0x6eb9e537 // fcmgt v23.4s, v9.4s, v25.4s
+	VBIT  V23.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eabd6fa // fsub v26.4s, v23.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V28.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	FMOVQ 224(R0), F26
+	VFMLA V28.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	VSHL  $23, V23.S4, V23.S4
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x6e37df97 // fmul v23.4s, v28.4s, v23.4s
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+	WORD  $0x0e617a98 // fcvtl v24.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e78d58c // fadd v12.2d, v12.2d, v24.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x0e617ab4 // fcvtl v20.2d, v21.2s
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD  $0x0e617ad4 // fcvtl v20.2d, v22.2s
+	WORD  $0x4e617ad5 // fcvtl2 v21.2d, v22.4s
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x0e617af4 // fcvtl v20.2d, v23.2s
+	WORD  $0x4e617af5 // fcvtl2 v21.2d, v23.4s
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	WORD  $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
 
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F19
-	FMOVQ 32(R5), F20
-	FMOVQ 48(R5), F21
-	FMOVQ (R7), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R7), F14
+sum_rest:
+	CMP   $1, R7
+	BLT   sum_added
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
 	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R7), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R7), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VFMLA V14.S4, V22.S4, V18.S4
+	VMOVI $0, V23.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R5), F20
+	FMOVQ 16(R5), F21
+	FMOVQ 32(R5), F22
+	FMOVQ 48(R5), F23
+	FMOVQ (R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad694 // fsub v20.4s, v20.4s, v10.4s
+	VAND  V24.B16, V20.B16, V25.B16
+	WORD  $0x6eb9e534 // fcmgt v20.4s, v9.4s, v25.4s
+	VBIT  V20.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V20.B16
+	VFMLA V0.S4, V25.S4, V20.S4
+	WORD  $0x4eabd69a // fsub v26.4s, v20.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V24.B16, V20.B16, V20.B16
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	FMOVQ 16(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6b5 // fsub v21.4s, v21.4s, v10.4s
+	VAND  V24.B16, V21.B16, V25.B16
+	WORD  $0x6eb9e535 // fcmgt v21.4s, v9.4s, v25.4s
+	VBIT  V21.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V21.B16
+	VFMLA V0.S4, V25.S4, V21.S4
+	WORD  $0x4eabd6ba // fsub v26.4s, v21.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	FMOVQ 32(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VAND  V24.B16, V22.B16, V25.B16
+	WORD  $0x6eb9e536 // fcmgt v22.4s, v9.4s, v25.4s
+	VBIT  V22.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V22.B16
+	VFMLA V0.S4, V25.S4, V22.S4
+	WORD  $0x4eabd6da // fsub v26.4s, v22.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V24.B16, V22.B16, V22.B16
+	WORD  $0x6e36df76 // fmul v22.4s, v27.4s, v22.4s
+	FMOVQ 48(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6f7 // fsub v23.4s, v23.4s, v10.4s
+	VAND  V24.B16, V23.B16, V25.B16
+	WORD  $0x6eb9e537 // fcmgt v23.4s, v9.4s, v25.4s
+	VBIT  V23.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eabd6fa // fsub v26.4s, v23.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V23.S4, V23.S4
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x6e37df77 // fmul v23.4s, v27.4s, v23.4s
 	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
 
 sum_part:
-	CMP   $1, R8
+	CMP   $1, R7
 	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
+	VMOVI $0, V24.B16
+	ADD   $0, R5, R8
+	CMP   $4, R7
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F24
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V14.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V14.S[2]
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V24.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V24.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V14.S[0]
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V24.S[0]
 
 partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V19.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V25.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
 	BLT   partless2
-	FMOVQ 16(R5), F19
+	FMOVQ 16(R5), F25
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V19.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V19.S[2]
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V25.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V25.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V19.S[0]
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V25.S[0]
 
 partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V20.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V26.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
 	BLT   partless3
-	FMOVQ 32(R5), F20
+	FMOVQ 32(R5), F26
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V20.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V20.S[2]
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V26.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V26.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V20.S[0]
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V26.S[0]
 
 partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V21.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V27.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
 	BLT   partless4
-	FMOVQ 48(R5), F21
+	FMOVQ 48(R5), F27
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V21.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V21.S[2]
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V27.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V27.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V21.S[0]
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V27.S[0]
 
 partdone4:
-	FMOVQ (R7), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R8, V23.S4
-	FMOVQ 336(R2), F24
-	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
-	VAND  V23.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R8, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R7), F14
-	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R9, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R9, V19.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R7), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R10, V20.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R10, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R7), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R11, V20.S4
-	FMOVQ 336(R2), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R11, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	VFMLA V14.S4, V22.S4, V18.S4
+	FMOVQ (R6), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad718 // fsub v24.4s, v24.4s, v10.4s
+	VAND  V28.B16, V24.B16, V24.B16
+	VDUP  R7, V29.S4
+	FMOVQ 336(R2), F30
+	WORD  $0x4ebe37bd // cmgt v29.4s, v29.4s, v30.4s
+	VAND  V29.B16, V24.B16, V29.B16
+	WORD  $0x6ebde538 // fcmgt v24.4s, v9.4s, v29.4s
+	VBIT  V24.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V24.B16
+	VFMLA V0.S4, V29.S4, V24.S4
+	WORD  $0x4eabd71e // fsub v30.4s, v24.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V24.S4, V24.S4
+	VAND  V28.B16, V24.B16, V24.B16
+	VDUP  R7, V28.S4
+	FMOVQ 336(R2), F29
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	VAND  V28.B16, V24.B16, V24.B16
+	WORD  $0x6e38dff8 // fmul v24.4s, v31.4s, v24.4s
+	WORD  $0x4e38d694 // fadd v20.4s, v20.4s, v24.4s
+	FMOVQ 16(R6), F24
+	VMOVI $0, V28.B16
+	WORD  $0x4ebc3718 // cmgt v24.4s, v24.4s, v28.4s
+	WORD  $0x4eaad739 // fsub v25.4s, v25.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R8, V28.S4
+	FMOVQ 336(R2), F29
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	VAND  V28.B16, V25.B16, V28.B16
+	WORD  $0x6ebce539 // fcmgt v25.4s, v9.4s, v28.4s
+	VBIT  V25.B16, V9.B16, V28.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V28.S4, V25.S4
+	WORD  $0x4eabd73d // fsub v29.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V29.S4, V28.S4
+	VFMLS V2.S4, V29.S4, V28.S4
+	FMOVQ 1264(R0), F29
+	VFMLA V3.S4, V28.S4, V29.S4
+	FMOVQ 1280(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 1296(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1312(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 224(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 224(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R8, V25.S4
+	FMOVQ 336(R2), F28
+	WORD  $0x4ebc3739 // cmgt v25.4s, v25.4s, v28.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38dfd8 // fmul v24.4s, v30.4s, v24.4s
+	WORD  $0x4e38d6b5 // fadd v21.4s, v21.4s, v24.4s
+	FMOVQ 32(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad759 // fsub v25.4s, v26.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R9, V26.S4
+	FMOVQ 336(R2), F28
+	WORD  $0x4ebc375a // cmgt v26.4s, v26.4s, v28.4s
+	VAND  V26.B16, V25.B16, V26.B16
+	WORD  $0x6ebae539 // fcmgt v25.4s, v9.4s, v26.4s
+	VBIT  V25.B16, V9.B16, V26.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V26.S4, V25.S4
+	WORD  $0x4eabd73c // fsub v28.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V28.S4, V26.S4
+	VFMLS V2.S4, V28.S4, V26.S4
+	FMOVQ 1264(R0), F28
+	VFMLA V3.S4, V26.S4, V28.S4
+	FMOVQ 1280(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 1296(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 1312(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 224(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 224(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R9, V25.S4
+	FMOVQ 336(R2), F26
+	WORD  $0x4eba3739 // cmgt v25.4s, v25.4s, v26.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38dfb8 // fmul v24.4s, v29.4s, v24.4s
+	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	FMOVQ 48(R6), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad779 // fsub v25.4s, v27.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R10, V26.S4
+	FMOVQ 336(R2), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V26.B16
+	WORD  $0x6ebae539 // fcmgt v25.4s, v9.4s, v26.4s
+	VBIT  V25.B16, V9.B16, V26.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V26.S4, V25.S4
+	WORD  $0x4eabd73b // fsub v27.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V27.S4, V26.S4
+	VFMLS V2.S4, V27.S4, V26.S4
+	FMOVQ 1264(R0), F27
+	VFMLA V3.S4, V26.S4, V27.S4
+	FMOVQ 1280(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 1296(R0), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 1312(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 224(R0), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 224(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R10, V25.S4
+	FMOVQ 336(R2), F26
+	WORD  $0x4eba3739 // cmgt v25.4s, v25.4s, v26.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38df98 // fmul v24.4s, v28.4s, v24.4s
+	WORD  $0x4e38d6f7 // fadd v23.4s, v23.4s, v24.4s
 
 sum_done:
-	MOVD   classes+32(FP), R7
-	CMP    $129, R7
-	BLT    only
-	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
-	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ  (R6), F19
-	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
-	FMOVQ  F14, (R6)
-	FMOVQ  16(R6), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 16(R6)
-	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
-	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
-	FMOVQ  32(R6), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 32(R6)
-	FMOVQ  48(R6), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 48(R6)
-	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
-	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
-	FMOVQ  64(R6), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 64(R6)
-	FMOVQ  80(R6), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 80(R6)
-	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
-	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
-	FMOVQ  96(R6), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 96(R6)
-	FMOVQ  112(R6), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 112(R6)
-	VMOVI  $0, V15.B16
-	VMOVI  $0, V16.B16
-	VMOVI  $0, V17.B16
-	VMOVI  $0, V18.B16
+	WORD $0x0e617a98 // fcvtl v24.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e78d58c // fadd v12.2d, v12.2d, v24.2d
+	WORD $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD $0x0e617ab4 // fcvtl v20.2d, v21.2s
+	WORD $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD $0x0e617ad4 // fcvtl v20.2d, v22.2s
+	WORD $0x4e617ad5 // fcvtl2 v21.2d, v22.4s
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD $0x0e617af4 // fcvtl v20.2d, v23.2s
+	WORD $0x4e617af5 // fcvtl2 v21.2d, v23.4s
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	WORD $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+
+sum_added:
 	SUB    $128, R3, R3
 	SUB    $128, R1, R1
 	CMP    $1, R1
-	BGE    sum_block
-	FMOVQ  (R6), F11
-	FMOVQ  16(R6), F12
-	FMOVQ  32(R6), F13
-	FMOVQ  48(R6), F14
-	FMOVQ  64(R6), F15
-	FMOVQ  80(R6), F16
-	FMOVQ  96(R6), F17
-	FMOVQ  112(R6), F18
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	BGE    sum_piece
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
 	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
 	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
+	WORD   $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD   $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	WORD   $0x7e70d989 // faddp d9, v12.2d
+	FCVTDS F9, F9
 	MOVD   sums+0(FP), R1
-	FMOVS  F11, (R1)
-	JMP    summed
+	FMOVS  F9, (R1)
 
-only:
-	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
-	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
-	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
-	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
-	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
-	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
-	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
-	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
-	MOVD   sums+0(FP), R1
-	FMOVS  F11, (R1)
-
-summed:
 next:
 	MOVD sums+0(FP), R1
 	ADD  $4, R1, R1
@@ -20431,7 +21640,7 @@ next:
 	RET
 
 // func rowShiftedExpNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-TEXT ·rowShiftedExpNEON(SB), NOSPLIT, $128-48
+TEXT ·rowShiftedExpNEON(SB), NOSPLIT, $0-48
 	MOVD  $tables<>+0(SB), R2
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 48(R0), F0
@@ -20443,8 +21652,6 @@ TEXT ·rowShiftedExpNEON(SB), NOSPLIT, $128-48
 	FMOVQ 1184(R0), F6
 	FMOVQ 1168(R0), F7
 	FMOVQ 1216(R0), F8
-	FMOVQ 1232(R0), F9
-	FMOVQ 1200(R0), F10
 
 row:
 	MOVD  sums+8(FP), R1
@@ -20457,1189 +21664,776 @@ row:
 
 	// the shift and N
 	MOVD  sums+8(FP), R6
-	FMOVS 256(R6), F11
-	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
-	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
-	VAND  V12.B16, V13.B16, V12.B16
-	VAND  V12.B16, V11.B16, V12.B16
-	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
-	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
-	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
-	FMOVQ 1200(R0), F13
-	VFMLA V0.S4, V11.S4, V13.S4
-	VSUB  V8.S4, V13.S4, V11.S4
+	FMOVS 256(R6), F9
+	VDUP  V9.S[0], V9.S4
+	WORD  $0x4ea0f92a // fabs v10.4s, v9.4s
+	WORD  $0x6ea4e54b // fcmgt v11.4s, v10.4s, v4.4s
+	WORD  $0x6eaae4aa // fcmgt v10.4s, v5.4s, v10.4s
+	VAND  V10.B16, V11.B16, V10.B16
+	VAND  V10.B16, V9.B16, V10.B16
+	WORD  $0x4eaad529 // fsub v9.4s, v9.4s, v10.4s
+	WORD  $0x4ea9f4c9 // fmin v9.4s, v6.4s, v9.4s
+	WORD  $0x4e29f4e9 // fmax v9.4s, v7.4s, v9.4s
+	FMOVQ 1200(R0), F11
+	VFMLA V0.S4, V9.S4, V11.S4
+	VSUB  V8.S4, V11.S4, V9.S4
 	MOVD  sums+8(FP), R6
-	FMOVS F11, 128(R6)
-	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
+	FMOVS F9, 128(R6)
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
+	FMOVQ 1232(R0), F11
+	WORD  $0x4eabd529 // fsub v9.4s, v9.4s, v11.4s
+	FMOVQ 1200(R0), F11
 	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
-	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
-	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
+	WORD  $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
 	MOVD  dst+0(FP), R6
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
 	VMOVI $0, V15.B16
 	VMOVI $0, V16.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V18.B16
-	MOVD  $local-128(SP), R7
-	CMP   $129, R1
-	BLT   begin
-	VMOVI $0, V14.B16
-	FMOVQ F14, (R7)
-	FMOVQ F14, 16(R7)
-	FMOVQ F14, 32(R7)
-	FMOVQ F14, 48(R7)
-	FMOVQ F14, 64(R7)
-	FMOVQ F14, 80(R7)
-	FMOVQ F14, 96(R7)
-	FMOVQ F14, 112(R7)
+	VMOVI $0, V19.B16
 
-begin:
+sum_piece:
+	MOVD $144, R7
+	CMP  R7, R3
+	CSEL HI, R7, R3, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R1
+	CSEL HI, R8, R1, R8
+	CMP  $32, R8
+	BLT  sum_rest
+
 sum_block:
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $128, R9
-	CMP  R9, R1
-	CSEL HI, R9, R1, R9
-	CMP  $16, R9
-	BLT  sum_part
+	FMOVQ 64(R5), F20
+	FMOVQ 80(R5), F21
+	FMOVQ 96(R5), F22
+	FMOVQ 112(R5), F23
+	FMOVQ (R5), F24
+	FMOVQ 16(R5), F25
+	FMOVQ 32(R5), F26
+	FMOVQ 48(R5), F27
+	FMOVQ (R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad718 // fsub v24.4s, v24.4s, v10.4s
+	VAND  V28.B16, V24.B16, V29.B16
+	WORD  $0x6ebde538 // fcmgt v24.4s, v9.4s, v29.4s
+	VBIT  V24.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V24.B16
+	VFMLA V0.S4, V29.S4, V24.S4
+	WORD  $0x4eabd71e // fsub v30.4s, v24.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V24.S4, V24.S4
+	VAND  V28.B16, V24.B16, V24.B16
+	WORD  $0x6e38dff8 // fmul v24.4s, v31.4s, v24.4s
+	FMOVQ F24, (R6)
+	FMOVQ 16(R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad739 // fsub v25.4s, v25.4s, v10.4s
+	VAND  V28.B16, V25.B16, V29.B16
+	WORD  $0x6ebde539 // fcmgt v25.4s, v9.4s, v29.4s
+	VBIT  V25.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V29.S4, V25.S4
+	WORD  $0x4eabd73e // fsub v30.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V28.B16, V25.B16, V25.B16
+	WORD  $0x6e39dff9 // fmul v25.4s, v31.4s, v25.4s
+	FMOVQ F25, 16(R6)
+	FMOVQ 32(R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad75a // fsub v26.4s, v26.4s, v10.4s
+	VAND  V28.B16, V26.B16, V29.B16
+	WORD  $0x6ebde53a // fcmgt v26.4s, v9.4s, v29.4s
+	VBIT  V26.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V26.B16
+	VFMLA V0.S4, V29.S4, V26.S4
+	WORD  $0x4eabd75e // fsub v30.4s, v26.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V26.S4, V26.S4
+	VAND  V28.B16, V26.B16, V26.B16
+	WORD  $0x6e3adffa // fmul v26.4s, v31.4s, v26.4s
+	FMOVQ F26, 32(R6)
+	FMOVQ 48(R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad77b // fsub v27.4s, v27.4s, v10.4s
+	VAND  V28.B16, V27.B16, V29.B16
+	WORD  $0x6ebde53b // fcmgt v27.4s, v9.4s, v29.4s
+	VBIT  V27.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V27.B16
+	VFMLA V0.S4, V29.S4, V27.S4
+	WORD  $0x4eabd77e // fsub v30.4s, v27.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V27.S4, V27.S4
+	VAND  V28.B16, V27.B16, V27.B16
+	WORD  $0x6e3bdffb // fmul v27.4s, v31.4s, v27.4s
+	FMOVQ F27, 48(R6)
+	FMOVQ 64(R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad694 // fsub v20.4s, v20.4s, v10.4s
+	VAND  V28.B16, V20.B16, V29.B16
+	WORD  $0x6ebde534 // fcmgt v20.4s, v9.4s, v29.4s
+	VBIT  V20.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V20.B16
+	VFMLA V0.S4, V29.S4, V20.S4
+	WORD  $0x4eabd69e // fsub v30.4s, v20.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V28.B16, V20.B16, V20.B16
+	WORD  $0x6e34dff4 // fmul v20.4s, v31.4s, v20.4s
+	FMOVQ F20, 64(R6)
+	WORD  $0x4e34d714 // fadd v20.4s, v24.4s, v20.4s
+	FMOVQ 80(R7), F24
+	VMOVI $0, V28.B16
+	WORD  $0x4ebc3718 // cmgt v24.4s, v24.4s, v28.4s
+	WORD  $0x4eaad6b5 // fsub v21.4s, v21.4s, v10.4s
+	VAND  V24.B16, V21.B16, V28.B16
+	WORD  $0x6ebce535 // fcmgt v21.4s, v9.4s, v28.4s
+	VBIT  V21.B16, V9.B16, V28.B16
+	VMOV  V11.B16, V21.B16
+	VFMLA V0.S4, V28.S4, V21.S4
+	WORD  $0x4eabd6bd // fsub v29.4s, v21.4s, v11.4s
+	VFMLS V1.S4, V29.S4, V28.S4
+	VFMLS V2.S4, V29.S4, V28.S4
+	FMOVQ 1264(R0), F29
+	VFMLA V3.S4, V28.S4, V29.S4
+	FMOVQ 1280(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 1296(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1312(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 224(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 224(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x6e35dfd5 // fmul v21.4s, v30.4s, v21.4s
+	FMOVQ F21, 80(R6)
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	FMOVQ 96(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VAND  V24.B16, V22.B16, V25.B16
+	WORD  $0x6eb9e536 // fcmgt v22.4s, v9.4s, v25.4s
+	VBIT  V22.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V22.B16
+	VFMLA V0.S4, V25.S4, V22.S4
+	WORD  $0x4eabd6dc // fsub v28.4s, v22.4s, v11.4s
+	VFMLS V1.S4, V28.S4, V25.S4
+	VFMLS V2.S4, V28.S4, V25.S4
+	FMOVQ 1264(R0), F28
+	VFMLA V3.S4, V25.S4, V28.S4
+	FMOVQ 1280(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 1296(R0), F28
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 1312(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	FMOVQ 224(R0), F28
+	VFMLA V29.S4, V25.S4, V28.S4
+	FMOVQ 224(R0), F29
+	VFMLA V28.S4, V25.S4, V29.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V24.B16, V22.B16, V22.B16
+	WORD  $0x6e36dfb6 // fmul v22.4s, v29.4s, v22.4s
+	FMOVQ F22, 96(R6)
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	FMOVQ 112(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6f7 // fsub v23.4s, v23.4s, v10.4s
+	VAND  V24.B16, V23.B16, V25.B16
+	WORD  $0x6eb9e537 // fcmgt v23.4s, v9.4s, v25.4s
+	VBIT  V23.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eabd6fa // fsub v26.4s, v23.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V28.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	FMOVQ 224(R0), F26
+	VFMLA V28.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F28
+	VFMLA V26.S4, V25.S4, V28.S4
+	VSHL  $23, V23.S4, V23.S4
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x6e37df97 // fmul v23.4s, v28.4s, v23.4s
+	FMOVQ F23, 112(R6)
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+	WORD  $0x0e617a98 // fcvtl v24.2d, v20.2s
+	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD  $0x4e78d58c // fadd v12.2d, v12.2d, v24.2d
+	WORD  $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD  $0x0e617ab4 // fcvtl v20.2d, v21.2s
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD  $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD  $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD  $0x0e617ad4 // fcvtl v20.2d, v22.2s
+	WORD  $0x4e617ad5 // fcvtl2 v21.2d, v22.4s
+	WORD  $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x0e617af4 // fcvtl v20.2d, v23.2s
+	WORD  $0x4e617af5 // fcvtl2 v21.2d, v23.4s
+	WORD  $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	WORD  $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	ADD   $128, R5, R5
+	ADD   $128, R7, R7
+	ADD   $128, R6, R6
+	SUB   $32, R8, R8
+	CMP   $32, R8
+	BGE   sum_block
 
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F19
-	FMOVQ 32(R5), F20
-	FMOVQ 48(R5), F21
-	FMOVQ (R8), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
-	FMOVQ F22, (R6)
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R8), F14
+sum_rest:
+	CMP   $1, R8
+	BLT   sum_added
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
 	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
-	FMOVQ F19, 16(R6)
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
-	FMOVQ F19, 32(R6)
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
-	FMOVQ F19, 48(R6)
-	VFMLA V14.S4, V22.S4, V18.S4
+	VMOVI $0, V23.B16
+	CMP   $16, R8
+	BLT   sum_part
+	FMOVQ (R5), F20
+	FMOVQ 16(R5), F21
+	FMOVQ 32(R5), F22
+	FMOVQ 48(R5), F23
+	FMOVQ (R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad694 // fsub v20.4s, v20.4s, v10.4s
+	VAND  V24.B16, V20.B16, V25.B16
+	WORD  $0x6eb9e534 // fcmgt v20.4s, v9.4s, v25.4s
+	VBIT  V20.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V20.B16
+	VFMLA V0.S4, V25.S4, V20.S4
+	WORD  $0x4eabd69a // fsub v26.4s, v20.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V24.B16, V20.B16, V20.B16
+	WORD  $0x6e34df74 // fmul v20.4s, v27.4s, v20.4s
+	FMOVQ F20, (R6)
+	FMOVQ 16(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6b5 // fsub v21.4s, v21.4s, v10.4s
+	VAND  V24.B16, V21.B16, V25.B16
+	WORD  $0x6eb9e535 // fcmgt v21.4s, v9.4s, v25.4s
+	VBIT  V21.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V21.B16
+	VFMLA V0.S4, V25.S4, V21.S4
+	WORD  $0x4eabd6ba // fsub v26.4s, v21.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V24.B16, V21.B16, V21.B16
+	WORD  $0x6e35df75 // fmul v21.4s, v27.4s, v21.4s
+	FMOVQ F21, 16(R6)
+	FMOVQ 32(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6d6 // fsub v22.4s, v22.4s, v10.4s
+	VAND  V24.B16, V22.B16, V25.B16
+	WORD  $0x6eb9e536 // fcmgt v22.4s, v9.4s, v25.4s
+	VBIT  V22.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V22.B16
+	VFMLA V0.S4, V25.S4, V22.S4
+	WORD  $0x4eabd6da // fsub v26.4s, v22.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V24.B16, V22.B16, V22.B16
+	WORD  $0x6e36df76 // fmul v22.4s, v27.4s, v22.4s
+	FMOVQ F22, 32(R6)
+	FMOVQ 48(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad6f7 // fsub v23.4s, v23.4s, v10.4s
+	VAND  V24.B16, V23.B16, V25.B16
+	WORD  $0x6eb9e537 // fcmgt v23.4s, v9.4s, v25.4s
+	VBIT  V23.B16, V9.B16, V25.B16
+	VMOV  V11.B16, V23.B16
+	VFMLA V0.S4, V25.S4, V23.S4
+	WORD  $0x4eabd6fa // fsub v26.4s, v23.4s, v11.4s
+	VFMLS V1.S4, V26.S4, V25.S4
+	VFMLS V2.S4, V26.S4, V25.S4
+	FMOVQ 1264(R0), F26
+	VFMLA V3.S4, V25.S4, V26.S4
+	FMOVQ 1280(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 1296(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 1312(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	FMOVQ 224(R0), F26
+	VFMLA V27.S4, V25.S4, V26.S4
+	FMOVQ 224(R0), F27
+	VFMLA V26.S4, V25.S4, V27.S4
+	VSHL  $23, V23.S4, V23.S4
+	VAND  V24.B16, V23.B16, V23.B16
+	WORD  $0x6e37df77 // fmul v23.4s, v27.4s, v23.4s
+	FMOVQ F23, 48(R6)
 	ADD   $64, R5, R5
-	ADD   $64, R8, R8
+	ADD   $64, R7, R7
 	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
+	SUB   $16, R8, R8
 
 sum_part:
-	CMP   $1, R9
+	CMP   $1, R8
 	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
+	VMOVI $0, V24.B16
+	ADD   $0, R5, R9
+	CMP   $4, R8
 	BLT   partless1
-	FMOVQ (R5), F14
+	FMOVQ (R5), F24
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R9, partone1
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone1
-	VLD1   (R10), V14.S[2]
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V24.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V24.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R9, partdone1
-	VLD1 (R10), V14.S[0]
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V24.S[0]
 
 partdone1:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V19.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V25.B16
+	ADD   $16, R5, R10
+	CMP   $4, R9
 	BLT   partless2
-	FMOVQ 16(R5), F19
+	FMOVQ 16(R5), F25
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V19.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V19.S[2]
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V25.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V25.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V19.S[0]
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V25.S[0]
 
 partdone2:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V20.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V26.B16
+	ADD   $32, R5, R11
+	CMP   $4, R10
 	BLT   partless3
-	FMOVQ 32(R5), F20
+	FMOVQ 32(R5), F26
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R11, partone3
-	VLD1.P 8(R12), V20.D[0]
-	TBZ    $0, R11, partdone3
-	VLD1   (R12), V20.S[2]
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V26.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V26.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R11, partdone3
-	VLD1 (R12), V20.S[0]
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V26.S[0]
 
 partdone3:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V21.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V27.B16
+	ADD   $48, R5, R12
+	CMP   $4, R11
 	BLT   partless4
-	FMOVQ 48(R5), F21
+	FMOVQ 48(R5), F27
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R12, partone4
-	VLD1.P 8(R13), V21.D[0]
-	TBZ    $0, R12, partdone4
-	VLD1   (R13), V21.S[2]
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V27.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V27.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R12, partdone4
-	VLD1 (R13), V21.S[0]
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V27.S[0]
 
 partdone4:
-	FMOVQ (R8), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R9, V23.S4
-	FMOVQ 336(R2), F24
-	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
-	VAND  V23.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R9, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
-	ADD   $0, R6, R13
-	CMP   $4, R9
+	FMOVQ (R7), F28
+	VMOVI $0, V29.B16
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	WORD  $0x4eaad718 // fsub v24.4s, v24.4s, v10.4s
+	VAND  V28.B16, V24.B16, V24.B16
+	VDUP  R8, V29.S4
+	FMOVQ 336(R2), F30
+	WORD  $0x4ebe37bd // cmgt v29.4s, v29.4s, v30.4s
+	VAND  V29.B16, V24.B16, V29.B16
+	WORD  $0x6ebde538 // fcmgt v24.4s, v9.4s, v29.4s
+	VBIT  V24.B16, V9.B16, V29.B16
+	VMOV  V11.B16, V24.B16
+	VFMLA V0.S4, V29.S4, V24.S4
+	WORD  $0x4eabd71e // fsub v30.4s, v24.4s, v11.4s
+	VFMLS V1.S4, V30.S4, V29.S4
+	VFMLS V2.S4, V30.S4, V29.S4
+	FMOVQ 1264(R0), F30
+	VFMLA V3.S4, V29.S4, V30.S4
+	FMOVQ 1280(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 1296(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 1312(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	FMOVQ 224(R0), F30
+	VFMLA V31.S4, V29.S4, V30.S4
+	FMOVQ 224(R0), F31
+	VFMLA V30.S4, V29.S4, V31.S4
+	VSHL  $23, V24.S4, V24.S4
+	VAND  V28.B16, V24.B16, V24.B16
+	VDUP  R8, V28.S4
+	FMOVQ 336(R2), F29
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	VAND  V28.B16, V24.B16, V24.B16
+	WORD  $0x6e38dff8 // fmul v24.4s, v31.4s, v24.4s
+	ADD   $0, R6, R12
+	CMP   $4, R8
 	BLT   partless5
-	FMOVQ F22, (R6)
+	FMOVQ F24, (R6)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R9, partone5
-	VST1.P V22.D[0], 8(R13)
-	TBZ    $0, R9, partdone5
-	VST1   V22.S[2], (R13)
+	TBZ    $1, R8, partone5
+	VST1.P V24.D[0], 8(R12)
+	TBZ    $0, R8, partdone5
+	VST1   V24.S[2], (R12)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R9, partdone5
-	VST1 V22.S[0], (R13)
+	TBZ  $0, R8, partdone5
+	VST1 V24.S[0], (R12)
 
 partdone5:
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R8), F14
-	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R10, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R10, V19.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
-	ADD   $16, R6, R9
-	CMP   $4, R10
+	WORD  $0x4e38d694 // fadd v20.4s, v20.4s, v24.4s
+	FMOVQ 16(R7), F24
+	VMOVI $0, V28.B16
+	WORD  $0x4ebc3718 // cmgt v24.4s, v24.4s, v28.4s
+	WORD  $0x4eaad739 // fsub v25.4s, v25.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R9, V28.S4
+	FMOVQ 336(R2), F29
+	WORD  $0x4ebd379c // cmgt v28.4s, v28.4s, v29.4s
+	VAND  V28.B16, V25.B16, V28.B16
+	WORD  $0x6ebce539 // fcmgt v25.4s, v9.4s, v28.4s
+	VBIT  V25.B16, V9.B16, V28.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V28.S4, V25.S4
+	WORD  $0x4eabd73d // fsub v29.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V29.S4, V28.S4
+	VFMLS V2.S4, V29.S4, V28.S4
+	FMOVQ 1264(R0), F29
+	VFMLA V3.S4, V28.S4, V29.S4
+	FMOVQ 1280(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 1296(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 1312(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	FMOVQ 224(R0), F29
+	VFMLA V30.S4, V28.S4, V29.S4
+	FMOVQ 224(R0), F30
+	VFMLA V29.S4, V28.S4, V30.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R9, V25.S4
+	FMOVQ 336(R2), F28
+	WORD  $0x4ebc3739 // cmgt v25.4s, v25.4s, v28.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38dfd8 // fmul v24.4s, v30.4s, v24.4s
+	ADD   $16, R6, R8
+	CMP   $4, R9
 	BLT   partless6
-	FMOVQ F19, 16(R6)
+	FMOVQ F24, 16(R6)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R10, partone6
-	VST1.P V19.D[0], 8(R9)
-	TBZ    $0, R10, partdone6
-	VST1   V19.S[2], (R9)
+	TBZ    $1, R9, partone6
+	VST1.P V24.D[0], 8(R8)
+	TBZ    $0, R9, partdone6
+	VST1   V24.S[2], (R8)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R10, partdone6
-	VST1 V19.S[0], (R9)
+	TBZ  $0, R9, partdone6
+	VST1 V24.S[0], (R8)
 
 partdone6:
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R11, V20.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R11, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
-	ADD   $32, R6, R9
-	CMP   $4, R11
+	WORD  $0x4e38d6b5 // fadd v21.4s, v21.4s, v24.4s
+	FMOVQ 32(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad759 // fsub v25.4s, v26.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R10, V26.S4
+	FMOVQ 336(R2), F28
+	WORD  $0x4ebc375a // cmgt v26.4s, v26.4s, v28.4s
+	VAND  V26.B16, V25.B16, V26.B16
+	WORD  $0x6ebae539 // fcmgt v25.4s, v9.4s, v26.4s
+	VBIT  V25.B16, V9.B16, V26.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V26.S4, V25.S4
+	WORD  $0x4eabd73c // fsub v28.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V28.S4, V26.S4
+	VFMLS V2.S4, V28.S4, V26.S4
+	FMOVQ 1264(R0), F28
+	VFMLA V3.S4, V26.S4, V28.S4
+	FMOVQ 1280(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 1296(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 1312(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	FMOVQ 224(R0), F28
+	VFMLA V29.S4, V26.S4, V28.S4
+	FMOVQ 224(R0), F29
+	VFMLA V28.S4, V26.S4, V29.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R10, V25.S4
+	FMOVQ 336(R2), F26
+	WORD  $0x4eba3739 // cmgt v25.4s, v25.4s, v26.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38dfb8 // fmul v24.4s, v29.4s, v24.4s
+	ADD   $32, R6, R8
+	CMP   $4, R10
 	BLT   partless7
-	FMOVQ F19, 32(R6)
+	FMOVQ F24, 32(R6)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R11, partone7
-	VST1.P V19.D[0], 8(R9)
-	TBZ    $0, R11, partdone7
-	VST1   V19.S[2], (R9)
+	TBZ    $1, R10, partone7
+	VST1.P V24.D[0], 8(R8)
+	TBZ    $0, R10, partdone7
+	VST1   V24.S[2], (R8)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R11, partdone7
-	VST1 V19.S[0], (R9)
+	TBZ  $0, R10, partdone7
+	VST1 V24.S[0], (R8)
 
 partdone7:
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R12, V20.S4
-	FMOVQ 336(R2), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R12, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
-	ADD   $48, R6, R8
-	CMP   $4, R12
+	WORD  $0x4e38d6d6 // fadd v22.4s, v22.4s, v24.4s
+	FMOVQ 48(R7), F24
+	VMOVI $0, V25.B16
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	WORD  $0x4eaad779 // fsub v25.4s, v27.4s, v10.4s
+	VAND  V24.B16, V25.B16, V25.B16
+	VDUP  R11, V26.S4
+	FMOVQ 336(R2), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V26.B16
+	WORD  $0x6ebae539 // fcmgt v25.4s, v9.4s, v26.4s
+	VBIT  V25.B16, V9.B16, V26.B16
+	VMOV  V11.B16, V25.B16
+	VFMLA V0.S4, V26.S4, V25.S4
+	WORD  $0x4eabd73b // fsub v27.4s, v25.4s, v11.4s
+	VFMLS V1.S4, V27.S4, V26.S4
+	VFMLS V2.S4, V27.S4, V26.S4
+	FMOVQ 1264(R0), F27
+	VFMLA V3.S4, V26.S4, V27.S4
+	FMOVQ 1280(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 1296(R0), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 1312(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	FMOVQ 224(R0), F27
+	VFMLA V28.S4, V26.S4, V27.S4
+	FMOVQ 224(R0), F28
+	VFMLA V27.S4, V26.S4, V28.S4
+	VSHL  $23, V25.S4, V25.S4
+	VAND  V24.B16, V25.B16, V24.B16
+	VDUP  R11, V25.S4
+	FMOVQ 336(R2), F26
+	WORD  $0x4eba3739 // cmgt v25.4s, v25.4s, v26.4s
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x6e38df98 // fmul v24.4s, v28.4s, v24.4s
+	ADD   $48, R6, R7
+	CMP   $4, R11
 	BLT   partless8
-	FMOVQ F19, 48(R6)
+	FMOVQ F24, 48(R6)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R12, partone8
-	VST1.P V19.D[0], 8(R8)
-	TBZ    $0, R12, partdone8
-	VST1   V19.S[2], (R8)
+	TBZ    $1, R11, partone8
+	VST1.P V24.D[0], 8(R7)
+	TBZ    $0, R11, partdone8
+	VST1   V24.S[2], (R7)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R12, partdone8
-	VST1 V19.S[0], (R8)
+	TBZ  $0, R11, partdone8
+	VST1 V24.S[0], (R7)
 
 partdone8:
-	VFMLA V14.S4, V22.S4, V18.S4
+	WORD $0x4e38d6f7 // fadd v23.4s, v23.4s, v24.4s
 
 sum_done:
-	MOVD   classes+40(FP), R8
-	CMP    $129, R8
-	BLT    only
-	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
-	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ  (R7), F19
-	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
-	FMOVQ  F14, (R7)
-	FMOVQ  16(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 16(R7)
-	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
-	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
-	FMOVQ  32(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 32(R7)
-	FMOVQ  48(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 48(R7)
-	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
-	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
-	FMOVQ  64(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 64(R7)
-	FMOVQ  80(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 80(R7)
-	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
-	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
-	FMOVQ  96(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 96(R7)
-	FMOVQ  112(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 112(R7)
-	VMOVI  $0, V15.B16
-	VMOVI  $0, V16.B16
-	VMOVI  $0, V17.B16
-	VMOVI  $0, V18.B16
+	WORD $0x0e617a98 // fcvtl v24.2d, v20.2s
+	WORD $0x4e617a94 // fcvtl2 v20.2d, v20.4s
+	WORD $0x4e78d58c // fadd v12.2d, v12.2d, v24.2d
+	WORD $0x4e74d5ad // fadd v13.2d, v13.2d, v20.2d
+	WORD $0x0e617ab4 // fcvtl v20.2d, v21.2s
+	WORD $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD $0x4e74d5ce // fadd v14.2d, v14.2d, v20.2d
+	WORD $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD $0x0e617ad4 // fcvtl v20.2d, v22.2s
+	WORD $0x4e617ad5 // fcvtl2 v21.2d, v22.4s
+	WORD $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD $0x0e617af4 // fcvtl v20.2d, v23.2s
+	WORD $0x4e617af5 // fcvtl2 v21.2d, v23.4s
+	WORD $0x4e74d652 // fadd v18.2d, v18.2d, v20.2d
+	WORD $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+
+sum_added:
 	SUB    $128, R3, R3
 	SUB    $128, R1, R1
 	CMP    $1, R1
-	BGE    sum_block
-	FMOVQ  (R7), F11
-	FMOVQ  16(R7), F12
-	FMOVQ  32(R7), F13
-	FMOVQ  48(R7), F14
-	FMOVQ  64(R7), F15
-	FMOVQ  80(R7), F16
-	FMOVQ  96(R7), F17
-	FMOVQ  112(R7), F18
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	BGE    sum_piece
 	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
 	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
 	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
+	WORD   $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD   $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	WORD   $0x7e70d989 // faddp d9, v12.2d
+	FCVTDS F9, F9
 	MOVD   sums+8(FP), R1
-	FMOVS  F11, (R1)
-	JMP    summed
+	FMOVS  F9, (R1)
 
-only:
-	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
-	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
-	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
-	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
-	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
-	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
-	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
-	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
-	MOVD   sums+8(FP), R1
-	FMOVS  F11, (R1)
-
-summed:
-next:
-	MOVD sums+8(FP), R1
-	ADD  $4, R1, R1
-	MOVD R1, sums+8(FP)
-	MOVD labels+24(FP), R1
-	ADD  $4, R1, R1
-	MOVD R1, labels+24(FP)
-	MOVD classes+40(FP), R1
-	LSL  $2, R1, R1
-	MOVD dst+0(FP), R3
-	ADD  R1, R3, R3
-	MOVD R3, dst+0(FP)
-	MOVD logits+16(FP), R3
-	ADD  R1, R3, R3
-	MOVD R3, logits+16(FP)
-	MOVD rows+32(FP), R1
-	SUB  $1, R1, R1
-	MOVD R1, rows+32(FP)
-	MOVD rows+32(FP), R1
-	CBNZ R1, row
-	RET
-
-// func softmaxShiftedNEON(dst *float32, sums *float32, logits *float32, labels *int32, rows int, classes int)
-TEXT ·softmaxShiftedNEON(SB), NOSPLIT, $128-48
-	MOVD  $tables<>+0(SB), R2
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 48(R0), F0
-	FMOVQ 80(R0), F1
-	FMOVQ 96(R0), F2
-	FMOVQ 1248(R0), F3
-	FMOVQ 1152(R0), F4
-	FMOVQ 384(R0), F5
-	FMOVQ 1184(R0), F6
-	FMOVQ 1168(R0), F7
-	FMOVQ 1216(R0), F8
-	FMOVQ 1232(R0), F9
-	FMOVQ 1200(R0), F10
-
-row:
-	MOVD  sums+8(FP), R1
-	MOVW  640(R1), R1
-	CBNZW R1, next
-	MOVD  classes+40(FP), R1
-	MOVD  labels+24(FP), R3
-	MOVW  (R3), R3
-	MOVD  logits+16(FP), R5
-
-	// the shift and N
-	MOVD  sums+8(FP), R6
-	FMOVS 256(R6), F11
-	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	WORD  $0x6ea4e58d // fcmgt v13.4s, v12.4s, v4.4s
-	WORD  $0x6eace4ac // fcmgt v12.4s, v5.4s, v12.4s
-	VAND  V12.B16, V13.B16, V12.B16
-	VAND  V12.B16, V11.B16, V12.B16
-	WORD  $0x4eacd56b // fsub v11.4s, v11.4s, v12.4s
-	WORD  $0x4eabf4cb // fmin v11.4s, v6.4s, v11.4s
-	WORD  $0x4e2bf4eb // fmax v11.4s, v7.4s, v11.4s
-	FMOVQ 1200(R0), F13
-	VFMLA V0.S4, V11.S4, V13.S4
-	VSUB  V8.S4, V13.S4, V11.S4
-	MOVD  sums+8(FP), R6
-	FMOVS F11, 128(R6)
-	WORD  $0x4e21d96b // scvtf v11.4s, v11.4s
-	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
-	WORD  $0x4eabd54d // fsub v13.4s, v10.4s, v11.4s
-	WORD  $0x6e21dd6b // fmul v11.4s, v11.4s, v1.4s
-	MOVD  dst+0(FP), R6
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	VMOVI $0, V17.B16
-	VMOVI $0, V18.B16
-	MOVD  $local-128(SP), R7
-	CMP   $33, R1
-	BLT   begin
-	VMOVI $0, V14.B16
-	FMOVQ F14, (R7)
-	FMOVQ F14, 16(R7)
-	FMOVQ F14, 32(R7)
-	FMOVQ F14, 48(R7)
-	FMOVQ F14, 64(R7)
-	FMOVQ F14, 80(R7)
-	FMOVQ F14, 96(R7)
-	FMOVQ F14, 112(R7)
-
-begin:
-sum_block:
-	MOVD $144, R8
-	CMP  R8, R3
-	CSEL HI, R8, R3, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $32, R9
-	CMP  R9, R1
-	CSEL HI, R9, R1, R9
-	CMP  $16, R9
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F14
-	FMOVQ 16(R5), F19
-	FMOVQ 32(R5), F20
-	FMOVQ 48(R5), F21
-	FMOVQ (R8), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
-	FMOVQ F22, (R6)
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R8), F14
-	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
-	FMOVQ F19, 16(R6)
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
-	FMOVQ F19, 32(R6)
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
-	FMOVQ F19, 48(R6)
-	VFMLA V14.S4, V22.S4, V18.S4
-	ADD   $64, R5, R5
-	ADD   $64, R8, R8
-	ADD   $64, R6, R6
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R9
-	BLT   sum_done
-	VMOVI $0, V14.B16
-	ADD   $0, R5, R10
-	CMP   $4, R9
-	BLT   partless1
-	FMOVQ (R5), F14
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R9, partone1
-	VLD1.P 8(R10), V14.D[0]
-	TBZ    $0, R9, partdone1
-	VLD1   (R10), V14.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R9, partdone1
-	VLD1 (R10), V14.S[0]
-
-partdone1:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V19.B16
-	ADD   $16, R5, R11
-	CMP   $4, R10
-	BLT   partless2
-	FMOVQ 16(R5), F19
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V19.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V19.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V19.S[0]
-
-partdone2:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V20.B16
-	ADD   $32, R5, R12
-	CMP   $4, R11
-	BLT   partless3
-	FMOVQ 32(R5), F20
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R11, partone3
-	VLD1.P 8(R12), V20.D[0]
-	TBZ    $0, R11, partdone3
-	VLD1   (R12), V20.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R11, partdone3
-	VLD1 (R12), V20.S[0]
-
-partdone3:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V21.B16
-	ADD   $48, R5, R13
-	CMP   $4, R12
-	BLT   partless4
-	FMOVQ 48(R5), F21
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R12, partone4
-	VLD1.P 8(R13), V21.D[0]
-	TBZ    $0, R12, partdone4
-	VLD1   (R13), V21.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R12, partdone4
-	VLD1 (R13), V21.S[0]
-
-partdone4:
-	FMOVQ (R8), F22
-	VMOVI $0, V23.B16
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	WORD  $0x4eacd5ce // fsub v14.4s, v14.4s, v12.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R9, V23.S4
-	FMOVQ 336(R2), F24
-	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
-	VAND  V23.B16, V14.B16, V23.B16
-	WORD  $0x6eb7e56e // fcmgt v14.4s, v11.4s, v23.4s
-	VBIT  V14.B16, V11.B16, V23.B16
-	VMOV  V13.B16, V14.B16
-	VFMLA V0.S4, V23.S4, V14.S4
-	WORD  $0x4eadd5d8 // fsub v24.4s, v14.4s, v13.4s
-	VFMLS V1.S4, V24.S4, V23.S4
-	VFMLS V2.S4, V24.S4, V23.S4
-	FMOVQ 1264(R0), F24
-	VFMLA V3.S4, V23.S4, V24.S4
-	FMOVQ 1280(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 1296(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 1312(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	FMOVQ 224(R0), F24
-	VFMLA V25.S4, V23.S4, V24.S4
-	FMOVQ 224(R0), F25
-	VFMLA V24.S4, V23.S4, V25.S4
-	VSHL  $23, V14.S4, V14.S4
-	VAND  V22.B16, V14.B16, V14.B16
-	VDUP  R9, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf36 // fmul v22.4s, v25.4s, v14.4s
-	ADD   $0, R6, R13
-	CMP   $4, R9
-	BLT   partless5
-	FMOVQ F22, (R6)
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R9, partone5
-	VST1.P V22.D[0], 8(R13)
-	TBZ    $0, R9, partdone5
-	VST1   V22.S[2], (R13)
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R9, partdone5
-	VST1 V22.S[0], (R13)
-
-partdone5:
-	VFMLA V14.S4, V25.S4, V15.S4
-	FMOVQ 16(R8), F14
-	VMOVI $0, V22.B16
-	WORD  $0x4eb635ce // cmgt v14.4s, v14.4s, v22.4s
-	WORD  $0x4eacd673 // fsub v19.4s, v19.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R10, V22.S4
-	FMOVQ 336(R2), F23
-	WORD  $0x4eb736d6 // cmgt v22.4s, v22.4s, v23.4s
-	VAND  V22.B16, V19.B16, V22.B16
-	WORD  $0x6eb6e573 // fcmgt v19.4s, v11.4s, v22.4s
-	VBIT  V19.B16, V11.B16, V22.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V22.S4, V19.S4
-	WORD  $0x4eadd677 // fsub v23.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V23.S4, V22.S4
-	VFMLS V2.S4, V23.S4, V22.S4
-	FMOVQ 1264(R0), F23
-	VFMLA V3.S4, V22.S4, V23.S4
-	FMOVQ 1280(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 1296(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 1312(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	FMOVQ 224(R0), F23
-	VFMLA V24.S4, V22.S4, V23.S4
-	FMOVQ 224(R0), F24
-	VFMLA V23.S4, V22.S4, V24.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R10, V19.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63673 // cmgt v19.4s, v19.4s, v22.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2edf13 // fmul v19.4s, v24.4s, v14.4s
-	ADD   $16, R6, R9
-	CMP   $4, R10
-	BLT   partless6
-	FMOVQ F19, 16(R6)
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R10, partone6
-	VST1.P V19.D[0], 8(R9)
-	TBZ    $0, R10, partdone6
-	VST1   V19.S[2], (R9)
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R10, partdone6
-	VST1 V19.S[0], (R9)
-
-partdone6:
-	VFMLA V14.S4, V24.S4, V16.S4
-	FMOVQ 32(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd693 // fsub v19.4s, v20.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R11, V20.S4
-	FMOVQ 336(R2), F22
-	WORD  $0x4eb63694 // cmgt v20.4s, v20.4s, v22.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd676 // fsub v22.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V22.S4, V20.S4
-	VFMLS V2.S4, V22.S4, V20.S4
-	FMOVQ 1264(R0), F22
-	VFMLA V3.S4, V20.S4, V22.S4
-	FMOVQ 1280(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 1296(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 1312(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	FMOVQ 224(R0), F22
-	VFMLA V23.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F23
-	VFMLA V22.S4, V20.S4, V23.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R11, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2edef3 // fmul v19.4s, v23.4s, v14.4s
-	ADD   $32, R6, R9
-	CMP   $4, R11
-	BLT   partless7
-	FMOVQ F19, 32(R6)
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R11, partone7
-	VST1.P V19.D[0], 8(R9)
-	TBZ    $0, R11, partdone7
-	VST1   V19.S[2], (R9)
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R11, partdone7
-	VST1 V19.S[0], (R9)
-
-partdone7:
-	VFMLA V14.S4, V23.S4, V17.S4
-	FMOVQ 48(R8), F14
-	VMOVI $0, V19.B16
-	WORD  $0x4eb335ce // cmgt v14.4s, v14.4s, v19.4s
-	WORD  $0x4eacd6b3 // fsub v19.4s, v21.4s, v12.4s
-	VAND  V14.B16, V19.B16, V19.B16
-	VDUP  R12, V20.S4
-	FMOVQ 336(R2), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x6eb4e573 // fcmgt v19.4s, v11.4s, v20.4s
-	VBIT  V19.B16, V11.B16, V20.B16
-	VMOV  V13.B16, V19.B16
-	VFMLA V0.S4, V20.S4, V19.S4
-	WORD  $0x4eadd675 // fsub v21.4s, v19.4s, v13.4s
-	VFMLS V1.S4, V21.S4, V20.S4
-	VFMLS V2.S4, V21.S4, V20.S4
-	FMOVQ 1264(R0), F21
-	VFMLA V3.S4, V20.S4, V21.S4
-	FMOVQ 1280(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 1296(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 1312(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	FMOVQ 224(R0), F21
-	VFMLA V22.S4, V20.S4, V21.S4
-	FMOVQ 224(R0), F22
-	VFMLA V21.S4, V20.S4, V22.S4
-	VSHL  $23, V19.S4, V19.S4
-	VAND  V14.B16, V19.B16, V14.B16
-	VDUP  R12, V19.S4
-	FMOVQ 336(R2), F20
-	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
-	VAND  V19.B16, V14.B16, V14.B16
-	WORD  $0x6e2eded3 // fmul v19.4s, v22.4s, v14.4s
-	ADD   $48, R6, R8
-	CMP   $4, R12
-	BLT   partless8
-	FMOVQ F19, 48(R6)
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R12, partone8
-	VST1.P V19.D[0], 8(R8)
-	TBZ    $0, R12, partdone8
-	VST1   V19.S[2], (R8)
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R12, partdone8
-	VST1 V19.S[0], (R8)
-
-partdone8:
-	VFMLA V14.S4, V22.S4, V18.S4
-
-sum_done:
-	MOVD   classes+40(FP), R8
-	CMP    $33, R8
-	BLT    only
-	WORD   $0x0e6179ee // fcvtl v14.2d, v15.2s
-	WORD   $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ  (R7), F19
-	WORD   $0x4e73d5ce // fadd v14.2d, v14.2d, v19.2d
-	FMOVQ  F14, (R7)
-	FMOVQ  16(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 16(R7)
-	WORD   $0x0e617a0e // fcvtl v14.2d, v16.2s
-	WORD   $0x4e617a0f // fcvtl2 v15.2d, v16.4s
-	FMOVQ  32(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 32(R7)
-	FMOVQ  48(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 48(R7)
-	WORD   $0x0e617a2e // fcvtl v14.2d, v17.2s
-	WORD   $0x4e617a2f // fcvtl2 v15.2d, v17.4s
-	FMOVQ  64(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 64(R7)
-	FMOVQ  80(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 80(R7)
-	WORD   $0x0e617a4e // fcvtl v14.2d, v18.2s
-	WORD   $0x4e617a4f // fcvtl2 v15.2d, v18.4s
-	FMOVQ  96(R7), F16
-	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
-	FMOVQ  F14, 96(R7)
-	FMOVQ  112(R7), F14
-	WORD   $0x4e6ed5ef // fadd v15.2d, v15.2d, v14.2d
-	FMOVQ  F15, 112(R7)
-	VMOVI  $0, V15.B16
-	VMOVI  $0, V16.B16
-	VMOVI  $0, V17.B16
-	VMOVI  $0, V18.B16
-	SUB    $32, R3, R3
-	SUB    $32, R1, R1
-	CMP    $1, R1
-	BGE    sum_block
-	FMOVQ  (R7), F11
-	FMOVQ  16(R7), F12
-	FMOVQ  32(R7), F13
-	FMOVQ  48(R7), F14
-	FMOVQ  64(R7), F15
-	FMOVQ  80(R7), F16
-	FMOVQ  96(R7), F17
-	FMOVQ  112(R7), F18
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
-	MOVD   sums+8(FP), R1
-	FMOVS  F11, (R1)
-	JMP    summed
-
-only:
-	WORD   $0x0e6179eb // fcvtl v11.2d, v15.2s
-	WORD   $0x4e6179ec // fcvtl2 v12.2d, v15.4s
-	WORD   $0x0e617a0d // fcvtl v13.2d, v16.2s
-	WORD   $0x4e617a0e // fcvtl2 v14.2d, v16.4s
-	WORD   $0x0e617a2f // fcvtl v15.2d, v17.2s
-	WORD   $0x4e617a30 // fcvtl2 v16.2d, v17.4s
-	WORD   $0x0e617a51 // fcvtl v17.2d, v18.2s
-	WORD   $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	WORD   $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
-	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
-	WORD   $0x4e6dd56b // fadd v11.2d, v11.2d, v13.2d
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	WORD   $0x4e6cd56b // fadd v11.2d, v11.2d, v12.2d
-	WORD   $0x7e70d96b // faddp d11, v11.2d
-	FCVTDS F11, F11
-	MOVD   sums+8(FP), R1
-	FMOVS  F11, (R1)
-
-summed:
 next:
 	MOVD sums+8(FP), R1
 	ADD  $4, R1, R1
@@ -21702,856 +22496,666 @@ TEXT ·partShiftedNEON(SB), NOSPLIT, $0-40
 	WORD  $0x4ea9d4a5 // fsub v5.4s, v5.4s, v9.4s
 	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
 	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
 	MOVD  total+8(FP), R5
+	FMOVQ (R5), F7
+	FMOVQ 16(R5), F8
+	FMOVQ 32(R5), F9
+	FMOVQ 48(R5), F10
+	FMOVQ 64(R5), F11
+	FMOVQ 80(R5), F12
+	FMOVQ 96(R5), F13
+	FMOVQ 112(R5), F14
+
+sum_piece:
+	MOVD $144, R5
+	CMP  R5, R2
+	CSEL HI, R5, R2, R5
+	MOVD $target<>+576(SB), R7
+	SUB  R5<<2, R7, R5
+	MOVD $128, R7
+	CMP  R7, R1
+	CSEL HI, R7, R1, R7
+	CMP  $32, R7
+	BLT  sum_rest
 
 sum_block:
-	MOVD $144, R7
-	CMP  R7, R2
-	CSEL HI, R7, R2, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R1
-	CSEL HI, R8, R1, R8
-	CMP  $16, R8
-	BLT  sum_part
+	FMOVQ 64(R3), F15
+	FMOVQ 80(R3), F16
+	FMOVQ 96(R3), F17
+	FMOVQ 112(R3), F18
+	FMOVQ (R3), F19
+	FMOVQ 16(R3), F20
+	FMOVQ 32(R3), F21
+	FMOVQ 48(R3), F22
+	FMOVQ (R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d673 // fsub v19.4s, v19.4s, v4.4s
+	VAND  V23.B16, V19.B16, V24.B16
+	WORD  $0x6eb8e4b3 // fcmgt v19.4s, v5.4s, v24.4s
+	VBIT  V19.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V19.B16
+	VFMLA V0.S4, V24.S4, V19.S4
+	WORD  $0x4ea6d679 // fsub v25.4s, v19.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x6e33df53 // fmul v19.4s, v26.4s, v19.4s
+	FMOVQ 16(R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d694 // fsub v20.4s, v20.4s, v4.4s
+	VAND  V23.B16, V20.B16, V24.B16
+	WORD  $0x6eb8e4b4 // fcmgt v20.4s, v5.4s, v24.4s
+	VBIT  V20.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V24.S4, V20.S4
+	WORD  $0x4ea6d699 // fsub v25.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x6e34df54 // fmul v20.4s, v26.4s, v20.4s
+	FMOVQ 32(R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d6b5 // fsub v21.4s, v21.4s, v4.4s
+	VAND  V23.B16, V21.B16, V24.B16
+	WORD  $0x6eb8e4b5 // fcmgt v21.4s, v5.4s, v24.4s
+	VBIT  V21.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V21.B16
+	VFMLA V0.S4, V24.S4, V21.S4
+	WORD  $0x4ea6d6b9 // fsub v25.4s, v21.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x6e35df55 // fmul v21.4s, v26.4s, v21.4s
+	FMOVQ 48(R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d6d6 // fsub v22.4s, v22.4s, v4.4s
+	VAND  V23.B16, V22.B16, V24.B16
+	WORD  $0x6eb8e4b6 // fcmgt v22.4s, v5.4s, v24.4s
+	VBIT  V22.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V22.B16
+	VFMLA V0.S4, V24.S4, V22.S4
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	FMOVQ 64(R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d5ef // fsub v15.4s, v15.4s, v4.4s
+	VAND  V23.B16, V15.B16, V24.B16
+	WORD  $0x6eb8e4af // fcmgt v15.4s, v5.4s, v24.4s
+	VBIT  V15.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V15.B16
+	VFMLA V0.S4, V24.S4, V15.S4
+	WORD  $0x4ea6d5f9 // fsub v25.4s, v15.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V15.S4, V15.S4
+	VAND  V23.B16, V15.B16, V15.B16
+	WORD  $0x6e2fdf4f // fmul v15.4s, v26.4s, v15.4s
+	WORD  $0x4e2fd66f // fadd v15.4s, v19.4s, v15.4s
+	FMOVQ 80(R5), F19
+	VMOVI $0, V23.B16
+	WORD  $0x4eb73673 // cmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4ea4d610 // fsub v16.4s, v16.4s, v4.4s
+	VAND  V19.B16, V16.B16, V23.B16
+	WORD  $0x6eb7e4b0 // fcmgt v16.4s, v5.4s, v23.4s
+	VBIT  V16.B16, V5.B16, V23.B16
+	VMOV  V6.B16, V16.B16
+	VFMLA V0.S4, V23.S4, V16.S4
+	WORD  $0x4ea6d618 // fsub v24.4s, v16.4s, v6.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V16.S4, V16.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x6e30df30 // fmul v16.4s, v25.4s, v16.4s
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	FMOVQ 96(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d631 // fsub v17.4s, v17.4s, v4.4s
+	VAND  V19.B16, V17.B16, V20.B16
+	WORD  $0x6eb4e4b1 // fcmgt v17.4s, v5.4s, v20.4s
+	VBIT  V17.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V17.B16
+	VFMLA V0.S4, V20.S4, V17.S4
+	WORD  $0x4ea6d637 // fsub v23.4s, v17.4s, v6.4s
+	VFMLS V1.S4, V23.S4, V20.S4
+	VFMLS V2.S4, V23.S4, V20.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V20.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V20.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	VSHL  $23, V17.S4, V17.S4
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
+	WORD  $0x4e31d6b1 // fadd v17.4s, v21.4s, v17.4s
+	FMOVQ 112(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d652 // fsub v18.4s, v18.4s, v4.4s
+	VAND  V19.B16, V18.B16, V20.B16
+	WORD  $0x6eb4e4b2 // fcmgt v18.4s, v5.4s, v20.4s
+	VBIT  V18.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V18.B16
+	VFMLA V0.S4, V20.S4, V18.S4
+	WORD  $0x4ea6d655 // fsub v21.4s, v18.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V23.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F21
+	VFMLA V23.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	VSHL  $23, V18.S4, V18.S4
+	VAND  V19.B16, V18.B16, V18.B16
+	WORD  $0x6e32def2 // fmul v18.4s, v23.4s, v18.4s
+	WORD  $0x4e32d6d2 // fadd v18.4s, v22.4s, v18.4s
+	WORD  $0x0e6179f3 // fcvtl v19.2d, v15.2s
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD  $0x4e73d4e7 // fadd v7.2d, v7.2d, v19.2d
+	WORD  $0x4e6fd508 // fadd v8.2d, v8.2d, v15.2d
+	WORD  $0x0e617a0f // fcvtl v15.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e6fd529 // fadd v9.2d, v9.2d, v15.2d
+	WORD  $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD  $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD  $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x0e617a4f // fcvtl v15.2d, v18.2s
+	WORD  $0x4e617a50 // fcvtl2 v16.2d, v18.4s
+	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD  $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	ADD   $128, R3, R3
+	ADD   $128, R5, R5
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
 
-sum_tile:
-	FMOVQ (R3), F7
-	FMOVQ 16(R3), F8
-	FMOVQ 32(R3), F9
-	FMOVQ 48(R3), F10
-	FMOVQ (R7), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R7), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V11.S4, V16.S4
+sum_rest:
+	CMP   $1, R7
+	BLT   sum_added
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R3), F15
+	FMOVQ 16(R3), F16
+	FMOVQ 32(R3), F17
+	FMOVQ 48(R3), F18
+	FMOVQ (R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d5ef // fsub v15.4s, v15.4s, v4.4s
+	VAND  V19.B16, V15.B16, V20.B16
+	WORD  $0x6eb4e4af // fcmgt v15.4s, v5.4s, v20.4s
+	VBIT  V15.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V15.B16
+	VFMLA V0.S4, V20.S4, V15.S4
+	WORD  $0x4ea6d5f5 // fsub v21.4s, v15.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V15.S4, V15.S4
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x6e2fdecf // fmul v15.4s, v22.4s, v15.4s
+	FMOVQ 16(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d610 // fsub v16.4s, v16.4s, v4.4s
+	VAND  V19.B16, V16.B16, V20.B16
+	WORD  $0x6eb4e4b0 // fcmgt v16.4s, v5.4s, v20.4s
+	VBIT  V16.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V16.B16
+	VFMLA V0.S4, V20.S4, V16.S4
+	WORD  $0x4ea6d615 // fsub v21.4s, v16.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V16.S4, V16.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x6e30ded0 // fmul v16.4s, v22.4s, v16.4s
+	FMOVQ 32(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d631 // fsub v17.4s, v17.4s, v4.4s
+	VAND  V19.B16, V17.B16, V20.B16
+	WORD  $0x6eb4e4b1 // fcmgt v17.4s, v5.4s, v20.4s
+	VBIT  V17.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V17.B16
+	VFMLA V0.S4, V20.S4, V17.S4
+	WORD  $0x4ea6d635 // fsub v21.4s, v17.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V17.S4, V17.S4
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	FMOVQ 48(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d652 // fsub v18.4s, v18.4s, v4.4s
+	VAND  V19.B16, V18.B16, V20.B16
+	WORD  $0x6eb4e4b2 // fcmgt v18.4s, v5.4s, v20.4s
+	VBIT  V18.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V18.B16
+	VFMLA V0.S4, V20.S4, V18.S4
+	WORD  $0x4ea6d655 // fsub v21.4s, v18.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V18.S4, V18.S4
+	VAND  V19.B16, V18.B16, V18.B16
+	WORD  $0x6e32ded2 // fmul v18.4s, v22.4s, v18.4s
 	ADD   $64, R3, R3
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
+	ADD   $64, R5, R5
+	SUB   $16, R7, R7
 
 sum_part:
-	CMP   $1, R8
+	CMP   $1, R7
 	BLT   sum_done
-	VMOVI $0, V7.B16
-	ADD   $0, R3, R9
-	CMP   $4, R8
+	VMOVI $0, V19.B16
+	ADD   $0, R3, R8
+	CMP   $4, R7
 	BLT   partless1
-	FMOVQ (R3), F7
+	FMOVQ (R3), F19
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V7.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V7.S[2]
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V19.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V19.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V7.S[0]
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V19.S[0]
 
 partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V8.B16
-	ADD   $16, R3, R10
-	CMP   $4, R9
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V20.B16
+	ADD   $16, R3, R9
+	CMP   $4, R8
 	BLT   partless2
-	FMOVQ 16(R3), F8
+	FMOVQ 16(R3), F20
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V8.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V8.S[2]
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V20.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V20.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V8.S[0]
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V20.S[0]
 
 partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V9.B16
-	ADD   $32, R3, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V21.B16
+	ADD   $32, R3, R10
+	CMP   $4, R9
 	BLT   partless3
-	FMOVQ 32(R3), F9
+	FMOVQ 32(R3), F21
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V9.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V9.S[2]
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V21.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V21.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V9.S[0]
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V21.S[0]
 
 partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V10.B16
-	ADD   $48, R3, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V22.B16
+	ADD   $48, R3, R11
+	CMP   $4, R10
 	BLT   partless4
-	FMOVQ 48(R3), F10
+	FMOVQ 48(R3), F22
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V10.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V10.S[2]
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V22.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V22.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V10.S[0]
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V22.S[0]
 
 partdone4:
-	FMOVQ (R7), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R8, V12.S4
-	FMOVQ 336(R6), F17
-	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
-	VAND  V12.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R8, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R7), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R9, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R9, V8.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R10, V9.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R10, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R11, V9.S4
-	FMOVQ 336(R6), F10
-	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R11, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V11.S4, V16.S4
+	FMOVQ (R5), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d673 // fsub v19.4s, v19.4s, v4.4s
+	VAND  V23.B16, V19.B16, V19.B16
+	VDUP  R7, V24.S4
+	FMOVQ 336(R6), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V19.B16, V24.B16
+	WORD  $0x6eb8e4b3 // fcmgt v19.4s, v5.4s, v24.4s
+	VBIT  V19.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V19.B16
+	VFMLA V0.S4, V24.S4, V19.S4
+	WORD  $0x4ea6d679 // fsub v25.4s, v19.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V23.B16, V19.B16, V19.B16
+	VDUP  R7, V23.S4
+	FMOVQ 336(R6), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x6e33df53 // fmul v19.4s, v26.4s, v19.4s
+	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
+	FMOVQ 16(R5), F19
+	VMOVI $0, V23.B16
+	WORD  $0x4eb73673 // cmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4ea4d694 // fsub v20.4s, v20.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R8, V23.S4
+	FMOVQ 336(R6), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x6eb7e4b4 // fcmgt v20.4s, v5.4s, v23.4s
+	VBIT  V20.B16, V5.B16, V23.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V23.S4, V20.S4
+	WORD  $0x4ea6d698 // fsub v24.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R8, V20.S4
+	FMOVQ 336(R6), F23
+	WORD  $0x4eb73694 // cmgt v20.4s, v20.4s, v23.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
+	FMOVQ 32(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d6b4 // fsub v20.4s, v21.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R9, V21.S4
+	FMOVQ 336(R6), F23
+	WORD  $0x4eb736b5 // cmgt v21.4s, v21.4s, v23.4s
+	VAND  V21.B16, V20.B16, V21.B16
+	WORD  $0x6eb5e4b4 // fcmgt v20.4s, v5.4s, v21.4s
+	VBIT  V20.B16, V5.B16, V21.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4ea6d697 // fsub v23.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V23.S4, V21.S4
+	VFMLS V2.S4, V23.S4, V21.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V21.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R9, V20.S4
+	FMOVQ 336(R6), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33df13 // fmul v19.4s, v24.4s, v19.4s
+	WORD  $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	FMOVQ 48(R5), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d6d4 // fsub v20.4s, v22.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R10, V21.S4
+	FMOVQ 336(R6), F22
+	WORD  $0x4eb636b5 // cmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V20.B16, V21.B16
+	WORD  $0x6eb5e4b4 // fcmgt v20.4s, v5.4s, v21.4s
+	VBIT  V20.B16, V5.B16, V21.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4ea6d696 // fsub v22.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V22.S4, V21.S4
+	VFMLS V2.S4, V22.S4, V21.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R10, V20.S4
+	FMOVQ 336(R6), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33def3 // fmul v19.4s, v23.4s, v19.4s
+	WORD  $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
 
 sum_done:
-	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
-	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
-	FMOVQ (R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, (R5)
-	FMOVQ 16(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 16(R5)
-	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
-	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
-	FMOVQ 32(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 32(R5)
-	FMOVQ 48(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 48(R5)
-	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
-	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
-	FMOVQ 64(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 64(R5)
-	FMOVQ 80(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 80(R5)
-	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
-	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
-	FMOVQ 96(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 96(R5)
-	FMOVQ 112(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 112(R5)
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
+	WORD $0x0e6179f3 // fcvtl v19.2d, v15.2s
+	WORD $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD $0x4e73d4e7 // fadd v7.2d, v7.2d, v19.2d
+	WORD $0x4e6fd508 // fadd v8.2d, v8.2d, v15.2d
+	WORD $0x0e617a0f // fcvtl v15.2d, v16.2s
+	WORD $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD $0x4e6fd529 // fadd v9.2d, v9.2d, v15.2d
+	WORD $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD $0x0e617a4f // fcvtl v15.2d, v18.2s
+	WORD $0x4e617a50 // fcvtl2 v16.2d, v18.4s
+	WORD $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+
+sum_added:
 	SUB   $128, R2, R2
 	SUB   $128, R1, R1
 	CMP   $1, R1
-	BGE   sum_block
-	RET
-
-// func softmaxPartShiftedNEON(sums *float32, total *[16]float64, logits *float32, n int, label int)
-TEXT ·softmaxPartShiftedNEON(SB), NOSPLIT, $0-40
-	MOVD  $tables<>+0(SB), R6
-	MOVD  $consts<>+0(SB), R0
-	FMOVQ 48(R0), F0
-	FMOVQ 80(R0), F1
-	FMOVQ 96(R0), F2
-	FMOVQ 1248(R0), F3
-	FMOVQ 1152(R0), F4
-	FMOVQ 384(R0), F5
-	FMOVQ 1184(R0), F6
-	FMOVQ 1168(R0), F7
-	FMOVQ 1216(R0), F8
-	FMOVQ 1232(R0), F9
-	FMOVQ 1200(R0), F10
-	MOVD  n+24(FP), R1
-	MOVD  label+32(FP), R2
-	MOVD  logits+16(FP), R3
-
-	// the shift and N
-	MOVD  sums+0(FP), R5
-	FMOVS 256(R5), F11
-	VDUP  V11.S[0], V11.S4
-	WORD  $0x4ea0f96c // fabs v12.4s, v11.4s
-	WORD  $0x6ea4e584 // fcmgt v4.4s, v12.4s, v4.4s
-	WORD  $0x6eace4a5 // fcmgt v5.4s, v5.4s, v12.4s
-	VAND  V5.B16, V4.B16, V4.B16
-	VAND  V4.B16, V11.B16, V4.B16
-	WORD  $0x4ea4d565 // fsub v5.4s, v11.4s, v4.4s
-	WORD  $0x4ea5f4c5 // fmin v5.4s, v6.4s, v5.4s
-	WORD  $0x4e25f4e5 // fmax v5.4s, v7.4s, v5.4s
-	FMOVQ 1200(R0), F6
-	VFMLA V0.S4, V5.S4, V6.S4
-	VSUB  V8.S4, V6.S4, V5.S4
-	MOVD  sums+0(FP), R5
-	FMOVS F5, 128(R5)
-	WORD  $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD  $0x4ea9d4a5 // fsub v5.4s, v5.4s, v9.4s
-	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
-	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	MOVD  total+8(FP), R5
-
-sum_block:
-	MOVD $144, R7
-	CMP  R7, R2
-	CSEL HI, R7, R2, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $32, R8
-	CMP  R8, R1
-	CSEL HI, R8, R1, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R3), F7
-	FMOVQ 16(R3), F8
-	FMOVQ 32(R3), F9
-	FMOVQ 48(R3), F10
-	FMOVQ (R7), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R7), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VFMLA V7.S4, V11.S4, V16.S4
-	ADD   $64, R3, R3
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V7.B16
-	ADD   $0, R3, R9
-	CMP   $4, R8
-	BLT   partless1
-	FMOVQ (R3), F7
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V7.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V7.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V7.S[0]
-
-partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V8.B16
-	ADD   $16, R3, R10
-	CMP   $4, R9
-	BLT   partless2
-	FMOVQ 16(R3), F8
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V8.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V8.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V8.S[0]
-
-partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V9.B16
-	ADD   $32, R3, R11
-	CMP   $4, R10
-	BLT   partless3
-	FMOVQ 32(R3), F9
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V9.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V9.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V9.S[0]
-
-partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V10.B16
-	ADD   $48, R3, R12
-	CMP   $4, R11
-	BLT   partless4
-	FMOVQ 48(R3), F10
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V10.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V10.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V10.S[0]
-
-partdone4:
-	FMOVQ (R7), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R8, V12.S4
-	FMOVQ 336(R6), F17
-	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
-	VAND  V12.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R8, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R7), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R9, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R9, V8.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R10, V9.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R10, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R7), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R11, V9.S4
-	FMOVQ 336(R6), F10
-	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R11, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	VFMLA V7.S4, V11.S4, V16.S4
-
-sum_done:
-	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
-	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
-	FMOVQ (R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, (R5)
-	FMOVQ 16(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 16(R5)
-	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
-	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
-	FMOVQ 32(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 32(R5)
-	FMOVQ 48(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 48(R5)
-	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
-	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
-	FMOVQ 64(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 64(R5)
-	FMOVQ 80(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 80(R5)
-	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
-	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
-	FMOVQ 96(R5), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 96(R5)
-	FMOVQ 112(R5), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 112(R5)
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
-	SUB   $32, R2, R2
-	SUB   $32, R1, R1
-	CMP   $1, R1
-	BGE   sum_block
+	BGE   sum_piece
+	MOVD  total+8(FP), R0
+	FMOVQ F7, (R0)
+	FMOVQ F8, 16(R0)
+	FMOVQ F9, 32(R0)
+	FMOVQ F10, 48(R0)
+	FMOVQ F11, 64(R0)
+	FMOVQ F12, 80(R0)
+	FMOVQ F13, 96(R0)
+	FMOVQ F14, 112(R0)
 	RET
 
 // func partShiftedExpNEON(dst *float32, sums *float32, total *[16]float64, logits *float32, n int, label int)
@@ -22595,495 +23199,752 @@ TEXT ·partShiftedExpNEON(SB), NOSPLIT, $0-48
 	WORD  $0x4ea5d546 // fsub v6.4s, v10.4s, v5.4s
 	WORD  $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
 	MOVD  dst+0(FP), R5
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
 	MOVD  total+16(FP), R7
+	FMOVQ (R7), F7
+	FMOVQ 16(R7), F8
+	FMOVQ 32(R7), F9
+	FMOVQ 48(R7), F10
+	FMOVQ 64(R7), F11
+	FMOVQ 80(R7), F12
+	FMOVQ 96(R7), F13
+	FMOVQ 112(R7), F14
+
+sum_piece:
+	MOVD $144, R7
+	CMP  R7, R2
+	CSEL HI, R7, R2, R7
+	MOVD $target<>+576(SB), R8
+	SUB  R7<<2, R8, R7
+	MOVD $128, R8
+	CMP  R8, R1
+	CSEL HI, R8, R1, R8
+	CMP  $32, R8
+	BLT  sum_rest
 
 sum_block:
-	MOVD $144, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	MOVD $target<>+576(SB), R9
-	SUB  R8<<2, R9, R8
-	MOVD $128, R9
-	CMP  R9, R1
-	CSEL HI, R9, R1, R9
-	CMP  $16, R9
-	BLT  sum_part
+	FMOVQ 64(R3), F15
+	FMOVQ 80(R3), F16
+	FMOVQ 96(R3), F17
+	FMOVQ 112(R3), F18
+	FMOVQ (R3), F19
+	FMOVQ 16(R3), F20
+	FMOVQ 32(R3), F21
+	FMOVQ 48(R3), F22
+	FMOVQ (R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d673 // fsub v19.4s, v19.4s, v4.4s
+	VAND  V23.B16, V19.B16, V24.B16
+	WORD  $0x6eb8e4b3 // fcmgt v19.4s, v5.4s, v24.4s
+	VBIT  V19.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V19.B16
+	VFMLA V0.S4, V24.S4, V19.S4
+	WORD  $0x4ea6d679 // fsub v25.4s, v19.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x6e33df53 // fmul v19.4s, v26.4s, v19.4s
+	FMOVQ F19, (R5)
+	FMOVQ 16(R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d694 // fsub v20.4s, v20.4s, v4.4s
+	VAND  V23.B16, V20.B16, V24.B16
+	WORD  $0x6eb8e4b4 // fcmgt v20.4s, v5.4s, v24.4s
+	VBIT  V20.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V24.S4, V20.S4
+	WORD  $0x4ea6d699 // fsub v25.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V23.B16, V20.B16, V20.B16
+	WORD  $0x6e34df54 // fmul v20.4s, v26.4s, v20.4s
+	FMOVQ F20, 16(R5)
+	FMOVQ 32(R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d6b5 // fsub v21.4s, v21.4s, v4.4s
+	VAND  V23.B16, V21.B16, V24.B16
+	WORD  $0x6eb8e4b5 // fcmgt v21.4s, v5.4s, v24.4s
+	VBIT  V21.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V21.B16
+	VFMLA V0.S4, V24.S4, V21.S4
+	WORD  $0x4ea6d6b9 // fsub v25.4s, v21.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V21.S4, V21.S4
+	VAND  V23.B16, V21.B16, V21.B16
+	WORD  $0x6e35df55 // fmul v21.4s, v26.4s, v21.4s
+	FMOVQ F21, 32(R5)
+	FMOVQ 48(R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d6d6 // fsub v22.4s, v22.4s, v4.4s
+	VAND  V23.B16, V22.B16, V24.B16
+	WORD  $0x6eb8e4b6 // fcmgt v22.4s, v5.4s, v24.4s
+	VBIT  V22.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V22.B16
+	VFMLA V0.S4, V24.S4, V22.S4
+	WORD  $0x4ea6d6d9 // fsub v25.4s, v22.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V22.S4, V22.S4
+	VAND  V23.B16, V22.B16, V22.B16
+	WORD  $0x6e36df56 // fmul v22.4s, v26.4s, v22.4s
+	FMOVQ F22, 48(R5)
+	FMOVQ 64(R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d5ef // fsub v15.4s, v15.4s, v4.4s
+	VAND  V23.B16, V15.B16, V24.B16
+	WORD  $0x6eb8e4af // fcmgt v15.4s, v5.4s, v24.4s
+	VBIT  V15.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V15.B16
+	VFMLA V0.S4, V24.S4, V15.S4
+	WORD  $0x4ea6d5f9 // fsub v25.4s, v15.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V15.S4, V15.S4
+	VAND  V23.B16, V15.B16, V15.B16
+	WORD  $0x6e2fdf4f // fmul v15.4s, v26.4s, v15.4s
+	FMOVQ F15, 64(R5)
+	WORD  $0x4e2fd66f // fadd v15.4s, v19.4s, v15.4s
+	FMOVQ 80(R7), F19
+	VMOVI $0, V23.B16
+	WORD  $0x4eb73673 // cmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4ea4d610 // fsub v16.4s, v16.4s, v4.4s
+	VAND  V19.B16, V16.B16, V23.B16
+	WORD  $0x6eb7e4b0 // fcmgt v16.4s, v5.4s, v23.4s
+	VBIT  V16.B16, V5.B16, V23.B16
+	VMOV  V6.B16, V16.B16
+	VFMLA V0.S4, V23.S4, V16.S4
+	WORD  $0x4ea6d618 // fsub v24.4s, v16.4s, v6.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V16.S4, V16.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x6e30df30 // fmul v16.4s, v25.4s, v16.4s
+	FMOVQ F16, 80(R5)
+	WORD  $0x4e30d690 // fadd v16.4s, v20.4s, v16.4s
+	FMOVQ 96(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d631 // fsub v17.4s, v17.4s, v4.4s
+	VAND  V19.B16, V17.B16, V20.B16
+	WORD  $0x6eb4e4b1 // fcmgt v17.4s, v5.4s, v20.4s
+	VBIT  V17.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V17.B16
+	VFMLA V0.S4, V20.S4, V17.S4
+	WORD  $0x4ea6d637 // fsub v23.4s, v17.4s, v6.4s
+	VFMLS V1.S4, V23.S4, V20.S4
+	VFMLS V2.S4, V23.S4, V20.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V20.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V20.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V20.S4, V24.S4
+	VSHL  $23, V17.S4, V17.S4
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e31df11 // fmul v17.4s, v24.4s, v17.4s
+	FMOVQ F17, 96(R5)
+	WORD  $0x4e31d6b1 // fadd v17.4s, v21.4s, v17.4s
+	FMOVQ 112(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d652 // fsub v18.4s, v18.4s, v4.4s
+	VAND  V19.B16, V18.B16, V20.B16
+	WORD  $0x6eb4e4b2 // fcmgt v18.4s, v5.4s, v20.4s
+	VBIT  V18.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V18.B16
+	VFMLA V0.S4, V20.S4, V18.S4
+	WORD  $0x4ea6d655 // fsub v21.4s, v18.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V23.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	FMOVQ 224(R0), F21
+	VFMLA V23.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F23
+	VFMLA V21.S4, V20.S4, V23.S4
+	VSHL  $23, V18.S4, V18.S4
+	VAND  V19.B16, V18.B16, V18.B16
+	WORD  $0x6e32def2 // fmul v18.4s, v23.4s, v18.4s
+	FMOVQ F18, 112(R5)
+	WORD  $0x4e32d6d2 // fadd v18.4s, v22.4s, v18.4s
+	WORD  $0x0e6179f3 // fcvtl v19.2d, v15.2s
+	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD  $0x4e73d4e7 // fadd v7.2d, v7.2d, v19.2d
+	WORD  $0x4e6fd508 // fadd v8.2d, v8.2d, v15.2d
+	WORD  $0x0e617a0f // fcvtl v15.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e6fd529 // fadd v9.2d, v9.2d, v15.2d
+	WORD  $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD  $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD  $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD  $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD  $0x0e617a4f // fcvtl v15.2d, v18.2s
+	WORD  $0x4e617a50 // fcvtl2 v16.2d, v18.4s
+	WORD  $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD  $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	ADD   $128, R3, R3
+	ADD   $128, R7, R7
+	ADD   $128, R5, R5
+	SUB   $32, R8, R8
+	CMP   $32, R8
+	BGE   sum_block
 
-sum_tile:
-	FMOVQ (R3), F7
-	FMOVQ 16(R3), F8
-	FMOVQ 32(R3), F9
-	FMOVQ 48(R3), F10
-	FMOVQ (R8), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	WORD  $0x6e27de4b // fmul v11.4s, v18.4s, v7.4s
-	FMOVQ F11, (R5)
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R8), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	WORD  $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	FMOVQ F8, 16(R5)
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R8), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
-	FMOVQ F8, 32(R5)
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R8), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	WORD  $0x6e27dd68 // fmul v8.4s, v11.4s, v7.4s
-	FMOVQ F8, 48(R5)
-	VFMLA V7.S4, V11.S4, V16.S4
+sum_rest:
+	CMP   $1, R8
+	BLT   sum_added
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	CMP   $16, R8
+	BLT   sum_part
+	FMOVQ (R3), F15
+	FMOVQ 16(R3), F16
+	FMOVQ 32(R3), F17
+	FMOVQ 48(R3), F18
+	FMOVQ (R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d5ef // fsub v15.4s, v15.4s, v4.4s
+	VAND  V19.B16, V15.B16, V20.B16
+	WORD  $0x6eb4e4af // fcmgt v15.4s, v5.4s, v20.4s
+	VBIT  V15.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V15.B16
+	VFMLA V0.S4, V20.S4, V15.S4
+	WORD  $0x4ea6d5f5 // fsub v21.4s, v15.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V15.S4, V15.S4
+	VAND  V19.B16, V15.B16, V15.B16
+	WORD  $0x6e2fdecf // fmul v15.4s, v22.4s, v15.4s
+	FMOVQ F15, (R5)
+	FMOVQ 16(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d610 // fsub v16.4s, v16.4s, v4.4s
+	VAND  V19.B16, V16.B16, V20.B16
+	WORD  $0x6eb4e4b0 // fcmgt v16.4s, v5.4s, v20.4s
+	VBIT  V16.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V16.B16
+	VFMLA V0.S4, V20.S4, V16.S4
+	WORD  $0x4ea6d615 // fsub v21.4s, v16.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V16.S4, V16.S4
+	VAND  V19.B16, V16.B16, V16.B16
+	WORD  $0x6e30ded0 // fmul v16.4s, v22.4s, v16.4s
+	FMOVQ F16, 16(R5)
+	FMOVQ 32(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d631 // fsub v17.4s, v17.4s, v4.4s
+	VAND  V19.B16, V17.B16, V20.B16
+	WORD  $0x6eb4e4b1 // fcmgt v17.4s, v5.4s, v20.4s
+	VBIT  V17.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V17.B16
+	VFMLA V0.S4, V20.S4, V17.S4
+	WORD  $0x4ea6d635 // fsub v21.4s, v17.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V17.S4, V17.S4
+	VAND  V19.B16, V17.B16, V17.B16
+	WORD  $0x6e31ded1 // fmul v17.4s, v22.4s, v17.4s
+	FMOVQ F17, 32(R5)
+	FMOVQ 48(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d652 // fsub v18.4s, v18.4s, v4.4s
+	VAND  V19.B16, V18.B16, V20.B16
+	WORD  $0x6eb4e4b2 // fcmgt v18.4s, v5.4s, v20.4s
+	VBIT  V18.B16, V5.B16, V20.B16
+	VMOV  V6.B16, V18.B16
+	VFMLA V0.S4, V20.S4, V18.S4
+	WORD  $0x4ea6d655 // fsub v21.4s, v18.4s, v6.4s
+	VFMLS V1.S4, V21.S4, V20.S4
+	VFMLS V2.S4, V21.S4, V20.S4
+	FMOVQ 1264(R0), F21
+	VFMLA V3.S4, V20.S4, V21.S4
+	FMOVQ 1280(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 1296(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 1312(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	FMOVQ 224(R0), F21
+	VFMLA V22.S4, V20.S4, V21.S4
+	FMOVQ 224(R0), F22
+	VFMLA V21.S4, V20.S4, V22.S4
+	VSHL  $23, V18.S4, V18.S4
+	VAND  V19.B16, V18.B16, V18.B16
+	WORD  $0x6e32ded2 // fmul v18.4s, v22.4s, v18.4s
+	FMOVQ F18, 48(R5)
 	ADD   $64, R3, R3
-	ADD   $64, R8, R8
+	ADD   $64, R7, R7
 	ADD   $64, R5, R5
-	SUB   $16, R9, R9
-	CMP   $16, R9
-	BGE   sum_tile
+	SUB   $16, R8, R8
 
 sum_part:
-	CMP   $1, R9
+	CMP   $1, R8
 	BLT   sum_done
-	VMOVI $0, V7.B16
-	ADD   $0, R3, R10
-	CMP   $4, R9
+	VMOVI $0, V19.B16
+	ADD   $0, R3, R9
+	CMP   $4, R8
 	BLT   partless1
-	FMOVQ (R3), F7
+	FMOVQ (R3), F19
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R9, partone1
-	VLD1.P 8(R10), V7.D[0]
-	TBZ    $0, R9, partdone1
-	VLD1   (R10), V7.S[2]
+	TBZ    $1, R8, partone1
+	VLD1.P 8(R9), V19.D[0]
+	TBZ    $0, R8, partdone1
+	VLD1   (R9), V19.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R9, partdone1
-	VLD1 (R10), V7.S[0]
+	TBZ  $0, R8, partdone1
+	VLD1 (R9), V19.S[0]
 
 partdone1:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V8.B16
-	ADD   $16, R3, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V20.B16
+	ADD   $16, R3, R10
+	CMP   $4, R9
 	BLT   partless2
-	FMOVQ 16(R3), F8
+	FMOVQ 16(R3), F20
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R10, partone2
-	VLD1.P 8(R11), V8.D[0]
-	TBZ    $0, R10, partdone2
-	VLD1   (R11), V8.S[2]
+	TBZ    $1, R9, partone2
+	VLD1.P 8(R10), V20.D[0]
+	TBZ    $0, R9, partdone2
+	VLD1   (R10), V20.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R10, partdone2
-	VLD1 (R11), V8.S[0]
+	TBZ  $0, R9, partdone2
+	VLD1 (R10), V20.S[0]
 
 partdone2:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V9.B16
-	ADD   $32, R3, R12
-	CMP   $4, R11
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V21.B16
+	ADD   $32, R3, R11
+	CMP   $4, R10
 	BLT   partless3
-	FMOVQ 32(R3), F9
+	FMOVQ 32(R3), F21
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R11, partone3
-	VLD1.P 8(R12), V9.D[0]
-	TBZ    $0, R11, partdone3
-	VLD1   (R12), V9.S[2]
+	TBZ    $1, R10, partone3
+	VLD1.P 8(R11), V21.D[0]
+	TBZ    $0, R10, partdone3
+	VLD1   (R11), V21.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R11, partdone3
-	VLD1 (R12), V9.S[0]
+	TBZ  $0, R10, partdone3
+	VLD1 (R11), V21.S[0]
 
 partdone3:
-	SUBS  $4, R11, R12
-	CSEL  LT, ZR, R12, R12
-	VMOVI $0, V10.B16
-	ADD   $48, R3, R13
-	CMP   $4, R12
+	SUBS  $4, R10, R11
+	CSEL  LT, ZR, R11, R11
+	VMOVI $0, V22.B16
+	ADD   $48, R3, R12
+	CMP   $4, R11
 	BLT   partless4
-	FMOVQ 48(R3), F10
+	FMOVQ 48(R3), F22
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R12, partone4
-	VLD1.P 8(R13), V10.D[0]
-	TBZ    $0, R12, partdone4
-	VLD1   (R13), V10.S[2]
+	TBZ    $1, R11, partone4
+	VLD1.P 8(R12), V22.D[0]
+	TBZ    $0, R11, partdone4
+	VLD1   (R12), V22.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R12, partdone4
-	VLD1 (R13), V10.S[0]
+	TBZ  $0, R11, partdone4
+	VLD1 (R12), V22.S[0]
 
 partdone4:
-	FMOVQ (R8), F11
-	VMOVI $0, V12.B16
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	WORD  $0x4ea4d4e7 // fsub v7.4s, v7.4s, v4.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R9, V12.S4
-	FMOVQ 336(R6), F17
-	WORD  $0x4eb1358c // cmgt v12.4s, v12.4s, v17.4s
-	VAND  V12.B16, V7.B16, V12.B16
-	WORD  $0x6eace4a7 // fcmgt v7.4s, v5.4s, v12.4s
-	VBIT  V7.B16, V5.B16, V12.B16
-	VMOV  V6.B16, V7.B16
-	VFMLA V0.S4, V12.S4, V7.S4
-	WORD  $0x4ea6d4f1 // fsub v17.4s, v7.4s, v6.4s
-	VFMLS V1.S4, V17.S4, V12.S4
-	VFMLS V2.S4, V17.S4, V12.S4
-	FMOVQ 1264(R0), F17
-	VFMLA V3.S4, V12.S4, V17.S4
-	FMOVQ 1280(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 1296(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 1312(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	FMOVQ 224(R0), F17
-	VFMLA V18.S4, V12.S4, V17.S4
-	FMOVQ 224(R0), F18
-	VFMLA V17.S4, V12.S4, V18.S4
-	VSHL  $23, V7.S4, V7.S4
-	VAND  V11.B16, V7.B16, V7.B16
-	VDUP  R9, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V7.B16, V7.B16
-	WORD  $0x6e27de4b // fmul v11.4s, v18.4s, v7.4s
-	ADD   $0, R5, R13
-	CMP   $4, R9
+	FMOVQ (R7), F23
+	VMOVI $0, V24.B16
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	WORD  $0x4ea4d673 // fsub v19.4s, v19.4s, v4.4s
+	VAND  V23.B16, V19.B16, V19.B16
+	VDUP  R8, V24.S4
+	FMOVQ 336(R6), F25
+	WORD  $0x4eb93718 // cmgt v24.4s, v24.4s, v25.4s
+	VAND  V24.B16, V19.B16, V24.B16
+	WORD  $0x6eb8e4b3 // fcmgt v19.4s, v5.4s, v24.4s
+	VBIT  V19.B16, V5.B16, V24.B16
+	VMOV  V6.B16, V19.B16
+	VFMLA V0.S4, V24.S4, V19.S4
+	WORD  $0x4ea6d679 // fsub v25.4s, v19.4s, v6.4s
+	VFMLS V1.S4, V25.S4, V24.S4
+	VFMLS V2.S4, V25.S4, V24.S4
+	FMOVQ 1264(R0), F25
+	VFMLA V3.S4, V24.S4, V25.S4
+	FMOVQ 1280(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 1296(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 1312(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	FMOVQ 224(R0), F25
+	VFMLA V26.S4, V24.S4, V25.S4
+	FMOVQ 224(R0), F26
+	VFMLA V25.S4, V24.S4, V26.S4
+	VSHL  $23, V19.S4, V19.S4
+	VAND  V23.B16, V19.B16, V19.B16
+	VDUP  R8, V23.S4
+	FMOVQ 336(R6), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V19.B16, V19.B16
+	WORD  $0x6e33df53 // fmul v19.4s, v26.4s, v19.4s
+	ADD   $0, R5, R12
+	CMP   $4, R8
 	BLT   partless5
-	FMOVQ F11, (R5)
+	FMOVQ F19, (R5)
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R9, partone5
-	VST1.P V11.D[0], 8(R13)
-	TBZ    $0, R9, partdone5
-	VST1   V11.S[2], (R13)
+	TBZ    $1, R8, partone5
+	VST1.P V19.D[0], 8(R12)
+	TBZ    $0, R8, partdone5
+	VST1   V19.S[2], (R12)
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R9, partdone5
-	VST1 V11.S[0], (R13)
+	TBZ  $0, R8, partdone5
+	VST1 V19.S[0], (R12)
 
 partdone5:
-	VFMLA V7.S4, V18.S4, V13.S4
-	FMOVQ 16(R8), F7
-	VMOVI $0, V11.B16
-	WORD  $0x4eab34e7 // cmgt v7.4s, v7.4s, v11.4s
-	WORD  $0x4ea4d508 // fsub v8.4s, v8.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R10, V11.S4
-	FMOVQ 336(R6), F12
-	WORD  $0x4eac356b // cmgt v11.4s, v11.4s, v12.4s
-	VAND  V11.B16, V8.B16, V11.B16
-	WORD  $0x6eabe4a8 // fcmgt v8.4s, v5.4s, v11.4s
-	VBIT  V8.B16, V5.B16, V11.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V11.S4, V8.S4
-	WORD  $0x4ea6d50c // fsub v12.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V12.S4, V11.S4
-	VFMLS V2.S4, V12.S4, V11.S4
-	FMOVQ 1264(R0), F12
-	VFMLA V3.S4, V11.S4, V12.S4
-	FMOVQ 1280(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 1296(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 1312(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	FMOVQ 224(R0), F12
-	VFMLA V17.S4, V11.S4, V12.S4
-	FMOVQ 224(R0), F17
-	VFMLA V12.S4, V11.S4, V17.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R10, V8.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3508 // cmgt v8.4s, v8.4s, v11.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	WORD  $0x6e27de28 // fmul v8.4s, v17.4s, v7.4s
-	ADD   $16, R5, R9
-	CMP   $4, R10
+	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
+	FMOVQ 16(R7), F19
+	VMOVI $0, V23.B16
+	WORD  $0x4eb73673 // cmgt v19.4s, v19.4s, v23.4s
+	WORD  $0x4ea4d694 // fsub v20.4s, v20.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R9, V23.S4
+	FMOVQ 336(R6), F24
+	WORD  $0x4eb836f7 // cmgt v23.4s, v23.4s, v24.4s
+	VAND  V23.B16, V20.B16, V23.B16
+	WORD  $0x6eb7e4b4 // fcmgt v20.4s, v5.4s, v23.4s
+	VBIT  V20.B16, V5.B16, V23.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V23.S4, V20.S4
+	WORD  $0x4ea6d698 // fsub v24.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V24.S4, V23.S4
+	VFMLS V2.S4, V24.S4, V23.S4
+	FMOVQ 1264(R0), F24
+	VFMLA V3.S4, V23.S4, V24.S4
+	FMOVQ 1280(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 1296(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 1312(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	FMOVQ 224(R0), F24
+	VFMLA V25.S4, V23.S4, V24.S4
+	FMOVQ 224(R0), F25
+	VFMLA V24.S4, V23.S4, V25.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R9, V20.S4
+	FMOVQ 336(R6), F23
+	WORD  $0x4eb73694 // cmgt v20.4s, v20.4s, v23.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33df33 // fmul v19.4s, v25.4s, v19.4s
+	ADD   $16, R5, R8
+	CMP   $4, R9
 	BLT   partless6
-	FMOVQ F8, 16(R5)
+	FMOVQ F19, 16(R5)
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R10, partone6
-	VST1.P V8.D[0], 8(R9)
-	TBZ    $0, R10, partdone6
-	VST1   V8.S[2], (R9)
+	TBZ    $1, R9, partone6
+	VST1.P V19.D[0], 8(R8)
+	TBZ    $0, R9, partdone6
+	VST1   V19.S[2], (R8)
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R10, partdone6
-	VST1 V8.S[0], (R9)
+	TBZ  $0, R9, partdone6
+	VST1 V19.S[0], (R8)
 
 partdone6:
-	VFMLA V7.S4, V17.S4, V14.S4
-	FMOVQ 32(R8), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d528 // fsub v8.4s, v9.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R11, V9.S4
-	FMOVQ 336(R6), F11
-	WORD  $0x4eab3529 // cmgt v9.4s, v9.4s, v11.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50b // fsub v11.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V11.S4, V9.S4
-	VFMLS V2.S4, V11.S4, V9.S4
-	FMOVQ 1264(R0), F11
-	VFMLA V3.S4, V9.S4, V11.S4
-	FMOVQ 1280(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 1296(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 1312(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	FMOVQ 224(R0), F11
-	VFMLA V12.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F12
-	VFMLA V11.S4, V9.S4, V12.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R11, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	WORD  $0x6e27dd88 // fmul v8.4s, v12.4s, v7.4s
-	ADD   $32, R5, R9
-	CMP   $4, R11
+	WORD  $0x4e33d610 // fadd v16.4s, v16.4s, v19.4s
+	FMOVQ 32(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d6b4 // fsub v20.4s, v21.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R10, V21.S4
+	FMOVQ 336(R6), F23
+	WORD  $0x4eb736b5 // cmgt v21.4s, v21.4s, v23.4s
+	VAND  V21.B16, V20.B16, V21.B16
+	WORD  $0x6eb5e4b4 // fcmgt v20.4s, v5.4s, v21.4s
+	VBIT  V20.B16, V5.B16, V21.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4ea6d697 // fsub v23.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V23.S4, V21.S4
+	VFMLS V2.S4, V23.S4, V21.S4
+	FMOVQ 1264(R0), F23
+	VFMLA V3.S4, V21.S4, V23.S4
+	FMOVQ 1280(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 1296(R0), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 1312(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	FMOVQ 224(R0), F23
+	VFMLA V24.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F24
+	VFMLA V23.S4, V21.S4, V24.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R10, V20.S4
+	FMOVQ 336(R6), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33df13 // fmul v19.4s, v24.4s, v19.4s
+	ADD   $32, R5, R8
+	CMP   $4, R10
 	BLT   partless7
-	FMOVQ F8, 32(R5)
+	FMOVQ F19, 32(R5)
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R11, partone7
-	VST1.P V8.D[0], 8(R9)
-	TBZ    $0, R11, partdone7
-	VST1   V8.S[2], (R9)
+	TBZ    $1, R10, partone7
+	VST1.P V19.D[0], 8(R8)
+	TBZ    $0, R10, partdone7
+	VST1   V19.S[2], (R8)
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R11, partdone7
-	VST1 V8.S[0], (R9)
+	TBZ  $0, R10, partdone7
+	VST1 V19.S[0], (R8)
 
 partdone7:
-	VFMLA V7.S4, V12.S4, V15.S4
-	FMOVQ 48(R8), F7
-	VMOVI $0, V8.B16
-	WORD  $0x4ea834e7 // cmgt v7.4s, v7.4s, v8.4s
-	WORD  $0x4ea4d548 // fsub v8.4s, v10.4s, v4.4s
-	VAND  V7.B16, V8.B16, V8.B16
-	VDUP  R12, V9.S4
-	FMOVQ 336(R6), F10
-	WORD  $0x4eaa3529 // cmgt v9.4s, v9.4s, v10.4s
-	VAND  V9.B16, V8.B16, V9.B16
-	WORD  $0x6ea9e4a8 // fcmgt v8.4s, v5.4s, v9.4s
-	VBIT  V8.B16, V5.B16, V9.B16
-	VMOV  V6.B16, V8.B16
-	VFMLA V0.S4, V9.S4, V8.S4
-	WORD  $0x4ea6d50a // fsub v10.4s, v8.4s, v6.4s
-	VFMLS V1.S4, V10.S4, V9.S4
-	VFMLS V2.S4, V10.S4, V9.S4
-	FMOVQ 1264(R0), F10
-	VFMLA V3.S4, V9.S4, V10.S4
-	FMOVQ 1280(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 1296(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 1312(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	FMOVQ 224(R0), F10
-	VFMLA V11.S4, V9.S4, V10.S4
-	FMOVQ 224(R0), F11
-	VFMLA V10.S4, V9.S4, V11.S4
-	VSHL  $23, V8.S4, V8.S4
-	VAND  V7.B16, V8.B16, V7.B16
-	VDUP  R12, V8.S4
-	FMOVQ 336(R6), F9
-	WORD  $0x4ea93508 // cmgt v8.4s, v8.4s, v9.4s
-	VAND  V8.B16, V7.B16, V7.B16
-	WORD  $0x6e27dd68 // fmul v8.4s, v11.4s, v7.4s
-	ADD   $48, R5, R8
-	CMP   $4, R12
+	WORD  $0x4e33d631 // fadd v17.4s, v17.4s, v19.4s
+	FMOVQ 48(R7), F19
+	VMOVI $0, V20.B16
+	WORD  $0x4eb43673 // cmgt v19.4s, v19.4s, v20.4s
+	WORD  $0x4ea4d6d4 // fsub v20.4s, v22.4s, v4.4s
+	VAND  V19.B16, V20.B16, V20.B16
+	VDUP  R11, V21.S4
+	FMOVQ 336(R6), F22
+	WORD  $0x4eb636b5 // cmgt v21.4s, v21.4s, v22.4s
+	VAND  V21.B16, V20.B16, V21.B16
+	WORD  $0x6eb5e4b4 // fcmgt v20.4s, v5.4s, v21.4s
+	VBIT  V20.B16, V5.B16, V21.B16
+	VMOV  V6.B16, V20.B16
+	VFMLA V0.S4, V21.S4, V20.S4
+	WORD  $0x4ea6d696 // fsub v22.4s, v20.4s, v6.4s
+	VFMLS V1.S4, V22.S4, V21.S4
+	VFMLS V2.S4, V22.S4, V21.S4
+	FMOVQ 1264(R0), F22
+	VFMLA V3.S4, V21.S4, V22.S4
+	FMOVQ 1280(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 1296(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 1312(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	FMOVQ 224(R0), F22
+	VFMLA V23.S4, V21.S4, V22.S4
+	FMOVQ 224(R0), F23
+	VFMLA V22.S4, V21.S4, V23.S4
+	VSHL  $23, V20.S4, V20.S4
+	VAND  V19.B16, V20.B16, V19.B16
+	VDUP  R11, V20.S4
+	FMOVQ 336(R6), F21
+	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
+	VAND  V20.B16, V19.B16, V19.B16
+	WORD  $0x6e33def3 // fmul v19.4s, v23.4s, v19.4s
+	ADD   $48, R5, R7
+	CMP   $4, R11
 	BLT   partless8
-	FMOVQ F8, 48(R5)
+	FMOVQ F19, 48(R5)
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R12, partone8
-	VST1.P V8.D[0], 8(R8)
-	TBZ    $0, R12, partdone8
-	VST1   V8.S[2], (R8)
+	TBZ    $1, R11, partone8
+	VST1.P V19.D[0], 8(R7)
+	TBZ    $0, R11, partdone8
+	VST1   V19.S[2], (R7)
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R12, partdone8
-	VST1 V8.S[0], (R8)
+	TBZ  $0, R11, partdone8
+	VST1 V19.S[0], (R7)
 
 partdone8:
-	VFMLA V7.S4, V11.S4, V16.S4
+	WORD $0x4e33d652 // fadd v18.4s, v18.4s, v19.4s
 
 sum_done:
-	WORD  $0x0e6179a7 // fcvtl v7.2d, v13.2s
-	WORD  $0x4e6179a8 // fcvtl2 v8.2d, v13.4s
-	FMOVQ (R7), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, (R7)
-	FMOVQ 16(R7), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 16(R7)
-	WORD  $0x0e6179c7 // fcvtl v7.2d, v14.2s
-	WORD  $0x4e6179c8 // fcvtl2 v8.2d, v14.4s
-	FMOVQ 32(R7), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 32(R7)
-	FMOVQ 48(R7), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 48(R7)
-	WORD  $0x0e6179e7 // fcvtl v7.2d, v15.2s
-	WORD  $0x4e6179e8 // fcvtl2 v8.2d, v15.4s
-	FMOVQ 64(R7), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 64(R7)
-	FMOVQ 80(R7), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 80(R7)
-	WORD  $0x0e617a07 // fcvtl v7.2d, v16.2s
-	WORD  $0x4e617a08 // fcvtl2 v8.2d, v16.4s
-	FMOVQ 96(R7), F9
-	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
-	FMOVQ F7, 96(R7)
-	FMOVQ 112(R7), F7
-	WORD  $0x4e67d508 // fadd v8.2d, v8.2d, v7.2d
-	FMOVQ F8, 112(R7)
-	VMOVI $0, V13.B16
-	VMOVI $0, V14.B16
-	VMOVI $0, V15.B16
-	VMOVI $0, V16.B16
+	WORD $0x0e6179f3 // fcvtl v19.2d, v15.2s
+	WORD $0x4e6179ef // fcvtl2 v15.2d, v15.4s
+	WORD $0x4e73d4e7 // fadd v7.2d, v7.2d, v19.2d
+	WORD $0x4e6fd508 // fadd v8.2d, v8.2d, v15.2d
+	WORD $0x0e617a0f // fcvtl v15.2d, v16.2s
+	WORD $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD $0x4e6fd529 // fadd v9.2d, v9.2d, v15.2d
+	WORD $0x4e70d54a // fadd v10.2d, v10.2d, v16.2d
+	WORD $0x0e617a2f // fcvtl v15.2d, v17.2s
+	WORD $0x4e617a30 // fcvtl2 v16.2d, v17.4s
+	WORD $0x4e6fd56b // fadd v11.2d, v11.2d, v15.2d
+	WORD $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
+	WORD $0x0e617a4f // fcvtl v15.2d, v18.2s
+	WORD $0x4e617a50 // fcvtl2 v16.2d, v18.4s
+	WORD $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+
+sum_added:
 	SUB   $128, R2, R2
 	SUB   $128, R1, R1
 	CMP   $1, R1
-	BGE   sum_block
+	BGE   sum_piece
+	MOVD  total+16(FP), R0
+	FMOVQ F7, (R0)
+	FMOVQ F8, 16(R0)
+	FMOVQ F9, 32(R0)
+	FMOVQ F10, 48(R0)
+	FMOVQ F11, 64(R0)
+	FMOVQ F12, 80(R0)
+	FMOVQ F13, 96(R0)
+	FMOVQ F14, 112(R0)
 	RET
 
 // func narrowSumNEON(sums *float32, logits *float32, labels *int32, rows int, classes int, e *float32, step int, slow *int)
@@ -30553,1011 +31414,1659 @@ focusdone764:
 	RET
 
 // func soleLossNEON(losses *float32, logits *float32, classes int, label int, weight *float32, p *lossParams, slow *int)
-TEXT ·soleLossNEON(SB), NOSPLIT, $128-56
+TEXT ·soleLossNEON(SB), NOSPLIT, $0-56
 	MOVD  $consts<>+0(SB), R1
 	MOVD  $tables<>+0(SB), R0
 	FMOVQ (R0), F0
 	FMOVQ 80(R1), F1
-	FMOVQ 48(R1), F7
-	FMOVQ 96(R1), F2
-	FMOVQ 208(R1), F3
-	FMOVQ 32(R1), F5
-	FMOVQ 64(R1), F8
-	FMOVQ 112(R1), F9
-	FMOVQ 16(R0), F10
-	FMOVQ 224(R1), F4
+	FMOVQ 48(R1), F8
+	FMOVQ 96(R1), F3
+	FMOVQ 208(R1), F4
+	FMOVQ 32(R1), F9
+	FMOVQ 64(R1), F10
+	FMOVQ 112(R1), F11
+	FMOVQ 16(R0), F12
+	FMOVQ 224(R1), F5
+	FMOVQ 384(R1), F2
 	MOVD  classes+16(FP), R2
 	MOVD  label+24(FP), R3
 	MOVD  logits+8(FP), R5
 	ADD   R3<<2, R5, R6
 	FMOVS (R6), F6
-	VDUP  V6.S[0], V6.S4
-	VMOVI $0, V11.B16
-	VMOVI $0, V12.B16
+	VDUP  V6.S[0], V7.S4
+	VMOVI $0, V6.B16
 	VMOVI $0, V13.B16
 	VMOVI $0, V14.B16
 	VMOVI $0, V15.B16
-	MOVD  $local-128(SP), R6
-	CMP   $129, R2
-	BLT   begin
 	VMOVI $0, V16.B16
-	FMOVQ F16, (R6)
-	FMOVQ F16, 16(R6)
-	FMOVQ F16, 32(R6)
-	FMOVQ F16, 48(R6)
-	FMOVQ F16, 64(R6)
-	FMOVQ F16, 80(R6)
-	FMOVQ F16, 96(R6)
-	FMOVQ F16, 112(R6)
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
 
-begin:
-sum_block:
+sum_piece:
 	CMP  $0, R3
 	BLT  sum_others
 	CMP  $128, R3
 	BGE  sum_others
-	MOVD $144, R7
-	CMP  R7, R3
-	CSEL HI, R7, R3, R7
-	MOVD $target<>+576(SB), R8
-	SUB  R7<<2, R8, R7
-	MOVD $128, R8
-	CMP  R8, R2
-	CSEL HI, R8, R2, R8
-	CMP  $16, R8
-	BLT  sum_part
-
-sum_tile:
-	FMOVQ (R5), F16
-	FMOVQ 16(R5), F17
-	FMOVQ 32(R5), F18
-	FMOVQ 48(R5), F19
-	FMOVQ (R7), F20
-	VAND  V20.B16, V16.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 16(R7), F20
-	VAND  V20.B16, V17.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 32(R7), F20
-	VAND  V20.B16, V18.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 48(R7), F20
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
-	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
-	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
-	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F21
-	FMOVQ 64(R1), F23
-	FMOVQ 64(R1), F25
-	VFMLA V7.S4, V16.S4, V19.S4
-	VFMLA V7.S4, V17.S4, V21.S4
-	VFMLA V7.S4, V18.S4, V23.S4
-	VFMLA V7.S4, V27.S4, V25.S4
-	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
-
-	// r = c - n ln2
-	VFMLS V1.S4, V20.S4, V16.S4
-	VFMLS V1.S4, V22.S4, V17.S4
-	VFMLS V1.S4, V24.S4, V18.S4
-	VFMLS V1.S4, V26.S4, V27.S4
-	VFMLS V2.S4, V20.S4, V16.S4
-	VFMLS V2.S4, V22.S4, V17.S4
-	VFMLS V2.S4, V24.S4, V18.S4
-	VFMLS V2.S4, V26.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	FMOVQ 128(R1), F30
-	VFMLA V9.S4, V16.S4, V20.S4
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V18.S4, V28.S4
-	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R1), F22
-	FMOVQ 144(R1), F26
-	FMOVQ 144(R1), F29
-	FMOVQ 144(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	FMOVQ 160(R1), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
-	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R1), F22
-	FMOVQ 176(R1), F26
-	FMOVQ 176(R1), F29
-	FMOVQ 176(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V16.B16
-	VTBL  V0.B16, [V21.B16], V18.B16
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V25.B16], V28.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F27
-	FMOVQ 192(R1), F30
-	VBIT  V3.B16, V16.B16, V17.B16
-	VBIT  V3.B16, V18.B16, V20.B16
-	VBIT  V3.B16, V24.B16, V27.B16
-	VBIT  V3.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V10.B16], V16.B16
-	VTBL  V20.B16, [V10.B16], V17.B16
-	VTBL  V27.B16, [V10.B16], V18.B16
-	VTBL  V30.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	FMOVQ (R7), F20
-	VAND  V20.B16, V16.B16, V16.B16
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V17.B16, V16.B16
-	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V19.B16, V16.B16
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-	ADD   $64, R5, R5
-	ADD   $64, R7, R7
-	SUB   $16, R8, R8
-	CMP   $16, R8
-	BGE   sum_tile
-
-sum_part:
-	CMP   $1, R8
-	BLT   sum_done
-	VMOVI $0, V16.B16
-	ADD   $0, R5, R9
-	CMP   $4, R8
-	BLT   partless1
-	FMOVQ (R5), F16
-	JMP   partdone1
-
-partless1:
-	TBZ    $1, R8, partone1
-	VLD1.P 8(R9), V16.D[0]
-	TBZ    $0, R8, partdone1
-	VLD1   (R9), V16.S[2]
-	JMP    partdone1
-
-partone1:
-	TBZ  $0, R8, partdone1
-	VLD1 (R9), V16.S[0]
-
-partdone1:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V17.B16
-	ADD   $16, R5, R10
-	CMP   $4, R9
-	BLT   partless2
-	FMOVQ 16(R5), F17
-	JMP   partdone2
-
-partless2:
-	TBZ    $1, R9, partone2
-	VLD1.P 8(R10), V17.D[0]
-	TBZ    $0, R9, partdone2
-	VLD1   (R10), V17.S[2]
-	JMP    partdone2
-
-partone2:
-	TBZ  $0, R9, partdone2
-	VLD1 (R10), V17.S[0]
-
-partdone2:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V18.B16
-	ADD   $32, R5, R11
-	CMP   $4, R10
-	BLT   partless3
-	FMOVQ 32(R5), F18
-	JMP   partdone3
-
-partless3:
-	TBZ    $1, R10, partone3
-	VLD1.P 8(R11), V18.D[0]
-	TBZ    $0, R10, partdone3
-	VLD1   (R11), V18.S[2]
-	JMP    partdone3
-
-partone3:
-	TBZ  $0, R10, partdone3
-	VLD1 (R11), V18.S[0]
-
-partdone3:
-	SUBS  $4, R10, R11
-	CSEL  LT, ZR, R11, R11
-	VMOVI $0, V19.B16
-	ADD   $48, R5, R12
-	CMP   $4, R11
-	BLT   partless4
-	FMOVQ 48(R5), F19
-	JMP   partdone4
-
-partless4:
-	TBZ    $1, R11, partone4
-	VLD1.P 8(R12), V19.D[0]
-	TBZ    $0, R11, partdone4
-	VLD1   (R12), V19.S[2]
-	JMP    partdone4
-
-partone4:
-	TBZ  $0, R11, partdone4
-	VLD1 (R12), V19.S[0]
-
-partdone4:
-	FMOVQ (R7), F20
-	VAND  V20.B16, V16.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 16(R7), F20
-	VAND  V20.B16, V17.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 32(R7), F20
-	VAND  V20.B16, V18.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	FMOVQ 48(R7), F20
-	VAND  V20.B16, V19.B16, V20.B16
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
-	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
-	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
-	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
-
-	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F21
-	FMOVQ 64(R1), F23
-	FMOVQ 64(R1), F25
-	VFMLA V7.S4, V16.S4, V19.S4
-	VFMLA V7.S4, V17.S4, V21.S4
-	VFMLA V7.S4, V18.S4, V23.S4
-	VFMLA V7.S4, V27.S4, V25.S4
-	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
-
-	// r = c - n ln2
-	VFMLS V1.S4, V20.S4, V16.S4
-	VFMLS V1.S4, V22.S4, V17.S4
-	VFMLS V1.S4, V24.S4, V18.S4
-	VFMLS V1.S4, V26.S4, V27.S4
-	VFMLS V2.S4, V20.S4, V16.S4
-	VFMLS V2.S4, V22.S4, V17.S4
-	VFMLS V2.S4, V24.S4, V18.S4
-	VFMLS V2.S4, V26.S4, V27.S4
-
-	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	FMOVQ 128(R1), F30
-	VFMLA V9.S4, V16.S4, V20.S4
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V18.S4, V28.S4
-	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R1), F22
-	FMOVQ 144(R1), F26
-	FMOVQ 144(R1), F29
-	FMOVQ 144(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	FMOVQ 160(R1), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
-	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R1), F22
-	FMOVQ 176(R1), F26
-	FMOVQ 176(R1), F29
-	FMOVQ 176(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-
-	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V16.B16
-	VTBL  V0.B16, [V21.B16], V18.B16
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V25.B16], V28.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F27
-	FMOVQ 192(R1), F30
-	VBIT  V3.B16, V16.B16, V17.B16
-	VBIT  V3.B16, V18.B16, V20.B16
-	VBIT  V3.B16, V24.B16, V27.B16
-	VBIT  V3.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V10.B16], V16.B16
-	VTBL  V20.B16, [V10.B16], V17.B16
-	VTBL  V27.B16, [V10.B16], V18.B16
-	VTBL  V30.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	FMOVQ (R7), F20
-	VAND  V20.B16, V16.B16, V16.B16
-	VDUP  R8, V20.S4
-	FMOVQ 336(R0), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V16.B16, V16.B16
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	FMOVQ 16(R7), F16
-	VAND  V16.B16, V17.B16, V16.B16
-	VDUP  R9, V17.S4
-	FMOVQ 336(R0), F20
-	WORD  $0x4eb43631 // cmgt v17.4s, v17.4s, v20.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	FMOVQ 32(R7), F16
-	VAND  V16.B16, V18.B16, V16.B16
-	VDUP  R10, V17.S4
-	FMOVQ 336(R0), F18
-	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	FMOVQ 48(R7), F16
-	VAND  V16.B16, V19.B16, V16.B16
-	VDUP  R11, V17.S4
-	FMOVQ 336(R0), F18
-	WORD  $0x4eb23631 // cmgt v17.4s, v17.4s, v18.4s
-	VAND  V17.B16, V16.B16, V16.B16
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
-
-sum_done:
-	JMP sum_end
-
-sum_others:
+	MOVD $144, R6
+	CMP  R6, R3
+	CSEL HI, R6, R3, R6
+	MOVD $target<>+576(SB), R7
+	SUB  R6<<2, R7, R6
 	MOVD $128, R7
 	CMP  R7, R2
 	CSEL HI, R7, R2, R7
-	CMP  $16, R7
-	BLT  sum_others_part
+	CMP  $32, R7
+	BLT  sum_rest
 
-sum_others_tile:
-	FMOVQ (R5), F16
-	FMOVQ 16(R5), F17
-	FMOVQ 32(R5), F18
-	FMOVQ 48(R5), F19
-	WORD  $0x4ea0fa14 // fabs v20.4s, v16.4s
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4ea0fa34 // fabs v20.4s, v17.4s
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4ea0fa54 // fabs v20.4s, v18.4s
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4ea0fa74 // fabs v20.4s, v19.4s
-	WORD  $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD  $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
-	WORD  $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
-	WORD  $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
-	WORD  $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
+sum_block:
+	FMOVQ 64(R5), F21
+	FMOVQ 80(R5), F22
+	FMOVQ 96(R5), F23
+	FMOVQ 112(R5), F24
+	FMOVQ (R5), F25
+	FMOVQ 16(R5), F26
+	FMOVQ 32(R5), F27
+	FMOVQ 48(R5), F28
+	FMOVQ (R6), F29
+	VAND  V29.B16, V25.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 16(R6), F29
+	VAND  V29.B16, V26.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 32(R6), F29
+	VAND  V29.B16, V27.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 48(R6), F29
+	VAND  V29.B16, V28.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d73e // fadd v30.4s, v25.4s, v9.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F21
-	FMOVQ 64(R1), F23
 	FMOVQ 64(R1), F25
-	VFMLA V7.S4, V16.S4, V19.S4
-	VFMLA V7.S4, V17.S4, V21.S4
-	VFMLA V7.S4, V18.S4, V23.S4
-	VFMLA V7.S4, V27.S4, V25.S4
-	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
+	VFMLA V8.S4, V30.S4, V25.S4
+	WORD  $0x4eaad73d // fsub v29.4s, v25.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V1.S4, V20.S4, V16.S4
-	VFMLS V1.S4, V22.S4, V17.S4
-	VFMLS V1.S4, V24.S4, V18.S4
-	VFMLS V1.S4, V26.S4, V27.S4
-	VFMLS V2.S4, V20.S4, V16.S4
-	VFMLS V2.S4, V22.S4, V17.S4
-	VFMLS V2.S4, V24.S4, V18.S4
-	VFMLS V2.S4, V26.S4, V27.S4
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	FMOVQ 128(R1), F30
-	VFMLA V9.S4, V16.S4, V20.S4
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V18.S4, V28.S4
-	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R1), F22
-	FMOVQ 144(R1), F26
-	FMOVQ 144(R1), F29
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
 	FMOVQ 144(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	FMOVQ 160(R1), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
-	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R1), F22
-	FMOVQ 176(R1), F26
-	FMOVQ 176(R1), F29
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
 	FMOVQ 176(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
+	VFMLA V29.S4, V30.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V16.B16
-	VTBL  V0.B16, [V21.B16], V18.B16
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V25.B16], V28.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F27
+	VTBL  V0.B16, [V25.B16], V29.B16
 	FMOVQ 192(R1), F30
-	VBIT  V3.B16, V16.B16, V17.B16
-	VBIT  V3.B16, V18.B16, V20.B16
-	VBIT  V3.B16, V24.B16, V27.B16
-	VBIT  V3.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V10.B16], V16.B16
-	VTBL  V20.B16, [V10.B16], V17.B16
-	VTBL  V27.B16, [V10.B16], V18.B16
-	VTBL  V30.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	WORD  $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
-	WORD  $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
-	WORD  $0x4e33d5ef // fadd v15.4s, v15.4s, v19.4s
-	ADD   $64, R5, R5
-	SUB   $16, R7, R7
-	CMP   $16, R7
-	BGE   sum_others_tile
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V29.S4, V25.S4
+	VFMLA V31.S4, V25.S4, V25.S4
+	FMOVQ (R6), F29
+	VAND  V29.B16, V25.B16, V25.B16
+	WORD  $0x4e29d75e // fadd v30.4s, v26.4s, v9.4s
 
-sum_others_part:
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F26
+	VFMLA V8.S4, V30.S4, V26.S4
+	WORD  $0x4eaad75d // fsub v29.4s, v26.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V26.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V29.S4, V26.S4
+	VFMLA V31.S4, V26.S4, V26.S4
+	FMOVQ 16(R6), F29
+	VAND  V29.B16, V26.B16, V26.B16
+	WORD  $0x4e29d77e // fadd v30.4s, v27.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F27
+	VFMLA V8.S4, V30.S4, V27.S4
+	WORD  $0x4eaad77d // fsub v29.4s, v27.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V27.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V27.S4, V27.S4
+	VADD  V27.S4, V29.S4, V27.S4
+	VFMLA V31.S4, V27.S4, V27.S4
+	FMOVQ 32(R6), F29
+	VAND  V29.B16, V27.B16, V27.B16
+	WORD  $0x4e29d79e // fadd v30.4s, v28.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F28
+	VFMLA V8.S4, V30.S4, V28.S4
+	WORD  $0x4eaad79d // fsub v29.4s, v28.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V28.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V28.S4, V28.S4
+	VADD  V28.S4, V29.S4, V28.S4
+	VFMLA V31.S4, V28.S4, V28.S4
+	FMOVQ 48(R6), F29
+	VAND  V29.B16, V28.B16, V28.B16
+	FMOVQ 64(R6), F29
+	VAND  V29.B16, V21.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 80(R6), F29
+	VAND  V29.B16, V22.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 96(R6), F29
+	VAND  V29.B16, V23.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 112(R6), F29
+	VAND  V29.B16, V24.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d6be // fadd v30.4s, v21.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F21
+	VFMLA V8.S4, V30.S4, V21.S4
+	WORD  $0x4eaad6bd // fsub v29.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V21.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V29.S4, V21.S4
+	VFMLA V31.S4, V21.S4, V21.S4
+	FMOVQ 64(R6), F29
+	VAND  V29.B16, V21.B16, V21.B16
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e29d6dd // fadd v29.4s, v22.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V29.S4, V22.S4
+	WORD  $0x4eaad6d9 // fsub v25.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V29.S4
+	VFMLS V3.S4, V25.S4, V29.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V29.S4, V25.S4
+	FMOVQ 144(R1), F30
+	VFMLA V25.S4, V29.S4, V30.S4
+	FMOVQ 160(R1), F25
+	VFMLA V30.S4, V29.S4, V25.S4
+	FMOVQ 176(R1), F30
+	VFMLA V25.S4, V29.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V25.B16
+	FMOVQ 192(R1), F29
+	VBIT  V4.B16, V25.B16, V29.B16
+	VTBL  V29.B16, [V12.B16], V25.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V25.S4, V22.S4
+	VFMLA V30.S4, V22.S4, V22.S4
+	FMOVQ 80(R6), F25
+	VAND  V25.B16, V22.B16, V22.B16
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x4e29d6fa // fadd v26.4s, v23.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V26.S4, V23.S4
+	WORD  $0x4eaad6f9 // fsub v25.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F29
+	VFMLA V25.S4, V26.S4, V29.S4
+	FMOVQ 160(R1), F25
+	VFMLA V29.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F29
+	VFMLA V25.S4, V26.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V23.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V25.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	FMOVQ 96(R6), F25
+	VAND  V25.B16, V23.B16, V23.B16
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+	WORD  $0x4e29d71a // fadd v26.4s, v24.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4eaad719 // fsub v25.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V25.S4, V24.S4
+	VFMLA V27.S4, V24.S4, V24.S4
+	FMOVQ 112(R6), F25
+	VAND  V25.B16, V24.B16, V24.B16
+	WORD  $0x4e38d798 // fadd v24.4s, v28.4s, v24.4s
+	WORD  $0x0e617ab9 // fcvtl v25.2d, v21.2s
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD  $0x4e79d5ad // fadd v13.2d, v13.2d, v25.2d
+	WORD  $0x4e75d5ce // fadd v14.2d, v14.2d, v21.2d
+	WORD  $0x0e617ad5 // fcvtl v21.2d, v22.2s
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD  $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD  $0x4e76d610 // fadd v16.2d, v16.2d, v22.2d
+	WORD  $0x0e617af5 // fcvtl v21.2d, v23.2s
+	WORD  $0x4e617af6 // fcvtl2 v22.2d, v23.4s
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x0e617b15 // fcvtl v21.2d, v24.2s
+	WORD  $0x4e617b16 // fcvtl2 v22.2d, v24.4s
+	WORD  $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	WORD  $0x4e76d694 // fadd v20.2d, v20.2d, v22.2d
+	ADD   $128, R5, R5
+	ADD   $128, R6, R6
+	SUB   $32, R7, R7
+	CMP   $32, R7
+	BGE   sum_block
+
+sum_rest:
 	CMP   $1, R7
-	BLT   sum_others_done
-	VMOVI $0, V16.B16
+	BLT   sum_added
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	VMOVI $0, V24.B16
+	CMP   $16, R7
+	BLT   sum_part
+	FMOVQ (R5), F21
+	FMOVQ 16(R5), F22
+	FMOVQ 32(R5), F23
+	FMOVQ 48(R5), F24
+	FMOVQ (R6), F25
+	VAND  V25.B16, V21.B16, V25.B16
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	FMOVQ 16(R6), F25
+	VAND  V25.B16, V22.B16, V25.B16
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	FMOVQ 32(R6), F25
+	VAND  V25.B16, V23.B16, V25.B16
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	FMOVQ 48(R6), F25
+	VAND  V25.B16, V24.B16, V25.B16
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4e29d6ba // fadd v26.4s, v21.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F21
+	VFMLA V8.S4, V26.S4, V21.S4
+	WORD  $0x4eaad6b9 // fsub v25.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V21.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V25.S4, V21.S4
+	VFMLA V27.S4, V21.S4, V21.S4
+	FMOVQ (R6), F25
+	VAND  V25.B16, V21.B16, V21.B16
+	WORD  $0x4e29d6da // fadd v26.4s, v22.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V26.S4, V22.S4
+	WORD  $0x4eaad6d9 // fsub v25.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V25.S4, V22.S4
+	VFMLA V27.S4, V22.S4, V22.S4
+	FMOVQ 16(R6), F25
+	VAND  V25.B16, V22.B16, V22.B16
+	WORD  $0x4e29d6fa // fadd v26.4s, v23.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V26.S4, V23.S4
+	WORD  $0x4eaad6f9 // fsub v25.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V23.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V25.S4, V23.S4
+	VFMLA V27.S4, V23.S4, V23.S4
+	FMOVQ 32(R6), F25
+	VAND  V25.B16, V23.B16, V23.B16
+	WORD  $0x4e29d71a // fadd v26.4s, v24.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4eaad719 // fsub v25.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V25.S4, V24.S4
+	VFMLA V27.S4, V24.S4, V24.S4
+	FMOVQ 48(R6), F25
+	VAND  V25.B16, V24.B16, V24.B16
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	SUB   $16, R7, R7
+
+sum_part:
+	CMP   $1, R7
+	BLT   sum_done
+	VMOVI $0, V25.B16
 	ADD   $0, R5, R8
 	CMP   $4, R7
+	BLT   partless1
+	FMOVQ (R5), F25
+	JMP   partdone1
+
+partless1:
+	TBZ    $1, R7, partone1
+	VLD1.P 8(R8), V25.D[0]
+	TBZ    $0, R7, partdone1
+	VLD1   (R8), V25.S[2]
+	JMP    partdone1
+
+partone1:
+	TBZ  $0, R7, partdone1
+	VLD1 (R8), V25.S[0]
+
+partdone1:
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V26.B16
+	ADD   $16, R5, R9
+	CMP   $4, R8
+	BLT   partless2
+	FMOVQ 16(R5), F26
+	JMP   partdone2
+
+partless2:
+	TBZ    $1, R8, partone2
+	VLD1.P 8(R9), V26.D[0]
+	TBZ    $0, R8, partdone2
+	VLD1   (R9), V26.S[2]
+	JMP    partdone2
+
+partone2:
+	TBZ  $0, R8, partdone2
+	VLD1 (R9), V26.S[0]
+
+partdone2:
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V27.B16
+	ADD   $32, R5, R10
+	CMP   $4, R9
+	BLT   partless3
+	FMOVQ 32(R5), F27
+	JMP   partdone3
+
+partless3:
+	TBZ    $1, R9, partone3
+	VLD1.P 8(R10), V27.D[0]
+	TBZ    $0, R9, partdone3
+	VLD1   (R10), V27.S[2]
+	JMP    partdone3
+
+partone3:
+	TBZ  $0, R9, partdone3
+	VLD1 (R10), V27.S[0]
+
+partdone3:
+	SUBS  $4, R9, R10
+	CSEL  LT, ZR, R10, R10
+	VMOVI $0, V28.B16
+	ADD   $48, R5, R11
+	CMP   $4, R10
+	BLT   partless4
+	FMOVQ 48(R5), F28
+	JMP   partdone4
+
+partless4:
+	TBZ    $1, R10, partone4
+	VLD1.P 8(R11), V28.D[0]
+	TBZ    $0, R10, partdone4
+	VLD1   (R11), V28.S[2]
+	JMP    partdone4
+
+partone4:
+	TBZ  $0, R10, partdone4
+	VLD1 (R11), V28.S[0]
+
+partdone4:
+	FMOVQ (R6), F29
+	VAND  V29.B16, V25.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 16(R6), F29
+	VAND  V29.B16, V26.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 32(R6), F29
+	VAND  V29.B16, V27.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	FMOVQ 48(R6), F29
+	VAND  V29.B16, V28.B16, V29.B16
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d73e // fadd v30.4s, v25.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V30.S4, V25.S4
+	WORD  $0x4eaad73d // fsub v29.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V29.S4, V25.S4
+	VFMLA V31.S4, V25.S4, V25.S4
+	FMOVQ (R6), F29
+	VAND  V29.B16, V25.B16, V25.B16
+	VDUP  R7, V29.S4
+	FMOVQ 336(R0), F30
+	WORD  $0x4ebe37bd // cmgt v29.4s, v29.4s, v30.4s
+	VAND  V29.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6b5 // fadd v21.4s, v21.4s, v25.4s
+	WORD  $0x4e29d75d // fadd v29.4s, v26.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V29.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V29.S4
+	VFMLS V3.S4, V26.S4, V29.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V29.S4, V26.S4
+	FMOVQ 144(R1), F30
+	VFMLA V26.S4, V29.S4, V30.S4
+	FMOVQ 160(R1), F26
+	VFMLA V30.S4, V29.S4, V26.S4
+	FMOVQ 176(R1), F30
+	VFMLA V26.S4, V29.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F29
+	VBIT  V4.B16, V26.B16, V29.B16
+	VTBL  V29.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V30.S4, V25.S4, V25.S4
+	FMOVQ 16(R6), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	VDUP  R8, V26.S4
+	FMOVQ 336(R0), F29
+	WORD  $0x4ebd375a // cmgt v26.4s, v26.4s, v29.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
+	WORD  $0x4e29d77b // fadd v27.4s, v27.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V27.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V27.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V27.S4, V26.S4
+	FMOVQ 144(R1), F29
+	VFMLA V26.S4, V27.S4, V29.S4
+	FMOVQ 160(R1), F26
+	VFMLA V29.S4, V27.S4, V26.S4
+	FMOVQ 176(R1), F29
+	VFMLA V26.S4, V27.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	FMOVQ 32(R6), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	VDUP  R9, V26.S4
+	FMOVQ 336(R0), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD  $0x4e29d79b // fadd v27.4s, v28.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V27.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V27.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V27.S4, V26.S4
+	FMOVQ 144(R1), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R1), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R1), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V28.S4, V25.S4, V25.S4
+	FMOVQ 48(R6), F26
+	VAND  V26.B16, V25.B16, V25.B16
+	VDUP  R10, V26.S4
+	FMOVQ 336(R0), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d718 // fadd v24.4s, v24.4s, v25.4s
+
+sum_done:
+	WORD $0x0e617ab9 // fcvtl v25.2d, v21.2s
+	WORD $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD $0x4e79d5ad // fadd v13.2d, v13.2d, v25.2d
+	WORD $0x4e75d5ce // fadd v14.2d, v14.2d, v21.2d
+	WORD $0x0e617ad5 // fcvtl v21.2d, v22.2s
+	WORD $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD $0x4e76d610 // fadd v16.2d, v16.2d, v22.2d
+	WORD $0x0e617af5 // fcvtl v21.2d, v23.2s
+	WORD $0x4e617af6 // fcvtl2 v22.2d, v23.4s
+	WORD $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD $0x0e617b15 // fcvtl v21.2d, v24.2s
+	WORD $0x4e617b16 // fcvtl2 v22.2d, v24.4s
+	WORD $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	WORD $0x4e76d694 // fadd v20.2d, v20.2d, v22.2d
+
+sum_added:
+	JMP sum_end
+
+sum_others:
+	MOVD $128, R6
+	CMP  R6, R2
+	CSEL HI, R6, R2, R6
+	CMP  $32, R6
+	BLT  sum_others_rest
+
+sum_others_block:
+	FMOVQ 64(R5), F21
+	FMOVQ 80(R5), F22
+	FMOVQ 96(R5), F23
+	FMOVQ 112(R5), F24
+	FMOVQ (R5), F25
+	FMOVQ 16(R5), F26
+	FMOVQ 32(R5), F27
+	FMOVQ 48(R5), F28
+	WORD  $0x4ea0fb3d // fabs v29.4s, v25.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fb5d // fabs v29.4s, v26.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fb7d // fabs v29.4s, v27.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fb9d // fabs v29.4s, v28.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d73e // fadd v30.4s, v25.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V30.S4, V25.S4
+	WORD  $0x4eaad73d // fsub v29.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V29.S4, V25.S4
+	VFMLA V31.S4, V25.S4, V25.S4
+	WORD  $0x4e29d75e // fadd v30.4s, v26.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F26
+	VFMLA V8.S4, V30.S4, V26.S4
+	WORD  $0x4eaad75d // fsub v29.4s, v26.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V26.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V26.S4, V26.S4
+	VADD  V26.S4, V29.S4, V26.S4
+	VFMLA V31.S4, V26.S4, V26.S4
+	WORD  $0x4e29d77e // fadd v30.4s, v27.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F27
+	VFMLA V8.S4, V30.S4, V27.S4
+	WORD  $0x4eaad77d // fsub v29.4s, v27.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V27.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V27.S4, V27.S4
+	VADD  V27.S4, V29.S4, V27.S4
+	VFMLA V31.S4, V27.S4, V27.S4
+	WORD  $0x4e29d79e // fadd v30.4s, v28.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F28
+	VFMLA V8.S4, V30.S4, V28.S4
+	WORD  $0x4eaad79d // fsub v29.4s, v28.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V28.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V28.S4, V28.S4
+	VADD  V28.S4, V29.S4, V28.S4
+	VFMLA V31.S4, V28.S4, V28.S4
+	WORD  $0x4ea0fabd // fabs v29.4s, v21.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fadd // fabs v29.4s, v22.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fafd // fabs v29.4s, v23.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4ea0fb1d // fabs v29.4s, v24.4s
+	WORD  $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD  $0x4e29d6be // fadd v30.4s, v21.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F21
+	VFMLA V8.S4, V30.S4, V21.S4
+	WORD  $0x4eaad6bd // fsub v29.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
+	FMOVQ 144(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
+	FMOVQ 176(R1), F31
+	VFMLA V29.S4, V30.S4, V31.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V21.B16], V29.B16
+	FMOVQ 192(R1), F30
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V29.S4, V21.S4
+	VFMLA V31.S4, V21.S4, V21.S4
+	WORD  $0x4e35d735 // fadd v21.4s, v25.4s, v21.4s
+	WORD  $0x4e29d6dd // fadd v29.4s, v22.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V29.S4, V22.S4
+	WORD  $0x4eaad6d9 // fsub v25.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V29.S4
+	VFMLS V3.S4, V25.S4, V29.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V29.S4, V25.S4
+	FMOVQ 144(R1), F30
+	VFMLA V25.S4, V29.S4, V30.S4
+	FMOVQ 160(R1), F25
+	VFMLA V30.S4, V29.S4, V25.S4
+	FMOVQ 176(R1), F30
+	VFMLA V25.S4, V29.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V25.B16
+	FMOVQ 192(R1), F29
+	VBIT  V4.B16, V25.B16, V29.B16
+	VTBL  V29.B16, [V12.B16], V25.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V25.S4, V22.S4
+	VFMLA V30.S4, V22.S4, V22.S4
+	WORD  $0x4e36d756 // fadd v22.4s, v26.4s, v22.4s
+	WORD  $0x4e29d6fa // fadd v26.4s, v23.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V26.S4, V23.S4
+	WORD  $0x4eaad6f9 // fsub v25.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F29
+	VFMLA V25.S4, V26.S4, V29.S4
+	FMOVQ 160(R1), F25
+	VFMLA V29.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F29
+	VFMLA V25.S4, V26.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V23.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V25.S4, V23.S4
+	VFMLA V29.S4, V23.S4, V23.S4
+	WORD  $0x4e37d777 // fadd v23.4s, v27.4s, v23.4s
+	WORD  $0x4e29d71a // fadd v26.4s, v24.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4eaad719 // fsub v25.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F25
+	VFMLA V11.S4, V26.S4, V25.S4
+	FMOVQ 144(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 160(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 176(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V25.B16
+	FMOVQ 192(R1), F26
+	VBIT  V4.B16, V25.B16, V26.B16
+	VTBL  V26.B16, [V12.B16], V25.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V25.S4, V24.S4
+	VFMLA V27.S4, V24.S4, V24.S4
+	WORD  $0x4e38d798 // fadd v24.4s, v28.4s, v24.4s
+	WORD  $0x0e617ab9 // fcvtl v25.2d, v21.2s
+	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD  $0x4e79d5ad // fadd v13.2d, v13.2d, v25.2d
+	WORD  $0x4e75d5ce // fadd v14.2d, v14.2d, v21.2d
+	WORD  $0x0e617ad5 // fcvtl v21.2d, v22.2s
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD  $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD  $0x4e76d610 // fadd v16.2d, v16.2d, v22.2d
+	WORD  $0x0e617af5 // fcvtl v21.2d, v23.2s
+	WORD  $0x4e617af6 // fcvtl2 v22.2d, v23.4s
+	WORD  $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD  $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD  $0x0e617b15 // fcvtl v21.2d, v24.2s
+	WORD  $0x4e617b16 // fcvtl2 v22.2d, v24.4s
+	WORD  $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	WORD  $0x4e76d694 // fadd v20.2d, v20.2d, v22.2d
+	ADD   $128, R5, R5
+	SUB   $32, R6, R6
+	CMP   $32, R6
+	BGE   sum_others_block
+
+sum_others_rest:
+	CMP   $1, R6
+	BLT   sum_others_added
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	VMOVI $0, V24.B16
+	CMP   $16, R6
+	BLT   sum_others_part
+	FMOVQ (R5), F21
+	FMOVQ 16(R5), F22
+	FMOVQ 32(R5), F23
+	FMOVQ 48(R5), F24
+	WORD  $0x4ea0fab9 // fabs v25.4s, v21.4s
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4ea0fad9 // fabs v25.4s, v22.4s
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4ea0faf9 // fabs v25.4s, v23.4s
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4ea0fb19 // fabs v25.4s, v24.4s
+	WORD  $0x4eb964c6 // smax v6.4s, v6.4s, v25.4s
+	WORD  $0x4e29d6ba // fadd v26.4s, v21.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F21
+	VFMLA V8.S4, V26.S4, V21.S4
+	WORD  $0x4eaad6b9 // fsub v25.4s, v21.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F27
+	VFMLA V11.S4, V26.S4, V27.S4
+	FMOVQ 144(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 160(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 176(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V21.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V21.S4, V21.S4
+	VADD  V21.S4, V26.S4, V21.S4
+	VFMLA V25.S4, V21.S4, V21.S4
+	WORD  $0x4e29d6da // fadd v26.4s, v22.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F22
+	VFMLA V8.S4, V26.S4, V22.S4
+	WORD  $0x4eaad6d9 // fsub v25.4s, v22.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F27
+	VFMLA V11.S4, V26.S4, V27.S4
+	FMOVQ 144(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 160(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 176(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V22.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V22.S4, V22.S4
+	VADD  V22.S4, V26.S4, V22.S4
+	VFMLA V25.S4, V22.S4, V22.S4
+	WORD  $0x4e29d6fa // fadd v26.4s, v23.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F23
+	VFMLA V8.S4, V26.S4, V23.S4
+	WORD  $0x4eaad6f9 // fsub v25.4s, v23.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F27
+	VFMLA V11.S4, V26.S4, V27.S4
+	FMOVQ 144(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 160(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 176(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V23.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V23.S4, V23.S4
+	VADD  V23.S4, V26.S4, V23.S4
+	VFMLA V25.S4, V23.S4, V23.S4
+	WORD  $0x4e29d71a // fadd v26.4s, v24.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F24
+	VFMLA V8.S4, V26.S4, V24.S4
+	WORD  $0x4eaad719 // fsub v25.4s, v24.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V25.S4, V26.S4
+	VFMLS V3.S4, V25.S4, V26.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F27
+	VFMLA V11.S4, V26.S4, V27.S4
+	FMOVQ 144(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+	FMOVQ 160(R1), F27
+	VFMLA V25.S4, V26.S4, V27.S4
+	FMOVQ 176(R1), F25
+	VFMLA V27.S4, V26.S4, V25.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V24.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V24.S4, V24.S4
+	VADD  V24.S4, V26.S4, V24.S4
+	VFMLA V25.S4, V24.S4, V24.S4
+	ADD   $64, R5, R5
+	SUB   $16, R6, R6
+
+sum_others_part:
+	CMP   $1, R6
+	BLT   sum_others_done
+	VMOVI $0, V25.B16
+	ADD   $0, R5, R7
+	CMP   $4, R6
 	BLT   partless5
-	FMOVQ (R5), F16
+	FMOVQ (R5), F25
 	JMP   partdone5
 
 partless5:
-	TBZ    $1, R7, partone5
-	VLD1.P 8(R8), V16.D[0]
-	TBZ    $0, R7, partdone5
-	VLD1   (R8), V16.S[2]
+	TBZ    $1, R6, partone5
+	VLD1.P 8(R7), V25.D[0]
+	TBZ    $0, R6, partdone5
+	VLD1   (R7), V25.S[2]
 	JMP    partdone5
 
 partone5:
-	TBZ  $0, R7, partdone5
-	VLD1 (R8), V16.S[0]
+	TBZ  $0, R6, partdone5
+	VLD1 (R7), V25.S[0]
 
 partdone5:
-	SUBS  $4, R7, R8
-	CSEL  LT, ZR, R8, R8
-	VMOVI $0, V17.B16
-	ADD   $16, R5, R9
-	CMP   $4, R8
+	SUBS  $4, R6, R7
+	CSEL  LT, ZR, R7, R7
+	VMOVI $0, V26.B16
+	ADD   $16, R5, R8
+	CMP   $4, R7
 	BLT   partless6
-	FMOVQ 16(R5), F17
+	FMOVQ 16(R5), F26
 	JMP   partdone6
 
 partless6:
-	TBZ    $1, R8, partone6
-	VLD1.P 8(R9), V17.D[0]
-	TBZ    $0, R8, partdone6
-	VLD1   (R9), V17.S[2]
+	TBZ    $1, R7, partone6
+	VLD1.P 8(R8), V26.D[0]
+	TBZ    $0, R7, partdone6
+	VLD1   (R8), V26.S[2]
 	JMP    partdone6
 
 partone6:
-	TBZ  $0, R8, partdone6
-	VLD1 (R9), V17.S[0]
+	TBZ  $0, R7, partdone6
+	VLD1 (R8), V26.S[0]
 
 partdone6:
-	SUBS  $4, R8, R9
-	CSEL  LT, ZR, R9, R9
-	VMOVI $0, V18.B16
-	ADD   $32, R5, R10
-	CMP   $4, R9
+	SUBS  $4, R7, R8
+	CSEL  LT, ZR, R8, R8
+	VMOVI $0, V27.B16
+	ADD   $32, R5, R9
+	CMP   $4, R8
 	BLT   partless7
-	FMOVQ 32(R5), F18
+	FMOVQ 32(R5), F27
 	JMP   partdone7
 
 partless7:
-	TBZ    $1, R9, partone7
-	VLD1.P 8(R10), V18.D[0]
-	TBZ    $0, R9, partdone7
-	VLD1   (R10), V18.S[2]
+	TBZ    $1, R8, partone7
+	VLD1.P 8(R9), V27.D[0]
+	TBZ    $0, R8, partdone7
+	VLD1   (R9), V27.S[2]
 	JMP    partdone7
 
 partone7:
-	TBZ  $0, R9, partdone7
-	VLD1 (R10), V18.S[0]
+	TBZ  $0, R8, partdone7
+	VLD1 (R9), V27.S[0]
 
 partdone7:
-	SUBS  $4, R9, R10
-	CSEL  LT, ZR, R10, R10
-	VMOVI $0, V19.B16
-	ADD   $48, R5, R11
-	CMP   $4, R10
+	SUBS  $4, R8, R9
+	CSEL  LT, ZR, R9, R9
+	VMOVI $0, V28.B16
+	ADD   $48, R5, R10
+	CMP   $4, R9
 	BLT   partless8
-	FMOVQ 48(R5), F19
+	FMOVQ 48(R5), F28
 	JMP   partdone8
 
 partless8:
-	TBZ    $1, R10, partone8
-	VLD1.P 8(R11), V19.D[0]
-	TBZ    $0, R10, partdone8
-	VLD1   (R11), V19.S[2]
+	TBZ    $1, R9, partone8
+	VLD1.P 8(R10), V28.D[0]
+	TBZ    $0, R9, partdone8
+	VLD1   (R10), V28.S[2]
 	JMP    partdone8
 
 partone8:
-	TBZ  $0, R10, partdone8
-	VLD1 (R11), V19.S[0]
+	TBZ  $0, R9, partdone8
+	VLD1 (R10), V28.S[0]
 
 partdone8:
-	WORD $0x4ea0fa14 // fabs v20.4s, v16.4s
-	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD $0x4ea0fa34 // fabs v20.4s, v17.4s
-	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD $0x4ea0fa54 // fabs v20.4s, v18.4s
-	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD $0x4ea0fa74 // fabs v20.4s, v19.4s
-	WORD $0x4eb4656b // smax v11.4s, v11.4s, v20.4s
-	WORD $0x4e25d610 // fadd v16.4s, v16.4s, v5.4s
-	WORD $0x4e25d631 // fadd v17.4s, v17.4s, v5.4s
-	WORD $0x4e25d652 // fadd v18.4s, v18.4s, v5.4s
-	WORD $0x4e25d67b // fadd v27.4s, v19.4s, v5.4s
+	WORD $0x4ea0fb3d // fabs v29.4s, v25.4s
+	WORD $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD $0x4ea0fb5d // fabs v29.4s, v26.4s
+	WORD $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD $0x4ea0fb7d // fabs v29.4s, v27.4s
+	WORD $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD $0x4ea0fb9d // fabs v29.4s, v28.4s
+	WORD $0x4ebd64c6 // smax v6.4s, v6.4s, v29.4s
+	WORD $0x4e29d73e // fadd v30.4s, v25.4s, v9.4s
 
 	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
-	FMOVQ 64(R1), F19
-	FMOVQ 64(R1), F21
-	FMOVQ 64(R1), F23
 	FMOVQ 64(R1), F25
-	VFMLA V7.S4, V16.S4, V19.S4
-	VFMLA V7.S4, V17.S4, V21.S4
-	VFMLA V7.S4, V18.S4, V23.S4
-	VFMLA V7.S4, V27.S4, V25.S4
-	WORD  $0x4ea8d674 // fsub v20.4s, v19.4s, v8.4s
-	WORD  $0x4ea8d6b6 // fsub v22.4s, v21.4s, v8.4s
-	WORD  $0x4ea8d6f8 // fsub v24.4s, v23.4s, v8.4s
-	WORD  $0x4ea8d73a // fsub v26.4s, v25.4s, v8.4s
+	VFMLA V8.S4, V30.S4, V25.S4
+	WORD  $0x4eaad73d // fsub v29.4s, v25.4s, v10.4s
 
 	// r = c - n ln2
-	VFMLS V1.S4, V20.S4, V16.S4
-	VFMLS V1.S4, V22.S4, V17.S4
-	VFMLS V1.S4, V24.S4, V18.S4
-	VFMLS V1.S4, V26.S4, V27.S4
-	VFMLS V2.S4, V20.S4, V16.S4
-	VFMLS V2.S4, V22.S4, V17.S4
-	VFMLS V2.S4, V24.S4, V18.S4
-	VFMLS V2.S4, V26.S4, V27.S4
+	VFMLS V1.S4, V29.S4, V30.S4
+	VFMLS V3.S4, V29.S4, V30.S4
 
 	// p = e^r / s - 1, s = T[0]
-	FMOVQ 128(R1), F20
-	FMOVQ 128(R1), F24
-	FMOVQ 128(R1), F28
-	FMOVQ 128(R1), F30
-	VFMLA V9.S4, V16.S4, V20.S4
-	VFMLA V9.S4, V17.S4, V24.S4
-	VFMLA V9.S4, V18.S4, V28.S4
-	VFMLA V9.S4, V27.S4, V30.S4
-	FMOVQ 144(R1), F22
-	FMOVQ 144(R1), F26
-	FMOVQ 144(R1), F29
+	FMOVQ 128(R1), F29
+	VFMLA V11.S4, V30.S4, V29.S4
 	FMOVQ 144(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
-	FMOVQ 160(R1), F20
-	FMOVQ 160(R1), F24
-	FMOVQ 160(R1), F28
-	FMOVQ 160(R1), F30
-	VFMLA V22.S4, V16.S4, V20.S4
-	VFMLA V26.S4, V17.S4, V24.S4
-	VFMLA V29.S4, V18.S4, V28.S4
-	VFMLA V31.S4, V27.S4, V30.S4
-	FMOVQ 176(R1), F22
-	FMOVQ 176(R1), F26
-	FMOVQ 176(R1), F29
+	VFMLA V29.S4, V30.S4, V31.S4
+	FMOVQ 160(R1), F29
+	VFMLA V31.S4, V30.S4, V29.S4
 	FMOVQ 176(R1), F31
-	VFMLA V20.S4, V16.S4, V22.S4
-	VFMLA V24.S4, V17.S4, V26.S4
-	VFMLA V28.S4, V18.S4, V29.S4
-	VFMLA V30.S4, V27.S4, V31.S4
+	VFMLA V29.S4, V30.S4, V31.S4
 
 	// 2^n T[j] (1 + p)
-	VTBL  V0.B16, [V19.B16], V16.B16
-	VTBL  V0.B16, [V21.B16], V18.B16
-	VTBL  V0.B16, [V23.B16], V24.B16
-	VTBL  V0.B16, [V25.B16], V28.B16
-	FMOVQ 192(R1), F17
-	FMOVQ 192(R1), F20
-	FMOVQ 192(R1), F27
+	VTBL  V0.B16, [V25.B16], V29.B16
 	FMOVQ 192(R1), F30
-	VBIT  V3.B16, V16.B16, V17.B16
-	VBIT  V3.B16, V18.B16, V20.B16
-	VBIT  V3.B16, V24.B16, V27.B16
-	VBIT  V3.B16, V28.B16, V30.B16
-	VTBL  V17.B16, [V10.B16], V16.B16
-	VTBL  V20.B16, [V10.B16], V17.B16
-	VTBL  V27.B16, [V10.B16], V18.B16
-	VTBL  V30.B16, [V10.B16], V20.B16
-	VSHL  $21, V19.S4, V19.S4
-	VSHL  $21, V21.S4, V21.S4
-	VSHL  $21, V23.S4, V23.S4
-	VSHL  $21, V25.S4, V24.S4
-	VADD  V19.S4, V16.S4, V16.S4
-	VADD  V21.S4, V17.S4, V17.S4
-	VADD  V23.S4, V18.S4, V18.S4
-	VADD  V24.S4, V20.S4, V19.S4
-	VFMLA V22.S4, V16.S4, V16.S4
-	VFMLA V26.S4, V17.S4, V17.S4
-	VFMLA V29.S4, V18.S4, V18.S4
-	VFMLA V31.S4, V19.S4, V19.S4
-	VDUP  R7, V20.S4
-	FMOVQ 336(R0), F21
-	WORD  $0x4eb53694 // cmgt v20.4s, v20.4s, v21.4s
-	VAND  V20.B16, V16.B16, V16.B16
-	WORD  $0x4e30d58c // fadd v12.4s, v12.4s, v16.4s
-	VDUP  R8, V16.S4
-	FMOVQ 336(R0), F20
-	WORD  $0x4eb43610 // cmgt v16.4s, v16.4s, v20.4s
-	VAND  V16.B16, V17.B16, V16.B16
-	WORD  $0x4e30d5ad // fadd v13.4s, v13.4s, v16.4s
-	VDUP  R9, V16.S4
-	FMOVQ 336(R0), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V18.B16, V16.B16
-	WORD  $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
-	VDUP  R10, V16.S4
-	FMOVQ 336(R0), F17
-	WORD  $0x4eb13610 // cmgt v16.4s, v16.4s, v17.4s
-	VAND  V16.B16, V19.B16, V16.B16
-	WORD  $0x4e30d5ef // fadd v15.4s, v15.4s, v16.4s
+	VBIT  V4.B16, V29.B16, V30.B16
+	VTBL  V30.B16, [V12.B16], V29.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V29.S4, V25.S4
+	VFMLA V31.S4, V25.S4, V25.S4
+	VDUP  R6, V29.S4
+	FMOVQ 336(R0), F30
+	WORD  $0x4ebe37bd // cmgt v29.4s, v29.4s, v30.4s
+	VAND  V29.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6b5 // fadd v21.4s, v21.4s, v25.4s
+	WORD  $0x4e29d75d // fadd v29.4s, v26.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V29.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V29.S4
+	VFMLS V3.S4, V26.S4, V29.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V29.S4, V26.S4
+	FMOVQ 144(R1), F30
+	VFMLA V26.S4, V29.S4, V30.S4
+	FMOVQ 160(R1), F26
+	VFMLA V30.S4, V29.S4, V26.S4
+	FMOVQ 176(R1), F30
+	VFMLA V26.S4, V29.S4, V30.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F29
+	VBIT  V4.B16, V26.B16, V29.B16
+	VTBL  V29.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V30.S4, V25.S4, V25.S4
+	VDUP  R7, V26.S4
+	FMOVQ 336(R0), F29
+	WORD  $0x4ebd375a // cmgt v26.4s, v26.4s, v29.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6d6 // fadd v22.4s, v22.4s, v25.4s
+	WORD  $0x4e29d77b // fadd v27.4s, v27.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V27.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V27.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V27.S4, V26.S4
+	FMOVQ 144(R1), F29
+	VFMLA V26.S4, V27.S4, V29.S4
+	FMOVQ 160(R1), F26
+	VFMLA V29.S4, V27.S4, V26.S4
+	FMOVQ 176(R1), F29
+	VFMLA V26.S4, V27.S4, V29.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V29.S4, V25.S4, V25.S4
+	VDUP  R8, V26.S4
+	FMOVQ 336(R0), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d6f7 // fadd v23.4s, v23.4s, v25.4s
+	WORD  $0x4e29d79b // fadd v27.4s, v28.4s, v9.4s
+
+	// n = log2(e) c, to the nearest quarter; t holds it in its lowest bits
+	FMOVQ 64(R1), F25
+	VFMLA V8.S4, V27.S4, V25.S4
+	WORD  $0x4eaad73a // fsub v26.4s, v25.4s, v10.4s
+
+	// r = c - n ln2
+	VFMLS V1.S4, V26.S4, V27.S4
+	VFMLS V3.S4, V26.S4, V27.S4
+
+	// p = e^r / s - 1, s = T[0]
+	FMOVQ 128(R1), F26
+	VFMLA V11.S4, V27.S4, V26.S4
+	FMOVQ 144(R1), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+	FMOVQ 160(R1), F26
+	VFMLA V28.S4, V27.S4, V26.S4
+	FMOVQ 176(R1), F28
+	VFMLA V26.S4, V27.S4, V28.S4
+
+	// 2^n T[j] (1 + p)
+	VTBL  V0.B16, [V25.B16], V26.B16
+	FMOVQ 192(R1), F27
+	VBIT  V4.B16, V26.B16, V27.B16
+	VTBL  V27.B16, [V12.B16], V26.B16
+	VSHL  $21, V25.S4, V25.S4
+	VADD  V25.S4, V26.S4, V25.S4
+	VFMLA V28.S4, V25.S4, V25.S4
+	VDUP  R9, V26.S4
+	FMOVQ 336(R0), F27
+	WORD  $0x4ebb375a // cmgt v26.4s, v26.4s, v27.4s
+	VAND  V26.B16, V25.B16, V25.B16
+	WORD  $0x4e39d718 // fadd v24.4s, v24.4s, v25.4s
 
 sum_others_done:
+	WORD $0x0e617ab9 // fcvtl v25.2d, v21.2s
+	WORD $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
+	WORD $0x4e79d5ad // fadd v13.2d, v13.2d, v25.2d
+	WORD $0x4e75d5ce // fadd v14.2d, v14.2d, v21.2d
+	WORD $0x0e617ad5 // fcvtl v21.2d, v22.2s
+	WORD $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD $0x4e75d5ef // fadd v15.2d, v15.2d, v21.2d
+	WORD $0x4e76d610 // fadd v16.2d, v16.2d, v22.2d
+	WORD $0x0e617af5 // fcvtl v21.2d, v23.2s
+	WORD $0x4e617af6 // fcvtl2 v22.2d, v23.4s
+	WORD $0x4e75d631 // fadd v17.2d, v17.2d, v21.2d
+	WORD $0x4e76d652 // fadd v18.2d, v18.2d, v22.2d
+	WORD $0x0e617b15 // fcvtl v21.2d, v24.2s
+	WORD $0x4e617b16 // fcvtl2 v22.2d, v24.4s
+	WORD $0x4e75d673 // fadd v19.2d, v19.2d, v21.2d
+	WORD $0x4e76d694 // fadd v20.2d, v20.2d, v22.2d
+
+sum_others_added:
 sum_end:
-	// any |z| > 40, but the target's?
-	FMOVQ  1136(R1), F16
-	WORD   $0x4eb03570 // cmgt v16.4s, v11.4s, v16.4s
-	WORD   $0x6eb0a610 // umaxp v16.4s, v16.4s, v16.4s
-	FMOVD  F16, R7
-	CBNZ   R7, slow
-	MOVD   classes+16(FP), R7
-	CMP    $129, R7
-	BLT    only
-	WORD   $0x0e617990 // fcvtl v16.2d, v12.2s
-	WORD   $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ  (R6), F17
-	WORD   $0x4e71d610 // fadd v16.2d, v16.2d, v17.2d
-	FMOVQ  F16, (R6)
-	FMOVQ  16(R6), F16
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	FMOVQ  F12, 16(R6)
-	WORD   $0x0e6179ac // fcvtl v12.2d, v13.2s
-	WORD   $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	FMOVQ  32(R6), F16
-	WORD   $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
-	FMOVQ  F12, 32(R6)
-	FMOVQ  48(R6), F12
-	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
-	FMOVQ  F13, 48(R6)
-	WORD   $0x0e6179cc // fcvtl v12.2d, v14.2s
-	WORD   $0x4e6179cd // fcvtl2 v13.2d, v14.4s
-	FMOVQ  64(R6), F14
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	FMOVQ  F12, 64(R6)
-	FMOVQ  80(R6), F12
-	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
-	FMOVQ  F13, 80(R6)
-	WORD   $0x0e6179ec // fcvtl v12.2d, v15.2s
-	WORD   $0x4e6179ed // fcvtl2 v13.2d, v15.4s
-	FMOVQ  96(R6), F14
-	WORD   $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
-	FMOVQ  F12, 96(R6)
-	FMOVQ  112(R6), F12
-	WORD   $0x4e6cd5ad // fadd v13.2d, v13.2d, v12.2d
-	FMOVQ  F13, 112(R6)
-	VMOVI  $0, V12.B16
-	VMOVI  $0, V13.B16
-	VMOVI  $0, V14.B16
-	VMOVI  $0, V15.B16
 	SUB    $128, R3, R3
 	SUB    $128, R2, R2
 	CMP    $1, R2
-	BGE    sum_block
-	FMOVQ  (R6), F5
-	FMOVQ  16(R6), F8
-	FMOVQ  32(R6), F9
-	FMOVQ  48(R6), F10
-	FMOVQ  64(R6), F11
-	FMOVQ  80(R6), F12
-	FMOVQ  96(R6), F13
-	FMOVQ  112(R6), F14
-	WORD   $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
-	WORD   $0x4e6cd508 // fadd v8.2d, v8.2d, v12.2d
-	WORD   $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
-	WORD   $0x4e6ad508 // fadd v8.2d, v8.2d, v10.2d
-	WORD   $0x4e68d4a5 // fadd v5.2d, v5.2d, v8.2d
-	WORD   $0x7e70d8a5 // faddp d5, v5.2d
-	FCVTDS F5, F10
-	JMP    summed
+	BGE    sum_piece
+	WORD   $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD   $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD   $0x4e73d5ef // fadd v15.2d, v15.2d, v19.2d
+	WORD   $0x4e74d610 // fadd v16.2d, v16.2d, v20.2d
+	WORD   $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD   $0x4e70d5ce // fadd v14.2d, v14.2d, v16.2d
+	WORD   $0x4e6ed5ad // fadd v13.2d, v13.2d, v14.2d
+	WORD   $0x7e70d9a9 // faddp d9, v13.2d
+	FCVTDS F9, F11
 
-only:
-	WORD   $0x0e617985 // fcvtl v5.2d, v12.2s
-	WORD   $0x4e617988 // fcvtl2 v8.2d, v12.4s
-	WORD   $0x0e6179a9 // fcvtl v9.2d, v13.2s
-	WORD   $0x4e6179aa // fcvtl2 v10.2d, v13.4s
-	WORD   $0x0e6179cb // fcvtl v11.2d, v14.2s
-	WORD   $0x4e6179cc // fcvtl2 v12.2d, v14.4s
-	WORD   $0x0e6179ed // fcvtl v13.2d, v15.2s
-	WORD   $0x4e6179ee // fcvtl2 v14.2d, v15.4s
-	WORD   $0x4e6bd4a5 // fadd v5.2d, v5.2d, v11.2d
-	WORD   $0x4e6cd508 // fadd v8.2d, v8.2d, v12.2d
-	WORD   $0x4e6dd529 // fadd v9.2d, v9.2d, v13.2d
-	WORD   $0x4e6ed54a // fadd v10.2d, v10.2d, v14.2d
-	WORD   $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
-	WORD   $0x4e6ad508 // fadd v8.2d, v8.2d, v10.2d
-	WORD   $0x4e68d4a5 // fadd v5.2d, v5.2d, v8.2d
-	WORD   $0x7e70d8a5 // faddp d5, v5.2d
-	FCVTDS F5, F10
-
-summed:
+	// any |z| > 40, but the target's?
+	FMOVQ 1136(R1), F9
+	WORD  $0x4ea934c6 // cmgt v6.4s, v6.4s, v9.4s
+	WORD  $0x6ea6a4c6 // umaxp v6.4s, v6.4s, v6.4s
+	FMOVD F6, R2
+	CBNZ  R2, slow
 	MOVD  weight+32(FP), R2
-	FMOVS (R2), F5
-	VDUP  V5.S[0], V5.S4
+	FMOVS (R2), F6
+	VDUP  V6.S[0], V6.S4
 	MOVD  losses+0(FP), R2
 	MOVD  p+40(FP), R3
 	MOVD  (R3), R5
-	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 	// the shift; a label on +Inf or NaN, or no class unmasked
-	WORD  $0x4ea0f988 // fabs v8.4s, v12.4s
-	FMOVQ 1152(R1), F9
-	WORD  $0x6ea9e509 // fcmgt v9.4s, v8.4s, v9.4s
-	FMOVQ 384(R1), F11
-	WORD  $0x6ea8e568 // fcmgt v8.4s, v11.4s, v8.4s
-	VAND  V8.B16, V9.B16, V8.B16
-	VAND  V8.B16, V12.B16, V8.B16
-	FMOVQ 1104(R1), F9
-	WORD  $0x6e26e52b // fcmge v11.4s, v9.4s, v6.4s
-	FMOVQ 368(R1), F9
-	VBIT  V11.B16, V10.B16, V9.B16
-	WORD  $0x6eace4ca // fcmgt v10.4s, v6.4s, v12.4s
-	VBIT  V10.B16, V6.B16, V12.B16
-	FMOVQ 336(R1), F10
-	WORD  $0x4e2ae58a // fcmeq v10.4s, v12.4s, v10.4s
-	FMOVQ 368(R1), F11
-	VBIF  V10.B16, V9.B16, V11.B16
+	WORD  $0x4ea0f9a9 // fabs v9.4s, v13.4s
+	FMOVQ 1152(R1), F10
+	WORD  $0x6eaae52a // fcmgt v10.4s, v9.4s, v10.4s
+	WORD  $0x6ea9e449 // fcmgt v9.4s, v2.4s, v9.4s
+	VAND  V9.B16, V10.B16, V9.B16
+	VAND  V9.B16, V13.B16, V9.B16
+	FMOVQ 1104(R1), F10
+	WORD  $0x6e27e54c // fcmge v12.4s, v10.4s, v7.4s
+	FMOVQ 368(R1), F10
+	VBIT  V12.B16, V11.B16, V10.B16
+	WORD  $0x6eade4eb // fcmgt v11.4s, v7.4s, v13.4s
+	VBIT  V11.B16, V7.B16, V13.B16
+	FMOVQ 336(R1), F11
+	WORD  $0x4e2be5ab // fcmeq v11.4s, v13.4s, v11.4s
+	FMOVQ 368(R1), F12
+	VBIF  V11.B16, V10.B16, V12.B16
 
 	// e^(r_t) = p + pLow
-	WORD  $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
-	FMOVQ 1184(R1), F8
-	WORD  $0x4ea6f508 // fmin v8.4s, v8.4s, v6.4s
-	FMOVQ 1168(R1), F9
-	WORD  $0x4e28f528 // fmax v8.4s, v9.4s, v8.4s
-	WORD  $0x6ea6e509 // fcmgt v9.4s, v8.4s, v6.4s
-	VMOVI $0, V10.B16
-	WORD  $0x6eaae56a // fcmgt v10.4s, v11.4s, v10.4s
-	VAND  V10.B16, V9.B16, V9.B16
-	WORD  $0x4ea6d506 // fsub v6.4s, v8.4s, v6.4s
-	VAND  V9.B16, V6.B16, V6.B16
-	FMOVQ 1200(R1), F9
-	VFMLA V7.S4, V8.S4, V9.S4
-	FMOVQ 1200(R1), F7
+	WORD  $0x4ea9d4e7 // fsub v7.4s, v7.4s, v9.4s
+	FMOVQ 1184(R1), F9
+	WORD  $0x4ea7f529 // fmin v9.4s, v9.4s, v7.4s
+	FMOVQ 1168(R1), F10
+	WORD  $0x4e29f549 // fmax v9.4s, v10.4s, v9.4s
+	WORD  $0x6ea7e52a // fcmgt v10.4s, v9.4s, v7.4s
+	VMOVI $0, V11.B16
+	WORD  $0x6eabe58b // fcmgt v11.4s, v12.4s, v11.4s
+	VAND  V11.B16, V10.B16, V10.B16
 	WORD  $0x4ea7d527 // fsub v7.4s, v9.4s, v7.4s
-	VMOVI $0, V10.B16
-	FMOVQ 1200(R1), F12
-	VSUB  V12.S4, V9.S4, V9.S4
-	VSUB  V9.S4, V10.S4, V9.S4
-	VFMLS V1.S4, V7.S4, V8.S4
-	VFMLS V2.S4, V7.S4, V8.S4
-	FMOVQ 1264(R1), F7
-	FMOVQ 1248(R1), F2
-	VFMLA V2.S4, V8.S4, V7.S4
-	FMOVQ 1280(R1), F2
-	VFMLA V7.S4, V8.S4, V2.S4
-	FMOVQ 1296(R1), F7
-	VFMLA V2.S4, V8.S4, V7.S4
-	FMOVQ 1312(R1), F2
-	VFMLA V7.S4, V8.S4, V2.S4
-	FMOVQ 224(R1), F10
-	VFMLA V2.S4, V8.S4, V10.S4
-	FMOVQ 224(R1), F2
-	VFMLA V10.S4, V8.S4, V2.S4
-	WORD  $0x4ea2d487 // fsub v7.4s, v4.4s, v2.4s
-	VFMLA V10.S4, V8.S4, V7.S4
+	VAND  V10.B16, V7.B16, V7.B16
+	FMOVQ 1200(R1), F10
+	VFMLA V8.S4, V9.S4, V10.S4
+	FMOVQ 1200(R1), F8
+	WORD  $0x4ea8d548 // fsub v8.4s, v10.4s, v8.4s
+	VMOVI $0, V11.B16
+	FMOVQ 1200(R1), F13
+	VSUB  V13.S4, V10.S4, V10.S4
+	VSUB  V10.S4, V11.S4, V10.S4
+	VFMLS V1.S4, V8.S4, V9.S4
+	VFMLS V3.S4, V8.S4, V9.S4
+	FMOVQ 1264(R1), F8
+	FMOVQ 1248(R1), F3
+	VFMLA V3.S4, V9.S4, V8.S4
+	FMOVQ 1280(R1), F3
+	VFMLA V8.S4, V9.S4, V3.S4
+	FMOVQ 1296(R1), F8
+	VFMLA V3.S4, V9.S4, V8.S4
+	FMOVQ 1312(R1), F3
+	VFMLA V8.S4, V9.S4, V3.S4
+	FMOVQ 224(R1), F11
+	VFMLA V3.S4, V9.S4, V11.S4
+	FMOVQ 224(R1), F3
+	VFMLA V11.S4, V9.S4, V3.S4
+	WORD  $0x4ea3d4a8 // fsub v8.4s, v5.4s, v3.4s
+	VFMLA V11.S4, V9.S4, V8.S4
 
 	// v = R / e^(r_t), u = v 2^(N - n_t)
-	WORD  $0x6e22fc8a // fdiv v10.4s, v4.4s, v2.4s
-	WORD  $0x6e2bdd48 // fmul v8.4s, v10.4s, v11.4s
-	VFMLS V2.S4, V8.S4, V11.S4
-	WORD  $0x6e27dd02 // fmul v2.4s, v8.4s, v7.4s
-	WORD  $0x4ea2d562 // fsub v2.4s, v11.4s, v2.4s
-	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
-	VUSHR $23, V8.S4, V7.S4
-	FMOVQ 1376(R1), F10
-	VSUB  V10.S4, V7.S4, V7.S4
-	VADD  V9.S4, V7.S4, V7.S4
-	VMOVI $0, V10.B16
-	WORD  $0x4eaa64e7 // smax v7.4s, v7.4s, v10.4s
-	VSUB  V7.S4, V9.S4, V9.S4
-	FMOVQ 1392(R1), F10
-	WORD  $0x4eaa652a // smax v10.4s, v9.4s, v10.4s
-	WORD  $0x4f3f054b // sshr v11.4s, v10.4s, #1
-	FMOVQ 848(R1), F9
-	VADD  V9.S4, V11.S4, V9.S4
-	VSHL  $23, V9.S4, V9.S4
-	VSUB  V11.S4, V10.S4, V10.S4
-	FMOVQ 848(R1), F11
-	VADD  V11.S4, V10.S4, V10.S4
+	WORD  $0x6e23fcab // fdiv v11.4s, v5.4s, v3.4s
+	WORD  $0x6e2cdd69 // fmul v9.4s, v11.4s, v12.4s
+	VFMLS V3.S4, V9.S4, V12.S4
+	WORD  $0x6e28dd23 // fmul v3.4s, v9.4s, v8.4s
+	WORD  $0x4ea3d583 // fsub v3.4s, v12.4s, v3.4s
+	WORD  $0x6e2bdc63 // fmul v3.4s, v3.4s, v11.4s
+	VUSHR $23, V9.S4, V8.S4
+	FMOVQ 1376(R1), F11
+	VSUB  V11.S4, V8.S4, V8.S4
+	VADD  V10.S4, V8.S4, V8.S4
+	VMOVI $0, V11.B16
+	WORD  $0x4eab6508 // smax v8.4s, v8.4s, v11.4s
+	VSUB  V8.S4, V10.S4, V10.S4
+	FMOVQ 1392(R1), F11
+	WORD  $0x4eab654b // smax v11.4s, v10.4s, v11.4s
+	WORD  $0x4f3f056c // sshr v12.4s, v11.4s, #1
+	FMOVQ 848(R1), F10
+	VADD  V10.S4, V12.S4, V10.S4
 	VSHL  $23, V10.S4, V10.S4
-	WORD  $0x6e29dd08 // fmul v8.4s, v8.4s, v9.4s
-	WORD  $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
-	WORD  $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
-	WORD  $0x6e2adc42 // fmul v2.4s, v2.4s, v10.4s
+	VSUB  V12.S4, V11.S4, V11.S4
+	FMOVQ 848(R1), F12
+	VADD  V12.S4, V11.S4, V11.S4
+	VSHL  $23, V11.S4, V11.S4
+	WORD  $0x6e2add29 // fmul v9.4s, v9.4s, v10.4s
+	WORD  $0x6e2bdd29 // fmul v9.4s, v9.4s, v11.4s
+	WORD  $0x6e2adc63 // fmul v3.4s, v3.4s, v10.4s
+	WORD  $0x6e2bdc63 // fmul v3.4s, v3.4s, v11.4s
 
 	// w + wLow = 1 + u; q = u / w
-	WORD  $0x6ea8e489 // fcmgt v9.4s, v4.4s, v8.4s
-	VBSL  V8.B16, V4.B16, V9.B16
-	WORD  $0x6ea4e50b // fcmgt v11.4s, v8.4s, v4.4s
-	VBSL  V8.B16, V4.B16, V11.B16
-	WORD  $0x4e2bd52a // fadd v10.4s, v9.4s, v11.4s
-	WORD  $0x4ea9d549 // fsub v9.4s, v10.4s, v9.4s
-	WORD  $0x4ea9d56b // fsub v11.4s, v11.4s, v9.4s
-	WORD  $0x6e2afc8c // fdiv v12.4s, v4.4s, v10.4s
-	WORD  $0x6e2cdc49 // fmul v9.4s, v2.4s, v12.4s
-	WORD  $0x6e2cdd0d // fmul v13.4s, v8.4s, v12.4s
-	VMOV  V8.B16, V14.B16
-	VFMLS V10.S4, V13.S4, V14.S4
-	WORD  $0x4e22d5ca // fadd v10.4s, v14.4s, v2.4s
-	WORD  $0x4e22d562 // fadd v2.4s, v11.4s, v2.4s
-	WORD  $0x6e22dda2 // fmul v2.4s, v13.4s, v2.4s
-	WORD  $0x4ea2d542 // fsub v2.4s, v10.4s, v2.4s
-	WORD  $0x6e2cdc42 // fmul v2.4s, v2.4s, v12.4s
-	WORD  $0x4e22d5a2 // fadd v2.4s, v13.4s, v2.4s
-	WORD  $0x6ea4e44a // fcmgt v10.4s, v2.4s, v4.4s
-	VBIT  V10.B16, V4.B16, V2.B16
+	WORD  $0x6ea9e4aa // fcmgt v10.4s, v5.4s, v9.4s
+	VBSL  V9.B16, V5.B16, V10.B16
+	WORD  $0x6ea5e52c // fcmgt v12.4s, v9.4s, v5.4s
+	VBSL  V9.B16, V5.B16, V12.B16
+	WORD  $0x4e2cd54b // fadd v11.4s, v10.4s, v12.4s
+	WORD  $0x4eaad56a // fsub v10.4s, v11.4s, v10.4s
+	WORD  $0x4eaad58c // fsub v12.4s, v12.4s, v10.4s
+	WORD  $0x6e2bfcad // fdiv v13.4s, v5.4s, v11.4s
+	WORD  $0x6e2ddc6a // fmul v10.4s, v3.4s, v13.4s
+	WORD  $0x6e2ddd2e // fmul v14.4s, v9.4s, v13.4s
+	VMOV  V9.B16, V15.B16
+	VFMLS V11.S4, V14.S4, V15.S4
+	WORD  $0x4e23d5eb // fadd v11.4s, v15.4s, v3.4s
+	WORD  $0x4e23d583 // fadd v3.4s, v12.4s, v3.4s
+	WORD  $0x6e23ddc3 // fmul v3.4s, v14.4s, v3.4s
+	WORD  $0x4ea3d563 // fsub v3.4s, v11.4s, v3.4s
+	WORD  $0x6e2ddc63 // fmul v3.4s, v3.4s, v13.4s
+	WORD  $0x4e23d5c3 // fadd v3.4s, v14.4s, v3.4s
+	WORD  $0x6ea5e46b // fcmgt v11.4s, v3.4s, v5.4s
+	VBIT  V11.B16, V5.B16, V3.B16
 
 	// -log p_t = log1p(u) and what the exponent and the clamp left out
 	// 1 + v = 2^k z; e = k << 23, j is z's table cell
-	WORD  $0x4e24d50a // fadd v10.4s, v8.4s, v4.4s
-	FMOVQ 1408(R1), F11
-	VSUB  V11.S4, V10.S4, V10.S4
-	FMOVQ 336(R1), F11
-	VAND  V11.B16, V10.B16, V11.B16
-	VUSHR $21, V10.S4, V10.S4
+	WORD  $0x4e25d52b // fadd v11.4s, v9.4s, v5.4s
+	FMOVQ 1408(R1), F12
+	VSUB  V12.S4, V11.S4, V11.S4
+	FMOVQ 336(R1), F12
+	VAND  V12.B16, V11.B16, V12.B16
+	VUSHR $21, V11.S4, V11.S4
 
 	// f = (1 + v) 2^-k R[j] - 1, rounded once
-	VSUB  V11.S4, V4.S4, V4.S4
-	VTBL  V0.B16, [V10.B16], V10.B16
-	FMOVQ 192(R1), F12
-	VBIT  V3.B16, V10.B16, V12.B16
-	FMOVQ 64(R0), F3
-	VTBL  V12.B16, [V3.B16], V3.B16
-	WORD  $0x6e23dc83 // fmul v3.4s, v4.4s, v3.4s
-	FMOVQ 432(R1), F4
-	WORD  $0x4e24d464 // fadd v4.4s, v3.4s, v4.4s
-	VFMLA V3.S4, V8.S4, V4.S4
-	WORD  $0x4e21d963 // scvtf v3.4s, v11.4s
-	FMOVQ 80(R0), F8
-	VTBL  V12.B16, [V8.B16], V10.B16
-	FMOVQ 96(R0), F8
-	VTBL  V12.B16, [V8.B16], V13.B16
+	VSUB  V12.S4, V5.S4, V5.S4
+	VTBL  V0.B16, [V11.B16], V11.B16
+	FMOVQ 192(R1), F13
+	VBIT  V4.B16, V11.B16, V13.B16
+	FMOVQ 64(R0), F4
+	VTBL  V13.B16, [V4.B16], V4.B16
+	WORD  $0x6e24dca4 // fmul v4.4s, v5.4s, v4.4s
+	FMOVQ 432(R1), F5
+	WORD  $0x4e25d485 // fadd v5.4s, v4.4s, v5.4s
+	VFMLA V4.S4, V9.S4, V5.S4
+	WORD  $0x4e21d984 // scvtf v4.4s, v12.4s
+	FMOVQ 80(R0), F9
+	VTBL  V13.B16, [V9.B16], V11.B16
+	FMOVQ 96(R0), F9
+	VTBL  V13.B16, [V9.B16], V14.B16
 
 	// g = k ln2_lo + TL[j] + f^2 Q(f)
-	WORD  $0x6e24dc88 // fmul v8.4s, v4.4s, v4.4s
-	FMOVQ 1456(R1), F12
-	FMOVQ 1440(R1), F11
-	VFMLA V11.S4, V4.S4, V12.S4
-	FMOVQ 1424(R1), F11
-	VFMLA V11.S4, V8.S4, V12.S4
-	FMOVQ 1488(R1), F14
-	FMOVQ 1472(R1), F11
-	VFMLA V11.S4, V4.S4, V14.S4
-	VFMLA V12.S4, V8.S4, V14.S4
-	FMOVQ 528(R1), F11
-	VFMLA V11.S4, V3.S4, V13.S4
-	VFMLA V14.S4, V8.S4, V13.S4
+	WORD  $0x6e25dca9 // fmul v9.4s, v5.4s, v5.4s
+	FMOVQ 1456(R1), F13
+	FMOVQ 1440(R1), F12
+	VFMLA V12.S4, V5.S4, V13.S4
+	FMOVQ 1424(R1), F12
+	VFMLA V12.S4, V9.S4, V13.S4
+	FMOVQ 1488(R1), F15
+	FMOVQ 1472(R1), F12
+	VFMLA V12.S4, V5.S4, V15.S4
+	VFMLA V13.S4, V9.S4, V15.S4
+	FMOVQ 528(R1), F12
+	VFMLA V12.S4, V4.S4, V14.S4
+	VFMLA V15.S4, V9.S4, V14.S4
 
 	// A = k ln2_hi + TH[j], exact; B + d = A + f
-	FMOVQ 544(R1), F8
-	VFMLA V8.S4, V3.S4, V10.S4
-	WORD  $0x4e24d543 // fadd v3.4s, v10.4s, v4.4s
-	WORD  $0x4ea3d548 // fsub v8.4s, v10.4s, v3.4s
-	WORD  $0x4e24d504 // fadd v4.4s, v8.4s, v4.4s
-	WORD  $0x4e24d5a4 // fadd v4.4s, v13.4s, v4.4s
-	WORD  $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
-	WORD  $0x4e29d463 // fadd v3.4s, v3.4s, v9.4s
-	WORD  $0x4e21d8e4 // scvtf v4.4s, v7.4s
-	VFMLA V1.S4, V4.S4, V3.S4
-	WORD  $0x4e26d463 // fadd v3.4s, v3.4s, v6.4s
-	VMOVI $0, V4.B16
-	WORD  $0x6e23dca6 // fmul v6.4s, v5.4s, v3.4s
-	WORD  $0x4e25e484 // fcmeq v4.4s, v4.4s, v5.4s
-	WORD  $0x4e23e463 // fcmeq v3.4s, v3.4s, v3.4s
-	VAND  V3.B16, V4.B16, V3.B16
-	WORD  $0x4e631cca // bic v10.16b, v6.16b, v3.16b
+	FMOVQ 544(R1), F9
+	VFMLA V9.S4, V4.S4, V11.S4
+	WORD  $0x4e25d564 // fadd v4.4s, v11.4s, v5.4s
+	WORD  $0x4ea4d569 // fsub v9.4s, v11.4s, v4.4s
+	WORD  $0x4e25d525 // fadd v5.4s, v9.4s, v5.4s
+	WORD  $0x4e25d5c5 // fadd v5.4s, v14.4s, v5.4s
+	WORD  $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD  $0x4e2ad484 // fadd v4.4s, v4.4s, v10.4s
+	WORD  $0x4e21d905 // scvtf v5.4s, v8.4s
+	VFMLA V1.S4, V5.S4, V4.S4
+	WORD  $0x4e27d484 // fadd v4.4s, v4.4s, v7.4s
+	VMOVI $0, V5.B16
+	WORD  $0x6e24dcc7 // fmul v7.4s, v6.4s, v4.4s
+	WORD  $0x4e26e4a5 // fcmeq v5.4s, v5.4s, v6.4s
+	WORD  $0x4e24e484 // fcmeq v4.4s, v4.4s, v4.4s
+	VAND  V4.B16, V5.B16, V4.B16
+	WORD  $0x4e641ceb // bic v11.16b, v7.16b, v4.16b
 
 	// q^gamma
 	CMP  $1, R5
 	BGE  focusnot0_792
-	WORD $0x6e22dc42 // fmul v2.4s, v2.4s, v2.4s
+	WORD $0x6e23dc63 // fmul v3.4s, v3.4s, v3.4s
 	JMP  focusdone792
 
 focusnot0_792:
 	CMP   $2, R5
 	BGE   focusnot1_792
-	FMOVQ 224(R1), F2
+	FMOVQ 224(R1), F3
 	JMP   focusdone792
 
 focusnot1_792:
@@ -31568,354 +33077,348 @@ focusnot1_792:
 focusnot2_792:
 	CMP  $4, R5
 	BGE  focusnot3_792
-	WORD $0x6ea1f842 // fsqrt v2.4s, v2.4s
+	WORD $0x6ea1f863 // fsqrt v3.4s, v3.4s
 	JMP  focusdone792
 
 focusnot3_792:
 	CMP   $5, R5
 	BGE   focusnot4_792
-	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
-	VMOV  V2.B16, V1.B16
+	WORD  $0x6ea1f860 // fsqrt v0.4s, v3.4s
+	VMOV  V3.B16, V1.B16
 	VFMLS V0.S4, V0.S4, V1.S4
-	FMOVQ 1088(R1), F3
-	WORD  $0x6e23dc03 // fmul v3.4s, v0.4s, v3.4s
-	WORD  $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
-	VFMLA V0.S4, V2.S4, V1.S4
-	VMOV  V1.B16, V2.B16
+	FMOVQ 1088(R1), F2
+	WORD  $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	VFMLA V0.S4, V3.S4, V1.S4
+	VMOV  V1.B16, V3.B16
 	JMP   focusdone792
 
 focusnot4_792:
 	CMP   $6, R5
 	BGE   focusnot5_792
-	WORD  $0x6ea1f840 // fsqrt v0.4s, v2.4s
-	WORD  $0x6e22dc41 // fmul v1.4s, v2.4s, v2.4s
+	WORD  $0x6ea1f860 // fsqrt v0.4s, v3.4s
+	WORD  $0x6e23dc61 // fmul v1.4s, v3.4s, v3.4s
 	WORD  $0x6ea0f824 // fneg v4.4s, v1.4s
-	VFMLA V2.S4, V2.S4, V4.S4
-	VMOV  V2.B16, V3.B16
-	VFMLS V0.S4, V0.S4, V3.S4
-	WORD  $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
+	VFMLA V3.S4, V3.S4, V4.S4
+	VMOV  V3.B16, V2.B16
+	VFMLS V0.S4, V0.S4, V2.S4
+	WORD  $0x6e22dc62 // fmul v2.4s, v3.4s, v2.4s
 	FMOVQ 1088(R1), F3
 	VFMLA V3.S4, V2.S4, V4.S4
-	WORD  $0x6e20dc82 // fmul v2.4s, v4.4s, v0.4s
-	VFMLA V0.S4, V1.S4, V2.S4
+	WORD  $0x6e20dc83 // fmul v3.4s, v4.4s, v0.4s
+	VFMLA V0.S4, V1.S4, V3.S4
 	JMP   focusdone792
 
 focusnot5_792:
 	CMP   $7, R5
 	BGE   focusnot6_792
-	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	WORD  $0x6e23dc60 // fmul v0.4s, v3.4s, v3.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
-	VFMLA V2.S4, V2.S4, V1.S4
-	WORD  $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
-	VFMLA V2.S4, V0.S4, V1.S4
-	VMOV  V1.B16, V2.B16
+	VFMLA V3.S4, V3.S4, V1.S4
+	WORD  $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	VFMLA V3.S4, V0.S4, V1.S4
+	VMOV  V1.B16, V3.B16
 	JMP   focusdone792
 
 focusnot6_792:
 	CMP   $8, R5
 	BGE   focusnot7_792
-	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	WORD  $0x6e23dc60 // fmul v0.4s, v3.4s, v3.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
-	VFMLA V2.S4, V2.S4, V1.S4
+	VFMLA V3.S4, V3.S4, V1.S4
 	WORD  $0x4e20d402 // fadd v2.4s, v0.4s, v0.4s
-	WORD  $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
-	VFMLA V0.S4, V0.S4, V2.S4
+	WORD  $0x6e21dc43 // fmul v3.4s, v2.4s, v1.4s
+	VFMLA V0.S4, V0.S4, V3.S4
 	JMP   focusdone792
 
 focusnot7_792:
 	CMP   $9, R5
 	BGE   focusnot8_792
-	WORD  $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
+	WORD  $0x6e23dc60 // fmul v0.4s, v3.4s, v3.4s
 	WORD  $0x6ea0f801 // fneg v1.4s, v0.4s
-	VFMLA V2.S4, V2.S4, V1.S4
-	WORD  $0x6e20dc03 // fmul v3.4s, v0.4s, v0.4s
+	VFMLA V3.S4, V3.S4, V1.S4
+	WORD  $0x6e20dc02 // fmul v2.4s, v0.4s, v0.4s
 	WORD  $0x4e20d404 // fadd v4.4s, v0.4s, v0.4s
-	WORD  $0x6ea0f865 // fneg v5.4s, v3.4s
+	WORD  $0x6ea0f845 // fneg v5.4s, v2.4s
 	VFMLA V0.S4, V0.S4, V5.S4
 	VFMLA V1.S4, V4.S4, V5.S4
-	WORD  $0x6e22dca0 // fmul v0.4s, v5.4s, v2.4s
-	VFMLA V2.S4, V3.S4, V0.S4
-	VMOV  V0.B16, V2.B16
+	WORD  $0x6e23dca0 // fmul v0.4s, v5.4s, v3.4s
+	VFMLA V3.S4, V2.S4, V0.S4
+	VMOV  V0.B16, V3.B16
 	JMP   focusdone792
 
 focusnot8_792:
 	ADD   $24, R3, R3
-	FMOVS (R3), F3
-	VDUP  V3.S[0], V3.S4
-	FMOVS 4(R3), F4
+	FMOVS (R3), F4
 	VDUP  V4.S[0], V4.S4
-	FMOVS 8(R3), F5
+	FMOVS 4(R3), F5
 	VDUP  V5.S[0], V5.S4
+	FMOVS 8(R3), F6
+	VDUP  V6.S[0], V6.S4
 
 	// x = 2^(E-64) z; j is z's table cell
-	FMOVQ 640(R1), F6
-	VSUB  V6.S4, V2.S4, V7.S4
-	VUSHR $23, V7.S4, V6.S4
-	VUSHR $20, V7.S4, V9.S4
-	FMOVQ 656(R1), F8
-	VAND  V8.B16, V7.B16, V7.B16
-	FMOVQ 672(R1), F8
-	VADD  V8.S4, V7.S4, V7.S4
-	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
+	FMOVQ 640(R1), F7
+	VSUB  V7.S4, V3.S4, V8.S4
+	VUSHR $23, V8.S4, V7.S4
+	VUSHR $20, V8.S4, V10.S4
+	FMOVQ 656(R1), F9
+	VAND  V9.B16, V8.B16, V8.B16
+	FMOVQ 672(R1), F9
+	VADD  V9.S4, V8.S4, V8.S4
+	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V9.B16], V11.B16
-	FMOVQ 304(R1), F9
-	FMOVQ 320(R1), F12
-	VBIT  V12.B16, V11.B16, V9.B16
+	VTBL  V0.B16, [V10.B16], V12.B16
+	FMOVQ 304(R1), F10
+	FMOVQ 320(R1), F13
+	VBIT  V13.B16, V12.B16, V10.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
-	FMOVQ 432(R1), F12
-	VFMLA V11.S4, V7.S4, V12.S4
-	FMOVQ 688(R1), F7
-	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
-	VMOV  V12.B16, V7.B16
-	VFMLA V13.S4, V7.S4, V7.S4
-	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
-	VFMLA V13.S4, V12.S4, V11.S4
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	FMOVQ 720(R1), F14
-	FMOVQ 704(R1), F15
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 736(R1), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	FMOVQ 752(R1), F14
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 768(R1), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
-	VFMLA V15.S4, V12.S4, V11.S4
-	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
+	VTBL  V10.B16, [V30.B16, V31.B16], V12.B16
+	FMOVQ 432(R1), F13
+	VFMLA V12.S4, V8.S4, V13.S4
+	FMOVQ 688(R1), F8
+	WORD  $0x6e28ddae // fmul v14.4s, v13.4s, v8.4s
+	VMOV  V13.B16, V8.B16
+	VFMLA V14.S4, V8.S4, V8.S4
+	WORD  $0x4ea8d5ac // fsub v12.4s, v13.4s, v8.4s
+	VFMLA V14.S4, V13.S4, V12.S4
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	FMOVQ 720(R1), F15
+	FMOVQ 704(R1), F16
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ 736(R1), F16
+	VFMLA V15.S4, V13.S4, V16.S4
+	FMOVQ 752(R1), F15
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ 768(R1), F16
+	VFMLA V15.S4, V13.S4, V16.S4
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	VFMLA V16.S4, V13.S4, V12.S4
+	WORD  $0x4e2cd50d // fadd v13.4s, v8.4s, v12.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
-	WORD  $0x4e2dd50d // fadd v13.4s, v8.4s, v13.4s
-	WORD  $0x6e2ddc6e // fmul v14.4s, v3.4s, v13.4s
-	WORD  $0x6ea0f9c8 // fneg v8.4s, v14.4s
-	VFMLA V13.S4, V3.S4, V8.S4
-	VMOV  V14.B16, V13.B16
-	VFMLA V12.S4, V4.S4, V13.S4
+	VTBL  V10.B16, [V30.B16, V31.B16], V14.B16
+	WORD  $0x4e2ed52e // fadd v14.4s, v9.4s, v14.4s
+	WORD  $0x6e2edc8f // fmul v15.4s, v4.4s, v14.4s
+	WORD  $0x6ea0f9e9 // fneg v9.4s, v15.4s
+	VFMLA V14.S4, V4.S4, V9.S4
+	VMOV  V15.B16, V14.B16
+	VFMLA V13.S4, V5.S4, V14.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R1), F12
-	WORD  $0x4e2cd5ac // fadd v12.4s, v13.4s, v12.4s
 	FMOVQ 784(R1), F13
-	WORD  $0x4eadd58d // fsub v13.4s, v12.4s, v13.4s
-	WORD  $0x4eadd5cd // fsub v13.4s, v14.4s, v13.4s
-	VFMLA V7.S4, V4.S4, V13.S4
+	WORD  $0x4e2dd5cd // fadd v13.4s, v14.4s, v13.4s
+	FMOVQ 784(R1), F14
+	WORD  $0x4eaed5ae // fsub v14.4s, v13.4s, v14.4s
+	WORD  $0x4eaed5ee // fsub v14.4s, v15.4s, v14.4s
+	VFMLA V8.S4, V5.S4, V14.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
-	VFMLA V9.S4, V3.S4, V8.S4
-	VFMLA V7.S4, V5.S4, V8.S4
-	VFMLA V11.S4, V4.S4, V8.S4
-	WORD  $0x4e28d5a8 // fadd v8.4s, v13.4s, v8.4s
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V10.S4, V4.S4, V9.S4
+	VFMLA V8.S4, V6.S4, V9.S4
+	VFMLA V12.S4, V5.S4, V9.S4
+	WORD  $0x4e29d5c9 // fadd v9.4s, v14.4s, v9.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F7
-	FMOVQ 800(R1), F9
-	VFMLA V9.S4, V8.S4, V7.S4
-	FMOVQ 832(R1), F9
-	VFMLA V7.S4, V8.S4, V9.S4
-	WORD  $0x6e28dd07 // fmul v7.4s, v8.4s, v8.4s
-	WORD  $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
-	VFMLA V1.S4, V8.S4, V7.S4
-	VTBL  V0.B16, [V12.B16], V9.B16
-	FMOVQ 304(R1), F8
-	FMOVQ 320(R1), F11
-	VBIT  V11.B16, V9.B16, V8.B16
+	FMOVQ 816(R1), F8
+	FMOVQ 800(R1), F10
+	VFMLA V10.S4, V9.S4, V8.S4
+	FMOVQ 832(R1), F10
+	VFMLA V8.S4, V9.S4, V10.S4
+	WORD  $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
+	WORD  $0x6e2add08 // fmul v8.4s, v8.4s, v10.4s
+	VFMLA V1.S4, V9.S4, V8.S4
+	VTBL  V0.B16, [V13.B16], V10.B16
+	FMOVQ 304(R1), F9
+	FMOVQ 320(R1), F12
+	VBIT  V12.B16, V10.B16, V9.B16
 	FLDPQ 208(R0), (F30, F31)
-	VTBL  V8.B16, [V30.B16, V31.B16], V9.B16
+	VTBL  V9.B16, [V30.B16, V31.B16], V10.B16
 	FLDPQ 240(R0), (F30, F31)
-	VTBL  V8.B16, [V30.B16, V31.B16], V8.B16
-	VFMLA V7.S4, V9.S4, V8.S4
+	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
+	VFMLA V8.S4, V10.S4, V9.S4
 
 	// times 2^k
-	WORD  $0x4e28d527 // fadd v7.4s, v9.4s, v8.4s
-	VSHL  $20, V12.S4, V8.S4
-	FMOVQ 336(R1), F9
-	VAND  V9.B16, V8.B16, V8.B16
-	VADD  V8.S4, V7.S4, V7.S4
+	WORD  $0x4e29d548 // fadd v8.4s, v10.4s, v9.4s
+	VSHL  $20, V13.S4, V9.S4
+	FMOVQ 336(R1), F10
+	VAND  V10.B16, V9.B16, V9.B16
+	VADD  V9.S4, V8.S4, V8.S4
 
 	// x or result out of range?
-	FMOVQ 848(R1), F8
-	WORD  $0x4e681cc6 // bic v6.16b, v6.16b, v8.16b
-	FMOVQ 880(R1), F8
-	VEOR  V8.B16, V12.B16, V8.B16
-	FMOVQ 864(R1), F9
-	WORD  $0x4e691d08 // bic v8.16b, v8.16b, v9.16b
-	VORR  V8.B16, V6.B16, V6.B16
-	WORD  $0x6ea6a4c6 // umaxp v6.4s, v6.4s, v6.4s
-	FMOVD F6, R5
+	FMOVQ 848(R1), F9
+	WORD  $0x4e691ce7 // bic v7.16b, v7.16b, v9.16b
+	FMOVQ 880(R1), F9
+	VEOR  V9.B16, V13.B16, V9.B16
+	FMOVQ 864(R1), F10
+	WORD  $0x4e6a1d29 // bic v9.16b, v9.16b, v10.16b
+	VORR  V9.B16, V7.B16, V7.B16
+	WORD  $0x6ea7a4e7 // umaxp v7.4s, v7.4s, v7.4s
+	FMOVD F7, R5
 	CBNZ  R5, focushard0_792
-	VMOV  V7.B16, V2.B16
+	VMOV  V8.B16, V3.B16
 	JMP   focuseasy0_792
 
 focushard0_792:
 	// |x| = 2^(E-64) z; a subnormal is the integer bits(x), times 2^-149
-	WORD  $0x4ea0f846 // fabs v6.4s, v2.4s
-	FMOVQ 640(R1), F7
-	VSUB  V7.S4, V6.S4, V7.S4
-	WORD  $0x4e21d8c8 // scvtf v8.4s, v6.4s
-	FMOVQ 896(R1), F9
-	VSUB  V9.S4, V8.S4, V8.S4
-	FMOVQ 560(R1), F9
-	WORD  $0x4ea63529 // cmgt v9.4s, v9.4s, v6.4s
-	VBIT  V9.B16, V8.B16, V7.B16
-	WORD  $0x4f2904e8 // sshr v8.4s, v7.4s, #23
-	VUSHR $20, V7.S4, V9.S4
-	FMOVQ 656(R1), F11
-	VAND  V11.B16, V7.B16, V7.B16
-	FMOVQ 672(R1), F11
-	VADD  V11.S4, V7.S4, V7.S4
-	WORD  $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD  $0x4ea0f867 // fabs v7.4s, v3.4s
+	FMOVQ 640(R1), F8
+	VSUB  V8.S4, V7.S4, V8.S4
+	WORD  $0x4e21d8e9 // scvtf v9.4s, v7.4s
+	FMOVQ 896(R1), F10
+	VSUB  V10.S4, V9.S4, V9.S4
+	FMOVQ 560(R1), F10
+	WORD  $0x4ea7354a // cmgt v10.4s, v10.4s, v7.4s
+	VBIT  V10.B16, V9.B16, V8.B16
+	WORD  $0x4f290509 // sshr v9.4s, v8.4s, #23
+	VUSHR $20, V8.S4, V10.S4
+	FMOVQ 656(R1), F12
+	VAND  V12.B16, V8.B16, V8.B16
+	FMOVQ 672(R1), F12
+	VADD  V12.S4, V8.S4, V8.S4
+	WORD  $0x4e21d929 // scvtf v9.4s, v9.4s
 
 	// f = z R[j] - 1, exact; u + l = log(1+f)
-	VTBL  V0.B16, [V9.B16], V11.B16
-	FMOVQ 304(R1), F9
-	FMOVQ 320(R1), F12
-	VBIT  V12.B16, V11.B16, V9.B16
+	VTBL  V0.B16, [V10.B16], V12.B16
+	FMOVQ 304(R1), F10
+	FMOVQ 320(R1), F13
+	VBIT  V13.B16, V12.B16, V10.B16
 	FLDPQ 112(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V11.B16
-	FMOVQ 432(R1), F12
-	VFMLA V11.S4, V7.S4, V12.S4
-	FMOVQ 688(R1), F7
-	WORD  $0x6e27dd8d // fmul v13.4s, v12.4s, v7.4s
-	VMOV  V12.B16, V7.B16
-	VFMLA V13.S4, V7.S4, V7.S4
-	WORD  $0x4ea7d58b // fsub v11.4s, v12.4s, v7.4s
-	VFMLA V13.S4, V12.S4, V11.S4
-	WORD  $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
-	FMOVQ 720(R1), F14
-	FMOVQ 704(R1), F15
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 736(R1), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	FMOVQ 752(R1), F14
-	VFMLA V15.S4, V12.S4, V14.S4
-	FMOVQ 768(R1), F15
-	VFMLA V14.S4, V12.S4, V15.S4
-	WORD  $0x6e2cddac // fmul v12.4s, v13.4s, v12.4s
-	VFMLA V15.S4, V12.S4, V11.S4
-	WORD  $0x4e2bd4ec // fadd v12.4s, v7.4s, v11.4s
+	VTBL  V10.B16, [V30.B16, V31.B16], V12.B16
+	FMOVQ 432(R1), F13
+	VFMLA V12.S4, V8.S4, V13.S4
+	FMOVQ 688(R1), F8
+	WORD  $0x6e28ddae // fmul v14.4s, v13.4s, v8.4s
+	VMOV  V13.B16, V8.B16
+	VFMLA V14.S4, V8.S4, V8.S4
+	WORD  $0x4ea8d5ac // fsub v12.4s, v13.4s, v8.4s
+	VFMLA V14.S4, V13.S4, V12.S4
+	WORD  $0x6e2dddae // fmul v14.4s, v13.4s, v13.4s
+	FMOVQ 720(R1), F15
+	FMOVQ 704(R1), F16
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ 736(R1), F16
+	VFMLA V15.S4, V13.S4, V16.S4
+	FMOVQ 752(R1), F15
+	VFMLA V16.S4, V13.S4, V15.S4
+	FMOVQ 768(R1), F16
+	VFMLA V15.S4, V13.S4, V16.S4
+	WORD  $0x6e2dddcd // fmul v13.4s, v14.4s, v13.4s
+	VFMLA V16.S4, V13.S4, V12.S4
+	WORD  $0x4e2cd50d // fadd v13.4s, v8.4s, v12.4s
 
 	// zh + zl = y (E + TH[j]), the large part; s = y log2 x
 	FLDPQ 144(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V13.B16
-	WORD  $0x4e2dd508 // fadd v8.4s, v8.4s, v13.4s
-	WORD  $0x6e28dc6e // fmul v14.4s, v3.4s, v8.4s
-	WORD  $0x6ea0f9cd // fneg v13.4s, v14.4s
-	VFMLA V8.S4, V3.S4, V13.S4
-	VMOV  V14.B16, V8.B16
-	VFMLA V12.S4, V4.S4, V8.S4
+	VTBL  V10.B16, [V30.B16, V31.B16], V14.B16
+	WORD  $0x4e2ed529 // fadd v9.4s, v9.4s, v14.4s
+	WORD  $0x6e29dc8f // fmul v15.4s, v4.4s, v9.4s
+	WORD  $0x6ea0f9ee // fneg v14.4s, v15.4s
+	VFMLA V9.S4, V4.S4, V14.S4
+	VMOV  V15.B16, V9.B16
+	VFMLA V13.S4, V5.S4, V9.S4
 
 	// n = s to the nearest eighth; r = y log2 x - n
-	FMOVQ 784(R1), F12
-	WORD  $0x4e2cd50c // fadd v12.4s, v8.4s, v12.4s
-	FMOVQ 784(R1), F15
-	WORD  $0x4eafd58f // fsub v15.4s, v12.4s, v15.4s
-	WORD  $0x4eafd5ce // fsub v14.4s, v14.4s, v15.4s
-	VFMLA V7.S4, V4.S4, V14.S4
+	FMOVQ 784(R1), F13
+	WORD  $0x4e2dd52d // fadd v13.4s, v9.4s, v13.4s
+	FMOVQ 784(R1), F16
+	WORD  $0x4eb0d5b0 // fsub v16.4s, v13.4s, v16.4s
+	WORD  $0x4eb0d5ef // fsub v15.4s, v15.4s, v16.4s
+	VFMLA V8.S4, V5.S4, V15.S4
 	FLDPQ 176(R0), (F30, F31)
-	VTBL  V9.B16, [V30.B16, V31.B16], V9.B16
-	VFMLA V9.S4, V3.S4, V13.S4
-	VFMLA V7.S4, V5.S4, V13.S4
-	VFMLA V11.S4, V4.S4, V13.S4
-	WORD  $0x4e2dd5c5 // fadd v5.4s, v14.4s, v13.4s
+	VTBL  V10.B16, [V30.B16, V31.B16], V10.B16
+	VFMLA V10.S4, V4.S4, V14.S4
+	VFMLA V8.S4, V6.S4, V14.S4
+	VFMLA V12.S4, V5.S4, V14.S4
+	WORD  $0x4e2ed5e6 // fadd v6.4s, v15.4s, v14.4s
 
 	// p = 2^r - 1; 2^(j/8) (1 + p) = EH[j] + a
-	FMOVQ 816(R1), F4
-	FMOVQ 800(R1), F7
-	VFMLA V7.S4, V5.S4, V4.S4
-	FMOVQ 832(R1), F7
-	VFMLA V4.S4, V5.S4, V7.S4
-	WORD  $0x6e25dca4 // fmul v4.4s, v5.4s, v5.4s
-	WORD  $0x6e27dc84 // fmul v4.4s, v4.4s, v7.4s
-	VFMLA V1.S4, V5.S4, V4.S4
-	VTBL  V0.B16, [V12.B16], V1.B16
+	FMOVQ 816(R1), F5
+	FMOVQ 800(R1), F8
+	VFMLA V8.S4, V6.S4, V5.S4
+	FMOVQ 832(R1), F8
+	VFMLA V5.S4, V6.S4, V8.S4
+	WORD  $0x6e26dcc5 // fmul v5.4s, v6.4s, v6.4s
+	WORD  $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	VFMLA V1.S4, V6.S4, V5.S4
+	VTBL  V0.B16, [V13.B16], V1.B16
 	FMOVQ 304(R1), F0
-	FMOVQ 320(R1), F5
-	VBIT  V5.B16, V1.B16, V0.B16
+	FMOVQ 320(R1), F6
+	VBIT  V6.B16, V1.B16, V0.B16
 	FLDPQ 272(R0), (F30, F31)
 	VTBL  V0.B16, [V30.B16, V31.B16], V1.B16
 	FLDPQ 304(R0), (F30, F31)
 	VTBL  V0.B16, [V30.B16, V31.B16], V0.B16
-	VFMLA V4.S4, V1.S4, V0.S4
+	VFMLA V5.S4, V1.S4, V0.S4
 
 	// normal results: times 2^k, +Inf from 2^128 on
-	FMOVQ 784(R1), F4
-	VSUB  V4.S4, V12.S4, V4.S4
-	WORD  $0x4f3d0484 // sshr v4.4s, v4.4s, #3
-	WORD  $0x4e20d425 // fadd v5.4s, v1.4s, v0.4s
-	VSHL  $23, V4.S4, V7.S4
-	VADD  V7.S4, V5.S4, V7.S4
-	FMOVQ 384(R1), F9
-	VUMIN V9.S4, V7.S4, V9.S4
+	FMOVQ 784(R1), F5
+	VSUB  V5.S4, V13.S4, V5.S4
+	WORD  $0x4f3d04a5 // sshr v5.4s, v5.4s, #3
+	WORD  $0x4e20d426 // fadd v6.4s, v1.4s, v0.4s
+	VSHL  $23, V5.S4, V8.S4
+	VADD  V8.S4, V6.S4, V8.S4
+	VUMIN V2.S4, V8.S4, V10.S4
 
 	// subnormal ones: R = B + EH[j] + a, B = 2^(-126-k), has them as lowest bits, rounded once
-	VMOVI $0, V7.B16
-	WORD  $0x4ea76c84 // smin v4.4s, v4.4s, v7.4s
-	FMOVQ 912(R1), F7
-	VSUB  V4.S4, V7.S4, V4.S4
-	VSHL  $23, V4.S4, V4.S4
-	WORD  $0x4e21d487 // fadd v7.4s, v4.4s, v1.4s
-	WORD  $0x4ea4d4eb // fsub v11.4s, v7.4s, v4.4s
-	WORD  $0x4eabd421 // fsub v1.4s, v1.4s, v11.4s
+	VMOVI $0, V8.B16
+	WORD  $0x4ea86ca5 // smin v5.4s, v5.4s, v8.4s
+	FMOVQ 912(R1), F8
+	VSUB  V5.S4, V8.S4, V5.S4
+	VSHL  $23, V5.S4, V5.S4
+	WORD  $0x4e21d4a8 // fadd v8.4s, v5.4s, v1.4s
+	WORD  $0x4ea5d50c // fsub v12.4s, v8.4s, v5.4s
+	WORD  $0x4eacd421 // fsub v1.4s, v1.4s, v12.4s
 	WORD  $0x4e20d420 // fadd v0.4s, v1.4s, v0.4s
-	WORD  $0x4e20d4e0 // fadd v0.4s, v7.4s, v0.4s
-	WORD  $0x6ea5e481 // fcmgt v1.4s, v4.4s, v5.4s
-	VSUB  V4.S4, V0.S4, V0.S4
-	VBIT  V1.B16, V0.B16, V9.B16
+	WORD  $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
+	WORD  $0x6ea6e4a1 // fcmgt v1.4s, v5.4s, v6.4s
+	VSUB  V5.S4, V0.S4, V0.S4
+	VBIT  V1.B16, V0.B16, V10.B16
 
 	// overflow, underflow, x = 0 and Inf
 	FMOVQ 928(R1), F0
-	WORD  $0x6ea0e500 // fcmgt v0.4s, v8.4s, v0.4s
+	WORD  $0x6ea0e520 // fcmgt v0.4s, v9.4s, v0.4s
 	FMOVQ 384(R1), F1
-	VBIF  V0.B16, V9.B16, V1.B16
+	VBIF  V0.B16, V10.B16, V1.B16
 	FMOVQ 944(R1), F0
-	WORD  $0x6ea8e400 // fcmgt v0.4s, v0.4s, v8.4s
+	WORD  $0x6ea9e400 // fcmgt v0.4s, v0.4s, v9.4s
 	WORD  $0x4e601c21 // bic v1.16b, v1.16b, v0.16b
 	VMOVI $0, V0.B16
-	VCMEQ V0.S4, V6.S4, V0.S4
-	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
-	FMOVQ 384(R1), F4
-	VAND  V3.B16, V4.B16, V4.B16
+	VCMEQ V0.S4, V7.S4, V0.S4
+	WORD  $0x4ea0a884 // cmlt v4.4s, v4.4s, #0
+	VAND  V4.B16, V2.B16, V5.B16
+	VBIT  V0.B16, V5.B16, V1.B16
+	VCMEQ V2.S4, V7.S4, V0.S4
+	WORD  $0x4e641c44 // bic v4.16b, v2.16b, v4.16b
 	VBIT  V0.B16, V4.B16, V1.B16
-	FMOVQ 384(R1), F0
-	VCMEQ V0.S4, V6.S4, V0.S4
-	FMOVQ 384(R1), F4
-	WORD  $0x4e631c83 // bic v3.16b, v4.16b, v3.16b
-	VBIT  V0.B16, V3.B16, V1.B16
 
 	// negative x: the sign for odd y, NaN for fractions
 	FMOVS 12(R3), F0
 	VDUP  V0.S[0], V0.S4
-	VAND  V0.B16, V2.B16, V0.B16
+	VAND  V0.B16, V3.B16, V0.B16
 	VORR  V0.B16, V1.B16, V0.B16
-	WORD  $0x4ea088c1 // cmgt v1.4s, v6.4s, #0
-	FMOVQ 384(R1), F3
-	WORD  $0x4ea63463 // cmgt v3.4s, v3.4s, v6.4s
+	WORD  $0x4ea088e1 // cmgt v1.4s, v7.4s, #0
+	WORD  $0x4ea73444 // cmgt v4.4s, v2.4s, v7.4s
+	VAND  V4.B16, V1.B16, V1.B16
+	FMOVS 16(R3), F4
+	VDUP  V4.S[0], V4.S4
+	VAND  V4.B16, V3.B16, V3.B16
+	WORD  $0x4ea0a863 // cmlt v3.4s, v3.4s, #0
 	VAND  V3.B16, V1.B16, V1.B16
-	FMOVS 16(R3), F3
-	VDUP  V3.S[0], V3.S4
-	VAND  V3.B16, V2.B16, V2.B16
-	WORD  $0x4ea0a842 // cmlt v2.4s, v2.4s, #0
-	VAND  V2.B16, V1.B16, V1.B16
-	FMOVQ 384(R1), F2
-	WORD  $0x4ea234c2 // cmgt v2.4s, v6.4s, v2.4s
+	WORD  $0x4ea234e2 // cmgt v2.4s, v7.4s, v2.4s
 	VORR  V2.B16, V1.B16, V1.B16
-	FMOVQ 368(R1), F2
-	VBIF  V1.B16, V0.B16, V2.B16
+	FMOVQ 368(R1), F3
+	VBIF  V1.B16, V0.B16, V3.B16
 
 focuseasy0_792:
 focusdone792:
 	// loss = (alpha l) q^gamma
 	FMOVQ 1104(R1), F0
-	WORD  $0x6e2ae400 // fcmge v0.4s, v0.4s, v10.4s
-	WORD  $0x6e22dd41 // fmul v1.4s, v10.4s, v2.4s
-	VBIT  V0.B16, V1.B16, V10.B16
+	WORD  $0x6e2be400 // fcmge v0.4s, v0.4s, v11.4s
+	WORD  $0x6e23dd61 // fmul v1.4s, v11.4s, v3.4s
+	VBIT  V0.B16, V1.B16, V11.B16
 	FMOVQ 368(R1), F0
-	VUMIN V0.S4, V10.S4, V0.S4
+	VUMIN V0.S4, V11.S4, V0.S4
 	FMOVS F0, (R2)
 	RET
 
@@ -32065,332 +33568,182 @@ words_done:
 	RET
 
 // func foldRowsNEON(losses *float32, terms *float32, rows int, classes int)
-TEXT ·foldRowsNEON(SB), NOSPLIT, $128-32
-	MOVD $consts<>+0(SB), R7
-	MOVD terms+8(FP), R0
-	MOVD rows+16(FP), R1
-	MOVD $local-128(SP), R2
+TEXT ·foldRowsNEON(SB), NOSPLIT, $0-32
+	MOVD $consts<>+0(SB), R3
 
 row:
-	MOVD  classes+24(FP), R3
-	CMP   $129, R3
-	BGE   long
+	MOVD  terms+8(FP), R0
+	MOVD  classes+24(FP), R1
 	VMOVI $0, V0.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
 	VMOVI $0, V3.B16
-	ADD   R3<<2, R0, R5
-	CMP   $16, R3
-	BLT   short_part
-
-short_tile:
-	FMOVQ (R0), F4
-	FMOVQ 16(R0), F5
-	FMOVQ 32(R0), F6
-	FMOVQ 48(R0), F7
-	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-	ADD   $64, R0, R0
-	SUB   $16, R3, R3
-	CMP   $16, R3
-	BGE   short_tile
-
-short_part:
-	CMP   $1, R3
-	BLT   short_done
 	VMOVI $0, V4.B16
-	ADD   $0, R0, R6
-	CMP   $4, R3
+	VMOVI $0, V5.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V7.B16
+	CMP   $32, R1
+	BLT   sum_rest
+
+sum_block:
+	FMOVQ 64(R0), F8
+	FMOVQ 80(R0), F9
+	FMOVQ 96(R0), F10
+	FMOVQ 112(R0), F11
+	FMOVQ (R0), F12
+	FMOVQ 16(R0), F13
+	FMOVQ 32(R0), F14
+	FMOVQ 48(R0), F15
+	WORD  $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
+	WORD  $0x4e29d5a9 // fadd v9.4s, v13.4s, v9.4s
+	WORD  $0x4e2ad5ca // fadd v10.4s, v14.4s, v10.4s
+	WORD  $0x4e2bd5eb // fadd v11.4s, v15.4s, v11.4s
+	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD  $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD  $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD  $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $128, R0, R0
+	SUB   $32, R1, R1
+	CMP   $32, R1
+	BGE   sum_block
+
+sum_rest:
+	CMP   $1, R1
+	BLT   sum_added
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	CMP   $16, R1
+	BLT   sum_part
+	FMOVQ (R0), F8
+	FMOVQ 16(R0), F9
+	FMOVQ 32(R0), F10
+	FMOVQ 48(R0), F11
+	ADD   $64, R0, R0
+	SUB   $16, R1, R1
+
+sum_part:
+	CMP   $1, R1
+	BLT   sum_done
+	VMOVI $0, V12.B16
+	ADD   $0, R0, R2
+	CMP   $4, R1
 	BLT   partless1
-	FMOVQ (R0), F4
+	FMOVQ (R0), F12
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R3, partone1
-	VLD1.P 8(R6), V4.D[0]
-	TBZ    $0, R3, partdone1
-	VLD1   (R6), V4.S[2]
+	TBZ    $1, R1, partone1
+	VLD1.P 8(R2), V12.D[0]
+	TBZ    $0, R1, partdone1
+	VLD1   (R2), V12.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R3, partdone1
-	VLD1 (R6), V4.S[0]
+	TBZ  $0, R1, partdone1
+	VLD1 (R2), V12.S[0]
 
 partdone1:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V5.B16
-	ADD   $16, R0, R6
-	CMP   $4, R3
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V13.B16
+	ADD   $16, R0, R2
+	CMP   $4, R1
 	BLT   partless2
-	FMOVQ 16(R0), F5
+	FMOVQ 16(R0), F13
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R3, partone2
-	VLD1.P 8(R6), V5.D[0]
-	TBZ    $0, R3, partdone2
-	VLD1   (R6), V5.S[2]
+	TBZ    $1, R1, partone2
+	VLD1.P 8(R2), V13.D[0]
+	TBZ    $0, R1, partdone2
+	VLD1   (R2), V13.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R3, partdone2
-	VLD1 (R6), V5.S[0]
+	TBZ  $0, R1, partdone2
+	VLD1 (R2), V13.S[0]
 
 partdone2:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V6.B16
-	ADD   $32, R0, R6
-	CMP   $4, R3
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V14.B16
+	ADD   $32, R0, R2
+	CMP   $4, R1
 	BLT   partless3
-	FMOVQ 32(R0), F6
+	FMOVQ 32(R0), F14
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R3, partone3
-	VLD1.P 8(R6), V6.D[0]
-	TBZ    $0, R3, partdone3
-	VLD1   (R6), V6.S[2]
+	TBZ    $1, R1, partone3
+	VLD1.P 8(R2), V14.D[0]
+	TBZ    $0, R1, partdone3
+	VLD1   (R2), V14.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R3, partdone3
-	VLD1 (R6), V6.S[0]
+	TBZ  $0, R1, partdone3
+	VLD1 (R2), V14.S[0]
 
 partdone3:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V7.B16
-	ADD   $48, R0, R6
-	CMP   $4, R3
+	SUBS  $4, R1, R1
+	CSEL  LT, ZR, R1, R1
+	VMOVI $0, V15.B16
+	ADD   $48, R0, R2
+	CMP   $4, R1
 	BLT   partless4
-	FMOVQ 48(R0), F7
+	FMOVQ 48(R0), F15
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R3, partone4
-	VLD1.P 8(R6), V7.D[0]
-	TBZ    $0, R3, partdone4
-	VLD1   (R6), V7.S[2]
+	TBZ    $1, R1, partone4
+	VLD1.P 8(R2), V15.D[0]
+	TBZ    $0, R1, partdone4
+	VLD1   (R2), V15.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R3, partdone4
-	VLD1 (R6), V7.S[0]
+	TBZ  $0, R1, partdone4
+	VLD1 (R2), V15.S[0]
 
 partdone4:
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
 
-short_done:
-	MOVD   R5, R0
-	WORD   $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD   $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	WORD   $0x0e617825 // fcvtl v5.2d, v1.2s
-	WORD   $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	WORD   $0x0e617846 // fcvtl v6.2d, v2.2s
-	WORD   $0x4e617842 // fcvtl2 v2.2d, v2.4s
-	WORD   $0x0e617867 // fcvtl v7.2d, v3.2s
-	WORD   $0x4e617863 // fcvtl2 v3.2d, v3.4s
-	WORD   $0x4e66d484 // fadd v4.2d, v4.2d, v6.2d
-	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	WORD   $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
-	WORD   $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	WORD   $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	WORD   $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
-	WORD   $0x4e60d484 // fadd v4.2d, v4.2d, v0.2d
-	WORD   $0x7e70d880 // faddp d0, v4.2d
-	FCVTDS F0, F0
-	MOVD   losses+0(FP), R3
-	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ  368(R7), F2
-	VBIT   V1.B16, V0.B16, V2.B16
-	FMOVS  F2, (R3)
-	MOVD   losses+0(FP), R3
-	ADD    $4, R3, R3
-	MOVD   R3, losses+0(FP)
-	SUB    $1, R1, R1
-	CMP    $1, R1
-	BGE    row
-	RET
+sum_done:
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
 
-long:
-	VMOVI $0, V0.B16
-	FMOVQ F0, (R2)
-	FMOVQ F0, 16(R2)
-	FMOVQ F0, 32(R2)
-	FMOVQ F0, 48(R2)
-	FMOVQ F0, 64(R2)
-	FMOVQ F0, 80(R2)
-	FMOVQ F0, 96(R2)
-	FMOVQ F0, 112(R2)
-
-block:
-	MOVD  $128, R5
-	CMP   R5, R3
-	CSEL  HI, R5, R3, R5
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	ADD   R5<<2, R0, R6
-	CMP   $16, R5
-	BLT   long_part
-
-long_tile:
-	FMOVQ (R0), F4
-	FMOVQ 16(R0), F5
-	FMOVQ 32(R0), F6
-	FMOVQ 48(R0), F7
-	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-	ADD   $64, R0, R0
-	SUB   $16, R5, R5
-	CMP   $16, R5
-	BGE   long_tile
-
-long_part:
-	CMP   $1, R5
-	BLT   long_done
-	VMOVI $0, V4.B16
-	ADD   $0, R0, R8
-	CMP   $4, R5
-	BLT   partless5
-	FMOVQ (R0), F4
-	JMP   partdone5
-
-partless5:
-	TBZ    $1, R5, partone5
-	VLD1.P 8(R8), V4.D[0]
-	TBZ    $0, R5, partdone5
-	VLD1   (R8), V4.S[2]
-	JMP    partdone5
-
-partone5:
-	TBZ  $0, R5, partdone5
-	VLD1 (R8), V4.S[0]
-
-partdone5:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V5.B16
-	ADD   $16, R0, R8
-	CMP   $4, R5
-	BLT   partless6
-	FMOVQ 16(R0), F5
-	JMP   partdone6
-
-partless6:
-	TBZ    $1, R5, partone6
-	VLD1.P 8(R8), V5.D[0]
-	TBZ    $0, R5, partdone6
-	VLD1   (R8), V5.S[2]
-	JMP    partdone6
-
-partone6:
-	TBZ  $0, R5, partdone6
-	VLD1 (R8), V5.S[0]
-
-partdone6:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V6.B16
-	ADD   $32, R0, R8
-	CMP   $4, R5
-	BLT   partless7
-	FMOVQ 32(R0), F6
-	JMP   partdone7
-
-partless7:
-	TBZ    $1, R5, partone7
-	VLD1.P 8(R8), V6.D[0]
-	TBZ    $0, R5, partdone7
-	VLD1   (R8), V6.S[2]
-	JMP    partdone7
-
-partone7:
-	TBZ  $0, R5, partdone7
-	VLD1 (R8), V6.S[0]
-
-partdone7:
-	SUBS  $4, R5, R5
-	CSEL  LT, ZR, R5, R5
-	VMOVI $0, V7.B16
-	ADD   $48, R0, R8
-	CMP   $4, R5
-	BLT   partless8
-	FMOVQ 48(R0), F7
-	JMP   partdone8
-
-partless8:
-	TBZ    $1, R5, partone8
-	VLD1.P 8(R8), V7.D[0]
-	TBZ    $0, R5, partdone8
-	VLD1   (R8), V7.S[2]
-	JMP    partdone8
-
-partone8:
-	TBZ  $0, R5, partdone8
-	VLD1 (R8), V7.S[0]
-
-partdone8:
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-
-long_done:
-	MOVD   R6, R0
-	WORD   $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD   $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ  (R2), F5
-	WORD   $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ  F4, (R2)
-	FMOVQ  16(R2), F4
-	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ  F0, 16(R2)
-	WORD   $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD   $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ  32(R2), F4
-	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ  F0, 32(R2)
-	FMOVQ  48(R2), F0
-	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ  F1, 48(R2)
-	WORD   $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD   $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ  64(R2), F2
-	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ  F0, 64(R2)
-	FMOVQ  80(R2), F0
-	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ  F1, 80(R2)
-	WORD   $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD   $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ  96(R2), F2
-	WORD   $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ  F0, 96(R2)
-	FMOVQ  112(R2), F0
-	WORD   $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ  F1, 112(R2)
-	SUB    $128, R3, R3
-	CMP    $1, R3
-	BGE    block
-	FMOVQ  (R2), F0
-	FMOVQ  16(R2), F1
-	FMOVQ  32(R2), F2
-	FMOVQ  48(R2), F3
-	FMOVQ  64(R2), F4
-	FMOVQ  80(R2), F5
-	FMOVQ  96(R2), F6
-	FMOVQ  112(R2), F7
+sum_added:
 	WORD   $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD   $0x4e65d421 // fadd v1.2d, v1.2d, v5.2d
 	WORD   $0x4e66d442 // fadd v2.2d, v2.2d, v6.2d
@@ -32400,17 +33753,24 @@ long_done:
 	WORD   $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
 	WORD   $0x7e70d800 // faddp d0, v0.2d
 	FCVTDS F0, F0
-	MOVD   losses+0(FP), R3
+	MOVD   losses+0(FP), R0
 	WORD   $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
-	FMOVQ  368(R7), F2
+	FMOVQ  368(R3), F2
 	VBIT   V1.B16, V0.B16, V2.B16
-	FMOVS  F2, (R3)
-	MOVD   losses+0(FP), R3
-	ADD    $4, R3, R3
-	MOVD   R3, losses+0(FP)
-	SUB    $1, R1, R1
-	CMP    $1, R1
-	BGE    row
+	FMOVS  F2, (R0)
+	MOVD   losses+0(FP), R0
+	ADD    $4, R0, R0
+	MOVD   R0, losses+0(FP)
+	MOVD   classes+24(FP), R0
+	LSL    $2, R0, R0
+	MOVD   terms+8(FP), R1
+	ADD    R0, R1, R1
+	MOVD   R1, terms+8(FP)
+	MOVD   rows+16(FP), R0
+	SUB    $1, R0, R0
+	MOVD   R0, rows+16(FP)
+	MOVD   rows+16(FP), R0
+	CBNZ   R0, row
 	RET
 
 // func sumLossesNEON(sum *float64, x *float32, n int)
@@ -32571,161 +33931,202 @@ add_done:
 
 // func addBlocksNEON(total *[16]float64, x *float32, n int)
 TEXT ·addBlocksNEON(SB), NOSPLIT, $0-24
-	MOVD x+8(FP), R0
-	MOVD n+16(FP), R1
-	MOVD total+0(FP), R2
+	MOVD  total+0(FP), R0
+	FMOVQ (R0), F0
+	MOVD  total+0(FP), R0
+	FMOVQ 16(R0), F1
+	MOVD  total+0(FP), R0
+	FMOVQ 32(R0), F2
+	MOVD  total+0(FP), R0
+	FMOVQ 48(R0), F3
+	MOVD  total+0(FP), R0
+	FMOVQ 64(R0), F4
+	MOVD  total+0(FP), R0
+	FMOVQ 80(R0), F5
+	MOVD  total+0(FP), R0
+	FMOVQ 96(R0), F6
+	MOVD  total+0(FP), R0
+	FMOVQ 112(R0), F7
+	MOVD  n+16(FP), R0
+	MOVD  x+8(FP), R1
+	CMP   $32, R0
+	BLT   sum_rest
 
-block:
-	VMOVI $0, V0.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V3.B16
-	MOVD  $128, R3
-	CMP   R3, R1
-	CSEL  HI, R3, R1, R3
-	CMP   $16, R3
-	BLT   add_part
+sum_block:
+	FMOVQ 64(R1), F8
+	FMOVQ 80(R1), F9
+	FMOVQ 96(R1), F10
+	FMOVQ 112(R1), F11
+	FMOVQ (R1), F12
+	FMOVQ 16(R1), F13
+	FMOVQ 32(R1), F14
+	FMOVQ 48(R1), F15
+	WORD  $0x4e28d588 // fadd v8.4s, v12.4s, v8.4s
+	WORD  $0x4e29d5a9 // fadd v9.4s, v13.4s, v9.4s
+	WORD  $0x4e2ad5ca // fadd v10.4s, v14.4s, v10.4s
+	WORD  $0x4e2bd5eb // fadd v11.4s, v15.4s, v11.4s
+	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD  $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD  $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD  $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $128, R1, R1
+	SUB   $32, R0, R0
+	CMP   $32, R0
+	BGE   sum_block
 
-add_tile:
-	FMOVQ (R0), F4
-	FMOVQ 16(R0), F5
-	FMOVQ 32(R0), F6
-	FMOVQ 48(R0), F7
-	WORD  $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD  $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD  $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD  $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
-	ADD   $64, R0, R0
-	SUB   $16, R3, R3
-	CMP   $16, R3
-	BGE   add_tile
+sum_rest:
+	CMP   $1, R0
+	BLT   sum_added
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	CMP   $16, R0
+	BLT   sum_part
+	FMOVQ (R1), F8
+	FMOVQ 16(R1), F9
+	FMOVQ 32(R1), F10
+	FMOVQ 48(R1), F11
+	ADD   $64, R1, R1
+	SUB   $16, R0, R0
 
-add_part:
-	CMP   $1, R3
-	BLT   add_done
-	VMOVI $0, V4.B16
-	ADD   $0, R0, R5
-	CMP   $4, R3
+sum_part:
+	CMP   $1, R0
+	BLT   sum_done
+	VMOVI $0, V12.B16
+	ADD   $0, R1, R2
+	CMP   $4, R0
 	BLT   partless1
-	FMOVQ (R0), F4
+	FMOVQ (R1), F12
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R3, partone1
-	VLD1.P 8(R5), V4.D[0]
-	TBZ    $0, R3, partdone1
-	VLD1   (R5), V4.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R2), V12.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R2), V12.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R3, partdone1
-	VLD1 (R5), V4.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R2), V12.S[0]
 
 partdone1:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V5.B16
-	ADD   $16, R0, R5
-	CMP   $4, R3
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V13.B16
+	ADD   $16, R1, R2
+	CMP   $4, R0
 	BLT   partless2
-	FMOVQ 16(R0), F5
+	FMOVQ 16(R1), F13
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R3, partone2
-	VLD1.P 8(R5), V5.D[0]
-	TBZ    $0, R3, partdone2
-	VLD1   (R5), V5.S[2]
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R2), V13.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R2), V13.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R3, partdone2
-	VLD1 (R5), V5.S[0]
+	TBZ  $0, R0, partdone2
+	VLD1 (R2), V13.S[0]
 
 partdone2:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V6.B16
-	ADD   $32, R0, R5
-	CMP   $4, R3
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V14.B16
+	ADD   $32, R1, R2
+	CMP   $4, R0
 	BLT   partless3
-	FMOVQ 32(R0), F6
+	FMOVQ 32(R1), F14
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R3, partone3
-	VLD1.P 8(R5), V6.D[0]
-	TBZ    $0, R3, partdone3
-	VLD1   (R5), V6.S[2]
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R2), V14.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R2), V14.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R3, partdone3
-	VLD1 (R5), V6.S[0]
+	TBZ  $0, R0, partdone3
+	VLD1 (R2), V14.S[0]
 
 partdone3:
-	SUBS  $4, R3, R3
-	CSEL  LT, ZR, R3, R3
-	VMOVI $0, V7.B16
-	ADD   $48, R0, R5
-	CMP   $4, R3
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V15.B16
+	ADD   $48, R1, R2
+	CMP   $4, R0
 	BLT   partless4
-	FMOVQ 48(R0), F7
+	FMOVQ 48(R1), F15
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R3, partone4
-	VLD1.P 8(R5), V7.D[0]
-	TBZ    $0, R3, partdone4
-	VLD1   (R5), V7.S[2]
+	TBZ    $1, R0, partone4
+	VLD1.P 8(R2), V15.D[0]
+	TBZ    $0, R0, partdone4
+	VLD1   (R2), V15.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R3, partdone4
-	VLD1 (R5), V7.S[0]
+	TBZ  $0, R0, partdone4
+	VLD1 (R2), V15.S[0]
 
 partdone4:
-	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
-	WORD $0x4e25d421 // fadd v1.4s, v1.4s, v5.4s
-	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
-	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
+	WORD $0x4e2cd508 // fadd v8.4s, v8.4s, v12.4s
+	WORD $0x4e2dd529 // fadd v9.4s, v9.4s, v13.4s
+	WORD $0x4e2ed54a // fadd v10.4s, v10.4s, v14.4s
+	WORD $0x4e2fd56b // fadd v11.4s, v11.4s, v15.4s
 
-add_done:
-	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ (R2), F5
-	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ F4, (R2)
-	FMOVQ 16(R2), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 16(R2)
-	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ 32(R2), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 32(R2)
-	FMOVQ 48(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R2)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 64(R2), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R2)
-	FMOVQ 80(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R2)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 96(R2), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R2)
-	FMOVQ 112(R2), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R2)
-	SUB   $128, R1, R1
-	CMP   $1, R1
-	BGE   block
+sum_done:
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+
+sum_added:
+	MOVD  total+0(FP), R0
+	FMOVQ F0, (R0)
+	MOVD  total+0(FP), R0
+	FMOVQ F1, 16(R0)
+	MOVD  total+0(FP), R0
+	FMOVQ F2, 32(R0)
+	MOVD  total+0(FP), R0
+	FMOVQ F3, 48(R0)
+	MOVD  total+0(FP), R0
+	FMOVQ F4, 64(R0)
+	MOVD  total+0(FP), R0
+	FMOVQ F5, 80(R0)
+	MOVD  total+0(FP), R0
+	FMOVQ F6, 96(R0)
+	MOVD  total+0(FP), R0
+	FMOVQ F7, 112(R0)
 	RET
 
 // func reciprocalsNEON(sums *float32, n int)
@@ -38978,312 +40379,440 @@ sum_done:
 	CMP  $17, R1
 	BLT  few
 
-	// more than 16 columns: those of a virtual lane are added
+	// more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $0, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane0:
-	SUB   $16, R1, R1
-	CMP   $1, R1
-	BLT   added0
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane0
+	FMOVQ (R3), F9
+	CMP   $17, R1
+	BLT   single0
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added0:
+single0:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $1, R1
+	BGE   lane0
 	MOVD  lanes+64(FP), R1
 	FMOVQ F5, (R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 16(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $16, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane1:
-	SUB   $16, R1, R1
-	CMP   $2, R1
-	BLT   added1
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane1
+	FMOVQ (R3), F9
+	CMP   $18, R1
+	BLT   single1
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added1:
+single1:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $2, R1
+	BGE   lane1
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 16(R1)
+	FMOVQ F5, 32(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 48(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $32, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane2:
-	SUB   $16, R1, R1
-	CMP   $3, R1
-	BLT   added2
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane2
+	FMOVQ (R3), F9
+	CMP   $19, R1
+	BLT   single2
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added2:
+single2:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $3, R1
+	BGE   lane2
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 32(R1)
+	FMOVQ F5, 64(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 80(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $48, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane3:
-	SUB   $16, R1, R1
-	CMP   $4, R1
-	BLT   added3
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane3
+	FMOVQ (R3), F9
+	CMP   $20, R1
+	BLT   single3
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added3:
+single3:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $4, R1
+	BGE   lane3
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 48(R1)
+	FMOVQ F5, 96(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 112(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $64, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane4:
-	SUB   $16, R1, R1
-	CMP   $5, R1
-	BLT   added4
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane4
+	FMOVQ (R3), F9
+	CMP   $21, R1
+	BLT   single4
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added4:
+single4:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $5, R1
+	BGE   lane4
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 64(R1)
+	FMOVQ F5, 128(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 144(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $80, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane5:
-	SUB   $16, R1, R1
-	CMP   $6, R1
-	BLT   added5
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane5
+	FMOVQ (R3), F9
+	CMP   $22, R1
+	BLT   single5
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added5:
+single5:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $6, R1
+	BGE   lane5
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 80(R1)
+	FMOVQ F5, 160(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 176(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $96, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane6:
-	SUB   $16, R1, R1
-	CMP   $7, R1
-	BLT   added6
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane6
+	FMOVQ (R3), F9
+	CMP   $23, R1
+	BLT   single6
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added6:
+single6:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $7, R1
+	BGE   lane6
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 96(R1)
+	FMOVQ F5, 192(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 208(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $112, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane7:
-	SUB   $16, R1, R1
-	CMP   $8, R1
-	BLT   added7
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane7
+	FMOVQ (R3), F9
+	CMP   $24, R1
+	BLT   single7
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added7:
+single7:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $8, R1
+	BGE   lane7
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 112(R1)
+	FMOVQ F5, 224(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 240(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $128, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane8:
-	SUB   $16, R1, R1
-	CMP   $9, R1
-	BLT   added8
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane8
+	FMOVQ (R3), F9
+	CMP   $25, R1
+	BLT   single8
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added8:
+single8:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $9, R1
+	BGE   lane8
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 128(R1)
+	FMOVQ F5, 256(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 272(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $144, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane9:
-	SUB   $16, R1, R1
-	CMP   $10, R1
-	BLT   added9
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane9
+	FMOVQ (R3), F9
+	CMP   $26, R1
+	BLT   single9
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added9:
+single9:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $10, R1
+	BGE   lane9
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 144(R1)
+	FMOVQ F5, 288(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 304(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $160, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane10:
-	SUB   $16, R1, R1
-	CMP   $11, R1
-	BLT   added10
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane10
+	FMOVQ (R3), F9
+	CMP   $27, R1
+	BLT   single10
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added10:
+single10:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $11, R1
+	BGE   lane10
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 160(R1)
+	FMOVQ F5, 320(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 336(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $176, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane11:
-	SUB   $16, R1, R1
-	CMP   $12, R1
-	BLT   added11
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane11
+	FMOVQ (R3), F9
+	CMP   $28, R1
+	BLT   single11
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added11:
+single11:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $12, R1
+	BGE   lane11
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 176(R1)
+	FMOVQ F5, 352(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 368(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $192, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane12:
-	SUB   $16, R1, R1
-	CMP   $13, R1
-	BLT   added12
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane12
+	FMOVQ (R3), F9
+	CMP   $29, R1
+	BLT   single12
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added12:
+single12:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $13, R1
+	BGE   lane12
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 192(R1)
+	FMOVQ F5, 384(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 400(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $208, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane13:
-	SUB   $16, R1, R1
-	CMP   $14, R1
-	BLT   added13
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane13
+	FMOVQ (R3), F9
+	CMP   $30, R1
+	BLT   single13
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added13:
+single13:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $14, R1
+	BGE   lane13
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 208(R1)
+	FMOVQ F5, 416(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 432(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $224, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane14:
-	SUB   $16, R1, R1
-	CMP   $15, R1
-	BLT   added14
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane14
+	FMOVQ (R3), F9
+	CMP   $31, R1
+	BLT   single14
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added14:
+single14:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $15, R1
+	BGE   lane14
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 224(R1)
+	FMOVQ F5, 448(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 464(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R3
 	ADD   $240, R3, R3
-	FMOVQ (R3), F5
+	VMOVI $0, V5.B16
+	VMOVI $0, V7.B16
 
 lane15:
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BLT   added15
-	ADD   $256, R3, R3
-	FMOVQ (R3), F7
-	WORD  $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
-	JMP   lane15
+	FMOVQ (R3), F9
+	CMP   $32, R1
+	BLT   single15
+	FMOVQ 256(R3), F10
+	WORD  $0x4e2ad529 // fadd v9.4s, v9.4s, v10.4s
 
-added15:
+single15:
+	WORD  $0x0e61792a // fcvtl v10.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e6ad4a5 // fadd v5.2d, v5.2d, v10.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $512, R3, R3
+	SUB   $32, R1, R1
+	CMP   $16, R1
+	BGE   lane15
 	MOVD  lanes+64(FP), R1
-	FMOVQ F5, 240(R1)
+	FMOVQ F5, 480(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F7, 496(R1)
 	MOVD  lanes+64(FP), R1
 	FMOVQ (R1), F5
-	WORD  $0x0e6178a5 // fcvtl v5.2d, v5.2s
-	FMOVQ 16(R1), F7
-	WORD  $0x0e6178e7 // fcvtl v7.2d, v7.2s
-	FMOVQ 32(R1), F9
-	WORD  $0x0e617929 // fcvtl v9.2d, v9.2s
-	FMOVQ 48(R1), F10
-	WORD  $0x0e61794a // fcvtl v10.2d, v10.2s
-	FMOVQ 64(R1), F11
-	WORD  $0x0e61796b // fcvtl v11.2d, v11.2s
-	FMOVQ 80(R1), F12
-	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
-	FMOVQ 96(R1), F13
-	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 112(R1), F14
-	WORD  $0x0e6179ce // fcvtl v14.2d, v14.2s
-	FMOVQ 128(R1), F15
-	WORD  $0x0e6179ef // fcvtl v15.2d, v15.2s
-	FMOVQ 144(R1), F16
-	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
-	FMOVQ 160(R1), F17
-	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 176(R1), F18
-	WORD  $0x0e617a52 // fcvtl v18.2d, v18.2s
-	FMOVQ 192(R1), F19
-	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 208(R1), F20
-	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 224(R1), F21
-	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 240(R1), F22
-	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
+	FMOVQ 32(R1), F7
+	FMOVQ 64(R1), F9
+	FMOVQ 96(R1), F10
+	FMOVQ 128(R1), F11
+	FMOVQ 160(R1), F12
+	FMOVQ 192(R1), F13
+	FMOVQ 224(R1), F14
+	FMOVQ 256(R1), F15
+	FMOVQ 288(R1), F16
+	FMOVQ 320(R1), F17
+	FMOVQ 352(R1), F18
+	FMOVQ 384(R1), F19
+	FMOVQ 416(R1), F20
+	FMOVQ 448(R1), F21
+	FMOVQ 480(R1), F22
 	WORD  $0x4e6fd4a5 // fadd v5.2d, v5.2d, v15.2d
 	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
 	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
@@ -39299,38 +40828,22 @@ added15:
 	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
 	WORD  $0x4e6ad4e7 // fadd v7.2d, v7.2d, v10.2d
 	WORD  $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
-	FMOVQ (R1), F7
-	WORD  $0x4e6178e7 // fcvtl2 v7.2d, v7.4s
-	FMOVQ 16(R1), F9
-	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
-	FMOVQ 32(R1), F10
-	WORD  $0x4e61794a // fcvtl2 v10.2d, v10.4s
-	FMOVQ 48(R1), F11
-	WORD  $0x4e61796b // fcvtl2 v11.2d, v11.4s
-	FMOVQ 64(R1), F12
-	WORD  $0x4e61798c // fcvtl2 v12.2d, v12.4s
-	FMOVQ 80(R1), F13
-	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	FMOVQ 96(R1), F14
-	WORD  $0x4e6179ce // fcvtl2 v14.2d, v14.4s
-	FMOVQ 112(R1), F15
-	WORD  $0x4e6179ef // fcvtl2 v15.2d, v15.4s
-	FMOVQ 128(R1), F16
-	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
-	FMOVQ 144(R1), F17
-	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 160(R1), F18
-	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
-	FMOVQ 176(R1), F19
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 192(R1), F20
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 208(R1), F21
-	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 224(R1), F22
-	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 240(R1), F23
-	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
+	FMOVQ 16(R1), F7
+	FMOVQ 48(R1), F9
+	FMOVQ 80(R1), F10
+	FMOVQ 112(R1), F11
+	FMOVQ 144(R1), F12
+	FMOVQ 176(R1), F13
+	FMOVQ 208(R1), F14
+	FMOVQ 240(R1), F15
+	FMOVQ 272(R1), F16
+	FMOVQ 304(R1), F17
+	FMOVQ 336(R1), F18
+	FMOVQ 368(R1), F19
+	FMOVQ 400(R1), F20
+	FMOVQ 432(R1), F21
+	FMOVQ 464(R1), F22
+	FMOVQ 496(R1), F23
 	WORD  $0x4e70d4e7 // fadd v7.2d, v7.2d, v16.2d
 	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
 	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
@@ -40486,312 +41999,440 @@ sum_done:
 	CMP  $17, R1
 	BLT  few
 
-	// more than 16 columns: those of a virtual lane are added
+	// more than 16 columns: those of a virtual lane are added, two as float32, their sums as float64
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $0, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane0:
-	SUB   $16, R1, R1
-	CMP   $1, R1
-	BLT   added0
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane0
+	FMOVQ (R2), F16
+	CMP   $17, R1
+	BLT   single0
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added0:
+single0:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $1, R1
+	BGE   lane0
 	MOVD  lanes+64(FP), R1
 	FMOVQ F12, (R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 16(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $16, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane1:
-	SUB   $16, R1, R1
-	CMP   $2, R1
-	BLT   added1
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane1
+	FMOVQ (R2), F16
+	CMP   $18, R1
+	BLT   single1
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added1:
+single1:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $2, R1
+	BGE   lane1
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 16(R1)
+	FMOVQ F12, 32(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 48(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $32, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane2:
-	SUB   $16, R1, R1
-	CMP   $3, R1
-	BLT   added2
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane2
+	FMOVQ (R2), F16
+	CMP   $19, R1
+	BLT   single2
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added2:
+single2:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $3, R1
+	BGE   lane2
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 32(R1)
+	FMOVQ F12, 64(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 80(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $48, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane3:
-	SUB   $16, R1, R1
-	CMP   $4, R1
-	BLT   added3
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane3
+	FMOVQ (R2), F16
+	CMP   $20, R1
+	BLT   single3
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added3:
+single3:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $4, R1
+	BGE   lane3
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 48(R1)
+	FMOVQ F12, 96(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 112(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $64, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane4:
-	SUB   $16, R1, R1
-	CMP   $5, R1
-	BLT   added4
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane4
+	FMOVQ (R2), F16
+	CMP   $21, R1
+	BLT   single4
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added4:
+single4:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $5, R1
+	BGE   lane4
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 64(R1)
+	FMOVQ F12, 128(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 144(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $80, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane5:
-	SUB   $16, R1, R1
-	CMP   $6, R1
-	BLT   added5
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane5
+	FMOVQ (R2), F16
+	CMP   $22, R1
+	BLT   single5
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added5:
+single5:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $6, R1
+	BGE   lane5
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 80(R1)
+	FMOVQ F12, 160(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 176(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $96, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane6:
-	SUB   $16, R1, R1
-	CMP   $7, R1
-	BLT   added6
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane6
+	FMOVQ (R2), F16
+	CMP   $23, R1
+	BLT   single6
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added6:
+single6:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $7, R1
+	BGE   lane6
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 96(R1)
+	FMOVQ F12, 192(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 208(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $112, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane7:
-	SUB   $16, R1, R1
-	CMP   $8, R1
-	BLT   added7
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane7
+	FMOVQ (R2), F16
+	CMP   $24, R1
+	BLT   single7
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added7:
+single7:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $8, R1
+	BGE   lane7
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 112(R1)
+	FMOVQ F12, 224(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 240(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $128, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane8:
-	SUB   $16, R1, R1
-	CMP   $9, R1
-	BLT   added8
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane8
+	FMOVQ (R2), F16
+	CMP   $25, R1
+	BLT   single8
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added8:
+single8:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $9, R1
+	BGE   lane8
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 128(R1)
+	FMOVQ F12, 256(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 272(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $144, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane9:
-	SUB   $16, R1, R1
-	CMP   $10, R1
-	BLT   added9
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane9
+	FMOVQ (R2), F16
+	CMP   $26, R1
+	BLT   single9
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added9:
+single9:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $10, R1
+	BGE   lane9
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 144(R1)
+	FMOVQ F12, 288(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 304(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $160, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane10:
-	SUB   $16, R1, R1
-	CMP   $11, R1
-	BLT   added10
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane10
+	FMOVQ (R2), F16
+	CMP   $27, R1
+	BLT   single10
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added10:
+single10:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $11, R1
+	BGE   lane10
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 160(R1)
+	FMOVQ F12, 320(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 336(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $176, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane11:
-	SUB   $16, R1, R1
-	CMP   $12, R1
-	BLT   added11
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane11
+	FMOVQ (R2), F16
+	CMP   $28, R1
+	BLT   single11
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added11:
+single11:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $12, R1
+	BGE   lane11
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 176(R1)
+	FMOVQ F12, 352(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 368(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $192, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane12:
-	SUB   $16, R1, R1
-	CMP   $13, R1
-	BLT   added12
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane12
+	FMOVQ (R2), F16
+	CMP   $29, R1
+	BLT   single12
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added12:
+single12:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $13, R1
+	BGE   lane12
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 192(R1)
+	FMOVQ F12, 384(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 400(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $208, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane13:
-	SUB   $16, R1, R1
-	CMP   $14, R1
-	BLT   added13
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane13
+	FMOVQ (R2), F16
+	CMP   $30, R1
+	BLT   single13
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added13:
+single13:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $14, R1
+	BGE   lane13
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 208(R1)
+	FMOVQ F12, 416(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 432(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $224, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane14:
-	SUB   $16, R1, R1
-	CMP   $15, R1
-	BLT   added14
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane14
+	FMOVQ (R2), F16
+	CMP   $31, R1
+	BLT   single14
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added14:
+single14:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $15, R1
+	BGE   lane14
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 224(R1)
+	FMOVQ F12, 448(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 464(R1)
 	MOVD  classes+32(FP), R1
 	MOVD  e+48(FP), R2
 	ADD   $240, R2, R2
-	FMOVQ (R2), F12
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
 
 lane15:
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BLT   added15
-	ADD   $256, R2, R2
-	FMOVQ (R2), F13
-	WORD  $0x4e2dd58c // fadd v12.4s, v12.4s, v13.4s
-	JMP   lane15
+	FMOVQ (R2), F16
+	CMP   $32, R1
+	BLT   single15
+	FMOVQ 256(R2), F17
+	WORD  $0x4e31d610 // fadd v16.4s, v16.4s, v17.4s
 
-added15:
+single15:
+	WORD  $0x0e617a11 // fcvtl v17.2d, v16.2s
+	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x4e70d5ad // fadd v13.2d, v13.2d, v16.2d
+	ADD   $512, R2, R2
+	SUB   $32, R1, R1
+	CMP   $16, R1
+	BGE   lane15
 	MOVD  lanes+64(FP), R1
-	FMOVQ F12, 240(R1)
+	FMOVQ F12, 480(R1)
+	MOVD  lanes+64(FP), R1
+	FMOVQ F13, 496(R1)
 	MOVD  lanes+64(FP), R1
 	FMOVQ (R1), F12
-	WORD  $0x0e61798c // fcvtl v12.2d, v12.2s
-	FMOVQ 16(R1), F13
-	WORD  $0x0e6179ad // fcvtl v13.2d, v13.2s
-	FMOVQ 32(R1), F16
-	WORD  $0x0e617a10 // fcvtl v16.2d, v16.2s
-	FMOVQ 48(R1), F17
-	WORD  $0x0e617a31 // fcvtl v17.2d, v17.2s
-	FMOVQ 64(R1), F19
-	WORD  $0x0e617a73 // fcvtl v19.2d, v19.2s
-	FMOVQ 80(R1), F20
-	WORD  $0x0e617a94 // fcvtl v20.2d, v20.2s
-	FMOVQ 96(R1), F21
-	WORD  $0x0e617ab5 // fcvtl v21.2d, v21.2s
-	FMOVQ 112(R1), F22
-	WORD  $0x0e617ad6 // fcvtl v22.2d, v22.2s
-	FMOVQ 128(R1), F23
-	WORD  $0x0e617af7 // fcvtl v23.2d, v23.2s
-	FMOVQ 144(R1), F24
-	WORD  $0x0e617b18 // fcvtl v24.2d, v24.2s
-	FMOVQ 160(R1), F25
-	WORD  $0x0e617b39 // fcvtl v25.2d, v25.2s
-	FMOVQ 176(R1), F26
-	WORD  $0x0e617b5a // fcvtl v26.2d, v26.2s
-	FMOVQ 192(R1), F27
-	WORD  $0x0e617b7b // fcvtl v27.2d, v27.2s
-	FMOVQ 208(R1), F28
-	WORD  $0x0e617b9c // fcvtl v28.2d, v28.2s
-	FMOVQ 224(R1), F29
-	WORD  $0x0e617bbd // fcvtl v29.2d, v29.2s
-	FMOVQ 240(R1), F30
-	WORD  $0x0e617bde // fcvtl v30.2d, v30.2s
+	FMOVQ 32(R1), F13
+	FMOVQ 64(R1), F16
+	FMOVQ 96(R1), F17
+	FMOVQ 128(R1), F19
+	FMOVQ 160(R1), F20
+	FMOVQ 192(R1), F21
+	FMOVQ 224(R1), F22
+	FMOVQ 256(R1), F23
+	FMOVQ 288(R1), F24
+	FMOVQ 320(R1), F25
+	FMOVQ 352(R1), F26
+	FMOVQ 384(R1), F27
+	FMOVQ 416(R1), F28
+	FMOVQ 448(R1), F29
+	FMOVQ 480(R1), F30
 	WORD  $0x4e77d58c // fadd v12.2d, v12.2d, v23.2d
 	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
 	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
@@ -40807,38 +42448,22 @@ added15:
 	WORD  $0x4e70d58c // fadd v12.2d, v12.2d, v16.2d
 	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
 	WORD  $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
-	FMOVQ (R1), F13
-	WORD  $0x4e6179ad // fcvtl2 v13.2d, v13.4s
-	FMOVQ 16(R1), F16
-	WORD  $0x4e617a10 // fcvtl2 v16.2d, v16.4s
-	FMOVQ 32(R1), F17
-	WORD  $0x4e617a31 // fcvtl2 v17.2d, v17.4s
-	FMOVQ 48(R1), F19
-	WORD  $0x4e617a73 // fcvtl2 v19.2d, v19.4s
-	FMOVQ 64(R1), F20
-	WORD  $0x4e617a94 // fcvtl2 v20.2d, v20.4s
-	FMOVQ 80(R1), F21
-	WORD  $0x4e617ab5 // fcvtl2 v21.2d, v21.4s
-	FMOVQ 96(R1), F22
-	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
-	FMOVQ 112(R1), F23
-	WORD  $0x4e617af7 // fcvtl2 v23.2d, v23.4s
-	FMOVQ 128(R1), F24
-	WORD  $0x4e617b18 // fcvtl2 v24.2d, v24.4s
-	FMOVQ 144(R1), F25
-	WORD  $0x4e617b39 // fcvtl2 v25.2d, v25.4s
-	FMOVQ 160(R1), F26
-	WORD  $0x4e617b5a // fcvtl2 v26.2d, v26.4s
-	FMOVQ 176(R1), F27
-	WORD  $0x4e617b7b // fcvtl2 v27.2d, v27.4s
-	FMOVQ 192(R1), F28
-	WORD  $0x4e617b9c // fcvtl2 v28.2d, v28.4s
-	FMOVQ 208(R1), F29
-	WORD  $0x4e617bbd // fcvtl2 v29.2d, v29.4s
-	FMOVQ 224(R1), F30
-	WORD  $0x4e617bde // fcvtl2 v30.2d, v30.4s
-	FMOVQ 240(R1), F31
-	WORD  $0x4e617bff // fcvtl2 v31.2d, v31.4s
+	FMOVQ 16(R1), F13
+	FMOVQ 48(R1), F16
+	FMOVQ 80(R1), F17
+	FMOVQ 112(R1), F19
+	FMOVQ 144(R1), F20
+	FMOVQ 176(R1), F21
+	FMOVQ 208(R1), F22
+	FMOVQ 240(R1), F23
+	FMOVQ 272(R1), F24
+	FMOVQ 304(R1), F25
+	FMOVQ 336(R1), F26
+	FMOVQ 368(R1), F27
+	FMOVQ 400(R1), F28
+	FMOVQ 432(R1), F29
+	FMOVQ 464(R1), F30
+	FMOVQ 496(R1), F31
 	WORD  $0x4e78d5ad // fadd v13.2d, v13.2d, v24.2d
 	WORD  $0x4e79d610 // fadd v16.2d, v16.2d, v25.2d
 	WORD  $0x4e7ad631 // fadd v17.2d, v17.2d, v26.2d

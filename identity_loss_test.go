@@ -19,7 +19,6 @@ func init() {
 	softmax := shared(testSoftmaxIdentity)
 	for _, name := range []string{
 		"rowSum", "rowExp", "partSum", "partExp", "rowMost", "rowShifted", "rowShiftedExp", "partShifted", "partShiftedExp",
-		"softmaxExp", "softmaxPart", "softmaxShifted", "softmaxPartShifted",
 		"narrowSum", "narrowShifted", "narrowSoftmax", "narrowGrad", "rowLoss", "rowGrad", "reciprocals", "softmaxScale", "gradScale",
 		"rowFirst", "logSoftmaxRows", "soleLoss",
 	} {

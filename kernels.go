@@ -201,7 +201,6 @@ func sigmoidGradKernel(losses, grad, logits, targets []float32, p *lossParams, s
 type rowPass struct {
 	rows, classes int
 	targets       bool // rows have targets
-	softmax       bool // the sum is Softmax's
 	narrow        int  // how many rows, the first ones, are computed with a lane per row
 	step          int  // the distance in bytes between the columns of two groups of narrow rows
 	plain         bool
@@ -220,7 +219,7 @@ func someNarrow(rows, classes int) bool {
 
 // newPass plans the work on n rows; keep says that the e_j are wanted after the sum.
 func newPass(n, classes int, targets, keep bool) rowPass {
-	r := rowPass{rows: n, classes: classes, targets: targets, softmax: keep && !targets, plain: true}
+	r := rowPass{rows: n, classes: classes, targets: targets, plain: true}
 	if classes > 1 && classes <= narrowMost {
 		vector := vectorLanes[active]
 		r.narrow = n - n%vector
@@ -255,15 +254,13 @@ func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels [
 	}
 	switch {
 	case c > rowChunk:
-		r.plain = r.sumLong(sums, logits, int(labels[0]))
+		r.plain = sumLong(sums, logits, int(labels[0]))
 		return
 	case c == 1 && r.targets: // no row is plain
 		slow = n
 		for i := range n {
 			sums.target[i], sums.plain[i], sums.most[i] = logits[i], 0, float32(math.Inf(-1))
 		}
-	case r.softmax:
-		softmaxExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
 	case dst != nil:
 		rowExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c, &slow)
 	default:
@@ -274,12 +271,9 @@ func (r *rowPass) sum(sums *rowSums, e *columns, dst, logits []float32, labels [
 	}
 	r.plain = false
 	rowMostAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
-	switch {
-	case r.softmax:
-		softmaxShiftedAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
-	case dst != nil:
+	if dst != nil {
 		rowShiftedExpAsm(&dst[0], &sums.sum[i], &logits[0], &labels[0], n, c)
-	default:
+	} else {
 		rowShiftedAsm(&sums.sum[i], &logits[0], &labels[0], n, c)
 	}
 }
@@ -306,12 +300,12 @@ func (r *rowPass) write(sums *rowSums, e *columns, dst, logits []float32, labels
 }
 
 // sumLong is rowPass.sum for a row that is longer than a chunk.
-func (r *rowPass) sumLong(sums *rowSums, logits []float32, t int) bool {
+func sumLong(sums *rowSums, logits []float32, t int) bool {
 	sums.target[0] = logits[max(t, 0)]
 	var total [lanes]float64
 	sums.plain[0], sums.n[0], sums.most[0] = ^uint32(0), 0, 0
 	for start := 0; start < len(logits); start += rowChunk {
-		if !r.sumPart(&total, part(logits, start), t-start) {
+		if !sumPart(&total, part(logits, start), t-start) {
 			sums.plain[0], sums.most[0] = 0, float32(math.Inf(-1))
 			total = [lanes]float64{}
 			break
@@ -322,7 +316,7 @@ func (r *rowPass) sumLong(sums *rowSums, logits []float32, t int) bool {
 			mostOfPart(sums, part(logits, start), t-start)
 		}
 		for start := 0; start < len(logits); start += rowChunk {
-			r.sumShiftedPart(sums, &total, part(logits, start), t-start)
+			sumShiftedPart(sums, &total, part(logits, start), t-start)
 		}
 	}
 	sums.sum[0] = float32(fold(&total))
@@ -334,13 +328,9 @@ func part(x []float32, start int) []float32 { return x[start:min(start+rowChunk,
 // The parts of a long row. Functions that are not inlined, so that the garbage collection can stop where they begin.
 
 //go:noinline
-func (r *rowPass) sumPart(total *[lanes]float64, z []float32, t int) bool {
+func sumPart(total *[lanes]float64, z []float32, t int) bool {
 	slow := 0
-	if r.softmax {
-		softmaxPartAsm(total, &z[0], len(z), t, &slow)
-	} else {
-		partSumAsm(total, &z[0], len(z), t, &slow)
-	}
+	partSumAsm(total, &z[0], len(z), t, &slow)
 	return slow == 0
 }
 
@@ -351,12 +341,8 @@ func mostOfPart(sums *rowSums, z []float32, t int) {
 }
 
 //go:noinline
-func (r *rowPass) sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
-	if r.softmax {
-		softmaxPartShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
-	} else {
-		partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
-	}
+func sumShiftedPart(sums *rowSums, total *[lanes]float64, z []float32, t int) {
+	partShiftedAsm(&sums.sum[0], total, &z[0], len(z), t)
 }
 
 // An output is what is made of the e_j of rows.

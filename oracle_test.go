@@ -232,7 +232,10 @@ func TestRandomRows(t *testing.T) {
 		if !testing.Short() {
 			for range 2000 { // where the order of the sum counts most
 				row("one ahead", 128)
+				row("two ahead", 80)
+				row("two ahead", 128)
 			}
+			row("even", 65537)
 			row("normal", 151936)
 			row("spread", 1<<20)
 			row("ties", 1<<20)

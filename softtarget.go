@@ -177,9 +177,9 @@ func softTargetGeneric(losses, grad, logits, targets []float32, params *lossPara
 	for i := range losses {
 		z, y := logits[i*c:][:c], targets[i*c:][:c]
 		m, t := firstMax(z)
-		r := newRow(z, -1, softmaxBlock)
+		r := newRow(z, -1)
 		inv, invLow := reciprocal(r.sum)
-		first := newRow(z, t, rowBlock)
+		first := newRow(z, t)
 		nll := newTail(&first, z[t]).nll
 		term := func(j int) softTerm {
 			e := r.exp(z[j])
@@ -272,7 +272,7 @@ func softTargetRows(losses, grad, logits, targets []float32, params *lossParams,
 func (b *softBuffers) longRow(grad, z, y []float32, params *lossParams, scale float32) float32 {
 	var sums, logs rowSums
 	pass := newPass(1, len(z), false, true)
-	pass.plain = pass.sumLong(&sums, z, noLabel)
+	pass.plain = sumLong(&sums, z, noLabel)
 	sums.reciprocals(1)
 	logSums(&logs, z, 1, len(z))
 	piece := func(start int) int {

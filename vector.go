@@ -92,8 +92,8 @@ func LogSoftmax(dst, logits []float32, classes int) {
 // Shapes as in [Softmax], but len(dst) must equal the number of rows, and dst may not overlap logits (with one class it
 // may be logits).
 //
-// Error: at most 4 units of 2^-23 max(1, the largest logit's magnitude), since the result crosses zero (measured: 2.9). A
-// NaN in a row gives NaN; else a +Inf gives +Inf; a row of -Inf gives -Inf.
+// Error: at most 4 units of 2^-23 max(1, the largest logit's magnitude), since the result crosses zero (measured: 2.9), or 1
+// ULP where that is more. A NaN in a row gives NaN; else a +Inf gives +Inf; a row of -Inf gives -Inf.
 func LogSumExp(dst, logits []float32, classes int) {
 	rows := 0
 	if classes >= 1 {

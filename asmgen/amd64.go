@@ -817,11 +817,15 @@ func (m *amd64) storeColumns(p, stride gp, columns []vec) {
 	}
 }
 
-func (m *amd64) columnFold(p gp, columns int) vec {
+func (m *amd64) columnFold(p gp, columns int, wide bool) vec {
 	size := int(m.vecSpec.Size())
 	half := func(column, h int) operand.Op { // half a column as float64
 		d := m.newVec()
-		m.emit(x86.VCVTPS2PD(at(p, column*size+h*size/2), d))
+		if wide {
+			m.emit(x86.VMOVUPS(at(p, (2*column+h)*size), d))
+		} else {
+			m.emit(x86.VCVTPS2PD(at(p, column*size+h*size/2), d))
+		}
 		return d
 	}
 	var parts [2]operand.Op
@@ -1056,9 +1060,12 @@ func (m *amd64) doublesFold(p gp) vec {
 	return m.rounded(m.foldRest(d))
 }
 
-func (m *amd64) laneSums() laneSums {
-	var d laneSums
-	for range 128 / int(m.vecSpec.Size()) {
+func (m *amd64) laneSums() laneSums { return m.zeros(128 / int(m.vecSpec.Size())) }
+
+func (m *amd64) columnSum() laneSums { return m.zeros(2) }
+
+func (m *amd64) zeros(n int) (d laneSums) {
+	for range n {
 		d = append(d, m.variable(m.u32(0)).op)
 	}
 	return d
@@ -1072,12 +1079,16 @@ func (m *amd64) laneSumsAdd(d laneSums, tile []vec) {
 	}
 }
 
-func (m *amd64) laneSumsFold(d laneSums, p gp) {
+func (m *amd64) laneSumsFold(d laneSums, p gp) { m.emit(x86.VMOVSD(m.foldLanes(d), at(p, 0))) }
+
+func (m *amd64) laneSumsValue(d laneSums) vec { return m.rounded(m.foldLanes(d)) }
+
+func (m *amd64) foldLanes(d laneSums) reg.Register {
 	if !m.wide {
 		m.emit(x86.VADDPD(d[2], d[0], d[0]))
 		m.emit(x86.VADDPD(d[3], d[1], d[1]))
 	}
-	m.emit(x86.VMOVSD(m.foldRest(d[:2]), at(p, 0)))
+	return m.foldRest(d[:2])
 }
 
 // foldRest adds the lanes of two registers; the sum is in the lowest one.

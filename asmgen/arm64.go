@@ -814,12 +814,16 @@ func (m *arm64) foldRest(d []operand.Op) vec {
 	return m.result("faddp", d[0])
 }
 
-func (m *arm64) columnFold(p gp, columns int) vec {
+func (m *arm64) columnFold(p gp, columns int, wide bool) vec {
 	var sums [2]operand.Op
 	for h, widen := range []string{"fcvtl", "fcvtl2"} {
 		var d []operand.Op
 		for c := range columns {
-			d = append(d, m.result(widen, m.result("ldr", at(p, 16*c)).op).op)
+			if wide {
+				d = append(d, m.result("ldr", at(p, 16*(2*c+h))).op)
+			} else {
+				d = append(d, m.result(widen, m.result("ldr", at(p, 16*c)).op).op)
+			}
 		}
 		for n := 8; n > 0; n /= 2 { // (i, i+8), (i, i+4), (i, i+2), (i, i+1)
 			for i := n; i < min(2*n, len(d)); i++ {
@@ -833,9 +837,12 @@ func (m *arm64) columnFold(p gp, columns int) vec {
 	return sum
 }
 
-func (m *arm64) laneSums() laneSums {
-	var d laneSums
-	for range rowTile / 2 {
+func (m *arm64) laneSums() laneSums { return m.zeros(rowTile / 2) }
+
+func (m *arm64) columnSum() laneSums { return m.zeros(2) }
+
+func (m *arm64) zeros(n int) (d laneSums) {
+	for range n {
 		d = append(d, m.variable(m.u32(0)).op)
 	}
 	return d
@@ -848,6 +855,8 @@ func (m *arm64) laneSumsAdd(d laneSums, tile []vec) {
 		}
 	}
 }
+
+func (m *arm64) laneSumsValue(d laneSums) vec { return m.result("fcvt", m.foldRest(d).op) }
 
 func (m *arm64) laneSumsFold(d laneSums, p gp) { m.do("str.d", m.foldRest(d).op, at(p, 0)) }
 

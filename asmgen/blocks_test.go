@@ -157,7 +157,7 @@ func storeColumnsOperation(width, stride int) operation {
 
 func columnFoldOperation(columns int) operation {
 	return blockOperation(fmt.Sprintf("fold%dColumns", columns), columns, func(m machine, dst, src gp) {
-		m.store(dst, 0, m.columnFold(src, columns))
+		m.store(dst, 0, m.columnFold(src, columns, false))
 	}, func(lanes int, block []uint32, i int) uint32 {
 		if i >= lanes {
 			return block[i]

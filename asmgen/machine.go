@@ -225,12 +225,16 @@ type machine interface {
 	tileFold(tile []vec) vec
 	// columnFold folds 4, 8, 12 or 16 vectors at p, each of which is a virtual lane of as many folds as a vector has lanes, and
 	// rounds the sums to float32. Lanes behind the last are left out of the tree.
-	columnFold(p gp, columns int) vec
+	// With wide they are of float64: two vectors for each, as columnSum and laneSumsAdd of one vector make them.
+	columnFold(p gp, columns int, wide bool) vec
+	columnSum() laneSums
 	local() gp
-	// laneSums are such lanes in registers, +0; laneSumsAdd adds a tile; laneSumsFold adds the lanes, and writes a float64.
+	// laneSums are such lanes in registers, +0; laneSumsAdd adds a tile; laneSumsFold adds the lanes, and writes a float64;
+	// laneSumsValue adds them, and rounds the sum to float32, in lane 0.
 	laneSums() laneSums
 	laneSumsAdd(d laneSums, tile []vec)
 	laneSumsFold(d laneSums, p gp)
+	laneSumsValue(d laneSums) vec
 
 	// Control flow: a label stands before the next instruction; jumps take its name. advance adds bytes to a pointer
 	// or count, copyOf is a new register with p's value, count one with the constant n. jumpIfLess compares signed.
