@@ -48070,7 +48070,6 @@ add_done:
 TEXT ·addBlocksAVX512(SB), NOSPLIT, $0-24
 	MOVQ    total+0(FP), AX
 	VMOVUPS (AX), Z0
-	MOVQ    total+0(FP), AX
 	VMOVUPS 64(AX), Z1
 	MOVQ    n+16(FP), AX
 	MOVQ    x+8(FP), CX
@@ -48147,7 +48146,6 @@ sum_done:
 sum_added:
 	MOVQ    total+0(FP), AX
 	VMOVUPS Z0, (AX)
-	MOVQ    total+0(FP), AX
 	VMOVUPS Z1, 64(AX)
 	VZEROUPPER
 	RET
@@ -48157,11 +48155,8 @@ sum_added:
 TEXT ·addBlocksAVX2(SB), NOSPLIT, $0-24
 	MOVQ    total+0(FP), AX
 	VMOVUPS (AX), Y0
-	MOVQ    total+0(FP), AX
 	VMOVUPS 32(AX), Y1
-	MOVQ    total+0(FP), AX
 	VMOVUPS 64(AX), Y2
-	MOVQ    total+0(FP), AX
 	VMOVUPS 96(AX), Y3
 	MOVQ    n+16(FP), AX
 	MOVQ    x+8(FP), CX
@@ -48247,11 +48242,8 @@ sum_done:
 sum_added:
 	MOVQ    total+0(FP), AX
 	VMOVUPS Y0, (AX)
-	MOVQ    total+0(FP), AX
 	VMOVUPS Y1, 32(AX)
-	MOVQ    total+0(FP), AX
 	VMOVUPS Y2, 64(AX)
-	MOVQ    total+0(FP), AX
 	VMOVUPS Y3, 96(AX)
 	VZEROUPPER
 	RET
@@ -54301,94 +54293,82 @@ TEXT ·addLogsAVX512(SB), NOSPLIT, $0-32
 	MOVQ         n+24(FP), DX
 	MOVQ         total+0(FP), BX
 	LEAQ         128(BX), SI
+	VMOVUPS      (BX), Z2
+	VMOVUPS      64(BX), Z3
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
 	CMPQ         DX, $+64
 	JLT          add_few
 
 add_round:
-	VMOVUPS       (AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       (CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
-	VMOVUPS       64(AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       64(CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
-	VMOVUPS       128(AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       128(CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
-	VMOVUPS       192(AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       192(CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
+	VMOVUPS       (AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       (CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
+	VMOVUPS       64(AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       64(CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
+	VMOVUPS       128(AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       128(CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
+	VMOVUPS       192(AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       192(CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
 	ADDQ          $+256, AX
 	ADDQ          $+256, CX
 	ADDQ          $-64, DX
@@ -54400,27 +54380,23 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VMOVUPS       (AX), Z2
-	VCMPPS        $0x00, Z0, Z2, K1
-	VPXORD        Z2, Z2, Z2
-	VMOVUPS       (CX), Z3
-	VBLENDMPS     Z2, Z3, K1, Z3
-	VSUBPS        Z3, Z2, Z3
-	VBLENDMPS     Z2, Z1, K1, Z2
-	VCVTPS2PD     Y3, Z4
-	VEXTRACTF64X4 $0x01, Z3, Y3
-	VCVTPS2PD     Y3, Z3
-	VADDPD        (BX), Z4, Z4
-	VMOVUPS       Z4, (BX)
-	VADDPD        64(BX), Z3, Z3
-	VMOVUPS       Z3, 64(BX)
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (SI), Z3, Z3
-	VMOVUPS       Z3, (SI)
-	VADDPD        64(SI), Z2, Z2
-	VMOVUPS       Z2, 64(SI)
+	VMOVUPS       (AX), Z6
+	VCMPPS        $0x00, Z0, Z6, K1
+	VPXORD        Z6, Z6, Z6
+	VMOVUPS       (CX), Z7
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VSUBPS        Z7, Z6, Z7
+	VBLENDMPS     Z6, Z1, K1, Z6
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z8, Z2, Z2
+	VADDPD        Z7, Z3, Z3
+	VCVTPS2PD     Y6, Z7
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z7, Z4, Z4
+	VADDPD        Z6, Z5, Z5
 	ADDQ          $+64, AX
 	ADDQ          $+64, CX
 	ADDQ          $-16, DX
@@ -54433,30 +54409,30 @@ add_part:
 	MOVL          $0x0000ffff, DI
 	BZHIL         DX, DI, DI
 	KMOVW         DI, K1
-	VMOVAPS       Z0, Z2
-	VMOVUPS       (AX), K1, Z2
-	VCMPPS        $0x00, Z0, Z2, K1
+	VMOVAPS       Z0, Z6
+	VMOVUPS       (AX), K1, Z6
+	VCMPPS        $0x00, Z0, Z6, K1
 	VPXORD        Z0, Z0, Z0
-	VMOVUPS       (CX), Z2
-	VBLENDMPS     Z0, Z2, K1, Z2
-	VSUBPS        Z2, Z0, Z2
+	VMOVUPS       (CX), Z6
+	VBLENDMPS     Z0, Z6, K1, Z6
+	VSUBPS        Z6, Z0, Z6
 	VBLENDMPS     Z0, Z1, K1, Z0
-	VCVTPS2PD     Y2, Z1
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VADDPD        (BX), Z1, Z1
-	VMOVUPS       Z1, (BX)
-	VADDPD        64(BX), Z2, Z2
-	VMOVUPS       Z2, 64(BX)
+	VCVTPS2PD     Y6, Z1
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VADDPD        Z1, Z2, Z2
+	VADDPD        Z6, Z3, Z3
 	VCVTPS2PD     Y0, Z1
 	VEXTRACTF64X4 $0x01, Z0, Y0
 	VCVTPS2PD     Y0, Z0
-	VADDPD        (SI), Z1, Z1
-	VMOVUPS       Z1, (SI)
-	VADDPD        64(SI), Z0, Z0
-	VMOVUPS       Z0, 64(SI)
+	VADDPD        Z1, Z4, Z4
+	VADDPD        Z0, Z5, Z5
 
 add_done:
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	VMOVUPS Z4, (SI)
+	VMOVUPS Z5, 64(SI)
 	VZEROUPPER
 	RET
 
@@ -54470,94 +54446,86 @@ TEXT ·addLogsAVX2(SB), NOSPLIT, $0-32
 	MOVQ    n+24(FP), DX
 	MOVQ    total+0(FP), BX
 	LEAQ    128(BX), SI
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VMOVUPS 64(BX), Y4
+	VMOVUPS 96(BX), Y5
+	VMOVUPS (SI), Y6
+	VMOVUPS 32(SI), Y7
+	VMOVUPS 64(SI), Y8
+	VMOVUPS 96(SI), Y9
 	CMPQ    DX, $+32
 	JLT     add_few
 
 add_round:
-	VMOVUPS      (AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (CX), Y4
-	VBLENDVPS    Y2, Y3, Y4, Y4
-	VSUBPS       Y4, Y3, Y4
-	VBLENDVPS    Y2, Y3, Y1, Y2
-	VMOVUPS      32(AX), Y3
-	VCMPPS       $0x00, Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVUPS      32(CX), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y6
-	VSUBPS       Y6, Y5, Y6
-	VBLENDVPS    Y3, Y5, Y1, Y3
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       (BX), Y5, Y5
-	VMOVUPS      Y5, (BX)
-	VADDPD       32(BX), Y4, Y4
-	VMOVUPS      Y4, 32(BX)
-	VCVTPS2PD    X6, Y4
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X5, Y5
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      Y4, 64(BX)
-	VADDPD       96(BX), Y5, Y5
-	VMOVUPS      Y5, 96(BX)
-	VCVTPS2PD    X2, Y4
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (SI), Y4, Y4
-	VMOVUPS      Y4, (SI)
-	VADDPD       32(SI), Y2, Y2
-	VMOVUPS      Y2, 32(SI)
-	VCVTPS2PD    X3, Y2
-	VEXTRACTF128 $0x01, Y3, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(SI)
-	VADDPD       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(SI)
-	VMOVUPS      64(AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      64(CX), Y4
-	VBLENDVPS    Y2, Y3, Y4, Y4
-	VSUBPS       Y4, Y3, Y4
-	VBLENDVPS    Y2, Y3, Y1, Y2
-	VMOVUPS      96(AX), Y3
-	VCMPPS       $0x00, Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVUPS      96(CX), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y6
-	VSUBPS       Y6, Y5, Y6
-	VBLENDVPS    Y3, Y5, Y1, Y3
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       (BX), Y5, Y5
-	VMOVUPS      Y5, (BX)
-	VADDPD       32(BX), Y4, Y4
-	VMOVUPS      Y4, 32(BX)
-	VCVTPS2PD    X6, Y4
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X5, Y5
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      Y4, 64(BX)
-	VADDPD       96(BX), Y5, Y5
-	VMOVUPS      Y5, 96(BX)
-	VCVTPS2PD    X2, Y4
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (SI), Y4, Y4
-	VMOVUPS      Y4, (SI)
-	VADDPD       32(SI), Y2, Y2
-	VMOVUPS      Y2, 32(SI)
-	VCVTPS2PD    X3, Y2
-	VEXTRACTF128 $0x01, Y3, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(SI)
-	VADDPD       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(SI)
+	VMOVUPS      (AX), Y10
+	VCMPPS       $0x00, Y0, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVUPS      (CX), Y12
+	VBLENDVPS    Y10, Y11, Y12, Y12
+	VSUBPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y1, Y10
+	VMOVUPS      32(AX), Y11
+	VCMPPS       $0x00, Y0, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      32(CX), Y14
+	VBLENDVPS    Y11, Y13, Y14, Y14
+	VSUBPS       Y14, Y13, Y14
+	VBLENDVPS    Y11, Y13, Y1, Y11
+	VCVTPS2PD    X12, Y13
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y13, Y2, Y2
+	VADDPD       Y12, Y3, Y3
+	VCVTPS2PD    X14, Y12
+	VEXTRACTF128 $0x01, Y14, X13
+	VCVTPS2PD    X13, Y13
+	VADDPD       Y12, Y4, Y4
+	VADDPD       Y13, Y5, Y5
+	VCVTPS2PD    X10, Y12
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y12, Y6, Y6
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    X11, Y10
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y11, Y9, Y9
+	VMOVUPS      64(AX), Y10
+	VCMPPS       $0x00, Y0, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVUPS      64(CX), Y12
+	VBLENDVPS    Y10, Y11, Y12, Y12
+	VSUBPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y1, Y10
+	VMOVUPS      96(AX), Y11
+	VCMPPS       $0x00, Y0, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      96(CX), Y14
+	VBLENDVPS    Y11, Y13, Y14, Y14
+	VSUBPS       Y14, Y13, Y14
+	VBLENDVPS    Y11, Y13, Y1, Y11
+	VCVTPS2PD    X12, Y13
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y13, Y2, Y2
+	VADDPD       Y12, Y3, Y3
+	VCVTPS2PD    X14, Y12
+	VEXTRACTF128 $0x01, Y14, X13
+	VCVTPS2PD    X13, Y13
+	VADDPD       Y12, Y4, Y4
+	VADDPD       Y13, Y5, Y5
+	VCVTPS2PD    X10, Y12
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y12, Y6, Y6
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    X11, Y10
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y11, Y9, Y9
 	ADDQ         $+128, AX
 	ADDQ         $+128, CX
 	ADDQ         $-32, DX
@@ -54569,48 +54537,40 @@ add_few:
 	JLT  add_part
 
 add_tile:
-	VMOVUPS      (AX), Y2
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      (CX), Y4
-	VBLENDVPS    Y2, Y3, Y4, Y4
-	VSUBPS       Y4, Y3, Y4
-	VBLENDVPS    Y2, Y3, Y1, Y2
-	VMOVUPS      32(AX), Y3
-	VCMPPS       $0x00, Y0, Y3, Y3
-	VPXOR        Y5, Y5, Y5
-	VMOVUPS      32(CX), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y6
-	VSUBPS       Y6, Y5, Y6
-	VBLENDVPS    Y3, Y5, Y1, Y3
-	VCVTPS2PD    X4, Y5
-	VEXTRACTF128 $0x01, Y4, X4
-	VCVTPS2PD    X4, Y4
-	VADDPD       (BX), Y5, Y5
-	VMOVUPS      Y5, (BX)
-	VADDPD       32(BX), Y4, Y4
-	VMOVUPS      Y4, 32(BX)
-	VCVTPS2PD    X6, Y4
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X5, Y5
-	VADDPD       64(BX), Y4, Y4
-	VMOVUPS      Y4, 64(BX)
-	VADDPD       96(BX), Y5, Y5
-	VMOVUPS      Y5, 96(BX)
-	VCVTPS2PD    X2, Y4
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (SI), Y4, Y4
-	VMOVUPS      Y4, (SI)
-	VADDPD       32(SI), Y2, Y2
-	VMOVUPS      Y2, 32(SI)
-	VCVTPS2PD    X3, Y2
-	VEXTRACTF128 $0x01, Y3, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(SI), Y2, Y2
-	VMOVUPS      Y2, 64(SI)
-	VADDPD       96(SI), Y3, Y3
-	VMOVUPS      Y3, 96(SI)
+	VMOVUPS      (AX), Y10
+	VCMPPS       $0x00, Y0, Y10, Y10
+	VPXOR        Y11, Y11, Y11
+	VMOVUPS      (CX), Y12
+	VBLENDVPS    Y10, Y11, Y12, Y12
+	VSUBPS       Y12, Y11, Y12
+	VBLENDVPS    Y10, Y11, Y1, Y10
+	VMOVUPS      32(AX), Y11
+	VCMPPS       $0x00, Y0, Y11, Y11
+	VPXOR        Y13, Y13, Y13
+	VMOVUPS      32(CX), Y14
+	VBLENDVPS    Y11, Y13, Y14, Y14
+	VSUBPS       Y14, Y13, Y14
+	VBLENDVPS    Y11, Y13, Y1, Y11
+	VCVTPS2PD    X12, Y13
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VADDPD       Y13, Y2, Y2
+	VADDPD       Y12, Y3, Y3
+	VCVTPS2PD    X14, Y12
+	VEXTRACTF128 $0x01, Y14, X13
+	VCVTPS2PD    X13, Y13
+	VADDPD       Y12, Y4, Y4
+	VADDPD       Y13, Y5, Y5
+	VCVTPS2PD    X10, Y12
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y12, Y6, Y6
+	VADDPD       Y10, Y7, Y7
+	VCVTPS2PD    X11, Y10
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y11, Y9, Y9
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $-16, DX
@@ -54626,9 +54586,9 @@ add_part:
 	CMOVQGT      DI, R8
 	NEGQ         R8
 	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(R8*4), Y2
-	VMASKMOVPS   (AX), Y2, Y3
-	VBLENDVPS    Y2, Y3, Y0, Y2
+	VMOVUPS      (DI)(R8*4), Y10
+	VMASKMOVPS   (AX), Y10, Y11
+	VBLENDVPS    Y10, Y11, Y0, Y10
 	MOVQ         $0x00000000, DI
 	MOVQ         DX, DX
 	SUBQ         $+8, DX
@@ -54639,51 +54599,51 @@ add_part:
 	CMOVQGT      DI, DX
 	NEGQ         DX
 	LEAQ         lane_mask<>+32(SB), DI
-	VMOVUPS      (DI)(DX*4), Y3
-	VMASKMOVPS   32(AX), Y3, Y4
-	VBLENDVPS    Y3, Y4, Y0, Y3
-	VCMPPS       $0x00, Y0, Y2, Y2
-	VPXOR        Y4, Y4, Y4
-	VMOVUPS      (CX), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y5
-	VSUBPS       Y5, Y4, Y5
-	VBLENDVPS    Y2, Y4, Y1, Y2
-	VCMPPS       $0x00, Y0, Y3, Y0
-	VPXOR        Y3, Y3, Y3
-	VMOVUPS      32(CX), Y4
-	VBLENDVPS    Y0, Y3, Y4, Y4
-	VSUBPS       Y4, Y3, Y4
-	VBLENDVPS    Y0, Y3, Y1, Y0
-	VCVTPS2PD    X5, Y1
-	VEXTRACTF128 $0x01, Y5, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       (BX), Y1, Y1
-	VMOVUPS      Y1, (BX)
-	VADDPD       32(BX), Y3, Y3
-	VMOVUPS      Y3, 32(BX)
-	VCVTPS2PD    X4, Y1
-	VEXTRACTF128 $0x01, Y4, X3
-	VCVTPS2PD    X3, Y3
-	VADDPD       64(BX), Y1, Y1
-	VMOVUPS      Y1, 64(BX)
-	VADDPD       96(BX), Y3, Y3
-	VMOVUPS      Y3, 96(BX)
-	VCVTPS2PD    X2, Y1
-	VEXTRACTF128 $0x01, Y2, X2
-	VCVTPS2PD    X2, Y2
-	VADDPD       (SI), Y1, Y1
-	VMOVUPS      Y1, (SI)
-	VADDPD       32(SI), Y2, Y2
-	VMOVUPS      Y2, 32(SI)
+	VMOVUPS      (DI)(DX*4), Y11
+	VMASKMOVPS   32(AX), Y11, Y12
+	VBLENDVPS    Y11, Y12, Y0, Y11
+	VCMPPS       $0x00, Y0, Y10, Y10
+	VPXOR        Y12, Y12, Y12
+	VMOVUPS      (CX), Y13
+	VBLENDVPS    Y10, Y12, Y13, Y13
+	VSUBPS       Y13, Y12, Y13
+	VBLENDVPS    Y10, Y12, Y1, Y10
+	VCMPPS       $0x00, Y0, Y11, Y0
+	VPXOR        Y11, Y11, Y11
+	VMOVUPS      32(CX), Y12
+	VBLENDVPS    Y0, Y11, Y12, Y12
+	VSUBPS       Y12, Y11, Y12
+	VBLENDVPS    Y0, Y11, Y1, Y0
+	VCVTPS2PD    X13, Y1
+	VEXTRACTF128 $0x01, Y13, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y1, Y2, Y2
+	VADDPD       Y11, Y3, Y3
+	VCVTPS2PD    X12, Y1
+	VEXTRACTF128 $0x01, Y12, X11
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y1, Y4, Y4
+	VADDPD       Y11, Y5, Y5
+	VCVTPS2PD    X10, Y1
+	VEXTRACTF128 $0x01, Y10, X10
+	VCVTPS2PD    X10, Y10
+	VADDPD       Y1, Y6, Y6
+	VADDPD       Y10, Y7, Y7
 	VCVTPS2PD    X0, Y1
 	VEXTRACTF128 $0x01, Y0, X0
 	VCVTPS2PD    X0, Y0
-	VADDPD       64(SI), Y1, Y1
-	VMOVUPS      Y1, 64(SI)
-	VADDPD       96(SI), Y0, Y0
-	VMOVUPS      Y0, 96(SI)
+	VADDPD       Y1, Y8, Y8
+	VADDPD       Y0, Y9, Y9
 
 add_done:
+	VMOVUPS Y2, (BX)
+	VMOVUPS Y3, 32(BX)
+	VMOVUPS Y4, 64(BX)
+	VMOVUPS Y5, 96(BX)
+	VMOVUPS Y6, (SI)
+	VMOVUPS Y7, 32(SI)
+	VMOVUPS Y8, 64(SI)
+	VMOVUPS Y9, 96(SI)
 	VZEROUPPER
 	RET
 
@@ -56268,204 +56228,168 @@ done:
 // func addTermsAVX512(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addTermsAVX512(SB), NOSPLIT, $0-24
-	MOVQ total+0(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ x+8(FP), DX
-	CMPQ CX, $+64
-	JLT  add_few
+	MOVQ    total+0(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	MOVQ    n+16(FP), AX
+	MOVQ    x+8(FP), CX
+	CMPQ    AX, $+64
+	JLT     add_few
 
 add_round:
-	VMOVUPS       (DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	VMOVUPS       64(DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	VMOVUPS       128(DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	VMOVUPS       192(DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	ADDQ          $+256, DX
-	ADDQ          $-64, CX
-	CMPQ          CX, $+64
-	JGE           add_round
+	VCVTPS2PD (CX), Z2
+	VCVTPS2PD 32(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 64(CX), Z2
+	VCVTPS2PD 96(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 128(CX), Z2
+	VCVTPS2PD 160(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	VCVTPS2PD 192(CX), Z2
+	VCVTPS2PD 224(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	ADDQ      $+256, CX
+	ADDQ      $-64, AX
+	CMPQ      AX, $+64
+	JGE       add_round
 
 add_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  add_part
 
 add_tile:
-	VMOVUPS       (DX), Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
-	ADDQ          $+64, DX
-	ADDQ          $-16, CX
-	CMPQ          CX, $+16
-	JGE           add_tile
+	VCVTPS2PD (CX), Z2
+	VCVTPS2PD 32(CX), Z3
+	VADDPD    Z2, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       add_tile
 
 add_part:
-	CMPQ          CX, $+1
+	CMPQ          AX, $+1
 	JLT           add_done
-	MOVL          $0x0000ffff, BX
-	BZHIL         CX, BX, BX
-	KMOVW         BX, K1
-	VPXORD        Z0, Z0, Z0
-	VMOVUPS       (DX), K1, Z0
-	VCVTPS2PD     Y0, Z1
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z1, Z1
-	VMOVUPS       Z1, (AX)
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPS       Z0, 64(AX)
+	MOVL          $0x0000ffff, DX
+	BZHIL         AX, DX, DX
+	KMOVW         DX, K1
+	VPXORD        Z2, Z2, Z2
+	VMOVUPS       (CX), K1, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPD        Z3, Z0, Z0
+	VADDPD        Z2, Z1, Z1
 
 add_done:
+	MOVQ    total+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
 	VZEROUPPER
 	RET
 
 // func addTermsAVX2(total *[16]float64, x *float32, n int)
 // Requires: AVX, AVX2, CMOV
 TEXT ·addTermsAVX2(SB), NOSPLIT, $0-24
-	MOVQ total+0(FP), AX
-	MOVQ n+16(FP), CX
-	MOVQ x+8(FP), DX
-	CMPQ CX, $+32
-	JLT  add_few
+	MOVQ    total+0(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    n+16(FP), AX
+	MOVQ    x+8(FP), CX
+	CMPQ    AX, $+32
+	JLT     add_few
 
 add_round:
-	VMOVUPS      (DX), Y0
-	VMOVUPS      32(DX), Y1
-	VCVTPS2PD    X0, Y2
-	VEXTRACTF128 $0x01, Y0, X0
-	VCVTPS2PD    X0, Y0
-	VADDPD       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPD       32(AX), Y0, Y0
-	VMOVUPS      Y0, 32(AX)
-	VCVTPS2PD    X1, Y0
-	VEXTRACTF128 $0x01, Y1, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(AX), Y0, Y0
-	VMOVUPS      Y0, 64(AX)
-	VADDPD       96(AX), Y1, Y1
-	VMOVUPS      Y1, 96(AX)
-	VMOVUPS      64(DX), Y0
-	VMOVUPS      96(DX), Y1
-	VCVTPS2PD    X0, Y2
-	VEXTRACTF128 $0x01, Y0, X0
-	VCVTPS2PD    X0, Y0
-	VADDPD       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPD       32(AX), Y0, Y0
-	VMOVUPS      Y0, 32(AX)
-	VCVTPS2PD    X1, Y0
-	VEXTRACTF128 $0x01, Y1, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(AX), Y0, Y0
-	VMOVUPS      Y0, 64(AX)
-	VADDPD       96(AX), Y1, Y1
-	VMOVUPS      Y1, 96(AX)
-	ADDQ         $+128, DX
-	ADDQ         $-32, CX
-	CMPQ         CX, $+32
-	JGE          add_round
+	VCVTPS2PD (CX), Y4
+	VCVTPS2PD 16(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 32(CX), Y4
+	VCVTPS2PD 48(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	VCVTPS2PD 64(CX), Y4
+	VCVTPS2PD 80(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 96(CX), Y4
+	VCVTPS2PD 112(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	ADDQ      $+128, CX
+	ADDQ      $-32, AX
+	CMPQ      AX, $+32
+	JGE       add_round
 
 add_few:
-	CMPQ CX, $+16
+	CMPQ AX, $+16
 	JLT  add_part
 
 add_tile:
-	VMOVUPS      (DX), Y0
-	VMOVUPS      32(DX), Y1
-	VCVTPS2PD    X0, Y2
-	VEXTRACTF128 $0x01, Y0, X0
-	VCVTPS2PD    X0, Y0
-	VADDPD       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPD       32(AX), Y0, Y0
-	VMOVUPS      Y0, 32(AX)
-	VCVTPS2PD    X1, Y0
-	VEXTRACTF128 $0x01, Y1, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(AX), Y0, Y0
-	VMOVUPS      Y0, 64(AX)
-	VADDPD       96(AX), Y1, Y1
-	VMOVUPS      Y1, 96(AX)
-	ADDQ         $+64, DX
-	ADDQ         $-16, CX
-	CMPQ         CX, $+16
-	JGE          add_tile
+	VCVTPS2PD (CX), Y4
+	VCVTPS2PD 16(CX), Y5
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD 32(CX), Y4
+	VCVTPS2PD 48(CX), Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	ADDQ      $+64, CX
+	ADDQ      $-16, AX
+	CMPQ      AX, $+16
+	JGE       add_tile
 
 add_part:
-	CMPQ         CX, $+1
+	CMPQ         AX, $+1
 	JLT          add_done
-	MOVQ         $0x00000008, BX
-	MOVQ         CX, SI
-	CMPQ         SI, BX
-	CMOVQGT      BX, SI
-	NEGQ         SI
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(SI*4), Y0
-	VMASKMOVPS   (DX), Y0, Y1
-	VPXOR        Y2, Y2, Y2
-	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         $0x00000000, BX
-	MOVQ         CX, CX
-	SUBQ         $+8, CX
-	CMOVQLT      BX, CX
-	MOVQ         $0x00000008, BX
-	MOVQ         CX, CX
-	CMPQ         CX, BX
-	CMOVQGT      BX, CX
-	NEGQ         CX
-	LEAQ         lane_mask<>+32(SB), BX
-	VMOVUPS      (BX)(CX*4), Y1
-	VMASKMOVPS   32(DX), Y1, Y2
-	VPXOR        Y3, Y3, Y3
-	VBLENDVPS    Y1, Y2, Y3, Y1
-	VCVTPS2PD    X0, Y2
-	VEXTRACTF128 $0x01, Y0, X0
-	VCVTPS2PD    X0, Y0
-	VADDPD       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
-	VADDPD       32(AX), Y0, Y0
-	VMOVUPS      Y0, 32(AX)
-	VCVTPS2PD    X1, Y0
-	VEXTRACTF128 $0x01, Y1, X1
-	VCVTPS2PD    X1, Y1
-	VADDPD       64(AX), Y0, Y0
-	VMOVUPS      Y0, 64(AX)
-	VADDPD       96(AX), Y1, Y1
-	VMOVUPS      Y1, 96(AX)
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, BX
+	CMPQ         BX, DX
+	CMOVQGT      DX, BX
+	NEGQ         BX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(BX*4), Y4
+	VMASKMOVPS   (CX), Y4, Y5
+	VPXOR        Y6, Y6, Y6
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	MOVQ         $0x00000000, DX
+	MOVQ         AX, AX
+	SUBQ         $+8, AX
+	CMOVQLT      DX, AX
+	MOVQ         $0x00000008, DX
+	MOVQ         AX, AX
+	CMPQ         AX, DX
+	CMOVQGT      DX, AX
+	NEGQ         AX
+	LEAQ         lane_mask<>+32(SB), DX
+	VMOVUPS      (DX)(AX*4), Y5
+	VMASKMOVPS   32(CX), Y5, Y6
+	VPXOR        Y7, Y7, Y7
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	VCVTPS2PD    X4, Y6
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VADDPD       Y6, Y0, Y0
+	VADDPD       Y4, Y1, Y1
+	VCVTPS2PD    X5, Y4
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
 
 add_done:
+	MOVQ    total+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
 	VZEROUPPER
 	RET
 

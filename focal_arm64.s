@@ -33933,19 +33933,12 @@ add_done:
 TEXT ·addBlocksNEON(SB), NOSPLIT, $0-24
 	MOVD  total+0(FP), R0
 	FMOVQ (R0), F0
-	MOVD  total+0(FP), R0
 	FMOVQ 16(R0), F1
-	MOVD  total+0(FP), R0
 	FMOVQ 32(R0), F2
-	MOVD  total+0(FP), R0
 	FMOVQ 48(R0), F3
-	MOVD  total+0(FP), R0
 	FMOVQ 64(R0), F4
-	MOVD  total+0(FP), R0
 	FMOVQ 80(R0), F5
-	MOVD  total+0(FP), R0
 	FMOVQ 96(R0), F6
-	MOVD  total+0(FP), R0
 	FMOVQ 112(R0), F7
 	MOVD  n+16(FP), R0
 	MOVD  x+8(FP), R1
@@ -34113,19 +34106,12 @@ sum_done:
 sum_added:
 	MOVD  total+0(FP), R0
 	FMOVQ F0, (R0)
-	MOVD  total+0(FP), R0
 	FMOVQ F1, 16(R0)
-	MOVD  total+0(FP), R0
 	FMOVQ F2, 32(R0)
-	MOVD  total+0(FP), R0
 	FMOVQ F3, 48(R0)
-	MOVD  total+0(FP), R0
 	FMOVQ F4, 64(R0)
-	MOVD  total+0(FP), R0
 	FMOVQ F5, 80(R0)
-	MOVD  total+0(FP), R0
 	FMOVQ F6, 96(R0)
-	MOVD  total+0(FP), R0
 	FMOVQ F7, 112(R0)
 	RET
 
@@ -38079,108 +38065,92 @@ done:
 TEXT ·addLogsNEON(SB), NOSPLIT, $0-32
 	MOVD  $consts<>+0(SB), R0
 	FMOVQ 336(R0), F0
-	FMOVQ 224(R0), F5
+	FMOVQ 224(R0), F21
 	MOVD  logits+8(FP), R1
 	MOVD  logs+16(FP), R2
 	MOVD  n+24(FP), R3
 	MOVD  total+0(FP), R5
 	ADD   $128, R5, R6
+	FMOVQ (R5), F1
+	FMOVQ 16(R5), F2
+	FMOVQ 32(R5), F3
+	FMOVQ 48(R5), F4
+	FMOVQ 64(R5), F5
+	FMOVQ 80(R5), F6
+	FMOVQ 96(R5), F7
+	FMOVQ 112(R5), F8
+	FMOVQ (R6), F9
+	FMOVQ 16(R6), F10
+	FMOVQ 32(R6), F11
+	FMOVQ 48(R6), F12
+	FMOVQ 64(R6), F13
+	FMOVQ 80(R6), F14
+	FMOVQ 96(R6), F15
+	FMOVQ 112(R6), F16
 	CMP   $16, R3
 	BLT   add_part
 
 add_tile:
-	FMOVQ (R1), F1
-	FMOVQ 16(R1), F2
-	FMOVQ 32(R1), F3
-	FMOVQ 48(R1), F4
-	WORD  $0x4e20e421 // fcmeq v1.4s, v1.4s, v0.4s
-	VMOVI $0, V7.B16
-	FMOVQ (R2), F6
-	VBIT  V1.B16, V7.B16, V6.B16
-	WORD  $0x4ea6d4e6 // fsub v6.4s, v7.4s, v6.4s
-	VBIF  V1.B16, V5.B16, V7.B16
-	WORD  $0x4e20e441 // fcmeq v1.4s, v2.4s, v0.4s
-	VMOVI $0, V8.B16
-	FMOVQ 16(R2), F2
-	VBIT  V1.B16, V8.B16, V2.B16
-	WORD  $0x4ea2d502 // fsub v2.4s, v8.4s, v2.4s
-	VBIF  V1.B16, V5.B16, V8.B16
-	WORD  $0x4e20e461 // fcmeq v1.4s, v3.4s, v0.4s
-	VMOVI $0, V9.B16
-	FMOVQ 32(R2), F3
-	VBIT  V1.B16, V9.B16, V3.B16
-	WORD  $0x4ea3d523 // fsub v3.4s, v9.4s, v3.4s
-	VBIF  V1.B16, V5.B16, V9.B16
-	WORD  $0x4e20e481 // fcmeq v1.4s, v4.4s, v0.4s
-	VMOVI $0, V10.B16
-	FMOVQ 48(R2), F4
-	VBIT  V1.B16, V10.B16, V4.B16
-	WORD  $0x4ea4d544 // fsub v4.4s, v10.4s, v4.4s
-	VBIF  V1.B16, V5.B16, V10.B16
-	WORD  $0x0e6178c1 // fcvtl v1.2d, v6.2s
-	WORD  $0x4e6178c6 // fcvtl2 v6.2d, v6.4s
-	FMOVQ (R5), F11
-	WORD  $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
-	FMOVQ F1, (R5)
-	FMOVQ 16(R5), F1
-	WORD  $0x4e61d4c6 // fadd v6.2d, v6.2d, v1.2d
-	FMOVQ F6, 16(R5)
-	WORD  $0x0e617841 // fcvtl v1.2d, v2.2s
-	WORD  $0x4e617842 // fcvtl2 v2.2d, v2.4s
-	FMOVQ 32(R5), F6
-	WORD  $0x4e66d421 // fadd v1.2d, v1.2d, v6.2d
-	FMOVQ F1, 32(R5)
-	FMOVQ 48(R5), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 48(R5)
-	WORD  $0x0e617861 // fcvtl v1.2d, v3.2s
-	WORD  $0x4e617862 // fcvtl2 v2.2d, v3.4s
-	FMOVQ 64(R5), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 64(R5)
-	FMOVQ 80(R5), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 80(R5)
-	WORD  $0x0e617881 // fcvtl v1.2d, v4.2s
-	WORD  $0x4e617882 // fcvtl2 v2.2d, v4.4s
-	FMOVQ 96(R5), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 96(R5)
-	FMOVQ 112(R5), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 112(R5)
-	WORD  $0x0e6178e1 // fcvtl v1.2d, v7.2s
-	WORD  $0x4e6178e2 // fcvtl2 v2.2d, v7.4s
-	FMOVQ (R6), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, (R6)
-	FMOVQ 16(R6), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 16(R6)
-	WORD  $0x0e617901 // fcvtl v1.2d, v8.2s
-	WORD  $0x4e617902 // fcvtl2 v2.2d, v8.4s
-	FMOVQ 32(R6), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 32(R6)
-	FMOVQ 48(R6), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 48(R6)
-	WORD  $0x0e617921 // fcvtl v1.2d, v9.2s
-	WORD  $0x4e617922 // fcvtl2 v2.2d, v9.4s
-	FMOVQ 64(R6), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 64(R6)
-	FMOVQ 80(R6), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 80(R6)
-	WORD  $0x0e617941 // fcvtl v1.2d, v10.2s
-	WORD  $0x4e617942 // fcvtl2 v2.2d, v10.4s
-	FMOVQ 96(R6), F3
-	WORD  $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
-	FMOVQ F1, 96(R6)
-	FMOVQ 112(R6), F1
-	WORD  $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
-	FMOVQ F2, 112(R6)
+	FMOVQ (R1), F17
+	FMOVQ 16(R1), F18
+	FMOVQ 32(R1), F19
+	FMOVQ 48(R1), F20
+	WORD  $0x4e20e631 // fcmeq v17.4s, v17.4s, v0.4s
+	VMOVI $0, V23.B16
+	FMOVQ (R2), F22
+	VBIT  V17.B16, V23.B16, V22.B16
+	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
+	VBIF  V17.B16, V21.B16, V23.B16
+	WORD  $0x4e20e651 // fcmeq v17.4s, v18.4s, v0.4s
+	VMOVI $0, V24.B16
+	FMOVQ 16(R2), F18
+	VBIT  V17.B16, V24.B16, V18.B16
+	WORD  $0x4eb2d712 // fsub v18.4s, v24.4s, v18.4s
+	VBIF  V17.B16, V21.B16, V24.B16
+	WORD  $0x4e20e671 // fcmeq v17.4s, v19.4s, v0.4s
+	VMOVI $0, V25.B16
+	FMOVQ 32(R2), F19
+	VBIT  V17.B16, V25.B16, V19.B16
+	WORD  $0x4eb3d733 // fsub v19.4s, v25.4s, v19.4s
+	VBIF  V17.B16, V21.B16, V25.B16
+	WORD  $0x4e20e691 // fcmeq v17.4s, v20.4s, v0.4s
+	VMOVI $0, V26.B16
+	FMOVQ 48(R2), F20
+	VBIT  V17.B16, V26.B16, V20.B16
+	WORD  $0x4eb4d754 // fsub v20.4s, v26.4s, v20.4s
+	VBIF  V17.B16, V21.B16, V26.B16
+	WORD  $0x0e617ad1 // fcvtl v17.2d, v22.2s
+	WORD  $0x4e617ad6 // fcvtl2 v22.2d, v22.4s
+	WORD  $0x4e71d421 // fadd v1.2d, v1.2d, v17.2d
+	WORD  $0x4e76d442 // fadd v2.2d, v2.2d, v22.2d
+	WORD  $0x0e617a51 // fcvtl v17.2d, v18.2s
+	WORD  $0x4e617a52 // fcvtl2 v18.2d, v18.4s
+	WORD  $0x4e71d463 // fadd v3.2d, v3.2d, v17.2d
+	WORD  $0x4e72d484 // fadd v4.2d, v4.2d, v18.2d
+	WORD  $0x0e617a71 // fcvtl v17.2d, v19.2s
+	WORD  $0x4e617a72 // fcvtl2 v18.2d, v19.4s
+	WORD  $0x4e71d4a5 // fadd v5.2d, v5.2d, v17.2d
+	WORD  $0x4e72d4c6 // fadd v6.2d, v6.2d, v18.2d
+	WORD  $0x0e617a91 // fcvtl v17.2d, v20.2s
+	WORD  $0x4e617a92 // fcvtl2 v18.2d, v20.4s
+	WORD  $0x4e71d4e7 // fadd v7.2d, v7.2d, v17.2d
+	WORD  $0x4e72d508 // fadd v8.2d, v8.2d, v18.2d
+	WORD  $0x0e617af1 // fcvtl v17.2d, v23.2s
+	WORD  $0x4e617af2 // fcvtl2 v18.2d, v23.4s
+	WORD  $0x4e71d529 // fadd v9.2d, v9.2d, v17.2d
+	WORD  $0x4e72d54a // fadd v10.2d, v10.2d, v18.2d
+	WORD  $0x0e617b11 // fcvtl v17.2d, v24.2s
+	WORD  $0x4e617b12 // fcvtl2 v18.2d, v24.4s
+	WORD  $0x4e71d56b // fadd v11.2d, v11.2d, v17.2d
+	WORD  $0x4e72d58c // fadd v12.2d, v12.2d, v18.2d
+	WORD  $0x0e617b31 // fcvtl v17.2d, v25.2s
+	WORD  $0x4e617b32 // fcvtl2 v18.2d, v25.4s
+	WORD  $0x4e71d5ad // fadd v13.2d, v13.2d, v17.2d
+	WORD  $0x4e72d5ce // fadd v14.2d, v14.2d, v18.2d
+	WORD  $0x0e617b51 // fcvtl v17.2d, v26.2s
+	WORD  $0x4e617b52 // fcvtl2 v18.2d, v26.4s
+	WORD  $0x4e71d5ef // fadd v15.2d, v15.2d, v17.2d
+	WORD  $0x4e72d610 // fadd v16.2d, v16.2d, v18.2d
 	ADD   $64, R1, R1
 	ADD   $64, R2, R2
 	SUB   $16, R3, R3
@@ -38190,178 +38160,162 @@ add_tile:
 add_part:
 	CMP   $1, R3
 	BLT   add_done
-	FMOVQ 336(R0), F1
+	FMOVQ 336(R0), F17
 	ADD   $0, R1, R7
 	CMP   $4, R3
 	BLT   partless1
-	FMOVQ (R1), F1
+	FMOVQ (R1), F17
 	JMP   partdone1
 
 partless1:
 	TBZ    $1, R3, partone1
-	VLD1.P 8(R7), V1.D[0]
+	VLD1.P 8(R7), V17.D[0]
 	TBZ    $0, R3, partdone1
-	VLD1   (R7), V1.S[2]
+	VLD1   (R7), V17.S[2]
 	JMP    partdone1
 
 partone1:
 	TBZ  $0, R3, partdone1
-	VLD1 (R7), V1.S[0]
+	VLD1 (R7), V17.S[0]
 
 partdone1:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
-	FMOVQ 336(R0), F2
+	FMOVQ 336(R0), F18
 	ADD   $16, R1, R7
 	CMP   $4, R3
 	BLT   partless2
-	FMOVQ 16(R1), F2
+	FMOVQ 16(R1), F18
 	JMP   partdone2
 
 partless2:
 	TBZ    $1, R3, partone2
-	VLD1.P 8(R7), V2.D[0]
+	VLD1.P 8(R7), V18.D[0]
 	TBZ    $0, R3, partdone2
-	VLD1   (R7), V2.S[2]
+	VLD1   (R7), V18.S[2]
 	JMP    partdone2
 
 partone2:
 	TBZ  $0, R3, partdone2
-	VLD1 (R7), V2.S[0]
+	VLD1 (R7), V18.S[0]
 
 partdone2:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
-	FMOVQ 336(R0), F3
+	FMOVQ 336(R0), F19
 	ADD   $32, R1, R7
 	CMP   $4, R3
 	BLT   partless3
-	FMOVQ 32(R1), F3
+	FMOVQ 32(R1), F19
 	JMP   partdone3
 
 partless3:
 	TBZ    $1, R3, partone3
-	VLD1.P 8(R7), V3.D[0]
+	VLD1.P 8(R7), V19.D[0]
 	TBZ    $0, R3, partdone3
-	VLD1   (R7), V3.S[2]
+	VLD1   (R7), V19.S[2]
 	JMP    partdone3
 
 partone3:
 	TBZ  $0, R3, partdone3
-	VLD1 (R7), V3.S[0]
+	VLD1 (R7), V19.S[0]
 
 partdone3:
 	SUBS  $4, R3, R3
 	CSEL  LT, ZR, R3, R3
-	FMOVQ 336(R0), F4
+	FMOVQ 336(R0), F20
 	ADD   $48, R1, R0
 	CMP   $4, R3
 	BLT   partless4
-	FMOVQ 48(R1), F4
+	FMOVQ 48(R1), F20
 	JMP   partdone4
 
 partless4:
 	TBZ    $1, R3, partone4
-	VLD1.P 8(R0), V4.D[0]
+	VLD1.P 8(R0), V20.D[0]
 	TBZ    $0, R3, partdone4
-	VLD1   (R0), V4.S[2]
+	VLD1   (R0), V20.S[2]
 	JMP    partdone4
 
 partone4:
 	TBZ  $0, R3, partdone4
-	VLD1 (R0), V4.S[0]
+	VLD1 (R0), V20.S[0]
 
 partdone4:
-	WORD  $0x4e20e421 // fcmeq v1.4s, v1.4s, v0.4s
-	VMOVI $0, V7.B16
-	FMOVQ (R2), F6
-	VBIT  V1.B16, V7.B16, V6.B16
-	WORD  $0x4ea6d4e6 // fsub v6.4s, v7.4s, v6.4s
-	VBIF  V1.B16, V5.B16, V7.B16
-	WORD  $0x4e20e441 // fcmeq v1.4s, v2.4s, v0.4s
-	VMOVI $0, V8.B16
-	FMOVQ 16(R2), F2
-	VBIT  V1.B16, V8.B16, V2.B16
-	WORD  $0x4ea2d502 // fsub v2.4s, v8.4s, v2.4s
-	VBIF  V1.B16, V5.B16, V8.B16
-	WORD  $0x4e20e461 // fcmeq v1.4s, v3.4s, v0.4s
-	VMOVI $0, V9.B16
-	FMOVQ 32(R2), F3
-	VBIT  V1.B16, V9.B16, V3.B16
-	WORD  $0x4ea3d523 // fsub v3.4s, v9.4s, v3.4s
-	VBIF  V1.B16, V5.B16, V9.B16
-	WORD  $0x4e20e480 // fcmeq v0.4s, v4.4s, v0.4s
-	VMOVI $0, V1.B16
-	FMOVQ 48(R2), F4
-	VBIT  V0.B16, V1.B16, V4.B16
-	WORD  $0x4ea4d424 // fsub v4.4s, v1.4s, v4.4s
-	VBIT  V0.B16, V1.B16, V5.B16
-	WORD  $0x0e6178c0 // fcvtl v0.2d, v6.2s
-	WORD  $0x4e6178c1 // fcvtl2 v1.2d, v6.4s
-	FMOVQ (R5), F6
-	WORD  $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
-	FMOVQ F0, (R5)
-	FMOVQ 16(R5), F0
+	WORD  $0x4e20e631 // fcmeq v17.4s, v17.4s, v0.4s
+	VMOVI $0, V23.B16
+	FMOVQ (R2), F22
+	VBIT  V17.B16, V23.B16, V22.B16
+	WORD  $0x4eb6d6f6 // fsub v22.4s, v23.4s, v22.4s
+	VBIF  V17.B16, V21.B16, V23.B16
+	WORD  $0x4e20e651 // fcmeq v17.4s, v18.4s, v0.4s
+	VMOVI $0, V24.B16
+	FMOVQ 16(R2), F18
+	VBIT  V17.B16, V24.B16, V18.B16
+	WORD  $0x4eb2d712 // fsub v18.4s, v24.4s, v18.4s
+	VBIF  V17.B16, V21.B16, V24.B16
+	WORD  $0x4e20e671 // fcmeq v17.4s, v19.4s, v0.4s
+	VMOVI $0, V25.B16
+	FMOVQ 32(R2), F19
+	VBIT  V17.B16, V25.B16, V19.B16
+	WORD  $0x4eb3d733 // fsub v19.4s, v25.4s, v19.4s
+	VBIF  V17.B16, V21.B16, V25.B16
+	WORD  $0x4e20e680 // fcmeq v0.4s, v20.4s, v0.4s
+	VMOVI $0, V17.B16
+	FMOVQ 48(R2), F20
+	VBIT  V0.B16, V17.B16, V20.B16
+	WORD  $0x4eb4d634 // fsub v20.4s, v17.4s, v20.4s
+	VBIT  V0.B16, V17.B16, V21.B16
+	WORD  $0x0e617ac0 // fcvtl v0.2d, v22.2s
+	WORD  $0x4e617ad1 // fcvtl2 v17.2d, v22.4s
 	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 16(R5)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 32(R5), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 32(R5)
-	FMOVQ 48(R5), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R5)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 64(R5), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R5)
-	FMOVQ 80(R5), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R5)
-	WORD  $0x0e617880 // fcvtl v0.2d, v4.2s
-	WORD  $0x4e617881 // fcvtl2 v1.2d, v4.4s
-	FMOVQ 96(R5), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R5)
-	FMOVQ 112(R5), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R5)
-	WORD  $0x0e6178e0 // fcvtl v0.2d, v7.2s
-	WORD  $0x4e6178e1 // fcvtl2 v1.2d, v7.4s
-	FMOVQ (R6), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, (R6)
-	FMOVQ 16(R6), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 16(R6)
-	WORD  $0x0e617900 // fcvtl v0.2d, v8.2s
-	WORD  $0x4e617901 // fcvtl2 v1.2d, v8.4s
-	FMOVQ 32(R6), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 32(R6)
-	FMOVQ 48(R6), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R6)
-	WORD  $0x0e617920 // fcvtl v0.2d, v9.2s
-	WORD  $0x4e617921 // fcvtl2 v1.2d, v9.4s
-	FMOVQ 64(R6), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R6)
-	FMOVQ 80(R6), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R6)
-	WORD  $0x0e6178a0 // fcvtl v0.2d, v5.2s
-	WORD  $0x4e6178a1 // fcvtl2 v1.2d, v5.4s
-	FMOVQ 96(R6), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R6)
-	FMOVQ 112(R6), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R6)
+	WORD  $0x4e71d442 // fadd v2.2d, v2.2d, v17.2d
+	WORD  $0x0e617a40 // fcvtl v0.2d, v18.2s
+	WORD  $0x4e617a51 // fcvtl2 v17.2d, v18.4s
+	WORD  $0x4e60d463 // fadd v3.2d, v3.2d, v0.2d
+	WORD  $0x4e71d484 // fadd v4.2d, v4.2d, v17.2d
+	WORD  $0x0e617a60 // fcvtl v0.2d, v19.2s
+	WORD  $0x4e617a71 // fcvtl2 v17.2d, v19.4s
+	WORD  $0x4e60d4a5 // fadd v5.2d, v5.2d, v0.2d
+	WORD  $0x4e71d4c6 // fadd v6.2d, v6.2d, v17.2d
+	WORD  $0x0e617a80 // fcvtl v0.2d, v20.2s
+	WORD  $0x4e617a91 // fcvtl2 v17.2d, v20.4s
+	WORD  $0x4e60d4e7 // fadd v7.2d, v7.2d, v0.2d
+	WORD  $0x4e71d508 // fadd v8.2d, v8.2d, v17.2d
+	WORD  $0x0e617ae0 // fcvtl v0.2d, v23.2s
+	WORD  $0x4e617af1 // fcvtl2 v17.2d, v23.4s
+	WORD  $0x4e60d529 // fadd v9.2d, v9.2d, v0.2d
+	WORD  $0x4e71d54a // fadd v10.2d, v10.2d, v17.2d
+	WORD  $0x0e617b00 // fcvtl v0.2d, v24.2s
+	WORD  $0x4e617b11 // fcvtl2 v17.2d, v24.4s
+	WORD  $0x4e60d56b // fadd v11.2d, v11.2d, v0.2d
+	WORD  $0x4e71d58c // fadd v12.2d, v12.2d, v17.2d
+	WORD  $0x0e617b20 // fcvtl v0.2d, v25.2s
+	WORD  $0x4e617b31 // fcvtl2 v17.2d, v25.4s
+	WORD  $0x4e60d5ad // fadd v13.2d, v13.2d, v0.2d
+	WORD  $0x4e71d5ce // fadd v14.2d, v14.2d, v17.2d
+	WORD  $0x0e617aa0 // fcvtl v0.2d, v21.2s
+	WORD  $0x4e617ab1 // fcvtl2 v17.2d, v21.4s
+	WORD  $0x4e60d5ef // fadd v15.2d, v15.2d, v0.2d
+	WORD  $0x4e71d610 // fadd v16.2d, v16.2d, v17.2d
 
 add_done:
+	FMOVQ F1, (R5)
+	FMOVQ F2, 16(R5)
+	FMOVQ F3, 32(R5)
+	FMOVQ F4, 48(R5)
+	FMOVQ F5, 64(R5)
+	FMOVQ F6, 80(R5)
+	FMOVQ F7, 96(R5)
+	FMOVQ F8, 112(R5)
+	FMOVQ F9, (R6)
+	FMOVQ F10, 16(R6)
+	FMOVQ F11, 32(R6)
+	FMOVQ F12, 48(R6)
+	FMOVQ F13, 64(R6)
+	FMOVQ F14, 80(R6)
+	FMOVQ F15, 96(R6)
+	FMOVQ F16, 112(R6)
 	RET
 
 // func softTermsNEON(losses *float32, slopes *float32, logs *float32, probs *float32, targets *float32, weights *float32, n int, p *lossParams)
@@ -39322,173 +39276,158 @@ done:
 
 // func addTermsNEON(total *[16]float64, x *float32, n int)
 TEXT ·addTermsNEON(SB), NOSPLIT, $0-24
-	MOVD total+0(FP), R0
-	MOVD n+16(FP), R1
-	MOVD x+8(FP), R2
-	CMP  $16, R1
-	BLT  add_part
+	MOVD  total+0(FP), R0
+	FMOVQ (R0), F0
+	FMOVQ 16(R0), F1
+	FMOVQ 32(R0), F2
+	FMOVQ 48(R0), F3
+	FMOVQ 64(R0), F4
+	FMOVQ 80(R0), F5
+	FMOVQ 96(R0), F6
+	FMOVQ 112(R0), F7
+	MOVD  n+16(FP), R0
+	MOVD  x+8(FP), R1
+	CMP   $16, R0
+	BLT   add_part
 
 add_tile:
-	FMOVQ (R2), F0
-	FMOVQ 16(R2), F1
-	FMOVQ 32(R2), F2
-	FMOVQ 48(R2), F3
-	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ (R0), F5
-	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ F4, (R0)
-	FMOVQ 16(R0), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 16(R0)
-	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ 32(R0), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 32(R0)
-	FMOVQ 48(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R0)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 64(R0), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R0)
-	FMOVQ 80(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R0)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 96(R0), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R0)
-	FMOVQ 112(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R0)
-	ADD   $64, R2, R2
-	SUB   $16, R1, R1
-	CMP   $16, R1
+	FMOVQ (R1), F8
+	FMOVQ 16(R1), F9
+	FMOVQ 32(R1), F10
+	FMOVQ 48(R1), F11
+	WORD  $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD  $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD  $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD  $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD  $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD  $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD  $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD  $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD  $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD  $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD  $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD  $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD  $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD  $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD  $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD  $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
+	ADD   $64, R1, R1
+	SUB   $16, R0, R0
+	CMP   $16, R0
 	BGE   add_tile
 
 add_part:
-	CMP   $1, R1
+	CMP   $1, R0
 	BLT   add_done
-	VMOVI $0, V0.B16
-	ADD   $0, R2, R3
-	CMP   $4, R1
+	VMOVI $0, V8.B16
+	ADD   $0, R1, R2
+	CMP   $4, R0
 	BLT   partless1
-	FMOVQ (R2), F0
+	FMOVQ (R1), F8
 	JMP   partdone1
 
 partless1:
-	TBZ    $1, R1, partone1
-	VLD1.P 8(R3), V0.D[0]
-	TBZ    $0, R1, partdone1
-	VLD1   (R3), V0.S[2]
+	TBZ    $1, R0, partone1
+	VLD1.P 8(R2), V8.D[0]
+	TBZ    $0, R0, partdone1
+	VLD1   (R2), V8.S[2]
 	JMP    partdone1
 
 partone1:
-	TBZ  $0, R1, partdone1
-	VLD1 (R3), V0.S[0]
+	TBZ  $0, R0, partdone1
+	VLD1 (R2), V8.S[0]
 
 partdone1:
-	SUBS  $4, R1, R1
-	CSEL  LT, ZR, R1, R1
-	VMOVI $0, V1.B16
-	ADD   $16, R2, R3
-	CMP   $4, R1
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V9.B16
+	ADD   $16, R1, R2
+	CMP   $4, R0
 	BLT   partless2
-	FMOVQ 16(R2), F1
+	FMOVQ 16(R1), F9
 	JMP   partdone2
 
 partless2:
-	TBZ    $1, R1, partone2
-	VLD1.P 8(R3), V1.D[0]
-	TBZ    $0, R1, partdone2
-	VLD1   (R3), V1.S[2]
+	TBZ    $1, R0, partone2
+	VLD1.P 8(R2), V9.D[0]
+	TBZ    $0, R0, partdone2
+	VLD1   (R2), V9.S[2]
 	JMP    partdone2
 
 partone2:
-	TBZ  $0, R1, partdone2
-	VLD1 (R3), V1.S[0]
+	TBZ  $0, R0, partdone2
+	VLD1 (R2), V9.S[0]
 
 partdone2:
-	SUBS  $4, R1, R1
-	CSEL  LT, ZR, R1, R1
-	VMOVI $0, V2.B16
-	ADD   $32, R2, R3
-	CMP   $4, R1
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V10.B16
+	ADD   $32, R1, R2
+	CMP   $4, R0
 	BLT   partless3
-	FMOVQ 32(R2), F2
+	FMOVQ 32(R1), F10
 	JMP   partdone3
 
 partless3:
-	TBZ    $1, R1, partone3
-	VLD1.P 8(R3), V2.D[0]
-	TBZ    $0, R1, partdone3
-	VLD1   (R3), V2.S[2]
+	TBZ    $1, R0, partone3
+	VLD1.P 8(R2), V10.D[0]
+	TBZ    $0, R0, partdone3
+	VLD1   (R2), V10.S[2]
 	JMP    partdone3
 
 partone3:
-	TBZ  $0, R1, partdone3
-	VLD1 (R3), V2.S[0]
+	TBZ  $0, R0, partdone3
+	VLD1 (R2), V10.S[0]
 
 partdone3:
-	SUBS  $4, R1, R1
-	CSEL  LT, ZR, R1, R1
-	VMOVI $0, V3.B16
-	ADD   $48, R2, R3
-	CMP   $4, R1
+	SUBS  $4, R0, R0
+	CSEL  LT, ZR, R0, R0
+	VMOVI $0, V11.B16
+	ADD   $48, R1, R2
+	CMP   $4, R0
 	BLT   partless4
-	FMOVQ 48(R2), F3
+	FMOVQ 48(R1), F11
 	JMP   partdone4
 
 partless4:
-	TBZ    $1, R1, partone4
-	VLD1.P 8(R3), V3.D[0]
-	TBZ    $0, R1, partdone4
-	VLD1   (R3), V3.S[2]
+	TBZ    $1, R0, partone4
+	VLD1.P 8(R2), V11.D[0]
+	TBZ    $0, R0, partdone4
+	VLD1   (R2), V11.S[2]
 	JMP    partdone4
 
 partone4:
-	TBZ  $0, R1, partdone4
-	VLD1 (R3), V3.S[0]
+	TBZ  $0, R0, partdone4
+	VLD1 (R2), V11.S[0]
 
 partdone4:
-	WORD  $0x0e617804 // fcvtl v4.2d, v0.2s
-	WORD  $0x4e617800 // fcvtl2 v0.2d, v0.4s
-	FMOVQ (R0), F5
-	WORD  $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
-	FMOVQ F4, (R0)
-	FMOVQ 16(R0), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 16(R0)
-	WORD  $0x0e617820 // fcvtl v0.2d, v1.2s
-	WORD  $0x4e617821 // fcvtl2 v1.2d, v1.4s
-	FMOVQ 32(R0), F4
-	WORD  $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
-	FMOVQ F0, 32(R0)
-	FMOVQ 48(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 48(R0)
-	WORD  $0x0e617840 // fcvtl v0.2d, v2.2s
-	WORD  $0x4e617841 // fcvtl2 v1.2d, v2.4s
-	FMOVQ 64(R0), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 64(R0)
-	FMOVQ 80(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 80(R0)
-	WORD  $0x0e617860 // fcvtl v0.2d, v3.2s
-	WORD  $0x4e617861 // fcvtl2 v1.2d, v3.4s
-	FMOVQ 96(R0), F2
-	WORD  $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
-	FMOVQ F0, 96(R0)
-	FMOVQ 112(R0), F0
-	WORD  $0x4e60d421 // fadd v1.2d, v1.2d, v0.2d
-	FMOVQ F1, 112(R0)
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68d442 // fadd v2.2d, v2.2d, v8.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e617949 // fcvtl2 v9.2d, v10.4s
+	WORD $0x4e68d484 // fadd v4.2d, v4.2d, v8.2d
+	WORD $0x4e69d4a5 // fadd v5.2d, v5.2d, v9.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e617969 // fcvtl2 v9.2d, v11.4s
+	WORD $0x4e68d4c6 // fadd v6.2d, v6.2d, v8.2d
+	WORD $0x4e69d4e7 // fadd v7.2d, v7.2d, v9.2d
 
 add_done:
+	MOVD  total+0(FP), R0
+	FMOVQ F0, (R0)
+	FMOVQ F1, 16(R0)
+	FMOVQ F2, 32(R0)
+	FMOVQ F3, 48(R0)
+	FMOVQ F4, 64(R0)
+	FMOVQ F5, 80(R0)
+	FMOVQ F6, 96(R0)
+	FMOVQ F7, 112(R0)
 	RET
 
 // func softGradNEON(grad *float32, probs *float32, complements *float32, slopes *float32, n int, sum *float32)

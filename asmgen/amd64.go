@@ -1011,55 +1011,6 @@ func (m *amd64) widened(v vec) [2]operand.Op {
 	return [2]operand.Op{low, high}
 }
 
-func (m *amd64) doublesClear(p gp) {
-	zero := m.inRegister(m.u32(0))
-	for i := range 128 / int(m.vecSpec.Size()) {
-		m.emit(x86.VMOVUPS(zero, at(p, i*int(m.vecSpec.Size()))))
-	}
-}
-
-func (m *amd64) doublesAdd(p gp, tile []vec) {
-	for u, v := range tile {
-		for i, r := range m.widened(v) {
-			where := at(p, (2*u+i)*int(m.vecSpec.Size()))
-			m.emit(x86.VADDPD(where, r, r))
-			m.emit(x86.VMOVUPS(r, where))
-		}
-	}
-}
-
-func (m *amd64) local() gp {
-	// On a cache line's border: what crosses one is slow to store and load in turn.
-	const line = 64
-	p := m.regs.GP64()
-	m.emit(x86.LEAQ(m.fn.AllocLocal(8*rowTile+line).Offset(line-1), p))
-	m.emit(x86.ANDQ(operand.I8(-line), p))
-	return gp{p}
-}
-
-func (m *amd64) tileFold(tile []vec) vec {
-	d := m.widened(tile[0])
-	for _, v := range tile[1:] { // AVX2: (i, i+8)
-		for i, r := range m.widened(v) {
-			m.emit(x86.VADDPD(r, d[i], d[i]))
-		}
-	}
-	return m.rounded(m.foldRest(d[:]))
-}
-
-func (m *amd64) doublesFold(p gp) vec {
-	var d []operand.Op
-	for i := range 2 {
-		r := m.newVec()
-		m.emit(x86.VMOVUPS(at(p, i*int(m.vecSpec.Size())), r))
-		if !m.wide {
-			m.emit(x86.VADDPD(at(p, (2+i)*int(m.vecSpec.Size())), r, r))
-		}
-		d = append(d, r)
-	}
-	return m.rounded(m.foldRest(d))
-}
-
 func (m *amd64) laneSums() laneSums { return m.zeros(128 / int(m.vecSpec.Size())) }
 
 func (m *amd64) columnSum() laneSums { return m.zeros(2) }

@@ -762,46 +762,10 @@ func (m *arm64) wordBefore(t table, at int, n gp) gp {
 
 // Doubles
 
-func (m *arm64) doublesClear(p gp) {
-	zero := m.inRegister(m.u32(0))
-	for i := range rowTile / 2 {
-		m.do("str", zero, at(p, 16*i))
-	}
-	m.forget()
-}
-
 // widened is a vector's lanes as float64, in two registers.
 func (m *arm64) widened(v vec) [2]operand.Op {
 	a := m.inRegister(v)
 	return [2]operand.Op{m.result("fcvtl", a).op, m.result("fcvtl2", a).op}
-}
-
-func (m *arm64) doublesAdd(p gp, tile []vec) {
-	for u, v := range tile {
-		for i, r := range m.widened(v) {
-			where := at(p, 32*u+16*i)
-			m.do("fadd.2d", r, r, m.result("ldr", where).op)
-			m.do("str", r, where)
-		}
-	}
-	m.forget()
-}
-
-func (m *arm64) doublesFold(p gp) vec {
-	var d []operand.Op
-	for i := range rowTile / 2 {
-		d = append(d, m.result("ldr", at(p, 16*i)).op)
-	}
-	return m.result("fcvt", m.foldRest(d).op)
-}
-
-func (m *arm64) tileFold(tile []vec) vec {
-	var d []operand.Op
-	for _, v := range tile {
-		w := m.widened(v)
-		d = append(d, w[:]...)
-	}
-	return m.result("fcvt", m.foldRest(d).op)
 }
 
 // foldRest adds 16 lanes of float64 in 8 registers: (i, i+8), (i, i+4), (i, i+2), (i, i+1).
@@ -859,12 +823,6 @@ func (m *arm64) laneSumsAdd(d laneSums, tile []vec) {
 func (m *arm64) laneSumsValue(d laneSums) vec { return m.result("fcvt", m.foldRest(d).op) }
 
 func (m *arm64) laneSumsFold(d laneSums, p gp) { m.do("str.d", m.foldRest(d).op, at(p, 0)) }
-
-func (m *arm64) local() gp {
-	d := m.gp()
-	m.do("address", d.r, m.fn.AllocLocal(8*rowTile))
-	return d
-}
 
 // Control flow
 

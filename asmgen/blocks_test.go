@@ -158,7 +158,37 @@ func storeColumnsOperation(width, stride int) operation {
 func columnFoldOperation(columns int) operation {
 	return blockOperation(fmt.Sprintf("fold%dColumns", columns), columns, func(m machine, dst, src gp) {
 		m.store(dst, 0, m.columnFold(src, columns, false))
-	}, func(lanes int, block []uint32, i int) uint32 {
+	}, foldedColumns(columns))
+}
+
+// wideFoldOperation takes columns of float64: their registers are written to dst, and folded there.
+func wideFoldOperation(columns int) operation {
+	folded := func(lanes int, block []uint32, i int) uint32 {
+		sum := foldedColumns(columns)(lanes, block, i)
+		if i < lanes && sum == 1<<31 {
+			return 0 // the sums begin with +0
+		}
+		return sum
+	}
+	return blockOperation(fmt.Sprintf("fold%dWideColumns", columns), 2*columns, func(m machine, dst, src gp) {
+		size := 4 * m.properties().lanes
+		for k := range columns {
+			sum := m.columnSum()
+			m.laneSumsAdd(sum, []vec{m.hold(m.load(src, k*size))})
+			for h, d := range sum {
+				m.store(dst, (2*k+h)*size, vec{op: d})
+			}
+		}
+		sum := m.hold(m.columnFold(dst, columns, true))
+		for k := range 2 * columns {
+			m.store(dst, k*size, m.hold(m.load(src, k*size)))
+		}
+		m.store(dst, 0, sum)
+	}, folded)
+}
+
+func foldedColumns(columns int) func(lanes int, block []uint32, i int) uint32 {
+	return func(lanes int, block []uint32, i int) uint32 {
 		if i >= lanes {
 			return block[i]
 		}
@@ -167,7 +197,7 @@ func columnFoldOperation(columns int) operation {
 			x = append(x, block[k*lanes+i])
 		}
 		return bitsIn(float32(foldOf(x)))
-	})
+	}
 }
 
 func swappedOperation(h int) operation {
@@ -271,23 +301,12 @@ func exchanged(lanes int, block []uint32, i int) uint32 { return block[(i+lanes)
 var blockOperations = func() []operation {
 	list := []operation{
 		swappedOperation(1), swappedOperation(2), swappedOperation(4), swappedOperation(8),
-		blockOperation("fold_tile", tileVectors, func(m machine, dst, src gp) {
-			for i, t := range tilesAt(m, src, tileVectors) {
-				m.storeFirst(dst, 4*rowTile*i, m.tileFold(t))
-			}
-		}, func(_ int, block []uint32, i int) uint32 {
-			if i%rowTile > 0 {
-				return block[i]
-			}
-			return bitsIn(float32(foldOf(block[i:][:rowTile])))
-		}),
-		blockOperation("fold_doubles", tileVectors, func(m machine, dst, src gp) {
-			total := m.local()
-			m.doublesClear(total)
+		blockOperation("fold_value", tileVectors, func(m machine, dst, src gp) {
+			total := m.laneSums()
 			for _, t := range tilesAt(m, src, tileVectors) {
-				m.doublesAdd(total, t)
+				m.laneSumsAdd(total, t)
 			}
-			m.storeFirst(dst, 0, m.doublesFold(total))
+			m.storeFirst(dst, 0, m.laneSumsValue(total))
 		}, firstWord(func(_ int, block []uint32) uint32 { return bitsIn(float32(foldTotals(laneTotals(block)))) })),
 		blockOperation("fold_lane_sums", tileVectors, func(m machine, dst, src gp) {
 			sums := m.laneSums()
@@ -395,7 +414,7 @@ var blockOperations = func() []operation {
 		}
 	}
 	for columns := 4; columns <= narrowMost; columns += 4 {
-		list = append(list, columnFoldOperation(columns))
+		list = append(list, columnFoldOperation(columns), wideFoldOperation(columns))
 	}
 	for n := 1; n <= 17; n++ {
 		list = append(list, partOperations(n)...)

@@ -26,15 +26,9 @@ func addTile(m machine, t tile, acc []vec) (sum []vec) {
 
 // addPart adds the terms of a part of a row to the float64 lanes of its sum.
 func addPart(m machine) {
-	total := m.laneSums()
-	size := 4 * m.properties().lanes
-	for i, d := range total {
-		m.set(vec{op: d}, m.load(m.param("total"), size*i))
-	}
+	total := loadSums(m, m.param("total"))
 	addBlocks(m, "sum", m.param("n"), m.param("x"), nil, total, func(t tile, acc []vec) []vec { return addTile(m, t, acc) })
-	for i, d := range total {
-		m.store(m.param("total"), size*i, vec{op: d})
-	}
+	storeSums(m, m.param("total"), total)
 	m.ret()
 }
 

@@ -292,12 +292,8 @@ func (l rowLoop) begin(m machine, shifted bool) (left, label, z gp) {
 // sum is the sum of a row, as newRow has it: step is that of addBlocks. The sum goes to keep, or to the total of a part.
 func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step func(t tile, words gp, acc []vec) []vec, keep func(sum vec)) {
 	total := m.laneSums()
-	size := 4 * m.properties().lanes
 	if l.part {
-		memory := m.param("total")
-		for i, d := range total {
-			m.set(vec{op: d}, m.load(memory, size*i))
-		}
+		total = loadSums(m, m.param("total"))
 	}
 	pieces(m, "sum", split, left, label, z, others, func(name string, left gp, others []gp, words gp) {
 		addBlocks(m, name, left, z, others, total, func(t tile, acc []vec) []vec { return step(t, words, acc) })
@@ -306,9 +302,21 @@ func (l rowLoop) sum(m machine, split bool, left, label, z gp, others []gp, step
 		keep(m.laneSumsValue(total))
 		return
 	}
-	memory := m.param("total")
-	for i, d := range total {
-		m.store(memory, size*i, vec{op: d})
+	storeSums(m, m.param("total"), total)
+}
+
+// loadSums are lanes of float64 that storeSums wrote.
+func loadSums(m machine, p gp) laneSums {
+	sums := m.laneSums()
+	for i, d := range sums {
+		m.set(vec{op: d}, m.load(p, 4*m.properties().lanes*i))
+	}
+	return sums
+}
+
+func storeSums(m machine, p gp, sums laneSums) {
+	for i, d := range sums {
+		m.store(p, 4*m.properties().lanes*i, vec{op: d})
 	}
 }
 
